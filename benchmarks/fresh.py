@@ -1,0 +1,189 @@
+"""What must be measured in a process of its own: start-up, first gradients, memory.
+
+``python -m benchmarks.fresh TASK`` prints one JSON object; ``in_fresh_process`` runs that and
+reads it. Imports are inside the functions because their cost is part of what is measured.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+BIG = 10_000_000
+ROUNDS, WARM_UP = 100_000, 5_000
+
+
+def in_fresh_process(task: str, **environment: str) -> dict[str, float]:
+    """Run *task* in a new interpreter that imports the same nbgrad."""
+    spec = importlib.util.find_spec("nbgrad")
+    if spec is None or spec.origin is None:
+        raise ImportError("nbgrad is not installed")
+    inherited = os.environ.get("PYTHONPATH", "")
+    path = os.pathsep.join([str(ROOT), str(Path(spec.origin).parents[1]), inherited])
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks.fresh", task],
+        env={**os.environ, "PYTHONPATH": path, **environment},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{task} failed:\n{done.stderr}")
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
+
+
+def first_gradient_seconds(how: str, warm: bool) -> float:
+    """Import included, on an empty object cache, or on one that an earlier process filled."""
+    with tempfile.TemporaryDirectory() as cache:
+        if warm:
+            in_fresh_process(f"first-{how}", NBGRAD_CACHE_DIR=cache)
+        return in_fresh_process(f"first-{how}", NBGRAD_CACHE_DIR=cache)["seconds"]
+
+
+def import_time() -> dict[str, float]:
+    began = time.perf_counter()
+    import nbgrad  # noqa: F401
+
+    return {"seconds": time.perf_counter() - began}
+
+
+def first_backward() -> dict[str, float]:
+    began = time.perf_counter()
+    import numpy as np
+
+    import nbgrad as ng
+    from benchmarks.problems import chain_sum
+
+    x = ng.tensor(np.linspace(-1.0, 1.0, 1000), requires_grad=True)
+    chain_sum(x, ng).backward()
+    assert x.grad is not None
+    assert np.isfinite(x.grad.numpy()).all()
+    return {"seconds": time.perf_counter() - began}
+
+
+def first_jit() -> dict[str, float]:
+    began = time.perf_counter()
+    import numpy as np
+
+    import nbgrad as ng
+    from benchmarks.problems import chain_sum
+
+    gradient = ng.jit(ng.grad(lambda x: chain_sum(x, ng)))(np.linspace(-1.0, 1.0, 1000))
+    assert np.isfinite(gradient).all()
+    return {"seconds": time.perf_counter() - began}
+
+
+def _status(field: str) -> int:
+    """Bytes of *field* of /proc/self/status; VmHWM is the peak, VmRSS what is held now."""
+    text = Path("/proc/self/status").read_text()
+    found = re.search(rf"^{field}:\s+(\d+) kB", text, re.MULTILINE)
+    if found is None:
+        raise RuntimeError(f"/proc/self/status has no {field}")
+    return 1024 * int(found.group(1))
+
+
+def _peak_over_inputs_and_outputs(gradient: Callable[[Any], Any]) -> dict[str, float]:
+    """Peak growth divided by input + gradient, after compiling at a size that fills a thread."""
+    import numpy as np
+
+    for _ in range(5):
+        gradient(np.linspace(-1.0, 1.0, 200_000))
+    gc.collect()
+    before = _status("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
+    x = np.ones(BIG)
+    result = gradient(x)
+    assert result.shape == x.shape
+    grown = _status("VmHWM") - before
+    return {"ratio": grown / (x.nbytes + result.nbytes), "megabytes": grown / 1e6}
+
+
+def memory_backward() -> dict[str, float]:
+    import nbgrad as ng
+    from benchmarks.problems import chain_sum
+
+    def gradient(array: Any) -> Any:
+        x = ng.as_tensor(array).requires_grad_()
+        chain_sum(x, ng).backward()
+        assert x.grad is not None
+        return x.grad.numpy()
+
+    return _peak_over_inputs_and_outputs(gradient)
+
+
+def memory_jit() -> dict[str, float]:
+    import nbgrad as ng
+    from benchmarks.problems import chain_sum
+
+    return _peak_over_inputs_and_outputs(ng.jit(ng.grad(lambda x: chain_sum(x, ng))))
+
+
+def _growth(step: Callable[[], Any]) -> dict[str, float]:
+    """Megabytes by which ROUNDS steps grow the process, once it is warm."""
+    for _ in range(WARM_UP):
+        step()
+    gc.collect()
+    before = _status("VmRSS")
+    began = time.perf_counter()
+    for _ in range(ROUNDS):
+        step()
+    seconds = time.perf_counter() - began
+    gc.collect()
+    return {"megabytes": (_status("VmRSS") - before) / 1e6, "step_us": seconds / ROUNDS * 1e6}
+
+
+def growth_training() -> dict[str, float]:
+    import numpy as np
+
+    import nbgrad as ng
+
+    rng = np.random.default_rng(4)
+    x, y = ng.tensor(rng.standard_normal((16, 4))), ng.tensor(rng.standard_normal(16))
+    w = ng.tensor(np.zeros(4), requires_grad=True)
+
+    def step() -> float:
+        nonlocal w
+        loss = ((x @ w - y) ** 2).sum()
+        loss.backward()
+        with ng.no_grad():
+            w -= 1e-3 * w.grad
+            w.grad = None
+        return loss.item()
+
+    return _growth(step)
+
+
+def growth_forward() -> dict[str, float]:
+    import numpy as np
+
+    import nbgrad as ng
+    from benchmarks.problems import chain_sum
+
+    x = ng.tensor(np.linspace(-1.0, 1.0, 10), requires_grad=True)
+    return _growth(lambda: chain_sum(x, ng).item())
+
+
+TASKS: dict[str, Callable[[], dict[str, float]]] = {
+    "import": import_time,
+    "first-backward": first_backward,
+    "first-jit": first_jit,
+    "memory-backward": memory_backward,
+    "memory-jit": memory_jit,
+    "growth-training": growth_training,
+    "growth-forward": growth_forward,
+}
+
+if __name__ == "__main__":
+    print(json.dumps(TASKS[sys.argv[1]]()))

@@ -1,0 +1,84 @@
+"""The problems, each written once for every library.
+
+``xp`` is where the functions come from: ``nbgrad``, ``numpy``, ``torch``, ``jax.numpy`` or
+``autograd.numpy``. The hand-written adjoints of the same problems are in ``peers.py``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+RATE = 0.03
+SQRT_HALF = 0.7071067811865476
+CHAIN_OPERATIONS = 20
+MLP_BATCH, MLP_SIZES, MLP_STEP = 64, (1000, 100, 10), 1e-6
+
+
+def chain(x: Any, xp: Any) -> Any:
+    """Twenty elementwise operations in a row, none of which another can absorb."""
+    for _ in range(CHAIN_OPERATIONS // 5):
+        x = xp.sin(x)
+        x = x * 1.25
+        x = x + 0.5
+        x = xp.tanh(x)
+        x = x * x
+    return x
+
+
+def chain_sum(x: Any, xp: Any) -> Any:
+    return chain(x, xp).sum()
+
+
+def rosenbrock(x: Any, xp: Any) -> Any:
+    """Rosenbrock's function of n variables: two slices, a stencil, one reduction."""
+    here, following = x[:-1], x[1:]
+    return (100.0 * (following - here * here) ** 2 + (1.0 - here) ** 2).sum()
+
+
+def black_scholes(spot: Any, vol: Any, time: Any, strike: Any, xp: Any) -> Any:
+    """Prices of European calls; the gradients of their sum are delta, vega and (minus) theta."""
+    deviation = vol * xp.sqrt(time)
+    d1 = (xp.log(spot / strike) + (RATE + 0.5 * vol * vol) * time) / deviation
+    d2 = d1 - deviation
+    chance1 = 0.5 + 0.5 * xp.erf(d1 * SQRT_HALF)
+    chance2 = 0.5 + 0.5 * xp.erf(d2 * SQRT_HALF)
+    return spot * chance1 - strike * xp.exp(-RATE * time) * chance2
+
+
+def black_scholes_sum(spot: Any, vol: Any, time: Any, strike: Any, xp: Any) -> Any:
+    return black_scholes(spot, vol, time, strike, xp).sum()
+
+
+def mlp_loss(w1: Any, w2: Any, x: Any, target: Any, xp: Any) -> Any:
+    """Squared error of a network with one hidden ReLU layer, as in PyTorch's first tutorial."""
+    error = xp.maximum(x @ w1, 0.0) @ w2 - target
+    return (error * error).sum()
+
+
+def chain_input(n: int) -> Array:
+    return np.linspace(-1.0, 1.0, n)
+
+
+def rosenbrock_input(n: int) -> Array:
+    return np.random.default_rng(1).uniform(-1.5, 1.5, n)
+
+
+def black_scholes_inputs(n: int, dtype: str = "float64") -> tuple[Array, Array, Array, Array]:
+    """Spot, volatility, time and strike of *n* calls, in the money and out of it."""
+    rng = np.random.default_rng(2)
+    ranges = ((60.0, 140.0), (0.1, 0.6), (0.1, 2.0), (80.0, 120.0))
+    spot, vol, time, strike = (rng.uniform(*r, n).astype(dtype) for r in ranges)
+    return spot, vol, time, strike
+
+
+def mlp_inputs() -> tuple[Array, Array, Array, Array]:
+    """Two weight matrices, a batch and its targets."""
+    rng = np.random.default_rng(3)
+    n_in, n_hidden, n_out = MLP_SIZES
+    w1 = rng.standard_normal((n_in, n_hidden)) / n_in**0.5
+    w2 = rng.standard_normal((n_hidden, n_out)) / n_hidden**0.5
+    return w1, w2, rng.standard_normal((MLP_BATCH, n_in)), rng.standard_normal((MLP_BATCH, n_out))

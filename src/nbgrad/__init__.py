@@ -1,0 +1,42 @@
+"""nbgrad: automatic differentiation for people who write NumPy and Numba."""
+
+from nbgrad import autograd, errors, functions, optim
+from nbgrad.autograd import (
+    Function,
+    detect_anomaly,
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from nbgrad.config import configure
+from nbgrad.creation import (
+    arange,
+    as_tensor,
+    eye,
+    full,
+    full_like,
+    linspace,
+    manual_seed,
+    ones,
+    ones_like,
+    rand,
+    randn,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from nbgrad.functional import grad, hessian, jacobian, jit, value_and_grad
+from nbgrad.functions import *  # noqa: F403 - the registry's operations
+from nbgrad.tensor import Tensor
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Function", "Tensor", "arange", "as_tensor", "autograd", "configure", "detect_anomaly",
+    "enable_grad", "errors", "eye", "full", "full_like", "grad", "hessian", "inference_mode",
+    "is_grad_enabled", "jacobian", "jit", "linspace", "manual_seed", "no_grad", "ones",
+    "ones_like", "optim", "rand", "randn", "set_grad_enabled", "tensor", "value_and_grad",
+    "zeros", "zeros_like", *functions.__all__,
+]  # fmt: skip

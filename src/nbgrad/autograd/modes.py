@@ -1,0 +1,154 @@
+"""Contexts and decorators that switch recording, and anomaly detection, for this thread."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from nbgrad.core.modes import lines, modes
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class set_grad_enabled:
+    """Switch recording on or off: at once, for a ``with`` block, or for a decorated function.
+
+    Parameters
+    ----------
+    mode : bool
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.ones(2, requires_grad=True)
+    >>> with ng.set_grad_enabled(False):
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    def __init__(self, mode: bool) -> None:
+        self.mode = bool(mode)
+        self.before = [modes.grad]
+        modes.grad = self.mode
+
+    def __enter__(self) -> None:
+        modes.grad = self.mode
+
+    def __exit__(self, *exc: object) -> None:
+        modes.grad = self.before[-1]
+
+    def __call__(self, function: F) -> F:
+        modes.grad = self.before[-1]
+        return _decorated(function, self.mode)
+
+
+def _decorated(function: F, mode: bool) -> F:
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        before, modes.grad = modes.grad, mode
+        try:
+            return function(*args, **kwargs)
+        finally:
+            modes.grad = before
+
+    return call  # type: ignore[return-value]
+
+
+class _Switch:
+    """Shared form of ``no_grad`` and ``enable_grad``: re-entrant, and usable as a decorator."""
+
+    mode: bool
+
+    def __init__(self) -> None:
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(modes.grad)
+        modes.grad = self.mode
+
+    def __exit__(self, *exc: object) -> None:
+        modes.grad = self._before.pop()
+
+    def __call__(self, function: F) -> F:
+        return _decorated(function, self.mode)
+
+
+class no_grad(_Switch):
+    """Context and decorator in which nothing is recorded for differentiation.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.ones(2, requires_grad=True)
+    >>> with ng.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    False
+    """
+
+    mode = False
+
+
+class enable_grad(_Switch):
+    """Context and decorator in which recording is on again, inside ``no_grad``.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.ones(2, requires_grad=True)
+    >>> with ng.no_grad(), ng.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
+
+    mode = True
+
+
+inference_mode = no_grad
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations on tensors that require grad are recorded in this thread.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.is_grad_enabled()
+    True
+    """
+    return modes.grad
+
+
+class detect_anomaly:
+    """Context that stops at the first NaN or infinity, in forward or backward.
+
+    The error names the operation, the line of the user's code that recorded it and the index of
+    the first bad value. Every value is checked one operation at a time, so this is slow.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.tensor([1.0, 0.0], requires_grad=True)
+    >>> with ng.autograd.detect_anomaly():
+    ...     try:
+    ...         ng.sqrt(x).sum().backward()
+    ...     except ng.errors.AnomalyError as error:
+    ...         print(str(error).split(",")[0])
+    Function 'SqrtBackward0' returned inf (nan or infinite values) in its 0th output
+    """
+
+    def __init__(self, check_nan: bool = True) -> None:
+        self._check = check_nan
+        self._before: list[bool] = []
+
+    def __enter__(self) -> None:
+        self._before.append(modes.anomaly)
+        modes.anomaly = self._check
+        lines.on += 1
+
+    def __exit__(self, *exc: object) -> None:
+        modes.anomaly = self._before.pop()
+        lines.on -= 1

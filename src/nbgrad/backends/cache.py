@@ -1,0 +1,231 @@
+"""Content-addressed store of object code: one file a kernel, shared by all processes of a user.
+
+A file is named by the hash of everything its code depends on, so it never goes stale and two
+processes that race write the same thing. No locks, no pickle: a file is the object code and the
+SHA-256 of it and its key. Whatever is wrong with a file, the answer is "not there".
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+import threading
+import time
+import warnings
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from nbgrad.errors import CacheWarning
+
+MAX_BYTES: Final = 256 * 2**20
+STORES_PER_PRUNE: Final = 128
+STALE_SECONDS: Final = 3600.0
+_DIGEST: Final = 32
+
+
+def digest(*parts: str) -> str:
+    """Return the SHA-256 of *parts*, which may hold any text without running into each other."""
+    h = hashlib.sha256()
+    for part in parts:
+        data = part.encode()
+        h.update(b"%d:" % len(data))
+        h.update(data)
+    return h.hexdigest()
+
+
+class ObjectCache:
+    """Object code by key, on disk where possible and in memory otherwise.
+
+    Parameters
+    ----------
+    path : path-like or None
+        The directory, made on the first store. None: memory only.
+    max_bytes : int
+        Size above which the least recently used files are removed, now and then.
+
+    Notes
+    -----
+    Object code is run, so a directory that another user could write to is refused.
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None, max_bytes: int = MAX_BYTES) -> None:
+        self.path = None if path is None else Path(path)
+        self.max_bytes = max_bytes
+        self._memory: dict[str, bytes] = {}
+        self._stores = 0
+        self._trusted = False
+        self._lock = threading.Lock()
+
+    def load(self, key: str) -> bytes | None:
+        """Return the object code of *key*, or None."""
+        data = self._memory.get(key)
+        if data is not None or not self._readable():
+            return data
+        file = self._file(key)
+        try:
+            data = file.read_bytes()
+        except OSError:
+            return None
+        payload, seal = data[:-_DIGEST], data[-_DIGEST:]
+        if not payload or _seal(key, payload) != seal:
+            self.discard(key)
+            return None
+        with contextlib.suppress(OSError):  # its age is only a hint for pruning
+            os.utime(file)
+        return payload
+
+    def store(self, key: str, payload: bytes) -> bool:
+        """Keep the object code of *key*; return whether it is on disk."""
+        if self._writable():
+            try:
+                self._write(self._file(key), payload + _seal(key, payload))
+            except OSError as error:
+                self._give_up(f"cannot write to {self.path}: {error}")
+            else:
+                self._stores += 1
+                if self._stores % STORES_PER_PRUNE == 1:
+                    self.prune()
+                return True
+        self._remember(key, payload)
+        return False
+
+    def contains(self, key: str) -> bool:
+        """Return whether *key* is there, without checking its file."""
+        return key in self._memory or (self._readable() and self._file(key).exists())
+
+    def discard(self, key: str) -> None:
+        """Forget *key*."""
+        self._memory.pop(key, None)
+        if self.path is not None:
+            with contextlib.suppress(OSError):
+                self._file(key).unlink()
+
+    def prune(self) -> None:
+        """Remove the least recently used files until the directory is well within its limit."""
+        found, stale = [], time.time() - STALE_SECONDS
+        for file, info in self._scan():
+            if file.endswith(".o"):
+                found.append((info.st_mtime, info.st_size, file))
+            elif file.endswith(".tmp") and info.st_mtime < stale:
+                with contextlib.suppress(OSError):  # left by a process that died while writing
+                    os.unlink(file)
+        total = sum(size for _, size, _ in found)
+        if total <= self.max_bytes:
+            return
+        for _, size, file in sorted(found):
+            with contextlib.suppress(OSError):
+                os.unlink(file)
+            total -= size
+            if total <= 0.8 * self.max_bytes:
+                return
+
+    def _scan(self) -> Iterator[tuple[str, os.stat_result]]:
+        if self.path is None:
+            return
+        for folder, _, names in os.walk(self.path):
+            for name in names:
+                file = os.path.join(folder, name)
+                with contextlib.suppress(OSError):
+                    yield file, os.stat(file)
+
+    def _file(self, key: str) -> Path:
+        assert self.path is not None
+        return self.path / key[:2] / f"{key}.o"
+
+    def _remember(self, key: str, payload: bytes) -> None:
+        with self._lock:
+            self._memory[key] = payload
+            size = sum(map(len, self._memory.values()))
+            while size > self.max_bytes and len(self._memory) > 1:
+                size -= len(self._memory.pop(next(iter(self._memory))))
+
+    def _readable(self) -> bool:
+        return self.path is not None and (self._trusted or self._trust(make=False))
+
+    def _writable(self) -> bool:
+        return self.path is not None and (self._trusted or self._trust(make=True))
+
+    def _trust(self, make: bool) -> bool:
+        """Whether the directory exists and is ours alone; gives the disk up if it is not."""
+        assert self.path is not None
+        try:
+            if make:
+                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            info = self.path.stat()
+        except FileNotFoundError:
+            return False
+        except OSError as error:
+            self._give_up(f"cannot use {self.path}: {error}")
+            return False
+        if not stat.S_ISDIR(info.st_mode):
+            self._give_up(f"{self.path} is not a directory")
+        elif os.name == "posix" and info.st_uid != os.geteuid():
+            self._give_up(f"{self.path} belongs to another user (uid {info.st_uid})")
+        elif os.name == "posix" and info.st_mode & 0o022:
+            self._give_up(f"other users can write to {self.path}: chmod go-w it")
+        else:
+            self._trusted = True
+        return self._trusted
+
+    def _give_up(self, reason: str) -> None:
+        with self._lock:
+            if self.path is None:
+                return
+            self.path, self._trusted = None, False
+        warnings.warn(
+            f"nbgrad keeps compiled kernels in memory only, for this process: {reason}. Set "
+            "NBGRAD_CACHE_DIR to a directory of your own, or NBGRAD_CACHE=0 to silence this.",
+            CacheWarning,
+            stacklevel=3,
+        )
+
+    @staticmethod
+    def _write(file: Path, data: bytes) -> None:
+        file.parent.mkdir(mode=0o700, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(data)
+            os.replace(temporary, file)
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            # Windows does not replace a file that another process is reading: that one is as good.
+            if not (isinstance(error, PermissionError) and file.exists()):
+                raise
+
+
+def _seal(key: str, payload: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + payload).digest()
+
+
+def default_directory() -> Path | None:
+    """Return where kernels are cached by default; None where the environment says not to."""
+    env = os.environ
+    if env.get("NBGRAD_CACHE", "1") == "0":
+        return None
+    if "NBGRAD_CACHE_DIR" in env:
+        return Path(env["NBGRAD_CACHE_DIR"]).expanduser()
+    if "XDG_CACHE_HOME" in env:
+        return Path(env["XDG_CACHE_HOME"]) / "nbgrad"
+    try:
+        home = Path.home()
+    except RuntimeError:  # no home directory: a container's bare uid
+        return None
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches" / "nbgrad"
+    if sys.platform == "win32":
+        return Path(env.get("LOCALAPPDATA", home / "AppData" / "Local")) / "nbgrad" / "Cache"
+    return home / ".cache" / "nbgrad"
+
+
+@cache
+def default_cache() -> ObjectCache:
+    """Return the process's cache."""
+    return ObjectCache(default_directory())

@@ -1,0 +1,280 @@
+"""Kernel source to a callable address, through the object cache.
+
+Nothing here imports Numba or LLVM before it must: a kernel that is in memory costs a hash, one on
+disk costs ``llvmlite.binding`` once and half a millisecond, and only a new one needs Numba.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import importlib.util
+import os
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from nbgrad.backends import lljit
+from nbgrad.backends.cache import default_cache, digest
+
+# Part of every key: raise it when the code generated for the same source changes.
+CODEGEN_VERSION: Final = "1"
+
+Helper = Callable[..., Any]
+Helpers = Mapping[str, Helper]
+Address = Callable[[int, int, int], None]
+
+_KERNEL_TYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+
+
+@dataclass(frozen=True)
+class Code:
+    """Machine code in memory. It is unloaded when the last reference to this goes."""
+
+    symbol: str
+    address: int
+    tracker: object
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled kernel ``void symbol(int64 lo, int64 hi, int64 *args)``.
+
+    Attributes
+    ----------
+    name, symbol : str
+        The name in the source, and that of the machine code.
+    address : int
+        Where the code is, for as long as ``keepalive`` is referenced.
+    origin : {"memory", "disk", "compiled"}
+    compile_ms : float
+        Time that getting it took.
+    """
+
+    name: str
+    symbol: str
+    address: int
+    keepalive: object
+    origin: str
+    compile_ms: float
+
+    def __call__(self, lo: int, hi: int, args: npt.NDArray[np.int64]) -> None:
+        """Run the kernel from Python, for tests and debugging."""
+        _KERNEL_TYPE(self.address)(lo, hi, args.ctypes.data)
+
+
+_loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
+_lock = threading.RLock()
+
+
+def _new_lock() -> None:
+    # Another thread may have held the lock at the fork; nobody would ever release it in the child.
+    global _lock
+    _lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)
+
+
+@cache
+def _numba_version() -> str:
+    """Return Numba's version without importing it, nor the slow ``importlib.metadata``."""
+    spec = importlib.util.find_spec("numba")
+    if spec is not None and spec.origin is not None:
+        for entry in Path(spec.origin).parent.parent.glob("numba-*.dist-info"):
+            return entry.name.removesuffix(".dist-info")
+    return str(importlib.import_module("importlib.metadata").version("numba"))
+
+
+@cache
+def _environment() -> str:
+    """Return what the code of every kernel depends on besides its source."""
+    host = lljit.host()
+    return digest(
+        host.triple, host.cpu, host.features, host.llvmlite, _numba_version(), CODEGEN_VERSION
+    )
+
+
+_fingerprints: dict[Helper, str] = {}
+
+
+def _fingerprint(helper: Helper) -> str:
+    """Return a digest of a helper and of all it calls: their bytecode is what Numba compiles."""
+    found = _fingerprints.get(helper)
+    if found is None:
+        if not isinstance(helper, FunctionType) or helper.__closure__:
+            raise TypeError(f"helper {helper!r} must be a plain function without a closure")
+        _fingerprints[helper] = "recursive"
+        code, names = helper.__code__, helper.__globals__
+        parts = [_code_text(code), repr(helper.__defaults__)]
+        for name in code.co_names:
+            value = names.get(name)
+            parts.append(_fingerprint(value) if isinstance(value, FunctionType) else _text(value))
+        found = _fingerprints[helper] = digest(*parts)
+    return found
+
+
+def _code_text(code: CodeType) -> str:
+    constants = [_code_text(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {constants}"
+
+
+def _text(value: Any) -> str:
+    # A module or a type has a name; the representation of anything else is its value.
+    return str(getattr(value, "__name__", None) or repr(value))
+
+
+def _used(source: str, helpers: Helpers) -> dict[str, Helper]:
+    return {name: helpers[name] for name in sorted(helpers) if name in source}
+
+
+def _key(
+    source: str,
+    name: str,
+    params: tuple[str, ...],
+    result: str | None,
+    noalias: bool,
+    helpers: Helpers,
+) -> str:
+    called = [f"{alias}={_fingerprint(helper)}" for alias, helper in helpers.items()]
+    options = f"{name} {params} {result} {noalias}"
+    return digest(_environment(), source, options, *called)
+
+
+def native(
+    source: str,
+    name: str,
+    params: tuple[str, ...],
+    *,
+    result: str | None = None,
+    noalias: bool = False,
+    helpers: Helpers | None = None,
+) -> tuple[Code, str]:
+    """Return the machine code of a function and where it came from.
+
+    ``params`` has the type code of every parameter. Without ``result`` the code has the kernel
+    ABI; with it (``"i8"``), the code is a C function of these parameters.
+    """
+    helpers = _used(source, helpers) if helpers else {}
+    key = _key(source, name, params, result, noalias, helpers)
+    code = _loaded.get(key)
+    if code is not None:
+        return code, "memory"
+    with _lock:
+        code = _loaded.get(key)
+        if code is not None:
+            return code, "memory"
+        symbol = f"nbgrad_{key}"
+        code, origin = _from_disk(key, symbol), "disk"
+        if code is None:
+            lowering = importlib.import_module("nbgrad.backends.lowering")
+            data, needs = lowering.build(source, name, params, result, symbol, noalias, helpers)
+            code, origin = _load_new(key, symbol, data, needs), "compiled"
+        _loaded[key] = code
+        return code, origin
+
+
+def _from_disk(key: str, symbol: str) -> Code | None:
+    data = default_cache().load(key)
+    if data is None:
+        return None
+    try:
+        return Code(symbol, *lljit.load(data, symbol))
+    except lljit.LinkError:
+        default_cache().discard(key)
+        return None
+
+
+def _load_new(key: str, symbol: str, data: bytes, needs: tuple[str, ...]) -> Code:
+    """Load new object code, and cache it if it needs nothing but this process's C library."""
+    try:
+        code = Code(symbol, *lljit.load(data, symbol))
+    except lljit.LinkError:
+        # Numba's own run-time functions are known to LLVM by address only.
+        resolve = lljit.llvm().address_of_symbol
+        imports = {need: address for need in needs if (address := resolve(need))}
+        try:
+            return Code(symbol, *lljit.load(data, symbol, imports))
+        except lljit.LinkError as error:
+            missing = ", ".join(need for need in needs if need not in imports)
+            raise lljit.LinkError(
+                f"{error}. It calls functions that are neither in this process's C library nor "
+                f"in Numba: one of {missing}."
+            ) from None
+    default_cache().store(key, data)
+    return code
+
+
+def compile_kernel(
+    source: str,
+    name: str,
+    signature: tuple[str, ...],
+    *,
+    noalias: bool = False,
+    helpers: Helpers | None = None,
+) -> Kernel:
+    r"""Compile one kernel, or fetch it from the cache.
+
+    Parameters
+    ----------
+    source : str
+        Python text of one function ``def name(lo, hi, a0, a1, ...)``.
+    signature : tuple of str
+        Type codes of ``a0, a1, ...``: ``"f8*"``, ``"i4"``, ``"b1*"`` ... A scalar takes one word
+        of the argument table, so complex scalars are passed by pointer.
+    noalias : bool
+        Promise that no pointer reaches memory that another one writes.
+    helpers : mapping of str to function, optional
+        Plain Python functions of scalars that the source may call.
+
+    Returns
+    -------
+    Kernel
+
+    Raises
+    ------
+    LinkError
+        If the code calls a function that does not exist in this process.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> text = "def double(lo, hi, x):\n    for i in range(lo, hi):\n        x[i] *= 2.0"
+    >>> kernel = compile_kernel(text, "double", ("f8*",))
+    >>> x = np.ones(3)
+    >>> kernel(0, 3, np.array([x.ctypes.data]))
+    >>> x
+    array([2., 2., 2.])
+    """
+    started = time.perf_counter()
+    if "c16" in signature or "c8" in signature:
+        raise TypeError(f"kernel {name}: a complex scalar is two words; pass a pointer to it")
+    code, origin = native(
+        source, name, ("i8", "i8", *signature), noalias=noalias, helpers=helpers
+    )
+    elapsed = 1e3 * (time.perf_counter() - started)
+    return Kernel(name, code.symbol, code.address, code, origin, elapsed)
+
+
+def is_cached(
+    source: str,
+    name: str,
+    signature: tuple[str, ...],
+    *,
+    noalias: bool = False,
+    helpers: Helpers | None = None,
+) -> bool:
+    """Return whether :func:`compile_kernel` would return without compiling."""
+    used = _used(source, helpers) if helpers else {}
+    key = _key(source, name, ("i8", "i8", *signature), None, noalias, used)
+    return key in _loaded or default_cache().contains(key)

@@ -1,0 +1,78 @@
+"""tanh, sinh and cosh.
+
+tanh is written with expm1, so nothing cancels near 0. sinh and cosh use e**|x| / 2, computed
+without the overflow of e**|x|; below 1, sinh is an odd polynomial.
+"""
+
+from __future__ import annotations
+
+from nbgrad.backends.vecmath.bits import (
+    SIGN_F4,
+    SIGN_F8,
+    f4,
+    f4_as_i4,
+    f8_as_i8,
+    i4,
+    i4_as_f4,
+    i8_as_f8,
+)
+from nbgrad.backends.vecmath.exponential import expm1_f4, expm1_f8, scaled_exp_f4, scaled_exp_f8
+
+
+def tanh_f8(x: float) -> float:
+    """Return the hyperbolic tangent."""
+    a = abs(x)
+    e = expm1_f8(2.0 * (22.0 if a > 22.0 else a))
+    y = e / (e + 2.0)
+    return i8_as_f8(f8_as_i8(y) | (f8_as_i8(x) & SIGN_F8))
+
+
+def tanh_f4(x: float) -> float:
+    """Return the hyperbolic tangent in float32."""
+    a = abs(x)
+    e = expm1_f4(f4(2.0) * (f4(10.0) if a > f4(10.0) else a))
+    y = e / (e + f4(2.0))
+    return i4_as_f4(i4(f4_as_i4(y) | i4(f4_as_i4(x) & SIGN_F4)))
+
+
+def sinh_f8(x: float) -> float:
+    """Return the hyperbolic sine."""
+    z = x * x
+    z2 = z * z
+    p = 7.759302263178717e-13
+    p = p * z2 + (2.505212339217242e-08 + 1.6057240747330333e-10 * z)
+    p = p * z2 + (0.000198412698414375 + 2.7557319155385393e-06 * z)
+    p = p * z2 + (0.16666666666666669 + 0.008333333333333139 * z)
+    small = x + x * (z * p)
+    a = abs(x)
+    h = scaled_exp_f8(a, 6755399441057789.0)
+    y = h - 0.25 / h
+    large = i8_as_f8(f8_as_i8(y) | (f8_as_i8(x) & SIGN_F8))
+    return small if a < 1.0 else large
+
+
+def sinh_f4(x: float) -> float:
+    """Return the hyperbolic sine in float32."""
+    z = x * x
+    p = f4(2.817440412108012e-06)
+    p = p * z + f4(0.00019836066306000007)
+    p = p * z + f4(0.008333350596010453)
+    p = p * z + f4(0.16666666488793339)
+    small = x + x * (z * p)
+    a = abs(x)
+    h = scaled_exp_f4(a, f4(12583165.0))
+    y = h - f4(0.25) / h
+    large = i4_as_f4(i4(f4_as_i4(y) | i4(f4_as_i4(x) & SIGN_F4)))
+    return small if a < f4(1.0) else large
+
+
+def cosh_f8(x: float) -> float:
+    """Return the hyperbolic cosine."""
+    h = scaled_exp_f8(abs(x), 6755399441057789.0)
+    return h + 0.25 / h
+
+
+def cosh_f4(x: float) -> float:
+    """Return the hyperbolic cosine in float32."""
+    h = scaled_exp_f4(abs(x), f4(12583165.0))
+    return h + f4(0.25) / h

@@ -1,0 +1,100 @@
+"""Settings: one frozen ``Config``, read from the environment once, replaced as a whole."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from typing import Any
+
+TIERS = ("auto", "reference", "block", "fused")
+NAN_POLICIES = ("safe", "ieee", "raise")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Process-wide settings.
+
+    Attributes
+    ----------
+    tier : {"auto", "reference", "block", "fused"}
+        How programs run. ``auto`` starts a new structure in NumPy and compiles it once it is hot.
+    nan_policy : {"safe", "ieee", "raise"}
+        ``safe``: a cotangent that is exactly zero contributes exactly zero, so a dead ``where``
+        branch never leaks NaN. ``ieee``: plain products. ``raise``: non-finite gradients raise.
+    hot_runs : int
+        Runs of one structure before its kernels are compiled.
+    hot_elements : int
+        Element-operations in one run that make a structure hot at once.
+    max_pending : int
+        Length of a chain of unevaluated operations after which it is evaluated.
+    check_tapes : bool
+        Run the tape checker after every transform (the test suite does).
+    """
+
+    tier: str = "auto"
+    nan_policy: str = "safe"
+    hot_runs: int = 3
+    hot_elements: int = 2_000_000
+    max_pending: int = 4096
+    check_tapes: bool = False
+
+    def __post_init__(self) -> None:
+        if self.tier not in TIERS:
+            raise ValueError(f"tier must be one of {TIERS}, not {self.tier!r}")
+        if self.nan_policy not in NAN_POLICIES:
+            raise ValueError(f"nan_policy must be one of {NAN_POLICIES}, not {self.nan_policy!r}")
+
+
+def _from_environment() -> Config:
+    env = os.environ
+    return Config(
+        tier=env.get("NBGRAD_TIER", "auto"),
+        nan_policy=env.get("NBGRAD_NAN_POLICY", "safe"),
+        check_tapes=env.get("NBGRAD_CHECK", "0") == "1",
+    )
+
+
+class _Settings:
+    """Holds the current frozen Config; ``settings.current`` is read, never edited."""
+
+    __slots__ = ("current",)
+
+    def __init__(self) -> None:
+        self.current = _from_environment()
+
+
+settings = _Settings()
+
+
+class configure:
+    """Change settings, for good or for a ``with`` block.
+
+    Parameters
+    ----------
+    **changes
+        Fields of :class:`Config`.
+
+    Raises
+    ------
+    TypeError
+        For a name that is not a setting.
+    ValueError
+        For a value that a setting does not take.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> with ng.configure(tier="reference"):
+    ...     ng.tensor(2.0).exp().item()
+    7.38905609893065
+    """
+
+    def __init__(self, **changes: Any) -> None:
+        self._before = settings.current
+        settings.current = replace(settings.current, **changes)
+
+    def __enter__(self) -> Config:
+        return settings.current
+
+    def __exit__(self, *exc: object) -> None:
+        settings.current = self._before

@@ -1,0 +1,1 @@
+"""The language of nbgrad: avals, nodes, primitives and tapes. No operation is named here."""

@@ -1,0 +1,101 @@
+"""Aval: what is known of an array without its values, that is its shape and its dtype.
+
+Avals are interned, so that equal ones are the same object and a dictionary finds them by identity.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+
+Shape = tuple[int, ...]
+Scalar = bool | int | float | complex
+SCALAR_TYPES: Final = (float, int, bool, complex)
+
+
+class Aval:
+    """Shape and dtype of an array. Make one with :func:`make_aval`, never directly.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    dtype : numpy.dtype
+    size : int
+        Number of elements.
+    inexact : bool
+        Whether the dtype is real or complex floating point, so differentiable.
+    """
+
+    __slots__ = ("dtype", "inexact", "ndim", "shape", "size")
+
+    def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
+        self.shape = shape
+        self.dtype = dtype
+        self.ndim = len(shape)
+        size = 1
+        for extent in shape:
+            size *= extent
+        self.size = size
+        self.inexact = dtype.kind in "fc"
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of a dense array of this shape and dtype."""
+        return self.size * self.dtype.itemsize
+
+    def __repr__(self) -> str:
+        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return make_aval, (self.shape, self.dtype)
+
+
+_interned: dict[tuple[Shape, np.dtype[Any]], Aval] = {}
+
+
+def make_aval(shape: Shape, dtype: np.dtype[Any]) -> Aval:
+    """Return the one Aval of this shape and dtype."""
+    key = (shape, dtype)
+    aval = _interned.get(key)
+    if aval is None:
+        native = dtype.newbyteorder("=")
+        # setdefault: two threads that race here still agree on one object.
+        aval = _interned.setdefault(key, Aval(shape, native))
+    return aval
+
+
+def aval_of(array: np.ndarray[Any, Any]) -> Aval:
+    """Return the Aval of a NumPy array."""
+    return make_aval(array.shape, array.dtype)
+
+
+def broadcast_shapes(name: str, *shapes: Shape) -> Shape:
+    """NumPy's broadcasting rule, with the operation's name in the error."""
+    first = shapes[0]
+    if all(shape == first for shape in shapes):
+        return first
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " ".join(str(shape) for shape in shapes)
+        raise ValueError(
+            f"{name}: operands could not be broadcast together with shapes {listed}. "
+            "Trailing dimensions must be equal or 1; insert one with x[:, None] or reshape."
+        ) from None
+
+
+def normalize_axis(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """Return *axis* (None, int or tuple) as sorted, non-negative, distinct axes."""
+    if axis is None:
+        return tuple(range(ndim))
+    axes = axis if isinstance(axis, (tuple, list)) else (axis,)
+    result = []
+    for a in axes:
+        k = int(a)
+        if not -ndim <= k < ndim:
+            raise np.exceptions.AxisError(k, ndim, name)
+        result.append(k % ndim)
+    if len(set(result)) != len(result):
+        raise ValueError(f"{name}: duplicate value in axis {axis}")
+    return tuple(sorted(result))

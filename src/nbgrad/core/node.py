@@ -1,0 +1,144 @@
+"""Node: one recorded operation, or a leaf. Nodes form the lazy graph that tapes are read from."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nbgrad.core.aval import Aval, aval_of, make_aval
+from nbgrad.core.registry import by_reference
+
+next_sequence = count().__next__
+
+
+class Node(np.lib.mixins.NDArrayOperatorsMixin):
+    """One value: who computes it, from what, and its buffer once computed.
+
+    A node owns its operands, so Python's reference counts free an abandoned graph. Arithmetic on
+    nodes goes through NumPy's ufunc protocol to the registry: this is what derivative rules use.
+
+    Attributes
+    ----------
+    sig : Signature or None
+        Primitive, params and avals; None for a leaf or a placeholder.
+    inputs : tuple of Node or Python scalar
+    aval : Aval
+    value : numpy.ndarray or None
+        The buffer, C-contiguous; None while pending (or abstract).
+    requires_grad : bool
+    depth : int
+        Length of the longest chain of pending nodes that ends here.
+    seq : int
+        Position in recording order.
+    freed : bool
+        A backward pass consumed the graph here.
+    leaf : weakref to Tensor, or None
+        The tensor that gradients of this node accumulate into.
+    watch : object or None
+        Hooks, a retained gradient, or a user-written backward: see autograd.
+    line : str or None
+        The user's source line, when anomaly detection or profiling is on.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "aval",
+        "depth",
+        "freed",
+        "inputs",
+        "leaf",
+        "line",
+        "requires_grad",
+        "seq",
+        "sig",
+        "value",
+        "watch",
+    )
+
+    def __init__(self, sig: Any, inputs: tuple[Any, ...], requires_grad: bool, depth: int) -> None:
+        self.sig = sig
+        self.inputs = inputs
+        self.aval: Aval = sig.aval
+        self.requires_grad = requires_grad
+        self.depth = depth
+        self.seq = next_sequence()
+        self.value: Any = None
+        self.freed = False
+        self.leaf: Any = None
+        self.line: str | None = None
+        self.watch: Any = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.aval.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.aval.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self.aval.ndim
+
+    @property
+    def size(self) -> int:
+        return self.aval.size
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        function = by_reference.get(ufunc)
+        if method != "__call__" or kwargs or function is None:
+            return NotImplemented
+        return function(*inputs)
+
+    def __repr__(self) -> str:
+        name = self.sig.prim.name if self.sig is not None else "leaf"
+        return f"<Node {name} {self.aval!r}>"
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    if not TYPE_CHECKING:
+
+        def __bool__(self):
+            raise TypeError("the truth value of a Node is not known while recording")
+
+
+class _LeafSignature:
+    """Stands in for a Signature while a leaf is built, so that ``__init__`` has one form."""
+
+    __slots__ = ("aval",)
+
+    def __init__(self, aval: Aval) -> None:
+        self.aval = aval
+
+
+def leaf_node(value: np.ndarray[Any, Any], requires_grad: bool = False) -> Node:
+    """Return a node that holds a C-contiguous array of native byte order."""
+    node = Node(_LeafSignature(aval_of(value)), (), requires_grad, 0)
+    node.sig = None
+    node.value = value
+    return node
+
+
+def placeholder(aval: Aval, requires_grad: bool = False) -> Node:
+    """Return an abstract input: a node that will never have a buffer."""
+    node = Node(_LeafSignature(aval), (), requires_grad, 0)
+    node.sig = None
+    return node
+
+
+def constant(value: Any) -> Node:
+    """Return a leaf that holds a private copy of *value*, safe from later writes to it."""
+    array = np.array(value, order="C", copy=True)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"nbgrad holds numbers and booleans, not {array.dtype} ({value!r})")
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return leaf_node(array)
+
+
+__all__ = ["Node", "constant", "leaf_node", "make_aval", "placeholder"]

@@ -1,0 +1,165 @@
+"""Primitive: one kind of operation. ``bind`` applies it to nodes and records the result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.aval import Aval
+from nbgrad.core.modes import lines, modes, user_line
+from nbgrad.core.node import Node, constant
+from nbgrad.core.registry import register_primitive
+
+MAX_SIGNATURES = 8192
+
+
+class Signature:
+    """A primitive with its params and avals, interned: one object per distinct combination.
+
+    ``differentiable`` says whether a gradient can pass at all; ``saves`` (set on first use)
+    whether the backward rule needs the value of an operand or of the result; ``loop`` the dtype
+    in which each operand enters an elementwise kernel.
+    """
+
+    __slots__ = ("aval", "differentiable", "loop", "operands", "params", "prim", "saves")
+
+    def __init__(
+        self,
+        prim: Primitive,
+        operands: tuple[Any, ...],
+        params: dict[str, Any],
+        aval: Aval,
+        loop: tuple[np.dtype[Any], ...],
+    ) -> None:
+        self.prim = prim
+        self.operands = operands
+        self.params = params
+        self.aval = aval
+        self.loop = loop
+        self.differentiable = prim.vjp is not None and aval.inexact
+        self.saves: bool | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.prim.name}{self.operands}{self.params} -> {self.aval!r}"
+
+
+@dataclass(frozen=True, eq=False)
+class Primitive:
+    """One declared operation; the fields are filled by a kind in ``ops/kinds.py``.
+
+    Attributes
+    ----------
+    name : str
+    kind : str
+        One of the kinds of DESIGN.md 2.
+    evaluate : callable
+        NumPy reference, ``evaluate(*arrays, **params) -> array``.
+    prepare : callable
+        ``prepare(operands, params) -> (operands, aval, loop dtypes)``: inserts casts and broadcasts, and
+        raises the shape, dtype and domain errors.
+    vjp : callable or None
+        ``vjp(ct, y, xs, params, wants) -> sequence of cotangents``; None: not differentiable.
+    jvp : callable or None
+        ``jvp(tangents, y, xs, params) -> tangent``; a tangent of None is a structural zero.
+    lower : object
+        What the program layer needs to make a kernel of it; its type depends on the kind.
+    grad_name : str
+        Name of the backward node that users see, ``AddBackward0`` without the ``Backward0``.
+    doc : str
+    partials, domain, cases :
+        As declared; tests, benchmarks and documentation read them.
+    """
+
+    name: str
+    kind: str
+    evaluate: Callable[..., Any]
+    prepare: Callable[..., tuple[tuple[Any, ...], Aval, tuple[Any, ...]]]
+    vjp: Callable[..., Any] | None
+    jvp: Callable[..., Any] | None
+    lower: Any
+    grad_name: str
+    doc: str
+    reference: Any = None
+    partials: Any = None
+    domain: tuple[tuple[float, float], ...] = ()
+    cases: tuple[Any, ...] = ()
+    structural: bool = False
+    public: bool = False
+    registered: bool = True
+    signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.registered:
+            register_primitive(self)
+
+    def __call__(self, *operands: Any, **params: Any) -> Any:
+        return bind(self, *operands, **params)
+
+
+def as_operand(x: Any) -> Any:
+    """Return *x* as a Node, or unchanged if it is a Python scalar."""
+    kind = x.__class__
+    if kind is Node or kind in (float, int, bool, complex):
+        return x
+    node = getattr(x, "_node", None)
+    return node if node is not None else constant(x)
+
+
+def operand_key(x: Any) -> Any:
+    return x.aval if x.__class__ is Node else x.__class__
+
+
+def bind(prim: Primitive, *operands: Any, **params: Any) -> Any:
+    """Apply *prim*: infer the aval, insert casts and broadcasts, record one node.
+
+    Nothing is computed. Errors of shape, dtype and params are raised here, at the user's call.
+    """
+    xs = tuple(as_operand(x) for x in operands)
+    if prim.kind == "elementwise" and not any(x.__class__ is Node for x in xs):
+        return prim.evaluate(*xs, **params).item()  # numbers stay numbers inside rules
+    key = (tuple(operand_key(x) for x in xs), tuple(params.items()))
+    sig = prim.signatures.get(key)
+    if sig is None:
+        xs, aval, loop = prim.prepare(xs, params)
+        prepared = tuple(operand_key(x) for x in xs)
+        key = (prepared, tuple(params.items()))
+        sig = prim.signatures.get(key)
+        if sig is None:
+            sig = intern_signature(prim, key, Signature(prim, prepared, params, aval, loop))
+    return record(sig, xs)
+
+
+def intern_signature(prim: Primitive, key: Any, sig: Signature) -> Signature:
+    """Store *sig*; when two threads race, both get the first one stored."""
+    if len(prim.signatures) >= MAX_SIGNATURES:
+        prim.signatures.clear()
+    return prim.signatures.setdefault(key, sig)
+
+
+def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
+    """Make the node of an operation whose operands are already prepared."""
+    requires_grad = False
+    depth = 0
+    for x in xs:
+        if x.__class__ is Node:
+            if x.requires_grad:
+                requires_grad = True
+            if x.depth > depth:
+                depth = x.depth
+    requires_grad = requires_grad and sig.differentiable and modes.grad
+    node = Node(sig, xs, requires_grad, depth + 1)
+    if lines.on:
+        node.line = user_line()
+    return node
+
+
+def is_scalar(x: Any) -> bool:
+    """Whether *x* is a Python scalar, which takes the dtype of what it meets (NEP 50)."""
+    return x.__class__ is not Node
+
+
+def as_array(x: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    return np.asarray(x, dtype=dtype)

@@ -1,0 +1,112 @@
+"""Tape: a flat, typed, single-assignment list of equations. Frozen; transforms make new ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from nbgrad.core.aval import Aval, Scalar
+from nbgrad.core.primitive import Primitive, Signature
+
+
+class Var:
+    """A value of a tape. ``weak`` marks a Python scalar lifted to an input (NEP 50)."""
+
+    __slots__ = ("aval", "weak")
+
+    def __init__(self, aval: Aval, weak: bool = False) -> None:
+        self.aval = aval
+        self.weak = weak
+
+
+@dataclass(frozen=True, slots=True)
+class Literal:
+    """A Python scalar that belongs to the structure of the tape."""
+
+    value: Scalar
+
+
+Atom = Var | Literal
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Equation:
+    """``out = primitive(inputs, params)``; the signature holds primitive, params and avals."""
+
+    sig: Signature
+    inputs: tuple[Atom, ...]
+    out: Var
+    line: str | None = None
+
+    @property
+    def prim(self) -> Primitive:
+        return self.sig.prim
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.sig.params
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tape:
+    """A recorded program: ``outputs`` computed from ``inputs`` by ``eqns`` in order."""
+
+    inputs: tuple[Var, ...]
+    eqns: tuple[Equation, ...]
+    outputs: tuple[Atom, ...]
+
+    def __len__(self) -> int:
+        return len(self.eqns)
+
+    def __str__(self) -> str:
+        return "\n".join(_lines(self))
+
+    def key(self) -> tuple[Any, ...]:
+        """Structural key: equal for tapes that differ only in the identity of their variables."""
+        number = {var: k for k, var in enumerate(self.inputs)}
+        items: list[Any] = [(v.aval, v.weak) for v in self.inputs]
+        for eqn in self.eqns:
+            items.append(eqn.sig)
+            items.extend(_atom_key(a, number) for a in eqn.inputs)
+            number[eqn.out] = len(number)
+        items.append(None)
+        items.extend(_atom_key(a, number) for a in self.outputs)
+        return tuple(items)
+
+
+def _atom_key(atom: Atom, number: dict[Var, int]) -> Any:
+    if isinstance(atom, Literal):
+        # repr tells 0.0 from -0.0 and 1 from True, which compare equal.
+        return (type(atom.value), repr(atom.value))
+    return number[atom]
+
+
+def _name(k: int) -> str:
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    name = letters[k % 26]
+    while k >= 26:
+        k = k // 26 - 1
+        name = letters[k % 26] + name
+    return name
+
+
+def _lines(tape: Tape) -> Iterator[str]:
+    """Yield numbered equations with shapes, dtypes and bytes."""
+    names: dict[Var, str] = {}
+    for var in tape.inputs:
+        names[var] = _name(len(names))
+
+    def show(atom: Atom) -> str:
+        return repr(atom.value) if isinstance(atom, Literal) else names[atom]
+
+    args = ", ".join(f"{names[v]}: {v.aval}{' weak' if v.weak else ''}" for v in tape.inputs)
+    yield f"tape({args})"
+    for k, eqn in enumerate(tape.eqns):
+        names[eqn.out] = _name(len(names))
+        params = "".join(f" {key}={value}" for key, value in eqn.params.items())
+        operands = " ".join(show(a) for a in eqn.inputs)
+        aval = eqn.out.aval
+        text = f"{k:4d}  {names[eqn.out]}: {aval} = {eqn.prim.name} {operands}{params}"
+        yield f"{text:<72}  # {aval.nbytes} B" + (f"  {eqn.line}" if eqn.line else "")
+    yield "return " + ", ".join(show(a) for a in tape.outputs)

@@ -1,0 +1,82 @@
+"""Every exception nbgrad raises on purpose.
+
+All autograd errors are ``RuntimeError`` subclasses, as PyTorch's are, and each message says what
+happened, where, and how to fix it.
+"""
+
+from __future__ import annotations
+
+
+class NbgradError(Exception):
+    """Base class of every error defined by nbgrad."""
+
+
+class AutogradError(NbgradError, RuntimeError):
+    """A request that automatic differentiation cannot honour (freed graph, missing seed, ...)."""
+
+
+class AnomalyError(AutogradError):
+    """A NaN or an infinity met while anomaly detection is on."""
+
+
+class GradcheckError(AutogradError):
+    """An analytic derivative that disagrees with finite differences."""
+
+
+class ConcretizationError(NbgradError, TypeError):
+    """A traced value was asked for its number, which is not known while tracing."""
+
+
+class TapeError(NbgradError):
+    """A malformed tape: found by the checker, always a fault of nbgrad itself."""
+
+
+class CacheWarning(RuntimeWarning):
+    """The object cache cannot be used; kernels are compiled anew in each process."""
+
+
+FREED = (
+    "Trying to backward through the graph a second time, but the buffers have already been freed "
+    "(or directly access saved tensors after they have already been freed). Saved intermediate "
+    "values of the graph are freed when you call .backward() or autograd.grad(). Specify "
+    "retain_graph=True if you need to backward through the graph a second time or if you need to "
+    "access saved tensors after calling backward."
+)
+NOT_SCALAR = (
+    "grad can be implicitly created only for scalar outputs: this output has shape {shape}. Pass "
+    "gradient= (a tensor of that shape), or reduce the output first, for example with .sum()."
+)
+NO_GRAPH = (
+    "element {index} of tensors does not require grad and does not have a grad_fn. Create one of "
+    "the inputs with requires_grad=True, and compute outside nbgrad.no_grad()."
+)
+NOT_FLOATING = (
+    "Only Tensors of floating point and complex dtype can require gradients; this one is {dtype}. "
+    "Write 3.0 instead of 3, or cast with .astype(float)."
+)
+NOT_LEAF = (
+    "you can only change requires_grad flags of leaf variables. If you want to use a computed "
+    "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+)
+UNUSED = (
+    "One of the differentiated Tensors appears to not have been used in the graph. Set "
+    "allow_unused=True if this is the desired behavior. (input {index} of shape {shape})"
+)
+GRAD_SHAPE = (
+    "Mismatch in shape: grad_output[{index}] has a shape of {given} and output[{index}] has a "
+    "shape of {wanted}."
+)
+NUMPY_ON_GRAD = (
+    "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead. "
+    "(np.asarray of a tracked tensor would silently cut the gradient: use the function of the "
+    "same name in nbgrad, or .detach() if that is what you want.)"
+)
+INPLACE_LEAF = (
+    "a leaf Variable that requires grad is being used in an in-place operation. Wrap the update "
+    "in `with nbgrad.no_grad():`, or write it out of place."
+)
+TRACED_VALUE = (
+    "{what} needs the number of a traced {aval} value, which is not known while nbgrad.jit traces "
+    "the function. Use nbgrad.where instead of `if`, take the value outside jit, or call the "
+    "function without jit."
+)

@@ -1,0 +1,229 @@
+"""The functional front: ``grad``, ``value_and_grad``, ``jacobian``, ``hessian`` and ``jit``.
+
+Arrays in give arrays out; tensors in give tensors out, connected to the graph of the tensors.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nbgrad.autograd.functional import _columns, _rows, differentiable_copy
+from nbgrad.backward import run_backward
+from nbgrad.core.linearize import capture
+from nbgrad.core.modes import modes
+from nbgrad.core.node import Node, constant, leaf_node
+from nbgrad.jit import jit
+from nbgrad.engine import demand
+from nbgrad.ops.kinds import materialize
+from nbgrad.tensor import Tensor
+
+Func = Callable[..., Any]
+
+
+def _argument(x: Any, name: str, position: int) -> Tensor:
+    """The node to differentiate by for argument *x*."""
+    node = x._node if isinstance(x, Tensor) else constant(x)
+    if not node.aval.inexact:
+        raise TypeError(
+            f"{name}: argument {position} is {node.dtype}; differentiation needs real or complex "
+            "floating-point input. Write 3.0 instead of 3, or cast with .astype(float)."
+        )
+    return Tensor(differentiable_copy(node, connected=True))
+
+
+def _call(
+    f: Func, name: str, argnums: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[Tensor], Any]:
+    """Run *f* with the arguments of *argnums* made differentiable."""
+    for k in argnums:
+        if not -len(args) <= k < len(args):
+            raise TypeError(
+                f"{name}: argnums contains {k}, but the function was called with {len(args)} "
+                "positional arguments"
+            )
+    before, modes.grad = modes.grad, True
+    try:
+        given = list(args)
+        for k in argnums:
+            given[k] = _argument(args[k], name, k)
+        return [given[k] for k in argnums], f(*given, **kwargs)
+    finally:
+        modes.grad = before
+
+
+def _scalar(y: Any, name: str) -> Tensor:
+    out = y if isinstance(y, Tensor) else Tensor(constant(y))
+    if out._node.size != 1 or out.ndim:
+        raise TypeError(
+            f"{name} only applies to scalar-output functions; the output has shape {out.shape}. "
+            "Reduce it, for example with .sum(), or use nbgrad.jacobian."
+        )
+    if out.dtype.kind != "f":
+        raise TypeError(f"{name} needs a real floating-point output, not {out.dtype}")
+    return out
+
+
+def _outer(y: Node, inner: Sequence[Node]) -> bool:
+    """Whether the result must stay on a graph: it depends on tracked or traced values outside."""
+    cap = capture([y], differentiate=True)
+    own = set(inner)
+    return any(leaf.requires_grad and leaf not in own for leaf in cap.leaves)
+
+
+def value_and_grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
+    """Return a function that computes ``f`` and its gradient together.
+
+    Parameters
+    ----------
+    f : callable
+        Returns a real scalar; takes arrays, tensors or floats.
+    argnums : int or sequence of int
+        Positional arguments to differentiate by.
+
+    Returns
+    -------
+    callable
+        ``(value, gradient)``; the gradient is a tuple if *argnums* is a sequence. Arrays in give
+        NumPy results, of each argument's shape and dtype; a tensor among them gives tensors.
+
+    Raises
+    ------
+    TypeError
+        When called with integers to differentiate by, or if the output is not a scalar.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> value, gradient = ng.value_and_grad(lambda x: (x * x).sum())(np.array([1.0, 2.0]))
+    >>> float(value), gradient
+    (5.0, array([2., 4.]))
+    """
+    single = isinstance(argnums, int)
+    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    @functools.wraps(f)
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        tensors, y = _call(f, "value_and_grad", positions, args, kwargs)
+        out = _scalar(y, "value_and_grad")
+        nodes = [t._node for t in tensors]
+        found = _gradient_nodes(out, nodes)
+        results = [out.detach()._node if not out.requires_grad else out._node, *found]
+        kept = any(isinstance(a, Tensor) for a in (*args, *kwargs.values()))
+        if not kept:
+            kept = any(n.sig is None and n.value is None for n in results)
+        if kept:
+            values = [Tensor(n) for n in results]
+            if not any(isinstance(a, Tensor) and a.requires_grad for a in args):
+                values[0] = out if _outer(out._node, nodes) else out.detach()
+        else:
+            demand(results)
+            values = [n.value if n.ndim else n.value[()] for n in results]
+        return values[0], (values[1] if single else tuple(values[1:]))
+
+    return differentiated
+
+
+def _gradient_nodes(out: Tensor, nodes: list[Node]) -> list[Node]:
+    if not out.requires_grad:
+        return [materialize(0.0, n.aval) for n in nodes]
+    outer = modes.grad and _outer(out._node, nodes)
+    found = dict(
+        run_backward(
+            [out._node], [None], inputs=nodes, retain_graph=outer, create_graph=outer
+        )
+    )
+    return [found[n] if n in found else materialize(0.0, n.aval) for n in nodes]  # type: ignore[misc]
+
+
+def grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
+    """Return the function that computes the gradient of ``f``.
+
+    Parameters, results and errors are those of :func:`value_and_grad`, without the value.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> import numpy as np
+    >>> float(ng.grad(np.sin)(0.0))
+    1.0
+    >>> float(ng.grad(ng.grad(lambda x: x**3))(2.0))
+    12.0
+    """
+    both = value_and_grad(f, argnums)
+
+    @functools.wraps(f)
+    def gradient(*args: Any, **kwargs: Any) -> Any:
+        return both(*args, **kwargs)[1]
+
+    return gradient
+
+
+def jacobian(f: Func, argnums: int = 0) -> Func:
+    """Return the function that computes the Jacobian of ``f`` by one argument.
+
+    Forward mode where the argument has no more elements than the result, else reverse mode.
+
+    Parameters
+    ----------
+    f : callable
+        Returns one array.
+    argnums : int
+
+    Returns
+    -------
+    callable
+        Its result has the shape ``output.shape + input.shape``.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> import numpy as np
+    >>> ng.jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [0., 4.]])
+    """
+
+    @functools.wraps(f)
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        xs, y = _call(f, "jacobian", (argnums,), args, kwargs)
+        out = y if isinstance(y, Tensor) else Tensor(constant(y))
+        outer = modes.grad and _outer(out._node, [xs[0]._node])
+        if not out.requires_grad:
+            zeros = np.zeros(out.shape + xs[0].shape, out.dtype)
+            return Tensor(leaf_node(zeros)) if isinstance(args[argnums], Tensor) else zeros
+        before, modes.grad = modes.grad, outer
+        try:
+            if xs[0]._node.size <= out._node.size:
+                found = _columns([out], xs)[0][0]
+            else:
+                found = _rows(out, xs, outer)[0]
+        finally:
+            modes.grad = before
+        if any(isinstance(a, Tensor) for a in args):
+            return found
+        demand([found._node])
+        return found._node.value
+
+    return differentiated
+
+
+def hessian(f: Func, argnums: int = 0) -> Func:
+    """Return the function that computes the Hessian of a scalar ``f`` by one argument.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> import numpy as np
+    >>> ng.hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
+    array([[ 6.,  0.],
+           [ 0., 12.]])
+    """
+    return jacobian(grad(f, argnums), argnums)
+
+
+__all__ = ["grad", "hessian", "jacobian", "jit", "value_and_grad"]

@@ -1,0 +1,125 @@
+"""The public functions: every operation and composite, on tensors and arrays.
+
+Elementwise operations come from the registry, so a new declaration appears here by itself.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.node import Node
+from nbgrad.core.primitive import Primitive
+from nbgrad.core.registry import by_reference, primitives
+from nbgrad.ops import composite, subscript
+from nbgrad.ops.kinds import arity
+from nbgrad.tensor import Tensor, unwrap, wrap
+
+# PyTorch's names of operations that NumPy spells differently.
+ALIASES = {
+    "abs": "absolute",
+    "sub": "subtract",
+    "mul": "multiply",
+    "div": "divide",
+    "true_divide": "divide",
+    "neg": "negative",
+    "asin": "arcsin",
+    "acos": "arccos",
+    "atan": "arctan",
+    "atan2": "arctan2",
+    "clamp": "clip",
+    "pow": "power",
+    "cat": "concatenate",
+    "amax": "max",
+    "amin": "min",
+}
+
+_NUMPY = {
+    np.sum: composite.sum,
+    np.mean: composite.mean,
+    np.prod: composite.prod,
+    np.max: composite.max,
+    np.min: composite.min,
+    np.any: composite.any,
+    np.all: composite.all,
+    np.var: composite.var,
+    np.std: composite.std,
+    np.argmax: composite.argmax,
+    np.argmin: composite.argmin,
+    np.linalg.norm: composite.norm,
+    np.reshape: composite.reshape,
+    np.transpose: composite.transpose,
+    np.swapaxes: composite.swapaxes,
+    np.broadcast_to: composite.broadcast_to,
+    np.squeeze: composite.squeeze,
+    np.expand_dims: composite.expand_dims,
+    np.concatenate: composite.concatenate,
+    np.stack: composite.stack,
+    np.matmul: composite.matmul,
+    np.dot: composite.dot,
+    np.power: composite.power,
+    np.clip: composite.clip,
+    np.float_power: composite.power,
+}
+by_reference.update(_NUMPY)
+
+
+def _public(name: str, function: Callable[..., Any], doc: str, example: str = "") -> Any:
+    """Wrap a function of nodes as a function of tensors, arrays and numbers."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return wrap(function(*unwrap(args), **unwrap(kwargs)))
+
+    call.__name__ = call.__qualname__ = name
+    call.__module__ = "nbgrad"
+    call.__doc__ = doc + example
+    return call
+
+
+def _elementwise(prim: Primitive) -> Callable[..., Any]:
+    def function(*operands: Any) -> Node:
+        if not any(isinstance(x, Node) for x in operands):
+            operands = (composite.as_node(operands[0]), *operands[1:])
+        return prim(*operands)
+
+    names = ", ".join("xyz"[: arity(prim)])
+    doc = (
+        f"{prim.doc}\n\nParameters\n----------\n{names} : array_like or Tensor\n"
+        "    Numbers, arrays or tensors, broadcast against each other.\n\n"
+        "Returns\n-------\nTensor\n    In the dtype NumPy gives (NEP 50).\n"
+    )
+    return _public(prim.name, function, doc)
+
+
+def _in_place(function: Callable[..., Any], name: str) -> Callable[[Tensor], Tensor]:
+    def call(x: Tensor) -> Tensor:
+        return x._rebind(function(x)._node)
+
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"In-place form of ``{name[:-1]}``: binds the tensor to the result."
+    return call
+
+
+def _collect() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for prim in primitives.values():
+        if prim.public:
+            found[prim.name] = _elementwise(prim)
+            if arity(prim) == 1 and prim.vjp is not None:
+                found[f"{prim.name}_"] = _in_place(found[prim.name], f"{prim.name}_")
+    for name, function in vars(composite).items():
+        if inspect.isfunction(function) and function.__module__ == composite.__name__:
+            if not name.startswith("_") and name not in ("as_node", "as_index", "detached"):
+                found[name] = _public(name, function, function.__doc__ or "")
+    found["getitem"] = _public("getitem", subscript.getitem, subscript.getitem.__doc__ or "")
+    for alias, name in ALIASES.items():
+        found[alias] = found[name]
+    return found
+
+
+public = _collect()
+globals().update(public)
+__all__ = sorted(public)  # noqa: PLE0605 - computed from the registry

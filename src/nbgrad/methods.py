@@ -1,0 +1,245 @@
+"""Methods of Tensor: NumPy's and PyTorch's spellings of the functions in ops.
+
+Written as tables where a method only forwards: name, function, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nbgrad.core.node import Node
+from nbgrad.core.primitive import as_operand, bind
+from nbgrad.ops import arithmetic, comparison, composite, transcendental
+
+if TYPE_CHECKING:
+    from nbgrad.tensor import Tensor
+
+
+def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Method that applies *function* to the tensor's node and its arguments' nodes."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        operands = [as_operand(a) if _is_operand(a) else a for a in args]
+        return self.__class__(function(self._node, *operands, **kwargs))
+
+    method.__doc__ = getattr(function, "doc", function.__doc__)
+    return method
+
+
+def _is_operand(x: Any) -> bool:
+    return hasattr(x, "_node") or isinstance(x, np.ndarray)
+
+
+def _primitive(prim: Any) -> Callable[..., Any]:
+    return _unary(lambda node, *args: bind(prim, node, *args))
+
+
+def _reducer(function: Callable[..., Node]) -> Callable[..., Any]:
+    """Reduction method; accepts PyTorch's ``dim`` and ``keepdim`` as well."""
+
+    def method(
+        self: Any,
+        axis: Any = None,
+        keepdims: bool = False,
+        *,
+        dim: Any = None,
+        keepdim: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        chosen = axis if dim is None else dim
+        kept = bool(keepdims or keepdim)
+        return self.__class__(function(self._node, axis=chosen, keepdims=kept, **kwargs))
+
+    method.__doc__ = function.__doc__
+    return method
+
+
+def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    """In-place method: computes, then binds the tensor to the result."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        operands = [as_operand(a) if _is_operand(a) else a for a in args]
+        return self._rebind(function(self._node, *operands, **kwargs))
+
+    method.__doc__ = "In-place form: the tensor is bound to the result."
+    return method
+
+
+def _filled(node: Node, value: Any) -> Node:
+    """A node like *node* with every element *value*, independent of what it held."""
+    source = composite.as_node(value)
+    if source.ndim:
+        raise RuntimeError(f"fill_ only supports 0-d values, not shape {source.shape}")
+    return composite.broadcast_to(composite.astype(source, node.dtype), node.shape)
+
+
+class Methods:
+    """The forwarding methods of Tensor."""
+
+    __slots__ = ()
+
+    _node: Node
+    _grad: Any
+
+    sum = _reducer(composite.sum)
+    mean = _reducer(composite.mean)
+    prod = _reducer(composite.prod)
+    max = _reducer(composite.max)
+    min = _reducer(composite.min)
+    amax = _reducer(composite.max)
+    amin = _reducer(composite.min)
+    any = _reducer(composite.any)
+    all = _reducer(composite.all)
+    var = _reducer(composite.var)
+    std = _reducer(composite.std)
+    argmax = _reducer(composite.argmax)
+    argmin = _reducer(composite.argmin)
+    logsumexp = _reducer(composite.logsumexp)
+
+    abs = _primitive(arithmetic.absolute)
+    sign = _primitive(arithmetic.sign)
+    neg = _primitive(arithmetic.negative)
+    exp = _primitive(arithmetic.exp)
+    log = _primitive(arithmetic.log)
+    sqrt = _primitive(arithmetic.sqrt)
+    square = _primitive(arithmetic.square)
+    add = _primitive(arithmetic.add)
+    sub = _primitive(arithmetic.subtract)
+    mul = _primitive(arithmetic.multiply)
+    div = _primitive(arithmetic.divide)
+    maximum = _primitive(arithmetic.maximum)
+    minimum = _primitive(arithmetic.minimum)
+    isnan = _primitive(comparison.isnan)
+    isfinite = _primitive(comparison.isfinite)
+    isinf = _primitive(comparison.isinf)
+    eq = _primitive(comparison.equal)
+    ne = _primitive(comparison.not_equal)
+    lt = _primitive(comparison.less)
+    le = _primitive(comparison.less_equal)
+    gt = _primitive(comparison.greater)
+    ge = _primitive(comparison.greater_equal)
+    log1p = _primitive(transcendental.log1p)
+    expm1 = _primitive(transcendental.expm1)
+    sin = _primitive(transcendental.sin)
+    cos = _primitive(transcendental.cos)
+    tan = _primitive(transcendental.tan)
+    sinh = _primitive(transcendental.sinh)
+    cosh = _primitive(transcendental.cosh)
+    tanh = _primitive(transcendental.tanh)
+    arcsin = _primitive(transcendental.arcsin)
+    arccos = _primitive(transcendental.arccos)
+    arctan = _primitive(transcendental.arctan)
+    arctan2 = _primitive(transcendental.arctan2)
+    sigmoid = _primitive(transcendental.sigmoid)
+    relu = _primitive(transcendental.relu)
+    erf = _primitive(transcendental.erf)
+    softplus = _primitive(transcendental.softplus)
+
+    pow = _unary(composite.power)
+    clip = _unary(composite.clip)
+    clamp = clip
+    matmul = _unary(composite.matmul)
+    mm = matmul
+    dot = _unary(composite.dot)
+    squeeze = _unary(composite.squeeze)
+    unsqueeze = _unary(composite.expand_dims)
+    expand_dims = unsqueeze
+    broadcast_to = _unary(composite.broadcast_to)
+    swapaxes = _unary(composite.swapaxes)
+    astype = _unary(composite.astype)
+    softmax = _unary(composite.softmax)
+    clone = _primitive(arithmetic.positive)
+    copy = clone
+
+    add_ = _in_place(arithmetic.add)
+    sub_ = _in_place(arithmetic.subtract)
+    mul_ = _in_place(arithmetic.multiply)
+    div_ = _in_place(arithmetic.divide)
+    pow_ = _in_place(composite.power)
+    neg_ = _in_place(arithmetic.negative)
+    abs_ = _in_place(arithmetic.absolute)
+    exp_ = _in_place(arithmetic.exp)
+    log_ = _in_place(arithmetic.log)
+    sqrt_ = _in_place(arithmetic.sqrt)
+    sin_ = _in_place(transcendental.sin)
+    cos_ = _in_place(transcendental.cos)
+    tanh_ = _in_place(transcendental.tanh)
+    sigmoid_ = _in_place(transcendental.sigmoid)
+    relu_ = _in_place(transcendental.relu)
+    clip_ = _in_place(composite.clip)
+    clamp_ = clip_
+    fill_ = _in_place(_filled)
+    zero_ = _in_place(lambda node: _filled(node, 0))
+
+    def copy_(self, source: Any) -> Tensor:
+        """Replace the values by those of *source*, broadcast to this shape."""
+        node = composite.as_node(source)
+        return self._rebind(composite.broadcast_to(node, self._node.shape))
+
+    @property
+    def T(self) -> Tensor:
+        """The transpose: dimensions in reverse order."""
+        return self.__class__(composite.transpose(self._node))
+
+    @property
+    def mT(self) -> Tensor:
+        """The transpose of the last two dimensions."""
+        return self.__class__(composite.swapaxes(self._node, -1, -2))
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Permute the dimensions; two integers exchange those two, as in PyTorch."""
+        order = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
+        if len(order) == 2 and self._node.ndim > 2:
+            return self.__class__(composite.swapaxes(self._node, *order))
+        return self.__class__(composite.transpose(self._node, order or None))
+
+    permute = transpose
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """The same elements in another shape; one extent may be -1."""
+        target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        return self.__class__(composite.reshape(self._node, tuple(target)))
+
+    view = reshape
+
+    def flatten(self) -> Tensor:
+        """The elements in one dimension."""
+        return self.reshape(-1)
+
+    ravel = flatten
+
+    def norm(self, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
+        """Vector (or Frobenius) norm; its derivative at 0 is 0."""
+        node = self._node
+        if ord is None and axis is None and node.ndim != 2:
+            node = composite.reshape(node, (-1,))
+        return self.__class__(composite.norm(node, ord, axis, keepdims))
+
+    def to(self, dtype: Any) -> Tensor:
+        """Convert to *dtype*."""
+        return self.__class__(composite.astype(self._node, dtype))
+
+    def float(self) -> Tensor:
+        """Convert to float32."""
+        return self.to(np.float32)
+
+    def double(self) -> Tensor:
+        """Convert to float64."""
+        return self.to(np.float64)
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self._node.size
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self._node.ndim
+
+    def _rebind(self, node: Node) -> Any:
+        raise NotImplementedError("Tensor defines how it is bound to a new node")
+
+    def __init__(self, node: Node) -> None:
+        self._node = node

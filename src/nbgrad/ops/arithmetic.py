@@ -1,0 +1,304 @@
+"""Arithmetic on elements: + - * / // % **, sign, extrema and selection."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.node import Node
+from nbgrad.ops.comparison import equal, greater, greater_equal, less, less_equal, logical_and
+from nbgrad.ops.kinds import common_loop, elementwise, is_number, materialize
+from nbgrad.ops.structure import cast
+
+ANY = ((-2.0, 2.0),)
+NONZERO = ((0.5, 2.0), (-2.0, -0.5))
+POSITIVE = ((0.5, 2.0),)
+
+
+def indicator(condition: Any, like: Any) -> Any:
+    """1 where *condition* holds and 0 elsewhere, in the dtype of *like*."""
+    return cast(condition, dtype=like.dtype)
+
+
+add = elementwise(
+    "add",
+    expr="{x} + {y}",
+    reference=np.add,
+    partials=lambda out, x, y: (1, 1),
+    dtypes="fiu",
+    doc="Sum of two arrays.",
+)
+subtract = elementwise(
+    "subtract",
+    expr="{x} - {y}",
+    reference=np.subtract,
+    partials=lambda out, x, y: (1, -1),
+    dtypes="fiu",
+    grad_name="Sub",
+    doc="Difference of two arrays.",
+)
+multiply = elementwise(
+    "multiply",
+    expr="{x} * {y}",
+    reference=np.multiply,
+    partials=lambda out, x, y: (y, x),
+    dtypes="fiu",
+    grad_name="Mul",
+    doc="Product of two arrays.",
+)
+
+
+def _strong_multiply(x: Any, y: Any) -> Any:
+    return np.where(x == 0, np.zeros((), np.result_type(x, y)), np.multiply(x, y))
+
+
+strong_multiply = elementwise(
+    "strong_multiply",
+    public=False,
+    expr="({x} * {y} if {x} != {t}(0) else {t}(0))",
+    reference=_strong_multiply,
+    loop=common_loop(),
+    partials=lambda out, x, y: (y, x),
+    dtypes="fiu",
+    grad_name="Mul",
+    doc="Product that is exactly zero where the first operand is, whatever the second.",
+)
+divide = elementwise(
+    "divide",
+    expr="{x} / {y}",
+    reference=np.divide,
+    partials=lambda out, x, y: (1 / y, -(out / y)),
+    domain=NONZERO,
+    grad_name="Div",
+    doc="Quotient of two arrays.",
+)
+floor_divide = elementwise(
+    "floor_divide",
+    expr="math.floor({x} / {y})",
+    reference=np.floor_divide,
+    partials=lambda out, x, y: (0, 0),
+    domain=((0.6, 0.9), (1.6, 1.9)),
+    dtypes="",
+    doc="Largest integer not above the quotient; derivative zero.",
+)
+remainder = elementwise(
+    "remainder",
+    expr="",
+    reference=np.remainder,
+    partials=lambda out, x, y: (1, -floor_divide(x, y)),
+    domain=((0.6, 0.9), (1.6, 1.9)),
+    dtypes="",
+    doc="Remainder with the sign of the divisor, as Python's %.",
+)
+negative = elementwise(
+    "negative",
+    expr="-{x}",
+    reference=np.negative,
+    partials=lambda out, x: (-1,),
+    dtypes="fi",
+    grad_name="Neg",
+    doc="Minus the operand.",
+)
+positive = elementwise(
+    "positive",
+    expr="{x}",
+    reference=np.positive,
+    partials=lambda out, x: (1,),
+    dtypes="fiu",
+    grad_name="Alias",
+    doc="The operand itself, as a new value.",
+)
+sign = elementwise(
+    "sign",
+    expr="({t}(1) if {x} > {t}(0) else ({t}(-1) if {x} < {t}(0) else {x}))",
+    reference=np.sign,
+    partials=lambda out, x: (0,),
+    domain=NONZERO,
+    dtypes="fi",
+    grad_name="Sgn",
+    doc="-1, 0 or 1; derivative zero.",
+)
+absolute = elementwise(
+    "absolute",
+    expr="abs({x})",
+    reference=np.absolute,
+    partials=lambda out, x: (sign(x),),
+    domain=NONZERO,
+    dtypes="fi",
+    grad_name="Abs",
+    doc="Absolute value; derivative 0 at 0.",
+)
+square = elementwise(
+    "square",
+    expr="{x} * {x}",
+    reference=np.square,
+    partials=lambda out, x: (2 * x,),
+    dtypes="fiu",
+    grad_name="Pow",
+    doc="The operand times itself.",
+)
+sqrt = elementwise(
+    "sqrt",
+    expr="math.sqrt({x})",
+    reference=np.sqrt,
+    partials=lambda out, x: (0.5 / out,),
+    domain=POSITIVE,
+    doc="Square root; derivative +inf at 0.",
+)
+
+
+def _integer_power_text(params: dict[str, Any]) -> str:
+    """Repeated multiplication, with the shared powers bound by the compiler's CSE."""
+    n = abs(params["n"])
+    text = "{t}(1)" if n == 0 else _power_of(n)
+    return text if params["n"] >= 0 else f"({{t}}(1) / ({text}))"
+
+
+def _power_of(n: int) -> str:
+    if n == 1:
+        return "{x}"
+    half = _power_of(n // 2)
+    product = f"(({half}) * ({half}))"
+    return f"({product} * {{x}})" if n % 2 else product
+
+
+def _integer_power(x: Any, n: int) -> Any:
+    return np.power(x, n)
+
+
+def _integer_power_loop(kinds: Sequence[Any]) -> tuple[Any, ...]:
+    dtype = kinds[0]
+    return (dtype, np.power.resolve_dtypes((dtype, int, None))[-1])
+
+
+def _integer_power_partials(out: Any, x: Any, n: int) -> tuple[Any]:
+    if n in (0, 1):
+        return (n,)
+    return (2 * x,) if n == 2 else (n * integer_power(x, n=n - 1),)
+
+
+integer_power = elementwise(
+    "integer_power",
+    public=False,
+    expr=_integer_power_text,
+    reference=_integer_power,
+    loop=_integer_power_loop,
+    partials=_integer_power_partials,
+    domain=NONZERO,
+    grad_name="Pow",
+    doc="The operand to a fixed small integer power.",
+)
+
+
+def _power_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    base = where(equal(y, 0), 0.0, y * power(x, y - 1))
+    settled = logical_and(equal(x, 0), greater_equal(y, 0))
+    return base, where(settled, 0.0, out * log(x))
+
+
+power = elementwise(
+    "power",
+    expr="pow_{c}({x}, {y})",
+    reference=np.power,
+    partials=_power_partials,
+    domain=POSITIVE,
+    grad_name="Pow",
+    doc="First operand to the power of the second; 0**0 is 1, and d/dy is 0 at x = 0, y >= 0.",
+)
+
+exp = elementwise(
+    "exp",
+    expr="exp_{c}({x})",
+    reference=np.exp,
+    partials=lambda out, x: (out,),
+    doc="Exponential.",
+)
+log = elementwise(
+    "log",
+    expr="log_{c}({x})",
+    reference=np.log,
+    partials=lambda out, x: (1 / x,),
+    domain=POSITIVE,
+    doc="Natural logarithm.",
+)
+
+
+def _extremum_partials(wins: Any) -> Any:
+    def partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
+        tie = 0.5 * indicator(equal(x, y), out)
+        return indicator(wins(x, y), out) + tie, indicator(wins(y, x), out) + tie
+
+    return partials
+
+
+maximum = elementwise(
+    "maximum",
+    expr="({x} if ({x} >= {y}) | ({x} != {x}) else {y})",
+    reference=np.maximum,
+    partials=_extremum_partials(greater),
+    dtypes="fi",
+    doc="Larger of two; NaN wins; a tie gives each operand half of the gradient.",
+)
+minimum = elementwise(
+    "minimum",
+    expr="({x} if ({x} <= {y}) | ({x} != {x}) else {y})",
+    reference=np.minimum,
+    partials=_extremum_partials(less),
+    dtypes="fi",
+    doc="Smaller of two; NaN wins; a tie gives each operand half of the gradient.",
+)
+
+
+def _clip(x: Any, lo: Any, hi: Any) -> Any:
+    return np.minimum(np.maximum(x, lo), hi)
+
+
+def _clip_partials(out: Any, x: Any, lo: Any, hi: Any) -> tuple[Any, Any, Any]:
+    inside = cast(greater_equal(x, lo), dtype=out.dtype) * indicator(less_equal(x, hi), out)
+    below = indicator(less(x, lo), out) * indicator(less_equal(lo, hi), out)
+    return inside, below, indicator(greater(maximum(x, lo), hi), out)
+
+
+clip = elementwise(
+    "clip",
+    expr="min_{c}(max_{c}({x}, {y}), {z})",
+    reference=_clip,
+    loop=common_loop(),
+    partials=_clip_partials,
+    dtypes="",
+    grad_name="Clamp",
+    doc="Limit to [lo, hi]; derivative 1 on the bounds, so that a projection can leave them.",
+)
+
+
+def _where_loop(kinds: Sequence[Any]) -> tuple[Any, ...]:
+    return (np.dtype(bool), *common_loop()(kinds[1:]))
+
+
+def _where_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any, Any, Any]:
+    ct = materialize(ct, y.aval) if is_number(ct) else ct
+    return None, where(xs[0], ct, 0.0), where(xs[0], 0.0, ct)
+
+
+def _where_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
+    _, tx, ty = tangents
+    if tx is None and ty is None:
+        return None
+    both = (0.0 if tx is None else tx, 0.0 if ty is None else ty)
+    if is_number(both[0]) and is_number(both[1]):
+        both = (materialize(both[0], y.aval), both[1])
+    return where(xs[0], *both)
+
+
+where = elementwise(
+    "where",
+    expr="({y} if {x} else {z})",
+    reference=np.where,
+    loop=_where_loop,
+    vjp=_where_vjp,
+    jvp=_where_jvp,
+    dtypes="fiub",
+    doc="Second operand where the first holds, else the third; the other branch gets exactly 0.",
+)

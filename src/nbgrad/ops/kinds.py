@@ -1,0 +1,472 @@
+"""Kinds: from what an author writes about an operation, derive everything else.
+
+A kind is a function that returns a Primitive. Partials, adjoints and rules are ordinary code over
+nbgrad's own operations on nodes; cotangents may also be Python scalars, which stand for an array
+filled with that number, so that a seed of 1 costs nothing.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.aval import Aval, broadcast_shapes, make_aval, normalize_axis
+from nbgrad.core.node import Node, constant
+from nbgrad.core.primitive import Primitive
+from nbgrad.core.registry import primitives, register_reference
+
+Rule = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Lowering of an elementwise primitive: Python text over operand names.
+
+    In ``text``, ``{x}``, ``{y}``, ``{z}`` are the operands, ``{t}`` casts a number to the loop
+    dtype and ``{c}`` is the dtype's code, as in ``exp_{c}({x})``. ``dtypes`` are the kinds of
+    loop dtypes the text is right for; others run through the reference.
+    """
+
+    text: str | Callable[[dict[str, Any]], str]
+    dtypes: str
+
+
+@dataclass(frozen=True)
+class Combine:
+    """Lowering of a reduction: how two partial results combine, over ``{a}`` and ``{b}``."""
+
+    text: str
+    identity: str
+    dtypes: str = "f"
+    finalize: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """Lowering of a linear primitive as an index map: ``apply(index map, aval, params)``."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Host:
+    """No lowering: the program calls the NumPy reference between its kernels."""
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """Lowering of a bilinear primitive as a library matrix product."""
+
+
+# ---------------------------------------------------------------------------- cotangent algebra
+
+
+def is_number(x: Any) -> bool:
+    """Whether a cotangent is a Python scalar: an array filled with it."""
+    return x.__class__ is not Node
+
+
+def times(ct: Any, partial: Any) -> Any:
+    """Return ``ct * partial``, exactly zero where ``ct`` is, folding 0, 1 and -1."""
+    if partial is None or (is_number(partial) and partial == 0):
+        return None
+    for one, other in ((partial, ct), (ct, partial)):
+        if is_number(one) and one == 1:
+            return other
+        if is_number(one) and one == -1:
+            return -other
+    if is_number(partial) or is_number(ct):
+        return ct * partial
+    return primitives["strong_multiply"](ct, partial)
+
+
+def materialize(ct: Any, aval: Aval) -> Node:
+    """Return *ct* as a node of exactly *aval*: fill a number, cast, or sum to a 0-d operand."""
+    if is_number(ct):
+        return primitives["full"](ct, shape=aval.shape, dtype=aval.dtype)
+    if ct.aval is aval:
+        return ct
+    if ct.aval.ndim and not aval.ndim:
+        ct = primitives["sum"](ct, axis=tuple(range(ct.ndim)), keepdims=False)
+    if ct.dtype != aval.dtype:
+        ct = primitives["cast"](ct, dtype=aval.dtype)
+    return ct
+
+
+# ------------------------------------------------------------------------------------ elementwise
+
+
+def weak_or_dtype(x: Any) -> Any:
+    """The dtype of a node, or the Python type of a scalar (bool is strong in NEP 50)."""
+    if x.__class__ is Node:
+        return x.dtype
+    return np.dtype(bool) if x.__class__ is bool else x.__class__
+
+
+def ufunc_loop(ufunc: np.ufunc) -> Callable[[Sequence[Any]], tuple[np.dtype[Any], ...]]:
+    """Dtype rule of a NumPy ufunc: its own loop resolution, so NEP 50 holds by construction."""
+
+    def resolve(kinds: Sequence[Any]) -> tuple[np.dtype[Any], ...]:
+        resolved = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
+        return tuple(resolved)
+
+    return resolve
+
+
+def common_loop(floating: bool = False) -> Callable[[Sequence[Any]], tuple[np.dtype[Any], ...]]:
+    """Dtype rule: all operands and the result share one dtype (at least float if asked)."""
+
+    def resolve(kinds: Sequence[Any]) -> tuple[np.dtype[Any], ...]:
+        samples = {float: 0.0, int: 0, complex: 0j}
+        dtype = np.result_type(*(samples.get(k, k) if isinstance(k, type) else k for k in kinds))
+        if floating and dtype.kind not in "fc":
+            dtype = np.result_type(dtype, np.float64)
+        return (dtype,) * (len(kinds) + 1)
+
+    return resolve
+
+
+def cast_operands(
+    name: str, xs: Sequence[Any], loop: Sequence[np.dtype[Any]]
+) -> tuple[list[Any], tuple[int, ...]]:
+    """Cast and broadcast *xs* to what an elementwise loop reads; return them and the shape.
+
+    Scalars and 0-d nodes are read as they are: a kernel holds them in a register.
+    """
+    shape = broadcast_shapes(name, *(x.shape for x in xs if x.__class__ is Node))
+    out = []
+    for x, dtype in zip(xs, loop, strict=False):
+        if x.__class__ is Node:
+            if x.dtype != dtype:
+                x = primitives["cast"](x, dtype=dtype)
+            if x.ndim and x.shape != shape:
+                x = primitives["broadcast_to"](x, shape=shape)
+        elif dtype.kind in "iu":
+            dtype.type(x)  # raises NumPy's OverflowError for 300 in uint8
+        out.append(x)
+    return out, shape
+
+
+def elementwise(
+    name: str,
+    *,
+    expr: str | Callable[[dict[str, Any]], str],
+    reference: Any,
+    doc: str,
+    partials: Rule | None = None,
+    vjp: Rule | None = None,
+    jvp: Rule | None = None,
+    domain: tuple[tuple[float, float], ...] = ((-2.0, 2.0),),
+    loop: Callable[[Sequence[Any]], tuple[np.dtype[Any], ...]] | None = None,
+    dtypes: str = "f",
+    grad_name: str = "",
+    public: bool = True,
+) -> Primitive:
+    """Declare an operation that maps each element on its own.
+
+    ``partials(y, *xs, **params)`` returns one partial derivative per operand: a node, a number
+    (0, 1 and -1 fold away) or None for an operand that has none. ``vjp`` and ``jvp`` override the
+    derived rules where a product of cotangent and partial would not do.
+    """
+    resolve = loop or ufunc_loop(reference)
+
+    def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+        if not any(x.__class__ is Node for x in xs):
+            xs = (constant(xs[0]), *xs[1:])
+        try:
+            dts = resolve([weak_or_dtype(x) for x in xs])
+        except TypeError as error:
+            given = ", ".join(str(weak_or_dtype(x)) for x in xs)
+            raise TypeError(f"{name}: not defined for operands of type {given}. {error}") from None
+        operands, shape = cast_operands(name, xs, dts)
+        return tuple(operands), make_aval(shape, dts[-1]), dts[:-1]
+
+    def derived_vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+        given = partials(y, *xs, **params)  # type: ignore[misc]
+        return [times(ct, p) if w else None for p, w in zip(given, wants, strict=True)]
+
+    def derived_jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
+        given = partials(y, *xs, **params)  # type: ignore[misc]
+        return add_up([times(t, p) for t, p in zip(tangents, given, strict=True) if t is not None])
+
+    rule = vjp or (derived_vjp if partials else None)
+
+    def settled_vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+        cts = rule(ct, y, xs, params, wants)  # type: ignore[misc]
+        return [settle(c, x, y.aval) if w else None for c, x, w in zip(cts, xs, wants, strict=True)]
+
+    if partials is not None:
+        partials.__name__ = f"{name}_partials"
+    prim = Primitive(
+        name=name,
+        kind="elementwise",
+        evaluate=reference,
+        prepare=prepare,
+        vjp=settled_vjp if rule else None,
+        jvp=jvp or (derived_jvp if partials else None),
+        lower=Expression(expr, dtypes),
+        grad_name=grad_name or camel(name),
+        doc=doc,
+        reference=reference,
+        partials=partials,
+        domain=domain,
+        public=public,
+    )
+    register_reference(reference, prim)
+    return prim
+
+
+def settle(ct: Any, x: Any, y_aval: Aval) -> Any:
+    """Bring a cotangent in the shape of *y_aval* to its operand *x*, which may be 0-d."""
+    if ct is None or not is_number(ct):
+        return ct if ct is None else materialize(ct, x.aval)
+    return ct if x.ndim else ct * y_aval.size
+
+
+def add_up(terms: Sequence[Any]) -> Any:
+    """Sum of the terms that are not None; None if there are none."""
+    total = None
+    for term in terms:
+        if term is not None:
+            total = term if total is None else total + term
+    return total
+
+
+# ------------------------------------------------------------------------------------------ linear
+
+
+def linear(
+    name: str,
+    *,
+    aval: Callable[..., Aval],
+    adjoint: Rule,
+    evaluate: Callable[..., Any],
+    doc: str,
+    lower: Any = None,
+    reference: Any = None,
+    cases: tuple[Any, ...] = (),
+    grad_name: str = "",
+    structural: bool = False,
+) -> Primitive:
+    """Declare an operation linear in all its array operands, of the same dtype.
+
+    ``adjoint(ct, *avals, **params)`` gets the avals of the operands, never their values, and
+    returns one cotangent (or a tuple, one per operand).
+    """
+
+    def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+        xs = tuple(x if x.__class__ is Node else constant(x) for x in xs)
+        dtype = np.result_type(*(x.dtype for x in xs))
+        xs = tuple(
+            x if x.dtype == dtype else primitives["cast"](x, dtype=dtype) for x in xs
+        )
+        return xs, aval(*(x.aval for x in xs), **params), ()
+
+    def vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> Sequence[Any]:
+        cts = adjoint(materialize(ct, y.aval), *(x.aval for x in xs), **params)
+        return cts if isinstance(cts, (tuple, list)) else (cts,)
+
+    def jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
+        filled = [
+            materialize(0.0 if t is None else t, x.aval)
+            for t, x in zip(tangents, xs, strict=True)
+        ]
+        return prim(*filled, **params)
+
+    prim = Primitive(
+        name=name,
+        kind="linear",
+        evaluate=evaluate,
+        prepare=prepare,
+        vjp=vjp,
+        jvp=jvp,
+        lower=lower or Host(),
+        grad_name=grad_name or camel(name),
+        doc=doc,
+        reference=reference,
+        cases=cases,
+        structural=structural,
+    )
+    return prim
+
+
+# --------------------------------------------------------------------------------------- reduction
+
+
+def reduction(
+    name: str,
+    *,
+    evaluate: Callable[..., Any],
+    doc: str,
+    combine: Combine | None = None,
+    vjp: Rule | None = None,
+    jvp: Rule | None = None,
+    dtype: Callable[[np.dtype[Any]], np.dtype[Any]] = lambda d: d,
+    needs_elements: bool = False,
+    domain: tuple[tuple[float, float], ...] = ((-2.0, 2.0),),
+    grad_name: str = "",
+) -> Primitive:
+    """Declare an operation that reduces over ``axis`` (a tuple of axes), with ``keepdims``.
+
+    ``vjp(ct, y, x, axis, keepdims)`` returns the cotangent of ``x``; ``ct`` may be a number.
+    ``jvp(t, y, x, axis, keepdims)`` returns the tangent.
+    """
+
+    def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+        x = xs[0] if xs[0].__class__ is Node else constant(xs[0])
+        wanted = dtype(x.dtype)
+        if combine is not None and x.dtype != wanted:
+            x = primitives["cast"](x, dtype=wanted)
+        axis = normalize_axis(name, params["axis"], x.ndim)
+        if needs_elements and any(x.shape[a] == 0 for a in axis):
+            raise ValueError(
+                f"{name}: zero-size array to reduction operation {name} which has no identity "
+                f"(shape {x.shape}, axis {axis})"
+            )
+        return (x,), make_aval(reduced_shape(x.shape, axis, params["keepdims"]), wanted), ()
+
+    def vjp_rule(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> tuple[Any, ...]:
+        return (vjp(ct, y, xs[0], **params),)  # type: ignore[misc]
+
+    def jvp_rule(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
+        return jvp(materialize(tangents[0], xs[0].aval), y, xs[0], **params)  # type: ignore[misc]
+
+    return Primitive(
+        name=name,
+        kind="reduction",
+        evaluate=evaluate,
+        prepare=prepare,
+        vjp=vjp_rule if vjp else None,
+        jvp=jvp_rule if jvp else None,
+        lower=combine or Host(),
+        grad_name=grad_name or camel(name),
+        doc=doc,
+        reference=evaluate,
+        domain=domain,
+    )
+
+
+def reduced_shape(shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> Any:
+    """Shape after reducing *axis*."""
+    if keepdims:
+        return tuple(1 if k in axis else n for k, n in enumerate(shape))
+    return tuple(n for k, n in enumerate(shape) if k not in axis)
+
+
+def expand(y: Any, x_aval: Aval, axis: tuple[int, ...]) -> Any:
+    """Broadcast a reduction's result (or its cotangent) back over *axis*; numbers stay."""
+    if is_number(y):
+        return y
+    kept = reduced_shape(x_aval.shape, axis, True)
+    if y.shape != kept:
+        y = primitives["reshape"](y, shape=kept)
+    if kept != x_aval.shape:
+        y = primitives["broadcast_to"](y, shape=x_aval.shape)
+    return y
+
+
+# ---------------------------------------------------------------------------------------- bilinear
+
+
+def bilinear(
+    name: str,
+    *,
+    aval: Callable[..., Aval],
+    adjoints: tuple[Rule, Rule],
+    evaluate: Callable[..., Any],
+    doc: str,
+    lower: Any = None,
+    cases: tuple[Any, ...] = (),
+    grad_name: str = "",
+) -> Primitive:
+    """Declare an operation linear in each of two operands.
+
+    ``adjoints[0](ct, b, a_aval)`` is the cotangent of the first operand, ``adjoints[1](ct, a,
+    b_aval)`` of the second.
+    """
+
+    def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+        a, b = (x if x.__class__ is Node else constant(x) for x in xs)
+        dtype = np.result_type(a.dtype, b.dtype)
+        a, b = (x if x.dtype == dtype else primitives["cast"](x, dtype=dtype) for x in (a, b))
+        return (a, b), aval(a.aval, b.aval, **params), ()
+
+    def vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> tuple[Any, Any]:
+        a, b = xs
+        ct = materialize(ct, y.aval)
+        return (
+            adjoints[0](ct, b, a.aval) if wants[0] else None,
+            adjoints[1](ct, a, b.aval) if wants[1] else None,
+        )
+
+    def jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
+        (ta, tb), (a, b) = tangents, xs
+        left = None if ta is None else prim(materialize(ta, a.aval), b, **params)
+        right = None if tb is None else prim(a, materialize(tb, b.aval), **params)
+        return add_up([left, right])
+
+    prim = Primitive(
+        name=name,
+        kind="bilinear",
+        evaluate=evaluate,
+        prepare=prepare,
+        vjp=vjp,
+        jvp=jvp,
+        lower=lower or Host(),
+        grad_name=grad_name or camel(name),
+        doc=doc,
+        reference=evaluate,
+        cases=cases,
+    )
+    return prim
+
+
+# ------------------------------------------------------------------------------------------ opaque
+
+
+def opaque(
+    name: str,
+    *,
+    prepare: Callable[..., tuple[Any, Aval, Any]],
+    evaluate: Callable[..., Any],
+    doc: str,
+    vjp: Rule | None = None,
+    jvp: Rule | None = None,
+    lower: Any = None,
+    cases: tuple[Any, ...] = (),
+    grad_name: str = "",
+) -> Primitive:
+    """Declare an operation whose author writes every rule."""
+    return Primitive(
+        name=name,
+        kind="opaque",
+        evaluate=evaluate,
+        prepare=prepare,
+        vjp=vjp,
+        jvp=jvp,
+        lower=lower or Host(),
+        grad_name=grad_name or camel(name),
+        doc=doc,
+        cases=cases,
+    )
+
+
+def camel(name: str) -> str:
+    """``reduce_max`` -> ``ReduceMax``: the name of a backward node."""
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def arity(prim: Primitive) -> int:
+    """Number of array operands of an elementwise primitive."""
+    if prim.partials is not None:
+        names = [
+            p
+            for p in inspect.signature(prim.partials).parameters.values()
+            if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty
+        ]
+        return len(names) - 1
+    return int(getattr(prim.reference, "nin", 1))

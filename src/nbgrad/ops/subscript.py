@@ -1,0 +1,162 @@
+"""``x[index]`` and ``x[index] = v`` with NumPy's rules, in terms of slice, take, put and update."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.aval import broadcast_shapes
+from nbgrad.core.node import Node, constant
+from nbgrad.ops import indexing, structure
+from nbgrad.ops.composite import as_node, broadcast_to, reshape
+
+
+@dataclass(frozen=True)
+class Window:
+    """A basic index: the window it selects, and the shape it then has."""
+
+    starts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    steps: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+def is_array(item: Any) -> bool:
+    """Whether one item of an index is an array (of integers or booleans)."""
+    return isinstance(item, (np.ndarray, list, Node, bool, np.bool_))
+
+
+def _expand(index: Any, shape: tuple[int, ...]) -> list[Any]:
+    """Return the items of *index* with the ellipsis written out."""
+    items = list(index) if isinstance(index, tuple) else [index]
+    used = 0
+    for item in items:
+        if isinstance(item, (np.ndarray, np.bool_)) and item.dtype == bool:
+            used += item.ndim
+        elif item is not None and item is not Ellipsis and not isinstance(item, bool):
+            used += 1
+    if used > len(shape):
+        raise IndexError(
+            f"too many indices: the tensor is {len(shape)}-dimensional (shape {shape}), "
+            f"but {used} were indexed"
+        )
+    fill = [slice(None)] * (len(shape) - used)
+    where = [k for k, item in enumerate(items) if item is Ellipsis]
+    if len(where) > 1:
+        raise IndexError("an index can only have a single ellipsis ('...')")
+    if where:
+        return items[: where[0]] + fill + items[where[0] + 1 :]
+    return items + fill
+
+
+def window(items: list[Any], shape: tuple[int, ...]) -> Window:
+    """Turn integers, slices and None into a Window."""
+    starts, sizes, steps, result = [], [], [], []
+    extents = iter(enumerate(shape))
+    for item in items:
+        if item is None:
+            result.append(1)
+            continue
+        axis, n = next(extents)
+        if isinstance(item, slice):
+            span = range(*item.indices(n))
+            starts.append(span.start if len(span) else 0)
+            sizes.append(len(span))
+            steps.append(span.step)
+            result.append(len(span))
+        else:
+            try:
+                k = operator.index(item)
+            except TypeError:
+                raise IndexError(
+                    "only integers, slices, ellipsis, None and integer or boolean arrays are "
+                    f"valid indices, not {item!r}"
+                ) from None
+            if not -n <= k < n:
+                raise IndexError(f"index {k} is out of bounds for axis {axis} with size {n}")
+            starts.append(k % n)
+            sizes.append(1)
+            steps.append(1)
+    return Window(tuple(starts), tuple(sizes), tuple(steps), tuple(result))
+
+
+def _rows(items: list[Any], n: int) -> Any:
+    """The index array, when *items* is one integer (or mask) array over the first axis."""
+    head, rest = items[0], items[1:]
+    if not is_array(head) or isinstance(head, (bool, np.bool_)):
+        return None
+    if any(not (isinstance(i, slice) and i == slice(None)) for i in rest):
+        return None
+    if head.__class__ is Node:
+        if head.dtype.kind not in "iu":
+            raise IndexError(
+                "a traced boolean mask has no shape known while tracing; use nbgrad.where"
+            )
+        return head
+    array = np.asarray(head)
+    if array.dtype == bool and array.ndim == 1 and array.shape[0] == n:
+        array = np.flatnonzero(array)
+    if array.dtype.kind not in "iu":
+        return None if array.size else np.zeros(array.shape, np.intp)
+    if array.size and not (-n <= array.min() and array.max() < n):
+        bad = array[(array < -n) | (array >= n)].reshape(-1)[0]
+        raise IndexError(f"index {bad} is out of bounds for axis 0 with size {n}")
+    return array.astype(np.intp, copy=False)
+
+
+def _flat(items: list[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+    """Positions in the flattened array that any other advanced index selects."""
+    if any(item.__class__ is Node for item in items):
+        raise IndexError(
+            "a traced index array can only index the first dimension on its own; "
+            "combine positions with arithmetic, or index outside nbgrad.jit"
+        )
+    positions = np.arange(int(np.prod(shape)), dtype=np.intp).reshape(shape)
+    arrays = tuple(np.asarray(i, np.intp) if isinstance(i, list) and not i else i for i in items)
+    return np.asarray(positions[arrays])
+
+
+def getitem(x: Any, index: Any) -> Node:
+    """Return ``x[index]``."""
+    node = as_node(x)
+    items = _expand(index, node.shape)
+    if not any(is_array(item) for item in items):
+        w = window(items, node.shape)
+        if w.sizes != node.shape or any(step != 1 for step in w.steps):
+            node = structure.slice_(node, starts=w.starts, sizes=w.sizes, steps=w.steps)
+        return reshape(node, w.shape)
+    rows = _rows(items, node.shape[0]) if node.ndim else None
+    if rows is None:
+        rows, node = _flat(items, node.shape), reshape(node, (-1,))
+    return indexing.take(node, rows if rows.__class__ is Node else constant(rows))
+
+
+def setitem(x: Any, index: Any, v: Any) -> Node:
+    """Return *x* with ``x[index]`` replaced by *v*, broadcast as in NumPy."""
+    node, value = as_node(x), as_node(v)
+    items = _expand(index, node.shape)
+    if not any(is_array(item) for item in items):
+        w = window(items, node.shape)
+        value = reshape(_fit(value, w.shape), w.sizes)
+        return structure.update_slice(node, value, starts=w.starts, steps=w.steps)
+    rows = _rows(items, node.shape[0]) if node.ndim else None
+    flat = node
+    if rows is None:
+        rows, flat = _flat(items, node.shape), reshape(node, (-1,))
+    value = _fit(value, (*rows.shape, *flat.shape[1:]))
+    position = rows if rows.__class__ is Node else constant(rows)
+    return reshape(indexing.put(flat, position, value), node.shape)
+
+
+def _fit(value: Node, shape: tuple[int, ...]) -> Node:
+    """Broadcast *value* to the selected *shape*; extra leading dimensions of size 1 go."""
+    while value.ndim > len(shape) and value.shape[0] == 1:
+        value = reshape(value, value.shape[1:])
+    if value.shape != shape and broadcast_shapes("setitem", value.shape, shape) != shape:
+        raise ValueError(
+            f"could not broadcast input array from shape {value.shape} into shape {shape}"
+        )
+    return broadcast_to(value, shape)

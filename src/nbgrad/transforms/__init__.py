@@ -1,0 +1,1 @@
+"""Transforms: tape to tape. ``vjp`` and ``jvp`` change the meaning, ``simplify`` keeps it."""

@@ -1,0 +1,60 @@
+"""Forward mode: the tape of tangents (Griewank and Walther 2008, chapter 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nbgrad.core.check import checked
+from nbgrad.core.interpret import Environment, read, replay, walk
+from nbgrad.core.linearize import linearize
+from nbgrad.core.node import Node, placeholder
+from nbgrad.core.tape import Equation, Literal, Tape, Var
+from nbgrad.ops.kinds import is_number, materialize
+
+
+def push_forward(
+    eqns: Sequence[Equation], env: Environment, tangents: dict[Var, Any]
+) -> dict[Var, Any]:
+    """Run the JVP rules over *eqns*, recording nodes; return the tangents that are not zero."""
+    found = dict(tangents)
+    for eqn in eqns:
+        if not eqn.sig.differentiable or eqn.prim.jvp is None:
+            continue
+        ts = [found.get(a) if isinstance(a, Var) else None for a in eqn.inputs]
+        if all(t is None for t in ts):
+            continue
+        xs = [read(env, a) for a in eqn.inputs]
+        tangent = eqn.prim.jvp(ts, env[eqn.out], xs, eqn.params)
+        if tangent is not None:
+            if not is_number(tangent):
+                tangent = _spread(tangent, eqn.out)
+            found[eqn.out] = tangent
+    return found
+
+
+def _spread(tangent: Node, out: Var) -> Node:
+    """Broadcast a 0-d tangent of a 0-d operand to the shape of the result."""
+    if tangent.ndim == 0 and out.aval.ndim:
+        return materialize(1.0, out.aval) * tangent
+    return materialize(tangent, out.aval)
+
+
+def jvp(tape: Tape, wrt: Sequence[Var]) -> tuple[Tape, list[Node]]:
+    """Return the tape of outputs and their tangents.
+
+    Inputs of the new tape are those of *tape*, then one tangent for each of *wrt* (which are
+    inputs of *tape*); outputs are those of *tape*, then their tangents.
+    """
+    args = [placeholder(v.aval) for v in tape.inputs]
+    directions = [placeholder(v.aval) for v in wrt]
+    env = walk(tape, args, replay)
+    tangents = push_forward(tape.eqns, env, dict(zip(wrt, directions, strict=True)))
+    outs: list[Any] = [read(env, a) for a in tape.outputs]
+    for atom in tape.outputs:
+        if isinstance(atom, Literal):
+            outs.append(0.0)
+        else:
+            outs.append(materialize(tangents.get(atom, 0.0), atom.aval))
+    new, constants = linearize(outs, [*args, *directions])
+    return checked(new), constants

@@ -1,0 +1,87 @@
+"""Passes that keep the meaning of a tape: constant folding, common subexpressions, dead code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nbgrad.core.check import checked
+from nbgrad.core.interpret import replay, walk
+from nbgrad.core.linearize import linearize
+from nbgrad.core.node import Node, placeholder
+from nbgrad.core.primitive import bind
+from nbgrad.core.tape import Equation, Literal, Tape
+from nbgrad.ops.structure import broadcast_to, cast, full, reshape
+
+Apply = Callable[[Equation, list[Any]], Node]
+_IDENTITY_IF_SAME_AVAL = frozenset({broadcast_to, cast, reshape})
+
+
+def _rebuild(tape: Tape, apply: Apply) -> Tape:
+    """Walk *tape* with *apply* and linearize what it recorded, which drops dead code."""
+    args = [placeholder(v.aval) for v in tape.inputs]
+    env = walk(tape, args, apply)
+    outs = [a.value if isinstance(a, Literal) else env[a] for a in tape.outputs]
+    new, _ = linearize(outs, args)
+    weak = {v: w for v, w in zip(new.inputs, tape.inputs, strict=True) if w.weak}
+    for var in weak:
+        var.weak = True
+    return checked(new)
+
+
+def dead_code(tape: Tape) -> Tape:
+    """Drop the equations that no output needs."""
+    return _rebuild(tape, replay)
+
+
+def common_subexpressions(tape: Tape) -> Tape:
+    """Compute equal equations once."""
+    memo: dict[Any, Node] = {}
+
+    def apply(eqn: Equation, xs: list[Any]) -> Node:
+        key = (eqn.sig, *(x if x.__class__ is Node else (type(x), repr(x)) for x in xs))
+        if key not in memo:
+            memo[key] = replay(eqn, xs)
+        return memo[key]
+
+    return _rebuild(tape, apply)
+
+
+def fold_constants(tape: Tape) -> Tape:
+    """Replace filled arrays by their number where an elementwise operation reads them.
+
+    Identities go too: a cast, broadcast or reshape to the same aval.
+    """
+
+    def filled(x: Any) -> Any:
+        if x.__class__ is Node and x.sig is not None and x.sig.prim is full:
+            return x.inputs[0]
+        return x
+
+    def apply(eqn: Equation, xs: list[Any]) -> Node:
+        prim = eqn.prim
+        if prim in _IDENTITY_IF_SAME_AVAL and xs[0].aval is eqn.out.aval:
+            return xs[0]
+        if prim is broadcast_to and not isinstance(filled(xs[0]), Node):
+            return full(filled(xs[0]), shape=eqn.out.aval.shape, dtype=eqn.out.aval.dtype)
+        if prim.kind == "elementwise" and len(xs) > 1:
+            numbers = [filled(x) for x in xs]
+            changed = any(n is not x for n, x in zip(numbers, xs, strict=True))
+            if changed and any(isinstance(n, Node) and n.shape == eqn.out.aval.shape
+                               for n in numbers):
+                folded = bind(prim, *numbers, **eqn.params)
+                if folded.aval is eqn.out.aval:
+                    return folded
+        return replay(eqn, xs)
+
+    return _rebuild(tape, apply)
+
+
+PASSES: tuple[Callable[[Tape], Tape], ...] = (fold_constants, common_subexpressions)
+
+
+def simplify(tape: Tape) -> Tape:
+    """Run every pass in order."""
+    for one in PASSES:
+        tape = one(tape)
+    return tape

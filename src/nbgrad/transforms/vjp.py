@@ -1,0 +1,124 @@
+"""Reverse mode: the tape of cotangents, built from the primitives' rules.
+
+Griewank and Walther, Evaluating Derivatives (2008), chapter 3; on a single-assignment list, as in
+Pearlmutter and Siskind, Reverse-mode AD in a functional framework (2008).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from nbgrad.core.check import checked
+from nbgrad.core.interpret import Environment, read, replay, walk
+from nbgrad.core.linearize import linearize
+from nbgrad.core.node import Node, placeholder
+from nbgrad.core.tape import Equation, Literal, Tape, Var
+from nbgrad.ops.kinds import is_number, materialize
+
+Hook = Callable[[Var, Any], Any]
+
+
+def reached(tape: Tape, wrt: Iterable[Var], blocked: frozenset[Var] = frozenset()) -> set[Var]:
+    """Return the variables that *wrt* influence differentiably, *wrt* included."""
+    active = set(wrt)
+    for eqn in tape.eqns:
+        if eqn.out not in blocked and eqn.sig.differentiable:
+            if any(isinstance(a, Var) and a in active for a in eqn.inputs):
+                active.add(eqn.out)
+    return active
+
+
+def backpropagate(
+    eqns: Sequence[Equation],
+    env: Environment,
+    active: set[Var],
+    seeds: dict[Var, Any],
+    stop: frozenset[Var] = frozenset(),
+    hook: Hook | None = None,
+    observe: Callable[[Equation, Sequence[Any]], None] | None = None,
+) -> dict[Var, Any]:
+    """Run the rules in reverse over *eqns*, recording nodes; return every cotangent met.
+
+    ``stop`` are variables that are not differentiated through. ``hook(var, ct)`` sees each
+    complete cotangent before it is used and returns the one to use; ``observe(eqn, cts)`` sees
+    what each rule returned.
+    """
+    cts = dict(seeds)
+    for eqn in reversed(eqns):
+        ct = cts.get(eqn.out)
+        if ct is None or eqn.out not in active:
+            continue
+        if hook is not None:
+            ct = cts[eqn.out] = hook(eqn.out, ct)
+        if eqn.out in stop or eqn.sig.prim.vjp is None:
+            continue
+        xs = [read(env, a) for a in eqn.inputs]
+        wants = [isinstance(a, Var) and a in active for a in eqn.inputs]
+        if not any(wants):
+            continue
+        contributions = eqn.sig.prim.vjp(ct, env[eqn.out], xs, eqn.params, wants)
+        if observe is not None:
+            observe(eqn, contributions)
+        for atom, want, c in zip(eqn.inputs, wants, contributions, strict=True):
+            if want and c is not None and isinstance(atom, Var):
+                c = c if is_number(c) else materialize(c, atom.aval)
+                before = cts.get(atom)
+                cts[atom] = c if before is None else before + c
+    return cts
+
+
+def vjp(
+    tape: Tape,
+    wrt: Sequence[Var],
+    *,
+    unit_seeds: bool = False,
+    blocked: frozenset[Var] = frozenset(),
+    stop: frozenset[Var] = frozenset(),
+    bound: Sequence[Var] = (),
+    results: Sequence[Any] = (),
+) -> tuple[Tape, list[Node]]:
+    """Return the tape of the cotangents of *wrt*, followed by the values of *results*.
+
+    Parameters
+    ----------
+    tape : Tape
+        The primal tape.
+    wrt : sequence of Var
+        Inputs or intermediate variables of *tape*.
+    unit_seeds : bool
+        Seed every output with 1; otherwise seeds are further inputs, one per output.
+    blocked : frozenset of Var
+        Results computed while gradients were off: nothing flows through them.
+    stop : frozenset of Var
+        Variables of *wrt* that are not differentiated through.
+    bound : sequence of Var
+        Intermediate variables whose values are given as further inputs.
+    results : sequence of Var
+        Primal values to return as well.
+
+    Returns
+    -------
+    tape : Tape
+        Inputs: those of *tape*, then *bound*, then the seeds, then the constants.
+    constants : list of Node
+        Leaves that rules created (index arrays and the like).
+    """
+    args = [placeholder(v.aval) for v in tape.inputs]
+    given = [placeholder(v.aval) for v in bound]
+    env = walk(tape, args, replay, dict(zip(bound, given, strict=True)))
+    seeds: dict[Var, Any] = {}
+    seed_nodes = []
+    for out in tape.outputs:
+        if isinstance(out, Literal):
+            continue
+        seed: Any = 1.0
+        if not unit_seeds:
+            seed = placeholder(out.aval)
+            seed_nodes.append(seed)
+        seeds[out] = seed if out not in seeds else seeds[out] + seed
+    cts = backpropagate(tape.eqns, env, reached(tape, wrt, blocked), seeds, stop)
+    outs = [materialize(cts.get(v, 0.0), v.aval) for v in wrt]
+    outs += [env[v] for v in results]
+    new, constants = linearize(outs, [*args, *given, *seed_nodes])
+    return checked(new), constants

@@ -1,0 +1,50 @@
+"""What every test run has in common: an object cache of its own, two threads, fixed examples.
+
+The environment is set here, at import, because NumPy, numba and nbgrad read it once, when they
+are imported; the workers of pytest-xdist inherit it, so one run compiles each kernel once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+_OWN_CACHE = None
+if "NBGRAD_CACHE_DIR" not in os.environ:
+    _OWN_CACHE = tempfile.mkdtemp(prefix="nbgrad-tests-")
+    os.environ["NBGRAD_CACHE_DIR"] = _OWN_CACHE
+
+# Two threads everywhere: what depends on the number of threads shows on any machine, and a large
+# machine does not start one BLAS thread a core in each worker.
+for _name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ.setdefault(_name, "2")
+# Several workers share the cores: an idle OpenMP thread must sleep, not spin.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("MPLBACKEND", "Agg")
+# Each transform's tape goes through the checker.
+os.environ.setdefault("NBGRAD_CHECK", "1")
+
+# No deadline: the first example compiles. Derandomized: a failure is the same on every machine.
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+# For a night of searching: HYPOTHESIS_PROFILE=search pytest tests/...
+settings.register_profile("search", deadline=None, max_examples=20_000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+# The simulator replaces numba's CUDA target for the whole process, so its tests run in their own.
+collect_ignore = [] if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" else ["cuda"]
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Remove the run's own cache; only the process that made it does."""
+    if _OWN_CACHE is not None:
+        shutil.rmtree(_OWN_CACHE, ignore_errors=True)

@@ -1,0 +1,216 @@
+"""The object cache: what is stored comes back, and whatever is wrong is a miss."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from pathlib import Path
+
+import pytest
+from subprocesses import finish, run, start
+
+from nbgrad.backends.cache import ObjectCache, default_directory, digest
+from nbgrad.errors import CacheWarning
+
+KEY = digest("a kernel")
+ONE_KERNEL = """
+k = multiply()
+x, o = np.arange(5.0), np.zeros(5)
+frame(k, 5, 0).run([x, x, o])
+assert (o == x * x + 1).all()
+print(k.origin)
+"""
+
+
+def files(path: Path) -> list[Path]:
+    return sorted(path.rglob("*.o"))
+
+
+def test_round_trip(tmp_path):
+    store = ObjectCache(tmp_path / "deep" / "cache")
+    assert store.load(KEY) is None and not store.contains(KEY)
+    assert store.store(KEY, b"code")
+    assert store.contains(KEY) and store.load(KEY) == b"code"
+    assert ObjectCache(store.path).load(KEY) == b"code"
+    store.discard(KEY)
+    assert store.load(KEY) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are a POSIX matter")
+def test_only_the_owner_can_look(tmp_path):
+    store = ObjectCache(tmp_path / "cache")
+    store.store(KEY, b"code")
+    assert store.path.stat().st_mode & 0o777 == 0o700
+    assert files(store.path)[0].stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: data[:-1], id="truncated"),
+        pytest.param(lambda data: data[:20], id="short"),
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(lambda data: b"x" * len(data), id="garbage"),
+        pytest.param(lambda data: data[:3] + b"?" + data[4:], id="one byte"),
+    ],
+)
+def test_damaged_file_is_a_miss_and_goes(tmp_path, damage):
+    store = ObjectCache(tmp_path)
+    store.store(KEY, b"some object code")
+    [file] = files(tmp_path)
+    file.write_bytes(damage(file.read_bytes()))
+    assert store.load(KEY) is None
+    assert not file.exists()
+
+
+def test_file_under_another_key_is_a_miss(tmp_path):
+    store, other = ObjectCache(tmp_path), digest("another")
+    store.store(KEY, b"code")
+    target = tmp_path / other[:2] / f"{other}.o"
+    target.parent.mkdir()
+    files(tmp_path)[0].rename(target)
+    assert store.load(other) is None
+
+
+def test_least_recently_used_files_are_pruned(tmp_path):
+    store = ObjectCache(tmp_path, max_bytes=10_000)
+    keys = [digest(str(k)) for k in range(20)]
+    for age, key in enumerate(reversed(keys)):
+        store.store(key, bytes(1000))
+        os.utime(tmp_path / key[:2] / f"{key}.o", (1e9 - age, 1e9 - age))
+    store.load(keys[0])  # the oldest, but used just now
+    store.prune()
+    assert sum(f.stat().st_size for f in files(tmp_path)) <= 10_000
+    assert store.contains(keys[0]) and store.contains(keys[-1]) and not store.contains(keys[1])
+
+
+def test_forgotten_temporary_files_are_pruned(tmp_path):
+    store = ObjectCache(tmp_path)
+    store.store(KEY, b"code")
+    fresh, stale = tmp_path / "a.tmp", tmp_path / "b.tmp"
+    fresh.touch()
+    stale.touch()
+    os.utime(stale, (time.time() - 9999,) * 2)
+    store.prune()
+    assert fresh.exists() and not stale.exists() and store.contains(KEY)
+
+
+def refused(path: Path) -> ObjectCache:
+    """A cache that warns once and then works in memory."""
+    store = ObjectCache(path)
+    with pytest.warns(CacheWarning, match="memory only") as caught:
+        assert not store.store(KEY, b"code")
+    assert len(caught) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        store.store(digest("b"), b"more")
+        assert store.load(KEY) == b"code" and store.contains(KEY)
+    return store
+
+
+def test_a_file_in_place_of_the_directory(tmp_path):
+    path = tmp_path / "cache"
+    path.write_text("not a directory")
+    refused(path)
+    refused(path / "below")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners are a POSIX matter")
+def test_a_directory_that_others_can_write_to(tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache").chmod(0o777)
+    refused(tmp_path / "cache")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="owners are a POSIX matter")
+def test_a_directory_of_another_user(tmp_path, monkeypatch):
+    path = tmp_path / "cache"
+    path.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(path, 12345, 12345)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    refused(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork to drop privileges")
+def test_a_read_only_directory(tmp_path):
+    path = tmp_path / "cache"
+    ObjectCache(path).store(digest("before"), b"code")
+    text = f"""
+        import warnings
+        from nbgrad.backends.cache import ObjectCache
+        path = {str(path)!r}
+        if os.geteuid() == 0:  # root may write anywhere
+            for folder, _, names in os.walk(path):
+                for name in (folder, *(os.path.join(folder, n) for n in names)):
+                    os.chown(name, 12345, 12345)
+            os.chmod({str(tmp_path)!r}, 0o755)
+            os.chmod({str(tmp_path.parent)!r}, 0o755)
+            os.chmod({str(tmp_path.parent.parent)!r}, 0o755)
+        for folder, _, _ in os.walk(path):
+            os.chmod(folder, 0o500)
+        if os.geteuid() == 0:
+            os.seteuid(12345)
+        store = ObjectCache(path)
+        assert store.load({digest("before")!r}) == b"code"
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            assert not store.store({KEY!r}, b"new")
+        assert store.load({KEY!r}) == b"new" and len(caught) == 1
+        print(caught[0].message)
+    """
+    try:
+        assert "cannot write" in run(text)
+    finally:
+        for folder, _, _ in os.walk(path):
+            os.chmod(folder, 0o700)
+
+
+def test_memory_is_bounded_too():
+    store = ObjectCache(None, max_bytes=5000)
+    for k in range(10):
+        assert not store.store(str(k), bytes(1000))
+    assert store.load("0") is None and store.load("9") == bytes(1000)
+
+
+def test_where_the_directory_is(monkeypatch, tmp_path):
+    monkeypatch.delenv("NBGRAD_CACHE", raising=False)
+    monkeypatch.setenv("NBGRAD_CACHE_DIR", str(tmp_path))
+    assert default_directory() == tmp_path
+    monkeypatch.delenv("NBGRAD_CACHE_DIR")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert default_directory() == tmp_path / "nbgrad"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert "nbgrad" in str(default_directory())
+    monkeypatch.setenv("NBGRAD_CACHE", "0")
+    assert default_directory() is None
+
+
+def test_another_process_runs_what_one_saved_without_numba(tmp_path):
+    assert run(ONE_KERNEL, NBGRAD_CACHE_DIR=tmp_path).split() == ["compiled"]
+    check = ONE_KERNEL + "assert 'numba' not in sys.modules\n"
+    assert run(check, NBGRAD_CACHE_DIR=tmp_path).split() == ["disk"]
+
+
+def test_two_processes_race_on_an_empty_cache(tmp_path):
+    racers = [start(ONE_KERNEL, NBGRAD_CACHE_DIR=tmp_path) for _ in range(2)]
+    for racer in racers:
+        assert finish(racer).split()[0] in ("compiled", "disk")
+    assert run(ONE_KERNEL, NBGRAD_CACHE_DIR=tmp_path).split() == ["disk"]
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage"])
+def test_damaged_objects_are_compiled_again(tmp_path, damage):
+    run(ONE_KERNEL, NBGRAD_CACHE_DIR=tmp_path)
+    for file in files(tmp_path):
+        file.write_bytes(file.read_bytes()[:100] + damage)
+    assert run(ONE_KERNEL, NBGRAD_CACHE_DIR=tmp_path).split() == ["compiled"]
+    assert run(ONE_KERNEL, NBGRAD_CACHE_DIR=tmp_path).split() == ["disk"]
+
+
+def test_the_disk_can_be_left_alone(tmp_path):
+    assert run(ONE_KERNEL, NBGRAD_CACHE_DIR=tmp_path, NBGRAD_CACHE=0).split() == ["compiled"]
+    assert not files(tmp_path)

@@ -1,0 +1,139 @@
+"""Every example runs, does what it says and prints no warning (warnings are errors here)."""
+
+from __future__ import annotations
+
+import builtins
+import runpy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nbgrad as ng
+from nbgrad.examples import nist, train
+
+SCRIPTS = Path(__file__).parents[1] / "examples"
+
+
+def silent(step: int, loss: float) -> None:
+    """Report nothing."""
+
+
+def test_tutorial_network_learns() -> None:
+    history = train.tutorial_network(20, silent)
+    assert len(history) == 20
+    assert 50 < history[0] < 500
+    assert history[-1] < 0.01 * history[0]
+
+
+def test_training_is_reproducible() -> None:
+    assert train.tutorial_network(3, silent) == train.tutorial_network(3, silent)
+
+
+def test_tutorial_step_moves_against_the_gradient() -> None:
+    """Rows 50 and 51 of the tutorial: w_new = w - rate * grad, gradients zeroed."""
+    w = ng.tensor([1.0, -2.0], requires_grad=True)
+    history = train.descend(lambda: (w**2).sum(), [w], rate=0.1, steps=2, report=silent)
+    assert history == pytest.approx([5.0, 5.0 * 0.64])
+    np.testing.assert_allclose(w.detach().numpy(), [0.64, -1.28])
+    np.testing.assert_array_equal(w.grad.numpy(), [0.0, 0.0])
+    assert w.is_leaf and w.requires_grad
+
+
+def test_spiral_classifier_learns() -> None:
+    history, accuracy = train.spiral_classifier(200, silent)
+    assert history[0] == pytest.approx(np.log(3), abs=0.2)
+    assert history[-1] < 0.6 * history[0]
+    assert accuracy > 0.6
+
+
+def test_spiral_has_every_arm() -> None:
+    points, labels = train.spiral(arms=4, points=50)
+    assert points.shape == (200, 2)
+    assert np.bincount(labels).tolist() == [50] * 4
+
+
+def test_cross_entropy_matches_numpy_and_does_not_overflow() -> None:
+    scores = np.array([[1.0, 2.0, 3.0], [0.0, -1.0, 0.5]])
+    labels = np.array([2, 0])
+    weights = np.exp(scores)
+    chances = weights / weights.sum(axis=1, keepdims=True)
+    t = ng.tensor(scores, requires_grad=True)
+    loss = train.cross_entropy(t, labels)
+    loss.backward()
+    assert loss.item() == pytest.approx(-np.log(chances[[0, 1], labels]).mean())
+    np.testing.assert_allclose(t.grad.numpy(), (chances - np.eye(3)[labels]) / 2, atol=1e-15)
+    assert train.cross_entropy(ng.tensor([[1000.0, 0.0]]), np.array([0])).item() == 0.0
+
+
+def test_train_prints_progress_and_saves_a_plot(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "loss.png"
+    assert train.main(["--steps", "3", "--plot", str(picture)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("loss ") == 6
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_train_says_when_matplotlib_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without_matplotlib(name: str, *args: Any, **kwargs: Any) -> Any:
+        if name.partition(".")[0] == "matplotlib":
+            raise ImportError(name)
+        return real(name, *args, **kwargs)
+
+    monkeypatch.setattr(builtins, "__import__", without_matplotlib)
+    assert train.main(["--steps", "2", "--plot", str(tmp_path / "loss.png")]) == 0
+    assert "No plot: matplotlib is not installed" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("steps", ["0", "-1"])
+def test_train_refuses_no_steps(steps: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        train.main(["--steps", steps])
+    assert "--steps must be at least 1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        ("nist_fit.py", ["--dataset", "Misra1a"], "2 of 2 fits agree"),
+        ("train_network.py", ["--steps", "2", "--no-plot"], "Spiral classifier"),
+        ("fit_curve.py", [], "amplitude"),
+    ],
+)
+def test_scripts_run(
+    script: str,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", [script, *arguments])
+    try:
+        runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+        status = 0
+    except SystemExit as stop:  # the scripts with a command line
+        status = stop.code
+    assert status == 0
+    assert words in capsys.readouterr().out
+
+
+def test_every_script_is_tested() -> None:
+    tested = {"nist_fit.py", "train_network.py", "fit_curve.py"}
+    assert {path.name for path in SCRIPTS.glob("*.py")} == tested
+
+
+def test_modules_share_the_command_line_style(capsys: pytest.CaptureFixture[str]) -> None:
+    for module in (nist, train):
+        with pytest.raises(SystemExit) as stop:
+            module.main(["--help"])
+        assert stop.value.code == 0
+        assert f"python -m {module.__name__}" in capsys.readouterr().out
