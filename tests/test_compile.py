@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import math
 import threading
@@ -293,8 +294,6 @@ def test_functions_with_results():
     source = "def plus(a, b):\n    return a[0] + b"
     code, _ = native(source, "plus", ("i8*", "i8"), result="i8")
     x = np.array([40])
-    import ctypes
-
     call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(code.address)
     assert call(x.ctypes.data, 2) == 42
 

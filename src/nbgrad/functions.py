@@ -121,5 +121,12 @@ def _collect() -> dict[str, Any]:
 
 
 public = _collect()
-globals().update(public)
 __all__ = sorted(public)  # noqa: PLE0605 - computed from the registry
+
+
+def __getattr__(name: str) -> Any:
+    # Not module globals: names such as ``any`` and ``sum`` would hide Python's here.
+    try:
+        return public[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None

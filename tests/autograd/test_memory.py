@@ -1,0 +1,336 @@
+"""Graphs die with their last tensor; loops of any length keep memory flat."""
+
+from __future__ import annotations
+
+import gc
+import subprocess
+import sys
+import textwrap
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import nbgrad as ng
+
+# Resident memory in bytes, read where the loop runs; a fresh process starts from the same state.
+PRELUDE = """
+import gc, os
+import numpy as np
+import nbgrad as ng
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+"""
+
+
+def run(code: str, timeout: float = 300) -> list[float]:
+    """Run *code* in a fresh process with the collector off; return the numbers it prints."""
+    program = PRELUDE + "\ngc.disable()\n" + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=timeout
+    )
+    assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr[-3000:]}"
+    return [float(word) for word in done.stdout.split()]
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+# ------------------------------------------------------------------------- reference counts suffice
+
+
+def nodes_of(*tensors: Any) -> list[weakref.ref[Any]]:
+    return [weakref.ref(t) for t in tensors]
+
+
+def alive(references: list[weakref.ref[Any]]) -> int:
+    return sum(reference() is not None for reference in references)
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("compute", [False, True])
+def test_abandoned_forward_is_freed(compute: bool) -> None:
+    x = ng.tensor([0.5, 2.0], requires_grad=True)
+    y = x.exp()
+    z = y * x
+    if compute:
+        z.sum().item()
+    references = nodes_of(y, z)
+    del y, z
+    assert alive(references) == 0
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_graph_is_freed_by_backward_and_by_deletion() -> None:
+    x = ng.tensor([0.5, 2.0], requires_grad=True)
+    z = (x.exp() * x).sum()
+    z.backward()
+    references = nodes_of(z, x, x.grad)
+    del z, x
+    assert alive(references) == 0
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_backward_with_create_graph_leaves_no_cycle() -> None:
+    """PyTorch documents a cycle between the leaf and its gradient here, and leaks."""
+    x = ng.tensor([0.5, 2.0], requires_grad=True)
+    z = (x**3).sum()
+    z.backward(create_graph=True)
+    (x.grad * x.grad).sum().item()
+    references = nodes_of(z, x, x.grad)
+    del z, x
+    assert alive(references) == 0
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_backward_that_failed_leaves_no_cycle() -> None:
+    x = ng.tensor([0.5, 2.0], requires_grad=True)
+    z = (x * x).sum()
+    z.backward()
+    try:
+        z.backward()
+    except RuntimeError:
+        pass
+    references = nodes_of(z, x)
+    del z, x
+    assert alive(references) == 0
+
+
+@pytest.mark.usefixtures("no_collector")
+def test_hooks_and_functions_leave_no_cycle() -> None:
+    class Double(ng.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, a: Any) -> Any:
+            ctx.save_for_backward(a)
+            return a * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 2
+
+    x = ng.tensor([0.5, 2.0], requires_grad=True)
+    y = Double.apply(x)
+    y.register_hook(lambda g: g * 3)
+    y.retain_grad()
+    y.sum().backward()
+    assert_allclose(x.grad.numpy(), [6.0, 6.0])
+    references = nodes_of(x, y)
+    del x, y
+    assert alive(references) == 0
+
+
+def test_large_buffers_of_an_abandoned_graph_are_returned() -> None:
+    (grown,) = run(
+        """
+        x = ng.tensor(np.ones(1_000_000), requires_grad=True)
+        for _ in range(3):
+            (x.exp() * x).sum().item()
+        before = resident()
+        for _ in range(30):  # 8 MB or more each, were one kept
+            kept = (x.exp() * x).sum()
+            kept.item()
+        print(resident() - before)
+        """
+    )
+    assert grown < 40e6
+
+
+# ---------------------------------------------------------------------------------- flat memory
+
+
+@pytest.mark.slow
+def test_million_iterations_that_never_call_backward_keep_memory_flat() -> None:
+    grown, value = run(
+        """
+        x = ng.tensor(1.0, requires_grad=True)
+
+        def loop(count):
+            for _ in range(count):
+                y = x * 2 + 1
+
+            return y
+
+        loop(20_000)
+        before = resident()
+        y = loop(1_000_000)
+        print(resident() - before, y.item())
+        """
+    )
+    assert value == 3.0
+    assert grown < 5e6
+
+
+@pytest.mark.slow
+def test_running_value_updated_under_no_grad_keeps_memory_flat() -> None:
+    grown, value = run(
+        """
+        def loop(count):
+            total = ng.tensor(0.0)
+            step = ng.tensor(0.5)
+            with ng.no_grad():
+                for _ in range(count):
+                    total = total + step
+            return total.item()
+
+        loop(20_000)
+        before = resident()
+        value = loop(1_000_000)
+        print(resident() - before, value)
+        """
+    )
+    assert value == 500_000.0
+    assert grown < 5e6
+
+
+@pytest.mark.slow
+def test_training_iterations_keep_memory_flat() -> None:
+    grown, loss = run(
+        """
+        rng = np.random.default_rng(0)
+        features, target = rng.normal(size=(8, 3)), rng.normal(size=8)
+        w = ng.tensor(np.zeros(3), requires_grad=True)
+
+        def train(count):
+            for _ in range(count):
+                residual = ng.matmul(features, w) - target
+                loss = (residual * residual).mean()
+                loss.backward()
+                with ng.no_grad():
+                    w.sub_(0.05 * w.grad)
+                w.grad = None
+            return loss.item()
+
+        train(5_000)
+        before = resident()
+        loss = train(100_000)
+        best = np.linalg.lstsq(features, target)[0]
+        print(resident() - before, loss - ((features @ best - target) ** 2).mean())
+        """
+    )
+    assert abs(loss) < 1e-12
+    assert grown < 5e6
+
+
+@pytest.mark.slow
+def test_forward_calls_keep_memory_flat() -> None:
+    grown, value = run(
+        """
+        w = ng.tensor(np.linspace(0, 1, 3), requires_grad=True)
+
+        def call(count):
+            for _ in range(count):
+                value = (ng.tanh(w) * w).sum().item()
+            return value
+
+        call(5_000)
+        before = resident()
+        value = call(100_000)
+        print(resident() - before, value)
+        """
+    )
+    x = np.linspace(0, 1, 3)
+    assert_allclose(value, (np.tanh(x) * x).sum())
+    assert grown < 5e6
+
+
+@pytest.mark.slow
+def test_repeated_create_graph_keeps_memory_flat() -> None:
+    (grown,) = run(
+        """
+        def step():
+            x = ng.tensor(np.ones(10_000), requires_grad=True)
+            (x ** 3).sum().backward(create_graph=True)
+            (x.grad * x.grad).sum().item()
+
+        for _ in range(300):
+            step()
+        before = resident()
+        for _ in range(2_000):  # 80 kB or more each, were one kept
+            step()
+        print(resident() - before)
+        """
+    )
+    assert grown < 5e6
+
+
+# ------------------------------------------------------------------------------------ long chains
+
+
+@pytest.mark.slow
+def test_chain_of_a_million_operations_forward_backward_and_deletion() -> None:
+    value, slope = run(
+        """
+        x = ng.tensor(1.0, requires_grad=True)
+        y = x
+        for _ in range(500_000):
+            y = y * 1.000001 + 1e-6
+        y.backward()
+        print(y.item(), x.grad.item())
+        del y
+        """
+    )
+    factor = 1.000001**500_000
+    assert_allclose(slope, factor, rtol=1e-8)
+    assert_allclose(value, 2 * factor - 1, rtol=1e-8)
+
+
+@pytest.mark.slow
+def test_chain_of_a_million_operations_abandoned() -> None:
+    (alive_at_the_end,) = run(
+        """
+        import weakref
+        x = ng.tensor(1.0, requires_grad=True)
+        y = x
+        for _ in range(1_000_000):
+            y = y + x
+        reference = weakref.ref(y)
+        del y
+        print(float(reference() is not None))
+        """
+    )
+    assert alive_at_the_end == 0
+
+
+def test_deep_chain_with_a_small_recursion_limit() -> None:
+    value, slope = run(
+        """
+        import sys
+        x = ng.tensor(2.0, requires_grad=True)
+        (x * 1.5 + 0.5).backward()
+        x.grad = None
+        sys.setrecursionlimit(150)
+        y = x
+        for _ in range(20_000):
+            y = ng.sin(y)
+        y.backward()
+        value = y.item()
+        repr(y), y.grad_fn.next_functions
+        del y
+        print(value, x.grad.item())
+        """
+    )
+    expected, derivative = 2.0, 1.0
+    for _ in range(20_000):
+        derivative *= np.cos(expected)
+        expected = np.sin(expected)
+    assert_allclose(value, expected, rtol=1e-12)
+    assert_allclose(slope, derivative, rtol=1e-10)
+
+
+def test_wide_graph_of_many_leaves() -> None:
+    leaves = [ng.tensor(float(k), requires_grad=True) for k in range(3000)]
+    total = ng.tensor(0.0)
+    for leaf in leaves:
+        total = total + leaf * leaf
+    total.backward()
+    assert [leaf.grad.item() for leaf in leaves] == [2.0 * k for k in range(3000)]
