@@ -164,9 +164,25 @@ def helped(lo, hi, x, o):
 
 def test_helpers_may_call_helpers_and_intrinsics():
     x, o = np.arange(4.0), np.zeros(4)
-    both = {"helper": helper, "scaled": scaled, "unused": test_helpers_may_call_helpers_and_intrinsics}
+    both = {
+        "helper": helper,
+        "scaled": scaled,
+        "unused": test_helpers_may_call_helpers_and_intrinsics,
+    }
     kernel(HELPED, "f8*", "f8*", helpers=both)(0, 4, words(x, o))
     assert np.allclose(o, np.sqrt(x))
+
+
+def test_helpers_compile_where_numba_is_told_not_to(tmp_path):
+    text = """
+        from nbgrad.backends.vecmath.exponential import exp_f8
+        source = "def f(lo, hi, x):\\n    for i in range(lo, hi):\\n        x[i] = exp_f8(x[i])"
+        x = np.zeros(3)
+        k = compile_kernel(source, "f", ("f8*",), helpers={"exp_f8": exp_f8})
+        k(0, 3, np.array([x.ctypes.data]))
+        assert x.tolist() == [1, 1, 1] and k.origin == "compiled"
+    """
+    run(text, NUMBA_DISABLE_JIT=1, NBGRAD_CACHE_DIR=tmp_path)
 
 
 def test_a_helpers_code_is_part_of_the_key():

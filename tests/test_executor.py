@@ -164,9 +164,7 @@ def test_gemm_is_numpys_product(code, m, n, k):
         table += [c[0].size, a[0].size, b[0].size, add]
         form = blas.product_form(m, n, k, flag_a, flag_b, max(lds))
         kernel = blas.gemm_kernel(code, form)
-        frame = Frame(
-            3, [], [(2, 0, 0), (3, 1, 0), (4, 2, 0)], [(kernel.address, 3, 1, 0)], table
-        )
+        frame = Frame(3, [], [(2, 0, 0), (3, 1, 0), (4, 2, 0)], [(kernel.address, 3, 1, 0)], table)
         with blas.blas_threads(1):
             frame.run([c, a, b])
         np.testing.assert_allclose(c, expected, rtol=TOLERANCE[code], atol=TOLERANCE[code])

@@ -53,7 +53,13 @@ def test_the_number_of_threads():
 
 @pytest.mark.parametrize(
     ("numba", "openmp", "expected"),
-    [("3", "", "3 3"), ("4", "2", "4 2"), ("4", "2,1", "4 2"), ("2", "8", "2 2"), ("4", "x", "4 4")],
+    [
+        ("3", "", "3 3"),
+        ("4", "2", "4 2"),
+        ("4", "2,1", "4 2"),
+        ("2", "8", "2 2"),
+        ("4", "x", "4 4"),
+    ],
 )
 def test_the_environment_is_respected(numba, openmp, expected):
     text = "print(threads.max_threads(), threads.get_num_threads())"
@@ -61,13 +67,16 @@ def test_the_environment_is_respected(numba, openmp, expected):
 
 
 def test_no_thread_and_no_numba_at_import():
-    run("""
+    run(
+        """
         import threading
         assert threading.active_count() == 1 and threads.threading_layer() == ""
         if os.path.exists("/proc/self/task"):
             assert len(os.listdir("/proc/self/task")) == 1
         assert "numba" not in sys.modules
-    """, OPENBLAS_NUM_THREADS=1)
+    """,
+        OPENBLAS_NUM_THREADS=1,
+    )
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -105,7 +114,9 @@ def partial_sums(lo, hi, x, grain, o):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_eight_python_threads_at_once(layer):
     need(layer)
-    text = PARALLEL_RUN + """
+    text = (
+        PARALLEL_RUN
+        + """
     import threading
     failures = []
     def work(seed):
@@ -125,6 +136,7 @@ def test_eight_python_threads_at_once(layer):
     assert not failures
     print("done")
     """
+    )
     output = run(text, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2)
     assert output.strip() == "done"
 
@@ -133,7 +145,9 @@ def test_eight_python_threads_at_once(layer):
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_forked_child_computes_the_right_thing(layer):
     need(layer)
-    text = PARALLEL_RUN + f"""
+    text = (
+        PARALLEL_RUN
+        + f"""
     layer = {layer!r}
     import signal, warnings
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -150,6 +164,7 @@ def test_a_forked_child_computes_the_right_thing(layer):
     assert (o == x * x + 1).all() and threads.get_num_threads() == 2
     print("done")
     """
+    )
     output = run(text, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=2)
     assert output.strip() == "done"
 
@@ -183,7 +198,8 @@ def test_a_fork_while_another_thread_compiles():
 
 
 def test_a_busy_workqueue_is_not_waited_for():
-    run("""
+    run(
+        """
     k = multiply()
     x, o = np.arange(100.0), np.zeros(100)
     f = frame(k, 100, 9)
@@ -195,4 +211,8 @@ def test_a_busy_workqueue_is_not_waited_for():
     assert (o == x * x + 1).all()
     with threads.pool() as (launch, count):
         assert launch
-    """, NUMBA_THREADING_LAYER="workqueue", NUMBA_NUM_THREADS=2, OMP_NUM_THREADS=2)
+    """,
+        NUMBA_THREADING_LAYER="workqueue",
+        NUMBA_NUM_THREADS=2,
+        OMP_NUM_THREADS=2,
+    )

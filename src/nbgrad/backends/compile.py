@@ -31,7 +31,6 @@ CODEGEN_VERSION: Final = "1"
 
 Helper = Callable[..., Any]
 Helpers = Mapping[str, Helper]
-Address = Callable[[int, int, int], None]
 
 _KERNEL_TYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 
@@ -76,14 +75,12 @@ _loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 
 
-def _new_lock() -> None:
-    # Another thread may have held the lock at the fork; nobody would ever release it in the child.
-    global _lock
-    _lock = threading.RLock()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_new_lock)
+    # Fork between compilations, never during one: the child would inherit locks that nobody
+    # releases, ours and those of Numba and LLVM.
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 
 @cache
@@ -259,9 +256,7 @@ def compile_kernel(
     started = time.perf_counter()
     if "c16" in signature or "c8" in signature:
         raise TypeError(f"kernel {name}: a complex scalar is two words; pass a pointer to it")
-    code, origin = native(
-        source, name, ("i8", "i8", *signature), noalias=noalias, helpers=helpers
-    )
+    code, origin = native(source, name, ("i8", "i8", *signature), noalias=noalias, helpers=helpers)
     elapsed = 1e3 * (time.perf_counter() - started)
     return Kernel(name, code.symbol, code.address, code, origin, elapsed)
 

@@ -111,7 +111,7 @@ def entry() -> Entry:
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.py_object)
     function = prototype(code.address)
     function.keepalive = code  # type: ignore[attr-defined]
-    return function  # type: ignore[return-value]
+    return function
 
 
 @cache

@@ -40,9 +40,7 @@ CASTS: Final = {
     "c16": np.complex128,
     "c8": np.complex64,
 }
-FUNCTIONS: Final = {
-    f.__name__: f for f in (reduce_add, f8_as_i8, i8_as_f8, f4_as_i4, i4_as_f4)
-}
+FUNCTIONS: Final = {f.__name__: f for f in (reduce_add, f8_as_i8, i8_as_f8, f4_as_i4, i4_as_f4)}
 
 
 def plain_namespace() -> dict[str, Any]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import itertools
-import threading
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -71,10 +70,12 @@ def target_machine() -> Any:
 
 
 class _Linker:
-    """The process's one LLJIT. Library names are never reused, as LLJIT requires."""
+    """The process's one LLJIT. Library names are never reused, as LLJIT requires.
+
+    llvmlite lets one thread at a time into LLVM, so there is no lock here.
+    """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
         self.serial = itertools.count()
         self.engine = llvm().create_lljit_compiler(target_machine(), suppress_errors=True)
 
@@ -83,8 +84,7 @@ class _Linker:
         builder.add_object_img(data).add_current_process().export_symbol(symbol)
         for name, address in imports.items():
             builder.import_symbol(name, address)
-        with self.lock:
-            return builder.link(self.engine, f"{symbol}.{next(self.serial)}")
+        return builder.link(self.engine, f"{symbol}.{next(self.serial)}")
 
 
 @cache

@@ -14,12 +14,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import llvmlite.binding as ll
-import numba
 from numba import types
 from numba.core import codegen, compiler, cpu
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
-from numba.core.registry import cpu_target
+from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.typed_passes import (
     IRLegalization,
     NativeLowering,
@@ -137,13 +136,11 @@ def _dispatcher(helper: Callable[..., Any]) -> Any:
         names = {name: _translate(helper.__globals__[name]) for name in _globals_of(helper)}
         names["__name__"] = "nbgrad.backends.helpers"
         copy = pytypes.FunctionType(code, names, helper.__name__, helper.__defaults__)
-        found = _dispatchers[helper] = numba.njit(
-            copy,
-            forceinline=True,
-            no_cpython_wrapper=True,
-            no_cfunc_wrapper=True,
-            pipeline_class=_Compiler,
-            **FLAGS,
+        # What njit does, but with NUMBA_DISABLE_JIT=1 too: kernels are always compiled.
+        options = {"nopython": True, "forceinline": True, **FLAGS}
+        options.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+        found = _dispatchers[helper] = CPUDispatcher(
+            py_func=copy, targetoptions=options, pipeline_class=_Compiler
         )
     return found
 

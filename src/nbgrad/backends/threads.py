@@ -26,6 +26,7 @@ class _State:
         self.lock = threading.Lock()
         self.count = 0  # threads asked for; 0: not asked
         self.address = 0  # of numba_parallel_for; 0: not launched
+        self.limit = 0  # threads that Numba started
         self.layer = ""
         self.serial_only = False
 
@@ -36,7 +37,8 @@ _state = _State()
 def _after_fork() -> None:
     global _state
     child = _State()
-    child.count, child.address, child.layer = _state.count, _state.address, _state.layer
+    child.count, child.limit = _state.count, _state.limit
+    child.address, child.layer = _state.address, _state.layer
     # libgomp's threads do not exist in the child, and Numba kills a child that asks for them.
     child.serial_only = _state.serial_only or _state.layer == "omp"
     _state = child
@@ -127,6 +129,7 @@ def _launch(state: _State) -> None:
     parallel._launch_threads()
     binding = importlib.import_module("llvmlite.binding")
     state.layer = parallel.threading_layer()
+    state.limit = int(parallel.NUM_THREADS)
     state.address = int(binding.address_of_symbol("numba_parallel_for") or 0)
 
 
@@ -146,6 +149,8 @@ def pool() -> Iterator[Launch]:
         with state.lock:
             if not state.address:
                 _launch(state)
+    # NUMBA_NUM_THREADS may have been changed since Numba was imported.
+    count = min(count, state.limit)
     if state.layer != "workqueue":
         yield state.address, count
     elif state.lock.acquire(blocking=False):
