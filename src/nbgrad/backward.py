@@ -24,7 +24,7 @@ from nbgrad.core.primitive import Signature
 from nbgrad.engine import demand, executable, programs, settle
 from nbgrad.errors import FREED, AutogradError
 from nbgrad.ops.kinds import materialize
-from nbgrad.program.executable import Executable
+from nbgrad.executable import Executable
 from nbgrad.transforms.vjp import backpropagate, reached, vjp
 
 _accumulating = threading.Lock()

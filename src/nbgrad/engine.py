@@ -17,7 +17,7 @@ from nbgrad.core.check import checked
 from nbgrad.core.linearize import build_tape, capture, require_values
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Tape
-from nbgrad.program.executable import Executable
+from nbgrad.executable import Executable
 from nbgrad.transforms.simplify import simplify
 
 Array = np.ndarray[Any, Any]

@@ -71,9 +71,19 @@ NUMPY_ON_GRAD = (
     "(np.asarray of a tracked tensor would silently cut the gradient: use the function of the "
     "same name in nbgrad, or .detach() if that is what you want.)"
 )
+NON_FINITE = (
+    "The gradient of a tensor of shape {shape} is {value} at index {index}, and nan_policy is "
+    "'raise'. Run the same code in `with nbgrad.detect_anomaly():` to learn which operation "
+    "produced it."
+)
 INPLACE_LEAF = (
     "a leaf Variable that requires grad is being used in an in-place operation. Wrap the update "
     "in `with nbgrad.no_grad():`, or write it out of place."
+)
+INPLACE_VIEW = (
+    "a view of a leaf Variable that requires grad is being used in an in-place operation. Write "
+    "to the leaf itself (x[index] = value) in `with nbgrad.no_grad():`, or write the operation "
+    "out of place."
 )
 TRACED_VALUE = (
     "{what} needs the number of a traced {aval} value, which is not known while nbgrad.jit traces "

@@ -11,10 +11,11 @@ from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import bind
 from nbgrad.core.tape import Equation, Literal, Tape
-from nbgrad.ops.structure import broadcast_to, cast, full, reshape
+from nbgrad.ops.arithmetic import positive
+from nbgrad.ops.structure import broadcast_to, cast, detach, full, reshape
 
 Apply = Callable[[Equation, list[Any]], Node]
-_IDENTITY_IF_SAME_AVAL = frozenset({broadcast_to, cast, reshape})
+_IDENTITY_IF_SAME_AVAL = frozenset({broadcast_to, cast, detach, positive, reshape})
 
 
 def _rebuild(tape: Tape, apply: Apply) -> Tape:

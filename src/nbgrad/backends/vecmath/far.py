@@ -2,7 +2,7 @@
 
 A call to libm in a loop keeps LLVM from vectorising it, in a branch too. But a function may say
 which other function computes its vectors (the attribute ``vector-function-abi-variant``). So
-``sin_far_f8(x, near)`` becomes a call of an LLVM function with variants for 2 to 16 lanes; a
+``sin_far_f8(x, near)`` becomes a call of an LLVM function with variants for vectors of 16 to 64 bytes; a
 variant tests all its lanes at once, and calls libm only for those that are far from 0.
 """
 
@@ -19,7 +19,7 @@ from numba.core.extending import intrinsic
 from nbgrad.backends.vecmath import trigonometric as plain
 
 DOUBLE, FLOAT, BYTES = ir.DoubleType(), ir.FloatType(), ir.IntType(8).as_pointer()
-LANES: Final = (2, 4, 8, 16)
+LANES: Final = {DOUBLE: (2, 4, 8), FLOAT: (4, 8, 16)}
 # The result depends on nothing but the operands, and the call may be moved or dropped.
 PURE: Final = ("noinline", "nounwind", "willreturn", "memory(none)")
 
@@ -45,10 +45,10 @@ def _define_scalar(module: ir.Module, name: str, kind: Any, libm: str) -> ir.Fun
     return function
 
 
-def _define_vector(module: ir.Module, scalar: ir.Function, lanes: int) -> ir.Function:
-    kind = ir.VectorType(scalar.args[0].type, lanes)
+def _define_vector(module: ir.Module, name: str, one: ir.Function, lanes: int) -> ir.Function:
+    kind = ir.VectorType(one.args[0].type, lanes)
     bits = ir.VectorType(ir.IntType(1), lanes)
-    function = ir.Function(module, ir.FunctionType(kind, [kind, kind]), f"{scalar.name}_{lanes}")
+    function = ir.Function(module, ir.FunctionType(kind, [kind, kind]), name)
     function.attributes.add("nounwind")
     builder = ir.IRBuilder(function.append_basic_block())
     x, near = function.args
@@ -59,7 +59,7 @@ def _define_vector(module: ir.Module, scalar: ir.Function, lanes: int) -> ir.Fun
         for k in range(lanes):
             lane = ir.Constant(ir.IntType(32), k)
             operands = [builder.extract_element(v, lane) for v in (x, near)]
-            result = builder.insert_element(result, builder.call(scalar, operands), lane)
+            result = builder.insert_element(result, builder.call(one, operands), lane)
         builder.ret(result)
     builder.ret(near)
     return function
@@ -70,11 +70,15 @@ def _define(module: ir.Module, name: str, kind: Any, libm: str) -> Any:
     if name in module.globals:
         return module.globals[name]
     scalar = _define_scalar(module, name, kind, libm)
-    vectors = [_define_vector(module, scalar, lanes) for lanes in LANES]
-    for function in (scalar, *vectors):
+    # The variants call a twin of the scalar function that has no variants: LLVM would vectorise
+    # the calls of the lanes back into a call of the variant itself.
+    one = _define_scalar(module, f"{name}_1", kind, libm)
+    set.update(one.attributes, PURE)
+    vectors = [_define_vector(module, f"{name}_{n}", one, n) for n in LANES[kind]]
+    for function in (scalar, one, *vectors):
         function.linkage = "linkonce_odr"
     variants = ",".join(
-        f"_ZGV_LLVM_N{n}vv_{name}({v.name})" for n, v in zip(LANES, vectors, strict=True)
+        f"_ZGV_LLVM_N{n}vv_{name}({v.name})" for n, v in zip(LANES[kind], vectors, strict=True)
     )
     # llvmlite knows a fixed list of attributes; these are printed as they are.
     for attribute in (*PURE, f'"vector-function-abi-variant"="{variants}"'):

@@ -1,0 +1,228 @@
+"""The CPU backend: a Program with its kernels compiled, its memory laid out, ready to run."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
+from nbgrad.backends.executor import Frame
+from nbgrad.backends.scalar import HELPERS
+from nbgrad.core.interpret import read
+from nbgrad.core.tape import Tape, Var
+from nbgrad.program.emit import Emitted, Number, Pointer
+from nbgrad.program.lower import CODES
+from nbgrad.program.nests import Call
+from nbgrad.program.program import Program
+
+Array = np.ndarray[Any, Any]
+KEEP_ARENA = 64 << 20  # an arena beyond this goes back to the system after each run
+
+_PACK = {"f8": "d", "f4": "f4x", "i8": "q", "i4": "i4x", "i2": "h6x", "i1": "b7x"}
+_PACK |= {"u8": "Q", "u4": "I4x", "u2": "H6x", "u1": "B7x", "b1": "?7x"}
+
+
+def kernel_of(step: Emitted) -> Kernel:
+    """Compile one emitted kernel, or fetch it from the cache."""
+    return compile_kernel(step.source, step.name, step.signature, noalias=True, helpers=HELPERS)
+
+
+def all_cached(program: Program) -> bool:
+    """Whether every kernel of *program* can be had without compiling."""
+    return all(
+        is_cached(s.source, s.name, s.signature, noalias=True, helpers=HELPERS)
+        for s in program.steps
+        if isinstance(s, Emitted)
+    )
+
+
+class HostStep:
+    """A library call between kernels, on views of the program's buffers."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def run(self, env: dict[Var, Any], out: Array) -> None:
+        """Evaluate the views that lead to the operands, then the call, into *out*."""
+        for eqn in (*self.call.views, self.call.eqn):
+            xs = [read(env, a) for a in eqn.inputs]
+            env[eqn.out] = eqn.prim.evaluate(*xs, **eqn.params)
+        np.copyto(out, env[self.call.eqn.out])
+        env[self.call.eqn.out] = out
+
+
+class Instance:
+    """The memory of one run: arena, scalars and frames. Each thread that runs has its own."""
+
+    def __init__(self, owner: CpuProgram) -> None:
+        size = owner.program.plan.arena_bytes
+        raw = np.empty(size + 64, np.uint8)
+        start = -raw.ctypes.data % 64
+        self.arena = raw[start : start + size]
+        self.scalars = bytearray(max(8, 8 * len(owner.weak)))
+        self.scalar_view = np.frombuffer(self.scalars, np.uint8)
+        bases = (self.arena.ctypes.data, self.scalar_view.ctypes.data)
+        self.segments: list[Frame | HostStep] = [
+            segment if isinstance(segment, HostStep) else owner.frame(segment, bases)
+            for segment in owner.segments
+        ]
+
+    def view(self, var: Var, offset: int) -> Array:
+        """The arena buffer of *var* as an array."""
+        raw = self.arena[offset : offset + var.aval.nbytes]
+        return raw.view(var.aval.dtype).reshape(var.aval.shape)
+
+
+class CpuProgram:
+    """A compiled Program.
+
+    Parameters
+    ----------
+    program : Program
+    """
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        tape = program.tape
+        self.weak = [v for v in tape.inputs if v.weak]
+        self.arrays = [v for v in tape.inputs if not v.weak]
+        first = tape.inputs.index(self.weak[0]) if self.weak else len(tape.inputs)
+        self.weak_range = (first, first + len(self.weak))
+        self.kernels: dict[int, Kernel] = {}
+        self.outputs = _fresh_outputs(tape)
+        self.specs = [(v.aval.shape, v.aval.dtype) for v in self.outputs]
+        self.base_of = {v: k for k, v in enumerate((*self.arrays, *self.outputs))}
+        formats = [_PACK.get(CODES.get(v.aval.dtype, ""), "8x") for v in self.weak]
+        self.packable = [f != "8x" for f in formats]
+        self.pack = struct.Struct("=" + "".join(formats)).pack_into if self.weak else None
+        self.segments = self._segments()
+        self.simple = len(self.segments) == 1 and not isinstance(self.segments[0], HostStep)
+        self.direct = all(self.packable) and self.outputs == list(tape.outputs)
+        self.pool: list[Instance] = []
+
+    def _segments(self) -> list[Any]:
+        """Runs of kernels, which one frame executes, and library calls between them."""
+        segments: list[Any] = []
+        for k, step in enumerate(self.program.steps):
+            if isinstance(step, Call):
+                segments.append(HostStep(step))
+                continue
+            self.kernels[k] = kernel_of(step)
+            if not segments or isinstance(segments[-1], HostStep):
+                segments.append([])
+            segments[-1].append(k)
+        return segments
+
+    def frame(self, steps: Sequence[int], bases: tuple[int, int]) -> Frame:
+        """Lay out arguments, patches and instructions of the kernels *steps*."""
+        words: list[int] = []
+        patches: list[tuple[int, int, int]] = []
+        instructions = []
+        for k in steps:
+            step = self.program.steps[k]
+            assert isinstance(step, Emitted)
+            instructions.append((self.kernels[k].address, step.tasks, step.grain, len(words)))
+            for arg in step.args:
+                if isinstance(arg, Pointer):
+                    base, offset = self._place(arg)
+                    patches.append((len(words), base, offset))
+                    words.append(0)
+                else:
+                    words.append(_bits(arg))
+        return Frame(len(self.base_of), bases, patches, instructions, words)
+
+    def _place(self, arg: Pointer) -> tuple[int, int]:
+        """Base number and byte offset of a buffer."""
+        var = arg.buffer
+        if var in self.base_of:
+            return self.base_of[var], arg.offset
+        if var.weak:
+            return len(self.base_of) + 1, 8 * self.weak.index(var) + arg.offset
+        return len(self.base_of), self.program.plan.offsets[var] + arg.offset
+
+    def run(self, args: list[Any]) -> list[Array]:
+        """Run on the tape's inputs; return fresh outputs.
+
+        Arrays must be C-contiguous and of the inputs' dtypes; weak inputs are Python numbers.
+        """
+        first, last = self.weak_range
+        outs = [np.empty(shape, dtype) for shape, dtype in self.specs]
+        try:
+            instance = self.pool.pop()
+        except IndexError:
+            instance = Instance(self)
+        if self.pack is not None:
+            if self.direct:
+                self.pack(instance.scalars, 0, *args[first:last])
+            else:
+                self._pack_some(instance, args[first:last])
+            values = args[:first] + args[last:] + outs
+        else:
+            values = args + outs
+        if self.simple:
+            instance.segments[0].run(values)  # type: ignore[arg-type, call-arg]
+        else:
+            self._run_segments(instance, args, outs, values)
+        if self.program.plan.arena_bytes <= KEEP_ARENA:
+            self.pool.append(instance)
+        return outs if self.direct else self._assemble(args, outs)
+
+    def _pack_some(self, instance: Instance, scalars: Sequence[Any]) -> None:
+        assert self.pack is not None
+        usable = [s for s, ok in zip(scalars, self.packable, strict=True) if ok]
+        self.pack(instance.scalars, 0, *usable)
+
+    def _run_segments(
+        self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
+    ) -> None:
+        env: dict[Var, Any] = dict(zip(self.program.tape.inputs, args, strict=True))
+        env.update(zip(self.outputs, outs, strict=True))
+        offsets = self.program.plan.offsets
+        with np.errstate(all="ignore"):
+            for segment in instance.segments:
+                if isinstance(segment, Frame):
+                    segment.run(values)
+                    continue
+                call = segment.call
+                for var in call.reads:
+                    if var in offsets:
+                        env[var] = instance.view(var, offsets[var])
+                out = call.eqn.out
+                place = instance.view(out, offsets[out]) if out in offsets else env[out]
+                segment.run(env, place)
+
+    def _assemble(self, args: list[Any], outs: list[Array]) -> list[Any]:
+        """Outputs that are inputs, numbers or repeated are copies."""
+        found: dict[Any, Any] = dict(zip(self.program.tape.inputs, args, strict=True))
+        given = dict(zip(self.outputs, outs, strict=True))
+        results: list[Any] = []
+        for atom in self.program.tape.outputs:
+            if isinstance(atom, Var):
+                value = given.pop(atom, None)
+                if value is None:
+                    source = found.get(atom, atom)
+                    value = np.array(source, atom.aval.dtype, order="C", copy=True)
+                found[atom] = value
+                results.append(value)
+            else:
+                results.append(atom.value)
+        return results
+
+
+def _fresh_outputs(tape: Tape) -> list[Var]:
+    """Outputs that the program computes, each once."""
+    inputs = set(tape.inputs)
+    found = [a for a in tape.outputs if isinstance(a, Var) and a not in inputs]
+    return list(dict.fromkeys(found))
+
+
+def _bits(arg: Number) -> int:
+    """The argument word of a number: an integer, or the bits of a float in the low bytes."""
+    if arg.code == "f8":
+        return int(struct.unpack("<q", struct.pack("<d", arg.value))[0])
+    if arg.code == "f4":
+        return int(struct.unpack("<q", struct.pack("<f4x", arg.value))[0])
+    return int(arg.value)

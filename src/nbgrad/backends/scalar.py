@@ -1,0 +1,55 @@
+"""Every scalar function that kernel text may call: vector math, and libm where it has none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from nbgrad.backends.vecmath import SCALAR
+
+
+def max_f8(x: Any, y: Any) -> Any:
+    """Larger of two; NaN wins."""
+    return x if (x >= y) | (x != x) else y
+
+
+def min_f8(x: Any, y: Any) -> Any:
+    """Smaller of two; NaN wins."""
+    return x if (x <= y) | (x != x) else y
+
+
+def asin_f8(x: Any) -> Any:
+    return math.asin(x)
+
+
+def acos_f8(x: Any) -> Any:
+    return math.acos(x)
+
+
+def atan_f8(x: Any) -> Any:
+    return math.atan(x)
+
+
+def atan2_f8(y: Any, x: Any) -> Any:
+    return math.atan2(y, x)
+
+
+def sinh_f8(x: Any) -> Any:
+    return math.sinh(x)
+
+
+def cosh_f8(x: Any) -> Any:
+    return math.cosh(x)
+
+
+def tan_f8(x: Any) -> Any:
+    return math.tan(x)
+
+
+_LIBM = (asin_f8, acos_f8, atan_f8, atan2_f8, sinh_f8, cosh_f8, tan_f8, max_f8, min_f8)
+
+HELPERS: Final[dict[str, Callable[..., Any]]] = {f.__name__: f for f in _LIBM}
+# The text is the same for float32: Numba types it by its operands.
+HELPERS.update({f.__name__.replace("_f8", "_f4"): f for f in _LIBM})
+HELPERS.update(SCALAR)

@@ -1,0 +1,427 @@
+"""Emission: an arranged nest to Python source, with its parameters as data beside it.
+
+The text has no extents, strides or constants in it, so one compiled kernel serves every shape.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.tape import Var
+from nbgrad.program.arrange import CHUNK, Arranged
+from nbgrad.program.kernel import Compute, Constant, Guard, Load, Reduce, Select, Value
+from nbgrad.program.lower import CODES
+
+# Numbers that stay in the text: rules are full of them, and the compiler folds them.
+INLINE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Argument: the address of a buffer plus an offset in bytes."""
+
+    buffer: Var
+    offset: int
+
+
+@dataclass(frozen=True)
+class Number:
+    """Argument: an integer, or the bits of a number of a dtype."""
+
+    value: Any
+    code: str = "i8"
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """One kernel as text: its source, name, type codes and what its arguments are."""
+
+    source: str
+    name: str
+    signature: tuple[str, ...]
+    args: tuple[Pointer | Number, ...]
+    tasks: int
+    grain: int
+
+
+class Emitter:
+    """Writes the source of one kernel."""
+
+    def __init__(self, arranged: Arranged) -> None:
+        self.a = arranged
+        self.nest = arranged.nest
+        self.params: list[tuple[str, str, Pointer | Number]] = []
+        self.lines: list[str] = []
+        self.operands: dict[int, str] = {}
+        self.last = len(self.nest.extents) - 1
+        self.guards: dict[Guard, tuple[str, str]] = {}
+        self.ops = [v for v in self.nest.body if isinstance(v, Compute)]
+
+    # ------------------------------------------------------------------------------- parameters
+
+    def param(self, name: str, code: str, arg: Pointer | Number) -> str:
+        self.params.append((name, code, arg))
+        return name
+
+    def integer(self, name: str, value: int) -> str:
+        return self.param(name, "i8", Number(int(value)))
+
+    def pointer(self, name: str, buffer: Var, offset: int) -> str:
+        dtype = buffer.aval.dtype
+        return self.param(name, f"{CODES[dtype]}*", Pointer(buffer, offset * dtype.itemsize))
+
+    def line(self, depth: int, text: str) -> None:
+        self.lines.append("    " * depth + text)
+
+    # ------------------------------------------------------------------------------------ whole
+
+    def emit(self) -> Emitted:
+        name = self.name()
+        self.declare()
+        self.uniforms()
+        if self.nest.reductions:
+            self.columns() if self.a.columns else self.cells()
+        else:
+            self.rows(1, "lo", "hi")
+        header = f"def {name}(lo, hi{''.join(', ' + p for p, _, _ in self.params)}):"
+        return Emitted(
+            "\n".join([header, *self.lines]) + "\n",
+            name,
+            tuple(code for _, code, _ in self.params),
+            tuple(arg for _, _, arg in self.params),
+            self.a.tasks,
+            self.a.grain,
+        )
+
+    def name(self) -> str:
+        names = list(dict.fromkeys(v.name for v in self.ops))
+        shown = "_".join(names[:4]) or "copy"
+        reduced = "".join(f"_{r.name}" for r in self.nest.reductions[:2])
+        return f"fused_{shown}_{len(self.ops)}{reduced}"
+
+    def declare(self) -> None:
+        """Parameters: extents, then pointer and strides of each operand, then guards."""
+        for k, n in enumerate(self.nest.extents):
+            self.integer(f"n{k}", n)
+        for number, value in enumerate(self.nest.body):
+            if isinstance(value, Load):
+                self.pointer(f"x{number}", value.buffer, value.offset)
+                self.strides(f"x{number}", value.strides)
+            elif isinstance(value, Constant) and not _inline(value.value):
+                code = CODES[value.dtype]
+                self.param(f"c{number}", code, Number(value.value, code))
+        for number, store in enumerate(self.nest.stores):
+            self.pointer(f"y{number}", store.buffer, 0)
+            self.strides(f"y{number}", store.strides)
+        for number, r in enumerate(self.nest.reductions):
+            self.pointer(f"r{number}", r.buffer, 0)
+            self.strides(f"r{number}", r.strides)
+            if r.finalize:
+                self.param(f"m{number}", CODES[r.dtype], Number(r.n, CODES[r.dtype]))
+        if self.nest.reductions:
+            self.integer("block", self.a.block or max(1, self.a.reduced_size))
+        for guard in dict.fromkeys(g for v in self.nest.body for g in _guards(v)):
+            number = len(self.guards)
+            self.guards[guard] = (
+                self.integer(f"g{number}_lo", guard.lo),
+                self.integer(f"g{number}_hi", guard.hi),
+            )
+
+    def strides(self, name: str, strides: tuple[int, ...]) -> None:
+        """Run-time strides; 0 anywhere and 1 innermost are part of the text instead."""
+        for k, s in enumerate(strides):
+            if s != 0 and not (k == self.last and s == 1):
+                self.integer(f"{name}_s{k}", s)
+
+    # ------------------------------------------------------------------------------- statements
+
+    def uniforms(self) -> None:
+        """Values that do not change in the nest, computed once a call."""
+        for number, value in enumerate(self.nest.body):
+            if isinstance(value, Constant):
+                code = CODES[value.dtype]
+                inline = f"{code}({_literal(value.value)})" if _inline(value.value) else None
+                self.operands[number] = inline or f"c{number}"
+            elif isinstance(value, Load) and not any(value.strides) and not value.guards:
+                self.line(1, f"v{number} = x{number}[0]")
+                self.operands[number] = f"v{number}"
+            elif isinstance(value, Compute) and value.uniform:
+                self.line(1, f"v{number} = {self.text(value)}")
+                self.operands[number] = f"v{number}"
+
+    def text(self, value: Compute) -> str:
+        """Right-hand side of a statement."""
+        names = dict(zip("xyz", (self.operands[k] for k in value.args), strict=False))
+        code = CODES[value.loop_dtype]
+        text = value.text.format(**names, t=code, c=code, to=CODES[value.dtype])
+        # Numba widens small integers; the cast keeps NumPy's wrap-around.
+        if value.dtype.kind in "iu" and not text.startswith(CODES[value.dtype]):
+            text = f"{CODES[value.dtype]}({text})"
+        return text
+
+    def is_uniform(self, number: int, value: Value) -> bool:
+        return number in self.operands and (
+            isinstance(value, Constant)
+            or (isinstance(value, Compute) and value.uniform)
+            or (isinstance(value, Load) and not any(value.strides) and not value.guards)
+        )
+
+    def body(self, depth: int, guarded: bool) -> None:
+        """Statements of one point; ``guarded`` ones test the windows of padded values."""
+        for number, value in enumerate(self.nest.body):
+            if self.is_uniform(number, value):
+                continue
+            if isinstance(value, Load) and self.hoisted(value):
+                self.operands[number] = f"v{number}"
+                continue
+            name = f"v{number}"
+            self.operands[number] = name
+            inner = value.inner if isinstance(value, Select) else ()
+            if isinstance(value, Load):
+                text = f"x{number}[{self.address(f'x{number}', value.strides)}]"
+            elif isinstance(value, Select):
+                text = self.operands[value.arg]
+            else:
+                assert isinstance(value, Compute)
+                text = self.text(value)
+            conditions = (*_guards_only(value), *inner) if guarded else ()
+            self.statement(depth, name, text, conditions, CODES[value.dtype])
+        for number, store in enumerate(self.nest.stores):
+            place = self.address(f"y{number}", store.strides)
+            self.line(depth, f"y{number}[{place}] = {self.operands[store.arg]}")
+
+    def statement(
+        self, depth: int, name: str, text: str, conditions: tuple[Guard, ...], code: str
+    ) -> None:
+        """``name = text``, under an ``if`` where the value exists in a window only."""
+        if not conditions:
+            self.line(depth, f"{name} = {text}")
+            return
+        test = f"if {self.condition(conditions)}:"
+        previous = self.lines[-1].strip()
+        opened = [ln for ln in self.lines if ln.strip().startswith("if ")]
+        if opened and opened[-1] == "    " * depth + test and previous.startswith("v"):
+            if self.lines[-1].startswith("    " * (depth + 1)):
+                # The window of the statement before: one test for both.
+                at = len(self.lines) - 1
+                while self.lines[at] != "    " * depth + test:
+                    at -= 1
+                self.lines.insert(at, "    " * depth + f"{name} = {code}(0)")
+                self.line(depth + 1, f"{name} = {text}")
+                return
+        self.line(depth, f"{name} = {code}(0)")
+        self.line(depth, test)
+        self.line(depth + 1, f"{name} = {text}")
+
+    def hoisted(self, load: Load) -> bool:
+        """Whether a load is the same along the innermost loop, and always allowed."""
+        return load.strides[self.last] == 0 and not load.guards
+
+    def address(self, name: str, strides: tuple[int, ...]) -> str:
+        s = strides[self.last]
+        step = {0: "", 1: "j"}.get(s, f"j * {name}_s{self.last}")
+        has_row = any(strides[: self.last])
+        if not has_row:
+            return step or "0"
+        return f"{name}_o + {step}" if step else f"{name}_o"
+
+    def condition(self, guards: tuple[Guard, ...]) -> str:
+        parts = []
+        for g in dict.fromkeys(guards):
+            lo, hi = self.guards[g]
+            parts.append(f"{lo} <= {'j' if g.loop == self.last else f'i{g.loop}'} < {hi}")
+        return " and ".join(parts)
+
+    # ------------------------------------------------------------------------------------- loops
+
+    def offsets(self, depth: int, loops: range, index: str) -> None:
+        """Decompose a linear index over *loops* and add up the offsets of each operand."""
+        rest = index
+        for k in reversed(loops):
+            if k == loops.start:
+                self.line(depth, f"i{k} = {rest}")
+            else:
+                self.line(depth, f"i{k} = {rest} % n{k}")
+                self.line(depth, f"rest{k} = {rest} // n{k}")
+                rest = f"rest{k}"
+
+    def row_offsets(self, depth: int) -> None:
+        """``x_o``: where each operand starts in the present row."""
+        for name, strides in self.all_operands():
+            terms = [
+                f"i{k} * {name}_s{k}" for k, s in enumerate(strides[: self.last]) if s != 0
+            ]
+            if terms:
+                self.line(depth, f"{name}_o = {' + '.join(terms)}")
+        for number, value in enumerate(self.nest.body):
+            if isinstance(value, Load) and any(value.strides) and self.hoisted(value):
+                self.line(depth, f"v{number} = x{number}[x{number}_o]")
+
+    def all_operands(self) -> list[tuple[str, tuple[int, ...]]]:
+        found = [(f"x{k}", v.strides) for k, v in enumerate(self.nest.body) if isinstance(v, Load)]
+        found += [(f"y{k}", s.strides) for k, s in enumerate(self.nest.stores)]
+        return [(name, s) for name, s in found if any(s)]
+
+    def rows(self, depth: int, start: str, stop: str) -> None:
+        """Run over the linear range [start, stop) of rows and innermost loop."""
+        loops = range(self.a.cells, self.last)
+        if not len(loops):
+            self.row_offsets(depth)
+            self.inner(depth, start, stop)
+            return
+        self.line(depth, f"q = {start}")
+        self.line(depth, f"while q < {stop}:")
+        self.line(depth + 1, f"row = q // n{self.last}")
+        self.line(depth + 1, f"j0 = q - row * n{self.last}")
+        self.line(depth + 1, f"j1 = min(n{self.last}, j0 + {stop} - q)")
+        self.offsets(depth + 1, loops, "row")
+        self.row_offsets(depth + 1)
+        self.inner(depth + 1, "j0", "j1")
+        self.line(depth + 1, "q += j1 - j0")
+
+    def inner(self, depth: int, start: str, stop: str) -> None:
+        """The innermost loop; with guards, its edges apart from its interior."""
+        if not self.guards:
+            self.loop(depth, start, stop, False)
+            return
+        first, last = start, stop
+        for g, (lo, hi) in self.guards.items():
+            if g.loop == self.last:
+                first, last = f"max({first}, {lo})", f"min({last}, {hi})"
+        outside = [g for g in self.guards if g.loop != self.last]
+        self.line(depth, f"a = min({first}, {stop})")
+        self.line(depth, f"b = max({last}, a)")
+        if outside:
+            self.line(depth, f"if not ({self.condition(tuple(outside))}):")
+            self.line(depth + 1, f"a = b = {stop}")
+        self.loop(depth, "a", "b", False)
+        self.line(depth, "for edge in range(2):")
+        self.line(depth + 1, f"start = b if edge else {start}")
+        self.line(depth + 1, f"stop = {stop} if edge else a")
+        self.loop(depth + 1, "start", "stop", True)
+
+    def loop(self, depth: int, start: str, stop: str, guarded: bool) -> None:
+        self.line(depth, f"for j in range({start}, {stop}):")
+        before = len(self.lines)
+        self.body(depth + 1, guarded)
+        for number, r in enumerate(self.nest.reductions):
+            target = f"r{number}[{self.column(number, r)}]" if self.a.columns else f"acc{number}"
+            self.line(depth + 1, f"{target} = {_combined(r, target, self.operands[r.arg])}")
+        if len(self.lines) == before:
+            self.line(depth + 1, "pass")
+
+    def column(self, number: int, r: Reduce) -> str:
+        step = "j" if r.strides[self.last] == 1 else f"j * r{number}_s{self.last}"
+        return f"r{number}_o + {step}"
+
+    # -------------------------------------------------------------------------------- reductions
+
+    def result_offset(self, depth: int) -> None:
+        """``r_o``: where the results of this cell go; blocks follow one another."""
+        for number, r in enumerate(self.nest.reductions):
+            terms = [
+                f"i{k} * r{number}_s{k}"
+                for k, s in enumerate(r.strides[: self.a.cells])
+                if s != 0
+            ]
+            terms.append("b * kept")
+            self.line(depth, f"r{number}_o = {' + '.join(terms)}")
+
+    def cells(self) -> None:
+        """Each cell (and block) accumulates in registers over rows and innermost loop."""
+        extents = " * ".join(f"n{k}" for k in range(self.a.cells)) or "1"
+        size = " * ".join(f"n{k}" for k in range(self.a.cells, self.last + 1))
+        self.line(1, f"kept = {extents}")
+        self.line(1, f"size = {size}")
+        self.line(1, "for t in range(lo, hi):")
+        self.line(2, "b = t // kept")
+        if self.a.cells:
+            self.line(2, "cell = t - b * kept")
+            self.offsets(2, range(self.a.cells), "cell")
+        self.result_offset(2)
+        for number, r in enumerate(self.nest.reductions):
+            self.line(2, f"acc{number} = {_identity(r)}")
+        self.line(2, "first = b * block")
+        self.line(2, "last = min(first + block, size)")
+        self.rows(2, "first", "last")
+        for number, r in enumerate(self.nest.reductions):
+            self.line(2, f"r{number}[r{number}_o] = {self.final(number, r, f'acc{number}')}")
+
+    def columns(self) -> None:
+        """Each cell, block and chunk of columns accumulates in a row of memory."""
+        extents = " * ".join(f"n{k}" for k in range(self.a.cells)) or "1"
+        size = " * ".join(f"n{k}" for k in range(self.a.cells, self.last)) or "1"
+        self.line(1, f"cells = {extents}")
+        self.line(1, f"kept = cells * n{self.last}")
+        self.line(1, f"size = {size}")
+        self.line(1, f"chunks = (n{self.last} + {CHUNK - 1}) // {CHUNK}")
+        self.line(1, "for t in range(lo, hi):")
+        self.line(2, "b = t // (cells * chunks)")
+        self.line(2, "cell = (t - b * cells * chunks) // chunks")
+        self.line(2, f"j0 = (t - (b * cells + cell) * chunks) * {CHUNK}")
+        self.line(2, f"j1 = min(j0 + {CHUNK}, n{self.last})")
+        self.offsets(2, range(self.a.cells), "cell")
+        self.result_offset(2)
+        self.columns_fill(2, _identity)
+        self.line(2, "for row in range(b * block, min((b + 1) * block, size)):")
+        self.offsets(3, range(self.a.cells, self.last), "row")
+        self.row_offsets(3)
+        self.inner(3, "j0", "j1")
+        if any(r.finalize for r in self.nest.reductions):
+            self.line(2, "for j in range(j0, j1):")
+            for number, r in enumerate(self.nest.reductions):
+                place = f"r{number}[{self.column(number, r)}]"
+                self.line(3, f"{place} = {self.final(number, r, place)}")
+
+    def columns_fill(self, depth: int, identity: Any) -> None:
+        self.line(depth, "for j in range(j0, j1):")
+        for number, r in enumerate(self.nest.reductions):
+            self.line(depth + 1, f"r{number}[{self.column(number, r)}] = {identity(r)}")
+
+    def final(self, number: int, r: Reduce, value: str) -> str:
+        return r.finalize.format(a=value, n=f"m{number}") if r.finalize else value
+
+
+def _guards_only(value: Value) -> tuple[Guard, ...]:
+    return getattr(value, "guards", ())
+
+
+def _guards(value: Value) -> tuple[Guard, ...]:
+    inner = value.inner if isinstance(value, Select) else ()
+    return (*_guards_only(value), *inner)
+
+
+def _inline(value: Any) -> bool:
+    return isinstance(value, bool) or value in INLINE or not math.isfinite(value)
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "math.nan" if value != value else ("math.inf" if value > 0 else "-math.inf")
+    return repr(value)
+
+
+def _identity(r: Reduce) -> str:
+    code = CODES[r.dtype]
+    if r.identity.endswith("inf"):
+        if r.dtype.kind in "iu":
+            info = np.iinfo(r.dtype)
+            return f"{code}({info.min if r.identity.startswith('-') else info.max})"
+        return f"{code}({r.identity.replace('inf', 'math.inf')})"
+    return f"{code}({r.identity})"
+
+
+def _combined(r: Reduce, a: str, b: str) -> str:
+    if r.combine == "{a} + {b}" and r.dtype.kind == "f":
+        return f"reduce_add({a}, {b})"
+    text = r.combine.format(a=a, b=b)
+    return f"{CODES[r.dtype]}({text})" if r.dtype.kind in "iu" else text
+
+
+def emit(arranged: Arranged) -> Emitted:
+    """Return the source of a kernel and the description of its arguments."""
+    return Emitter(arranged).emit()

@@ -1,0 +1,244 @@
+"""Fusion: which equations share a loop nest, and which results must be in memory.
+
+Elementwise equations and views are recomputed in the nest that needs them; results of
+reductions and library calls are kept. A nest holds every result of one iteration space that can
+be computed together, so a loss and all its elementwise gradients are one pass.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from nbgrad.core.tape import Equation, Tape, Var
+from nbgrad.ops.kinds import Combine, Expression, View
+from nbgrad.program.lower import CODES, emittable
+
+# Rough costs in ns an element of vectorised code; storing and loading again costs about 1.5.
+CALL_COST, DIVIDE_COST, SIMPLE_COST = 3.0, 1.0, 0.1
+RECOMPUTE_LIMIT = 1.5
+MAX_DEPTH = 60
+MAX_ROOTS = 24
+
+
+@dataclass
+class Group:
+    """Results computed in one nest over ``shape``; ``reduced`` axes if any is a reduction."""
+
+    shape: tuple[int, ...]
+    reduced: tuple[int, ...] | None = None
+    roots: list[Equation | Var] = field(default_factory=list)
+    outs: set[Var] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class HostCall:
+    """An equation run by its NumPy reference (or a library) between nests."""
+
+    eqn: Equation
+
+
+Step = Group | HostCall
+
+
+def is_free(eqn: Equation) -> bool:
+    """Whether *eqn* can be recomputed inside any nest: elementwise with kernel text, or a view."""
+    lower = eqn.prim.lower
+    if isinstance(lower, View):
+        return eqn.out.aval.dtype in CODES
+    return isinstance(lower, Expression) and emittable(eqn)
+
+
+def is_reduction(eqn: Equation) -> bool:
+    """Whether *eqn* is a reduction that a nest can compute."""
+    lower = eqn.prim.lower
+    return (
+        isinstance(lower, Combine)
+        and eqn.out.aval.dtype in CODES
+        and eqn.out.aval.dtype.kind in lower.dtypes
+    )
+
+
+def cost_of(eqn: Equation) -> float:
+    """Rough cost of one element of an elementwise equation."""
+    lower = eqn.prim.lower
+    if not isinstance(lower, Expression):
+        return 0.0
+    text = lower.text(eqn.params) if callable(lower.text) else lower.text
+    if "{c}(" in text or "math." in text:
+        return CALL_COST
+    return DIVIDE_COST if "/" in text else SIMPLE_COST
+
+
+class Fusion:
+    """Decides what is stored, then groups the stored results of a tape into steps.
+
+    ``extra`` are variables that a later stage found it must have in memory.
+    """
+
+    def __init__(self, tape: Tape, extra: set[Var]) -> None:
+        self.tape = tape
+        self.producers = {eqn.out: eqn for eqn in tape.eqns}
+        self.free = {eqn.out for eqn in tape.eqns if is_free(eqn)}
+        self.stored: set[Var] = set(extra)
+        self.cost: dict[Var, float] = {}
+        self._choose_stored()
+        self.steps: list[Step] = []
+        self.step_of: dict[Var, int] = {}
+        for eqn in tape.eqns:
+            self._schedule(eqn)
+
+    # -------------------------------------------------------------------------------- in memory
+
+    def _choose_stored(self) -> None:
+        stored = self.stored
+        stored.update(a for a in self.tape.outputs if isinstance(a, Var))
+        depth: dict[Var, int] = defaultdict(int)
+        for eqn in self.tape.eqns:
+            operands = [a for a in eqn.inputs if isinstance(a, Var)]
+            if eqn.out not in self.free:
+                stored.add(eqn.out)
+                if not is_reduction(eqn):
+                    stored.update(self.memory_base(a) for a in operands)
+                continue
+            depth[eqn.out] = 1 + max((0 if a in stored else depth[a] for a in operands), default=0)
+            self.cost[eqn.out] = cost_of(eqn) + sum(
+                0.0 if a in stored else self.cost.get(a, 0.0) for a in operands
+            )
+            if depth[eqn.out] > MAX_DEPTH:
+                stored.add(eqn.out)
+            self._store_if_repeated(eqn)
+
+    def _store_if_repeated(self, eqn: Equation) -> None:
+        """A costly value that a broadcast would recompute for each copy is stored."""
+        x = eqn.inputs[0] if eqn.inputs else None
+        if isinstance(x, Var) and x.aval.ndim and eqn.out.aval.size > x.aval.size:
+            if self.cost.get(x, 0.0) > 5 * SIMPLE_COST and x not in self.stored:
+                self.stored.add(x)
+
+    def memory_base(self, var: Var) -> Var:
+        """The variable whose buffer a library call reads *var* from, through views."""
+        while var in self.producers and var not in self.stored:
+            eqn = self.producers[var]
+            x = eqn.inputs[0]
+            lower = eqn.prim.lower
+            if not isinstance(lower, View) or lower.name in ("full", "pad"):
+                return var
+            if not isinstance(x, Var):
+                return var
+            var = x
+        return var
+
+    # ---------------------------------------------------------------------------------- grouping
+
+    def reads(self, var: Var) -> set[Var]:
+        """Stored variables (and inputs) that computing *var* reads."""
+        found: set[Var] = set()
+        seen = {var}
+        stack = [a for a in self.producers[var].inputs if isinstance(a, Var)]
+        while stack:
+            x = stack.pop()
+            if x in seen:
+                continue
+            seen.add(x)
+            if x in self.stored or x not in self.producers:
+                found.add(x)
+            else:
+                stack.extend(a for a in self.producers[x].inputs if isinstance(a, Var))
+        return found
+
+    def _same_points(self, var: Var, group: Group) -> bool:
+        """Whether *var* reads the results of *group* only at the point it is computed at."""
+        stack = [(var, False)]
+        seen = set()
+        while stack:
+            x, moved = stack.pop()
+            if (x, moved) in seen:
+                continue
+            seen.add((x, moved))
+            if x in group.outs and x is not var:
+                if moved or x not in self.free or x.aval.shape != group.shape:
+                    return False
+                continue
+            if x in self.producers and (x is var or x not in self.stored):
+                eqn = self.producers[x]
+                view = isinstance(eqn.prim.lower, View)
+                stack.extend((a, moved or view) for a in eqn.inputs if isinstance(a, Var))
+        return True
+
+    def _schedule(self, eqn: Equation) -> None:
+        out = eqn.out
+        if out not in self.stored:
+            return
+        if out in self.free:
+            self._join(out, out.aval.shape, None)
+        elif is_reduction(eqn):
+            x = eqn.inputs[0]
+            assert isinstance(x, Var)
+            self._join(out, x.aval.shape, eqn.params["axis"])
+        else:
+            self.step_of[out] = len(self.steps)
+            self.steps.append(HostCall(eqn))
+
+    def _join(self, out: Var, shape: tuple[int, ...], reduced: tuple[int, ...] | None) -> None:
+        """Add a result to the last group it can share, or to a new one."""
+        needed = max((self.step_of[x] for x in self.reads(out) if x in self.step_of), default=-1)
+        for k in range(len(self.steps) - 1, max(needed, 0) - 1, -1):
+            group = self.steps[k]
+            if not isinstance(group, Group) or group.shape != shape:
+                continue
+            if reduced is not None and group.reduced not in (None, reduced):
+                continue
+            if len(group.roots) >= MAX_ROOTS or (k == needed and not self._can_read(out, group)):
+                continue
+            group.reduced = group.reduced if reduced is None else reduced
+            break
+        else:
+            group, k = Group(shape, reduced), len(self.steps)
+            self.steps.append(group)
+        group.roots.append(self.producers[out] if reduced is not None else out)
+        group.outs.add(out)
+        self.step_of[out] = k
+
+    def _can_read(self, out: Var, group: Group) -> bool:
+        return self._same_points(out, group)
+
+    def repeated(self) -> set[Var]:
+        """Costly variables that more than one step would recompute."""
+        users: dict[Var, set[int]] = defaultdict(set)
+        for k, step in enumerate(self.steps):
+            outs = step.outs if isinstance(step, Group) else ()
+            for out in outs:
+                self._mark(out, k, users)
+        return {
+            var
+            for var, steps in users.items()
+            if len(steps) > 1 and self.cost.get(var, 0.0) * (len(steps) - 1) > RECOMPUTE_LIMIT
+        }
+
+    def _mark(self, out: Var, step: int, users: dict[Var, set[int]]) -> None:
+        stack = [a for a in self.producers[out].inputs if isinstance(a, Var)]
+        while stack:
+            x = stack.pop()
+            if x in self.stored or x not in self.producers or step in users[x]:
+                continue
+            users[x].add(step)
+            stack.extend(a for a in self.producers[x].inputs if isinstance(a, Var))
+
+
+def largest_costs(fusion: Fusion, candidates: set[Var]) -> set[Var]:
+    """Of nested costly values keep the outermost: those no other candidate is computed from."""
+    inner: set[Var] = set()
+    for var in candidates:
+        stack = [a for a in fusion.producers[var].inputs if isinstance(a, Var)]
+        while stack:
+            x = stack.pop()
+            if x in inner or x in fusion.stored or x not in fusion.producers:
+                continue
+            inner.add(x)
+            stack.extend(a for a in fusion.producers[x].inputs if isinstance(a, Var))
+    return {v for v in candidates if v not in inner and not _is_view(fusion.producers[v])}
+
+
+def _is_view(eqn: Equation) -> bool:
+    return isinstance(eqn.prim.lower, View)

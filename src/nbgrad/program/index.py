@@ -1,0 +1,119 @@
+"""Index maps: where, for each point of a loop nest, a value of a tape is read.
+
+A map has one entry for each dimension of the value: an affine function of the loop indices.
+Views compose maps, so a chain of slices, transposes and broadcasts costs nothing at run time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nbgrad.program.kernel import Guard
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Index of one dimension: ``constant + sum(coefficients * loop indices)``."""
+
+    coefficients: tuple[int, ...]
+    constant: int = 0
+
+    def scaled(self, step: int, start: int) -> Entry:
+        """``start + step * self``."""
+        return Entry(tuple(step * c for c in self.coefficients), start + step * self.constant)
+
+    def single_loop(self) -> int | None:
+        """The loop this is a unit step of, or None."""
+        found = [k for k, c in enumerate(self.coefficients) if c]
+        return found[0] if len(found) == 1 and self.coefficients[found[0]] == 1 else None
+
+
+IndexMap = tuple[Entry, ...]
+
+
+def identity(n_loops: int) -> IndexMap:
+    """The map of a value that has the shape of the nest."""
+    return tuple(
+        Entry(tuple(int(j == k) for j in range(n_loops))) for k in range(n_loops)
+    )
+
+
+def broadcast(imap: IndexMap, x_shape: tuple[int, ...], shape: tuple[int, ...]) -> IndexMap:
+    """Map of the operand of ``broadcast_to``."""
+    lead = len(shape) - len(x_shape)
+    out = []
+    for k, n in enumerate(x_shape):
+        entry = imap[k + lead]
+        same = n == shape[k + lead]
+        out.append(entry if same else Entry((0,) * len(entry.coefficients)))
+    return tuple(out)
+
+
+def transpose(imap: IndexMap, perm: tuple[int, ...]) -> IndexMap:
+    """Map of the operand of ``transpose``."""
+    out: list[Entry] = list(imap)
+    for d, source in enumerate(perm):
+        out[source] = imap[d]
+    return tuple(out)
+
+
+def slice_(imap: IndexMap, starts: Any, steps: Any) -> IndexMap:
+    """Map of the operand of ``slice``."""
+    return tuple(
+        e.scaled(step, start) for e, start, step in zip(imap, starts, steps, strict=True)
+    )
+
+
+def squeeze(
+    imap: IndexMap, x_shape: tuple[int, ...], shape: tuple[int, ...], n_loops: int
+) -> IndexMap | None:
+    """Map of the operand of a reshape that only adds or drops dimensions of size 1, else None."""
+    if [n for n in x_shape if n != 1] != [n for n in shape if n != 1]:
+        return None
+    rest = iter([e for e, n in zip(imap, shape, strict=True) if n != 1])
+    zero = Entry((0,) * n_loops)
+    return tuple(zero if n == 1 else next(rest) for n in x_shape)
+
+
+def pad(
+    imap: IndexMap, x_shape: tuple[int, ...], shape: tuple[int, ...], starts: Any, steps: Any
+) -> tuple[IndexMap, tuple[Guard, ...]] | None:
+    """Map of the operand of ``pad`` and the guards it needs, or None if it is not supported."""
+    out, guards = [], []
+    for d, entry in enumerate(imap):
+        start, step, n = starts[d], steps[d], x_shape[d]
+        if step == 1 and start == 0 and n == shape[d]:
+            out.append(entry)
+            continue
+        if step == -1 and n == shape[d] and start == n - 1:
+            out.append(entry.scaled(-1, n - 1))
+            continue
+        loop = entry.single_loop()
+        if loop is None or (step != 1 and n != 1):
+            return None
+        out.append(entry.scaled(1, -start))
+        guards.append(Guard(loop, start - entry.constant, start - entry.constant + n))
+    return tuple(out), tuple(guards)
+
+
+def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """C-contiguous strides in elements."""
+    out, step = [], 1
+    for n in reversed(shape):
+        out.append(step)
+        step *= n
+    return tuple(reversed(out))
+
+
+def flatten(
+    imap: IndexMap, shape: tuple[int, ...], n_loops: int
+) -> tuple[tuple[int, ...], int]:
+    """Strides for each loop, and the offset, of a contiguous buffer of *shape* read at *imap*."""
+    strides = [0] * n_loops
+    offset = 0
+    for entry, step in zip(imap, strides_of(shape), strict=True):
+        offset += entry.constant * step
+        for k, c in enumerate(entry.coefficients):
+            strides[k] += c * step
+    return tuple(strides), offset

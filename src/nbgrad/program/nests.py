@@ -1,0 +1,190 @@
+"""From a tape to its steps: loop nests and library calls, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.aval import make_aval
+from nbgrad.core.tape import Equation, Tape, Var
+from nbgrad.ops.kinds import Combine
+from nbgrad.program import index
+from nbgrad.program.arrange import Arranged, arrange
+from nbgrad.program.fuse import Fusion, Group, HostCall, largest_costs
+from nbgrad.program.kernel import Compute, Load, Nest, Reduce, Store
+from nbgrad.program.lower import MAX_STATEMENTS, Body, MustMaterialize
+
+
+@dataclass(frozen=True)
+class Call:
+    """A library call: the equation, and the view equations that lead to its operands."""
+
+    eqn: Equation
+    views: tuple[Equation, ...]
+    reads: tuple[Var, ...]
+
+
+Item = Arranged | Call
+
+
+def build(tape: Tape) -> list[Item]:
+    """Fuse *tape* into arranged nests and library calls."""
+    extra: set[Var] = set()
+    while True:
+        try:
+            fusion = Fusion(tape, extra)
+            more = largest_costs(fusion, fusion.repeated())
+            if more:
+                extra |= more
+                continue
+            return [item for step in fusion.steps for item in _items(step, fusion)]
+        except MustMaterialize as found:
+            if found.var in extra:
+                raise
+            extra.add(found.var)
+
+
+def _items(step: Group | HostCall, fusion: Fusion) -> list[Item]:
+    if isinstance(step, HostCall):
+        return [_call(step.eqn, fusion)]
+    nests = _nests(step, fusion)
+    items: list[Item] = []
+    for nest in nests:
+        arranged = arrange(nest)
+        items += _in_blocks(arranged) if arranged.blocks > 1 else [arranged]
+    return items
+
+
+def _call(eqn: Equation, fusion: Fusion) -> Call:
+    """Collect the views between the operands of a library call and memory."""
+    views: list[Equation] = []
+    reads: list[Var] = []
+    for atom in eqn.inputs:
+        if not isinstance(atom, Var):
+            continue
+        chain = []
+        while atom in fusion.producers and atom not in fusion.stored:
+            producer = fusion.producers[atom]
+            chain.append(producer)
+            atom = producer.inputs[0]  # type: ignore[assignment]
+        views += [v for v in reversed(chain) if v not in views]
+        reads.append(atom)
+    return Call(eqn, tuple(views), tuple(dict.fromkeys(reads)))
+
+
+def _nests(group: Group, fusion: Fusion) -> list[Nest]:
+    """Lower a group; one whose body grows too long is halved."""
+    body, stores, reductions = _lower(group, fusion)
+    statements = sum(isinstance(v, Compute) for v in body.values)
+    if statements > MAX_STATEMENTS and len(group.roots) > 1:
+        half = len(group.roots) // 2
+        parts = []
+        for roots in (group.roots[:half], group.roots[half:]):
+            outs = {r if isinstance(r, Var) else r.out for r in roots}
+            reduced = next((r.params["axis"] for r in roots if isinstance(r, Equation)), None)
+            parts.append(Group(group.shape, reduced, list(roots), outs))
+        return [nest for part in parts for nest in _nests(part, fusion)]
+    if statements > 2 * MAX_STATEMENTS:
+        raise MustMaterialize(_middle(group, fusion))
+    return [
+        Nest(
+            group.shape,
+            frozenset(group.reduced or ()) if reductions else frozenset(),
+            tuple(body.values),
+            tuple(stores),
+            tuple(reductions),
+        )
+    ]
+
+
+def _middle(group: Group, fusion: Fusion) -> Var:
+    """A variable half-way down the expression of the only root of *group*."""
+    root = group.roots[0]
+    order: list[Var] = []
+    seen: set[Var] = set()
+    stack = [root if isinstance(root, Var) else root.inputs[0]]
+    while stack:
+        x = stack.pop()
+        if not isinstance(x, Var) or x in seen or x not in fusion.producers:
+            continue
+        if x in fusion.stored and x is not root:
+            continue
+        seen.add(x)
+        if isinstance(fusion.producers[x].sig.loop, tuple) and fusion.producers[x].sig.loop:
+            order.append(x)
+        stack.extend(fusion.producers[x].inputs)
+    position = {eqn.out: k for k, eqn in enumerate(fusion.tape.eqns)}
+    order.sort(key=lambda v: position[v])
+    return order[len(order) // 2]
+
+
+def _lower(group: Group, fusion: Fusion) -> tuple[Body, list[Store], list[Reduce]]:
+    n_loops = len(group.shape)
+    here = index.identity(n_loops)
+    body = Body(n_loops, fusion.producers, fusion.stored)
+    body.local = {r for r in group.roots if isinstance(r, Var)}
+    stores, reductions = [], []
+    for root in group.roots:
+        if isinstance(root, Var):
+            strides = index.strides_of(group.shape)
+            if root in fusion.producers:
+                number = body.pull(root, here, (), root.aval.dtype)
+            else:
+                number = body.load(root, here, ())
+            stores.append(Store(number, root, strides, root.aval.dtype))
+        else:
+            reductions.append(_reduce(root, body, group, here))
+    return body, stores, reductions
+
+
+def _reduce(eqn: Equation, body: Body, group: Group, here: Any) -> Reduce:
+    axis, shape = eqn.params["axis"], group.shape
+    kept = tuple(1 if k in axis else n for k, n in enumerate(shape))
+    strides = tuple(0 if k in axis else s for k, s in enumerate(index.strides_of(kept)))
+    (x,) = eqn.inputs
+    number = body.pull(x, here, (), eqn.out.aval.dtype)
+    lower: Combine = eqn.prim.lower
+    n = 1
+    for k in axis:
+        n *= shape[k]
+    return Reduce(
+        eqn.prim.name, number, eqn.out, strides, eqn.out.aval.dtype,
+        lower.text, lower.identity, lower.finalize, n,
+    )  # fmt: skip
+
+
+def _in_blocks(arranged: Arranged) -> list[Item]:
+    """Cut the reduced range: a nest of partial results, then a nest that combines them in order."""
+    nest, blocks, kept = arranged.nest, arranged.blocks, arranged.kept
+    partial, combining = [], []
+    for r in nest.reductions:
+        buffer = Var(make_aval((blocks, kept), r.dtype))
+        strides = _partial_strides(nest, arranged)
+        partial.append(replace(r, buffer=buffer, strides=strides, finalize=""))
+        load = Load(buffer, (1, kept), 0, r.dtype)
+        final = replace(r, arg=0, strides=(1, 0))
+        # The results of a group are contiguous over the kept loops, in order.
+        combining.append(
+            arrange(Nest((kept, blocks), frozenset({1}), (load,), (), (final,)))
+        )
+    first = replace(arranged, nest=replace(nest, reductions=tuple(partial)))
+    return [first, *(replace(c, block=0) for c in combining)]
+
+
+def _partial_strides(nest: Nest, arranged: Arranged) -> tuple[int, ...]:
+    """Contiguous strides over the kept loops, 0 for the reduced ones."""
+    loops = list(range(arranged.cells))
+    if arranged.columns:
+        loops.append(len(nest.extents) - 1)
+    strides = [0] * len(nest.extents)
+    step = 1
+    for k in reversed(loops):
+        strides[k] = step
+        step *= nest.extents[k]
+    return tuple(strides)
+
+
+def dtype_of(var: Var) -> np.dtype[Any]:
+    return var.aval.dtype

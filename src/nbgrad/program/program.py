@@ -1,0 +1,61 @@
+"""Program: the ordered whole of a tape's kernels and library calls, with its buffer plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nbgrad.core.tape import Tape
+from nbgrad.program.arrange import Arranged
+from nbgrad.program.emit import Emitted, emit
+from nbgrad.program.nests import Call, build
+from nbgrad.program.plan import Plan, plan
+
+Step = Emitted | Call
+
+
+@dataclass(frozen=True)
+class Program:
+    """A planned tape: frozen, neutral to where it runs.
+
+    Attributes
+    ----------
+    tape : Tape
+    steps : tuple
+        Emitted kernels and library calls, in order.
+    plan : Plan
+    """
+
+    tape: Tape
+    items: tuple[Arranged | Call, ...]
+    steps: tuple[Step, ...]
+    plan: Plan
+
+    def source(self) -> str:
+        """The Python source of every kernel, and a comment for every library call."""
+        parts = []
+        for step in self.steps:
+            if isinstance(step, Emitted):
+                parts.append(step.source)
+            else:
+                parts.append(f"# library call: {step.eqn.prim.name} -> {step.eqn.out.aval!r}\n")
+        return "\n".join(parts)
+
+    def stats(self) -> dict[str, Any]:
+        """Numbers of equations, kernels and library calls, and bytes of each kind of buffer."""
+        outs = {a for a in self.tape.outputs if hasattr(a, "aval")}
+        return {
+            "equations": len(self.tape),
+            "kernels": sum(isinstance(s, Emitted) for s in self.steps),
+            "library_calls": sum(isinstance(s, Call) for s in self.steps),
+            "arena_bytes": self.plan.arena_bytes,
+            "input_bytes": sum(v.aval.nbytes for v in self.tape.inputs),
+            "output_bytes": sum(v.aval.nbytes for v in outs),  # type: ignore[union-attr]
+        }
+
+
+def make_program(tape: Tape) -> Program:
+    """Fuse, arrange, emit and plan *tape*."""
+    items = tuple(build(tape))
+    steps = tuple(emit(item) if isinstance(item, Arranged) else item for item in items)
+    return Program(tape, items, steps, plan(tape, items))
