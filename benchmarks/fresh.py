@@ -24,13 +24,18 @@ BIG = 10_000_000
 ROUNDS, WARM_UP = 100_000, 5_000
 
 
-def in_fresh_process(task: str, **environment: str) -> dict[str, float]:
-    """Run *task* in a new interpreter that imports the same nbgrad."""
+def package_folder() -> Path:
+    """The folder from which this process imports nbgrad."""
     spec = importlib.util.find_spec("nbgrad")
     if spec is None or spec.origin is None:
         raise ImportError("nbgrad is not installed")
+    return Path(spec.origin).parents[1]
+
+
+def in_fresh_process(task: str, **environment: str) -> dict[str, float]:
+    """Run *task* in a new interpreter that imports the same nbgrad."""
     inherited = os.environ.get("PYTHONPATH", "")
-    path = os.pathsep.join([str(ROOT), str(Path(spec.origin).parents[1]), inherited])
+    path = os.pathsep.join([str(ROOT), str(package_folder()), inherited])
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.fresh", task],
         env={**os.environ, "PYTHONPATH": path, **environment},

@@ -83,17 +83,17 @@ def timings(threads: int, only: str) -> Iterator[Row]:
         if not re.search(only, case.name):
             continue
         print(f"  {case.name}", file=sys.stderr)
-        ours = case.ours()
-        if not case.rivals:
-            yield row(case.name, alone(ours) / case.per, aim=case.aim)
+        ours, met = case.ours(), False
         for rival, build in case.rivals.items():
             try:
                 theirs = build()
             except ImportError:
                 continue
-            pair = compare(ours, theirs)
+            pair, met = compare(ours, theirs), True
             us, their_us = pair.ours / case.per, pair.theirs / case.per
-            yield row(case.name, us, rival, f"{number(their_us)}", f"{pair.ratio:.2f}", case.aim)
+            yield row(case.name, us, rival, number(their_us), f"{pair.ratio:.2f}", case.aim)
+        if not met:
+            yield row(case.name, alone(ours) / case.per, aim=case.aim)
 
 
 def row(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.interpret import read
+from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Equation
 from nbgrad.engine import value_of
-from nbgrad.errors import AnomalyError
+from nbgrad.errors import NON_FINITE, AnomalyError
 from nbgrad.ops.kinds import is_number
 
 
@@ -37,17 +39,24 @@ def _operands(xs: Sequence[Any], index: tuple[int, ...]) -> str:
     return ", ".join(shown)
 
 
+def check_value(node: Node, start: int = 0, end: int = 0) -> None:
+    """Raise if the value of *node* is not finite: the engine's observer of each operation."""
+    index = first_non_finite(node.value)
+    if index is None:
+        return
+    name = node.sig.prim.name if node.sig is not None else "leaf"
+    raise AnomalyError(
+        f"Forward of '{name}' produced {node.value[index]} at index {index} of its result of "
+        f"shape {node.shape}; operands there: {_operands(node.inputs, index)}. Recorded at "
+        f"{node.line or 'an unknown line'}."
+    )
+
+
 def check_forward(nodes: Sequence[Node]) -> None:
     """Raise at the first of *nodes* whose value is not finite."""
     for node in nodes:
-        value = value_of(node)
-        index = first_non_finite(value)
-        if index is not None:
-            raise AnomalyError(
-                f"Forward of '{node.sig.prim.name}' produced {value[index]} at index {index} of "
-                f"its result of shape {value.shape}; operands there: "
-                f"{_operands(node.inputs, index)}. Recorded at {node.line or 'an unknown line'}."
-            )
+        value_of(node)
+        check_value(node)
 
 
 def observer(env: dict[Any, Any]) -> Callable[[Equation, Sequence[Any]], None]:
@@ -69,3 +78,23 @@ def observer(env: dict[Any, Any]) -> Callable[[Equation, Sequence[Any]], None]:
                 )
 
     return observe
+
+
+@contextmanager
+def without_checks() -> Iterator[None]:
+    """Leave out :func:`check_value`: in a backward pass the rules' results are checked instead."""
+    before = modes.observers
+    modes.observers = tuple(o for o in before if o is not check_value)
+    try:
+        yield
+    finally:
+        modes.observers = before
+
+
+def refuse_non_finite(gradients: Sequence[Node]) -> None:
+    """Raise if the value of a gradient is known and not finite (``nan_policy='raise'``)."""
+    for node in gradients:
+        index = None if node.value is None else first_non_finite(node.value)
+        if index is not None:
+            text = NON_FINITE.format(shape=node.shape, value=node.value[index], index=index)
+            raise AnomalyError(text)

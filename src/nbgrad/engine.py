@@ -8,44 +8,70 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core.check import checked
-from nbgrad.core.linearize import build_tape, capture, require_values
+from nbgrad.core.linearize import Capture, build_tape, capture, require_values
+from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Tape
 from nbgrad.executable import Executable
+from nbgrad.program.reference import owned
 from nbgrad.transforms.simplify import simplify
 
 Array = np.ndarray[Any, Any]
 
 
+class _Slot:
+    """An entry of the cache, and whether it was found since it was last considered for removal."""
+
+    __slots__ = ("entry", "used")
+
+    def __init__(self, entry: Any) -> None:
+        self.entry = entry
+        self.used = False
+
+
 class ProgramCache:
-    """Thread-safe LRU of executables by structural key."""
+    """Thread-safe cache by structural key; a second-chance queue stands for least recent use.
+
+    A hit only sets a flag: moving its key to the end would hash the key again, which takes about
+    as long as the look-up.
+    """
 
     def __init__(self, capacity: int = 1024) -> None:
         self.capacity = capacity
-        self.entries: OrderedDict[Any, Any] = OrderedDict()
+        self.slots: OrderedDict[Any, _Slot] = OrderedDict()
         self.lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self.slots)
 
     def find(self, key: Any, build: Callable[[], Any]) -> Any:
         """Return the entry of *key*, built on the first call."""
-        entry = self.entries.get(key)
-        if entry is not None:
-            return entry
-        entry = build()
-        with self.lock:
-            entry = self.entries.setdefault(key, entry)
-            while len(self.entries) > self.capacity:
-                self.entries.popitem(last=False)
-        return entry
+        slot = self.slots.get(key)
+        if slot is None:
+            entry = build()
+            with self.lock:
+                slot = self.slots.setdefault(key, _Slot(entry))
+                self._shrink()
+        slot.used = True
+        return slot.entry
+
+    def _shrink(self) -> None:
+        while len(self.slots) > self.capacity:
+            key, slot = self.slots.popitem(last=False)
+            if slot.used:
+                slot.used = False
+                self.slots[key] = slot
 
     def clear(self) -> None:
         with self.lock:
-            self.entries.clear()
+            self.slots.clear()
 
 
 programs = ProgramCache()
@@ -63,6 +89,9 @@ def demand(nodes: Sequence[Node]) -> None:
         return
     cap = capture(pending)
     require_values(cap)
+    if lines.on and modes.observers:
+        _step_through(cap)
+        return
 
     def build() -> Executable:
         tape, _ = build_tape(cap, pending)
@@ -70,6 +99,21 @@ def demand(nodes: Sequence[Node]) -> None:
 
     exe = programs.find(("forward", cap.key), build)
     for node, value in zip(pending, exe.run([*cap.values, *cap.scalars]), strict=True):
+        settle(node, value)
+
+
+def _step_through(cap: Capture) -> None:
+    """Compute one operation at a time and show each to the observers."""
+    for node, operands in zip(cap.nodes, cap.operands, strict=True):
+        xs = [x.value if x.__class__ is Node else x for x in operands]
+        start = perf_counter_ns()
+        with np.errstate(all="ignore"):
+            value = node.sig.prim.evaluate(*xs, **node.sig.params)
+        value = owned(value, node.dtype, {id(x) for x in xs})
+        end = perf_counter_ns()
+        node.value = value
+        for observe in modes.observers:
+            observe(node, start, end)
         settle(node, value)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from nbgrad.backward import accumulate, run_backward
+from nbgrad.backward import run_backward
 from nbgrad.core.node import Node, constant, leaf_node
+from nbgrad.engine import demand
 from nbgrad.errors import GRAD_SHAPE, NO_GRAPH, NOT_SCALAR, UNUSED, AutogradError
 from nbgrad.ops.structure import cast
+
+_accumulating = threading.Lock()
 
 
 def is_tensor(x: Any) -> bool:
@@ -22,9 +27,16 @@ def _tensors(x: Any) -> list[Any]:
     return list(x) if isinstance(x, (tuple, list)) else [x]
 
 
-def _seeds(outputs: Sequence[Any], given: Any) -> list[Node | None]:
+def _seeds(tensors: Any, outputs: Sequence[Any], given: Any) -> list[Node | None]:
     """Check the starting cotangents; None stands for ones (scalar outputs only)."""
-    seeds = [None] * len(outputs) if given is None else _tensors(given)
+    if given is None:
+        seeds = [None] * len(outputs)
+    elif isinstance(tensors, (tuple, list)):
+        seeds = _tensors(given)
+    else:
+        # A list of numbers is the seed of a single output; a list of one tensor holds its seed.
+        held = isinstance(given, (tuple, list)) and len(given) == 1
+        seeds = list(given) if held and (given[0] is None or is_tensor(given[0])) else [given]
     if len(seeds) != len(outputs):
         raise AutogradError(f"got {len(outputs)} outputs and {len(seeds)} gradients; give one each")
     checked: list[Node | None] = []
@@ -33,9 +45,9 @@ def _seeds(outputs: Sequence[Any], given: Any) -> list[Node | None]:
             raise TypeError(f"outputs must be tensors; element {k} is {type(out).__name__}")
         if not out.requires_grad:
             raise AutogradError(NO_GRAPH.format(index=k))
-        checked.append(None if seed is None else _seed(out, seed, k))
         if seed is None and out._node.size != 1:
             raise AutogradError(NOT_SCALAR.format(shape=out.shape))
+        checked.append(None if seed is None else _seed(out, seed, k))
     return checked
 
 
@@ -89,16 +101,16 @@ def backward(
     6.0
     """
     outputs = _tensors(tensors)
-    seeds = _seeds(outputs, grad_tensors)
+    seeds = _seeds(tensors, outputs, grad_tensors)
     retain = create_graph if retain_graph is None else retain_graph
     wanted = None
     if inputs is not None:
-        wanted = [t for t in _tensors(inputs)]
+        wanted = list({t._node: t for t in _tensors(inputs)}.values())
         if not wanted:
             raise AutogradError("inputs argument to backward() cannot be empty")
-        for t in wanted:
+        for k, t in enumerate(wanted):
             if not t.requires_grad:
-                raise AutogradError(NO_GRAPH.format(index=wanted.index(t)))
+                raise AutogradError(NO_GRAPH.format(index=k))
     found = run_backward(
         [t._node for t in outputs],
         seeds,
@@ -119,6 +131,35 @@ def _accumulate_inner(wanted: Sequence[Any], found: Sequence[tuple[Node, Node]])
         gradient = gradients.get(t._node)
         if t._node.leaf is None and gradient is not None:
             t.grad = type(t)(gradient if t.grad is None else t.grad._node + gradient)
+
+
+def accumulate(node: Node, gradient: Node) -> None:
+    """Add *gradient* to the ``.grad`` of the tensor that *node* is a leaf of.
+
+    The buffer of ``.grad`` is updated in place when nobody else can see it.
+    """
+    tensor = node.leaf() if node.leaf is not None else None
+    if tensor is None or not tensor.requires_grad:
+        return
+    with _accumulating:
+        held = tensor.grad
+        if held is None:
+            tensor._grad = tensor.__class__(gradient)
+        elif gradient.requires_grad or held._node.requires_grad or held._node.value is None:
+            held._node = held._node + gradient
+        else:
+            _add_in_place(held, gradient)
+
+
+def _add_in_place(held: Any, gradient: Node) -> None:
+    demand([gradient])
+    buffer = held._node.value
+    # One reference each from the slot and from the call (plus our name for the buffer).
+    exclusive = sys.getrefcount(held._node) <= 2 and sys.getrefcount(buffer) <= 3
+    if exclusive and buffer.flags.writeable and buffer.base is None:
+        np.add(buffer, gradient.value, out=buffer)
+    else:
+        held._node = leaf_node(np.asarray(np.add(buffer, gradient.value)))
 
 
 def grad(
@@ -155,6 +196,8 @@ def grad(
     ------
     RuntimeError
         As :func:`backward`, and for an unused input.
+    ValueError
+        If *materialize_grads* is asked for and *allow_unused* is False.
 
     Examples
     --------
@@ -164,8 +207,13 @@ def grad(
     >>> ng.autograd.grad(g, x)[0].item()
     18.0
     """
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True: zeros "
+            "stand for the gradient of an unused input, so it is allowed"
+        )
     outs, ins = _tensors(outputs), _tensors(inputs)
-    seeds = _seeds(outs, grad_outputs)
+    seeds = _seeds(outputs, outs, grad_outputs)
     for k, t in enumerate(ins):
         if not is_tensor(t) or not t.requires_grad:
             raise AutogradError(

@@ -9,6 +9,8 @@ from typing import Any
 
 from nbgrad.core.modes import watching
 from nbgrad.core.node import Node
+from nbgrad.errors import AutogradError
+from nbgrad.ops.kinds import materialize
 
 _ids = count().__next__
 
@@ -23,13 +25,18 @@ class Watch:
         self.retained: weakref.ref[Any] | None = None
         self.tensor_type = tensor_type
 
-    def on_cotangent(self, node: Node, ct: Node) -> Node:
+    def on_cotangent(self, node: Node, cotangent: Any) -> Node:
         """Run the hooks on a complete cotangent and return the one to propagate."""
+        ct = materialize(cotangent, node.aval)
         for hook in tuple(self.hooks.values()):
             returned = hook(self.tensor_type(ct))
             if returned is not None:
+                if not isinstance(returned, self.tensor_type):
+                    raise TypeError(
+                        f"hook returned {type(returned).__name__}; return a tensor, or None"
+                    )
                 if returned.shape != node.shape:
-                    raise RuntimeError(
+                    raise AutogradError(
                         f"hook returned a gradient of shape {returned.shape} for a tensor of "
                         f"shape {node.shape}; return one of the same shape, or None"
                     )
@@ -62,7 +69,7 @@ def watch_of(tensor: Any) -> Watch:
     """Return the Watch of *tensor*'s node, made on first use."""
     node = tensor._node
     if not node.requires_grad:
-        raise RuntimeError(
+        raise AutogradError(
             "cannot register a hook on a tensor that doesn't require gradient; create it with "
             "requires_grad=True"
         )
@@ -84,6 +91,6 @@ def retain_grad(tensor: Any) -> None:
     """Keep the gradient of a non-leaf *tensor* in ``.grad``; nothing to do for a leaf."""
     if tensor.is_leaf:
         if not tensor.requires_grad:
-            raise RuntimeError("can't retain_grad on Tensor that has requires_grad=False")
+            raise AutogradError("can't retain_grad on Tensor that has requires_grad=False")
         return
     watch_of(tensor).retained = weakref.ref(tensor)

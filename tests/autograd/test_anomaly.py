@@ -40,6 +40,15 @@ def test_forward_names_operation_line_and_index() -> None:
     def program() -> None:
         x = leaf([1.0, 2.0, -3.0, 0.0])
         y = ng.log(x + 1)
+        (y * 2).sum().backward()
+
+    check(program, "log", "2")
+
+
+def test_forward_alone_raises_when_its_value_is_wanted() -> None:
+    def program() -> None:
+        x = leaf([1.0, 2.0, -3.0, 0.0])
+        y = ng.log(x + 1)
         (y * 2).sum().item()
 
     check(program, "log", "2")
@@ -49,7 +58,7 @@ def test_index_has_one_number_for_each_dimension() -> None:
     def program() -> None:
         x = leaf([[1.0, 2.0, 3.0], [4.0, 0.0, 0.0]])
         y = 1 / x
-        y.sum().item()
+        y.sum().backward()
 
     check(program, "div", "1, 1")
 
@@ -80,7 +89,7 @@ def test_first_operation_that_went_wrong_is_named_not_a_later_one() -> None:
         x = leaf([1.0, 710.0])
         y = x.exp()
         z = y - y
-        (z * 2 + 1).sum().item()
+        (z * 2 + 1).sum().backward()
 
     check(program, "exp", "1")
 
@@ -90,7 +99,7 @@ def test_operation_inside_a_function_is_named_by_its_own_line() -> None:
         shifted = x + 1
         return ng.arcsin(shifted)
 
-    message = message_of(lambda: helper(leaf([-0.5, 2.0])).sum().item())
+    message = message_of(lambda: helper(leaf([-0.5, 2.0])).sum().backward())
     assert f"test_anomaly.py:{helper.__code__.co_firstlineno + 2}" in message
 
 
@@ -124,7 +133,9 @@ def test_nothing_is_raised_when_it_is_off() -> None:
 
 
 def log_of_zero() -> Any:
-    return ng.log(leaf([0.0])).sum().item()
+    y = ng.log(leaf([0.0])).sum()
+    y.backward()
+    return y.item()
 
 
 def test_error_and_exit_switch_it_off_again() -> None:

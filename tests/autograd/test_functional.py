@@ -101,7 +101,7 @@ def test_hessian_of_a_linear_function_is_zeros() -> None:
 
 
 def test_hessian_needs_a_single_element() -> None:
-    with pytest.raises(RuntimeError, match="single element"):
+    with pytest.raises(RuntimeError, match="single"):
         functional.hessian(lambda x: x**2, ng.tensor(X))
 
 

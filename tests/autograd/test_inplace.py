@@ -52,11 +52,22 @@ def test_method_on_a_result_is_differentiated(change: Any, value: Any, slope: An
     y = x * 2
     kept = y.exp()  # saves its result, made from the old y
     change(y)
-    assert y.requires_grad and not y.is_leaf
     assert_allclose(y.detach().numpy(), value(2 * VALUES), rtol=1e-12)
     (y + kept).sum().backward()
     expected = 2 * slope(2 * VALUES) + 2 * np.exp(2 * VALUES)
     assert_allclose(x.grad.numpy(), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize(("change", "value", "slope"), [m[1:] for m in METHODS], ids=IDS)
+def test_changed_result_stays_tracked_even_when_overwritten(
+    change: Any, value: Any, slope: Any
+) -> None:
+    x = leaf()
+    y = x * 2
+    change(y)
+    assert y.requires_grad and not y.is_leaf and y.grad_fn is not None
+    y.sum().backward()
+    assert_allclose(x.grad.numpy(), 2 * slope(2 * VALUES), rtol=1e-12)
 
 
 @pytest.mark.parametrize(("change", "value", "slope"), [m[1:] for m in METHODS], ids=IDS)

@@ -122,10 +122,10 @@ def test_error_text(text: str, action: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("action", [gradient_of_wrong_shape, grad_outputs_of_wrong_shape])
 def test_mismatched_gradient_names_both_shapes(action: Callable[[], None]) -> None:
-    given = {"gradient_of_wrong_shape": r"\(3,\)", "grad_outputs_of_wrong_shape": r"\(1, 2\)"}
+    given = {"gradient_of_wrong_shape": "3,?", "grad_outputs_of_wrong_shape": "1, 2"}
     text = (
-        rf"Mismatch in shape: grad_output\[0\] has a shape of .*{given[action.__name__]}"
-        r".* and output\[0\] has a shape of .*\(2,\)"
+        rf"Mismatch in shape: grad_output\[0\] has a shape of .*[\[(]{given[action.__name__]}[\])]"
+        r".* and output\[0\] has a shape of .*[\[(]2,?[\])]"
     )
     with pytest.raises(RuntimeError, match=text):
         action()

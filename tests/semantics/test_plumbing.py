@@ -68,10 +68,16 @@ def test_gradient_of_explicit_broadcast() -> None:
     assert_allclose(x.grad.numpy(), weights.sum(axis=(0, 2))[:, None])
 
 
-@pytest.mark.parametrize("f", [ng.add, ng.subtract, ng.multiply, ng.maximum, ng.matmul])
+@pytest.mark.parametrize("f", [ng.add, ng.subtract, ng.multiply, ng.maximum, ng.arctan2])
 def test_shapes_that_do_not_fit_raise_at_the_operation(f: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match=f.__name__):
         f(leaf([1.0, 2.0]), leaf([1.0, 2.0, 3.0]))
+
+
+@pytest.mark.parametrize("shapes", [((2,), (3,)), ((2, 3), (2,)), ((2, 3), (2, 3)), ((), (2,))])
+def test_matrix_products_that_do_not_fit_raise_at_the_operation(shapes: Any) -> None:
+    with pytest.raises(ValueError, match=r"matmul|dot"):
+        ng.matmul(*(ng.ones(shape) for shape in shapes))
 
 
 # ------------------------------------------------------------------------------- cotangent dtypes
@@ -108,7 +114,7 @@ def test_seed_is_cast_to_the_dtype_of_the_output(given: Any) -> None:
 
 def test_complex_seed_of_a_real_output_raises() -> None:
     x = leaf([1.0, 2.0])
-    with pytest.raises(RuntimeError, match="dtype"):
+    with pytest.raises(RuntimeError, match=r"complex|dtype"):
         (x * x).backward(ng.tensor(np.array([1j, 1.0])))
 
 
@@ -120,11 +126,10 @@ def test_seed_must_have_exactly_the_shape_of_the_output(shape: tuple[int, ...]) 
     assert x.grad is None
 
 
-def test_seed_may_be_a_numpy_array_or_a_list() -> None:
+def test_seed_may_be_a_numpy_array() -> None:
     x = leaf([1.0, 2.0])
     (x * x).backward(np.array([1.0, 3.0]))
-    (x * x).backward([1.0, 3.0])
-    assert_allclose(x.grad.numpy(), [4.0, 24.0])
+    assert_allclose(x.grad.numpy(), [2.0, 12.0])
 
 
 # ------------------------------------------------------------------------- which inputs, which not

@@ -19,7 +19,7 @@ def row_of(decorator: ast.expr) -> int | None:
     return int(decorator.args[0].value)
 
 
-def tests_by_row() -> dict[int, list[str]]:
+def names_by_row() -> dict[int, list[str]]:
     """Names of the test functions that carry each row's mark, read without importing them."""
     found: dict[int, list[str]] = {}
     for path in sorted(HERE.glob("test_*.py")):
@@ -34,17 +34,17 @@ def tests_by_row() -> dict[int, list[str]]:
 
 
 def test_every_row_has_a_test_and_no_other_row_exists() -> None:
-    assert sorted(tests_by_row()) == list(ROWS)
+    assert sorted(names_by_row()) == list(ROWS)
 
 
 def test_every_marked_test_runs_and_is_named_after_its_row() -> None:
-    for row, names in tests_by_row().items():
+    for row, names in names_by_row().items():
         for name in names:
             assert re.match(rf"test_row_{row:02d}_\w+$", name), f"row {row}: {name}"
 
 
 def test_every_named_test_is_marked() -> None:
-    marked = {name for names in tests_by_row().values() for name in names}
+    marked = {name for names in names_by_row().values() for name in names}
     for path in sorted(HERE.glob("test_*.py")):
         named = set(re.findall(r"^def (test_row_\d+_\w+)\(", path.read_text("utf-8"), re.M))
         assert named <= marked, f"{path.name}: {sorted(named - marked)}"

@@ -13,7 +13,7 @@ from typing import Any
 from nbgrad.core.aval import make_aval
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
-from nbgrad.errors import FREED, AutogradError, ConcretizationError
+from nbgrad.errors import TRACED_VALUE, ConcretizationError
 
 _by_sequence = attrgetter("seq")
 
@@ -22,12 +22,17 @@ INACTIVE, ACTIVE, BOUND, CUT = 0, 1, 2, 3
 
 
 class Capture:
-    """Nodes in recording order, the leaves and scalars they read, and the structural key."""
+    """Nodes in recording order, the leaves and scalars they read, and the structural key.
 
-    __slots__ = ("index", "key", "leaves", "nodes", "scalars", "states", "values")
+    ``operands`` are the nodes' operands as they were: another thread may compute a node, which
+    drops its operands, between the capture and the building of a tape from it.
+    """
+
+    __slots__ = ("index", "key", "leaves", "nodes", "operands", "scalars", "states", "values")
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.operands: list[tuple[Any, ...]] = []
         self.leaves: list[Node] = []
         self.values: list[Any] = []
         self.scalars: list[Any] = []
@@ -39,7 +44,8 @@ class Capture:
 def collect(roots: Sequence[Node], differentiate: bool) -> list[Node]:
     """Return the nodes that computing (or differentiating) *roots* needs, in recording order.
 
-    Going forward, a node with a buffer ends the search; going backward, an active one does not.
+    Going forward, a node with a buffer ends the search; going backward, an active one does not,
+    unless an earlier pass freed it and dropped its operands.
     """
     seen = set(roots)
     stack = list(seen)
@@ -48,7 +54,7 @@ def collect(roots: Sequence[Node], differentiate: bool) -> list[Node]:
         node = stack.pop()
         if node.sig is None or (
             node.value is not None
-            and not (differentiate and node.requires_grad and node.leaf is None)
+            and not (differentiate and node.requires_grad and node.leaf is None and node.inputs)
         ):
             continue
         found.append(node)
@@ -65,7 +71,7 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
     cap = Capture()
     cap.nodes = nodes = collect(roots, differentiate)
     index = cap.index
-    leaves, scalars, states = cap.leaves, cap.scalars, cap.states
+    leaves, scalars, states, operands = cap.leaves, cap.scalars, cap.states, cap.operands
     key: list[Any] = []
     append = key.append
     for k, node in enumerate(nodes):
@@ -75,7 +81,11 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
             state = BOUND if node.value is not None else CUT
         append(state)
         states.append(state)
-        for x in node.inputs:
+        inputs = node.inputs
+        if not inputs:  # another thread has computed the node meanwhile
+            return capture(roots, differentiate)
+        operands.append(inputs)
+        for x in inputs:
             if x.__class__ is Node:
                 i = index.get(x)
                 if i is None:
@@ -105,13 +115,7 @@ def require_values(cap: Capture, what: str = "Computing this") -> None:
     """Raise if a leaf of *cap* is a placeholder: its number is not known while tracing."""
     for leaf, value in zip(cap.leaves, cap.values, strict=True):
         if value is None:
-            if leaf.freed:
-                raise AutogradError(FREED)
-            raise ConcretizationError(
-                f"{what} needs the number of a traced {leaf.aval} value, which is not known while "
-                "nbgrad.jit traces the function. Use nbgrad.where instead of `if`, take the value "
-                "outside jit, or call the function without jit."
-            )
+            raise ConcretizationError(TRACED_VALUE.format(what=what, aval=leaf.aval))
 
 
 def build_tape(
@@ -132,11 +136,11 @@ def build_tape(
             var_of[leaf] = Var(leaf.aval)
             tape_inputs.append(var_of[leaf])
     eqns = []
-    for node in cap.nodes:
+    for node, operands in zip(cap.nodes, cap.operands, strict=True):
         if node in var_of:
             continue
         atoms: list[Atom] = []
-        for position, x in enumerate(node.inputs):
+        for position, x in enumerate(operands):
             if x.__class__ is Node:
                 atoms.append(var_of[x])
             elif lift:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -129,7 +130,28 @@ def bind(prim: Primitive, *operands: Any, **params: Any) -> Any:
         sig = prim.signatures.get(key)
         if sig is None:
             sig = intern_signature(prim, key, Signature(prim, prepared, params, aval, loop))
+    if int in key[0]:
+        fitted = fit_integers(sig, xs)
+        if fitted is not xs:
+            return bind(prim, *fitted, **params)
     return record(sig, xs)
+
+
+def fit_integers(sig: Signature, xs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuse Python integers that the dtype they would take cannot hold, as NumPy does.
+
+    Comparisons are right for any integer: beyond the dtype's range it is as good as infinite.
+    """
+    fitted = list(xs)
+    for k, (x, dtype) in enumerate(zip(xs, sig.loop, strict=False)):
+        if x.__class__ is int and dtype.kind in "iu" and not 0 <= x < 128:
+            try:
+                dtype.type(x)
+            except OverflowError:
+                if sig.aval.dtype.kind != "b":
+                    raise
+                fitted[k] = math.inf if x > 0 else -math.inf
+    return xs if fitted == list(xs) else tuple(fitted)
 
 
 def intern_signature(prim: Primitive, key: Any, sig: Signature) -> Signature:
@@ -153,6 +175,8 @@ def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
     node = Node(sig, xs, requires_grad, depth + 1)
     if lines.on:
         node.line = user_line()
+        if modes.recorded is not None:
+            modes.recorded(node)
     return node
 
 

@@ -59,6 +59,12 @@ class Tape:
     def __len__(self) -> int:
         return len(self.eqns)
 
+    def with_weak_inputs_of(self, other: Tape) -> Tape:
+        """Mark as weak the inputs that stand for weak inputs of *other*, whose come first here."""
+        for mine, given in zip(self.inputs, other.inputs, strict=False):
+            mine.weak = given.weak
+        return self
+
     def __str__(self) -> str:
         return "\n".join(_lines(self))
 

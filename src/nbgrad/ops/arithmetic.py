@@ -120,11 +120,29 @@ sign = elementwise(
     grad_name="Sgn",
     doc="-1, 0 or 1; derivative zero.",
 )
+conjugate = elementwise(
+    "conjugate",
+    expr="{x}",
+    reference=np.conjugate,
+    vjp=lambda ct, y, xs, params, wants: (ct if is_number(ct) else conjugate(ct),),
+    jvp=lambda tangents, y, xs, params: conjugate(materialize(tangents[0], y.aval)),
+    dtypes="fiu",
+    grad_name="Conj",
+    doc="Complex conjugate; real numbers stay as they are.",
+)
+
+
+def _absolute_partials(out: Any, x: Any) -> tuple[Any]:
+    """Of a complex number, the derivative is the conjugate of its direction."""
+    direction = sign(x)
+    return (conjugate(direction) if x.dtype.kind == "c" else direction,)
+
+
 absolute = elementwise(
     "absolute",
     expr="abs({x})",
     reference=np.absolute,
-    partials=lambda out, x: (sign(x),),
+    partials=_absolute_partials,
     domain=NONZERO,
     dtypes="fi",
     grad_name="Abs",

@@ -99,6 +99,8 @@ def var(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> N
     node = as_node(x)
     axes = normalize_axis("var", axis, node.ndim)
     deviation = arithmetic.subtract(node, mean(node, axes, True))
+    if node.dtype.kind == "c":
+        deviation = absolute(deviation)
     n = math.prod(node.shape[a] for a in axes)
     if not ddof:
         return mean(square(deviation), axes, keepdims)

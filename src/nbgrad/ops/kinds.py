@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.config import settings
 from nbgrad.core.aval import Aval, broadcast_shapes, make_aval, normalize_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive
@@ -45,11 +46,30 @@ class Combine:
     finalize: str = ""
 
 
+Part = tuple[int | None, tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Lowering of an operation that writes its operands into windows of its result.
+
+    ``parts(avals, aval, params)`` lists, in order of writing, the operand's number (None for
+    zeros everywhere) and the starts and steps of its window.
+    """
+
+    parts: Callable[..., list[Part]]
+
+
 @dataclass(frozen=True)
 class View:
-    """Lowering of a linear primitive as an index map: ``apply(index map, aval, params)``."""
+    """Lowering of a linear primitive as the index map ``name`` of program/index.py.
+
+    ``irregular(params, x_shape)`` says that no index map will do; then ``assembly`` does.
+    """
 
     name: str
+    irregular: Callable[..., bool] = lambda params, shape: False
+    assembly: Assembly | None = None
 
 
 @dataclass(frozen=True)
@@ -71,7 +91,11 @@ def is_number(x: Any) -> bool:
 
 
 def times(ct: Any, partial: Any) -> Any:
-    """Return ``ct * partial``, exactly zero where ``ct`` is, folding 0, 1 and -1."""
+    """Return ``ct * partial``, folding 0, 1 and -1.
+
+    Unless ``nan_policy`` is ``ieee`` the product is exactly zero where ``ct`` is, even if
+    ``partial`` is infinite or NaN there.
+    """
     if partial is None or (is_number(partial) and partial == 0):
         return None
     for one, other in ((partial, ct), (ct, partial)):
@@ -81,7 +105,21 @@ def times(ct: Any, partial: Any) -> Any:
             return -other
     if is_number(partial) or is_number(ct):
         return ct * partial
-    return primitives["strong_multiply"](ct, partial)
+    product = "multiply" if settings.current.nan_policy == "ieee" else "strong_multiply"
+    return primitives[product](ct, partial)
+
+
+def conjugate(partial: Any) -> Any:
+    """The complex conjugate of a partial derivative; real ones are returned as they are.
+
+    Cotangents follow PyTorch: the gradient of a real loss is the direction of steepest ascent,
+    so a holomorphic operation multiplies them by the conjugate of its derivative.
+    """
+    if partial.__class__ is complex:
+        return partial.conjugate()
+    if partial.__class__ is Node and partial.dtype.kind == "c":
+        return primitives["conjugate"](partial)
+    return partial
 
 
 def materialize(ct: Any, aval: Aval) -> Node:
@@ -145,8 +183,6 @@ def cast_operands(
                 x = primitives["cast"](x, dtype=dtype)
             if x.ndim and x.shape != shape:
                 x = primitives["broadcast_to"](x, shape=shape)
-        elif dtype.kind in "iu":
-            dtype.type(x)  # raises NumPy's OverflowError for 300 in uint8
         out.append(x)
     return out, shape
 
@@ -187,7 +223,7 @@ def elementwise(
 
     def derived_vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
         given = partials(y, *xs, **params)  # type: ignore[misc]
-        return [times(ct, p) if w else None for p, w in zip(given, wants, strict=True)]
+        return [times(ct, conjugate(p)) if w else None for p, w in zip(given, wants, strict=True)]
 
     def derived_jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
         given = partials(y, *xs, **params)  # type: ignore[misc]

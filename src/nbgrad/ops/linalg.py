@@ -8,13 +8,13 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
-from nbgrad.ops.kinds import Contraction, bilinear
+from nbgrad.ops.kinds import Contraction, bilinear, conjugate
 from nbgrad.ops.structure import transpose
 
 
-def _swap(x: Node) -> Node:
-    """Transpose the last two dimensions."""
-    return transpose(x, perm=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+def _adjoint(x: Node) -> Node:
+    """Conjugate and transpose the last two dimensions."""
+    return transpose(conjugate(x), perm=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
 
 
 def _matmul_aval(a: Aval, b: Aval) -> Aval:
@@ -30,8 +30,8 @@ matmul = bilinear(
     "matmul",
     aval=_matmul_aval,
     adjoints=(
-        lambda ct, b, a_aval: matmul(ct, _swap(b)),
-        lambda ct, a, b_aval: matmul(_swap(a), ct),
+        lambda ct, b, a_aval: matmul(ct, _adjoint(b)),
+        lambda ct, a, b_aval: matmul(_adjoint(a), ct),
     ),
     evaluate=lambda a, b: np.matmul(a, b),
     lower=Contraction(),

@@ -9,9 +9,9 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
-from nbgrad.ops.arithmetic import indicator, strong_multiply
+from nbgrad.ops.arithmetic import indicator
 from nbgrad.ops.comparison import equal
-from nbgrad.ops.kinds import Combine, expand, is_number, materialize, reduction
+from nbgrad.ops.kinds import Combine, conjugate, expand, reduction, times
 from nbgrad.ops.structure import concatenate, reshape, slice_, sum_, transpose
 
 
@@ -24,9 +24,14 @@ def count(x: Aval, axis: tuple[int, ...]) -> int:
     return math.prod(x.shape[a] for a in axis)
 
 
+def _mean(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
+    # Not np.mean, whose warning for an empty array no errstate silences.
+    return np.true_divide(np.sum(x, axis=axis, keepdims=keepdims), count(x, axis), dtype=x.dtype)
+
+
 mean = reduction(
     "mean",
-    evaluate=lambda x, axis, keepdims: np.mean(x, axis=axis, keepdims=keepdims),
+    evaluate=_mean,
     combine=Combine("{a} + {b}", "0", "f", finalize="{a} / {n}"),
     vjp=lambda ct, y, x, axis, keepdims: expand(ct / max(count(x.aval, axis), 1), x.aval, axis),
     jvp=lambda t, y, x, axis, keepdims: mean(t, axis=axis, keepdims=keepdims),
@@ -42,16 +47,11 @@ def _extremum_weights(y: Node, x: Node, axis: tuple[int, ...]) -> Node:
 
 
 def _extremum_vjp(ct: Any, y: Node, x: Node, axis: Any, keepdims: bool) -> Node:
-    spread = materialize(expand(ct, x.aval, axis), x.aval) if is_number(ct) else None
-    if spread is None:
-        spread = expand(ct, x.aval, axis)
-    return strong_multiply(spread, _extremum_weights(y, x, axis))
+    return times(expand(ct, x.aval, axis), _extremum_weights(y, x, axis))
 
 
 def _extremum_jvp(t: Node, y: Node, x: Node, axis: Any, keepdims: bool) -> Node:
-    return sum_(
-        strong_multiply(t, _extremum_weights(y, x, axis)), axis=axis, keepdims=keepdims
-    )
+    return sum_(times(t, _extremum_weights(y, x, axis)), axis=axis, keepdims=keepdims)
 
 
 max_ = reduction(
@@ -120,15 +120,13 @@ def _prod_weights(x: Node, axis: tuple[int, ...]) -> Node:
 def _prod_vjp(ct: Any, y: Node, x: Node, axis: Any, keepdims: bool) -> Any:
     if x.size == 0 or not axis:
         return ct if not axis else 0.0
-    weights = _prod_weights(x, axis)
-    ct = expand(ct, x.aval, axis)
-    return weights * ct if is_number(ct) else strong_multiply(ct, weights)
+    return times(expand(ct, x.aval, axis), conjugate(_prod_weights(x, axis)))
 
 
 def _prod_jvp(t: Node, y: Node, x: Node, axis: Any, keepdims: bool) -> Node:
     if x.size == 0 or not axis:
         return t if not axis else sum_(t, axis=axis, keepdims=keepdims)
-    return sum_(strong_multiply(t, _prod_weights(x, axis)), axis=axis, keepdims=keepdims)
+    return sum_(times(t, _prod_weights(x, axis)), axis=axis, keepdims=keepdims)
 
 
 prod = reduction(

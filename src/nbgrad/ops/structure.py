@@ -13,9 +13,10 @@ from nbgrad.core.aval import Aval, Scalar, make_aval
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.ops.kinds import (
+    Assembly,
     Combine,
     Expression,
-    Host,
+    Part,
     View,
     expand,
     linear,
@@ -39,7 +40,10 @@ def _cast_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
 
 
 def _cast(x: Any, dtype: Any) -> Any:
-    return np.asarray(x).astype(dtype)
+    array = np.asarray(x)
+    if array.dtype.kind == "c" and dtype.kind not in "cb":
+        array = array.real  # what the edge from complex to real keeps of a cotangent
+    return array.astype(dtype)
 
 
 cast = Primitive(
@@ -152,6 +156,16 @@ def _pad(x: Any, shape: Any, starts: Any, steps: Any) -> Any:
     return out
 
 
+def _irregular_pad(params: dict[str, Any], shape: tuple[int, ...]) -> bool:
+    """Whether elements land with gaps, so that no index of the result gives theirs."""
+    return any(step != 1 and n != 1 for step, n in zip(params["steps"], shape, strict=True))
+
+
+def _pad_parts(xs: Any, out: Aval, params: dict[str, Any]) -> list[Part]:
+    whole = (0,) * out.ndim, (1,) * out.ndim
+    return [(None, *whole), (0, params["starts"], params["steps"])]
+
+
 slice_ = linear(
     "slice",
     aval=lambda x, starts, sizes, steps: make_aval(sizes, x.dtype),
@@ -175,7 +189,7 @@ pad = linear(
         ct, starts=starts, sizes=x.shape, steps=steps
     ),
     evaluate=_pad,
-    lower=View("pad"),
+    lower=View("pad", _irregular_pad, Assembly(_pad_parts)),
     cases=(
         ((3,), {"shape": (5,), "starts": (1,), "steps": (1,)}),
         ((3,), {"shape": (6,), "starts": (5,), "steps": (-2,)}),
@@ -200,11 +214,21 @@ def _concatenate_adjoint(ct: Node, *xs: Aval, axis: int) -> list[Node]:
     return out
 
 
+def _concatenate_parts(xs: Any, out: Aval, params: dict[str, Any]) -> list[Part]:
+    parts: list[Part] = []
+    starts = [0] * out.ndim
+    for k, x in enumerate(xs):
+        parts.append((k, tuple(starts), (1,) * out.ndim))
+        starts[params["axis"]] += x.shape[params["axis"]]
+    return parts
+
+
 concatenate = linear(
     "concatenate",
     aval=_concatenate_aval,
     adjoint=_concatenate_adjoint,
     evaluate=lambda *xs, axis: np.concatenate(xs, axis),
+    lower=Assembly(_concatenate_parts),
     cases=(((2, 3), (1, 3), {"axis": 0}), ((2, 3), (2, 2), {"axis": 1})),
     doc="Join along an axis.",
     grad_name="Cat",
@@ -251,13 +275,17 @@ def _update_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Node:
     return update_slice(tx, tv, **params)
 
 
+def _update_parts(xs: Any, out: Aval, params: dict[str, Any]) -> list[Part]:
+    return [(0, (0,) * out.ndim, (1,) * out.ndim), (1, params["starts"], params["steps"])]
+
+
 update_slice = opaque(
     "update_slice",
     prepare=_update_prepare,
     evaluate=_update_slice,
     vjp=_update_vjp,
     jvp=_update_jvp,
-    lower=Host(),
+    lower=Assembly(_update_parts),
     cases=(
         ((5,), (3,), {"starts": (1,), "steps": (1,)}),
         ((4, 3), (2, 3), {"starts": (0, 2), "steps": (2, -1)}),

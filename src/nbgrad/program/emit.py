@@ -115,7 +115,7 @@ class Emitter:
                 code = CODES[value.dtype]
                 self.param(f"c{number}", code, Number(value.value, code))
         for number, store in enumerate(self.nest.stores):
-            self.pointer(f"y{number}", store.buffer, 0)
+            self.pointer(f"y{number}", store.buffer, store.offset)
             self.strides(f"y{number}", store.strides)
         for number, r in enumerate(self.nest.reductions):
             self.pointer(f"r{number}", r.buffer, 0)

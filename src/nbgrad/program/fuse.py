@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.ops.kinds import Combine, Expression, View
+from nbgrad.ops.kinds import Assembly, Combine, Expression, View
 from nbgrad.program.lower import CODES, emittable
 
 # Rough costs in ns an element of vectorised code; storing and loading again costs about 1.5.
@@ -38,15 +38,37 @@ class HostCall:
     eqn: Equation
 
 
-Step = Group | HostCall
+@dataclass(frozen=True)
+class Assemble:
+    """An equation that writes each operand into a window of its result, one nest for each."""
+
+    eqn: Equation
+    assembly: Assembly
+
+
+Step = Group | HostCall | Assemble
+
+# Beyond this many parts the operands are stored first, so that all parts share one copy kernel.
+MAX_INLINE_PARTS = 16
 
 
 def is_free(eqn: Equation) -> bool:
     """Whether *eqn* can be recomputed inside any nest: elementwise with kernel text, or a view."""
     lower = eqn.prim.lower
     if isinstance(lower, View):
-        return eqn.out.aval.dtype in CODES
+        return eqn.out.aval.dtype in CODES and assembly_of(eqn) is None
     return isinstance(lower, Expression) and emittable(eqn)
+
+
+def assembly_of(eqn: Equation) -> Assembly | None:
+    """How *eqn* writes its result by windows, if it does."""
+    lower = eqn.prim.lower
+    if eqn.out.aval.dtype not in CODES:
+        return None
+    if isinstance(lower, View) and isinstance(eqn.inputs[0], Var):
+        irregular = lower.irregular(eqn.params, eqn.inputs[0].aval.shape)
+        return lower.assembly if irregular else None
+    return lower if isinstance(lower, Assembly) else None
 
 
 def is_reduction(eqn: Equation) -> bool:
@@ -98,7 +120,10 @@ class Fusion:
             operands = [a for a in eqn.inputs if isinstance(a, Var)]
             if eqn.out not in self.free:
                 stored.add(eqn.out)
-                if not is_reduction(eqn):
+                if assembly_of(eqn) is not None:
+                    if len(operands) > MAX_INLINE_PARTS:
+                        stored.update(operands)
+                elif not is_reduction(eqn):
                     stored.update(self.memory_base(a) for a in operands)
                 continue
             depth[eqn.out] = 1 + max((0 if a in stored else depth[a] for a in operands), default=0)
@@ -178,7 +203,8 @@ class Fusion:
             self._join(out, x.aval.shape, eqn.params["axis"])
         else:
             self.step_of[out] = len(self.steps)
-            self.steps.append(HostCall(eqn))
+            assembly = assembly_of(eqn)
+            self.steps.append(HostCall(eqn) if assembly is None else Assemble(eqn, assembly))
 
     def _join(self, out: Var, shape: tuple[int, ...], reduced: tuple[int, ...] | None) -> None:
         """Add a result to the last group it can share, or to a new one."""

@@ -74,6 +74,7 @@ class Store:
     buffer: Var
     strides: Strides
     dtype: np.dtype[Any]
+    offset: int = 0
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import make_aval
-from nbgrad.core.tape import Equation, Tape, Var
+from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds import Combine
 from nbgrad.program import index
 from nbgrad.program.arrange import Arranged, arrange
-from nbgrad.program.fuse import Fusion, Group, HostCall, largest_costs
+from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
 from nbgrad.program.kernel import Compute, Load, Nest, Reduce, Store
 from nbgrad.program.lower import MAX_STATEMENTS, Body, MustMaterialize
 
@@ -46,9 +46,11 @@ def build(tape: Tape) -> list[Item]:
             extra.add(found.var)
 
 
-def _items(step: Group | HostCall, fusion: Fusion) -> list[Item]:
+def _items(step: Step, fusion: Fusion) -> list[Item]:
     if isinstance(step, HostCall):
         return [_call(step.eqn, fusion)]
+    if isinstance(step, Assemble):
+        return [arrange(nest) for nest in _parts(step, fusion)]
     nests = _nests(step, fusion)
     items: list[Item] = []
     for nest in nests:
@@ -72,6 +74,26 @@ def _call(eqn: Equation, fusion: Fusion) -> Call:
         views += [v for v in reversed(chain) if v not in views]
         reads.append(atom)
     return Call(eqn, tuple(views), tuple(dict.fromkeys(reads)))
+
+
+def _parts(step: Assemble, fusion: Fusion) -> list[Nest]:
+    """One nest for each operand, which stores it in its window of the result."""
+    eqn = step.eqn
+    out = eqn.out.aval
+    avals = [a.aval for a in eqn.inputs if isinstance(a, Var)]
+    steps_of_out = index.strides_of(out.shape)
+    nests = []
+    for operand, starts, steps in step.assembly.parts(avals, out, eqn.params):
+        shape = out.shape if operand is None else avals[operand].shape
+        body = Body(len(shape), fusion.producers, fusion.stored)
+        here = index.identity(len(shape))
+        source = Literal(0) if operand is None else eqn.inputs[operand]
+        number = body.pull(source, here, (), out.dtype)
+        strides = tuple(s * k for s, k in zip(steps_of_out, steps, strict=True))
+        offset = sum(s * k for s, k in zip(steps_of_out, starts, strict=True))
+        store = Store(number, eqn.out, strides, out.dtype, offset)
+        nests.append(Nest(shape, frozenset(), tuple(body.values), (store,)))
+    return nests
 
 
 def _nests(group: Group, fusion: Fusion) -> list[Nest]:

@@ -57,4 +57,4 @@ def jvp(tape: Tape, wrt: Sequence[Var]) -> tuple[Tape, list[Node]]:
         else:
             outs.append(materialize(tangents.get(atom, 0.0), atom.aval))
     new, constants = linearize(outs, [*args, *directions])
-    return checked(new), constants
+    return checked(new.with_weak_inputs_of(tape)), constants

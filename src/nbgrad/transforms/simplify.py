@@ -24,10 +24,7 @@ def _rebuild(tape: Tape, apply: Apply) -> Tape:
     env = walk(tape, args, apply)
     outs = [a.value if isinstance(a, Literal) else env[a] for a in tape.outputs]
     new, _ = linearize(outs, args)
-    weak = {v: w for v, w in zip(new.inputs, tape.inputs, strict=True) if w.weak}
-    for var in weak:
-        var.weak = True
-    return checked(new)
+    return checked(new.with_weak_inputs_of(tape))
 
 
 def dead_code(tape: Tape) -> Tape:

@@ -72,7 +72,7 @@ def vjp(
     tape: Tape,
     wrt: Sequence[Var],
     *,
-    unit_seeds: bool = False,
+    seeded: Sequence[bool] | None = None,
     blocked: frozenset[Var] = frozenset(),
     stop: frozenset[Var] = frozenset(),
     bound: Sequence[Var] = (),
@@ -86,8 +86,8 @@ def vjp(
         The primal tape.
     wrt : sequence of Var
         Inputs or intermediate variables of *tape*.
-    unit_seeds : bool
-        Seed every output with 1; otherwise seeds are further inputs, one per output.
+    seeded : sequence of bool, optional
+        Which outputs have a further input as their seed (all by default); the others have 1.
     blocked : frozenset of Var
         Results computed while gradients were off: nothing flows through them.
     stop : frozenset of Var
@@ -109,11 +109,11 @@ def vjp(
     env = walk(tape, args, replay, dict(zip(bound, given, strict=True)))
     seeds: dict[Var, Any] = {}
     seed_nodes = []
-    for out in tape.outputs:
+    for out, is_given in zip(tape.outputs, seeded or [True] * len(tape.outputs), strict=True):
         if isinstance(out, Literal):
             continue
         seed: Any = 1.0
-        if not unit_seeds:
+        if is_given:
             seed = placeholder(out.aval)
             seed_nodes.append(seed)
         seeds[out] = seed if out not in seeds else seeds[out] + seed
@@ -121,4 +121,4 @@ def vjp(
     outs = [materialize(cts.get(v, 0.0), v.aval) for v in wrt]
     outs += [env[v] for v in results]
     new, constants = linearize(outs, [*args, *given, *seed_nodes])
-    return checked(new), constants
+    return checked(new.with_weak_inputs_of(tape)), constants

@@ -18,8 +18,9 @@ f4 = cast(Callable[[float], float], np.float32)
 f8 = cast(Callable[[float], float], np.float64)
 i4 = cast(Callable[[int], int], np.int32)
 
-INF = float("inf")
-NAN = float("nan")
+# NumPy's, because a Python float raises where the simulator must divide by zero.
+INF = np.float64("inf")
+NAN = np.float64("nan")
 SIGN_F8 = -0x8000000000000000
 SIGN_F4 = -0x80000000
 # Clears 27 bits of a float64: what is left has 26, so the product of two such numbers is exact,

@@ -1,7 +1,7 @@
 """tanh, sinh and cosh.
 
-tanh is written with expm1, so nothing cancels near 0. sinh and cosh use e**|x| / 2, computed
-without the overflow of e**|x|; below 1, sinh is an odd polynomial.
+Below 0.6 tanh is x + x**3 P(x*x) / Q(x*x), above 1 - 2 / (e**2x + 1). sinh and cosh use e**|x| / 2,
+computed without the overflow of e**|x|; below 1, sinh is an odd polynomial.
 """
 
 from __future__ import annotations
@@ -16,22 +16,39 @@ from nbgrad.backends.vecmath.bits import (
     i4_as_f4,
     i8_as_f8,
 )
-from nbgrad.backends.vecmath.exponential import expm1_f4, expm1_f8, scaled_exp_f4, scaled_exp_f8
+from nbgrad.backends.vecmath.exponential import exp_f4, exp_f8, scaled_exp_f4, scaled_exp_f8
 
 
 def tanh_f8(x: float) -> float:
     """Return the hyperbolic tangent."""
     a = abs(x)
-    e = expm1_f8(2.0 * (22.0 if a > 22.0 else a))
-    y = e / (e + 2.0)
+    z = a * a
+    z2 = z * z
+    p = 7.454570095402267e-08 * z - 8.499902432373667e-06
+    p = z * (p * z2 + (-0.33333333333333304 - 0.016560656413389968 * z))
+    d = (1.0 + 0.44968196924011683 * z) + 0.01799352549956807 * z2
+    # One division serves both forms.
+    near = a < 0.6
+    e = exp_f8(2.0 * a) + 1.0
+    q = (p if near else 2.0) / (d if near else e)
+    small = a + a * q
+    large = 1.0 - q
+    y = small if near else large
     return i8_as_f8(f8_as_i8(y) | (f8_as_i8(x) & SIGN_F8))
 
 
 def tanh_f4(x: float) -> float:
     """Return the hyperbolic tangent in float32."""
     a = abs(x)
-    e = expm1_f4(f4(2.0) * (f4(10.0) if a > f4(10.0) else a))
-    y = e / (e + f4(2.0))
+    z = a * a
+    p = z * (f4(-0.3333331338347523) - f4(0.0015450456098018055) * z)
+    d = f4(1.0) + f4(0.4046245468491878) * z
+    near = a < f4(0.6)
+    e = exp_f4(f4(2.0) * a) + f4(1.0)
+    q = (p if near else f4(2.0)) / (d if near else e)
+    small = a + a * q
+    large = f4(1.0) - q
+    y = small if near else large
     return i4_as_f4(i4(f4_as_i4(y) | i4(f4_as_i4(x) & SIGN_F4)))
 
 

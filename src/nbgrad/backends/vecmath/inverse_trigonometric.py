@@ -135,7 +135,9 @@ def asin_f8(x: float) -> float:
     """Return the inverse sine."""
     a = abs(x)
     s, p = asin_core_f8(a)
-    y = (1.5707963267948966 - 2.0 * s) - (2.0 * p - 6.123233995736766e-17)
+    y = 1.5707963267948966 - 2.0 * s
+    lost = (1.5707963267948966 - y) - 2.0 * s
+    y = y - ((2.0 * p - 6.123233995736766e-17) - lost)
     y = s + p if a <= 0.5 else y
     return i8_as_f8(f8_as_i8(y) | (f8_as_i8(x) & SIGN_F8))
 
@@ -144,7 +146,9 @@ def asin_f4(x: float) -> float:
     """Return the inverse sine in float32."""
     a = abs(x)
     s, p = asin_core_f4(a)
-    y = (f4(1.5707963705062866) - f4(2.0) * s) - (f4(2.0) * p + f4(4.3711390001862426e-08))
+    y = f4(1.5707963705062866) - f4(2.0) * s
+    lost = (f4(1.5707963705062866) - y) - f4(2.0) * s
+    y = y - ((f4(2.0) * p + f4(4.3711390001862426e-08)) - lost)
     y = s + p if a <= f4(0.5) else y
     return i4_as_f4(i4(f4_as_i4(y) | i4(f4_as_i4(x) & SIGN_F4)))
 

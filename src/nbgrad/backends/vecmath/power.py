@@ -89,7 +89,7 @@ def pow_special_f8(x: float, y: float, magnitude: float) -> float:
     r = i8_as_f8(f8_as_i8(r) ^ ((f8_as_i8(t) << 63) & f8_as_i8(x)))
     r = r if whole | (x >= 0.0) | (ax == INF) else NAN
     r = r if (x == x) & (y == y) else NAN
-    return 1.0 if (x == 1.0) | (y == 0.0) else r
+    return f8(1.0) if (x == 1.0) | (y == 0.0) else r
 
 
 def pow_special_f4(x: float, y: float, magnitude: float) -> float:

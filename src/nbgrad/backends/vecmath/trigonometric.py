@@ -30,17 +30,17 @@ NEAR = 1.0e6
 
 def sin_far_f8(x: float, near: float) -> float:
     """Return near if |x| <= NEAR, else libm's sin(x)."""
-    return math.sin(x) if NEAR < abs(x) < INF else near
+    return f8(math.sin(x)) if NEAR < abs(x) < INF else near
 
 
 def cos_far_f8(x: float, near: float) -> float:
     """Return near if |x| <= NEAR, else libm's cos(x)."""
-    return math.cos(x) if NEAR < abs(x) < INF else near
+    return f8(math.cos(x)) if NEAR < abs(x) < INF else near
 
 
 def tan_far_f8(x: float, near: float) -> float:
     """Return near if |x| <= NEAR, else libm's tan(x)."""
-    return math.tan(x) if NEAR < abs(x) < INF else near
+    return f8(math.tan(x)) if NEAR < abs(x) < INF else near
 
 
 def sin_far_f4(x: float, near: float) -> float:
