@@ -106,7 +106,7 @@ def prices_and_greeks(arrays: Sequence[Array], problem: Problem) -> Step:
         grads = [leaf.grad.numpy() for leaf in leaves]
         for leaf in leaves:
             leaf.grad = None
-        return prices.numpy(), grads
+        return prices.detach().numpy(), grads
 
     return step
 

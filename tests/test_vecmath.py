@@ -265,3 +265,13 @@ def test_kernel_of_several_functions_is_vectorised() -> None:
     out = np.empty_like(x)
     kernel(x, out)
     np.testing.assert_allclose(out, np.sin(x) * np.exp(-x) + np.log(x * x + 1), rtol=1e-14)
+
+
+def test_far_variants_do_not_call_what_they_vectorise() -> None:
+    # With SLP vectorisation on, LLVM would turn such calls into an endless recursion.
+    module = ir.Module()
+    far._define(module, "nbgrad_sin_far_f8", ir.DoubleType(), "sin")
+    text = str(module)
+    binding.parse_assembly(text).verify()
+    assert "nbgrad_sin_far_f8_4" in text
+    assert not re.search(r'call [^\n]*@"?nbgrad_sin_far_f8"?\(', text)

@@ -16,8 +16,9 @@ from nbgrad.backward import run_backward
 from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
-from nbgrad.jit import jit
 from nbgrad.engine import demand
+from nbgrad.errors import ConcretizationError
+from nbgrad.jit import jit
 from nbgrad.ops.kinds import materialize
 from nbgrad.tensor import Tensor
 
@@ -111,33 +112,36 @@ def value_and_grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
         tensors, y = _call(f, "value_and_grad", positions, args, kwargs)
         out = _scalar(y, "value_and_grad")
         nodes = [t._node for t in tensors]
-        found = _gradient_nodes(out, nodes)
-        results = [out.detach()._node if not out.requires_grad else out._node, *found]
-        kept = any(isinstance(a, Tensor) for a in (*args, *kwargs.values()))
-        if not kept:
-            kept = any(n.sig is None and n.value is None for n in results)
-        if kept:
-            values = [Tensor(n) for n in results]
-            if not any(isinstance(a, Tensor) and a.requires_grad for a in args):
-                values[0] = out if _outer(out._node, nodes) else out.detach()
-        else:
-            demand(results)
-            values = [n.value if n.ndim else n.value[()] for n in results]
-        return values[0], (values[1] if single else tuple(values[1:]))
+        outer = modes.grad and _outer(out._node, nodes)
+        found = _gradient_nodes(out._node, nodes, outer)
+        value, *gradients = _returned(
+            [(out if outer else out.detach())._node, *found], outer, (args, kwargs)
+        )
+        return value, (gradients[0] if single else tuple(gradients))
 
     return differentiated
 
 
-def _gradient_nodes(out: Tensor, nodes: list[Node]) -> list[Node]:
+def _gradient_nodes(out: Node, nodes: list[Node], outer: bool) -> list[Node]:
     if not out.requires_grad:
         return [materialize(0.0, n.aval) for n in nodes]
-    outer = modes.grad and _outer(out._node, nodes)
+    wanted = list(dict.fromkeys(nodes))
     found = dict(
-        run_backward(
-            [out._node], [None], inputs=nodes, retain_graph=outer, create_graph=outer
-        )
+        run_backward([out], [None], inputs=wanted, retain_graph=outer, create_graph=outer)
     )
-    return [found[n] if n in found else materialize(0.0, n.aval) for n in nodes]  # type: ignore[misc]
+    return [found[n] if n in found else materialize(0.0, n.aval) for n in nodes]
+
+
+def _returned(nodes: list[Node], outer: bool, given: tuple[Any, Any]) -> list[Any]:
+    """Arrays; or tensors, if a tensor was given or the result belongs to an outer graph."""
+    args, kwargs = given
+    if not outer and not any(isinstance(a, Tensor) for a in (*args, *kwargs.values())):
+        try:
+            demand(nodes)
+        except ConcretizationError:  # inside jit, of a closed-over argument
+            return [Tensor(n) for n in nodes]
+        return [n.value if n.ndim else n.value[()] for n in nodes]
+    return [Tensor(n) for n in nodes]
 
 
 def grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
@@ -194,22 +198,22 @@ def jacobian(f: Func, argnums: int = 0) -> Func:
         out = y if isinstance(y, Tensor) else Tensor(constant(y))
         outer = modes.grad and _outer(out._node, [xs[0]._node])
         if not out.requires_grad:
-            zeros = np.zeros(out.shape + xs[0].shape, out.dtype)
-            return Tensor(leaf_node(zeros)) if isinstance(args[argnums], Tensor) else zeros
-        before, modes.grad = modes.grad, outer
-        try:
-            if xs[0]._node.size <= out._node.size:
-                found = _columns([out], xs)[0][0]
-            else:
-                found = _rows(out, xs, outer)[0]
-        finally:
-            modes.grad = before
-        if any(isinstance(a, Tensor) for a in args):
-            return found
-        demand([found._node])
-        return found._node.value
+            found = Tensor(leaf_node(np.zeros(out.shape + xs[0].shape, out.dtype)))
+        else:
+            found = _jacobian(out, xs, outer)
+        return _returned([found._node], outer, (args, kwargs))[0]
 
     return differentiated
+
+
+def _jacobian(out: Tensor, xs: list[Tensor], outer: bool) -> Tensor:
+    before, modes.grad = modes.grad, outer
+    try:
+        if xs[0]._node.size <= out._node.size:
+            return _columns([out], xs)[0][0]
+        return _rows(out, xs, outer)[0]
+    finally:
+        modes.grad = before
 
 
 def hessian(f: Func, argnums: int = 0) -> Func:

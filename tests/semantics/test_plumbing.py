@@ -61,6 +61,20 @@ def test_gradient_is_summed_over_broadcast_dimensions(
         assert_allclose(y.grad.numpy(), reduced(v * (a - a / b**2), right), rtol=1e-12, atol=1e-14)
 
 
+@pytest.mark.parametrize("tier", TIERS)
+@pytest.mark.parametrize("shape", [(3,), (2, 3), (1,), (0, 2)])
+def test_constant_gradient_has_the_shape_of_its_leaf(shape: tuple[int, ...], tier: str) -> None:
+    for f, slope in [(lambda x: (x * 2).sum(), 2.0), (lambda x: x.sum(), 1.0)]:
+        x = leaf(np.ones(shape))
+        with ng.configure(tier=tier):
+            f(x).backward()
+            assert x.grad.shape == x.grad.numpy().shape == shape
+            assert_allclose(x.grad.numpy(), np.full(shape, slope))
+            assert_allclose(ng.grad(ng.jit(f))(np.ones(shape)), np.full(shape, slope))
+            f(x).backward()
+            assert_allclose(x.grad.numpy(), np.full(shape, 2 * slope))
+
+
 def test_gradient_of_explicit_broadcast() -> None:
     x = leaf([[1.0], [2.0]])
     weights = np.arange(12.0).reshape(2, 2, 3)

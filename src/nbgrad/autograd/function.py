@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import make_aval
-from nbgrad.core.modes import lines, modes, user_line, watching
+from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive, Signature, record
+from nbgrad.core.primitive import Primitive, bind
 from nbgrad.errors import AutogradError
-from nbgrad.hooks import Watch
 from nbgrad.ops.kinds import Host, materialize
 from nbgrad.tensor import Tensor
+
+_NUMBERS = np.dtype(np.float64)
 
 
 class Context:
@@ -22,24 +24,32 @@ class Context:
 
     Attributes
     ----------
-    saved_tensors : tuple of Tensor
-        What ``save_for_backward`` was given.
     needs_input_grad : tuple of bool
         For each argument of ``apply``, whether its gradient is wanted.
     """
 
     def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
         self.needs_input_grad = needs_input_grad
-        self.saved_tensors: tuple[Any, ...] = ()
+        self._saved: tuple[Any, ...] = ()
+        self._outputs: dict[Node, weakref.ref[Node]] = {}
         self._non_differentiable: set[int] = set()
         self._materialize = True
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What ``save_for_backward`` was given; outputs are connected to the graph."""
+        return tuple(self._connected(t) if isinstance(t, Tensor) else t for t in self._saved)
+
+    def _connected(self, saved: Tensor) -> Tensor:
+        # The recorded output is held weakly: it holds the pack node, which holds this context.
+        reference = self._outputs.get(saved._node)
+        recorded = reference() if reference is not None else None
+        return saved if recorded is None else Tensor(recorded)
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep *tensors* for the backward; they cannot be overwritten meanwhile."""
         # Detached or not, a tensor names an immutable node, so a fresh Tensor is a snapshot.
-        self.saved_tensors = tuple(
-            Tensor(t._node) if isinstance(t, Tensor) else t for t in tensors
-        )
+        self._saved = tuple(Tensor(t._node) if isinstance(t, Tensor) else t for t in tensors)
 
     def mark_non_differentiable(self, *outputs: Tensor) -> None:
         """Declare that these outputs carry no gradient."""
@@ -51,7 +61,10 @@ class Context:
 
 
 class _Pack:
-    """Cotangents of the outputs of one Function, collected by output number."""
+    """Cotangents of the outputs of one Function, collected by output number.
+
+    It passes through the backward pass as a number does: nothing there looks into it.
+    """
 
     __slots__ = ("parts",)
 
@@ -63,6 +76,13 @@ class _Pack:
         for k, ct in other.parts.items():
             merged[k] = merged[k] + ct if k in merged else ct
         return _Pack(merged)
+
+
+class _UserBackward:
+    """The watch of a pack node: sends the backward pass along the node route."""
+
+    def on_cotangent(self, node: Node, ct: Any) -> Any:
+        return ct
 
 
 class Function:
@@ -136,7 +156,28 @@ def _record(
     tracked: tuple[bool, ...],
 ) -> list[Node]:
     """Record a pack node with the user's rule, and one projection for each output."""
-    avals = [out._node.aval for out in outs]
+    pack = _pack_node(cls, ctx, [out._node.aval for out in outs], inputs, tracked)
+    given = set(inputs)
+    results = []
+    for k, out in enumerate(outs):
+        node = out._node
+        if id(out) not in ctx._non_differentiable and node.aval.inexact:
+            projected = bind(_projection(cls), pack, node, number=k)
+            if node not in given:
+                ctx._outputs[node] = weakref.ref(projected)
+            node = projected
+        results.append(node)
+    return results
+
+
+def _pack_node(
+    cls: type[Function],
+    ctx: Context,
+    avals: Sequence[Aval],
+    inputs: Sequence[Node],
+    tracked: tuple[bool, ...],
+) -> Node:
+    """The node all outputs come from; its cotangent is a _Pack and its rule the user's."""
 
     def vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> list[Any]:
         grads = _call_backward(cls, ctx, ct, avals)
@@ -148,39 +189,43 @@ def _record(
         wanted = [g for g, t in zip(grads, tracked, strict=True) if t]
         return [_checked(cls, g, x) for g, x in zip(wanted, xs, strict=True)]
 
-    pack = _node(cls.__name__, _unused, vjp, inputs, make_aval((0,), np.dtype(np.float64)))
+    prim = _primitive(cls.__name__, lambda *xs: np.empty(0), vjp, make_aval((0,), _NUMBERS))
+    pack = prim(*inputs)
+    pack.sig.saves = bool(ctx._saved)
     pack.value = np.empty(0)
-    pack.requires_grad = True
-    pack.watch = Watch(Tensor)  # sends the backward pass along the node route
+    pack.depth = 0
+    pack.watch = _UserBackward()
     watching.any = True
-    results = []
-    for k, (out, aval) in enumerate(zip(outs, avals, strict=True)):
-        if id(out) in ctx._non_differentiable or not aval.inexact:
-            results.append(out._node)
-            continue
-
-        def project(ct: Any, y: Node, xs: Any, params: Any, wants: Any, k: int = k) -> list[Any]:
-            return [_Pack({k: ct}), None]
-
-        results.append(_node(cls.__name__, _second, project, (pack, out._node), aval))
-    return results
+    return pack
 
 
-def _unused(*xs: Any) -> Any:
-    return np.empty(0)
+def _projection(cls: type[Function]) -> Primitive:
+    """The primitive that takes one output from the pack, one for each class.
+
+    Shared by all calls, so that forward programs are found again.
+    """
+    prim = cls.__dict__.get("_projection")
+    if prim is None:
+        prim = _primitive(cls.__name__, _second, _project, None)
+        cls._projection = prim  # type: ignore[attr-defined]
+    return prim
 
 
-def _second(pack: Any, value: Any) -> Any:
+def _second(pack: Any, value: Any, number: int) -> Any:
     return value
 
 
-def _node(name: str, evaluate: Any, vjp: Any, inputs: Sequence[Node], aval: Any) -> Node:
-    """A node of a primitive of its own, which is not in the registry."""
-    prim = Primitive(
+def _project(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> list[Any]:
+    return [_Pack({params["number"]: ct}), None]
+
+
+def _primitive(name: str, evaluate: Any, vjp: Any, aval: Aval | None) -> Primitive:
+    """A primitive that is not in the registry; its result has *aval*, or the second operand's."""
+    return Primitive(
         name=name,
         kind="opaque",
         evaluate=evaluate,
-        prepare=lambda xs, params: (xs, aval, ()),
+        prepare=lambda xs, params: (xs, xs[1].aval if aval is None else aval, ()),
         vjp=vjp,
         jvp=None,
         lower=Host(),
@@ -188,12 +233,6 @@ def _node(name: str, evaluate: Any, vjp: Any, inputs: Sequence[Node], aval: Any)
         doc="A user-written operation.",
         registered=False,
     )
-    sig = Signature(prim, tuple(x.aval for x in inputs), {}, aval, ())
-    sig.saves = True
-    node = record(sig, tuple(inputs))
-    if lines.on:
-        node.line = user_line()
-    return node
 
 
 def _call_backward(cls: type[Function], ctx: Context, ct: Any, avals: Sequence[Any]) -> list[Any]:

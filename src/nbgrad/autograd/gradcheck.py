@@ -22,7 +22,7 @@ def _as_tuple(x: Any) -> tuple[Any, ...]:
 def _rebuilt(inputs: Sequence[Any], k: int, value: Array) -> list[Any]:
     """The inputs with the k-th replaced by *value*."""
     return [
-        Tensor(leaf_node(np.ascontiguousarray(value))).requires_grad_() if j == k else x
+        Tensor(leaf_node(np.array(value, order="C"))).requires_grad_() if j == k else x
         for j, x in enumerate(inputs)
     ]
 
@@ -41,8 +41,10 @@ def numerical_jacobian(
             outs = _as_tuple(func(*_rebuilt(inputs, k, value)))
             moved.append([np.array(o.detach().numpy()).reshape(-1) for o in outs])
         columns.append([(a - b) / (2 * eps) for a, b in zip(*moved, strict=True)])
-    count = len(_as_tuple(func(*inputs)))
-    return [np.array([c[j] for c in columns]).reshape(base.size, -1) for j in range(count)]
+    sizes = [o._node.size for o in _as_tuple(func(*inputs))]
+    return [
+        np.array([c[j] for c in columns]).reshape(base.size, size) for j, size in enumerate(sizes)
+    ]
 
 
 def analytical_jacobian(func: Callable[..., Any], inputs: Sequence[Any], k: int) -> list[Array]:
@@ -59,7 +61,8 @@ def analytical_jacobian(func: Callable[..., Any], inputs: Sequence[Any], k: int)
                 rows.append(zero if g is None else g.detach().numpy())
             else:
                 rows.append(zero)
-        result.append(np.array([r.reshape(-1) for r in rows]).reshape(-1, inputs[k]._node.size).T)
+        shape = (len(rows), inputs[k]._node.size)
+        result.append(np.array([r.reshape(-1) for r in rows]).reshape(shape).T)
     return result
 
 
@@ -147,7 +150,7 @@ def gradgradcheck(
     rng = np.random.default_rng(0)
     if grad_outputs is None:
         seeds = tuple(
-            Tensor(leaf_node(rng.standard_normal(o.shape).astype(o.dtype))).requires_grad_()
+            Tensor(leaf_node(np.array(rng.standard_normal(o.shape), o.dtype))).requires_grad_()
             for o in outs
         )
     else:
@@ -156,8 +159,9 @@ def gradgradcheck(
     def gradients(*args: Any) -> Any:
         xs, cts = args[: len(given)], args[len(given) :]
         wanted = [x for x in xs if isinstance(x, Tensor) and x.requires_grad]
-        results = [o for o in _as_tuple(func(*xs)) if o.requires_grad]
-        return grad(results, wanted, list(cts)[: len(results)], create_graph=True,
-                    materialize_grads=True)
+        made = _as_tuple(func(*xs))
+        results = [o for o in made if o.requires_grad]
+        seeds = [ct for o, ct in zip(made, cts, strict=True) if o.requires_grad]
+        return grad(results, wanted, seeds, create_graph=True, materialize_grads=True)
 
     return gradcheck(gradients, (*given, *seeds), eps, atol, rtol, raise_exception)

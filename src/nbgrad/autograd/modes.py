@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from nbgrad.anomaly import check_value
 from nbgrad.core.modes import lines, modes
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -57,9 +58,15 @@ def _decorated(function: F, mode: bool) -> F:
 
 
 class _Switch:
-    """Shared form of ``no_grad`` and ``enable_grad``: re-entrant, and usable as a decorator."""
+    """Shared form of ``no_grad`` and ``enable_grad``.
+
+    Re-entrant, and a decorator with parentheses or without.
+    """
 
     mode: bool
+
+    def __new__(cls, function: Any = None) -> Any:
+        return object.__new__(cls) if function is None else _decorated(function, cls.mode)
 
     def __init__(self) -> None:
         self._before: list[bool] = []
@@ -142,13 +149,15 @@ class detect_anomaly:
 
     def __init__(self, check_nan: bool = True) -> None:
         self._check = check_nan
-        self._before: list[bool] = []
+        self._before: list[tuple[bool, tuple[Any, ...]]] = []
 
     def __enter__(self) -> None:
-        self._before.append(modes.anomaly)
+        self._before.append((modes.anomaly, modes.observers))
         modes.anomaly = self._check
+        others = tuple(o for o in modes.observers if o is not check_value)
+        modes.observers = (*others, check_value) if self._check else others
         lines.on += 1
 
     def __exit__(self, *exc: object) -> None:
-        modes.anomaly = self._before.pop()
+        modes.anomaly, modes.observers = self._before.pop()
         lines.on -= 1

@@ -27,7 +27,7 @@ from nbgrad.backends import lljit
 from nbgrad.backends.cache import default_cache, digest
 
 # Part of every key: raise it when the code generated for the same source changes.
-CODEGEN_VERSION: Final = "1"
+CODEGEN_VERSION: Final = "2"
 
 Helper = Callable[..., Any]
 Helpers = Mapping[str, Helper]

@@ -248,8 +248,10 @@ def _add_wrapper(
     wrapper.data_layout, wrapper.triple = module.data_layout, module.triple
     module.link_in(wrapper)
     for value in (*module.functions, *module.global_variables):
-        if not value.is_declaration and value.name != symbol:
-            value.linkage = ll.Linkage.internal
+        # LLVM's own globals, such as llvm.compiler.used, mean nothing under another linkage.
+        if value.is_declaration or value.name == symbol or value.name.startswith("llvm."):
+            continue
+        value.linkage = ll.Linkage.internal
 
 
 def _kernel_wrapper(inner: str, symbol: str, kinds: list[str], params: tuple[str, ...]) -> str:

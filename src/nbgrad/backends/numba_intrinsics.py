@@ -16,6 +16,7 @@ from numba.core.datamodel.models import PointerModel
 from numba.core.extending import intrinsic, register_model
 from numba.core.imputils import lower_builtin
 
+from nbgrad.backends.vecmath import far
 from nbgrad.backends import intrinsics as plain
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
@@ -90,6 +91,7 @@ BY_PLAIN: Final = {
     plain.i8_as_f8: _bitcast("i8_as_f8", types.int64, types.float64),
     plain.f4_as_i4: _bitcast("f4_as_i4", types.float32, types.int32),
     plain.i4_as_f4: _bitcast("i4_as_f4", types.int32, types.float32),
+    **far.BY_PLAIN,
 }
 
 

@@ -7,6 +7,7 @@ be computed together, so a loss and all its elementwise gradients are one pass.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from dataclasses import dataclass, field
 
@@ -23,12 +24,16 @@ MAX_ROOTS = 24
 
 @dataclass
 class Group:
-    """Results computed in one nest over ``shape``; ``reduced`` axes if any is a reduction."""
+    """Results computed in one nest over ``shape``; ``reduced`` axes if any is a reduction.
+
+    ``windows`` has the starts of sums over a smaller space, which count as 0 outside of it.
+    """
 
     shape: tuple[int, ...]
     reduced: tuple[int, ...] | None = None
     roots: list[Equation | Var] = field(default_factory=list)
     outs: set[Var] = field(default_factory=set)
+    windows: dict[Var, tuple[int, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +114,7 @@ class Fusion:
         self.step_of: dict[Var, int] = {}
         for eqn in tape.eqns:
             self._schedule(eqn)
+        self._widen_sums()
 
     # -------------------------------------------------------------------------------- in memory
 
@@ -137,7 +143,7 @@ class Fusion:
     def _store_if_repeated(self, eqn: Equation) -> None:
         """A costly value that a broadcast would recompute for each copy is stored."""
         x = eqn.inputs[0] if eqn.inputs else None
-        if isinstance(x, Var) and x.aval.ndim and eqn.out.aval.size > x.aval.size:
+        if isinstance(x, Var) and x.aval.ndim and eqn.out.aval.size >= 2 * x.aval.size:
             if self.cost.get(x, 0.0) > 5 * SIMPLE_COST and x not in self.stored:
                 self.stored.add(x)
 
@@ -229,6 +235,88 @@ class Fusion:
     def _can_read(self, out: Var, group: Group) -> bool:
         return self._same_points(out, group)
 
+    def _widen_sums(self) -> None:
+        """Move sums into the nest of a slightly larger space that pads what they sum.
+
+        The loss of a stencil and its gradient then are one pass over memory, not two.
+        """
+        for k, step in enumerate(self.steps):
+            if not isinstance(step, Group) or not self._only_full_sums(step):
+                continue
+            for j, other in enumerate(self.steps):
+                start = self._window(step, other) if isinstance(other, Group) else None
+                if start is None or not self._can_move(step, j):
+                    continue
+                assert isinstance(other, Group)
+                other.roots += step.roots
+                other.outs |= step.outs
+                other.windows.update(dict.fromkeys(step.outs, start))
+                other.reduced = tuple(range(len(other.shape)))
+                for out in step.outs:
+                    self.step_of[out] = j
+                self.steps[k] = Group(step.shape)
+                break
+        empty = [k for k, s in enumerate(self.steps) if isinstance(s, Group) and not s.roots]
+        if empty:
+            keep = [k for k in range(len(self.steps)) if k not in empty]
+            number = {old: new for new, old in enumerate(keep)}
+            self.steps = [self.steps[k] for k in keep]
+            self.step_of = {var: number[k] for var, k in self.step_of.items()}
+
+    def _only_full_sums(self, group: Group) -> bool:
+        every = tuple(range(len(group.shape)))
+        return bool(group.shape) and all(
+            isinstance(r, Equation)
+            and r.prim.lower.identity == "0"
+            and r.params["axis"] == every
+            and r.out.aval.dtype.kind == "f"
+            for r in group.roots
+        )
+
+    def _window(self, group: Group, other: Group) -> tuple[int, ...] | None:
+        """Where values of the shape of *group* stand in the space of *other*, if padded there."""
+        every = tuple(range(len(other.shape)))
+        fits = (
+            other is not group
+            and len(other.shape) == len(group.shape)
+            and other.reduced in (None, every)
+            and all(n <= m for n, m in zip(group.shape, other.shape, strict=True))
+        )
+        if not fits or math.prod(other.shape) > 1.25 * math.prod(group.shape) + 16:
+            return None
+        for root in other.roots:
+            if not isinstance(root, Var):
+                continue
+            stack, seen = [root], {root}
+            while stack:
+                eqn = self.producers.get(stack.pop())
+                if eqn is None:
+                    continue
+                x = eqn.inputs[0]
+                lower = eqn.prim.lower
+                if isinstance(lower, View) and lower.name == "pad" and isinstance(x, Var):
+                    regular = all(step == 1 for step in eqn.params["steps"])
+                    if regular and x.aval.shape == group.shape:
+                        return tuple(eqn.params["starts"])
+                for a in eqn.inputs:
+                    if isinstance(a, Var) and a not in seen and a not in self.stored:
+                        seen.add(a)
+                        stack.append(a)
+        return None
+
+    def _can_move(self, group: Group, target: int) -> bool:
+        """Whether the results of *group* may be computed in step *target* instead."""
+        for out in group.outs:
+            if any(self.step_of.get(x, -1) >= target for x in self.reads(out)):
+                return False
+        for k, step in enumerate(self.steps):
+            if k > target:
+                continue
+            outs = step.outs if isinstance(step, Group) else {step.eqn.out}
+            if step is not group and any(self.reads(o) & group.outs for o in outs):
+                return False
+        return True
+
     def repeated(self) -> set[Var]:
         """Costly variables that more than one step would recompute."""
         users: dict[Var, set[int]] = defaultdict(set)
@@ -239,8 +327,22 @@ class Fusion:
         return {
             var
             for var, steps in users.items()
-            if len(steps) > 1 and self.cost.get(var, 0.0) * (len(steps) - 1) > RECOMPUTE_LIMIT
+            if len(steps) > 1
+            and self.cost.get(var, 0.0) * (len(steps) - 1) > RECOMPUTE_LIMIT
+            and self._cost_once(var) * (len(steps) - 1) > RECOMPUTE_LIMIT
         }
+
+    def _cost_once(self, var: Var) -> float:
+        """Cost of computing *var* from memory, each equation counted once."""
+        total, seen, stack = 0.0, {var}, [var]
+        while stack:
+            eqn = self.producers[stack.pop()]
+            total += cost_of(eqn)
+            for a in eqn.inputs:
+                if isinstance(a, Var) and a not in seen and a in self.free and a not in self.stored:
+                    seen.add(a)
+                    stack.append(a)
+        return total
 
     def _mark(self, out: Var, step: int, users: dict[Var, set[int]]) -> None:
         stack = [a for a in self.producers[out].inputs if isinstance(a, Var)]

@@ -26,8 +26,15 @@ class MustMaterialize(Exception):
 class Body:
     """The values of one nest in order, each computed once for each index map it is read at."""
 
-    def __init__(self, n_loops: int, producers: dict[Var, Equation], stored: set[Var]) -> None:
+    def __init__(
+        self,
+        n_loops: int,
+        producers: dict[Var, Equation],
+        stored: set[Var],
+        extents: tuple[int, ...],
+    ) -> None:
         self.n_loops = n_loops
+        self.extents = extents
         self.producers = producers
         self.stored = stored
         self.values: list[Value] = []

@@ -13,7 +13,7 @@ from nbgrad.ops.kinds import Combine
 from nbgrad.program import index
 from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
-from nbgrad.program.kernel import Compute, Load, Nest, Reduce, Store
+from nbgrad.program.kernel import Compute, Guard, Load, Nest, Reduce, Select, Store
 from nbgrad.program.lower import MAX_STATEMENTS, Body, MustMaterialize
 
 
@@ -85,7 +85,7 @@ def _parts(step: Assemble, fusion: Fusion) -> list[Nest]:
     nests = []
     for operand, starts, steps in step.assembly.parts(avals, out, eqn.params):
         shape = out.shape if operand is None else avals[operand].shape
-        body = Body(len(shape), fusion.producers, fusion.stored)
+        body = Body(len(shape), fusion.producers, fusion.stored, shape)
         here = index.identity(len(shape))
         source = Literal(0) if operand is None else eqn.inputs[operand]
         number = body.pull(source, here, (), out.dtype)
@@ -106,7 +106,7 @@ def _nests(group: Group, fusion: Fusion) -> list[Nest]:
         for roots in (group.roots[:half], group.roots[half:]):
             outs = {r if isinstance(r, Var) else r.out for r in roots}
             reduced = next((r.params["axis"] for r in roots if isinstance(r, Equation)), None)
-            parts.append(Group(group.shape, reduced, list(roots), outs))
+            parts.append(Group(group.shape, reduced, list(roots), outs, group.windows))
         return [nest for part in parts for nest in _nests(part, fusion)]
     if statements > 2 * MAX_STATEMENTS:
         raise MustMaterialize(_middle(group, fusion))
@@ -145,7 +145,7 @@ def _middle(group: Group, fusion: Fusion) -> Var:
 def _lower(group: Group, fusion: Fusion) -> tuple[Body, list[Store], list[Reduce]]:
     n_loops = len(group.shape)
     here = index.identity(n_loops)
-    body = Body(n_loops, fusion.producers, fusion.stored)
+    body = Body(n_loops, fusion.producers, fusion.stored, group.shape)
     body.local = {r for r in group.roots if isinstance(r, Var)}
     stores, reductions = [], []
     for root in group.roots:
@@ -166,7 +166,13 @@ def _reduce(eqn: Equation, body: Body, group: Group, here: Any) -> Reduce:
     kept = tuple(1 if k in axis else n for k, n in enumerate(shape))
     strides = tuple(0 if k in axis else s for k, s in enumerate(index.strides_of(kept)))
     (x,) = eqn.inputs
-    number = body.pull(x, here, (), eqn.out.aval.dtype)
+    dtype = eqn.out.aval.dtype
+    if eqn.out in group.windows:
+        number = _in_window(x, group.windows[eqn.out], body, here, dtype)
+        axis, shape = tuple(range(len(shape))), x.aval.shape  # type: ignore[union-attr]
+        strides = (0,) * len(shape)
+    else:
+        number = body.pull(x, here, (), dtype)
     lower: Combine = eqn.prim.lower
     n = 1
     for k in axis:
@@ -175,6 +181,19 @@ def _reduce(eqn: Equation, body: Body, group: Group, here: Any) -> Reduce:
         eqn.prim.name, number, eqn.out, strides, eqn.out.aval.dtype,
         lower.text, lower.identity, lower.finalize, n,
     )  # fmt: skip
+
+
+def _in_window(x: Any, starts: tuple[int, ...], body: Body, here: Any, dtype: Any) -> int:
+    """The value of *x* standing at *starts* in a larger space, 0 elsewhere."""
+    moved = tuple(e.scaled(1, -start) for e, start in zip(here, starts, strict=True))
+    guards = tuple(
+        Guard(k, start, start + n)
+        for k, (start, n) in enumerate(zip(starts, x.aval.shape, strict=True))
+        if n != body.extents[k]
+    )
+    inner = body.pull(x, moved, guards, dtype)
+    value = Select(inner, dtype, guards, ())
+    return body.add((value, "window"), value) if guards else inner
 
 
 def _in_blocks(arranged: Arranged) -> list[Item]:
