@@ -16,7 +16,8 @@ from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import by_reference, primitives
 from nbgrad.ops import composite, subscript
 from nbgrad.ops.kinds import arity
-from nbgrad.tensor import Tensor, unwrap, wrap
+from nbgrad.protocols import unwrap, wrap
+from nbgrad.tensor import Tensor
 
 # PyTorch's names of operations that NumPy spells differently.
 ALIASES = {
@@ -71,7 +72,7 @@ def _public(name: str, function: Callable[..., Any], doc: str, example: str = ""
     """Wrap a function of nodes as a function of tensors, arrays and numbers."""
 
     def call(*args: Any, **kwargs: Any) -> Any:
-        return wrap(function(*unwrap(args), **unwrap(kwargs)))
+        return wrap(function(*unwrap(args), **unwrap(kwargs)), Tensor)
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = "nbgrad"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,9 @@ from nbgrad.core.linearize import linearize
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, placeholder
 from nbgrad.core.aval import make_aval
-from nbgrad.core.tape import Tape
+from nbgrad.core.tape import Tape, Var
 from nbgrad.engine import executable, value_of
+from nbgrad.executable import as_input
 from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
@@ -24,16 +26,25 @@ _DYNAMIC = (np.ndarray, np.generic, float, complex, Tensor)
 class Compiled:
     """One traced structure: its tape, its program, and how the results are nested."""
 
-    def __init__(self, tape: Tape, constants: list[Node], rebuild: Callable[[list[Any]], Any]):
+    def __init__(self, tape: Tape, constants: list[Node], rebuild: Callable[[list[Any]], Any],
+                 plain: bool) -> None:
         self.tape = tape
         self.constants = constants
         self.rebuild = rebuild
+        self.plain = plain
+        self.shaped = [bool(a.aval.ndim) if isinstance(a, Var) else True for a in tape.outputs]
         self.exe = executable(tape, constants)
         self.exe.compile()
 
-    def run(self, values: list[Any]) -> Any:
+    def run(self, args: tuple[Any, ...]) -> Any:
         """Run on arrays and return arrays; 0-d results become NumPy scalars."""
-        return self.rebuild([v if v.ndim else v[()] for v in self.exe.run(values)])
+        values = list(args)
+        for a in values:
+            if a.__class__ is not np.ndarray or not a.flags.carray:
+                values = [as_input(b, v) for b, v in zip(args, self.tape.inputs, strict=False)]
+                break
+        outs = self.exe.run(values)
+        return self.rebuild([v if shaped else v[()] for v, shaped in zip(outs, self.shaped)])
 
     def record(self, nodes: list[Node]) -> Any:
         """Record the tape on nodes, so that the result can be differentiated."""
@@ -51,6 +62,8 @@ def _flatten(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
         leaves, build = _flatten(tuple(y.values()))
         return leaves, lambda items: dict(zip(keys, build(items), strict=True))
     if isinstance(y, (tuple, list)):
+        if not any(isinstance(item, (tuple, list, dict)) for item in y):
+            return list(y), type(y)
         parts = [_flatten(item) for item in y]
         sizes = [len(p[0]) for p in parts]
 
@@ -62,7 +75,7 @@ def _flatten(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
             return type(y)(out)
 
         return [leaf for p in parts for leaf in p[0]], rebuild
-    return [y], lambda items: items[0]
+    return [y], operator.itemgetter(0)
 
 
 def _trace(f: Func, args: tuple[Any, ...], kwargs: dict[str, Any], dtype: Any) -> Compiled:
@@ -86,7 +99,8 @@ def _trace(f: Func, args: tuple[Any, ...], kwargs: dict[str, Any], dtype: Any) -
     tape, constants = linearize(nodes, inputs)
     for node in constants:
         value_of(node)
-    return Compiled(tape, constants, rebuild)
+    plain = bool(args) and all(a.__class__ is np.ndarray for a in args)
+    return Compiled(tape, constants, rebuild, plain)
 
 
 def _aval(a: Any, dtype: Any) -> Any:
@@ -103,7 +117,7 @@ def _describe(a: Any) -> Any:
     if kind is np.ndarray:
         return (a.shape, a.dtype)
     if kind is Tensor:
-        return a._node.aval
+        return (Tensor, a._node.aval)
     if kind is float or kind is complex:
         return kind
     if isinstance(a, np.generic):
@@ -152,7 +166,9 @@ def jit(f: Func) -> Func:
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        key: Any = tuple([_describe(a) for a in args])
+        key: Any = tuple(
+            [(a.shape, a.dtype) if a.__class__ is np.ndarray else _describe(a) for a in args]
+        )
         if kwargs:
             key = (key, tuple((k, _describe(v)) for k, v in kwargs.items()))
         entry = compiled.get(key)
@@ -160,7 +176,9 @@ def jit(f: Func) -> Func:
             arrays = [a.dtype for a in args if isinstance(a, (np.ndarray, Tensor))]
             dtype = np.result_type(np.float32, *arrays) if arrays else np.dtype(np.float64)
             entry = compiled.setdefault(key, _trace(f, args, kwargs, dtype))
-        values = [a for a in args if isinstance(a, _DYNAMIC)]
+        if entry.plain:
+            return entry.run(args)
+        values = tuple(a for a in args if isinstance(a, _DYNAMIC))
         if any(a.__class__ is Tensor for a in values):
             return _call_with_tensors(entry, values)
         return entry.run(values)
@@ -168,6 +186,6 @@ def jit(f: Func) -> Func:
     return call
 
 
-def _call_with_tensors(entry: Compiled, values: list[Any]) -> Any:
+def _call_with_tensors(entry: Compiled, values: tuple[Any, ...]) -> Any:
     nodes = [a._node if isinstance(a, Tensor) else constant(a) for a in values]
     return entry.record(nodes)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand, bind
-from nbgrad.ops import arithmetic, comparison, composite, transcendental
+from nbgrad.ops import arithmetic, comparison, composite, structure, transcendental
 
 if TYPE_CHECKING:
     from nbgrad.tensor import Tensor
@@ -69,11 +70,20 @@ def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _filled(node: Node, value: Any) -> Node:
-    """A node like *node* with every element *value*, independent of what it held."""
+    """*node* with every element replaced by *value*: zero of its gradient passes."""
     source = composite.as_node(value)
     if source.ndim:
         raise RuntimeError(f"fill_ only supports 0-d values, not shape {source.shape}")
-    return composite.broadcast_to(composite.astype(source, node.dtype), node.shape)
+    return _overwritten(node, source)
+
+
+def _overwritten(node: Node, source: Any) -> Node:
+    """*source*, cast and broadcast to *node*, which stays on the graph if it is tracked."""
+    value = composite.astype(composite.as_node(source), node.dtype)
+    value = composite.broadcast_to(value, node.shape)
+    if not (node.requires_grad and modes.grad):
+        return value
+    return structure.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
 
 
 class Methods:
@@ -176,8 +186,7 @@ class Methods:
 
     def copy_(self, source: Any) -> Tensor:
         """Replace the values by those of *source*, broadcast to this shape."""
-        node = composite.as_node(source)
-        return self._rebind(composite.broadcast_to(node, self._node.shape))
+        return self._rebind(_overwritten(self._node, source))
 
     @property
     def T(self) -> Tensor:

@@ -1,6 +1,6 @@
 """Autograd, as PyTorch's: backward, grad, modes, Function, hooks, functional, checks."""
 
-from nbgrad.autograd import functional
+from nbgrad.autograd import functional, profiler
 from nbgrad.autograd.function import Function
 from nbgrad.autograd.gradcheck import gradcheck, gradgradcheck
 from nbgrad.autograd.modes import (
@@ -25,5 +25,6 @@ __all__ = [
     "inference_mode",
     "is_grad_enabled",
     "no_grad",
+    "profiler",
     "set_grad_enabled",
 ]

@@ -132,6 +132,8 @@ def materialize(ct: Any, aval: Aval) -> Node:
         ct = primitives["sum"](ct, axis=tuple(range(ct.ndim)), keepdims=False)
     if ct.dtype != aval.dtype:
         ct = primitives["cast"](ct, dtype=aval.dtype)
+    if aval.ndim and not ct.ndim:
+        ct = primitives["broadcast_to"](ct, shape=aval.shape)
     return ct
 
 
@@ -257,10 +259,15 @@ def elementwise(
 
 
 def settle(ct: Any, x: Any, y_aval: Aval) -> Any:
-    """Bring a cotangent in the shape of *y_aval* to its operand *x*, which may be 0-d."""
-    if ct is None or not is_number(ct):
-        return ct if ct is None else materialize(ct, x.aval)
-    return ct if x.ndim else ct * y_aval.size
+    """Bring a cotangent in the shape of *y_aval* to its operand *x*, which may be 0-d.
+
+    Numbers and 0-d nodes stand for a whole array of that value: a 0-d operand gets its sum.
+    """
+    if ct is None:
+        return None
+    if y_aval.ndim and not x.ndim and (is_number(ct) or not ct.ndim):
+        ct = ct * y_aval.size
+    return ct if is_number(ct) else materialize(ct, x.aval)
 
 
 def add_up(terms: Sequence[Any]) -> Any:

@@ -1,0 +1,130 @@
+"""What leaves a Tensor: arrays, Python numbers, text, pickles, and iteration over it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nbgrad.core.node import Node, leaf_node
+from nbgrad.engine import demand, value_of
+from nbgrad.errors import NUMPY_ON_GRAD, AutogradError, ConcretizationError
+from nbgrad.gradfn import grad_fn_of
+from nbgrad.protocols import call_function, call_ufunc
+
+if TYPE_CHECKING:
+    from nbgrad.tensor import Tensor
+
+
+class Conversions:
+    """Conversions of Tensor. Each computes the value if it is pending."""
+
+    __slots__ = ()
+
+    _node: Node
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """Return the values as a read-only view; copy it to write.
+
+        Raises
+        ------
+        RuntimeError
+            If the tensor requires grad.
+        """
+        if self._node.requires_grad:
+            raise AutogradError(NUMPY_ON_GRAD)
+        view = value_of(self._node).view()
+        view.flags.writeable = False
+        return view
+
+    def item(self) -> Any:
+        """Return the value of a one-element tensor as a Python number."""
+        if self._node.aval.size != 1:
+            raise ValueError(
+                f"only a tensor of one element can become a number; this one has shape "
+                f"{self._node.shape}. Use .tolist() or .numpy()."
+            )
+        return value_of(self._node).item()
+
+    def tolist(self) -> Any:
+        """Return the values as nested lists of Python numbers."""
+        return value_of(self._node).tolist()
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        return call_ufunc(self.__class__, ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return call_function(self.__class__, func, args, kwargs)
+
+    def __bool__(self) -> bool:
+        if self._node.aval.size != 1:
+            raise RuntimeError(
+                f"Boolean value of Tensor with more than one value (shape {self._node.shape}) is "
+                "ambiguous. Use .any() or .all()."
+            )
+        return bool(self.item())
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __index__(self) -> int:
+        if self._node.dtype.kind not in "iu":
+            raise TypeError(f"only integer tensors can be an index, not {self._node.dtype}")
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self._node.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self._node.shape[0]
+
+    def __iter__(self: Any) -> Iterator[Tensor]:
+        if not self._node.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[k] for k in range(self._node.shape[0]))
+
+    def __contains__(self: Any, value: Any) -> bool:
+        return bool((self == value).any())
+
+    def __repr__(self: Any) -> str:
+        node = self._node
+        try:
+            demand([node])
+            text = np.array2string(node.value, separator=", ", prefix="tensor(")
+        except ConcretizationError:
+            text = f"<traced {node.aval!r}>"
+        if node.dtype not in (np.float64, np.int64, np.bool_):
+            text += f", dtype={node.dtype}"
+        if not self.is_leaf:
+            text += f", grad_fn={grad_fn_of(node).short()}"
+        elif node.requires_grad:
+            text += ", requires_grad=True"
+        return f"tensor({text})"
+
+    def __format__(self, spec: str) -> str:
+        return format(self.item(), spec) if spec else str(self)
+
+    def __reduce__(self: Any) -> Any:
+        return _rebuild, (self.__class__, value_of(self._node), self.requires_grad and self.is_leaf)
+
+    def __deepcopy__(self: Any, memo: Any) -> Tensor:
+        if not self.is_leaf:
+            raise AutogradError(
+                "Only Tensors created explicitly by the user (graph leaves) support deepcopy; "
+                "use x.detach().clone()"
+            )
+        return _rebuild(self.__class__, value_of(self._node), self.requires_grad)
+
+
+def _rebuild(tensor: Any, value: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
+    out: Tensor = tensor(leaf_node(np.array(value, order="C")))
+    return out.requires_grad_() if requires_grad else out
