@@ -67,10 +67,15 @@ def run_backward(
 ) -> Found:
     """Return (node, gradient) for each of *inputs*, or for every leaf if None."""
     cap = capture(outputs, differentiate=True)
-    _refuse_dropped(cap, inputs)
+    traced = False
+    for leaf in cap.leaves:
+        if leaf.freed:
+            _refuse_dropped(cap, inputs)
+        if leaf.value is None:
+            traced = True
     wrt = _targets(cap, inputs)
     watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
-    if create_graph or watched or modes.observers or any(v is None for v in cap.values):
+    if create_graph or watched or modes.observers or traced:
         found = _node_route(cap, outputs, seeds, inputs, wrt, retain_graph, create_graph)
     else:
         found = _program_route(cap, outputs, seeds, inputs, wrt, retain_graph)
@@ -83,9 +88,7 @@ def _targets(cap: Capture, inputs: Sequence[Node] | None) -> tuple[int, ...]:
     """Indices of the nodes whose gradient is wanted and that the outputs depend on."""
     if inputs is not None:
         return tuple(cap.index[n] for n in inputs if n in cap.index and n.requires_grad)
-    found = [-1 - k for k, leaf in enumerate(cap.leaves) if leaf.requires_grad]
-    found += [k for k, state in enumerate(cap.states) if state == CUT]
-    return tuple(found)
+    return tuple(cap.targets)
 
 
 def _node_at(cap: Capture, index: int) -> Node:

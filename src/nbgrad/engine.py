@@ -16,7 +16,7 @@ import numpy as np
 from nbgrad.config import settings
 from nbgrad.core.check import checked
 from nbgrad.core.linearize import Capture, build_tape, capture, require_values
-from nbgrad.core.modes import lines, modes
+from nbgrad.core.modes import lines, modes, unrecorded
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Tape
 from nbgrad.executable import Executable
@@ -55,7 +55,8 @@ class ProgramCache:
         """Return the entry of *key*, built on the first call."""
         slot = self.slots.get(key)
         if slot is None:
-            entry = build()
+            with unrecorded():
+                entry = build()
             with self.lock:
                 slot = self.slots.setdefault(key, _Slot(entry))
                 self._shrink()
@@ -79,7 +80,8 @@ programs = ProgramCache()
 
 def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
     """Simplify *tape* and make it runnable; *constants* fill its last inputs."""
-    return Executable(simplify(checked(tape)), [node.value for node in constants])
+    with unrecorded():
+        return Executable(simplify(checked(tape)), [node.value for node in constants])
 
 
 def demand(nodes: Sequence[Node]) -> None:

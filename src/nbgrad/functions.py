@@ -5,6 +5,7 @@ Elementwise operations come from the registry, so a new declaration appears here
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,7 @@ from nbgrad.core.registry import by_reference, primitives
 from nbgrad.ops import composite, subscript
 from nbgrad.ops.kinds import arity
 from nbgrad.protocols import unwrap, wrap
+from nbgrad.recording import binary, unary
 from nbgrad.tensor import Tensor
 
 # PyTorch's names of operations that NumPy spells differently.
@@ -86,13 +88,33 @@ def _elementwise(prim: Primitive) -> Callable[..., Any]:
             operands = (composite.as_node(operands[0]), *operands[1:])
         return prim(*operands)
 
-    names = ", ".join("xyz"[: arity(prim)])
+    count = arity(prim)
+    names = ", ".join("xyz"[:count])
     doc = (
         f"{prim.doc}\n\nParameters\n----------\n{names} : array_like or Tensor\n"
         "    Numbers, arrays or tensors, broadcast against each other.\n\n"
         "Returns\n-------\nTensor\n    In the dtype NumPy gives (NEP 50).\n"
     )
-    return _public(prim.name, function, doc)
+    general = _public(prim.name, function, doc)
+    return functools.wraps(general)(_fast(prim, count, general)) if count < 3 else general
+
+
+def _fast(prim: Primitive, count: int, general: Callable[..., Any]) -> Callable[..., Any]:
+    """The function of one or two operands, by the operators' short way where it can."""
+    if count == 1:
+        one = unary(prim)
+
+        def call_one(x: Any) -> Any:
+            return one(x) if x.__class__ is Tensor else general(x)
+
+        return call_one
+    two = binary(prim)
+
+    def call_two(x: Any, y: Any) -> Any:
+        result = two(x, y) if x.__class__ is Tensor else NotImplemented
+        return general(x, y) if result is NotImplemented else result
+
+    return call_two
 
 
 def _in_place(function: Callable[..., Any], name: str) -> Callable[[Tensor], Tensor]:

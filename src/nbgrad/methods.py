@@ -14,6 +14,8 @@ from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand, bind
 from nbgrad.ops import arithmetic, comparison, composite, structure, transcendental
+from nbgrad.ops.kinds import arity
+from nbgrad.recording import unary
 
 if TYPE_CHECKING:
     from nbgrad.tensor import Tensor
@@ -35,6 +37,8 @@ def _is_operand(x: Any) -> bool:
 
 
 def _primitive(prim: Any) -> Callable[..., Any]:
+    if arity(prim) == 1:
+        return unary(prim)
     return _unary(lambda node, *args: bind(prim, node, *args))
 
 

@@ -1,110 +1,23 @@
-"""Operators of Tensor: each records one primitive; the in-place forms bind the tensor anew.
-
-Recording is the hot path of eager code, so the common case is written out in :func:`_binary`.
-"""
+"""Operators of Tensor: each records one primitive; the in-place forms bind the tensor anew."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
-from nbgrad.engine import flush
 from nbgrad.ops import arithmetic, comparison, composite
-
-_FAST_ENTRIES = 4096
-_OPERANDS = (float, int, bool, complex, np.ndarray, np.generic, list, tuple)
-
-Method = Callable[[Any, Any], Any]
-
-
-def _binary(prim: Primitive) -> Method:
-    """Operator method of a two-operand primitive.
-
-    Operands that need no cast and no broadcast are recorded here, the rest in ``bind``: each call
-    saved is about 60 ns.
-    """
-    fast: dict[Any, Any] = {}
-
-    def method(self: Any, other: Any) -> Any:
-        tensor = self.__class__
-        a = self._node
-        if other.__class__ is tensor:
-            b = other._node
-            sig = fast.get((a.aval, b.aval))
-            if sig is None:
-                return tensor(_slow(prim, fast, a, b))
-            requires_grad = a.requires_grad or b.requires_grad
-            depth = (a.depth if a.depth > b.depth else b.depth) + 1
-        elif other.__class__ is float:
-            b = other
-            sig = fast.get((a.aval, float))
-            if sig is None:
-                return tensor(_slow(prim, fast, a, b))
-            requires_grad = a.requires_grad
-            depth = a.depth + 1
-        elif isinstance(other, _OPERANDS):
-            return tensor(bind(prim, a, other))
-        else:
-            return NotImplemented
-        if requires_grad:
-            requires_grad = sig.differentiable and modes.grad
-        if lines.on:
-            return tensor(bind(prim, a, b))
-        node = Node(sig, (a, b), requires_grad, depth)
-        if not depth & 255:
-            flush(node)
-        return tensor(node)
-
-    return _named(method, prim)
-
-
-def _slow(prim: Primitive, fast: dict[Any, Any], a: Node, b: Any) -> Node:
-    """Bind with casts and broadcasts; remember the signature when none was needed."""
-    node: Node = bind(prim, a, b)
-    if node.inputs and node.inputs[0] is a and node.inputs[1] is b:
-        if len(fast) >= _FAST_ENTRIES:
-            fast.clear()
-        fast[(a.aval, b.aval if b.__class__ is Node else b.__class__)] = node.sig
-    if not node.depth & 255:
-        flush(node)
-    return node
-
-
-def _named(method: Method, prim: Any) -> Method:
-    method.__name__ = prim.name
-    method.__doc__ = prim.doc
-    return method
+from nbgrad.recording import OPERANDS, Method, binary, unary
 
 
 def _reflected(prim: Primitive) -> Method:
     def method(self: Any, other: Any) -> Any:
-        if not isinstance(other, _OPERANDS):
+        if not isinstance(other, OPERANDS):
             return NotImplemented
         return self.__class__(bind(prim, other, self._node))
 
-    return _named(method, prim)
-
-
-def _commuted(prim: Primitive) -> Method:
-    """Reflected form of a commutative operator: ``2.0 * x`` records the same as ``x * 2.0``."""
-    forward = _binary(prim)
-
-    def method(self: Any, other: Any) -> Any:
-        return forward(self, other)
-
-    return _named(method, prim)
-
-
-def _unary(prim: Primitive) -> Callable[[Any], Any]:
-    def method(self: Any) -> Any:
-        return self.__class__(bind(prim, self._node))
-
-    return _named(method, prim)  # type: ignore[arg-type, return-value]
+    return method
 
 
 def _inplace(function: Callable[..., Node]) -> Method:
@@ -123,32 +36,32 @@ class Operators:
 
     _node: Node
 
-    __add__ = _binary(arithmetic.add)
-    __radd__ = _commuted(arithmetic.add)
-    __sub__ = _binary(arithmetic.subtract)
+    __add__ = binary(arithmetic.add)
+    __radd__ = binary(arithmetic.add)  # 2.0 + x records the same as x + 2.0
+    __sub__ = binary(arithmetic.subtract)
     __rsub__ = _reflected(arithmetic.subtract)
-    __mul__ = _binary(arithmetic.multiply)
-    __rmul__ = _commuted(arithmetic.multiply)
-    __truediv__ = _binary(arithmetic.divide)
+    __mul__ = binary(arithmetic.multiply)
+    __rmul__ = binary(arithmetic.multiply)
+    __truediv__ = binary(arithmetic.divide)
     __rtruediv__ = _reflected(arithmetic.divide)
-    __floordiv__ = _binary(arithmetic.floor_divide)
+    __floordiv__ = binary(arithmetic.floor_divide)
     __rfloordiv__ = _reflected(arithmetic.floor_divide)
-    __mod__ = _binary(arithmetic.remainder)
+    __mod__ = binary(arithmetic.remainder)
     __rmod__ = _reflected(arithmetic.remainder)
     __rpow__ = _reflected(arithmetic.power)
-    __lt__ = _binary(comparison.less)
-    __le__ = _binary(comparison.less_equal)
-    __gt__ = _binary(comparison.greater)
-    __ge__ = _binary(comparison.greater_equal)
-    __eq__ = _binary(comparison.equal)  # type: ignore[assignment]
-    __ne__ = _binary(comparison.not_equal)  # type: ignore[assignment]
-    __and__ = _binary(comparison.logical_and)
-    __or__ = _binary(comparison.logical_or)
-    __xor__ = _binary(comparison.logical_xor)
-    __neg__ = _unary(arithmetic.negative)
-    __pos__ = _unary(arithmetic.positive)
-    __abs__ = _unary(arithmetic.absolute)
-    __invert__ = _unary(comparison.logical_not)
+    __lt__ = binary(comparison.less)
+    __le__ = binary(comparison.less_equal)
+    __gt__ = binary(comparison.greater)
+    __ge__ = binary(comparison.greater_equal)
+    __eq__ = binary(comparison.equal)  # type: ignore[assignment]
+    __ne__ = binary(comparison.not_equal)  # type: ignore[assignment]
+    __and__ = binary(comparison.logical_and)
+    __or__ = binary(comparison.logical_or)
+    __xor__ = binary(comparison.logical_xor)
+    __neg__ = unary(arithmetic.negative)
+    __pos__ = unary(arithmetic.positive)
+    __abs__ = unary(arithmetic.absolute)
+    __invert__ = unary(comparison.logical_not)
     __iadd__ = _inplace(arithmetic.add)
     __isub__ = _inplace(arithmetic.subtract)
     __imul__ = _inplace(arithmetic.multiply)

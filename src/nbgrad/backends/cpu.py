@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.backends import library
 from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
 from nbgrad.backends.executor import Frame
+from nbgrad.backends.library import BlasThreads, Launch, Status
 from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.interpret import read
 from nbgrad.core.tape import Tape, Var
@@ -17,6 +19,7 @@ from nbgrad.program.emit import Emitted, Number, Pointer
 from nbgrad.program.lower import CODES
 from nbgrad.program.nests import Call
 from nbgrad.program.program import Program
+from nbgrad.program.views import LibraryCall
 
 Array = np.ndarray[Any, Any]
 KEEP_ARENA = 64 << 20  # an arena beyond this goes back to the system after each run
@@ -65,10 +68,37 @@ class Instance:
         self.scalars = bytearray(max(8, 8 * len(owner.weak)))
         self.scalar_view = np.frombuffer(self.scalars, np.uint8)
         bases = (self.arena.ctypes.data, self.scalar_view.ctypes.data)
+        self.blas_words: list[tuple[Frame, int]] = []
         self.segments: list[Frame | HostStep] = [
-            segment if isinstance(segment, HostStep) else owner.frame(segment, bases)
+            segment if isinstance(segment, HostStep) else self._frame(owner, segment, bases)
             for segment in owner.segments
         ]
+
+    def _frame(
+        self, owner: CpuProgram, launches: Sequence[Launch], bases: tuple[int, int]
+    ) -> Frame:
+        """Lay out arguments, patches and instructions of *launches*."""
+        words: list[int] = []
+        patches: list[tuple[int, int, int]] = []
+        status, blas = [], []
+        instructions = []
+        for launch in launches:
+            instructions.append((launch.kernel.address, launch.tasks, launch.grain, len(words)))
+            for arg in launch.args:
+                word = 0
+                if isinstance(arg, Pointer):
+                    patches.append((len(words), *owner.place(arg)))
+                elif isinstance(arg, Status):
+                    status.append(len(words))
+                elif isinstance(arg, BlasThreads):
+                    blas.append(len(words))
+                else:
+                    word = _bits(arg)
+                words.append(word)
+        frame = Frame(len(owner.base_of), bases, patches, instructions, words)
+        frame.args[status] = frame.status_address
+        self.blas_words += [(frame, word) for word in blas]
+        return frame
 
     def view(self, var: Var, offset: int) -> Array:
         """The arena buffer of *var* as an array."""
@@ -91,7 +121,6 @@ class CpuProgram:
         self.arrays = [v for v in tape.inputs if not v.weak]
         first = tape.inputs.index(self.weak[0]) if self.weak else len(tape.inputs)
         self.weak_range = (first, first + len(self.weak))
-        self.kernels: dict[int, Kernel] = {}
         self.outputs = _fresh_outputs(tape)
         self.specs = [(v.aval.shape, v.aval.dtype) for v in self.outputs]
         self.base_of = {v: k for k, v in enumerate((*self.arrays, *self.outputs))}
@@ -104,37 +133,21 @@ class CpuProgram:
         self.pool: list[Instance] = []
 
     def _segments(self) -> list[Any]:
-        """Runs of kernels, which one frame executes, and library calls between them."""
+        """Runs of instructions, each of which one frame executes, and host calls between them."""
         segments: list[Any] = []
         for k, step in enumerate(self.program.steps):
             if isinstance(step, Call):
                 segments.append(HostStep(step))
                 continue
-            self.kernels[k] = kernel_of(step)
             if not segments or isinstance(segments[-1], HostStep):
                 segments.append([])
-            segments[-1].append(k)
+            if isinstance(step, LibraryCall):
+                segments[-1] += library.launches(step, k + 1)
+            else:
+                segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
         return segments
 
-    def frame(self, steps: Sequence[int], bases: tuple[int, int]) -> Frame:
-        """Lay out arguments, patches and instructions of the kernels *steps*."""
-        words: list[int] = []
-        patches: list[tuple[int, int, int]] = []
-        instructions = []
-        for k in steps:
-            step = self.program.steps[k]
-            assert isinstance(step, Emitted)
-            instructions.append((self.kernels[k].address, step.tasks, step.grain, len(words)))
-            for arg in step.args:
-                if isinstance(arg, Pointer):
-                    base, offset = self._place(arg)
-                    patches.append((len(words), base, offset))
-                    words.append(0)
-                else:
-                    words.append(_bits(arg))
-        return Frame(len(self.base_of), bases, patches, instructions, words)
-
-    def _place(self, arg: Pointer) -> tuple[int, int]:
+    def place(self, arg: Pointer) -> tuple[int, int]:
         """Base number and byte offset of a buffer."""
         var = arg.buffer
         if var in self.base_of:
@@ -162,10 +175,13 @@ class CpuProgram:
             values = args[:first] + args[last:] + outs
         else:
             values = args + outs
-        if self.simple:
-            instance.segments[0].run(values)  # type: ignore[arg-type, call-arg]
+        if instance.blas_words:
+            with library.blas_thread_count() as count:
+                for frame, word in instance.blas_words:
+                    frame.args[word] = count
+                self._run(instance, args, outs, values)
         else:
-            self._run_segments(instance, args, outs, values)
+            self._run(instance, args, outs, values)
         if self.program.plan.arena_bytes <= KEEP_ARENA:
             self.pool.append(instance)
         return outs if self.direct else self._assemble(args, outs)
@@ -174,6 +190,22 @@ class CpuProgram:
         assert self.pack is not None
         usable = [s for s, ok in zip(scalars, self.packable, strict=True) if ok]
         self.pack(instance.scalars, 0, *usable)
+
+    def _run(
+        self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
+    ) -> None:
+        if self.simple:
+            status = instance.segments[0].run(values)  # type: ignore[arg-type, call-arg]
+            if status:
+                self._fail(status)
+        else:
+            self._run_segments(instance, args, outs, values)
+
+    def _fail(self, status: int) -> None:
+        """Raise what the library call with the number in the low bits of *status* found."""
+        step = self.program.steps[(status & 0xFFFF) - 1]
+        assert isinstance(step, LibraryCall)
+        raise library.failure(status, step)
 
     def _run_segments(
         self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
@@ -184,7 +216,8 @@ class CpuProgram:
         with np.errstate(all="ignore"):
             for segment in instance.segments:
                 if isinstance(segment, Frame):
-                    segment.run(values)
+                    if status := segment.run(values):
+                        self._fail(status)
                     continue
                 call = segment.call
                 for var in call.reads:

@@ -28,7 +28,7 @@ class Capture:
     drops its operands, between the capture and the building of a tape from it.
     """
 
-    __slots__ = ("index", "key", "leaves", "nodes", "operands", "scalars", "states", "values")
+    __slots__ = ("index", "key", "leaves", "nodes", "operands", "scalars", "states", "targets", "values")
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -37,6 +37,7 @@ class Capture:
         self.values: list[Any] = []
         self.scalars: list[Any] = []
         self.states: list[int] = []
+        self.targets: list[int] = []
         self.index: dict[Node, int] = {}
         self.key: tuple[Any, ...] = ()
 
@@ -72,39 +73,49 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
     cap.nodes = nodes = collect(roots, differentiate)
     index = cap.index
     leaves, scalars, states, operands = cap.leaves, cap.scalars, cap.states, cap.operands
-    key: list[Any] = []
-    append = key.append
-    for k, node in enumerate(nodes):
-        append(node.sig)
-        state = ACTIVE if node.requires_grad else INACTIVE
-        if node.value is not None or (state and node.leaf is not None):
-            state = BOUND if node.value is not None else CUT
-        append(state)
-        states.append(state)
+    # The key needs no types: signatures say those of scalars, and the avals of leaves.
+    key: list[int] = []
+    append, keep_state, keep_operands = key.append, states.append, operands.append
+    targets = cap.targets
+    k = 0
+    for node in nodes:
+        if node.value is None and node.leaf is None:
+            state = ACTIVE if node.requires_grad else INACTIVE
+        elif node.value is not None:
+            state = BOUND
+        else:
+            state = CUT if node.requires_grad else INACTIVE
+            if state:
+                targets.append(k)
+        keep_state(state)
         inputs = node.inputs
         if not inputs:  # another thread has computed the node meanwhile
             return capture(roots, differentiate)
-        operands.append(inputs)
+        keep_operands(inputs)
+        append(node.sig.number | state)
         for x in inputs:
-            if x.__class__ is Node:
-                i = index.get(x)
-                if i is None:
-                    leaves.append(x)
-                    i = index[x] = -len(leaves)
-                    append(x.aval)
-                    append(x.requires_grad)
+            i = index.get(x)
+            if i is not None:
                 append(i)
+            elif x.__class__ is Node:
+                leaves.append(x)
+                i = index[x] = -len(leaves)
+                append(i)
+                if x.requires_grad:
+                    targets.append(i)
+                    append(0)
             else:
                 scalars.append(x)
-                append(x.__class__)
         index[node] = k
+        k += 1
     for root in roots:
         i = index.get(root)
         if i is None:
             leaves.append(root)
             i = index[root] = -len(leaves)
-            append(root.aval)
-            append(root.requires_grad)
+            append(root.aval)  # no signature says the shape of an output that is a leaf
+            if root.requires_grad:
+                targets.append(i)
         append(i)
     cap.key = tuple(key)
     cap.values = [leaf.value for leaf in leaves]

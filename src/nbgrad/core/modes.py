@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,16 @@ class _Lines:
 modes = _Modes()
 lines = _Lines()
 watching = _Watching()
+
+
+@contextmanager
+def unrecorded() -> Iterator[None]:
+    """Show nothing to ``modes.recorded``: a tape is being built, not a user's program recorded."""
+    before, modes.recorded = modes.recorded, None
+    try:
+        yield
+    finally:
+        modes.recorded = before
 
 
 def user_line() -> str | None:

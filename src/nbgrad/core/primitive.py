@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from nbgrad.core.node import Node, constant
 from nbgrad.core.registry import register_primitive
 
 MAX_SIGNATURES = 8192
+next_number = count(1).__next__
 
 
 class Signature:
@@ -25,7 +27,7 @@ class Signature:
     in which each operand enters an elementwise kernel.
     """
 
-    __slots__ = ("aval", "differentiable", "loop", "operands", "params", "prim", "saves")
+    __slots__ = ("aval", "differentiable", "loop", "number", "operands", "params", "prim", "saves")
 
     def __init__(
         self,
@@ -42,6 +44,8 @@ class Signature:
         self.loop = loop
         self.differentiable = prim.vjp is not None and aval.inexact
         self.saves: bool | None = None
+        # Two low bits are free for the state of a node: see core/linearize.py.
+        self.number = next_number() << 2
 
     def __repr__(self) -> str:
         return f"{self.prim.name}{self.operands}{self.params} -> {self.aval!r}"

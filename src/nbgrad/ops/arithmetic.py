@@ -205,6 +205,7 @@ integer_power = elementwise(
     loop=_integer_power_loop,
     partials=_integer_power_partials,
     domain=NONZERO,
+    cases=tuple({"n": n} for n in (-3, -1, 0, 1, 2, 3, 7)),
     grad_name="Pow",
     doc="The operand to a fixed small integer power.",
 )

@@ -10,8 +10,20 @@ from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node, constant
 from nbgrad.ops.arithmetic import indicator
 from nbgrad.ops.comparison import equal
-from nbgrad.ops.kinds import materialize, opaque
+from nbgrad.ops.kinds import Library, materialize, opaque
 from nbgrad.ops.structure import broadcast_to, cast, full, reshape
+
+
+def _row_splits(params: dict[str, Any], x: Aval, index: Aval, *values: Aval) -> Any:
+    """Rows and the elements of each, of the array and of what is written to it."""
+    if not np.can_cast(index.dtype, np.int64):
+        return None
+    return [(0, 1, x.ndim), (0, index.ndim), *((0, index.ndim, v.ndim) for v in values)]
+
+
+def _scatter_splits(params: dict[str, Any], v: Aval, index: Aval) -> Any:
+    found = _row_splits(params, v, index, v)
+    return found and [found[2], found[1]]
 
 
 def _take_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
@@ -34,6 +46,7 @@ take = opaque(
     evaluate=_take,
     vjp=_take_vjp,
     jvp=lambda tangents, y, xs, params: take(tangents[0], xs[1]) if tangents[0] is not None else 0,
+    lower=Library("take", ("fiub", "iu"), _row_splits),
     cases=(((5,), [0, 3, 3]), ((4, 2), [[1, 0], [2, 2]])),
     grad_name="Index",
     doc="Rows of the first operand picked by an integer array.",
@@ -62,6 +75,7 @@ scatter_add = opaque(
     jvp=lambda tangents, y, xs, params: (
         scatter_add(tangents[0], xs[1], **params) if tangents[0] is not None else 0
     ),
+    lower=Library("scatter_add", ("fiu", "iu"), _scatter_splits),
     cases=(((3,), [0, 3, 3], {"size": 5}), ((2, 2, 2), [[1, 0], [2, 2]], {"size": 4})),
     grad_name="IndexAdd",
     doc="Zeros, with the rows of the first operand added at an integer array: adjoint of take.",
@@ -111,6 +125,7 @@ put = opaque(
     evaluate=_put,
     vjp=_put_vjp,
     jvp=_put_jvp,
+    lower=Library("put", ("fiub", "iu", "fiub"), _row_splits),
     cases=(((5,), [0, 3, 3], (3,), {}), ((4, 2), [1, 2], (2, 2), {})),
     grad_name="IndexPut",
     doc="The first operand with rows replaced at an integer array; of equal indices the last wins.",

@@ -78,8 +78,26 @@ class Host:
 
 
 @dataclass(frozen=True)
-class Contraction:
-    """Lowering of a bilinear primitive as a library matrix product."""
+class Library:
+    """Lowering as a hand-written kernel, called on operands where they lie in memory.
+
+    The kernel sees each operand with few dimensions. ``splits(params, *avals)`` says which: for
+    each operand, the dimensions of its array at which the kernel's begin, and its rank at the end;
+    None if the kernel does not serve these. Dimensions that fall together must be one stride, and
+    ``in_place(extents, strides)`` must allow the result; otherwise the operand is copied first.
+
+    Parameters
+    ----------
+    kernel : str
+        Its name in ``backends/library.py``.
+    dtypes : tuple of str
+        Kinds of dtype of each operand.
+    """
+
+    kernel: str
+    dtypes: tuple[str, ...]
+    splits: Callable[..., Sequence[tuple[int, ...]] | None]
+    in_place: Callable[..., bool] = lambda extents, strides: True
 
 
 # ---------------------------------------------------------------------------- cotangent algebra
@@ -201,6 +219,7 @@ def elementwise(
     domain: tuple[tuple[float, float], ...] = ((-2.0, 2.0),),
     loop: Callable[[Sequence[Any]], tuple[np.dtype[Any], ...]] | None = None,
     dtypes: str = "f",
+    cases: tuple[Any, ...] = (),
     grad_name: str = "",
     public: bool = True,
 ) -> Primitive:
@@ -208,7 +227,8 @@ def elementwise(
 
     ``partials(y, *xs, **params)`` returns one partial derivative per operand: a node, a number
     (0, 1 and -1 fold away) or None for an operand that has none. ``vjp`` and ``jvp`` override the
-    derived rules where a product of cotangent and partial would not do.
+    derived rules where a product of cotangent and partial would not do. ``cases`` are samples of
+    the params, for an operation that has some.
     """
     resolve = loop or ufunc_loop(reference)
 
@@ -252,6 +272,7 @@ def elementwise(
         reference=reference,
         partials=partials,
         domain=domain,
+        cases=cases,
         public=public,
     )
     register_reference(reference, prim)
@@ -346,6 +367,7 @@ def reduction(
     evaluate: Callable[..., Any],
     doc: str,
     combine: Combine | None = None,
+    library: Library | None = None,
     vjp: Rule | None = None,
     jvp: Rule | None = None,
     dtype: Callable[[np.dtype[Any]], np.dtype[Any]] = lambda d: d,
@@ -385,7 +407,7 @@ def reduction(
         prepare=prepare,
         vjp=vjp_rule if vjp else None,
         jvp=jvp_rule if jvp else None,
-        lower=combine or Host(),
+        lower=combine or library or Host(),
         grad_name=grad_name or camel(name),
         doc=doc,
         reference=evaluate,
@@ -505,11 +527,10 @@ def camel(name: str) -> str:
 
 def arity(prim: Primitive) -> int:
     """Number of array operands of an elementwise primitive."""
-    if prim.partials is not None:
-        names = [
-            p
-            for p in inspect.signature(prim.partials).parameters.values()
-            if p.kind is p.POSITIONAL_OR_KEYWORD and p.default is p.empty
-        ]
-        return len(names) - 1
-    return int(getattr(prim.reference, "nin", 1))
+    if isinstance(prim.reference, np.ufunc):
+        return int(prim.reference.nin)
+    text = prim.lower.text
+    if isinstance(text, str) and text:
+        return sum(f"{{{letter}}}" in text for letter in "xyz")
+    params = set(prim.cases[0]) if prim.cases else set()
+    return len(set(inspect.signature(prim.reference).parameters) - params)

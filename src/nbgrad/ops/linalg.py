@@ -8,7 +8,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
-from nbgrad.ops.kinds import Contraction, bilinear, conjugate
+from nbgrad.ops.kinds import Library, bilinear, conjugate
 from nbgrad.ops.structure import transpose
 
 
@@ -26,6 +26,20 @@ def _matmul_aval(a: Aval, b: Aval) -> Aval:
     return make_aval((*a.shape[:-1], b.shape[-1]), a.dtype)
 
 
+def _matmul_splits(params: dict[str, Any], *avals: Aval) -> list[tuple[int, ...]]:
+    """First and other dimensions of the batch, rows and columns."""
+    rank = avals[0].ndim
+    return [(0, min(1, rank - 2), rank - 2, rank - 1, rank)] * 2
+
+
+def _blas_reads(extents: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether BLAS takes the matrices as they are: rows, or columns, contiguous and apart."""
+    (rows, cols), (down, right) = extents[2:], strides[2:]
+    row_major = (right == 1 or cols == 1) and (down >= cols or rows == 1)
+    column_major = (down == 1 or rows == 1) and (right >= rows or cols == 1)
+    return row_major or column_major
+
+
 matmul = bilinear(
     "matmul",
     aval=_matmul_aval,
@@ -34,7 +48,7 @@ matmul = bilinear(
         lambda ct, a, b_aval: matmul(_adjoint(a), ct),
     ),
     evaluate=lambda a, b: np.matmul(a, b),
-    lower=Contraction(),
+    lower=Library("matmul", ("f", "f"), _matmul_splits, _blas_reads),
     cases=(((2, 3), (3, 4)), ((2, 2, 3), (2, 3, 1)), ((3, 0), (0, 2))),
     grad_name="Mm",
     doc="Matrix product of the last two dimensions; the leading ones are equal.",

@@ -11,7 +11,7 @@ from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
 from nbgrad.ops.arithmetic import indicator
 from nbgrad.ops.comparison import equal
-from nbgrad.ops.kinds import Combine, conjugate, expand, reduction, times
+from nbgrad.ops.kinds import Combine, Library, conjugate, expand, reduction, times
 from nbgrad.ops.structure import concatenate, reshape, slice_, sum_, transpose
 
 
@@ -164,9 +164,18 @@ def _arg(function: Any) -> Any:
     return evaluate
 
 
+def _arg_splits(params: dict[str, Any], x: Aval) -> Any:
+    """The dimensions before, along and after the axis."""
+    axis = params["axis"]
+    if len(axis) == 1:
+        return [(0, axis[0], axis[0] + 1, x.ndim)]
+    return [(0, 0, x.ndim, x.ndim)] if len(axis) == x.ndim else None
+
+
 argmax = reduction(
     "argmax",
     evaluate=_arg(np.argmax),
+    library=Library("argmax", ("fiu",), _arg_splits),
     dtype=lambda d: np.dtype(np.intp),
     needs_elements=True,
     doc="Index of the first largest element.",
@@ -174,6 +183,7 @@ argmax = reduction(
 argmin = reduction(
     "argmin",
     evaluate=_arg(np.argmin),
+    library=Library("argmin", ("fiu",), _arg_splits),
     dtype=lambda d: np.dtype(np.intp),
     needs_elements=True,
     doc="Index of the first smallest element.",

@@ -15,6 +15,7 @@ from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
 from nbgrad.program.kernel import Compute, Guard, Load, Nest, Reduce, Select, Store
 from nbgrad.program.lower import MAX_STATEMENTS, Body, MustMaterialize
+from nbgrad.program.views import LibraryCall, library_call, unreadable
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Call:
     reads: tuple[Var, ...]
 
 
-Item = Arranged | Call
+Item = Arranged | Call | LibraryCall
 
 
 def build(tape: Tape) -> list[Item]:
@@ -35,7 +36,7 @@ def build(tape: Tape) -> list[Item]:
     while True:
         try:
             fusion = Fusion(tape, extra)
-            more = largest_costs(fusion, fusion.repeated())
+            more = largest_costs(fusion, fusion.repeated()) | unreadable(fusion)
             if more:
                 extra |= more
                 continue
@@ -48,7 +49,7 @@ def build(tape: Tape) -> list[Item]:
 
 def _items(step: Step, fusion: Fusion) -> list[Item]:
     if isinstance(step, HostCall):
-        return [_call(step.eqn, fusion)]
+        return [library_call(step.eqn, fusion) or _call(step.eqn, fusion)]
     if isinstance(step, Assemble):
         return [arrange(nest) for nest in _parts(step, fusion)]
     nests = _nests(step, fusion)

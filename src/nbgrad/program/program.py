@@ -10,8 +10,9 @@ from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import Emitted, emit
 from nbgrad.program.nests import Call, build
 from nbgrad.program.plan import Plan, plan
+from nbgrad.program.views import LibraryCall
 
-Step = Emitted | Call
+Step = Emitted | Call | LibraryCall
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Program:
     """
 
     tape: Tape
-    items: tuple[Arranged | Call, ...]
+    items: tuple[Arranged | Call | LibraryCall, ...]
     steps: tuple[Step, ...]
     plan: Plan
 
@@ -38,7 +39,8 @@ class Program:
             if isinstance(step, Emitted):
                 parts.append(step.source)
             else:
-                parts.append(f"# library call: {step.eqn.prim.name} -> {step.eqn.out.aval!r}\n")
+                how = "library kernel" if isinstance(step, LibraryCall) else "NumPy call"
+                parts.append(f"# {how}: {step.eqn.prim.name} -> {step.eqn.out.aval!r}\n")
         return "\n".join(parts)
 
     def stats(self) -> dict[str, Any]:
@@ -47,7 +49,8 @@ class Program:
         return {
             "equations": len(self.tape),
             "kernels": sum(isinstance(s, Emitted) for s in self.steps),
-            "library_calls": sum(isinstance(s, Call) for s in self.steps),
+            "library_calls": sum(isinstance(s, LibraryCall) for s in self.steps),
+            "host_calls": sum(isinstance(s, Call) for s in self.steps),
             "arena_bytes": self.plan.arena_bytes,
             "input_bytes": sum(v.aval.nbytes for v in self.tape.inputs),
             "output_bytes": sum(v.aval.nbytes for v in outs),  # type: ignore[union-attr]

@@ -1,0 +1,354 @@
+"""Library kernels: matrix products, gathers, scatters and arg-reductions as instructions.
+
+Each is one hand-written text with the kernel ABI, compiled for the dtypes it meets. It takes
+pointers, extents and strides, so it reads views where they lie. An operation names its kernel in
+its declaration (``ops.kinds.Library``); this module knows how to call it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Final
+
+from nbgrad.backends import blas
+from nbgrad.backends.compile import Kernel, compile_kernel
+from nbgrad.program.emit import Number, Pointer
+from nbgrad.program.lower import CODES
+from nbgrad.program.views import LibraryCall, Operand
+
+# Work of one task, in elements moved or multiplied: the boundaries that the executor splits at.
+GRAIN: Final = 16384
+PRODUCTS: Final = 50_000
+# A product this large keeps all of BLAS's threads busy: a batch of them is not split.
+LARGE_PRODUCT: Final = 4_000_000
+# Columns of a scatter that make it worth splitting: each task then writes whole cache lines.
+COLUMNS: Final = 64
+
+
+@dataclass(frozen=True)
+class Status:
+    """Argument: the address of the status word of the frame."""
+
+
+@dataclass(frozen=True)
+class BlasThreads:
+    """Argument: the number of threads that BLAS had before the run."""
+
+
+Argument = Pointer | Number | Status | BlasThreads
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One instruction: a kernel, what its arguments are, and how it is split into tasks."""
+
+    kernel: Kernel
+    args: tuple[Argument, ...]
+    tasks: int
+    grain: int
+
+
+# An index that is out of range goes to the status word with the number of the call, and its row
+# is skipped. What follows runs on, so every kernel here checks its own indices.
+_POSITION: Final = """
+        at = i8(index[k * step])
+        if at < 0:
+            at += size
+        if at < 0 or at >= size:
+            if status[0] == 0:
+                wrong = max(min(i8(index[k * step]), 1 << 46), -(1 << 46))
+                status[0] = (wrong << 16) | number
+            continue"""
+
+_TAKE: Final = f"""
+def take(lo, hi, y, x, index, status, number, size, row, col, step, width):
+    for k in range(lo, hi):{_POSITION}
+        for j in range(width):
+            y[k * width + j] = x[at * row + j * col]
+"""
+# The columns [lo, hi) of the result: each sums its rows in their order, however they are split.
+_SCATTER_ADD: Final = f"""
+def scatter_add(lo, hi, y, v, index, status, number, size, count, row, col, step, width):
+    for k in range(size):
+        for j in range(lo, hi):
+            y[k * width + j] = {{code}}(0)
+    for k in range(count):{_POSITION}
+        for j in range(lo, hi):
+            y[at * width + j] += v[k * row + j * col]
+"""
+_PUT: Final = f"""
+def put(
+    lo, hi, y, x, index, v, status, number,
+    size, x_row, x_col, count, row, col, step, width,
+):
+    for k in range(size):
+        for j in range(lo, hi):
+            y[k * width + j] = x[k * x_row + j * x_col]
+    for k in range(count):{_POSITION}
+        for j in range(lo, hi):
+            y[at * width + j] = v[k * row + j * col]
+"""
+# As in NumPy the first NaN wins, and the first of equal elements.
+_ARG: Final = """
+def {name}(lo, hi, y, x, n, inner, outer_step, step, inner_step):
+    for t in range(lo, hi):
+        start = (t // inner) * outer_step + (t % inner) * inner_step
+        best, place = x[start], 0
+        for j in range(1, n):
+            value = x[start + j * step]
+            if value {compare} best or (value != value and best == best):
+                best, place = value, j
+        y[t] = place
+"""
+# A batch in two dimensions that are not one stride: the product of each matrix by a gemm kernel,
+# whose arguments are copied to the stack with the addresses of that matrix.
+_NESTED: Final = """
+def nested(
+    lo, hi, kernel, gemm, gemv, c, a, b, m, n, k, ldc, lda, ldb, flag_a, flag_b,
+    inner, outer_c, outer_a, outer_b, step_c, step_a, step_b,
+):
+    words = stack_words()
+    store_pointer(words, 0, gemm)
+    store_pointer(words, 1, gemv)
+    words[5], words[6], words[7] = m, n, k
+    words[8], words[9], words[10] = ldc, lda, ldb
+    words[11], words[12] = flag_a, flag_b
+    words[13] = words[14] = words[15] = words[16] = 0
+    for t in range(lo, hi):
+        o, i = t // inner, t % inner
+        store_pointer(words, 2, offset_bytes(c, o * outer_c + i * step_c))
+        store_pointer(words, 3, offset_bytes(a, o * outer_a + i * step_a))
+        store_pointer(words, 4, offset_bytes(b, o * outer_b + i * step_b))
+        call_kernel(kernel, 0, 1, words)
+"""
+# ``void f(int)`` called as a kernel: it takes the first of the three arguments.
+_SET_THREADS: Final = """
+def set_threads(lo, hi, function, count):
+    call_kernel(function, count, 0, function)
+"""
+
+
+@cache
+def static_kernel(text: str, name: str, signature: tuple[str, ...]) -> Kernel:
+    """Compile *text*, or fetch it from the cache."""
+    return compile_kernel(text, name, signature, noalias=True)
+
+
+def _launch(
+    text: str, name: str, args: Sequence[Argument], tasks: int, grain: int = 0
+) -> Launch:
+    """Compile *text* for the arguments it is called with."""
+    signature = tuple(_code(arg) for arg in args)
+    source = text.format(code=signature[0][:-1]) if "{code}" in text else text
+    return Launch(static_kernel(source, name, signature), tuple(args), tasks, grain)
+
+
+def _code(arg: Argument) -> str:
+    if isinstance(arg, Pointer):
+        return CODES[arg.buffer.aval.dtype] + "*"
+    if isinstance(arg, Number):
+        return arg.code
+    return "i8*" if isinstance(arg, Status) else "i8"
+
+
+def launches(call: LibraryCall, number: int) -> list[Launch]:
+    """Return the instructions of a call.
+
+    Parameters
+    ----------
+    number : int
+        From 1 to 65535; a kernel that fails puts it in the low bits of the status word.
+    """
+    return _KERNELS[call.kernel](call, number)
+
+
+def failure(status: int, call: LibraryCall) -> IndexError:
+    """Return the exception that a status word stands for."""
+    size = call.eqn.out.aval.shape[0]
+    if call.kernel == "take":
+        size = call.operands[0].extents[0]
+    return IndexError(f"index {status >> 16} is out of bounds for axis 0 with size {size}")
+
+
+def _pointer(x: Operand) -> Pointer:
+    return Pointer(x.buffer, x.offset * x.buffer.aval.dtype.itemsize)
+
+
+def _address(value: int) -> Number:
+    return Number(value, "i8*")
+
+
+def _integers(*values: int) -> tuple[Number, ...]:
+    return tuple(Number(v) for v in values)
+
+
+def _take(call: LibraryCall, number: int) -> list[Launch]:
+    x, index = call.operands
+    size, width = x.extents
+    args = (
+        Pointer(call.eqn.out, 0), _pointer(x), _pointer(index), Status(),
+        *_integers(number, size, *x.strides, *index.strides, width),
+    )  # fmt: skip
+    return [_launch(_TAKE, "take", args, *index.extents, max(1, GRAIN // max(1, width)))]
+
+
+def _scatter_add(call: LibraryCall, number: int) -> list[Launch]:
+    v, index = call.operands
+    size = call.eqn.out.aval.shape[0]
+    count, width = v.extents
+    args = (
+        Pointer(call.eqn.out, 0), _pointer(v), _pointer(index), Status(),
+        *_integers(number, size, count, *v.strides, *index.strides, width),
+    )  # fmt: skip
+    return [_launch(_SCATTER_ADD, "scatter_add", args, width, _columns(width, size + count))]
+
+
+def _put(call: LibraryCall, number: int) -> list[Launch]:
+    x, index, v = call.operands
+    size, width = x.extents
+    count = v.extents[0]
+    args = (
+        Pointer(call.eqn.out, 0), _pointer(x), _pointer(index), _pointer(v), Status(),
+        *_integers(number, size, *x.strides, count, *v.strides, *index.strides, width),
+    )  # fmt: skip
+    return [_launch(_PUT, "put", args, width, _columns(width, size + count))]
+
+
+def _columns(width: int, rows: int) -> int:
+    """Columns of a task; 0: all of them in one."""
+    return max(COLUMNS, GRAIN // max(1, rows)) if width >= 2 * COLUMNS else 0
+
+
+def _arg(compare: str) -> Callable[[LibraryCall, int], list[Launch]]:
+    def make(call: LibraryCall, number: int) -> list[Launch]:
+        (x,) = call.operands
+        outer, n, inner = x.extents
+        text = _ARG.format(name=call.kernel, compare=compare)
+        args = (Pointer(call.eqn.out, 0), _pointer(x), *_integers(n, inner, *x.strides))
+        return [_launch(text, call.kernel, args, outer * inner, max(1, GRAIN // max(1, n)))]
+
+    return make
+
+
+# ---------------------------------------------------------------------------------------- products
+
+
+@dataclass(frozen=True)
+class Product:
+    """A batch of products: extents, layouts, and batch strides of c, a and b in elements."""
+
+    m: int
+    n: int
+    k: int
+    outer: int
+    inner: int
+    lds: tuple[int, int, int]
+    flags: tuple[int, int]
+    outer_steps: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+def product(a: Operand, b: Operand) -> Product:
+    """Describe a product, with as few and as large matrices as its strides allow."""
+    outer, inner, m, k = a.extents
+    n = b.extents[3]
+    (a0, a1, row, col), (b0, b1, b_row, b_col) = a.strides, b.strides
+    # One matrix on the right for all of the batch: the batch is more rows on the left.
+    if b1 == 0 and (down := _stacked(inner, m, a1, row, k, col)):
+        inner, m, a1, row = 1, m * inner, 0, down
+    if inner == 1 and b0 == 0 and (down := _stacked(outer, m, a0, row, k, col)):
+        outer, m, a0, row = 1, m * outer, 0, down
+    c0, c1 = inner * m * n, m * n
+    if inner == 1:
+        outer, inner, c1, a1, b1 = 1, outer, c0, a0, b0
+    elif outer == 1 or (a0 == inner * a1 and b0 == inner * b1):
+        outer, inner = 1, outer * inner
+    lda, flag_a = _layout(m, k, row, col)
+    ldb, flag_b = _layout(k, n, b_row, b_col)
+    return Product(
+        m, n, k, outer, inner, (n, lda, ldb), (flag_a, flag_b), (c0, a0, b0), (c1, a1, b1)
+    )
+
+
+def _stacked(count: int, m: int, step: int, row: int, k: int, col: int) -> int:
+    """Stride of the rows of *count* matrices as one, or 0 if they do not lie like that."""
+    down = row if m > 1 else step
+    fits = step == m * down and blas.operand(m * count, k, down, col) is not None
+    return down if count > 1 and fits else 0
+
+
+def _layout(rows: int, cols: int, row: int, col: int) -> tuple[int, int]:
+    found = blas.operand(rows, cols, row, col)
+    assert found or not rows * cols, "the operand should have been copied"
+    return found or (1, blas.NORMAL)
+
+
+def _matmul(call: LibraryCall, number: int) -> list[Launch]:
+    out = call.eqn.out
+    if out.aval.size == 0:
+        return []
+    p = product(*call.operands)
+    code = CODES[out.aval.dtype]
+    form = blas.product_form(p.m, p.n, p.k, *p.flags, max(p.lds))
+    kernel = blas.gemm_kernel(code, form)
+    gemm, gemv = blas.gemm_routines(code) if form != "loop" else (0, 0)
+    head = (_address(gemm), _address(gemv), Pointer(out, 0), *map(_pointer, call.operands))
+    tail = _integers(p.m, p.n, p.k, *p.lds, *p.flags)
+    if p.outer == 1:
+        args = (*head, *tail, *_integers(*p.steps, 0))
+        return _in_batches(Launch(kernel, args, p.inner, 0), p, form)
+    size = out.aval.dtype.itemsize
+    steps = _integers(*(size * s for s in (*p.outer_steps, *p.steps)))
+    args = (_address(kernel.address), *head, *tail, Number(p.inner), *steps)
+    return _in_batches(_launch(_NESTED, "nested", args, p.outer * p.inner), p, form)
+
+
+def _in_batches(launch: Launch, p: Product, form: str) -> list[Launch]:
+    """Split a batch into tasks, with one BLAS thread in each."""
+    work = p.m * p.n * p.k
+    if launch.tasks == 1 or launch.tasks * work <= 2 * PRODUCTS or work > LARGE_PRODUCT:
+        return [launch]
+    split = replace(launch, grain=max(1, PRODUCTS // work))
+    setter = _thread_setter()
+    if form == "loop" or not setter:
+        return [split]
+    before, after = Number(1), BlasThreads()
+    return [
+        _launch(_SET_THREADS, "set_threads", (_address(setter), before), 1),
+        split,
+        _launch(_SET_THREADS, "set_threads", (_address(setter), after), 1),
+    ]
+
+
+@cache
+def _thread_setter() -> int:
+    """Address of BLAS's function that sets its number of threads; 0 if it has none."""
+    functions = blas._thread_functions()
+    return ctypes.cast(functions[1], ctypes.c_void_p).value or 0 if functions else 0
+
+
+_blas_lock: Final = threading.RLock()
+
+
+@contextmanager
+def blas_thread_count() -> Iterator[int]:
+    """The number of threads to restore; nobody else changes it meanwhile."""
+    functions = blas._thread_functions()
+    assert functions is not None
+    with _blas_lock:
+        yield functions[0]()
+
+
+_KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
+    "matmul": _matmul,
+    "take": _take,
+    "scatter_add": _scatter_add,
+    "put": _put,
+    "argmax": _arg(">"),
+    "argmin": _arg("<"),
+}

@@ -1,0 +1,123 @@
+"""Operands of library kernels: a chain of views of a buffer as one offset and a few strides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from nbgrad.core.tape import Atom, Equation, Var
+from nbgrad.ops.kinds import Library
+from nbgrad.program import index
+from nbgrad.program.fuse import Fusion, HostCall
+from nbgrad.program.kernel import Load
+from nbgrad.program.lower import CODES, Body, MustMaterialize
+
+
+@dataclass(frozen=True)
+class Operand:
+    """Part of a buffer as a kernel walks it; offset and strides in elements."""
+
+    buffer: Var
+    offset: int
+    extents: tuple[int, ...]
+    strides: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class LibraryCall:
+    """A call of the library kernel ``kernel``, which writes the whole of ``eqn.out``."""
+
+    kernel: str
+    eqn: Equation
+    operands: tuple[Operand, ...]
+
+    @property
+    def reads(self) -> tuple[Var, ...]:
+        return tuple(dict.fromkeys(x.buffer for x in self.operands))
+
+
+def library_call(eqn: Equation, fusion: Fusion) -> LibraryCall | None:
+    """The call that *eqn* becomes, or None if no library kernel serves it.
+
+    Raises
+    ------
+    MustMaterialize
+        If an operand has to be copied first.
+    """
+    splits = _splits(eqn)
+    if splits is None:
+        return None
+    operands = tuple(
+        _operand(atom, split, eqn, fusion)
+        for atom, split in zip(eqn.inputs, splits, strict=True)
+    )
+    return LibraryCall(eqn.prim.lower.kernel, eqn, operands)
+
+
+def unreadable(fusion: Fusion) -> set[Var]:
+    """Views that library kernels cannot read in place and no other step has in memory."""
+    found = set()
+    for step in fusion.steps:
+        splits = _splits(step.eqn) if isinstance(step, HostCall) else None
+        for atom, split in zip(step.eqn.inputs, splits, strict=True) if splits else ():
+            try:
+                _operand(atom, split, step.eqn, fusion)
+            except MustMaterialize as missing:
+                found.add(missing.var)
+    return found
+
+
+def _splits(eqn: Equation) -> Sequence[tuple[int, ...]] | None:
+    lower = eqn.prim.lower
+    if not isinstance(lower, Library) or eqn.out.aval.dtype not in CODES:
+        return None
+    avals = []
+    for atom, kinds in zip(eqn.inputs, lower.dtypes, strict=True):
+        if not isinstance(atom, Var) or atom.weak:
+            return None
+        if atom.aval.dtype not in CODES or atom.aval.dtype.kind not in kinds:
+            return None
+        avals.append(atom.aval)
+    return lower.splits(eqn.params, *avals)
+
+
+def _operand(atom: Atom, split: tuple[int, ...], eqn: Equation, fusion: Fusion) -> Operand:
+    assert isinstance(atom, Var)
+    shape = atom.aval.shape
+    body = Body(shape, fusion.producers, fusion.stored)
+    number = body.pull(atom, index.identity(len(shape)), (), atom.aval.dtype)
+    found = body.values[number]
+    if not isinstance(found, Load) or found.guards or found.dtype != atom.aval.dtype:
+        raise MustMaterialize(atom)
+    extents = [shape[first:last] for first, last in pairwise(split)]
+    sizes = tuple(math.prod(group) for group in extents)
+    if 0 in sizes:
+        return Operand(found.buffer, 0, sizes, (0,) * len(sizes))
+    strides = tuple(
+        merged_stride(shape[first:last], found.strides[first:last])
+        for first, last in pairwise(split)
+    )
+    if None in strides or not eqn.prim.lower.in_place(sizes, strides):
+        raise MustMaterialize(atom)
+    return Operand(found.buffer, found.offset, sizes, strides)  # type: ignore[arg-type]
+
+
+def merged_stride(extents: Sequence[int], strides: Sequence[int]) -> int | None:
+    """The one stride that walks through all these dimensions in order, or None.
+
+    Examples
+    --------
+    >>> merged_stride((2, 3), (3, 1)), merged_stride((2, 3), (4, 1)), merged_stride((1, 1), (5, 3))
+    (1, None, 0)
+    """
+    found: int | None = None
+    size = 1
+    for n, stride in reversed([(n, s) for n, s in zip(extents, strides, strict=True) if n != 1]):
+        if found is None:
+            found = stride
+        elif stride != found * size:
+            return None
+        size *= n
+    return found or 0
