@@ -10,6 +10,7 @@ from nbgrad.autograd import (
     no_grad,
     set_grad_enabled,
 )
+from nbgrad.backends.threads import get_num_threads, set_num_threads
 from nbgrad.config import configure
 from nbgrad.creation import (
     arange,
@@ -35,8 +36,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Function", "Tensor", "arange", "as_tensor", "autograd", "configure", "detect_anomaly",
-    "enable_grad", "errors", "eye", "full", "full_like", "grad", "hessian", "inference_mode",
+    "enable_grad", "errors", "eye", "full", "full_like", "get_num_threads", "grad", "hessian", "inference_mode",
     "is_grad_enabled", "jacobian", "jit", "linspace", "manual_seed", "no_grad", "ones",
-    "ones_like", "optim", "rand", "randn", "set_grad_enabled", "tensor", "value_and_grad",
+    "ones_like", "optim", "rand", "randn", "set_grad_enabled",
+    "set_num_threads", "tensor", "value_and_grad",
     "zeros", "zeros_like", *functions.__all__,
 ]  # fmt: skip

@@ -17,7 +17,8 @@ class Config:
     Attributes
     ----------
     tier : {"auto", "reference", "block", "fused"}
-        How programs run. ``auto`` starts a new structure in NumPy and compiles it once it is hot.
+        How programs run. ``auto`` starts a new structure in NumPy (or on blocks, if it is large)
+        and compiles it once it is hot. See docs/architecture.md.
     nan_policy : {"safe", "ieee", "raise"}
         ``safe``: a cotangent that is exactly zero contributes exactly zero, so a dead ``where``
         branch never leaks NaN. ``ieee``: plain products. ``raise``: non-finite gradients raise.

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from nbgrad.backends.cpu import CpuProgram
+from nbgrad.backends.cpu import CpuProgram, all_cached
 from nbgrad.config import settings
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.program import Program, make_program
@@ -17,6 +17,14 @@ from nbgrad.program.reference import ReferenceProgram
 # Beyond this many equations a structure stays interpreted unless it is compiled on request: the
 # compiler needs about 3 ms a statement (docs/performance.md).
 MAX_COMPILED = 4000
+# Element-operations in one run for which compiling first (0.1 to 1 s) is quicker than blocks.
+HUGE = 100_000_000
+
+
+class Runnable(Protocol):
+    """What every tier offers."""
+
+    def run(self, args: list[Any]) -> list[Any]: ...
 
 
 class Executable:
@@ -35,6 +43,7 @@ class Executable:
         self.runs = 0
         self.reference = ReferenceProgram(tape)
         self.compiled: CpuProgram | None = None
+        self.interpreted: CpuProgram | None = None
         self.lock = threading.Lock()
         self.elements = sum(eqn.out.aval.size for eqn in tape.eqns)
 
@@ -42,22 +51,30 @@ class Executable:
         """Return one fresh array for each output of the tape."""
         if self.constants:
             args = args + self.constants
+        compiled = self.compiled
         tier = settings.current.tier
         if tier == "auto":
-            if self.compiled is not None:
-                return self.compiled.run(args)
-            if not self._hot():
-                return self.reference.run(args)
-        elif tier == "reference":
+            return (compiled or self._choose()).run(args)
+        if tier == "reference":
             return self.reference.run(args)
-        return self.compile().run(args)
+        return (self.blocks() if tier == "block" else self.compile()).run(args)
 
-    def _hot(self) -> bool:
+    def _choose(self) -> Runnable:
+        """The tier of the next run: it depends on counts only, so that a script repeats its bits.
+
+        A structure starts in NumPy, or on blocks if it is large; once hot it is compiled, unless
+        it is so long that compiling would take longer than it could save.
+        """
         self.runs += 1
         current = settings.current
-        if self.runs < current.hot_runs and self.elements < current.hot_elements:
-            return False
-        return len(self.tape) <= MAX_COMPILED
+        hot, large = self.runs >= current.hot_runs, self.elements >= current.hot_elements
+        if not hot and not large:
+            return self.reference
+        if len(self.tape) > MAX_COMPILED:
+            return self.blocks()
+        if hot or self.elements >= HUGE or all_cached(self.program()):
+            return self.compile()
+        return self.blocks()
 
     def compile(self) -> CpuProgram:
         """Compile the kernels now, instead of when the structure turns hot."""
@@ -66,6 +83,14 @@ class Executable:
                 if self.compiled is None:
                     self.compiled = CpuProgram(self.program())
         return self.compiled
+
+    def blocks(self) -> CpuProgram:
+        """Return the program of the block tier, made on first use."""
+        if self.interpreted is None:
+            with self.lock:
+                if self.interpreted is None:
+                    self.interpreted = CpuProgram(self.program(), "block")
+        return self.interpreted
 
     def program(self) -> Program:
         """Return the planned program: its source and statistics can be read without compiling."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nbgrad.backends import library
+from nbgrad.backends.block import BlockNest, Code, Row, Temporaries
 from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
 from nbgrad.backends.executor import Frame
 from nbgrad.backends.library import BlasThreads, Launch, Status
@@ -57,11 +58,42 @@ class HostStep:
         env[self.call.eqn.out] = out
 
 
+class Layout:
+    """Argument words of a frame, and which of them are filled in for each frame or run."""
+
+    def __init__(self, place: Callable[[Pointer], tuple[int, int]]) -> None:
+        self.place = place
+        self.words: list[int] = []
+        self.patches: list[tuple[int, int, int]] = []
+        self.status: list[int] = []
+        self.blas: list[int] = []
+        self.rows: list[tuple[int, int]] = []
+
+    def add(self, args: Sequence[Any]) -> int:
+        """Append *args* in one row, then the rows they refer to; return where the row starts."""
+        start = len(self.words)
+        self.words += [0] * len(args)
+        for word, arg in enumerate(args, start):
+            if isinstance(arg, Pointer):
+                self.patches.append((word, *self.place(arg)))
+            elif isinstance(arg, Row):
+                self.rows.append((word, self.add(arg.args)))
+            elif isinstance(arg, Code):
+                self.words[word] = arg.kernel.address
+            elif isinstance(arg, Status):
+                self.status.append(word)
+            elif isinstance(arg, BlasThreads):
+                self.blas.append(word)
+            else:
+                self.words[word] = _bits(arg)
+        return start
+
+
 class Instance:
     """The memory of one run: arena, scalars and frames. Each thread that runs has its own."""
 
     def __init__(self, owner: CpuProgram) -> None:
-        size = owner.program.plan.arena_bytes
+        size = owner.arena_bytes
         raw = np.empty(size + 64, np.uint8)
         start = -raw.ctypes.data % 64
         self.arena = raw[start : start + size]
@@ -78,26 +110,16 @@ class Instance:
         self, owner: CpuProgram, launches: Sequence[Launch], bases: tuple[int, int]
     ) -> Frame:
         """Lay out arguments, patches and instructions of *launches*."""
-        words: list[int] = []
-        patches: list[tuple[int, int, int]] = []
-        status, blas = [], []
-        instructions = []
-        for launch in launches:
-            instructions.append((launch.kernel.address, launch.tasks, launch.grain, len(words)))
-            for arg in launch.args:
-                word = 0
-                if isinstance(arg, Pointer):
-                    patches.append((len(words), *owner.place(arg)))
-                elif isinstance(arg, Status):
-                    status.append(len(words))
-                elif isinstance(arg, BlasThreads):
-                    blas.append(len(words))
-                else:
-                    word = _bits(arg)
-                words.append(word)
-        frame = Frame(len(owner.base_of), bases, patches, instructions, words)
-        frame.args[status] = frame.status_address
-        self.blas_words += [(frame, word) for word in blas]
+        layout = Layout(owner.place)
+        instructions = [
+            (n.kernel.address, n.tasks, n.grain, layout.add(n.args)) for n in launches
+        ]
+        words = layout.words
+        frame = Frame(len(owner.base_of), bases, layout.patches, instructions, words)
+        frame.args[layout.status] = frame.status_address
+        for word, row in layout.rows:
+            frame.args[word] = frame.args.ctypes.data + 8 * row
+        self.blas_words += [(frame, word) for word in layout.blas]
         return frame
 
     def view(self, var: Var, offset: int) -> Array:
@@ -112,10 +134,13 @@ class CpuProgram:
     Parameters
     ----------
     program : Program
+    tier : {"fused", "block"}
+        Whether each nest is one compiled kernel, or is interpreted block by block.
     """
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, tier: str = "fused") -> None:
         self.program = program
+        self.temporaries = Temporaries() if tier == "block" else None
         tape = program.tape
         self.weak = [v for v in tape.inputs if v.weak]
         self.arrays = [v for v in tape.inputs if not v.weak]
@@ -128,6 +153,11 @@ class CpuProgram:
         self.packable = [f != "8x" for f in formats]
         self.pack = struct.Struct("=" + "".join(formats)).pack_into if self.weak else None
         self.segments = self._segments()
+        self.offsets = dict(program.plan.offsets)
+        self.arena_bytes = program.plan.arena_bytes
+        for var in self.temporaries.slots if self.temporaries else ():
+            self.offsets[var] = self.arena_bytes
+            self.arena_bytes += var.aval.nbytes
         self.simple = len(self.segments) == 1 and not isinstance(self.segments[0], HostStep)
         self.direct = all(self.packable) and self.outputs == list(tape.outputs)
         self.pool: list[Instance] = []
@@ -143,6 +173,8 @@ class CpuProgram:
                 segments.append([])
             if isinstance(step, LibraryCall):
                 segments[-1] += library.launches(step, k + 1)
+            elif self.temporaries is not None:
+                segments[-1] += BlockNest(self.program.items[k], self.temporaries).launches()
             else:
                 segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
         return segments
@@ -154,7 +186,7 @@ class CpuProgram:
             return self.base_of[var], arg.offset
         if var.weak:
             return len(self.base_of) + 1, 8 * self.weak.index(var) + arg.offset
-        return len(self.base_of), self.program.plan.offsets[var] + arg.offset
+        return len(self.base_of), self.offsets[var] + arg.offset
 
     def run(self, args: list[Any]) -> list[Array]:
         """Run on the tape's inputs; return fresh outputs.
@@ -182,7 +214,7 @@ class CpuProgram:
                 self._run(instance, args, outs, values)
         else:
             self._run(instance, args, outs, values)
-        if self.program.plan.arena_bytes <= KEEP_ARENA:
+        if self.arena_bytes <= KEEP_ARENA:
             self.pool.append(instance)
         return outs if self.direct else self._assemble(args, outs)
 

@@ -344,7 +344,7 @@ class Emitter:
             self.offsets(2, range(self.a.cells), "cell")
         self.result_offset(2)
         for number, r in enumerate(self.nest.reductions):
-            self.line(2, f"acc{number} = {_identity(r)}")
+            self.line(2, f"acc{number} = {identity_text(r)}")
         self.line(2, "first = b * block")
         self.line(2, "last = min(first + block, size)")
         self.rows(2, "first", "last")
@@ -366,7 +366,7 @@ class Emitter:
         self.line(2, f"j1 = min(j0 + {CHUNK}, n{self.last})")
         self.offsets(2, range(self.a.cells), "cell")
         self.result_offset(2)
-        self.columns_fill(2, _identity)
+        self.columns_fill(2, identity_text)
         self.line(2, "for row in range(b * block, min((b + 1) * block, size)):")
         self.offsets(3, range(self.a.cells, self.last), "row")
         self.row_offsets(3)
@@ -405,7 +405,7 @@ def _literal(value: Any) -> str:
     return repr(value)
 
 
-def _identity(r: Reduce) -> str:
+def identity_text(r: Reduce) -> str:
     code = CODES[r.dtype]
     if r.identity.endswith("inf"):
         if r.dtype.kind in "iu":

@@ -86,7 +86,7 @@ def _splits(eqn: Equation) -> Sequence[tuple[int, ...]] | None:
 def _operand(atom: Atom, split: tuple[int, ...], eqn: Equation, fusion: Fusion) -> Operand:
     assert isinstance(atom, Var)
     shape = atom.aval.shape
-    body = Body(shape, fusion.producers, fusion.stored)
+    body = Body(len(shape), fusion.producers, fusion.stored, shape)
     number = body.pull(atom, index.identity(len(shape)), (), atom.aval.dtype)
     found = body.values[number]
     if not isinstance(found, Load) or found.guards or found.dtype != atom.aval.dtype:

@@ -1,0 +1,257 @@
+"""Every primitive of the registry against its NumPy reference: value, VJP, JVP and order 2.
+
+Derivatives are compared with finite differences of the reference along random directions, never
+with a formula, in float64, and in float32 with the float64 differences.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from samples import Array, Sample, samples
+
+import nbgrad as ng
+from nbgrad.autograd.functional import tangents_of
+from nbgrad.backward import run_backward
+from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.primitive import Primitive, bind
+from nbgrad.core.registry import primitives
+from nbgrad.engine import demand
+from nbgrad.ops.kinds import Expression
+
+PRIMITIVES = list(primitives.values())
+DIFFERENTIABLE = [p for p in PRIMITIVES if p.vjp is not None]
+TIERS = ["reference", "block", "fused"]
+every_primitive = pytest.mark.parametrize("prim", PRIMITIVES, ids=lambda p: p.name)
+every_tier = pytest.mark.parametrize("tier", TIERS)
+
+
+def chosen(prim: Primitive, tier: str) -> list[Sample]:
+    """All samples on the reference tier; fewer on the tiers that compile kernels for each.
+
+    A kernel serves any extents, so other shapes of the same rank would test nothing new.
+    """
+    found = samples(prim)
+    if tier == "reference" or prim.kind not in ("elementwise", "reduction"):
+        return found
+    first_of_params = {str(s.params): s for s in reversed(found)}
+    return list(first_of_params.values()) if prim.cases else found[:4]
+
+
+def recorded(sample: Sample, requires_grad: bool = False) -> tuple[list[Node], Node]:
+    """The operands as leaves, and the node of the operation on them."""
+    xs = [leaf_node(np.array(a, order="C")) for a in sample.arrays]
+    for k in sample.tracked:
+        xs[k].requires_grad = requires_grad
+    return xs, bind(sample.prim, *xs, **sample.params)
+
+
+# ------------------------------------------------------------------------------------------- value
+
+
+def tolerance(tier: str, dtype: np.dtype[Any]) -> float:
+    """The reference is exact; kernels have their own vector math and order of sums."""
+    return 0.0 if tier == "reference" else 64 * float(np.finfo(dtype).eps)
+
+
+def integers(sample: Sample, dtype: str) -> Sample:
+    arrays = tuple(np.round(3 * a).astype(dtype) if a.dtype.kind == "f" else a for a in sample.arrays)
+    return Sample(sample.prim, arrays, sample.params)
+
+
+def typed(sample: Sample) -> Iterator[Sample]:
+    """The sample in each dtype that the primitive has a lowering for, and float32."""
+    yield sample
+    yield sample.astype(np.float32)
+    kinds = sample.prim.lower.dtypes if isinstance(sample.prim.lower, Expression) else ""
+    if "i" in kinds and not sample.params:
+        yield integers(sample, "int64")
+        yield integers(sample, "int16")
+
+
+@every_tier
+@every_primitive
+def test_value_is_that_of_the_reference(prim: Primitive, tier: str) -> None:
+    for original in chosen(prim, tier):
+        for sample in typed(original):
+            with ng.configure(tier=tier):
+                _, y = recorded(sample)
+                demand([y])
+            expected = sample.evaluate()
+            assert y.value.shape == y.shape == expected.shape, sample.label
+            assert y.value.dtype == y.dtype == expected.dtype, sample.label
+            rtol = tolerance(tier, y.dtype) if y.dtype.kind == "f" else 0.0
+            assert_allclose(y.value, expected, rtol=rtol, atol=rtol, err_msg=sample.label)
+
+
+def strided(array: Array) -> Iterator[Array]:
+    """The same numbers, reversed in memory and with gaps between them."""
+    if array.ndim:
+        yield array[::-1].copy()[::-1]
+        wide = np.zeros((*array.shape[:-1], 2 * array.shape[-1]), array.dtype)
+        wide[..., ::2] = array
+        yield wide[..., ::2]
+        yield np.asfortranarray(array)
+
+
+@every_primitive
+def test_operands_may_be_reversed_or_strided(prim: Primitive) -> None:
+    sample = next(s for s in samples(prim) if all(a.size for a in s.arrays))
+    compiled = ng.jit(lambda *xs: ng.Tensor(bind(prim, *(x._node for x in xs), **sample.params)))
+    expected = compiled(*sample.arrays)
+    assert_allclose(expected, sample.evaluate(), rtol=1e-13, atol=1e-13)
+    for layouts in zip(*(strided(a) for a in sample.arrays), strict=False):
+        assert_array_equal(compiled(*layouts), expected)
+
+
+# ------------------------------------------------------------------------------------- derivatives
+
+
+class Directions:
+    """Seeded random directions in the operands, and a cotangent of the result."""
+
+    def __init__(self, sample: Sample) -> None:
+        rng = sample.random()
+        self.v = {k: np.array(rng.normal(size=sample.arrays[k].shape)) for k in sample.tracked}
+        self.u = {k: np.array(rng.normal(size=sample.arrays[k].shape)) for k in sample.tracked}
+        self.ct = np.array(rng.normal(size=sample.evaluate().shape))
+
+
+def differences(sample: Sample, along: Directions) -> tuple[Array, float]:
+    """Central differences: the tangent along v, and <ct, second derivative along v and u>."""
+    h, small = 1e-6, 1e-4
+    forward, backward = (sample.evaluate(sample.moved(s * h, along.v)) for s in (1, -1))
+    tangent = (forward - backward) / (2 * h)
+    second = 0.0
+    for a in (1, -1):
+        for b in (1, -1):
+            moved = sample.moved(a * small, along.v)
+            again = Sample(sample.prim, moved, sample.params).moved(b * small, along.u)
+            second += a * b * float(np.sum(along.ct * sample.evaluate(again)))
+    return tangent, second / (4 * small * small)
+
+
+def inner(cotangents: Sequence[Array], directions: dict[int, Array]) -> float:
+    return sum(float(np.sum(c * d)) for c, d in zip(cotangents, directions.values(), strict=True))
+
+
+def derived(sample: Sample, along: Directions, dtype: Any) -> tuple[Array, float, float]:
+    """From the rules, in one program: tangent, <vjp, v>, and its derivative along u."""
+    xs, y = recorded(sample, requires_grad=True)
+    tracked = [xs[k] for k in sample.tracked]
+    leaves = [leaf_node(along.v[k].astype(dtype)) for k in sample.tracked]
+    (tangent,) = tangents_of([ng.Tensor(y)], [ng.Tensor(x) for x in tracked], leaves)
+    options: dict[str, Any] = {"retain_graph": True, "create_graph": True}
+    seed = leaf_node(along.ct.astype(y.dtype))
+    first = dict(run_backward([y], [seed], inputs=tracked, **options))
+    firsts = [first[x] for x in tracked]
+    second: dict[Node, Node] = {}
+    again = [(f, v) for f, v in zip(firsts, leaves, strict=True) if f.requires_grad]
+    if again:
+        outputs, seeds = zip(*again, strict=True)
+        second = dict(run_backward(outputs, seeds, inputs=tracked, **options))
+    demand([tangent, *firsts, *second.values()])
+    seconds = [second[x].value if x in second else np.zeros(x.shape) for x in tracked]
+    for x, found in zip(tracked, firsts, strict=True):
+        assert found.value.dtype == x.dtype and found.shape == x.shape, sample.label
+    return tangent.value, inner([f.value for f in firsts], along.v), inner(seconds, along.u)
+
+
+@every_tier
+@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+@pytest.mark.parametrize("prim", DIFFERENTIABLE, ids=lambda p: p.name)
+def test_derivatives_are_those_of_finite_differences(
+    prim: Primitive, dtype: Any, tier: str
+) -> None:
+    order1, order2 = (1e-7, 1e-5) if dtype is np.float64 else (1e-4, 2e-3)
+    for sample in chosen(prim, tier):
+        if sample.evaluate().dtype.kind != "f":
+            continue  # a cast to integers has no derivative
+        along = Directions(sample)
+        tangent, second = differences(sample, along)
+        with ng.configure(tier=tier):
+            by_jvp, by_vjp, by_second = derived(sample.astype(dtype), along, dtype)
+        rounded = sample.params.get("dtype") == np.float32  # a cast: differences see its rounding
+        loose = {"rtol": 1e-1, "atol": 1e-1} if rounded else {"rtol": order1, "atol": order1}
+        slope = float(np.sum(along.ct * tangent))
+        assert_allclose(by_jvp, tangent, **loose, err_msg=f"JVP of {sample.label}")
+        if not any(sample.arrays[k].size for k in sample.tracked):
+            continue  # cotangents of no elements: their shapes and dtypes have been compared
+        scale = 1 + float(np.sum(np.abs(along.ct * tangent)))
+        assert_allclose(by_vjp, slope, rtol=loose["rtol"], atol=loose["atol"] * scale,
+                        err_msg=f"VJP of {sample.label}")
+        if not rounded:
+            assert_allclose(by_second, second, rtol=order2, atol=order2 * scale,
+                            err_msg=f"order 2 of {sample.label}")
+
+
+# ----------------------------------------------------------------------------------------- threads
+
+
+def large(prim: Primitive) -> Sample | None:
+    """A sample of some 10^5 elements, which several threads share; None where shapes are fixed."""
+    rng = np.random.default_rng(3)
+    first = next(s for s in samples(prim) if all(a.size for a in s.arrays))
+    if prim.kind not in ("elementwise", "reduction"):
+        return None
+    shape = (300, 400)
+    arrays = []
+    for a in first.arrays:
+        picked = rng.integers(0, a.size, size=shape)
+        arrays.append(a.reshape(-1)[picked] * (1 + 1e-3 * rng.random(shape)) if a.dtype != bool
+                      else a.reshape(-1)[picked])
+    params = first.params if prim.kind == "elementwise" else {"axis": (1,), "keepdims": False}
+    return Sample(prim, tuple(arrays), params)
+
+
+@pytest.mark.parametrize("tier", TIERS[1:])
+@every_primitive
+def test_one_thread_and_two_give_the_same_bits(prim: Primitive, tier: str) -> None:
+    sample = large(prim)
+    if sample is None or ng.get_num_threads() < 2:
+        return
+    results = []
+    before = ng.get_num_threads()
+    try:
+        for count in (1, 2):
+            ng.set_num_threads(count)
+            with ng.configure(tier=tier):
+                xs, y = recorded(sample, requires_grad=True)
+                wanted = [y]
+                if y.requires_grad:
+                    ones = leaf_node(np.ones(y.shape, y.dtype))
+                    tracked = [xs[k] for k in sample.tracked]
+                    wanted += [g for _, g in run_backward(
+                        [y], [ones], inputs=tracked, retain_graph=True, create_graph=True)]
+                demand(wanted)
+            results.append([node.value.tobytes() for node in wanted])
+    finally:
+        ng.set_num_threads(before)
+    assert results[0] == results[1]
+
+
+# ---------------------------------------------------------------------------------- the registry
+
+
+@every_primitive
+def test_declaration_is_complete(prim: Primitive) -> None:
+    assert prim.doc.endswith(".") and prim.doc[0].isupper() or prim.doc[0].isdigit() or prim.doc
+    assert prim.kind in ("elementwise", "linear", "reduction", "bilinear", "opaque")
+    assert (prim.vjp is None) == (prim.jvp is None)
+    assert samples(prim), "no sample: declare a domain or cases"
+
+
+def test_samples_catch_a_wrong_rule() -> None:
+    """A rule with the wrong sign and one that forgets an operand fail the comparison."""
+    sample = samples(primitives["multiply"])[0]
+    along = Directions(sample)
+    tangent, second = differences(sample, along)
+    by_jvp, by_vjp, by_second = derived(sample, along, np.float64)
+    slope = float(np.sum(along.ct * tangent))
+    assert abs(slope) > 0.1 and abs(second) > 0.1
+    assert_allclose([by_vjp, by_second], [slope, second], rtol=1e-6)
+    assert not np.allclose(-by_jvp, tangent) and not np.isclose(-by_second, second)
