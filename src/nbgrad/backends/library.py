@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
 
 from nbgrad.backends import blas
 from nbgrad.backends.compile import Kernel, compile_kernel
@@ -53,57 +55,99 @@ class Launch:
     grain: int
 
 
-# An index that is out of range goes to the status word with the number of the call, and its row
-# is skipped. What follows runs on, so every kernel here checks its own indices.
+# All indices are checked before anything is written, in a loop that vectorises. The first wrong one
+# goes to the status word with the number of the call. What follows in the frame runs on, so every
+# kernel here checks its own.
+_CHECK: Final = """
+    low, high = 0, -1
+    for k in range({first}, {last}):
+        low = min(low, i8(index[k * step]))
+        high = max(high, i8(index[k * step]))
+    if low < -size or high >= size:
+        for k in range({first}, {last}):
+            at = i8(index[k * step])
+            if status[0] == 0 and (at < -size or at >= size):
+                status[0] = (max(min(at, 1 << 46), -(1 << 46)) << 16) | number
+        return"""
 _POSITION: Final = """
-        at = i8(index[k * step])
-        if at < 0:
-            at += size
-        if at < 0 or at >= size:
-            if status[0] == 0:
-                wrong = max(min(i8(index[k * step]), 1 << 46), -(1 << 46))
-                status[0] = (wrong << 16) | number
-            continue"""
+            at = i8(index[k * step])
+            at += size & (at >> 63)"""
 
 _TAKE: Final = f"""
-def take(lo, hi, y, x, index, status, number, size, row, col, step, width):
-    for k in range(lo, hi):{_POSITION}
-        for j in range(width):
-            y[k * width + j] = x[at * row + j * col]
-"""
+def take(lo, hi, y, x, index, status, number, size, row, col, step, width):{_CHECK}
+    if width == 1:
+        for k in range({{first}}, {{last}}):{_POSITION}
+            y[k] = x[at * row]
+    else:
+        for k in range({{first}}, {{last}}):{_POSITION}
+            for j in range(width):
+                y[k * width + j] = x[at * row + j * col]
+""".format(first="lo", last="hi")
 # The columns [lo, hi) of the result: each sums its rows in their order, however they are split.
 _SCATTER_ADD: Final = f"""
-def scatter_add(lo, hi, y, v, index, status, number, size, count, row, col, step, width):
-    for k in range(size):
-        for j in range(lo, hi):
-            y[k * width + j] = {{code}}(0)
-    for k in range(count):{_POSITION}
-        for j in range(lo, hi):
-            y[at * width + j] += v[k * row + j * col]
-"""
+def scatter_add(lo, hi, y, v, index, status, number, size, count, row, col, step, width):{_CHECK}
+    if hi - lo == width:
+        for k in range(size * width):
+            y[k] = 0
+    else:
+        for k in range(size):
+            for j in range(lo, hi):
+                y[k * width + j] = 0
+    if width == 1:
+        for k in range({{first}}, {{last}}):{_POSITION}
+            y[at] += v[k * row]
+    else:
+        for k in range({{first}}, {{last}}):{_POSITION}
+            for j in range(lo, hi):
+                y[at * width + j] += v[k * row + j * col]
+""".format(first="0", last="count")
 _PUT: Final = f"""
 def put(
     lo, hi, y, x, index, v, status, number,
     size, x_row, x_col, count, row, col, step, width,
-):
-    for k in range(size):
-        for j in range(lo, hi):
-            y[k * width + j] = x[k * x_row + j * x_col]
-    for k in range(count):{_POSITION}
-        for j in range(lo, hi):
-            y[at * width + j] = v[k * row + j * col]
-"""
-# As in NumPy the first NaN wins, and the first of equal elements.
-_ARG: Final = """
-def {name}(lo, hi, y, x, n, inner, outer_step, step, inner_step):
+):{_CHECK}
+    if width == 1:
+        for k in range(size):
+            y[k] = x[k * x_row]
+        for k in range({{first}}, {{last}}):{_POSITION}
+            y[at] = v[k * row]
+    else:
+        for k in range(size):
+            for j in range(lo, hi):
+                y[k * width + j] = x[k * x_row + j * x_col]
+        for k in range({{first}}, {{last}}):{_POSITION}
+            for j in range(lo, hi):
+                y[at * width + j] = v[k * row + j * col]
+""".format(first="0", last="count")
+
+# Integers in the order of the elements, because the largest of integers is found by vectors. A
+# NaN is above all, -0.0 equals 0.0, and ``flip`` (0 or -1) turns the order around.
+_LARGEST: Final = "0x7FFFFFFFFFFFFFFF"
+_FLOAT_KEY: Final = f"""
+{{depth}}value = x[start + j * step] + {{code}}(0)
+{{depth}}bits = i8({{code}}_as_i{{size}}(value))
+{{depth}}key = (bits ^ ((bits >> 63) & {_LARGEST})) ^ flip
+{{depth}}key = key if value == value else {_LARGEST}"""
+_INTEGER_KEY: Final = """
+{depth}key = i8(x[start + j * step]) ^ flip"""
+_UNSIGNED_KEY: Final = f"{_INTEGER_KEY} ^ (-{_LARGEST} - 1)"
+# The largest of each 256, then the first place in the best of those. As in NumPy the first NaN
+# wins, and the first of equal elements.
+_ARG: Final = f"""
+def {{name}}(lo, hi, y, x, flip, n, inner, outer_step, step, inner_step):
     for t in range(lo, hi):
         start = (t // inner) * outer_step + (t % inner) * inner_step
-        best, place = x[start], 0
-        for j in range(1, n):
-            value = x[start + j * step]
-            if value {compare} best or (value != value and best == best):
-                best, place = value, j
-        y[t] = place
+        best, block = -{_LARGEST} - 1, 0
+        for first in range(0, n, 256):
+            top = -{_LARGEST} - 1
+            for j in range(first, min(first + 256, n)):{{key}}
+                top = max(top, key)
+            if top > best:
+                best, block = top, first
+        for j in range(block, n):{{key}}
+            if key == best:
+                y[t] = j
+                break
 """
 # A batch in two dimensions that are not one stride: the product of each matrix by a gemm kernel,
 # whose arguments are copied to the stack with the addresses of that matrix.
@@ -144,8 +188,7 @@ def _launch(
 ) -> Launch:
     """Compile *text* for the arguments it is called with."""
     signature = tuple(_code(arg) for arg in args)
-    source = text.format(code=signature[0][:-1]) if "{code}" in text else text
-    return Launch(static_kernel(source, name, signature), tuple(args), tasks, grain)
+    return Launch(static_kernel(text, name, signature), tuple(args), tasks, grain)
 
 
 def _code(arg: Argument) -> str:
@@ -224,15 +267,23 @@ def _columns(width: int, rows: int) -> int:
     return max(COLUMNS, GRAIN // max(1, rows)) if width >= 2 * COLUMNS else 0
 
 
-def _arg(compare: str) -> Callable[[LibraryCall, int], list[Launch]]:
+def _arg(flip: int) -> Callable[[LibraryCall, int], list[Launch]]:
     def make(call: LibraryCall, number: int) -> list[Launch]:
         (x,) = call.operands
         outer, n, inner = x.extents
-        text = _ARG.format(name=call.kernel, compare=compare)
-        args = (Pointer(call.eqn.out, 0), _pointer(x), *_integers(n, inner, *x.strides))
+        args = (Pointer(call.eqn.out, 0), _pointer(x), *_integers(flip, n, inner, *x.strides))
+        text = _ARG.format(name=call.kernel, key=_key_text(x.buffer.aval.dtype))
         return [_launch(text, call.kernel, args, outer * inner, max(1, GRAIN // max(1, n)))]
 
     return make
+
+
+def _key_text(dtype: np.dtype[Any]) -> str:
+    if dtype.kind == "f":
+        text = _FLOAT_KEY
+    else:
+        text = _UNSIGNED_KEY if CODES[dtype] == "u8" else _INTEGER_KEY
+    return text.format(depth=" " * 16, code=CODES[dtype], size=dtype.itemsize)
 
 
 # ---------------------------------------------------------------------------------------- products
@@ -349,6 +400,6 @@ _KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "take": _take,
     "scatter_add": _scatter_add,
     "put": _put,
-    "argmax": _arg(">"),
-    "argmin": _arg("<"),
+    "argmax": _arg(0),
+    "argmin": _arg(-1),
 }

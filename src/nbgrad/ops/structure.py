@@ -64,8 +64,8 @@ cast = Primitive(
 def _full_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
     dtype = np.dtype(params["dtype"])
     (value,) = xs
-    if value.__class__ is not Node:
-        dtype.type(value)
+    if value.__class__ is Node and value.dtype != dtype:
+        xs = (cast(value, dtype=dtype),)
     return xs, make_aval(params["shape"], dtype), (dtype,)
 
 

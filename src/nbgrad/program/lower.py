@@ -23,6 +23,10 @@ class MustMaterialize(Exception):
         self.var = var
 
 
+class TooLong(Exception):
+    """A nest has more statements than a kernel should; the planner cuts it."""
+
+
 class Body:
     """The values of one nest in order, each computed once for each index map it is read at."""
 
@@ -126,8 +130,8 @@ class Body:
         for atom, dtype in zip(eqn.inputs, eqn.sig.loop, strict=True):
             scalar = isinstance(atom, Var) and not atom.aval.ndim
             args.append(self.pull(atom, () if scalar else imap, guards, dtype))
-        if len(self.values) > 4 * MAX_STATEMENTS:
-            raise MustMaterialize(eqn.out)
+        if len(self.names) >= 2 * MAX_STATEMENTS:
+            raise TooLong
         lower = eqn.prim.lower
         text = lower.text(eqn.params) if callable(lower.text) else lower.text
         self.names.append(eqn.prim.name)

@@ -13,8 +13,8 @@ from nbgrad.ops.kinds import Combine
 from nbgrad.program import index
 from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
-from nbgrad.program.kernel import Compute, Guard, Load, Nest, Reduce, Select, Store
-from nbgrad.program.lower import MAX_STATEMENTS, Body, MustMaterialize
+from nbgrad.program.kernel import Guard, Load, Nest, Reduce, Select, Store
+from nbgrad.program.lower import MAX_STATEMENTS, Body, MustMaterialize, TooLong
 from nbgrad.program.views import LibraryCall, library_call, unreadable
 
 
@@ -99,18 +99,14 @@ def _parts(step: Assemble, fusion: Fusion) -> list[Nest]:
 
 def _nests(group: Group, fusion: Fusion) -> list[Nest]:
     """Lower a group; one whose body grows too long is halved."""
-    body, stores, reductions = _lower(group, fusion)
-    statements = sum(isinstance(v, Compute) for v in body.values)
-    if statements > MAX_STATEMENTS and len(group.roots) > 1:
-        half = len(group.roots) // 2
-        parts = []
-        for roots in (group.roots[:half], group.roots[half:]):
-            outs = {r if isinstance(r, Var) else r.out for r in roots}
-            reduced = next((r.params["axis"] for r in roots if isinstance(r, Equation)), None)
-            parts.append(Group(group.shape, reduced, list(roots), outs, group.windows))
-        return [nest for part in parts for nest in _nests(part, fusion)]
-    if statements > 2 * MAX_STATEMENTS:
-        raise MustMaterialize(_middle(group, fusion))
+    try:
+        body, stores, reductions = _lower(group, fusion)
+    except TooLong:
+        if len(group.roots) == 1:
+            raise MustMaterialize(_middle(group, fusion)) from None
+        return [nest for part in _halves(group) for nest in _nests(part, fusion)]
+    if len(body.names) > MAX_STATEMENTS and len(group.roots) > 1:
+        return [nest for part in _halves(group) for nest in _nests(part, fusion)]
     return [
         Nest(
             group.shape,
@@ -120,6 +116,19 @@ def _nests(group: Group, fusion: Fusion) -> list[Nest]:
             tuple(reductions),
         )
     ]
+
+
+def _halves(group: Group) -> list[Group]:
+    """The group as two, in order."""
+    half = len(group.roots) // 2
+    parts = []
+    for roots in (group.roots[:half], group.roots[half:]):
+        outs = {r if isinstance(r, Var) else r.out for r in roots}
+        reduced = None
+        if any(isinstance(r, Equation) for r in roots):
+            reduced = group.reduced
+        parts.append(Group(group.shape, reduced, list(roots), outs, group.windows))
+    return parts
 
 
 def _middle(group: Group, fusion: Fusion) -> Var:
