@@ -120,6 +120,7 @@ def memory_backward() -> dict[str, float]:
     from benchmarks.problems import chain_sum
 
     def gradient(array: Any) -> Any:
+        array.setflags(write=False)  # a read-only array becomes a tensor without a copy
         x = ng.as_tensor(array).requires_grad_()
         chain_sum(x, ng).backward()
         assert x.grad is not None

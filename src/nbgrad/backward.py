@@ -19,7 +19,15 @@ from typing import Any
 
 from nbgrad.anomaly import check_forward, observer, refuse_non_finite, without_checks
 from nbgrad.config import settings
-from nbgrad.core.linearize import BOUND, CUT, INACTIVE, Capture, build_tape, capture, require_values
+from nbgrad.core.linearize import (
+    BOUND,
+    CUT,
+    INACTIVE,
+    Capture,
+    build_tape,
+    capture,
+    require_values,
+)
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node, placeholder
 from nbgrad.core.primitive import Signature
@@ -122,9 +130,7 @@ def _raise_freed(node: Node) -> None:
     raise AutogradError(FREED + where)
 
 
-def _path(
-    cap: Capture, outputs: Iterable[Node], wrt: Sequence[int], every_leaf: bool
-) -> Path:
+def _path(cap: Capture, outputs: Iterable[Node], wrt: Sequence[int], every_leaf: bool) -> Path:
     """Find what the pass from *outputs* to *wrt* executes: what lies between the two."""
     states, index, last = cap.states, cap.index, len(cap.nodes) - 1
     below = {index[n] for n in outputs}

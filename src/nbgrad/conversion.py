@@ -114,7 +114,11 @@ class Conversions:
         return format(self.item(), spec) if spec else str(self)
 
     def __reduce__(self: Any) -> Any:
-        return _rebuild, (self.__class__, value_of(self._node), self.requires_grad and self.is_leaf)
+        return _rebuild, (
+            self.__class__,
+            value_of(self._node),
+            self.requires_grad and self.is_leaf,
+        )
 
     def __deepcopy__(self: Any, memo: Any) -> Tensor:
         if not self.is_leaf:

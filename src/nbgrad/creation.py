@@ -159,7 +159,12 @@ def arange(*args: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor
 
 
 def linspace(
-    start: float, stop: float, num: int = 50, *, steps: int | None = None, dtype: Any = None,
+    start: float,
+    stop: float,
+    num: int = 50,
+    *,
+    steps: int | None = None,
+    dtype: Any = None,
     requires_grad: bool = False,
 ) -> Tensor:
     """*num* values from *start* to *stop* inclusive; ``steps`` is PyTorch's name of *num*.
@@ -174,7 +179,9 @@ def linspace(
     return _make(np.linspace(start, stop, count, dtype=dtype), requires_grad)
 
 
-def eye(n: int, m: int | None = None, *, dtype: Any = float, requires_grad: bool = False) -> Tensor:
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = float, requires_grad: bool = False
+) -> Tensor:
     """Ones on the diagonal of an *n* by *m* matrix.
 
     Examples
@@ -246,7 +253,10 @@ def _generator(rng: Any) -> np.random.Generator:
 
 
 def rand(
-    *shape: Any, size: Shape | None = None, rng: Any = None, dtype: Any = float,
+    *shape: Any,
+    size: Shape | None = None,
+    rng: Any = None,
+    dtype: Any = float,
     requires_grad: bool = False,
 ) -> Tensor:
     """Uniform draws from [0, 1).
@@ -269,7 +279,10 @@ def rand(
 
 
 def randn(
-    *shape: Any, size: Shape | None = None, rng: Any = None, dtype: Any = float,
+    *shape: Any,
+    size: Shape | None = None,
+    rng: Any = None,
+    dtype: Any = float,
     requires_grad: bool = False,
 ) -> Tensor:
     """Standard normal draws; the parameters are those of :func:`rand`.

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from nbgrad.backends.cpu import CpuProgram, all_cached
 from nbgrad.config import settings
 from nbgrad.core.tape import Tape, Var
-from nbgrad.program.program import Program, make_program
+from nbgrad.lazy import LazyModule
 from nbgrad.program.reference import ReferenceProgram
+
+if TYPE_CHECKING:
+    from nbgrad.backends.cpu import CpuProgram
+    from nbgrad.program.program import Program
+
+cpu = LazyModule("nbgrad.backends.cpu")
+planning = LazyModule("nbgrad.program.program")
 
 # Beyond this many equations a structure stays interpreted unless it is compiled on request: the
 # compiler needs about 3 ms a statement (docs/performance.md).
@@ -72,7 +78,7 @@ class Executable:
             return self.reference
         if len(self.tape) > MAX_COMPILED:
             return self.blocks()
-        if hot or self.elements >= HUGE or all_cached(self.program()):
+        if hot or self.elements >= HUGE or cpu.all_cached(self.program()):
             return self.compile()
         return self.blocks()
 
@@ -81,7 +87,7 @@ class Executable:
         if self.compiled is None:
             with self.lock:
                 if self.compiled is None:
-                    self.compiled = CpuProgram(self.program())
+                    self.compiled = cpu.CpuProgram(self.program())
         return self.compiled
 
     def blocks(self) -> CpuProgram:
@@ -89,12 +95,12 @@ class Executable:
         if self.interpreted is None:
             with self.lock:
                 if self.interpreted is None:
-                    self.interpreted = CpuProgram(self.program(), "block")
+                    self.interpreted = cpu.CpuProgram(self.program(), "block")
         return self.interpreted
 
     def program(self) -> Program:
         """Return the planned program: its source and statistics can be read without compiling."""
-        return self.compiled.program if self.compiled else make_program(self.tape)
+        return self.compiled.program if self.compiled else planning.make_program(self.tape)
 
 
 def as_input(value: Any, var: Var) -> Any:

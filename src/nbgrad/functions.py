@@ -24,6 +24,7 @@ from nbgrad.tensor import Tensor
 # PyTorch's names of operations that NumPy spells differently.
 ALIASES = {
     "abs": "absolute",
+    "conj": "conjugate",
     "sub": "subtract",
     "mul": "multiply",
     "div": "divide",
@@ -39,6 +40,9 @@ ALIASES = {
     "amax": "max",
     "amin": "min",
 }
+
+# Helpers of composite.py, not operations.
+_INTERNAL = ("as_node", "as_index", "detached")
 
 _NUMPY = {
     np.sum: composite.sum,
@@ -126,17 +130,24 @@ def _in_place(function: Callable[..., Any], name: str) -> Callable[[Tensor], Ten
     return call
 
 
+def _of_primitive(prim: Primitive) -> dict[str, Any]:
+    """The function of an elementwise primitive and, of one operand, its in-place form."""
+    if not prim.public:
+        return {}
+    found = {prim.name: _elementwise(prim)}
+    if arity(prim) == 1 and prim.vjp is not None:
+        found[f"{prim.name}_"] = _in_place(found[prim.name], f"{prim.name}_")
+    return found
+
+
 def _collect() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for prim in primitives.values():
-        if prim.public:
-            found[prim.name] = _elementwise(prim)
-            if arity(prim) == 1 and prim.vjp is not None:
-                found[f"{prim.name}_"] = _in_place(found[prim.name], f"{prim.name}_")
+        found |= _of_primitive(prim)
     for name, function in vars(composite).items():
-        if inspect.isfunction(function) and function.__module__ == composite.__name__:
-            if not name.startswith("_") and name not in ("as_node", "as_index", "detached"):
-                found[name] = _public(name, function, function.__doc__ or "")
+        ours = inspect.isfunction(function) and function.__module__ == composite.__name__
+        if ours and not name.startswith("_") and name not in _INTERNAL:
+            found[name] = _public(name, function, function.__doc__ or "")
     found["getitem"] = _public("getitem", subscript.getitem, subscript.getitem.__doc__ or "")
     for alias, name in ALIASES.items():
         found[alias] = found[name]
@@ -144,12 +155,14 @@ def _collect() -> dict[str, Any]:
 
 
 public = _collect()
-__all__ = sorted(public)  # noqa: PLE0605 - computed from the registry
+__all__ = sorted(public)
 
 
 def __getattr__(name: str) -> Any:
     # Not module globals: names such as ``any`` and ``sum`` would hide Python's here.
+    if name not in public and name.removesuffix("_") in primitives:
+        public.update(_of_primitive(primitives[name.removesuffix("_")]))  # declared since
     try:
         return public[name]
     except KeyError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+        raise AttributeError(f"module 'nbgrad' has no attribute {name!r}") from None

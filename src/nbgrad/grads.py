@@ -38,7 +38,9 @@ def _seeds(tensors: Any, outputs: Sequence[Any], given: Any) -> list[Node | None
         held = isinstance(given, (tuple, list)) and len(given) == 1
         seeds = list(given) if held and (given[0] is None or is_tensor(given[0])) else [given]
     if len(seeds) != len(outputs):
-        raise AutogradError(f"got {len(outputs)} outputs and {len(seeds)} gradients; give one each")
+        raise AutogradError(
+            f"got {len(outputs)} outputs and {len(seeds)} gradients; give one each"
+        )
     checked: list[Node | None] = []
     for k, (out, seed) in enumerate(zip(outputs, seeds, strict=True)):
         if not is_tensor(out):

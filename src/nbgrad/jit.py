@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.aval import make_aval
 from nbgrad.core.interpret import read, replay, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, placeholder
-from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Tape, Var
 from nbgrad.engine import executable, value_of
 from nbgrad.executable import as_input
@@ -26,32 +26,38 @@ _DYNAMIC = (np.ndarray, np.generic, float, complex, Tensor)
 class Compiled:
     """One traced structure: its tape, its program, and how the results are nested."""
 
-    def __init__(self, tape: Tape, constants: list[Node], rebuild: Callable[[list[Any]], Any],
-                 plain: bool) -> None:
+    def __init__(
+        self, tape: Tape, constants: list[Node], rebuild: Callable[[list[Any]], Any], plain: bool
+    ) -> None:
         self.tape = tape
         self.constants = constants
         self.rebuild = rebuild
         self.plain = plain
-        self.shaped = [bool(a.aval.ndim) if isinstance(a, Var) else True for a in tape.outputs]
+        self.scalars = [
+            k for k, a in enumerate(tape.outputs) if isinstance(a, Var) and not a.aval.ndim
+        ]
         self.exe = executable(tape, constants)
         self.exe.compile()
 
     def run(self, args: tuple[Any, ...]) -> Any:
         """Run on arrays and return arrays; 0-d results become NumPy scalars."""
-        values = list(args)
-        for a in values:
+        for a in args:
             if a.__class__ is not np.ndarray or not a.flags.carray:
-                values = [as_input(b, v) for b, v in zip(args, self.tape.inputs, strict=False)]
+                args = tuple(as_input(b, v) for b, v in zip(args, self.tape.inputs, strict=False))
                 break
-        outs = self.exe.run(values)
-        return self.rebuild([v if shaped else v[()] for v, shaped in zip(outs, self.shaped)])
+        outs = self.exe.run(list(args))
+        for k in self.scalars:
+            outs[k] = outs[k][()]
+        return self.rebuild(outs)
 
     def record(self, nodes: list[Node]) -> Any:
         """Record the tape on nodes, so that the result can be differentiated."""
         env = walk(self.tape, [*nodes, *self.constants], replay)
         return self.rebuild(
-            [Tensor(n if isinstance(n := read(env, a), Node) else constant(n))
-             for a in self.tape.outputs]
+            [
+                Tensor(n if isinstance(n := read(env, a), Node) else constant(n))
+                for a in self.tape.outputs
+            ]
         )
 
 

@@ -79,15 +79,22 @@ def _cotangents(given: Any, outs: Sequence[Tensor], what: str) -> list[Tensor]:
 
 
 def _gradients(
-    outs: Sequence[Tensor], xs: Sequence[Tensor], seeds: Sequence[Tensor], create_graph: bool,
+    outs: Sequence[Tensor],
+    xs: Sequence[Tensor],
+    seeds: Sequence[Tensor],
+    create_graph: bool,
     retain: bool = False,
 ) -> list[Tensor]:
     pairs = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
     if not pairs:
         return [Tensor(materialize(0.0, x._node.aval)) for x in xs]
     found = grad(
-        [o for o, _ in pairs], list(xs), [s for _, s in pairs],
-        retain_graph=retain or create_graph, create_graph=create_graph, materialize_grads=True,
+        [o for o, _ in pairs],
+        list(xs),
+        [s for _, s in pairs],
+        retain_graph=retain or create_graph,
+        create_graph=create_graph,
+        materialize_grads=True,
     )
     return list(found)
 
@@ -186,9 +193,9 @@ def _rows(out: Tensor, xs: Sequence[Tensor], create_graph: bool) -> list[Tensor]
         for k, g in enumerate(_gradients([out], xs, [as_tensor(seed)], create_graph, True)):
             rows[k].append(g)
     return [
-        Tensor(composite.reshape(composite.stack([r._node for r in found]),
-                                 out.shape + x.shape))
-        if found else Tensor(leaf_node(np.zeros(out.shape + x.shape, x.dtype)))
+        Tensor(composite.reshape(composite.stack([r._node for r in found]), out.shape + x.shape))
+        if found
+        else Tensor(leaf_node(np.zeros(out.shape + x.shape, x.dtype)))
         for found, x in zip(rows, xs, strict=True)
     ]
 
@@ -205,15 +212,16 @@ def _columns(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]]
             for found, tangent in zip(columns, tangents_of(outs, xs, vs), strict=True):
                 found.append(tangent)
         for block, found, out in zip(blocks, columns, outs, strict=True):
-            stacked = composite.stack(found, axis=-1) if found else leaf_node(
-                np.zeros((*out.shape, 0), out.dtype))
+            stacked = (
+                composite.stack(found, axis=-1)
+                if found
+                else leaf_node(np.zeros((*out.shape, 0), out.dtype))
+            )
             block.append(Tensor(composite.reshape(stacked, out.shape + x.shape)))
     return blocks
 
 
-def jacobian(
-    func: Func, inputs: Any, create_graph: bool = False, strategy: str = "auto"
-) -> Any:
+def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str = "auto") -> Any:
     """Return the Jacobian of *func* at *inputs*.
 
     Parameters
@@ -243,10 +251,8 @@ def jacobian(
     forward = strategy == "forward-mode" or (strategy == "auto" and width <= height)
     before, modes.grad = modes.grad, create_graph
     try:
-        if forward:
-            blocks = _columns(outs, xs)
-        else:
-            blocks = [_rows(out, xs, create_graph) for out in outs]
+        by_row = (_rows(out, xs, create_graph) for out in outs)
+        blocks = _columns(outs, xs) if forward else list(by_row)
     finally:
         modes.grad = before
     found = [_like(one, _finish(block, create_graph)) for block in blocks]

@@ -110,7 +110,12 @@ def _aligned(cells: list[list[str]]) -> str:
     widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
     ruler = "  ".join("-" * width for width in widths)
     text = [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
+        "  ".join(
+            [
+                row[0].ljust(widths[0]),
+                *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
+            ]
+        )
         for row in cells
     ]
     return "\n".join([ruler, text[0], ruler, *text[1:], ruler])

@@ -60,11 +60,11 @@ class Launch:
 # kernel here checks its own.
 _CHECK: Final = """
     low, high = 0, -1
-    for k in range({first}, {last}):
+    for k in range(first, last):
         low = min(low, i8(index[k * step]))
         high = max(high, i8(index[k * step]))
     if low < -size or high >= size:
-        for k in range({first}, {last}):
+        for k in range(first, last):
             at = i8(index[k * step])
             if status[0] == 0 and (at < -size or at >= size):
                 status[0] = (max(min(at, 1 << 46), -(1 << 46)) << 16) | number
@@ -74,18 +74,20 @@ _POSITION: Final = """
             at += size & (at >> 63)"""
 
 _TAKE: Final = f"""
-def take(lo, hi, y, x, index, status, number, size, row, col, step, width):{_CHECK}
+def take(lo, hi, y, x, index, status, number, size, row, col, step, width):
+    first, last = lo, hi{_CHECK}
     if width == 1:
-        for k in range({{first}}, {{last}}):{_POSITION}
+        for k in range(first, last):{_POSITION}
             y[k] = x[at * row]
     else:
-        for k in range({{first}}, {{last}}):{_POSITION}
+        for k in range(first, last):{_POSITION}
             for j in range(width):
                 y[k * width + j] = x[at * row + j * col]
-""".format(first="lo", last="hi")
+"""
 # The columns [lo, hi) of the result: each sums its rows in their order, however they are split.
 _SCATTER_ADD: Final = f"""
-def scatter_add(lo, hi, y, v, index, status, number, size, count, row, col, step, width):{_CHECK}
+def scatter_add(lo, hi, y, v, index, status, number, size, count, row, col, step, width):
+    first, last = 0, count{_CHECK}
     if hi - lo == width:
         for k in range(size * width):
             y[k] = 0
@@ -94,40 +96,41 @@ def scatter_add(lo, hi, y, v, index, status, number, size, count, row, col, step
             for j in range(lo, hi):
                 y[k * width + j] = 0
     if width == 1:
-        for k in range({{first}}, {{last}}):{_POSITION}
+        for k in range(first, last):{_POSITION}
             y[at] += v[k * row]
     else:
-        for k in range({{first}}, {{last}}):{_POSITION}
+        for k in range(first, last):{_POSITION}
             for j in range(lo, hi):
                 y[at * width + j] += v[k * row + j * col]
-""".format(first="0", last="count")
+"""
 _PUT: Final = f"""
 def put(
     lo, hi, y, x, index, v, status, number,
     size, x_row, x_col, count, row, col, step, width,
-):{_CHECK}
+):
+    first, last = 0, count{_CHECK}
     if width == 1:
         for k in range(size):
             y[k] = x[k * x_row]
-        for k in range({{first}}, {{last}}):{_POSITION}
+        for k in range(first, last):{_POSITION}
             y[at] = v[k * row]
     else:
         for k in range(size):
             for j in range(lo, hi):
                 y[k * width + j] = x[k * x_row + j * x_col]
-        for k in range({{first}}, {{last}}):{_POSITION}
+        for k in range(first, last):{_POSITION}
             for j in range(lo, hi):
                 y[at * width + j] = v[k * row + j * col]
-""".format(first="0", last="count")
+"""
 
 # Integers in the order of the elements, because the largest of integers is found by vectors. A
-# NaN is above all, -0.0 equals 0.0, and ``flip`` (0 or -1) turns the order around.
+# NaN is above all, -0.0 + 0.0 is 0.0, and ``flip`` (0 or -1) turns the order around.
 _LARGEST: Final = "0x7FFFFFFFFFFFFFFF"
 _FLOAT_KEY: Final = f"""
-{{depth}}value = x[start + j * step] + {{code}}(0)
-{{depth}}bits = i8({{code}}_as_i{{size}}(value))
+{{depth}}bits = f8_as_i8(f8(x[start + j * step]) + 0.0)
+{{depth}}nan = (0x7FF0000000000000 - (bits & {_LARGEST})) >> 63
 {{depth}}key = (bits ^ ((bits >> 63) & {_LARGEST})) ^ flip
-{{depth}}key = key if value == value else {_LARGEST}"""
+{{depth}}key = (key & ~nan) | (nan & {_LARGEST})"""
 _INTEGER_KEY: Final = """
 {depth}key = i8(x[start + j * step]) ^ flip"""
 _UNSIGNED_KEY: Final = f"{_INTEGER_KEY} ^ (-{_LARGEST} - 1)"
@@ -136,7 +139,9 @@ _UNSIGNED_KEY: Final = f"{_INTEGER_KEY} ^ (-{_LARGEST} - 1)"
 _ARG: Final = f"""
 def {{name}}(lo, hi, y, x, flip, n, inner, outer_step, step, inner_step):
     for t in range(lo, hi):
-        start = (t // inner) * outer_step + (t % inner) * inner_step
+        start = t * outer_step
+        if inner > 1:
+            start = (t // inner) * outer_step + (t % inner) * inner_step
         best, block = -{_LARGEST} - 1, 0
         for first in range(0, n, 256):
             top = -{_LARGEST} - 1
@@ -144,7 +149,7 @@ def {{name}}(lo, hi, y, x, flip, n, inner, outer_step, step, inner_step):
                 top = max(top, key)
             if top > best:
                 best, block = top, first
-        for j in range(block, n):{{key}}
+        for j in range(block, n):{{again}}
             if key == best:
                 y[t] = j
                 break
@@ -272,18 +277,19 @@ def _arg(flip: int) -> Callable[[LibraryCall, int], list[Launch]]:
         (x,) = call.operands
         outer, n, inner = x.extents
         args = (Pointer(call.eqn.out, 0), _pointer(x), *_integers(flip, n, inner, *x.strides))
-        text = _ARG.format(name=call.kernel, key=_key_text(x.buffer.aval.dtype))
+        dtype = x.buffer.aval.dtype
+        text = _ARG.format(name=call.kernel, key=_key_text(dtype, 4), again=_key_text(dtype, 3))
         return [_launch(text, call.kernel, args, outer * inner, max(1, GRAIN // max(1, n)))]
 
     return make
 
 
-def _key_text(dtype: np.dtype[Any]) -> str:
+def _key_text(dtype: np.dtype[Any], depth: int) -> str:
     if dtype.kind == "f":
         text = _FLOAT_KEY
     else:
         text = _UNSIGNED_KEY if CODES[dtype] == "u8" else _INTEGER_KEY
-    return text.format(depth=" " * 16, code=CODES[dtype], size=dtype.itemsize)
+    return text.format(depth="    " * depth)
 
 
 # ---------------------------------------------------------------------------------------- products

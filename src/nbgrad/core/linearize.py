@@ -19,6 +19,8 @@ _by_sequence = attrgetter("seq")
 
 # State of a captured node, part of the key.
 INACTIVE, ACTIVE, BOUND, CUT = 0, 1, 2, 3
+# Taken from the index of a leaf that requires grad, so that the key tells the two kinds apart.
+TRACKED = 1 << 40
 
 
 class Capture:
@@ -28,7 +30,17 @@ class Capture:
     drops its operands, between the capture and the building of a tape from it.
     """
 
-    __slots__ = ("index", "key", "leaves", "nodes", "operands", "scalars", "states", "targets", "values")
+    __slots__ = (
+        "index",
+        "key",
+        "leaves",
+        "nodes",
+        "operands",
+        "scalars",
+        "states",
+        "targets",
+        "values",
+    )
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -72,21 +84,17 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
     cap = Capture()
     cap.nodes = nodes = collect(roots, differentiate)
     index = cap.index
-    leaves, scalars, states, operands = cap.leaves, cap.scalars, cap.states, cap.operands
+    leaves, scalars, states, targets = cap.leaves, cap.scalars, cap.states, cap.targets
     # The key needs no types: signatures say those of scalars, and the avals of leaves.
-    key: list[int] = []
-    append, keep_state, keep_operands = key.append, states.append, operands.append
-    targets = cap.targets
-    k = 0
-    for node in nodes:
-        if node.value is None and node.leaf is None:
-            state = ACTIVE if node.requires_grad else INACTIVE
-        elif node.value is not None:
+    key: list[Any] = []
+    append, keep_state, keep_operands = key.append, states.append, cap.operands.append
+    for k, node in enumerate(nodes):
+        state = ACTIVE if node.requires_grad else INACTIVE
+        if node.value is not None:
             state = BOUND
-        else:
-            state = CUT if node.requires_grad else INACTIVE
-            if state:
-                targets.append(k)
+        elif state and node.leaf is not None:
+            state = CUT
+            targets.append(k)
         keep_state(state)
         inputs = node.inputs
         if not inputs:  # another thread has computed the node meanwhile
@@ -100,26 +108,28 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
             elif x.__class__ is Node:
                 leaves.append(x)
                 i = index[x] = -len(leaves)
-                append(i)
                 if x.requires_grad:
                     targets.append(i)
-                    append(0)
+                    append(i - TRACKED)
+                else:
+                    append(i)
             else:
                 scalars.append(x)
         index[node] = k
-        k += 1
     for root in roots:
-        i = index.get(root)
-        if i is None:
-            leaves.append(root)
-            i = index[root] = -len(leaves)
-            append(root.aval)  # no signature says the shape of an output that is a leaf
-            if root.requires_grad:
-                targets.append(i)
-        append(i)
+        append(index[root] if root in index else _leaf_root(cap, root))
     cap.key = tuple(key)
     cap.values = [leaf.value for leaf in leaves]
     return cap
+
+
+def _leaf_root(cap: Capture, root: Node) -> Any:
+    """Add an output that is a leaf; no signature says its shape, so the key does."""
+    cap.leaves.append(root)
+    i = cap.index[root] = -len(cap.leaves)
+    if root.requires_grad:
+        cap.targets.append(i)
+    return i, root.aval, root.requires_grad
 
 
 def require_values(cap: Capture, what: str = "Computing this") -> None:
@@ -166,9 +176,7 @@ def build_tape(
     return tape, var_of
 
 
-def linearize(
-    outputs: Sequence[Any], inputs: Sequence[Node]
-) -> tuple[Tape, list[Node]]:
+def linearize(outputs: Sequence[Any], inputs: Sequence[Node]) -> tuple[Tape, list[Node]]:
     """Return the tape of *outputs* as a function of *inputs*, and the other leaves it reads.
 
     Outputs may be Python scalars, which become literals. The tape's inputs are *inputs* followed

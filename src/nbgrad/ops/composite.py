@@ -260,7 +260,9 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Node:
     """Join arrays of one shape along a new *axis*."""
     nodes = [as_node(x) for x in xs]
     if len({n.shape for n in nodes}) != 1:
-        raise ValueError(f"stack: all arrays must have the same shape, not {[n.shape for n in nodes]}")
+        raise ValueError(
+            f"stack: all arrays must have the same shape, not {[n.shape for n in nodes]}"
+        )
     k = normalize_axis("stack", axis, nodes[0].ndim + 1)[0]
     return concatenate([expand_dims(n, k) for n in nodes], k)
 
@@ -272,7 +274,9 @@ def matmul(a: Any, b: Any) -> Node:
     """Matrix product with NumPy's rules: 1-D operands are vectors, leading dimensions batch."""
     a, b = as_node(a), as_node(b)
     if not a.ndim or not b.ndim:
-        raise ValueError("matmul: operands need at least one dimension; use * for a scalar product")
+        raise ValueError(
+            "matmul: operands need at least one dimension; use * for a scalar product"
+        )
     if a.ndim == 1 and b.ndim == 1:
         return dot(a, b)
     left = expand_dims(a, 0) if a.ndim == 1 else a
@@ -317,7 +321,9 @@ def power(x: Any, y: Any) -> Node:
     if y.__class__ is float and y == 0.5 and node.aval.inexact:
         return sqrt(node)
     if y.__class__ is int and y < 0 and not node.aval.inexact:
-        raise ValueError("power: integers to negative integer powers are not allowed; use x ** -1.0")
+        raise ValueError(
+            "power: integers to negative integer powers are not allowed; use x ** -1.0"
+        )
     return arithmetic.power(node, y)
 
 

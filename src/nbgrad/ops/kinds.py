@@ -1,158 +1,25 @@
 """Kinds: from what an author writes about an operation, derive everything else.
 
 A kind is a function that returns a Primitive. Partials, adjoints and rules are ordinary code over
-nbgrad's own operations on nodes; cotangents may also be Python scalars, which stand for an array
-filled with that number, so that a seed of 1 costs nothing.
+nbgrad's own operations on nodes; see cotangents.py for what else a cotangent may be.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from nbgrad.config import settings
 from nbgrad.core.aval import Aval, broadcast_shapes, make_aval, normalize_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import primitives, register_reference
+from nbgrad.ops.cotangents import add_up, conjugate, is_number, materialize, settle, times
+from nbgrad.ops.lowerings import Assembly, Combine, Expression, Host, Library, View
 
 Rule = Callable[..., Any]
-
-
-@dataclass(frozen=True)
-class Expression:
-    """Lowering of an elementwise primitive: Python text over operand names.
-
-    In ``text``, ``{x}``, ``{y}``, ``{z}`` are the operands, ``{t}`` casts a number to the loop
-    dtype and ``{c}`` is the dtype's code, as in ``exp_{c}({x})``. ``dtypes`` are the kinds of
-    loop dtypes the text is right for; others run through the reference.
-    """
-
-    text: str | Callable[[dict[str, Any]], str]
-    dtypes: str
-
-
-@dataclass(frozen=True)
-class Combine:
-    """Lowering of a reduction: how two partial results combine, over ``{a}`` and ``{b}``."""
-
-    text: str
-    identity: str
-    dtypes: str = "f"
-    finalize: str = ""
-
-
-Part = tuple[int | None, tuple[int, ...], tuple[int, ...]]
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """Lowering of an operation that writes its operands into windows of its result.
-
-    ``parts(avals, aval, params)`` lists, in order of writing, the operand's number (None for
-    zeros everywhere) and the starts and steps of its window.
-    """
-
-    parts: Callable[..., list[Part]]
-
-
-@dataclass(frozen=True)
-class View:
-    """Lowering of a linear primitive as the index map ``name`` of program/index.py.
-
-    ``irregular(params, x_shape)`` says that no index map will do; then ``assembly`` does.
-    """
-
-    name: str
-    irregular: Callable[..., bool] = lambda params, shape: False
-    assembly: Assembly | None = None
-
-
-@dataclass(frozen=True)
-class Host:
-    """No lowering: the program calls the NumPy reference between its kernels."""
-
-
-@dataclass(frozen=True)
-class Library:
-    """Lowering as a hand-written kernel, called on operands where they lie in memory.
-
-    The kernel sees each operand with few dimensions. ``splits(params, *avals)`` says which: for
-    each operand, the dimensions of its array at which the kernel's begin, and its rank at the end;
-    None if the kernel does not serve these. Dimensions that fall together must be one stride, and
-    ``in_place(extents, strides)`` must allow the result; otherwise the operand is copied first.
-
-    Parameters
-    ----------
-    kernel : str
-        Its name in ``backends/library.py``.
-    dtypes : tuple of str
-        Kinds of dtype of each operand.
-    """
-
-    kernel: str
-    dtypes: tuple[str, ...]
-    splits: Callable[..., Sequence[tuple[int, ...]] | None]
-    in_place: Callable[..., bool] = lambda extents, strides: True
-
-
-# ---------------------------------------------------------------------------- cotangent algebra
-
-
-def is_number(x: Any) -> bool:
-    """Whether a cotangent is a Python scalar: an array filled with it."""
-    return x.__class__ is not Node
-
-
-def times(ct: Any, partial: Any) -> Any:
-    """Return ``ct * partial``, folding 0, 1 and -1.
-
-    Unless ``nan_policy`` is ``ieee`` the product is exactly zero where ``ct`` is, even if
-    ``partial`` is infinite or NaN there.
-    """
-    if partial is None or (is_number(partial) and partial == 0):
-        return None
-    for one, other in ((partial, ct), (ct, partial)):
-        if is_number(one) and one == 1:
-            return other
-        if is_number(one) and one == -1:
-            return -other
-    if is_number(partial) or is_number(ct):
-        return ct * partial
-    product = "multiply" if settings.current.nan_policy == "ieee" else "strong_multiply"
-    return primitives[product](ct, partial)
-
-
-def conjugate(partial: Any) -> Any:
-    """The complex conjugate of a partial derivative; real ones are returned as they are.
-
-    Cotangents follow PyTorch: the gradient of a real loss is the direction of steepest ascent,
-    so a holomorphic operation multiplies them by the conjugate of its derivative.
-    """
-    if partial.__class__ is complex:
-        return partial.conjugate()
-    if partial.__class__ is Node and partial.dtype.kind == "c":
-        return primitives["conjugate"](partial)
-    return partial
-
-
-def materialize(ct: Any, aval: Aval) -> Node:
-    """Return *ct* as a node of exactly *aval*: fill a number, cast, or sum to a 0-d operand."""
-    if is_number(ct):
-        return primitives["full"](ct, shape=aval.shape, dtype=aval.dtype)
-    if ct.aval is aval:
-        return ct
-    if ct.aval.ndim and not aval.ndim:
-        ct = primitives["sum"](ct, axis=tuple(range(ct.ndim)), keepdims=False)
-    if ct.dtype != aval.dtype:
-        ct = primitives["cast"](ct, dtype=aval.dtype)
-    if aval.ndim and not ct.ndim:
-        ct = primitives["broadcast_to"](ct, shape=aval.shape)
-    return ct
 
 
 # ------------------------------------------------------------------------------------ elementwise
@@ -243,29 +110,17 @@ def elementwise(
         operands, shape = cast_operands(name, xs, dts)
         return tuple(operands), make_aval(shape, dts[-1]), dts[:-1]
 
-    def derived_vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
-        given = partials(y, *xs, **params)  # type: ignore[misc]
-        return [times(ct, conjugate(p)) if w else None for p, w in zip(given, wants, strict=True)]
-
-    def derived_jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
-        given = partials(y, *xs, **params)  # type: ignore[misc]
-        return add_up([times(t, p) for t, p in zip(tangents, given, strict=True) if t is not None])
-
-    rule = vjp or (derived_vjp if partials else None)
-
-    def settled_vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
-        cts = rule(ct, y, xs, params, wants)  # type: ignore[misc]
-        return [settle(c, x, y.aval) if w else None for c, x, w in zip(cts, xs, wants, strict=True)]
-
     if partials is not None:
         partials.__name__ = f"{name}_partials"
+    derived = _rules(partials) if partials is not None else (None, None)
+    rule = vjp or derived[0]
     prim = Primitive(
         name=name,
         kind="elementwise",
         evaluate=reference,
         prepare=prepare,
-        vjp=settled_vjp if rule else None,
-        jvp=jvp or (derived_jvp if partials else None),
+        vjp=_settled(rule) if rule else None,
+        jvp=jvp or derived[1],
         lower=Expression(expr, dtypes),
         grad_name=grad_name or camel(name),
         doc=doc,
@@ -279,25 +134,30 @@ def elementwise(
     return prim
 
 
-def settle(ct: Any, x: Any, y_aval: Aval) -> Any:
-    """Bring a cotangent in the shape of *y_aval* to its operand *x*, which may be 0-d.
+def _rules(partials: Rule) -> tuple[Rule, Rule]:
+    """VJP and JVP of an elementwise operation from its partial derivatives."""
 
-    Numbers and 0-d nodes stand for a whole array of that value: a 0-d operand gets its sum.
-    """
-    if ct is None:
-        return None
-    if y_aval.ndim and not x.ndim and (is_number(ct) or not ct.ndim):
-        ct = ct * y_aval.size
-    return ct if is_number(ct) else materialize(ct, x.aval)
+    def vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+        given = partials(y, *xs, **params)
+        return [times(ct, conjugate(p)) if w else None for p, w in zip(given, wants, strict=True)]
+
+    def jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
+        given = partials(y, *xs, **params)
+        return add_up([times(t, p) for t, p in zip(tangents, given, strict=True) if t is not None])
+
+    return vjp, jvp
 
 
-def add_up(terms: Sequence[Any]) -> Any:
-    """Sum of the terms that are not None; None if there are none."""
-    total = None
-    for term in terms:
-        if term is not None:
-            total = term if total is None else total + term
-    return total
+def _settled(rule: Rule) -> Rule:
+    """*rule*, with each cotangent brought to its operand, which may be 0-d."""
+
+    def vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+        cts = rule(ct, y, xs, params, wants)
+        return [
+            settle(c, x, y.aval) if w else None for c, x, w in zip(cts, xs, wants, strict=True)
+        ]
+
+    return vjp
 
 
 # ------------------------------------------------------------------------------------------ linear
@@ -325,9 +185,7 @@ def linear(
     def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
         xs = tuple(x if x.__class__ is Node else constant(x) for x in xs)
         dtype = np.result_type(*(x.dtype for x in xs))
-        xs = tuple(
-            x if x.dtype == dtype else primitives["cast"](x, dtype=dtype) for x in xs
-        )
+        xs = tuple(x if x.dtype == dtype else primitives["cast"](x, dtype=dtype) for x in xs)
         return xs, aval(*(x.aval for x in xs), **params), ()
 
     def vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> Sequence[Any]:
@@ -336,8 +194,7 @@ def linear(
 
     def jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
         filled = [
-            materialize(0.0 if t is None else t, x.aval)
-            for t, x in zip(tangents, xs, strict=True)
+            materialize(0.0 if t is None else t, x.aval) for t, x in zip(tangents, xs, strict=True)
         ]
         return prim(*filled, **params)
 
@@ -534,3 +391,8 @@ def arity(prim: Primitive) -> int:
         return sum(f"{{{letter}}}" in text for letter in "xyz")
     params = set(prim.cases[0]) if prim.cases else set()
     return len(set(inspect.signature(prim.reference).parameters) - params)
+
+
+__all__ = ["Assembly", "Combine", "Expression", "Host", "Library", "View", "add_up", "arity"]
+__all__ += ["bilinear", "common_loop", "conjugate", "elementwise", "expand", "is_number", "linear"]
+__all__ += ["materialize", "opaque", "reduction", "settle", "times", "ufunc_loop"]

@@ -16,7 +16,6 @@ from nbgrad.ops.kinds import (
     Assembly,
     Combine,
     Expression,
-    Part,
     View,
     expand,
     linear,
@@ -24,6 +23,7 @@ from nbgrad.ops.kinds import (
     opaque,
     reduction,
 )
+from nbgrad.ops.lowerings import Part
 
 
 def _cast_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
@@ -171,9 +171,7 @@ def _pad_parts(xs: Any, out: Aval, params: dict[str, Any]) -> list[Part]:
 slice_ = linear(
     "slice",
     aval=lambda x, starts, sizes, steps: make_aval(sizes, x.dtype),
-    adjoint=lambda ct, x, starts, sizes, steps: pad(
-        ct, shape=x.shape, starts=starts, steps=steps
-    ),
+    adjoint=lambda ct, x, starts, sizes, steps: pad(ct, shape=x.shape, starts=starts, steps=steps),
     evaluate=lambda x, starts, sizes, steps: x[_window(starts, sizes, steps)],
     lower=View("slice"),
     cases=(

@@ -36,7 +36,8 @@ def push_forward(
 def _spread(tangent: Node, out: Var) -> Node:
     """Broadcast a 0-d tangent of a 0-d operand to the shape of the result."""
     if tangent.ndim == 0 and out.aval.ndim:
-        return materialize(1.0, out.aval) * tangent
+        filled: Node = materialize(1.0, out.aval) * tangent
+        return filled
     return materialize(tangent, out.aval)
 
 

@@ -23,9 +23,9 @@ def reached(tape: Tape, wrt: Iterable[Var], blocked: frozenset[Var] = frozenset(
     """Return the variables that *wrt* influence differentiably, *wrt* included."""
     active = set(wrt)
     for eqn in tape.eqns:
-        if eqn.out not in blocked and eqn.sig.differentiable:
-            if any(isinstance(a, Var) and a in active for a in eqn.inputs):
-                active.add(eqn.out)
+        open_to_gradients = eqn.out not in blocked and eqn.sig.differentiable
+        if open_to_gradients and any(isinstance(a, Var) and a in active for a in eqn.inputs):
+            active.add(eqn.out)
     return active
 
 

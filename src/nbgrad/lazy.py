@@ -1,0 +1,22 @@
+"""Modules that are imported on first use.
+
+Compiling and planning code takes 0.1 s to import and the first runs of a structure need none of
+it; importing at the top of a file would charge that to every ``import nbgrad``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+
+class LazyModule:
+    """Stands for a module; the first attribute asked of it imports it."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, attribute: str) -> Any:
+        value = getattr(importlib.import_module(self._name), attribute)
+        setattr(self, attribute, value)
+        return value
