@@ -105,7 +105,9 @@ def _trace(f: Func, args: tuple[Any, ...], kwargs: dict[str, Any], dtype: Any) -
     tape, constants = linearize(nodes, inputs)
     for node in constants:
         value_of(node)
-    plain = bool(args) and all(a.__class__ is np.ndarray for a in args)
+    plain = bool(args) and all(
+        a.__class__ is np.ndarray and a.dtype.isnative for a in args
+    )
     return Compiled(tape, constants, rebuild, plain)
 
 
@@ -187,7 +189,8 @@ def jit(f: Func) -> Func:
         values = tuple(a for a in args if isinstance(a, _DYNAMIC))
         if any(a.__class__ is Tensor for a in values):
             return _call_with_tensors(entry, values)
-        return entry.run(values)
+        inputs = zip(values, entry.tape.inputs, strict=False)
+        return entry.run(tuple(as_input(a, v) for a, v in inputs))
 
     return call
 

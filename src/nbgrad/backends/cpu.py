@@ -13,6 +13,7 @@ from nbgrad.backends.block import BlockNest, Code, Row, Temporaries
 from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
 from nbgrad.backends import executor, library
 from nbgrad.backends.executor import Frame, object_layout
+from nbgrad.backends.intrinsics import CASTS
 from nbgrad.backends.library import BlasThreads, Launch, Status
 from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.interpret import read
@@ -218,10 +219,13 @@ class CpuProgram:
             return outs
         first, last = self.weak_range
         if self.pack is not None:
-            if self.direct:
-                self.pack(instance.scalars, 0, *args[first:last])
-            else:
-                self._pack_some(instance, args[first:last])
+            try:
+                if self.direct:
+                    self.pack(instance.scalars, 0, *args[first:last])
+                else:
+                    self._pack_some(instance, args[first:last])
+            except OverflowError:  # a number beyond float32: infinity, as in NumPy
+                self._pack_some(instance, _rounded(self.weak, args[first:last]))
             values = args[:first] + args[last:] + outs
         else:
             values = args + outs
@@ -295,6 +299,13 @@ class CpuProgram:
         return results
 
 
+def _rounded(weak: Sequence[Var], scalars: Sequence[Any]) -> list[Any]:
+    """Numbers rounded to the dtypes they are read in."""
+    with np.errstate(over="ignore"):
+        pairs = zip(weak, scalars, strict=True)
+        return [np.array(s).astype(v.aval.dtype).item() for v, s in pairs]
+
+
 def _fresh_outputs(tape: Tape) -> list[Var]:
     """Outputs that the program computes, each once."""
     inputs = set(tape.inputs)
@@ -304,8 +315,8 @@ def _fresh_outputs(tape: Tape) -> list[Var]:
 
 def _bits(arg: Number) -> int:
     """The argument word of a number: an integer, or the bits of a float in the low bytes."""
-    if arg.code == "f8":
-        return int(struct.unpack("<q", struct.pack("<d", arg.value))[0])
-    if arg.code == "f4":
-        return int(struct.unpack("<q", struct.pack("<f4x", arg.value))[0])
-    return int(arg.value)
+    word = np.zeros(1, np.int64)
+    with np.errstate(over="ignore"):
+        value = np.array(arg.value).astype(CASTS[arg.code])
+    word.view(np.uint8)[: value.itemsize] = np.frombuffer(value.tobytes(), np.uint8)
+    return int(word[0])

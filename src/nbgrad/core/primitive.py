@@ -74,6 +74,8 @@ class Primitive:
     grad_name : str
         Name of the backward node that users see, ``AddBackward0`` without the ``Backward0``.
     doc : str
+    structural, alias : bool
+        Inserted by nbgrad itself, so not shown to users; the operand itself where the avals agree.
     partials, domain, cases :
         As declared; tests, benchmarks and documentation read them.
     """
@@ -92,6 +94,7 @@ class Primitive:
     domain: tuple[tuple[float, float], ...] = ()
     cases: tuple[Any, ...] = ()
     structural: bool = False
+    alias: bool = False
     public: bool = False
     registered: bool = True
     signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)

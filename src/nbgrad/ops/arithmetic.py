@@ -109,6 +109,7 @@ positive = elementwise(
     dtypes="fiu",
     grad_name="Alias",
     doc="The operand itself, as a new value.",
+    alias=True,
 )
 sign = elementwise(
     "sign",

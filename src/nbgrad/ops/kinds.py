@@ -89,6 +89,7 @@ def elementwise(
     cases: tuple[Any, ...] = (),
     grad_name: str = "",
     public: bool = True,
+    alias: bool = False,
 ) -> Primitive:
     """Declare an operation that maps each element on its own.
 
@@ -129,6 +130,7 @@ def elementwise(
         domain=domain,
         cases=cases,
         public=public,
+        alias=alias,
     )
     register_reference(reference, prim)
     return prim
@@ -175,6 +177,7 @@ def linear(
     cases: tuple[Any, ...] = (),
     grad_name: str = "",
     structural: bool = False,
+    alias: bool = False,
 ) -> Primitive:
     """Declare an operation linear in all its array operands, of the same dtype.
 
@@ -211,6 +214,7 @@ def linear(
         reference=reference,
         cases=cases,
         structural=structural,
+        alias=alias,
     )
     return prim
 

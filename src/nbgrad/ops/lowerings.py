@@ -49,9 +49,11 @@ class View:
     """Lowering of a linear primitive as the index map ``name`` of program/index.py.
 
     ``irregular(params, x_shape)`` says that no index map will do; then ``assembly`` does.
+    ``keeps_elements`` says that every element of the result is one of the operand.
     """
 
     name: str
+    keeps_elements: bool = True
     irregular: Callable[..., bool] = lambda params, shape: False
     assembly: Assembly | None = None
 

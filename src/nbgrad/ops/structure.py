@@ -57,6 +57,7 @@ cast = Primitive(
     cases=tuple({"dtype": np.dtype(d)} for d in (np.float64, np.float32, np.int64, bool)),
     grad_name="ToCopy",
     doc="Convert to another dtype; the cotangent is converted back.",
+    alias=True,
     structural=True,
 )
 
@@ -80,7 +81,7 @@ full = Primitive(
     prepare=_full_prepare,
     vjp=None,
     jvp=None,
-    lower=View("full"),
+    lower=View("full", keeps_elements=False),
     cases=(((), {"shape": (2, 3), "dtype": np.dtype(np.float64)}),),
     grad_name="Full",
     doc="An array filled with one number.",
@@ -105,6 +106,7 @@ broadcast_to = linear(
     lower=View("broadcast_to"),
     cases=(((3,), {"shape": (2, 3)}), ((2, 1), {"shape": (2, 3)}), ((), {"shape": (2,)})),
     doc="Repeat along new or size-one dimensions, as NumPy broadcasting does.",
+    alias=True,
     grad_name="Expand",
     structural=True,
 )
@@ -127,6 +129,7 @@ reshape = linear(
     lower=View("reshape"),
     cases=(((2, 3), {"shape": (6,)}), ((2, 3), {"shape": (3, 2)}), ((1, 4), {"shape": (4, 1)})),
     doc="The same elements in another shape.",
+    alias=True,
     grad_name="View",
 )
 
@@ -189,7 +192,7 @@ pad = linear(
         ct, starts=starts, sizes=x.shape, steps=steps
     ),
     evaluate=_pad,
-    lower=View("pad", _irregular_pad, Assembly(_pad_parts)),
+    lower=View("pad", False, _irregular_pad, Assembly(_pad_parts)),
     cases=(
         ((3,), {"shape": (5,), "starts": (1,), "steps": (1,)}),
         ((3,), {"shape": (6,), "starts": (5,), "steps": (-2,)}),
@@ -304,5 +307,6 @@ detach = Primitive(
     lower=Expression("{x}", "fiub"),
     grad_name="Detach",
     doc="The operand as a constant: no derivative passes.",
+    alias=True,
     structural=True,
 )

@@ -17,6 +17,8 @@ BLOCK = 16384
 # Columns accumulated at a time when the innermost loop is kept: 4 kB of partial sums.
 CHUNK = 512
 FEW_CELLS = 64
+# Element-operations below which a nest runs in one thread: about 50 µs of vectorised work.
+PARALLEL_WORK = 500_000
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Arranged:
 
     @property
     def grain(self) -> int:
-        """Length of one task, about BLOCK elements."""
+        """Length of one task, about BLOCK elements; 0 if waking a thread would cost more."""
+        if self.nest.size * max(1, len(self.nest.body)) < PARALLEL_WORK:
+            return 0
         if not self.nest.reductions:
             return BLOCK
         per_task = max(1, self.nest.size // max(1, self.tasks))

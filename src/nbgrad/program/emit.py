@@ -6,6 +6,7 @@ The text has no extents, strides or constants in it, so one compiled kernel serv
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ from nbgrad.program.kernel import Compute, Constant, Guard, Load, Reduce, Select
 from nbgrad.program.lower import CODES
 
 # Numbers that stay in the text: rules are full of them, and the compiler folds them.
+_WORDS = re.compile(r"[a-z]{2}|<|>|=|/|\{[tc]\}")
 INLINE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 
 
@@ -155,13 +157,15 @@ class Emitter:
 
     def text(self, value: Compute) -> str:
         """Right-hand side of a statement."""
-        names = dict(zip("xyz", (self.operands[k] for k in value.args), strict=False))
+        operands = [self.operands[k] for k in value.args]
         code = CODES[value.loop_dtype]
-        text = value.text.format(**names, t=code, c=code, to=CODES[value.dtype])
-        # Numba widens small integers; the cast keeps NumPy's wrap-around.
-        if value.dtype.kind in "iu" and not text.startswith(CODES[value.dtype]):
-            text = f"{CODES[value.dtype]}({text})"
-        return text
+        out = CODES[value.dtype]
+        if code == out == "i8" and not _WORDS.search(value.text):
+            # Signed overflow is undefined to LLVM; NumPy wraps around.
+            operands = [f"u8({name})" for name in operands]
+        text = value.text.format(**dict(zip("xyz", operands, strict=False)), t=code, c=code, to=out)
+        # Numba widens small integers; the cast brings them back.
+        return f"{out}({text})" if value.dtype.kind in "iu" else text
 
     def is_uniform(self, number: int, value: Value) -> bool:
         return number in self.operands and (

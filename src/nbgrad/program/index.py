@@ -78,9 +78,13 @@ def squeeze(
 
 def pad(
     imap: IndexMap, x_shape: tuple[int, ...], shape: tuple[int, ...], starts: Any, steps: Any
-) -> tuple[IndexMap, tuple[Guard, ...]] | None:
-    """Map of the operand of ``pad`` and the guards it needs, or None if it is not supported."""
+) -> tuple[IndexMap, tuple[Guard, ...], bool] | None:
+    """Map of the operand of ``pad``, the guards it needs, and whether it is ever inside.
+
+    None if no map will do.
+    """
     out, guards = [], []
+    inside = True
     for d, entry in enumerate(imap):
         start, step, n = starts[d], steps[d], x_shape[d]
         if step == 1 and start == 0 and n == shape[d]:
@@ -89,12 +93,18 @@ def pad(
         if step == -1 and n == shape[d] and start == n - 1:
             out.append(entry.scaled(-1, n - 1))
             continue
+        if not any(entry.coefficients):
+            # One place, known now: inside the window or not.
+            position, gap = divmod(entry.constant - start, step)
+            inside = inside and not gap and 0 <= position < n
+            out.append(Entry(entry.coefficients, position))
+            continue
         loop = entry.single_loop()
         if loop is None or (step != 1 and n != 1):
             return None
         out.append(entry.scaled(1, -start))
         guards.append(Guard(loop, start - entry.constant, start - entry.constant + n))
-    return tuple(out), tuple(guards)
+    return tuple(out), tuple(guards), inside
 
 
 def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -57,8 +57,7 @@ class Body:
         if not imap:
             guards = ()  # a 0-d value is always there to be read
         if isinstance(atom, Literal):
-            key = ("number", repr(atom.value), dtype)
-            return self.add(key, Constant(atom.value, dtype))
+            return self.add(("number", repr(atom.value), dtype), Constant(atom.value, dtype))
         local = atom in self.local and imap == index.identity(self.n_loops)
         if atom not in self.producers or (atom in self.stored and not local):
             return self.load(atom, imap, guards)
@@ -116,22 +115,31 @@ class Body:
         found = index.pad(imap, x.aval.shape, eqn.out.aval.shape, p["starts"], p["steps"])
         if found is None:
             raise MustMaterialize(eqn.out)
-        moved, new = found
+        moved, new, inside = found
+        if not inside:
+            return self.pull(Literal(0), (), (), x.aval.dtype)
         if not new:
             return self.pull(x, moved, guards, x.aval.dtype)
         inner = self.pull(x, moved, tuple(dict.fromkeys((*guards, *new))), x.aval.dtype)
         value = Select(inner, x.aval.dtype, new, guards)
         return self.add((value, "select"), value)
 
+    def is_uniform(self, number: int) -> bool:
+        """Whether a value is the same at every point of the nest and always there."""
+        value = self.values[number]
+        if isinstance(value, Load):
+            return not any(value.strides) and not value.guards
+        return isinstance(value, Constant) or (isinstance(value, Compute) and value.uniform)
+
     def compute(self, eqn: Equation, imap: IndexMap, guards: tuple[Guard, ...]) -> int:
         """Add the statement of an elementwise equation, after those of its operands."""
         args = []
-        uniform = not imap
         for atom, dtype in zip(eqn.inputs, eqn.sig.loop, strict=True):
             scalar = isinstance(atom, Var) and not atom.aval.ndim
             args.append(self.pull(atom, () if scalar else imap, guards, dtype))
         if len(self.names) >= 2 * MAX_STATEMENTS:
             raise TooLong
+        uniform = not imap and all(self.is_uniform(a) for a in args)
         lower = eqn.prim.lower
         text = lower.text(eqn.params) if callable(lower.text) else lower.text
         self.names.append(eqn.prim.name)

@@ -64,14 +64,15 @@ def _call(eqn: Equation, fusion: Fusion) -> Call:
     """Collect the views between the operands of a library call and memory."""
     views: list[Equation] = []
     reads: list[Var] = []
-    for atom in eqn.inputs:
+    for operand in eqn.inputs:
+        atom: Any = operand
         if not isinstance(atom, Var):
             continue
         chain = []
         while atom in fusion.producers and atom not in fusion.stored:
             producer = fusion.producers[atom]
             chain.append(producer)
-            atom = producer.inputs[0]  # type: ignore[assignment]
+            atom = producer.inputs[0]
         views += [v for v in reversed(chain) if v not in views]
         reads.append(atom)
     return Call(eqn, tuple(views), tuple(dict.fromkeys(reads)))

@@ -31,7 +31,8 @@ def reads(item: Item) -> list[Var]:
 def writes(item: Item) -> list[Var]:
     """Buffers that a step writes."""
     if isinstance(item, Arranged):
-        return [s.buffer for s in (*item.nest.stores, *item.nest.reductions)]
+        stores = [s.buffer for s in item.nest.stores]
+        return stores + [r.buffer for r in item.nest.reductions]
     return [item.eqn.out]
 
 

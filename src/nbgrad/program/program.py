@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nbgrad.core.tape import Tape
+from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import Emitted, emit
 from nbgrad.program.nests import Call, build
@@ -45,7 +45,7 @@ class Program:
 
     def stats(self) -> dict[str, Any]:
         """Numbers of equations, kernels and library calls, and bytes of each kind of buffer."""
-        outs = {a for a in self.tape.outputs if hasattr(a, "aval")}
+        outs = {a for a in self.tape.outputs if isinstance(a, Var)}
         return {
             "equations": len(self.tape),
             "kernels": sum(isinstance(s, Emitted) for s in self.steps),
@@ -53,7 +53,7 @@ class Program:
             "host_calls": sum(isinstance(s, Call) for s in self.steps),
             "arena_bytes": self.plan.arena_bytes,
             "input_bytes": sum(v.aval.nbytes for v in self.tape.inputs),
-            "output_bytes": sum(v.aval.nbytes for v in outs),  # type: ignore[union-attr]
+            "output_bytes": sum(v.aval.nbytes for v in outs),
         }
 
 

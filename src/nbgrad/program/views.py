@@ -60,7 +60,9 @@ def unreadable(fusion: Fusion) -> set[Var]:
     """Views that library kernels cannot read in place and no other step has in memory."""
     found = set()
     for step in fusion.steps:
-        splits = _splits(step.eqn) if isinstance(step, HostCall) else None
+        if not isinstance(step, HostCall):
+            continue
+        splits = _splits(step.eqn)
         for atom, split in zip(step.eqn.inputs, splits, strict=True) if splits else ():
             try:
                 _operand(atom, split, step.eqn, fusion)

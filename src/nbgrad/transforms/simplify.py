@@ -11,11 +11,9 @@ from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import bind
 from nbgrad.core.tape import Equation, Literal, Tape
-from nbgrad.ops.arithmetic import positive
-from nbgrad.ops.structure import broadcast_to, cast, detach, full, reshape
+from nbgrad.ops.lowerings import View
 
-Apply = Callable[[Equation, list[Any]], Node]
-_IDENTITY_IF_SAME_AVAL = frozenset({broadcast_to, cast, detach, positive, reshape})
+Apply = Callable[[Equation, list[Any]], Any]
 
 
 def _rebuild(tape: Tape, apply: Apply) -> Tape:
@@ -48,31 +46,37 @@ def common_subexpressions(tape: Tape) -> Tape:
 def fold_constants(tape: Tape) -> Tape:
     """Replace filled arrays by their number where an elementwise operation reads them.
 
-    Identities go too: a cast, broadcast or reshape to the same aval.
+    A view of a filled array is filled too, and operations that change nothing go.
     """
 
-    def filled(x: Any) -> Any:
-        if x.__class__ is Node and x.sig is not None and x.sig.prim is full:
-            return x.inputs[0]
-        return x
-
-    def apply(eqn: Equation, xs: list[Any]) -> Node:
+    def apply(eqn: Equation, xs: list[Any]) -> Any:
         prim = eqn.prim
-        if prim in _IDENTITY_IF_SAME_AVAL and xs[0].aval is eqn.out.aval:
+        if prim.alias and xs[0].aval is eqn.out.aval:
             return xs[0]
-        if prim is broadcast_to and not isinstance(filled(xs[0]), Node):
-            return full(filled(xs[0]), shape=eqn.out.aval.shape, dtype=eqn.out.aval.dtype)
-        if prim.kind == "elementwise" and len(xs) > 1:
-            numbers = [filled(x) for x in xs]
-            changed = any(n is not x for n, x in zip(numbers, xs, strict=True))
-            if changed and any(isinstance(n, Node) and n.shape == eqn.out.aval.shape
-                               for n in numbers):
-                folded = bind(prim, *numbers, **eqn.params)
-                if folded.aval is eqn.out.aval:
-                    return folded
+        numbers = [_number_in(x) for x in xs]
+        if all(n is x for n, x in zip(numbers, xs, strict=True)):
+            return replay(eqn, xs)
+        if isinstance(prim.lower, View) and prim.lower.keeps_elements:
+            aval = eqn.out.aval
+            return xs[0].sig.prim(numbers[0], shape=aval.shape, dtype=aval.dtype)
+        if prim.kind == "elementwise" and any(
+            isinstance(n, Node) and n.shape == eqn.out.aval.shape for n in numbers
+        ):
+            folded = bind(prim, *numbers, **eqn.params)
+            if folded.aval is eqn.out.aval:
+                return folded
         return replay(eqn, xs)
 
     return _rebuild(tape, apply)
+
+
+def _number_in(x: Any) -> Any:
+    """The number that fills *x*, or *x*."""
+    if isinstance(x, Node) and x.sig is not None:
+        lower = x.sig.prim.lower
+        if isinstance(lower, View) and lower.name == "full":
+            return x.inputs[0]
+    return x
 
 
 PASSES: tuple[Callable[[Tape], Tape], ...] = (fold_constants, common_subexpressions)
