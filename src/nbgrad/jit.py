@@ -105,9 +105,7 @@ def _trace(f: Func, args: tuple[Any, ...], kwargs: dict[str, Any], dtype: Any) -
     tape, constants = linearize(nodes, inputs)
     for node in constants:
         value_of(node)
-    plain = bool(args) and all(
-        a.__class__ is np.ndarray and a.dtype.isnative for a in args
-    )
+    plain = bool(args) and all(a.__class__ is np.ndarray and a.dtype.isnative for a in args)
     return Compiled(tape, constants, rebuild, plain)
 
 

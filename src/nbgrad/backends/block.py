@@ -19,9 +19,9 @@ from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged
-from nbgrad.program.emit import Number, Pointer, identity_text
 from nbgrad.program.kernel import Compute, Constant, Guard, Load, Reduce, Select
 from nbgrad.program.lower import CODES
+from nbgrad.program.parts import Number, Pointer, identity_text
 
 BLOCK: Final = 512
 NO_LIMIT: Final = 1 << 62
@@ -236,7 +236,9 @@ class BlockNest:
                 code = CODES[value.dtype]
                 source = Pointer(value.buffer, value.offset * value.dtype.itemsize)
                 table = _table(self.nest.extents, value.strides, value.guards)
-                self.steps.append((_walker("load", f"block_load_{code}", code), (source, out, *table)))
+                self.steps.append(
+                    (_walker("load", f"block_load_{code}", code), (source, out, *table))
+                )
             elif isinstance(value, Select):
                 code = CODES[value.dtype]
                 table = _table(self.nest.extents, (0,) * len(self.nest.extents), value.inner)

@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 from numpy import empty
 
+from nbgrad.backends import executor, library
 from nbgrad.backends.block import BlockNest, Code, Row, Temporaries
 from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
-from nbgrad.backends import executor, library
 from nbgrad.backends.executor import Frame, object_layout
 from nbgrad.backends.intrinsics import CASTS
 from nbgrad.backends.library import BlasThreads, Launch, Status
 from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.interpret import read
 from nbgrad.core.tape import Tape, Var
-from nbgrad.program.emit import Emitted, Number, Pointer
 from nbgrad.program.lower import CODES
 from nbgrad.program.nests import Call
+from nbgrad.program.parts import Emitted, Number, Pointer
 from nbgrad.program.program import Program
 from nbgrad.program.views import LibraryCall
 
@@ -123,9 +123,7 @@ class Instance:
     ) -> Frame:
         """Lay out arguments, patches and instructions of *launches*."""
         layout = Layout(owner.place)
-        instructions = [
-            (n.kernel.address, n.tasks, n.grain, layout.add(n.args)) for n in launches
-        ]
+        instructions = [(n.kernel.address, n.tasks, n.grain, layout.add(n.args)) for n in launches]
         words = layout.words
         frame = Frame(len(owner.base_of), bases, layout.patches, instructions, words)
         frame.args[layout.status] = frame.status_address
@@ -317,6 +315,6 @@ def _bits(arg: Number) -> int:
     """The argument word of a number: an integer, or the bits of a float in the low bytes."""
     word = np.zeros(1, np.int64)
     with np.errstate(over="ignore"):
-        value = np.array(arg.value).astype(CASTS[arg.code])
+        value = np.array(arg.value).astype(CASTS.get(arg.code, np.int64))
     word.view(np.uint8)[: value.itemsize] = np.frombuffer(value.tobytes(), np.uint8)
     return int(word[0])

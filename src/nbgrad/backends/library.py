@@ -19,8 +19,8 @@ import numpy as np
 
 from nbgrad.backends import blas
 from nbgrad.backends.compile import Kernel, compile_kernel
-from nbgrad.program.emit import Number, Pointer
 from nbgrad.program.lower import CODES
+from nbgrad.program.parts import Number, Pointer
 from nbgrad.program.views import LibraryCall, Operand
 
 # Work of one task, in elements moved or multiplied: the boundaries that the executor splits at.
@@ -127,32 +127,48 @@ def put(
 # NaN is above all, -0.0 + 0.0 is 0.0, and ``flip`` (0 or -1) turns the order around.
 _LARGEST: Final = "0x7FFFFFFFFFFFFFFF"
 _FLOAT_KEY: Final = f"""
-{{depth}}bits = f8_as_i8(f8(x[start + j * step]) + 0.0)
-{{depth}}nan = (0x7FF0000000000000 - (bits & {_LARGEST})) >> 63
-{{depth}}key = (bits ^ ((bits >> 63) & {_LARGEST})) ^ flip
-{{depth}}key = (key & ~nan) | (nan & {_LARGEST})"""
+{                    }bits = f8_as_i8(f8(x[{{place}}]) + 0.0)
+{                    }nan = (0x7FF0000000000000 - (bits & {_LARGEST})) >> 63
+{                    }key = (bits ^ ((bits >> 63) & {_LARGEST})) ^ flip
+{                    }key = (key & ~nan) | (nan & {_LARGEST})"""
 _INTEGER_KEY: Final = """
-{depth}key = i8(x[start + j * step]) ^ flip"""
+                    key = i8(x[{place}]) ^ flip"""
 _UNSIGNED_KEY: Final = f"{_INTEGER_KEY} ^ (-{_LARGEST} - 1)"
-# The largest of each 256, then the first place in the best of those. As in NumPy the first NaN
-# wins, and the first of equal elements.
+# Along contiguous elements the largest of each 256 is found, then the first place in the best of
+# those. Otherwise 32 neighbouring results are found at a time, with their best keys on the stack.
+# As in NumPy the first NaN wins, and the first of equal elements.
 _ARG: Final = f"""
 def {{name}}(lo, hi, y, x, flip, n, inner, outer_step, step, inner_step):
-    for t in range(lo, hi):
-        start = t * outer_step
-        if inner > 1:
-            start = (t // inner) * outer_step + (t % inner) * inner_step
-        best, block = -{_LARGEST} - 1, 0
-        for first in range(0, n, 256):
-            top = -{_LARGEST} - 1
-            for j in range(first, min(first + 256, n)):{{key}}
-                top = max(top, key)
-            if top > best:
-                best, block = top, first
-        for j in range(block, n):{{again}}
-            if key == best:
-                y[t] = j
-                break
+    if inner == 1:
+        for t in range(lo, hi):
+            start = t * outer_step
+            best, block = -{_LARGEST} - 1, 0
+            for first in range(0, n, 256):
+                top = -{_LARGEST} - 1
+                for j in range(first, min(first + 256, n)):{{along}}
+                    top = max(top, key)
+                if top > best:
+                    best, block = top, first
+            for j in range(block, n):{{along}}
+                if key == best:
+                    y[t] = j
+                    break
+        return
+    bests = stack_words()
+    t = lo
+    while t < hi:
+        column = t % inner
+        origin = (t // inner) * outer_step + column * inner_step
+        width = min(32, inner - column, hi - t)
+        for c in range(width):
+            bests[c] = -{_LARGEST} - 1
+            y[t + c] = 0
+        for j in range(n):
+            start = origin + j * step
+            for c in range(width):{{across}}
+                y[t + c] = j if key > bests[c] else y[t + c]
+                bests[c] = max(key, bests[c])
+        t += width
 """
 # A batch in two dimensions that are not one stride: the product of each matrix by a gemm kernel,
 # whose arguments are copied to the stack with the addresses of that matrix.
@@ -277,19 +293,18 @@ def _arg(flip: int) -> Callable[[LibraryCall, int], list[Launch]]:
         (x,) = call.operands
         outer, n, inner = x.extents
         args = (Pointer(call.eqn.out, 0), _pointer(x), *_integers(flip, n, inner, *x.strides))
-        dtype = x.buffer.aval.dtype
-        text = _ARG.format(name=call.kernel, key=_key_text(dtype, 4), again=_key_text(dtype, 3))
+        key = _key_text(x.buffer.aval.dtype)
+        along, across = (key.format(place=f"start + {s}") for s in ("j * step", "c * inner_step"))
+        text = _ARG.format(name=call.kernel, along=along, across=across)
         return [_launch(text, call.kernel, args, outer * inner, max(1, GRAIN // max(1, n)))]
 
     return make
 
 
-def _key_text(dtype: np.dtype[Any], depth: int) -> str:
+def _key_text(dtype: np.dtype[Any]) -> str:
     if dtype.kind == "f":
-        text = _FLOAT_KEY
-    else:
-        text = _UNSIGNED_KEY if CODES[dtype] == "u8" else _INTEGER_KEY
-    return text.format(depth="    " * depth)
+        return _FLOAT_KEY
+    return _UNSIGNED_KEY if CODES[dtype] == "u8" else _INTEGER_KEY
 
 
 # ---------------------------------------------------------------------------------------- products

@@ -16,8 +16,8 @@ from numba.core.datamodel.models import PointerModel
 from numba.core.extending import intrinsic, register_model
 from numba.core.imputils import lower_builtin
 
-from nbgrad.backends.vecmath import far
 from nbgrad.backends import intrinsics as plain
+from nbgrad.backends.vecmath import far
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
 BYTES = I8.as_pointer()

@@ -133,7 +133,7 @@ def _remap(value: Any, nest: Nest, keep: Sequence[int]) -> Any:
             if g.loop in number:
                 out.append(replace(g, loop=number[g.loop]))
             elif not g.lo <= 0 < g.hi:
-                out.append(Guard(0 if keep else 0, 0, 0))  # a dropped loop outside its window
+                out.append(Guard(0, 0, 0))  # a dropped loop outside its window
         return tuple(out)
 
     if isinstance(value, Load):

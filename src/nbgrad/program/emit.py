@@ -5,49 +5,25 @@ The text has no extents, strides or constants in it, so one compiled kernel serv
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
-
-import numpy as np
 
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import CHUNK, Arranged
 from nbgrad.program.kernel import Compute, Constant, Guard, Load, Reduce, Select, Value
 from nbgrad.program.lower import CODES
-
-# Numbers that stay in the text: rules are full of them, and the compiler folds them.
-_WORDS = re.compile(r"[a-z]{2}|<|>|=|/|\{[tc]\}")
-INLINE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
-
-
-@dataclass(frozen=True)
-class Pointer:
-    """Argument: the address of a buffer plus an offset in bytes."""
-
-    buffer: Var
-    offset: int
-
-
-@dataclass(frozen=True)
-class Number:
-    """Argument: an integer, or the bits of a number of a dtype."""
-
-    value: Any
-    code: str = "i8"
-
-
-@dataclass(frozen=True)
-class Emitted:
-    """One kernel as text: its source, name, type codes and what its arguments are."""
-
-    source: str
-    name: str
-    signature: tuple[str, ...]
-    args: tuple[Pointer | Number, ...]
-    tasks: int
-    grain: int
+from nbgrad.program.parts import (
+    WORDS,
+    Emitted,
+    Number,
+    Pointer,
+    all_guards,
+    combined,
+    identity_text,
+    inline,
+    literal,
+)
 
 
 class Emitter:
@@ -113,7 +89,7 @@ class Emitter:
             if isinstance(value, Load):
                 self.pointer(f"x{number}", value.buffer, value.offset)
                 self.strides(f"x{number}", value.strides)
-            elif isinstance(value, Constant) and not _inline(value.value):
+            elif isinstance(value, Constant) and not inline(value.value):
                 code = CODES[value.dtype]
                 self.param(f"c{number}", code, Number(value.value, code))
         for number, store in enumerate(self.nest.stores):
@@ -126,7 +102,7 @@ class Emitter:
                 self.param(f"m{number}", CODES[r.dtype], Number(r.n, CODES[r.dtype]))
         if self.nest.reductions:
             self.integer("block", self.a.block or max(1, self.a.reduced_size))
-        for guard in dict.fromkeys(g for v in self.nest.body for g in _guards(v)):
+        for guard in dict.fromkeys(g for v in self.nest.body for g in all_guards(v)):
             number = len(self.guards)
             self.guards[guard] = (
                 self.integer(f"g{number}_lo", guard.lo),
@@ -146,8 +122,8 @@ class Emitter:
         for number, value in enumerate(self.nest.body):
             if isinstance(value, Constant):
                 code = CODES[value.dtype]
-                inline = f"{code}({_literal(value.value)})" if _inline(value.value) else None
-                self.operands[number] = inline or f"c{number}"
+                text = f"{code}({literal(value.value)})" if inline(value.value) else None
+                self.operands[number] = text or f"c{number}"
             elif isinstance(value, Load) and not any(value.strides) and not value.guards:
                 self.line(1, f"v{number} = x{number}[0]")
                 self.operands[number] = f"v{number}"
@@ -160,10 +136,12 @@ class Emitter:
         operands = [self.operands[k] for k in value.args]
         code = CODES[value.loop_dtype]
         out = CODES[value.dtype]
-        if code == out == "i8" and not _WORDS.search(value.text):
+        if code == out == "i8" and not WORDS.search(value.text):
             # Signed overflow is undefined to LLVM; NumPy wraps around.
             operands = [f"u8({name})" for name in operands]
-        text = value.text.format(**dict(zip("xyz", operands, strict=False)), t=code, c=code, to=out)
+        text = value.text.format(
+            **dict(zip("xyz", operands, strict=False)), t=code, c=code, to=out
+        )
         # Numba widens small integers; the cast brings them back.
         return f"{out}({text})" if value.dtype.kind in "iu" else text
 
@@ -176,50 +154,34 @@ class Emitter:
 
     def body(self, depth: int, guarded: bool) -> None:
         """Statements of one point; ``guarded`` ones test the windows of padded values."""
+        for conditions, group in groupby(self.statements(), lambda s: s[0] if guarded else ()):
+            rows = [(name, text, code) for _, name, text, code in group]
+            if conditions:
+                for name, _, code in rows:
+                    self.line(depth, f"{name} = {code}(0)")
+                self.line(depth, f"if {self.condition(conditions)}:")
+            for name, text, _ in rows:
+                self.line(depth + bool(conditions), f"{name} = {text}")
+        for number, store in enumerate(self.nest.stores):
+            place = self.address(f"y{number}", store.strides)
+            self.line(depth, f"y{number}[{place}] = {self.operands[store.arg]}")
+
+    def statements(self) -> Iterator[tuple[tuple[Guard, ...], str, str, str]]:
+        """For each value of a point: its windows, name, right-hand side and type code."""
         for number, value in enumerate(self.nest.body):
             if self.is_uniform(number, value):
                 continue
-            if isinstance(value, Load) and self.hoisted(value):
-                self.operands[number] = f"v{number}"
-                continue
-            name = f"v{number}"
-            self.operands[number] = name
-            inner = value.inner if isinstance(value, Select) else ()
+            self.operands[number] = name = f"v{number}"
             if isinstance(value, Load):
+                if self.hoisted(value):
+                    continue
                 text = f"x{number}[{self.address(f'x{number}', value.strides)}]"
             elif isinstance(value, Select):
                 text = self.operands[value.arg]
             else:
                 assert isinstance(value, Compute)
                 text = self.text(value)
-            conditions = (*_guards_only(value), *inner) if guarded else ()
-            self.statement(depth, name, text, conditions, CODES[value.dtype])
-        for number, store in enumerate(self.nest.stores):
-            place = self.address(f"y{number}", store.strides)
-            self.line(depth, f"y{number}[{place}] = {self.operands[store.arg]}")
-
-    def statement(
-        self, depth: int, name: str, text: str, conditions: tuple[Guard, ...], code: str
-    ) -> None:
-        """``name = text``, under an ``if`` where the value exists in a window only."""
-        if not conditions:
-            self.line(depth, f"{name} = {text}")
-            return
-        test = f"if {self.condition(conditions)}:"
-        previous = self.lines[-1].strip()
-        opened = [ln for ln in self.lines if ln.strip().startswith("if ")]
-        if opened and opened[-1] == "    " * depth + test and previous.startswith("v"):
-            if self.lines[-1].startswith("    " * (depth + 1)):
-                # The window of the statement before: one test for both.
-                at = len(self.lines) - 1
-                while self.lines[at] != "    " * depth + test:
-                    at -= 1
-                self.lines.insert(at, "    " * depth + f"{name} = {code}(0)")
-                self.line(depth + 1, f"{name} = {text}")
-                return
-        self.line(depth, f"{name} = {code}(0)")
-        self.line(depth, test)
-        self.line(depth + 1, f"{name} = {text}")
+            yield all_guards(value), name, text, CODES[value.dtype]
 
     def hoisted(self, load: Load) -> bool:
         """Whether a load is the same along the innermost loop, and always allowed."""
@@ -256,9 +218,7 @@ class Emitter:
     def row_offsets(self, depth: int) -> None:
         """``x_o``: where each operand starts in the present row."""
         for name, strides in self.all_operands():
-            terms = [
-                f"i{k} * {name}_s{k}" for k, s in enumerate(strides[: self.last]) if s != 0
-            ]
+            terms = [f"i{k} * {name}_s{k}" for k, s in enumerate(strides[: self.last]) if s != 0]
             if terms:
                 self.line(depth, f"{name}_o = {' + '.join(terms)}")
         for number, value in enumerate(self.nest.body):
@@ -314,7 +274,7 @@ class Emitter:
         self.body(depth + 1, guarded)
         for number, r in enumerate(self.nest.reductions):
             target = f"r{number}[{self.column(number, r)}]" if self.a.columns else f"acc{number}"
-            self.line(depth + 1, f"{target} = {_combined(r, target, self.operands[r.arg])}")
+            self.line(depth + 1, f"{target} = {combined(r, target, self.operands[r.arg])}")
         if len(self.lines) == before:
             self.line(depth + 1, "pass")
 
@@ -328,9 +288,7 @@ class Emitter:
         """``r_o``: where the results of this cell go; blocks follow one another."""
         for number, r in enumerate(self.nest.reductions):
             terms = [
-                f"i{k} * r{number}_s{k}"
-                for k, s in enumerate(r.strides[: self.a.cells])
-                if s != 0
+                f"i{k} * r{number}_s{k}" for k, s in enumerate(r.strides[: self.a.cells]) if s != 0
             ]
             terms.append("b * kept")
             self.line(depth, f"r{number}_o = {' + '.join(terms)}")
@@ -388,42 +346,6 @@ class Emitter:
 
     def final(self, number: int, r: Reduce, value: str) -> str:
         return r.finalize.format(a=value, n=f"m{number}") if r.finalize else value
-
-
-def _guards_only(value: Value) -> tuple[Guard, ...]:
-    return getattr(value, "guards", ())
-
-
-def _guards(value: Value) -> tuple[Guard, ...]:
-    inner = value.inner if isinstance(value, Select) else ()
-    return (*_guards_only(value), *inner)
-
-
-def _inline(value: Any) -> bool:
-    return isinstance(value, bool) or value in INLINE or not math.isfinite(value)
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "math.nan" if value != value else ("math.inf" if value > 0 else "-math.inf")
-    return repr(value)
-
-
-def identity_text(r: Reduce) -> str:
-    code = CODES[r.dtype]
-    if r.identity.endswith("inf"):
-        if r.dtype.kind in "iu":
-            info = np.iinfo(r.dtype)
-            return f"{code}({info.min if r.identity.startswith('-') else info.max})"
-        return f"{code}({r.identity.replace('inf', 'math.inf')})"
-    return f"{code}({r.identity})"
-
-
-def _combined(r: Reduce, a: str, b: str) -> str:
-    if r.combine == "{a} + {b}" and r.dtype.kind == "f":
-        return f"reduce_add({a}, {b})"
-    text = r.combine.format(a=a, b=b)
-    return f"{CODES[r.dtype]}({text})" if r.dtype.kind in "iu" else text
 
 
 def emit(arranged: Arranged) -> Emitted:

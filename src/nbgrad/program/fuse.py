@@ -143,9 +143,10 @@ class Fusion:
     def _store_if_repeated(self, eqn: Equation) -> None:
         """A costly value that a broadcast would recompute for each copy is stored."""
         x = eqn.inputs[0] if eqn.inputs else None
-        if isinstance(x, Var) and x.aval.ndim and eqn.out.aval.size >= 2 * x.aval.size:
-            if self.cost.get(x, 0.0) > 5 * SIMPLE_COST and x not in self.stored:
-                self.stored.add(x)
+        if not isinstance(x, Var) or not x.aval.ndim or eqn.out.aval.size < 2 * x.aval.size:
+            return
+        if self.cost.get(x, 0.0) > 5 * SIMPLE_COST:
+            self.stored.add(x)
 
     def memory_base(self, var: Var) -> Var:
         """The variable whose buffer a library call reads *var* from, through views."""
@@ -339,7 +340,12 @@ class Fusion:
             eqn = self.producers[stack.pop()]
             total += cost_of(eqn)
             for a in eqn.inputs:
-                if isinstance(a, Var) and a not in seen and a in self.free and a not in self.stored:
+                if (
+                    isinstance(a, Var)
+                    and a not in seen
+                    and a in self.free
+                    and a not in self.stored
+                ):
                     seen.add(a)
                     stack.append(a)
         return total

@@ -34,9 +34,7 @@ IndexMap = tuple[Entry, ...]
 
 def identity(n_loops: int) -> IndexMap:
     """The map of a value that has the shape of the nest."""
-    return tuple(
-        Entry(tuple(int(j == k) for j in range(n_loops))) for k in range(n_loops)
-    )
+    return tuple(Entry(tuple(int(j == k) for j in range(n_loops))) for k in range(n_loops))
 
 
 def broadcast(imap: IndexMap, x_shape: tuple[int, ...], shape: tuple[int, ...]) -> IndexMap:
@@ -60,9 +58,7 @@ def transpose(imap: IndexMap, perm: tuple[int, ...]) -> IndexMap:
 
 def slice_(imap: IndexMap, starts: Any, steps: Any) -> IndexMap:
     """Map of the operand of ``slice``."""
-    return tuple(
-        e.scaled(step, start) for e, start, step in zip(imap, starts, steps, strict=True)
-    )
+    return tuple(e.scaled(step, start) for e, start, step in zip(imap, starts, steps, strict=True))
 
 
 def squeeze(
@@ -116,9 +112,7 @@ def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(out))
 
 
-def flatten(
-    imap: IndexMap, shape: tuple[int, ...], n_loops: int
-) -> tuple[tuple[int, ...], int]:
+def flatten(imap: IndexMap, shape: tuple[int, ...], n_loops: int) -> tuple[tuple[int, ...], int]:
     """Strides for each loop, and the offset, of a contiguous buffer of *shape* read at *imap*."""
     strides = [0] * n_loops
     offset = 0

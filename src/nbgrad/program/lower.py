@@ -97,9 +97,7 @@ class Body:
             return self.reshape(eqn, x, imap, guards)
         return self.pad(eqn, x, imap, guards)
 
-    def reshape(
-        self, eqn: Equation, x: Var, imap: IndexMap, guards: tuple[Guard, ...]
-    ) -> int:
+    def reshape(self, eqn: Equation, x: Var, imap: IndexMap, guards: tuple[Guard, ...]) -> int:
         moved = index.squeeze(imap, x.aval.shape, eqn.out.aval.shape, self.n_loops)
         if moved is not None:
             return self.pull(x, moved, guards, x.aval.dtype)

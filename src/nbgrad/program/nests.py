@@ -218,9 +218,7 @@ def _in_blocks(arranged: Arranged) -> list[Item]:
         load = Load(buffer, (1, kept), 0, r.dtype)
         final = replace(r, arg=0, strides=(1, 0))
         # The results of a group are contiguous over the kept loops, in order.
-        combining.append(
-            arrange(Nest((kept, blocks), frozenset({1}), (load,), (), (final,)))
-        )
+        combining.append(arrange(Nest((kept, blocks), frozenset({1}), (load,), (), (final,))))
     first = replace(arranged, nest=replace(nest, reductions=tuple(partial)))
     return [first, *(replace(c, block=0) for c in combining)]
 

@@ -7,8 +7,9 @@ from typing import Any
 
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
-from nbgrad.program.emit import Emitted, emit
+from nbgrad.program.emit import emit
 from nbgrad.program.nests import Call, build
+from nbgrad.program.parts import Emitted
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.views import LibraryCall
 

@@ -50,8 +50,7 @@ def library_call(eqn: Equation, fusion: Fusion) -> LibraryCall | None:
     if splits is None:
         return None
     operands = tuple(
-        _operand(atom, split, eqn, fusion)
-        for atom, split in zip(eqn.inputs, splits, strict=True)
+        _operand(atom, split, eqn, fusion) for atom, split in zip(eqn.inputs, splits, strict=True)
     )
     return LibraryCall(eqn.prim.lower.kernel, eqn, operands)
 
