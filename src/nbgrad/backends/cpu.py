@@ -255,9 +255,7 @@ class CpuProgram:
 
     def _fail(self, status: int) -> None:
         """Raise what the library call with the number in the low bits of *status* found."""
-        step = self.program.steps[(status & 0xFFFF) - 1]
-        assert isinstance(step, LibraryCall)
-        raise library.failure(status, step)
+        raise library.failure(status, self.program.steps)
 
     def _run_segments(
         self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]

@@ -15,9 +15,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-import numpy as np
-
-from nbgrad.backends import blas
+from nbgrad.backends import blas, library_text
 from nbgrad.backends.compile import Kernel, compile_kernel
 from nbgrad.program.lower import CODES
 from nbgrad.program.parts import Number, Pointer
@@ -43,6 +41,7 @@ class BlasThreads:
 
 
 Argument = Pointer | Number | Status | BlasThreads
+Arguments = tuple[Argument, ...]
 
 
 @dataclass(frozen=True)
@@ -50,152 +49,9 @@ class Launch:
     """One instruction: a kernel, what its arguments are, and how it is split into tasks."""
 
     kernel: Kernel
-    args: tuple[Argument, ...]
+    args: Arguments
     tasks: int
     grain: int
-
-
-# All indices are checked before anything is written, in a loop that vectorises. The first wrong one
-# goes to the status word with the number of the call. What follows in the frame runs on, so every
-# kernel here checks its own.
-_CHECK: Final = """
-    low, high = 0, -1
-    for k in range(first, last):
-        low = min(low, i8(index[k * step]))
-        high = max(high, i8(index[k * step]))
-    if low < -size or high >= size:
-        for k in range(first, last):
-            at = i8(index[k * step])
-            if status[0] == 0 and (at < -size or at >= size):
-                status[0] = (max(min(at, 1 << 46), -(1 << 46)) << 16) | number
-        return"""
-_POSITION: Final = """
-            at = i8(index[k * step])
-            at += size & (at >> 63)"""
-
-_TAKE: Final = f"""
-def take(lo, hi, y, x, index, status, number, size, row, col, step, width):
-    first, last = lo, hi{_CHECK}
-    if width == 1:
-        for k in range(first, last):{_POSITION}
-            y[k] = x[at * row]
-    else:
-        for k in range(first, last):{_POSITION}
-            for j in range(width):
-                y[k * width + j] = x[at * row + j * col]
-"""
-# The columns [lo, hi) of the result: each sums its rows in their order, however they are split.
-_SCATTER_ADD: Final = f"""
-def scatter_add(lo, hi, y, v, index, status, number, size, count, row, col, step, width):
-    first, last = 0, count{_CHECK}
-    if hi - lo == width:
-        for k in range(size * width):
-            y[k] = 0
-    else:
-        for k in range(size):
-            for j in range(lo, hi):
-                y[k * width + j] = 0
-    if width == 1:
-        for k in range(first, last):{_POSITION}
-            y[at] += v[k * row]
-    else:
-        for k in range(first, last):{_POSITION}
-            for j in range(lo, hi):
-                y[at * width + j] += v[k * row + j * col]
-"""
-_PUT: Final = f"""
-def put(
-    lo, hi, y, x, index, v, status, number,
-    size, x_row, x_col, count, row, col, step, width,
-):
-    first, last = 0, count{_CHECK}
-    if width == 1:
-        for k in range(size):
-            y[k] = x[k * x_row]
-        for k in range(first, last):{_POSITION}
-            y[at] = v[k * row]
-    else:
-        for k in range(size):
-            for j in range(lo, hi):
-                y[k * width + j] = x[k * x_row + j * x_col]
-        for k in range(first, last):{_POSITION}
-            for j in range(lo, hi):
-                y[at * width + j] = v[k * row + j * col]
-"""
-
-# Integers in the order of the elements, because the largest of integers is found by vectors. A
-# NaN is above all, -0.0 + 0.0 is 0.0, and ``flip`` (0 or -1) turns the order around.
-_LARGEST: Final = "0x7FFFFFFFFFFFFFFF"
-_FLOAT_KEY: Final = f"""
-{                    }bits = f8_as_i8(f8(x[{{place}}]) + 0.0)
-{                    }nan = (0x7FF0000000000000 - (bits & {_LARGEST})) >> 63
-{                    }key = (bits ^ ((bits >> 63) & {_LARGEST})) ^ flip
-{                    }key = (key & ~nan) | (nan & {_LARGEST})"""
-_INTEGER_KEY: Final = """
-                    key = i8(x[{place}]) ^ flip"""
-_UNSIGNED_KEY: Final = f"{_INTEGER_KEY} ^ (-{_LARGEST} - 1)"
-# Along contiguous elements the largest of each 256 is found, then the first place in the best of
-# those. Otherwise 32 neighbouring results are found at a time, with their best keys on the stack.
-# As in NumPy the first NaN wins, and the first of equal elements.
-_ARG: Final = f"""
-def {{name}}(lo, hi, y, x, flip, n, inner, outer_step, step, inner_step):
-    if inner == 1:
-        for t in range(lo, hi):
-            start = t * outer_step
-            best, block = -{_LARGEST} - 1, 0
-            for first in range(0, n, 256):
-                top = -{_LARGEST} - 1
-                for j in range(first, min(first + 256, n)):{{along}}
-                    top = max(top, key)
-                if top > best:
-                    best, block = top, first
-            for j in range(block, n):{{along}}
-                if key == best:
-                    y[t] = j
-                    break
-        return
-    bests = stack_words()
-    t = lo
-    while t < hi:
-        column = t % inner
-        origin = (t // inner) * outer_step + column * inner_step
-        width = min(32, inner - column, hi - t)
-        for c in range(width):
-            bests[c] = -{_LARGEST} - 1
-            y[t + c] = 0
-        for j in range(n):
-            start = origin + j * step
-            for c in range(width):{{across}}
-                y[t + c] = j if key > bests[c] else y[t + c]
-                bests[c] = max(key, bests[c])
-        t += width
-"""
-# A batch in two dimensions that are not one stride: the product of each matrix by a gemm kernel,
-# whose arguments are copied to the stack with the addresses of that matrix.
-_NESTED: Final = """
-def nested(
-    lo, hi, kernel, gemm, gemv, c, a, b, m, n, k, ldc, lda, ldb, flag_a, flag_b,
-    inner, outer_c, outer_a, outer_b, step_c, step_a, step_b,
-):
-    words = stack_words()
-    store_pointer(words, 0, gemm)
-    store_pointer(words, 1, gemv)
-    words[5], words[6], words[7] = m, n, k
-    words[8], words[9], words[10] = ldc, lda, ldb
-    words[11], words[12] = flag_a, flag_b
-    words[13] = words[14] = words[15] = words[16] = 0
-    for t in range(lo, hi):
-        o, i = t // inner, t % inner
-        store_pointer(words, 2, offset_bytes(c, o * outer_c + i * step_c))
-        store_pointer(words, 3, offset_bytes(a, o * outer_a + i * step_a))
-        store_pointer(words, 4, offset_bytes(b, o * outer_b + i * step_b))
-        call_kernel(kernel, 0, 1, words)
-"""
-# ``void f(int)`` called as a kernel: it takes the first of the three arguments.
-_SET_THREADS: Final = """
-def set_threads(lo, hi, function, count):
-    call_kernel(function, count, 0, function)
-"""
 
 
 @cache
@@ -204,12 +60,10 @@ def static_kernel(text: str, name: str, signature: tuple[str, ...]) -> Kernel:
     return compile_kernel(text, name, signature, noalias=True)
 
 
-def _launch(
-    text: str, name: str, args: Sequence[Argument], tasks: int, grain: int = 0
-) -> Launch:
+def _launch(text: str, name: str, args: Arguments, tasks: int, grain: int = 0) -> Launch:
     """Compile *text* for the arguments it is called with."""
     signature = tuple(_code(arg) for arg in args)
-    return Launch(static_kernel(text, name, signature), tuple(args), tasks, grain)
+    return Launch(static_kernel(text, name, signature), args, tasks, grain)
 
 
 def _code(arg: Argument) -> str:
@@ -226,17 +80,18 @@ def launches(call: LibraryCall, number: int) -> list[Launch]:
     Parameters
     ----------
     number : int
-        From 1 to 65535; a kernel that fails puts it in the low bits of the status word.
+        From 1, below 2**24; a kernel that fails puts it in the low bits of the status word.
     """
     return _KERNELS[call.kernel](call, number)
 
 
-def failure(status: int, call: LibraryCall) -> IndexError:
-    """Return the exception that a status word stands for."""
+def failure(status: int, steps: Sequence[Any]) -> IndexError:
+    """Return the exception that a status word stands for, in a program of *steps*."""
+    call = steps[(status & 0xFFFFFF) - 1]
     size = call.eqn.out.aval.shape[0]
     if call.kernel == "take":
         size = call.operands[0].extents[0]
-    return IndexError(f"index {status >> 16} is out of bounds for axis 0 with size {size}")
+    return IndexError(f"index {status >> 24} is out of bounds for axis 0 with size {size}")
 
 
 def _pointer(x: Operand) -> Pointer:
@@ -254,33 +109,36 @@ def _integers(*values: int) -> tuple[Number, ...]:
 def _take(call: LibraryCall, number: int) -> list[Launch]:
     x, index = call.operands
     size, width = x.extents
-    args = (
+    args: Arguments = (
         Pointer(call.eqn.out, 0), _pointer(x), _pointer(index), Status(),
         *_integers(number, size, *x.strides, *index.strides, width),
     )  # fmt: skip
-    return [_launch(_TAKE, "take", args, *index.extents, max(1, GRAIN // max(1, width)))]
+    grain = max(1, GRAIN // max(1, width))
+    return [_launch(library_text.TAKE, "take", args, index.extents[0], grain)]
 
 
 def _scatter_add(call: LibraryCall, number: int) -> list[Launch]:
     v, index = call.operands
     size = call.eqn.out.aval.shape[0]
     count, width = v.extents
-    args = (
+    args: Arguments = (
         Pointer(call.eqn.out, 0), _pointer(v), _pointer(index), Status(),
         *_integers(number, size, count, *v.strides, *index.strides, width),
     )  # fmt: skip
-    return [_launch(_SCATTER_ADD, "scatter_add", args, width, _columns(width, size + count))]
+    grain = _columns(width, size + count)
+    return [_launch(library_text.SCATTER_ADD, "scatter_add", args, width, grain)]
 
 
 def _put(call: LibraryCall, number: int) -> list[Launch]:
     x, index, v = call.operands
     size, width = x.extents
     count = v.extents[0]
-    args = (
+    args: Arguments = (
         Pointer(call.eqn.out, 0), _pointer(x), _pointer(index), _pointer(v), Status(),
         *_integers(number, size, *x.strides, count, *v.strides, *index.strides, width),
     )  # fmt: skip
-    return [_launch(_PUT, "put", args, width, _columns(width, size + count))]
+    grain = _columns(width, size + count)
+    return [_launch(library_text.PUT, "put", args, width, grain)]
 
 
 def _columns(width: int, rows: int) -> int:
@@ -292,19 +150,18 @@ def _arg(flip: int) -> Callable[[LibraryCall, int], list[Launch]]:
     def make(call: LibraryCall, number: int) -> list[Launch]:
         (x,) = call.operands
         outer, n, inner = x.extents
-        args = (Pointer(call.eqn.out, 0), _pointer(x), *_integers(flip, n, inner, *x.strides))
-        key = _key_text(x.buffer.aval.dtype)
-        along, across = (key.format(place=f"start + {s}") for s in ("j * step", "c * inner_step"))
-        text = _ARG.format(name=call.kernel, along=along, across=across)
-        return [_launch(text, call.kernel, args, outer * inner, max(1, GRAIN // max(1, n)))]
+        args: Arguments = (
+            Pointer(call.eqn.out, 0),
+            _pointer(x),
+            *_integers(flip, n, inner, *x.strides),
+        )
+        dtype = x.buffer.aval.dtype
+        text = library_text.arg(call.kernel, dtype.kind, CODES[dtype])
+        # Side by side, results are found 32 at a time, from rows of four cache lines.
+        least = 1 if inner == 1 else 64
+        return [_launch(text, call.kernel, args, outer * inner, max(least, GRAIN // max(1, n)))]
 
     return make
-
-
-def _key_text(dtype: np.dtype[Any]) -> str:
-    if dtype.kind == "f":
-        return _FLOAT_KEY
-    return _UNSIGNED_KEY if CODES[dtype] == "u8" else _INTEGER_KEY
 
 
 # ---------------------------------------------------------------------------------------- products
@@ -369,15 +226,20 @@ def _matmul(call: LibraryCall, number: int) -> list[Launch]:
     form = blas.product_form(p.m, p.n, p.k, *p.flags, max(p.lds))
     kernel = blas.gemm_kernel(code, form)
     gemm, gemv = blas.gemm_routines(code) if form != "loop" else (0, 0)
-    head = (_address(gemm), _address(gemv), Pointer(out, 0), *map(_pointer, call.operands))
+    head: Arguments = (
+        _address(gemm),
+        _address(gemv),
+        Pointer(out, 0),
+        *map(_pointer, call.operands),
+    )
     tail = _integers(p.m, p.n, p.k, *p.lds, *p.flags)
     if p.outer == 1:
-        args = (*head, *tail, *_integers(*p.steps, 0))
+        args: Arguments = (*head, *tail, *_integers(*p.steps, 0))
         return _in_batches(Launch(kernel, args, p.inner, 0), p, form)
     size = out.aval.dtype.itemsize
     steps = _integers(*(size * s for s in (*p.outer_steps, *p.steps)))
     args = (_address(kernel.address), *head, *tail, Number(p.inner), *steps)
-    return _in_batches(_launch(_NESTED, "nested", args, p.outer * p.inner), p, form)
+    return _in_batches(_launch(library_text.NESTED, "nested", args, p.outer * p.inner), p, form)
 
 
 def _in_batches(launch: Launch, p: Product, form: str) -> list[Launch]:
@@ -391,9 +253,9 @@ def _in_batches(launch: Launch, p: Product, form: str) -> list[Launch]:
         return [split]
     before, after = Number(1), BlasThreads()
     return [
-        _launch(_SET_THREADS, "set_threads", (_address(setter), before), 1),
+        _launch(library_text.SET_THREADS, "set_threads", (_address(setter), before), 1),
         split,
-        _launch(_SET_THREADS, "set_threads", (_address(setter), after), 1),
+        _launch(library_text.SET_THREADS, "set_threads", (_address(setter), after), 1),
     ]
 
 
