@@ -98,7 +98,11 @@ def _mask(a: Any, b: Any, k: int) -> Any:
 
 def _assign(a: Any, b: Any, k: int) -> Any:
     axis_of(a, k)
-    need(a.shape[0] > 1 and b.ndim <= a.ndim - 1 and np.broadcast_shapes(a.shape[1:], b.shape) == a.shape[1:])
+    need(
+        a.shape[0] > 1
+        and b.ndim <= a.ndim - 1
+        and np.broadcast_shapes(a.shape[1:], b.shape) == a.shape[1:]
+    )
     out = a * 1.0
     out[k % a.shape[0]] = b
     return out
@@ -197,6 +201,7 @@ class Program:
 
     def slope(self, step: float) -> float:
         """Directional derivative by central differences of fourth order."""
+
         def at(t: float) -> float:
             moved = (x + t * v for x, v in zip(self.inputs, self.direction, strict=True))
             return float(self(*moved))
@@ -229,7 +234,6 @@ def build(choices: Sequence[Step], seed: int) -> Program:
 def _tried(values: list[Array], step: Step) -> Array:
     name, i, j, k = step
     a, b = values[i], values[j]
-    np.broadcast_shapes(a.shape, b.shape) if name in ("add", "multiply", "maximum") else None
     if name in CHECKS:
         CHECKS[name](a, b, k)
     value = np.asarray(OPERATIONS[name](a, b, k))

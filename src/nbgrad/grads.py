@@ -17,6 +17,8 @@ from nbgrad.ops.structure import cast
 
 _accumulating = threading.Lock()
 
+_UNIT_SEED: list[Node | None] = [None]
+
 
 def is_tensor(x: Any) -> bool:
     """Whether *x* is a Tensor: this layer lies below the class."""
@@ -102,8 +104,12 @@ def backward(
     >>> x.grad.item()
     6.0
     """
-    outputs = _tensors(tensors)
-    seeds = _seeds(tensors, outputs, grad_tensors)
+    node = getattr(tensors, "_node", None)
+    if node is not None and grad_tensors is None and node.requires_grad and node.aval.size == 1:
+        outputs, seeds = [tensors], _UNIT_SEED  # the common case, a scalar loss
+    else:
+        outputs = _tensors(tensors)
+        seeds = _seeds(tensors, outputs, grad_tensors)
     retain = create_graph if retain_graph is None else retain_graph
     wanted = None
     if inputs is not None:

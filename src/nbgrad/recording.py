@@ -35,7 +35,7 @@ def unary(prim: Primitive) -> Callable[[Any], Any]:
                 _remember(fast, a.aval, node.sig)
             return self.__class__(node)
         depth = a.depth + 1
-        node = Node(sig, (a,), a.requires_grad and sig.differentiable and modes.grad, depth)
+        node = Node(sig, sig.aval, (a,), a.requires_grad and sig.differentiable and modes.grad, depth)
         if not depth & 255:
             flush(node)
         return self.__class__(node)
@@ -75,7 +75,7 @@ def binary(prim: Primitive) -> Method:
             requires_grad = sig.differentiable and modes.grad
         if lines.on:
             return tensor(bind(prim, a, b))
-        node = Node(sig, (a, b), requires_grad, depth)
+        node = Node(sig, sig.aval, (a, b), requires_grad, depth)
         if not depth & 255:
             flush(node)
         return tensor(node)

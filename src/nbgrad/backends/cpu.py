@@ -111,7 +111,7 @@ class Instance:
         self.quick = (
             isinstance(first, Frame)
             and owner.direct
-            and not (owner.weak or self.blas_words or first.parallel)
+            and not (self.blas_words or first.parallel)
             and size <= KEEP_ARENA
             and object_layout() != (0, 0)
         )
@@ -208,25 +208,24 @@ class CpuProgram:
             instance = self.pool.pop()
         except IndexError:
             instance = Instance(self)
+        values = args + outs
+        if self.pack is not None:
+            first, last = self.weak_range
+            scalars = args[first:last]
+            values = args[:first] + args[last:] + outs
+            try:
+                if not self.direct:
+                    scalars = [s for s, ok in zip(scalars, self.packable, strict=True) if ok]
+                self.pack(instance.scalars, 0, *scalars)
+            except OverflowError:  # a number beyond float32: infinity, as in NumPy
+                self._pack_rounded(instance, args[first:last])
         if instance.quick:
-            # One frame of serial kernels on arrays only: nothing to set up but the list.
-            status = instance.entry(instance.address, args + outs)
+            # One frame of serial kernels: nothing else to set up.
+            status = instance.entry(instance.address, values)
             self.pool.append(instance)
             if status:
                 self._fail(status)
             return outs
-        first, last = self.weak_range
-        if self.pack is not None:
-            try:
-                if self.direct:
-                    self.pack(instance.scalars, 0, *args[first:last])
-                else:
-                    self._pack_some(instance, args[first:last])
-            except OverflowError:  # a number beyond float32: infinity, as in NumPy
-                self._pack_some(instance, _rounded(self.weak, args[first:last]))
-            values = args[:first] + args[last:] + outs
-        else:
-            values = args + outs
         if instance.blas_words:
             with library.blas_thread_count() as count:
                 for frame, word in instance.blas_words:
@@ -238,10 +237,13 @@ class CpuProgram:
             self.pool.append(instance)
         return outs if self.direct else self._assemble(args, outs)
 
-    def _pack_some(self, instance: Instance, scalars: Sequence[Any]) -> None:
+    def _pack_rounded(self, instance: Instance, scalars: Sequence[Any]) -> None:
+        """Pack numbers after rounding them to the dtypes they are read in."""
         assert self.pack is not None
-        usable = [s for s, ok in zip(scalars, self.packable, strict=True) if ok]
-        self.pack(instance.scalars, 0, *usable)
+        rows = zip(self.weak, scalars, self.packable, strict=True)
+        with np.errstate(over="ignore"):
+            rounded = [np.array(s).astype(v.aval.dtype).item() for v, s, ok in rows if ok]
+        self.pack(instance.scalars, 0, *rounded)
 
     def _run(
         self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
@@ -293,13 +295,6 @@ class CpuProgram:
             else:
                 results.append(atom.value)
         return results
-
-
-def _rounded(weak: Sequence[Var], scalars: Sequence[Any]) -> list[Any]:
-    """Numbers rounded to the dtypes they are read in."""
-    with np.errstate(over="ignore"):
-        pairs = zip(weak, scalars, strict=True)
-        return [np.array(s).astype(v.aval.dtype).item() for v, s in pairs]
 
 
 def _fresh_outputs(tape: Tape) -> list[Var]:

@@ -57,10 +57,12 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
         "watch",
     )
 
-    def __init__(self, sig: Any, inputs: tuple[Any, ...], requires_grad: bool, depth: int) -> None:
+    def __init__(
+        self, sig: Any, aval: Aval, inputs: tuple[Any, ...], requires_grad: bool, depth: int
+    ) -> None:
         self.sig = sig
         self.inputs = inputs
-        self.aval: Aval = sig.aval
+        self.aval = aval
         self.requires_grad = requires_grad
         self.depth = depth
         self.seq = next_sequence()
@@ -107,28 +109,16 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
             raise TypeError("the truth value of a Node is not known while recording")
 
 
-class _LeafSignature:
-    """Stands in for a Signature while a leaf is built, so that ``__init__`` has one form."""
-
-    __slots__ = ("aval",)
-
-    def __init__(self, aval: Aval) -> None:
-        self.aval = aval
-
-
 def leaf_node(value: np.ndarray[Any, Any], requires_grad: bool = False) -> Node:
     """Return a node that holds a C-contiguous array of native byte order."""
-    node = Node(_LeafSignature(aval_of(value)), (), requires_grad, 0)
-    node.sig = None
+    node = Node(None, aval_of(value), (), requires_grad, 0)
     node.value = value
     return node
 
 
 def placeholder(aval: Aval, requires_grad: bool = False) -> Node:
     """Return an abstract input: a node that will never have a buffer."""
-    node = Node(_LeafSignature(aval), (), requires_grad, 0)
-    node.sig = None
-    return node
+    return Node(None, aval, (), requires_grad, 0)
 
 
 def constant(value: Any) -> Node:

@@ -179,7 +179,7 @@ def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
             if x.depth > depth:
                 depth = x.depth
     requires_grad = requires_grad and sig.differentiable and modes.grad
-    node = Node(sig, xs, requires_grad, depth + 1)
+    node = Node(sig, sig.aval, xs, requires_grad, depth + 1)
     if lines.on:
         node.line = user_line()
         if modes.recorded is not None:
