@@ -72,7 +72,17 @@ def _outer(y: Node, inner: Sequence[Node]) -> bool:
     """Whether the result must stay on a graph: it depends on tracked or traced values outside."""
     cap = capture([y], differentiate=True)
     own = set(inner)
-    return any(leaf.requires_grad and leaf not in own for leaf in cap.leaves)
+    if any(leaf.requires_grad and leaf not in own for leaf in cap.leaves):
+        return True
+    # A traced input to differentiate by is no leaf, but a recorded node that nothing leads to.
+    return any(
+        node.requires_grad and node not in own and not _tracked(operands)
+        for node, operands in zip(cap.nodes, cap.operands, strict=True)
+    )
+
+
+def _tracked(operands: Sequence[Any]) -> bool:
+    return any(x.__class__ is Node and x.requires_grad for x in operands)
 
 
 def value_and_grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from nbgrad.config import NAN_POLICIES, settings
 from nbgrad.core.aval import make_aval
 from nbgrad.core.interpret import read, replay, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, placeholder
 from nbgrad.core.tape import Tape, Var
+from nbgrad.core.tree import LEAF, flatten, unflatten
 from nbgrad.engine import executable, value_of
 from nbgrad.executable import as_input
 from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
+MAX_TRACES = 1024  # of one function: values of its static arguments may have no end
 _DYNAMIC = (np.ndarray, np.generic, float, complex, Tensor)
 
 
@@ -61,52 +64,44 @@ class Compiled:
         )
 
 
-def _flatten(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+def _results(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """Results of a traced function and the function that nests them again."""
-    if isinstance(y, dict):
-        keys = list(y)
-        leaves, build = _flatten(tuple(y.values()))
-        return leaves, lambda items: dict(zip(keys, build(items), strict=True))
-    if isinstance(y, (tuple, list)):
-        if not any(isinstance(item, (tuple, list, dict)) for item in y):
-            return list(y), type(y)
-        parts = [_flatten(item) for item in y]
-        sizes = [len(p[0]) for p in parts]
-
-        def rebuild(items: list[Any]) -> Any:
-            out, at = [], 0
-            for (_, build), size in zip(parts, sizes, strict=True):
-                out.append(build(items[at : at + size]))
-                at += size
-            return type(y)(out)
-
-        return [leaf for p in parts for leaf in p[0]], rebuild
-    return [y], operator.itemgetter(0)
+    leaves, structure = flatten(y, lambda x: not isinstance(x, (tuple, list, dict)))
+    if structure == LEAF:
+        return leaves, operator.itemgetter(0)
+    if structure == (tuple, None, (LEAF,) * len(leaves)):
+        return leaves, tuple
+    return leaves, functools.partial(unflatten, structure)
 
 
-def _trace(f: Func, args: tuple[Any, ...], kwargs: dict[str, Any], dtype: Any) -> Compiled:
-    """Run *f* on placeholders for its array arguments."""
-    inputs = []
-    given = []
-    for a in args:
-        if isinstance(a, _DYNAMIC):
-            node = placeholder(_aval(a, dtype))
-            inputs.append(node)
-            given.append(Tensor(node))
-        else:
-            given.append(a)
+def _is_dynamic(x: Any) -> bool:
+    return isinstance(x, _DYNAMIC)
+
+
+def _trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
+    """Run *f* on placeholders for the arrays among its arguments."""
+    arrays = [a.dtype for a in leaves if isinstance(a, (np.ndarray, Tensor))]
+    dtype = np.result_type(np.float32, *arrays) if arrays else np.dtype(np.float64)
+    inputs = [placeholder(_aval(a, dtype)) for a in leaves]
+    args, kwargs = unflatten(structure, [Tensor(node) for node in inputs])
     before, modes.grad = modes.grad, True
     try:
-        y = f(*given, **kwargs)
+        y = f(*args, **kwargs)
     finally:
         modes.grad = before
-    leaves, rebuild = _flatten(y)
-    nodes = [leaf._node if isinstance(leaf, Tensor) else constant(leaf) for leaf in leaves]
+    outs, rebuild = _results(y)
+    nodes = [out._node if isinstance(out, Tensor) else constant(out) for out in outs]
     tape, constants = linearize(nodes, inputs)
     for node in constants:
+        if node.requires_grad:
+            raise TypeError(
+                f"jit: the function reads a tensor that requires grad ({node.aval}) from outside; "
+                "its value would be frozen and its gradient lost. Pass it as an argument."
+            )
         value_of(node)
-    plain = bool(args) and all(a.__class__ is np.ndarray and a.dtype.isnative for a in args)
-    return Compiled(tape, constants, rebuild, plain)
+    native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)
+    flat = structure == flatten((tuple(leaves), {}), _is_dynamic)[1]
+    return Compiled(tape, constants, rebuild, bool(leaves) and native and flat)
 
 
 def _aval(a: Any, dtype: Any) -> Any:
@@ -118,36 +113,37 @@ def _aval(a: Any, dtype: Any) -> Any:
 
 
 def _describe(a: Any) -> Any:
-    """Key of one argument: shape and dtype of arrays, value of anything else."""
+    """Key of one array argument: its shape and dtype, and whether it is a tensor."""
     kind = a.__class__
     if kind is np.ndarray:
         return (a.shape, a.dtype)
     if kind is Tensor:
         return (Tensor, a._node.aval)
-    if kind is float or kind is complex:
-        return kind
-    if isinstance(a, np.generic):
-        return ((), a.dtype)
+    return ((), a.dtype) if isinstance(a, np.generic) else kind
+
+
+def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
     try:
-        hash(a)
-    except TypeError:
+        return flatten((args, dict(sorted(kwargs.items()))), _is_dynamic)
+    except TypeError as error:
         raise TypeError(
-            f"jit: an argument of type {kind.__name__} is neither an array nor hashable; pass "
-            "arrays, tensors, floats, or hashable settings"
+            f"jit: an argument is neither an array nor hashable ({error}); pass arrays, tensors, "
+            "floats, hashable settings, or tuples, lists and dicts of them"
         ) from None
-    return (kind, a)
 
 
 def jit(f: Func) -> Func:
     """Compile a function of arrays.
 
     The function is traced once for each combination of argument shapes and dtypes, and values of
-    its other (hashable) arguments; then each call runs compiled kernels only.
+    its other (hashable) arguments; then each call runs compiled kernels only. Arrays that it
+    reads from outside are frozen at that first call: pass what changes as an argument.
 
     Parameters
     ----------
     f : callable
-        Built of nbgrad or NumPy operations on its arguments; ``if`` on a traced value raises.
+        Built of nbgrad or NumPy operations on its arguments, which may be nested in tuples, lists
+        and dicts; ``if`` on a traced value raises.
 
     Returns
     -------
@@ -159,6 +155,8 @@ def jit(f: Func) -> Func:
     ------
     ConcretizationError
         If the function needs the number of a traced value.
+    TypeError
+        If it reads a tensor that requires grad from outside, or gets an unhashable setting.
 
     Examples
     --------
@@ -168,26 +166,29 @@ def jit(f: Func) -> Func:
     >>> float(round(f(np.ones(4)), 12))
     4.0
     """
-    compiled: dict[Any, Compiled] = {}
+    by_policy: dict[str, dict[Any, Compiled]] = {policy: {} for policy in NAN_POLICIES}
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        key: Any = tuple(
-            [(a.shape, a.dtype) if a.__class__ is np.ndarray else _describe(a) for a in args]
-        )
-        if kwargs:
-            key = (key, tuple((k, _describe(v)) for k, v in kwargs.items()))
+        compiled = by_policy[settings.current.nan_policy]
+        if not kwargs:
+            # The short way: arrays only, by a key of their shapes and dtypes.
+            arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
+            entry = compiled.get(arrays) if len(arrays) == len(args) else None
+            if entry is not None and entry.plain:
+                return entry.run(args)
+        leaves, structure = _arguments(args, kwargs)
+        key: Any = tuple([_describe(a) for a in leaves])
+        if kwargs or any(a.__class__ is not np.ndarray for a in args):
+            key = (structure, key)
         entry = compiled.get(key)
         if entry is None:
-            arrays = [a.dtype for a in args if isinstance(a, (np.ndarray, Tensor))]
-            dtype = np.result_type(np.float32, *arrays) if arrays else np.dtype(np.float64)
-            entry = compiled.setdefault(key, _trace(f, args, kwargs, dtype))
-        if entry.plain:
-            return entry.run(args)
-        values = tuple(a for a in args if isinstance(a, _DYNAMIC))
-        if any(a.__class__ is Tensor for a in values):
-            return _call_with_tensors(entry, values)
-        inputs = zip(values, entry.tape.inputs, strict=False)
+            if len(compiled) >= MAX_TRACES:
+                compiled.clear()
+            entry = compiled.setdefault(key, _trace(f, leaves, structure))
+        if any(a.__class__ is Tensor for a in leaves):
+            return _call_with_tensors(entry, tuple(leaves))
+        inputs = zip(leaves, entry.tape.inputs, strict=False)
         return entry.run(tuple(as_input(a, v) for a, v in inputs))
 
     return call

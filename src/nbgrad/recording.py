@@ -35,7 +35,9 @@ def unary(prim: Primitive) -> Callable[[Any], Any]:
                 _remember(fast, a.aval, node.sig)
             return self.__class__(node)
         depth = a.depth + 1
-        node = Node(sig, sig.aval, (a,), a.requires_grad and sig.differentiable and modes.grad, depth)
+        node = Node(
+            sig, sig.aval, (a,), a.requires_grad and sig.differentiable and modes.grad, depth
+        )
         if not depth & 255:
             flush(node)
         return self.__class__(node)

@@ -152,3 +152,15 @@ def test_inner_context_does_not_switch_off_the_outer_one() -> None:
             pass
         with pytest.raises(RuntimeError):
             log_of_zero()
+
+
+def test_policy_raise_refuses_a_gradient_that_is_not_finite() -> None:
+    x = leaf([0.0, 4.0])
+    with ng.configure(nan_policy="raise"):
+        with pytest.raises(ng.errors.AnomalyError, match=r"inf at index \(0,\)"):
+            ng.sqrt(x).sum().backward()
+        assert x.grad is None
+        with pytest.raises(ng.errors.AnomalyError, match="nan_policy"):
+            ng.autograd.grad(ng.log(x).sum(), x)
+        ng.where(x > 0, ng.sqrt(x), 0.0).sum().backward()
+    assert_allclose(x.grad.numpy(), [0.0, 0.25])

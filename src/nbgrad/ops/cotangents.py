@@ -86,3 +86,22 @@ def add_up(terms: Sequence[Any]) -> Any:
         if term is not None:
             total = term if total is None else total + term
     return total
+
+
+def reduced_shape(shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> Any:
+    """Shape after reducing *axis*."""
+    if keepdims:
+        return tuple(1 if k in axis else n for k, n in enumerate(shape))
+    return tuple(n for k, n in enumerate(shape) if k not in axis)
+
+
+def expand(y: Any, x_aval: Aval, axis: tuple[int, ...]) -> Any:
+    """Broadcast a reduction's result (or its cotangent) back over *axis*; numbers stay."""
+    if is_number(y):
+        return y
+    kept = reduced_shape(x_aval.shape, axis, True)
+    if y.shape != kept:
+        y = primitives["reshape"](y, shape=kept)
+    if kept != x_aval.shape:
+        y = primitives["broadcast_to"](y, shape=x_aval.shape)
+    return y

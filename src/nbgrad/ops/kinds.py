@@ -16,7 +16,16 @@ from nbgrad.core.aval import Aval, broadcast_shapes, make_aval, normalize_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import primitives, register_reference
-from nbgrad.ops.cotangents import add_up, conjugate, is_number, materialize, settle, times
+from nbgrad.ops.cotangents import (
+    add_up,
+    conjugate,
+    expand,
+    is_number,
+    materialize,
+    reduced_shape,
+    settle,
+    times,
+)
 from nbgrad.ops.lowerings import Assembly, Combine, Expression, Host, Library, View
 
 Rule = Callable[..., Any]
@@ -274,25 +283,6 @@ def reduction(
         reference=evaluate,
         domain=domain,
     )
-
-
-def reduced_shape(shape: tuple[int, ...], axis: tuple[int, ...], keepdims: bool) -> Any:
-    """Shape after reducing *axis*."""
-    if keepdims:
-        return tuple(1 if k in axis else n for k, n in enumerate(shape))
-    return tuple(n for k, n in enumerate(shape) if k not in axis)
-
-
-def expand(y: Any, x_aval: Aval, axis: tuple[int, ...]) -> Any:
-    """Broadcast a reduction's result (or its cotangent) back over *axis*; numbers stay."""
-    if is_number(y):
-        return y
-    kept = reduced_shape(x_aval.shape, axis, True)
-    if y.shape != kept:
-        y = primitives["reshape"](y, shape=kept)
-    if kept != x_aval.shape:
-        y = primitives["broadcast_to"](y, shape=x_aval.shape)
-    return y
 
 
 # ---------------------------------------------------------------------------------------- bilinear

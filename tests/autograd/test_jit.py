@@ -1,0 +1,86 @@
+"""``jit``: what is an input of the compiled program, what is part of its structure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.testing import assert_allclose, assert_array_equal
+
+import nbgrad as ng
+
+X = np.array([0.5, -1.5])
+
+
+def test_keyword_arguments_are_inputs_too() -> None:
+    traces = []
+
+    @ng.jit
+    def f(x: Any, *, scale: Any, shift: Any = 0.0) -> Any:
+        traces.append(1)
+        return x * scale + shift
+
+    assert_array_equal(f(X, scale=2.0), 2 * X)
+    assert_array_equal(f(X, scale=3.0), 3 * X)
+    assert_array_equal(f(X, scale=np.array([1.0, 2.0])), X * [1.0, 2.0])
+    assert_array_equal(f(X, scale=np.array([3.0, 4.0])), X * [3.0, 4.0])
+    assert len(traces) == 2
+    assert_array_equal(f(X, scale=2.0, shift=1.0), 2 * X + 1)
+    assert_array_equal(f(X, shift=5.0, scale=2.0), 2 * X + 5)
+    assert len(traces) == 3
+
+
+def test_gradient_passes_to_a_keyword_argument() -> None:
+    f = ng.jit(lambda x, scale: (x * x * scale).sum())
+    scale = ng.tensor(3.0, requires_grad=True)
+    f(ng.tensor(X), scale=scale).backward()
+    assert_allclose(scale.grad.item(), (X * X).sum())
+
+
+def test_static_arguments_belong_to_the_structure() -> None:
+    f = ng.jit(lambda x, n, powers: sum((x**p for p in powers), start=x * n))
+    assert_allclose(f(X, 2, (2, 3)), 2 * X + X**2 + X**3)
+    assert_allclose(f(X, 3, (2, 3)), 3 * X + X**2 + X**3)
+    assert_allclose(f(X, 3, (1,)), 4 * X)
+
+
+def test_static_arguments_that_compare_equal_are_told_apart() -> None:
+    f = ng.jit(lambda x, t: x * t[0])
+    whole = np.array([1, 2])
+    assert f(whole, (2,)).dtype == np.int64
+    assert f(whole, (2.0,)).dtype == np.float64
+    g = ng.jit(lambda x, flag: x + flag)
+    assert g(whole, True).tolist() == [2, 3] and g(whole, 1).tolist() == [2, 3]
+
+
+def test_nan_policy_belongs_to_the_structure() -> None:
+    f = ng.jit(ng.grad(lambda x: np.where(x > 0, np.log(x), 0.0).sum()))
+    x = np.array([0.0, 2.0])
+    with ng.configure(nan_policy="ieee"):
+        assert np.isnan(f(x)[0])
+    assert_array_equal(f(x), [0.0, 0.5])
+
+
+def test_results_are_arrays_of_their_own() -> None:
+    weights = ng.tensor([1.0, 2.0])
+    f = ng.jit(lambda x: (x, x, weights, weights * 1.0))
+    results = f(X)
+    for k, a in enumerate(results):
+        assert not np.shares_memory(a, X)
+        a[:] = 9.0
+        assert all(not np.shares_memory(a, b) for b in results[:k])
+    assert_array_equal(f(X)[2], [1.0, 2.0])
+    assert weights.tolist() == [1.0, 2.0]
+
+
+def test_results_keep_their_nesting() -> None:
+    f = ng.jit(lambda x: {"a": (x, [x.sum(), 2.0]), "b": x.max()})
+    found = f(X)
+    assert list(found) == ["a", "b"]
+    assert_array_equal(found["a"][0], X)
+    assert found["a"][1] == [-1.0, 2.0] and found["b"] == 0.5
+
+
+def test_gradient_inside_jit_of_a_closed_over_argument() -> None:
+    f = ng.jit(lambda x: ng.grad(lambda y: (x * y * y).sum())(3.0))
+    assert_allclose(f(X), 6 * X.sum())
