@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 import nbgrad as ng
+from nbgrad.core.aval import make_aval
 from nbgrad.core.interpret import walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import constant, placeholder
-from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Tape
 from nbgrad.program.program import Program, make_program
 from nbgrad.tensor import Tensor

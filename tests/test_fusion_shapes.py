@@ -12,7 +12,20 @@ from nbgrad.program.arrange import BLOCK, CHUNK, Arranged
 from nbgrad.program.lower import MAX_STATEMENTS
 from nbgrad.program.parts import Emitted
 
-SHAPES = [(), (1,), (0,), (5,), (1, 1), (3, 1), (1, 4), (3, 4), (0, 3), (3, 0), (2, 3, 4), (1, 3, 1)]
+SHAPES = [
+    (),
+    (1,),
+    (0,),
+    (5,),
+    (1, 1),
+    (3, 1),
+    (1, 4),
+    (3, 4),
+    (0, 3),
+    (3, 0),
+    (2, 3, 4),
+    (1, 3, 1),
+]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -244,8 +257,10 @@ def test_many_inputs_and_numbers() -> None:
 
 COMPOSITES: dict[str, tuple[Function, tuple[tuple[int, ...], ...]]] = {
     "softmax": (
-        lambda x: ng.exp(x - x.max(axis=-1, keepdims=True))
-        / ng.exp(x - x.max(axis=-1, keepdims=True)).sum(axis=-1, keepdims=True),
+        lambda x: (
+            ng.exp(x - x.max(axis=-1, keepdims=True))
+            / ng.exp(x - x.max(axis=-1, keepdims=True)).sum(axis=-1, keepdims=True)
+        ),
         ((7, 11),),
     ),
     "layer norm": (

@@ -19,7 +19,9 @@ every_program = pytest.mark.parametrize("name", list(GOLDEN))
 @every_program
 def test_source(name: str) -> None:
     kept = (FOLDER / f"{name}.py").read_text()
-    assert program(name).source() == kept, "run: python tests/golden_programs.py, and read the diff"
+    assert program(name).source() == kept, (
+        "run: python tests/golden_programs.py, and read the diff"
+    )
 
 
 def test_no_file_is_left_over() -> None:

@@ -105,7 +105,9 @@ def operand_values(planned: Program, step: Any, buffers: dict[Var, Array]) -> Ar
         eqn = producers[atom]
         return eqn.prim.evaluate(*(value(a) for a in eqn.inputs), **eqn.params)
 
-    return np.asarray(step.eqn.prim.evaluate(*(value(a) for a in step.eqn.inputs), **step.eqn.params))
+    return np.asarray(
+        step.eqn.prim.evaluate(*(value(a) for a in step.eqn.inputs), **step.eqn.params)
+    )
 
 
 @pytest.mark.parametrize(("blocks", "chunk"), [(1, 1), (1, 7), (2, 16)])
