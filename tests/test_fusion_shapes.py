@@ -204,7 +204,7 @@ def test_concatenation_update_and_gather() -> None:
 
 def chain(x, n: int):
     for k in range(n):
-        x = x * 0.99 + 0.01 * (k % 7) if k % 3 else x.sin() + 1.5
+        x = x * 0.99 + 0.01 * (k % 7) if k % 3 else 1.5 / (x + 1.0)
     return x
 
 
@@ -223,7 +223,7 @@ def test_long_chains_are_cut(n: int) -> None:
 
 def test_wide_expressions_are_cut() -> None:
     def tree(x, n: int):
-        level = [(x * float(k)).sin() for k in range(1, n)]
+        level = [x * (k / n) for k in range(1, n)]
         while len(level) > 1:
             pairs = [a * b + a for a, b in zip(level[::2], level[1::2], strict=False)]
             level = pairs + level[2 * len(pairs) :]
@@ -243,14 +243,14 @@ def test_many_outputs_are_cut(k: int, n: int) -> None:
 
 
 def test_many_sums_of_different_axes() -> None:
-    agree(lambda x: [(x * (i + 1.5)).exp().sum(axis=i % 2) for i in range(30)], positive(20, 30))
+    agree(lambda x: [(x / (x + i)).sum(axis=i % 2) for i in range(20)], positive(20, 30))
 
 
 def test_many_inputs_and_numbers() -> None:
     def f(*xs):
         return sum((x * (k + 0.5)).sum() + x * (k / 3) for k, x in enumerate(xs))
 
-    agree(f, *(positive(5, seed=k) for k in range(60)))
+    agree(f, *(positive(5, seed=k) for k in range(40)))
 
 
 # -------------------------------------------------------------------------------------- composites

@@ -14,7 +14,7 @@ from nbgrad.core.aval import make_aval
 from nbgrad.core.interpret import read, replay, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.modes import modes
-from nbgrad.core.node import Node, constant, placeholder
+from nbgrad.core.node import Node, constant, next_sequence, placeholder
 from nbgrad.core.tape import Tape, Var
 from nbgrad.core.tree import LEAF, flatten, unflatten
 from nbgrad.engine import executable, value_of
@@ -80,6 +80,7 @@ def _is_dynamic(x: Any) -> bool:
 
 def _trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     """Run *f* on placeholders for the arrays among its arguments."""
+    start = next_sequence()
     arrays = [a.dtype for a in leaves if isinstance(a, (np.ndarray, Tensor))]
     dtype = np.result_type(np.float32, *arrays) if arrays else np.dtype(np.float64)
     inputs = [placeholder(_aval(a, dtype)) for a in leaves]
@@ -93,7 +94,7 @@ def _trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     nodes = [out._node if isinstance(out, Tensor) else constant(out) for out in outs]
     tape, constants = linearize(nodes, inputs)
     for node in constants:
-        if node.requires_grad:
+        if node.requires_grad and node.seq < start:
             raise TypeError(
                 f"jit: the function reads a tensor that requires grad ({node.aval}) from outside; "
                 "its value would be frozen and its gradient lost. Pass it as an argument."

@@ -17,8 +17,9 @@ BLOCK = 16384
 # Columns accumulated at a time when the innermost loop is kept: 4 kB of partial sums.
 CHUNK = 512
 FEW_CELLS = 64
-# Element-operations below which a nest runs in one thread: about 50 µs of vectorised work.
-PARALLEL_WORK = 500_000
+# Element-operations below which a nest runs in one thread: some 300 µs of vectorised work. Waking
+# threads costs 1 µs on an idle machine, but a scheduler's quantum (8 ms) on a busy one.
+PARALLEL_WORK = 2_000_000
 
 
 @dataclass(frozen=True)
