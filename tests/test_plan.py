@@ -73,9 +73,7 @@ BINARY = {
     "matmul": lambda x, y: (x @ y if x.ndim + y.ndim > 2 else x * y) * 0.125,
     "maximum": lambda x, y: ng.maximum(x, y),
 }
-step = st.tuples(
-    st.sampled_from([*UNARY, *BINARY]), st.integers(0, 99), st.integers(0, 99)
-)
+step = st.tuples(st.sampled_from([*UNARY, *BINARY]), st.integers(0, 99), st.integers(0, 99))
 
 
 def build(steps: Sequence[tuple[str, int, int]], kept: Sequence[int]) -> Any:

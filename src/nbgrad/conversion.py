@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.engine import demand, value_of
-from nbgrad.errors import NUMPY_ON_GRAD, AutogradError, ConcretizationError
+from nbgrad.errors import CUT, NUMPY_ON_GRAD, AutogradError, ConcretizationError
 from nbgrad.gradfn import grad_fn_of
 from nbgrad.protocols import call_function, call_ufunc
 
@@ -68,14 +69,24 @@ class Conversions:
             )
         return bool(self.item())
 
+    def _number(self, what: str) -> Any:
+        # NumPy calls these for ``array[i] = tensor``, where the gradient would be lost silently.
+        if modes.transforms and self._node.requires_grad:
+            fix = (
+                "Collect the elements in a list for nbgrad.stack, preallocate with nbgrad.zeros "
+                "instead of numpy.zeros, or write .item() to print it."
+            )
+            raise AutogradError(CUT.format(what=what, fix=fix))
+        return self.item()
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number("float()"))
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number("int()"))
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number("complex()"))
 
     def __index__(self) -> int:
         if self._node.dtype.kind not in "iu":

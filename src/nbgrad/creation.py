@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.node import leaf_node
+from nbgrad.core.modes import modes
+from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
 from nbgrad.engine import value_of
+from nbgrad.errors import CUT, AutogradError
 from nbgrad.ops import composite
 from nbgrad.tensor import Tensor
 
@@ -68,10 +70,18 @@ def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
             [3., 4.]])
     """
     if isinstance(data, Tensor):
-        data = value_of(data._node)
+        data = _copied(data._node)
     elif isinstance(data, (list, tuple)) and _holds_tensor(data):
-        data = value_of(_stacked(data))
+        data = _copied(_stacked(data))
     return _make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad)
+
+
+def _copied(node: Node) -> Any:
+    """The values of *node* without history, unless that would silently lose a gradient."""
+    if modes.transforms and node.requires_grad:
+        fix = "Use nbgrad.as_tensor or nbgrad.stack, or x.detach() if that is meant."
+        raise AutogradError(CUT.format(what="nbgrad.tensor()", fix=fix))
+    return value_of(node)
 
 
 def _holds_tensor(data: Any) -> bool:

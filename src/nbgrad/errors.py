@@ -90,3 +90,7 @@ TRACED_VALUE = (
     "the function. Use nbgrad.where instead of `if`, take the value outside jit, or call the "
     "function without jit."
 )
+CUT = (
+    "{what} of a tensor that is being differentiated would cut it from its gradient, which would "
+    "silently be zero. {fix}"
+)

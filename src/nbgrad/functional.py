@@ -47,6 +47,7 @@ def _call(
                 "positional arguments"
             )
     before, modes.grad = modes.grad, True
+    modes.transforms += 1
     try:
         given = list(args)
         for k in argnums:
@@ -54,6 +55,7 @@ def _call(
         return [given[k] for k in argnums], f(*given, **kwargs)
     finally:
         modes.grad = before
+        modes.transforms -= 1
 
 
 def _scalar(y: Any, name: str) -> Tensor:

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.node import Node
+from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import by_reference, primitives
+from nbgrad.engine import value_of
 from nbgrad.ops import composite, subscript
+from nbgrad.ops.arithmetic import positive
 from nbgrad.ops.kinds import arity
 from nbgrad.protocols import unwrap, wrap
 from nbgrad.recording import binary, unary
@@ -72,6 +74,27 @@ _NUMPY = {
     np.float_power: composite.power,
 }
 by_reference.update(_NUMPY)
+
+
+def _array(x: Any) -> Any:
+    return value_of(x) if isinstance(x, Node) else x
+
+
+# What describes or compares arrays has no gradient, so it may look at the values.
+by_reference.update(
+    {
+        np.shape: lambda x: x.shape,
+        np.ndim: lambda x: x.ndim,
+        np.size: lambda x: x.size,
+        np.ravel: lambda x: composite.reshape(x, (-1,)),
+        np.copy: positive,
+        np.zeros_like: lambda x, dtype=None: constant(np.zeros(x.shape, dtype or x.dtype)),
+        np.ones_like: lambda x, dtype=None: constant(np.ones(x.shape, dtype or x.dtype)),
+        np.full_like: lambda x, v, dtype=None: constant(np.full(x.shape, v, dtype or x.dtype)),
+        np.allclose: lambda a, b, **kw: np.allclose(_array(a), _array(b), **kw),
+        np.array_equal: lambda a, b: np.array_equal(_array(a), _array(b)),
+    }
+)
 
 
 def _public(name: str, function: Callable[..., Any], doc: str, example: str = "") -> Any:

@@ -13,7 +13,8 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class _Modes(threading.local):
-    """Per-thread state: ``grad`` is False inside ``no_grad``.
+    """Per-thread state: ``grad`` is False inside ``no_grad``, and ``transforms`` counts the
+    functions that ``grad``, ``jacobian`` or ``jit`` are running.
 
     ``observers`` see each operation's value as it is computed: ``observer(node, start, end)``,
     times in nanoseconds. While there are any, operations are computed one at a time. ``recorded``
@@ -21,6 +22,7 @@ class _Modes(threading.local):
     """
 
     grad: bool = True
+    transforms: int = 0
     anomaly: bool = False
     observers: tuple[Callable[[Any, int, int], None], ...] = ()
     recorded: Callable[[Any], None] | None = None

@@ -10,7 +10,7 @@ import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes
 from nbgrad.core.node import Node, constant
-from nbgrad.ops import indexing, structure
+from nbgrad.ops import arithmetic, comparison, indexing, structure
 from nbgrad.ops.composite import as_node, broadcast_to, reshape
 
 
@@ -107,16 +107,54 @@ def _rows(items: list[Any], n: int) -> Any:
     return array.astype(np.intp, copy=False)
 
 
+def _joint(items: list[Any], shape: tuple[int, ...]) -> tuple[Node, int] | None:
+    """Rows that traced index arrays over the leading dimensions select together.
+
+    Returns their numbers, in an array whose leading dimensions are merged, and how many were
+    merged. A position out of range becomes a row that does not exist, which ``take`` reports.
+    """
+    count = len(items)
+    while count and isinstance(items[count - 1], slice) and items[count - 1] == slice(None):
+        count -= 1
+    parts = [
+        as_node(np.asarray(i) if isinstance(i, list) else i)
+        for i in items[:count]
+        if isinstance(i, (Node, np.ndarray, list, int, np.integer))
+    ]
+    if len(parts) != count or any(part.dtype.kind not in "iu" for part in parts):
+        return None
+    rows: Any = 0
+    valid: Any = True
+    for part, n in zip(parts, shape, strict=False):
+        rows = arithmetic.where(part < 0, part + n, part) + rows * n
+        valid = comparison.logical_and(comparison.logical_and(part >= -n, part < n), valid)
+    beyond = int(np.prod(shape[:count]))
+    return arithmetic.where(valid, rows, beyond), count
+
+
 def _flat(items: list[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """Positions in the flattened array that any other advanced index selects."""
     if any(item.__class__ is Node for item in items):
         raise IndexError(
-            "a traced index array can only index the first dimension on its own; "
-            "combine positions with arithmetic, or index outside nbgrad.jit"
+            "traced index arrays can only index the leading dimensions, with integers beside "
+            "them and full slices behind; combine positions with arithmetic, or index outside "
+            "nbgrad.jit"
         )
     positions = np.arange(int(np.prod(shape)), dtype=np.intp).reshape(shape)
     arrays = tuple(np.asarray(i, np.intp) if isinstance(i, list) and not i else i for i in items)
     return np.asarray(positions[arrays])
+
+
+def _select(items: list[Any], node: Node) -> tuple[Any, Node]:
+    """Rows that an advanced index selects, and *node* in the shape that has these rows."""
+    rows = _rows(items, node.shape[0]) if node.ndim else None
+    if rows is not None:
+        return rows, node
+    if any(item.__class__ is Node for item in items):
+        joint = _joint(items, node.shape)
+        if joint is not None:
+            return joint[0], reshape(node, (-1, *node.shape[joint[1] :]))
+    return _flat(items, node.shape), reshape(node, (-1,))
 
 
 def getitem(x: Any, index: Any) -> Node:
@@ -128,9 +166,7 @@ def getitem(x: Any, index: Any) -> Node:
         if w.sizes != node.shape or any(step != 1 for step in w.steps):
             node = structure.slice_(node, starts=w.starts, sizes=w.sizes, steps=w.steps)
         return reshape(node, w.shape)
-    rows = _rows(items, node.shape[0]) if node.ndim else None
-    if rows is None:
-        rows, node = _flat(items, node.shape), reshape(node, (-1,))
+    rows, node = _select(items, node)
     return indexing.take(node, rows if rows.__class__ is Node else constant(rows))
 
 
@@ -142,10 +178,7 @@ def setitem(x: Any, index: Any, v: Any) -> Node:
         w = window(items, node.shape)
         value = reshape(_fit(value, w.shape), w.sizes)
         return structure.update_slice(node, value, starts=w.starts, steps=w.steps)
-    rows = _rows(items, node.shape[0]) if node.ndim else None
-    flat = node
-    if rows is None:
-        rows, flat = _flat(items, node.shape), reshape(node, (-1,))
+    rows, flat = _select(items, node)
     value = _fit(value, (*rows.shape, *flat.shape[1:]))
     position = rows if rows.__class__ is Node else constant(rows)
     return reshape(indexing.put(flat, position, value), node.shape)

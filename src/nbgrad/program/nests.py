@@ -90,7 +90,11 @@ def _parts(step: Assemble, fusion: Fusion) -> list[Nest]:
         body = Body(len(shape), fusion.producers, fusion.stored, shape)
         here = index.identity(len(shape))
         source = Literal(0) if operand is None else eqn.inputs[operand]
-        number = body.pull(source, here, (), out.dtype)
+        try:
+            number = body.pull(source, here, (), out.dtype)
+        except TooLong:
+            assert isinstance(source, Var)
+            raise MustMaterialize(source) from None
         strides = tuple(s * k for s, k in zip(steps_of_out, steps, strict=True))
         offset = sum(s * k for s, k in zip(steps_of_out, starts, strict=True))
         store = Store(number, eqn.out, strides, out.dtype, offset)
