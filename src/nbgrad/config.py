@@ -23,9 +23,9 @@ class Config:
         ``safe``: a cotangent that is exactly zero contributes exactly zero, so a dead ``where``
         branch never leaks NaN. ``ieee``: plain products. ``raise``: non-finite gradients raise.
     hot_runs : int
-        Runs of one structure before its kernels are compiled.
+        Runs of one structure before compiling it is considered.
     hot_elements : int
-        Element-operations in one run that make a structure hot at once.
+        Element-operations in one run that make compiling it be considered at once.
     max_pending : int
         Length of a chain of unevaluated operations after which it is evaluated.
     check_tapes : bool

@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 cpu = LazyModule("nbgrad.backends.cpu")
 planning = LazyModule("nbgrad.program.program")
 
-# Beyond this many equations a structure stays interpreted unless it is compiled on request: the
-# compiler needs about 3 ms a statement (docs/performance.md).
+# Beyond this many equations a structure stays interpreted unless its tier is "fused".
 MAX_COMPILED = 4000
-# Element-operations in one run for which compiling first (0.1 to 1 s) is quicker than blocks.
-HUGE = 100_000_000
+# Rough seconds of one equation and of one element on the reference tier.
+EQUATION, ELEMENT = 2e-6, 1.5e-9
+# A structure is compiled once it has spent this part of what compiling it will take.
+PATIENCE = 0.25
+# Longest compilation, in seconds, that jit makes its first call wait for.
+JIT_WAIT = 4.0
 
 
 class Runnable(Protocol):
@@ -51,6 +54,9 @@ class Executable:
         self.compiled: CpuProgram | None = None
         self.interpreted: CpuProgram | None = None
         self.lock = threading.Lock()
+        self.impatient = False
+        self._price: float | None = None
+        self._program: Program | None = None
         self.elements = sum(eqn.out.aval.size for eqn in tape.eqns)
 
     def run(self, args: list[Any]) -> list[Any]:
@@ -68,19 +74,33 @@ class Executable:
     def _choose(self) -> Runnable:
         """The tier of the next run: it depends on counts only, so that a script repeats its bits.
 
-        A structure starts in NumPy, or on blocks if it is large; once hot it is compiled, unless
-        it is so long that compiling would take longer than it could save.
+        A structure starts in NumPy, or on blocks if it is large. It is compiled when what it has
+        spent there, by estimate, is a fair part of what compiling it will take.
         """
         self.runs += 1
         current = settings.current
-        hot, large = self.runs >= current.hot_runs, self.elements >= current.hot_elements
-        if not hot and not large:
+        large = self.impatient or self.elements >= current.hot_elements
+        if self.runs < current.hot_runs and not large:
             return self.reference
         if len(self.tape) > MAX_COMPILED:
             return self.blocks()
-        if hot or self.elements >= HUGE or cpu.all_cached(self.program()):
+        spent = self.runs * (EQUATION * len(self.tape) + ELEMENT * self.elements)
+        if spent >= PATIENCE * self.price():
             return self.compile()
-        return self.blocks()
+        return self.blocks() if large else self.reference
+
+    def price(self) -> float:
+        """Estimated seconds that compiling will take; 0 if every kernel is in the cache."""
+        if self._price is None:
+            self._price = cpu.compile_price(self.program())
+        return self._price
+
+    def compile_soon(self) -> None:
+        """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
+        if len(self.tape) <= MAX_COMPILED and self.price() <= JIT_WAIT:
+            self.compile()
+        else:
+            self.impatient = True
 
     def compile(self) -> CpuProgram:
         """Compile the kernels now, instead of when the structure turns hot."""
@@ -100,7 +120,9 @@ class Executable:
 
     def program(self) -> Program:
         """Return the planned program: its source and statistics can be read without compiling."""
-        return self.compiled.program if self.compiled else planning.make_program(self.tape)
+        if self._program is None:
+            self._program = planning.make_program(self.tape)
+        return self._program
 
 
 def as_input(value: Any, var: Var) -> Any:

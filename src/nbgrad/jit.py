@@ -40,7 +40,7 @@ class Compiled:
             k for k, a in enumerate(tape.outputs) if isinstance(a, Var) and not a.aval.ndim
         ]
         self.exe = executable(tape, constants)
-        self.exe.compile()
+        self.exe.compile_soon()
 
     def run(self, args: tuple[Any, ...]) -> Any:
         """Run on arrays and return arrays; 0-d results become NumPy scalars."""

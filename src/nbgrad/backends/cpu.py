@@ -36,12 +36,13 @@ def kernel_of(step: Emitted) -> Kernel:
     return compile_kernel(step.source, step.name, step.signature, noalias=True, helpers=HELPERS)
 
 
-def all_cached(program: Program) -> bool:
-    """Whether every kernel of *program* can be had without compiling."""
-    return all(
-        is_cached(s.source, s.name, s.signature, noalias=True, helpers=HELPERS)
-        for s in program.steps
-        if isinstance(s, Emitted)
+def compile_price(program: Program) -> float:
+    """Rough seconds that compiling the kernels not yet cached will take (docs/performance.md)."""
+    kernels = {s.source: s for s in program.steps if isinstance(s, Emitted)}
+    return sum(
+        0.04 + 0.004 * s.source.count("\n")
+        for s in kernels.values()
+        if not is_cached(s.source, s.name, s.signature, noalias=True, helpers=HELPERS)
     )
 
 

@@ -13,9 +13,10 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class _Modes(threading.local):
-    """Per-thread state: ``grad`` is False inside ``no_grad``, and ``transforms`` counts the
-    functions that ``grad``, ``jacobian`` or ``jit`` are running.
+    """Per-thread state.
 
+    ``grad`` is False inside ``no_grad``; ``transforms`` counts the functions that ``grad`` and
+    ``jacobian`` are running.
     ``observers`` see each operation's value as it is computed: ``observer(node, start, end)``,
     times in nanoseconds. While there are any, operations are computed one at a time. ``recorded``
     sees each operation as it is recorded.
