@@ -229,7 +229,7 @@ def test_wide_expressions_are_cut() -> None:
             level = pairs + level[2 * len(pairs) :]
         return level[0]
 
-    agree(lambda x: tree(x, 130).sum(axis=0), positive(13, 4), order=0)
+    agree(lambda x: tree(x, 80).sum(axis=0), positive(13, 4), order=0)
     assert statements(plan_of(lambda x: tree(x, 300), (13,)).source()) < 3 * MAX_STATEMENTS
 
 

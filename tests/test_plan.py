@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ def check_plan(program: Program) -> None:
     for k in range(len(program.items)):
         live = [v for v in offsets if written[v] <= k <= needed[v]]
         places = sorted((offsets[v], offsets[v] + v.aval.nbytes) for v in live)
-        for (_, end), (start, _) in zip(places, places[1:], strict=False):
+        for (_, end), (start, _) in pairwise(places):
             assert end <= start, f"two live buffers overlap at step {k}"
         assert all(start % ALIGNMENT == 0 for start, _ in places)
         assert not places or places[-1][1] <= program.plan.arena_bytes

@@ -24,7 +24,9 @@ planning = LazyModule("nbgrad.program.program")
 MAX_COMPILED = 4000
 # Rough seconds of one equation and of one element on the reference tier.
 EQUATION, ELEMENT = 2e-6, 1.5e-9
-# A structure is compiled once it has spent this part of what compiling it will take.
+# Rough seconds that planning takes for each equation.
+PLANNING = 5e-4
+# A structure is planned, and then compiled, once it has spent this part of what that will take.
 PATIENCE = 0.25
 # Longest compilation, in seconds, that jit makes its first call wait for.
 JIT_WAIT = 4.0
@@ -80,11 +82,14 @@ class Executable:
         self.runs += 1
         current = settings.current
         large = self.impatient or self.elements >= current.hot_elements
-        if self.runs < current.hot_runs and not large:
+        spent = self.runs * (EQUATION * len(self.tape) + ELEMENT * self.elements)
+        if not self.impatient and (
+            spent < PATIENCE * PLANNING * len(self.tape)
+            or (self.runs < current.hot_runs and not large)
+        ):
             return self.reference
         if len(self.tape) > MAX_COMPILED:
             return self.blocks()
-        spent = self.runs * (EQUATION * len(self.tape) + ELEMENT * self.elements)
         if spent >= PATIENCE * self.price():
             return self.compile()
         return self.blocks() if large else self.reference

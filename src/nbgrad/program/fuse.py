@@ -20,6 +20,8 @@ CALL_COST, DIVIDE_COST, SIMPLE_COST = 3.0, 1.0, 0.1
 RECOMPUTE_LIMIT = 1.5
 MAX_DEPTH = 60
 MAX_ROOTS = 24
+# How many steps back a result looks for a nest to join: planning stays linear in the tape.
+NEAR = 48
 
 
 @dataclass
@@ -216,7 +218,7 @@ class Fusion:
     def _join(self, out: Var, shape: tuple[int, ...], reduced: tuple[int, ...] | None) -> None:
         """Add a result to the last group it can share, or to a new one."""
         needed = max((self.step_of[x] for x in self.reads(out) if x in self.step_of), default=-1)
-        for k in range(len(self.steps) - 1, max(needed, 0) - 1, -1):
+        for k in range(len(self.steps) - 1, max(needed, len(self.steps) - NEAR, 0) - 1, -1):
             group = self.steps[k]
             if not isinstance(group, Group) or group.shape != shape:
                 continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -27,24 +28,37 @@ class Call:
     reads: tuple[Var, ...]
 
 
+# Attempts in which values that two nests would recompute are stored. Storing some uncovers others,
+# and a long loop could go on for dozens of rounds to save what little is left.
+STORE_ROUNDS = 3
+
 Item = Arranged | Call | LibraryCall
 
 
 def build(tape: Tape) -> list[Item]:
-    """Fuse *tape* into arranged nests and library calls."""
+    """Fuse *tape* into arranged nests and library calls.
+
+    What turns out to be needed in memory is added, and fusion starts again; all such finds of one
+    attempt are taken together, or a long tape would be fused anew for each.
+    """
     extra: set[Var] = set()
-    while True:
-        try:
-            fusion = Fusion(tape, extra)
-            more = largest_costs(fusion, fusion.repeated()) | unreadable(fusion)
-            if more:
-                extra |= more
-                continue
-            return [item for step in fusion.steps for item in _items(step, fusion)]
-        except MustMaterialize as found:
-            if found.var in extra:
-                raise
-            extra.add(found.var)
+    for attempt in count():
+        fusion = Fusion(tape, extra)
+        found = unreadable(fusion)
+        if attempt < STORE_ROUNDS:
+            found |= largest_costs(fusion, fusion.repeated())
+        items: list[Item] = []
+        for step in fusion.steps if not found else ():
+            try:
+                items += _items(step, fusion)
+            except MustMaterialize as missing:
+                if missing.var in extra:
+                    raise
+                found.add(missing.var)
+        if not found:
+            break
+        extra |= found
+    return items
 
 
 def _items(step: Step, fusion: Fusion) -> list[Item]:
