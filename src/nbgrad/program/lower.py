@@ -48,6 +48,8 @@ class Body:
 
     def add(self, key: Any, value: Value) -> int:
         if key not in self.memo:
+            if len(self.values) >= 4 * MAX_STATEMENTS:
+                raise TooLong  # pads of pads are read under every combination of their windows
             self.memo[key] = len(self.values)
             self.values.append(value)
         return self.memo[key]
