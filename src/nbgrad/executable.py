@@ -23,11 +23,11 @@ planning = LazyModule("nbgrad.program.program")
 # Beyond this many equations a structure stays interpreted unless its tier is "fused".
 MAX_COMPILED = 4000
 # Rough seconds of one equation and of one element on the reference tier.
-EQUATION, ELEMENT = 2e-6, 1.5e-9
+EQUATION, ELEMENT = 5e-6, 1.5e-9
 # Rough seconds that planning takes for each equation.
 PLANNING = 5e-4
 # A structure is planned, and then compiled, once it has spent this part of what that will take.
-PATIENCE = 0.25
+PATIENCE = 0.1
 # Longest compilation, in seconds, that jit makes its first call wait for.
 JIT_WAIT = 4.0
 
