@@ -44,7 +44,7 @@ ALIASES = {
 }
 
 # Helpers of composite.py, not operations.
-_INTERNAL = ("as_node", "as_index", "detached")
+_INTERNAL = ("as_node", "detached")
 
 _NUMPY = {
     np.sum: composite.sum,

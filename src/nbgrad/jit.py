@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ from nbgrad.core.linearize import linearize
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, next_sequence, placeholder
 from nbgrad.core.tape import Tape, Var
-from nbgrad.core.tree import LEAF, flatten, unflatten
+from nbgrad.core.tree import LEAF, builder, flatten, unflatten
 from nbgrad.engine import executable, value_of
 from nbgrad.executable import as_input
 from nbgrad.tensor import Tensor
@@ -67,11 +66,8 @@ class Compiled:
 def _results(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     """Results of a traced function and the function that nests them again."""
     leaves, structure = flatten(y, lambda x: not isinstance(x, (tuple, list, dict)))
-    if structure == LEAF:
-        return leaves, operator.itemgetter(0)
-    if structure == (tuple, None, (LEAF,) * len(leaves)):
-        return leaves, tuple
-    return leaves, functools.partial(unflatten, structure)
+    flat = structure == (tuple, None, (LEAF,) * len(leaves))
+    return leaves, tuple if flat else builder(structure)
 
 
 def _is_dynamic(x: Any) -> bool:

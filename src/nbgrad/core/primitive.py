@@ -185,12 +185,3 @@ def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
         if modes.recorded is not None:
             modes.recorded(node)
     return node
-
-
-def is_scalar(x: Any) -> bool:
-    """Whether *x* is a Python scalar, which takes the dtype of what it meets (NEP 50)."""
-    return x.__class__ is not Node
-
-
-def as_array(x: Any, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    return np.asarray(x, dtype=dtype)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import count
+from operator import itemgetter
 from typing import Any
 
 LEAF = "*"
@@ -38,16 +40,22 @@ def _structure(x: Any, is_leaf: Callable[[Any], bool], leaves: list[Any]) -> Str
 
 def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
     """Rebuild what was flattened, with *leaves* in place of the leaves."""
-    return _build(structure, iter(leaves))
+    return builder(structure)(leaves)
 
 
-def _build(structure: Structure, leaves: Iterator[Any]) -> Any:
+def builder(structure: Structure) -> Callable[[Sequence[Any]], Any]:
+    """Return :func:`unflatten` of one structure, which is walked now and not at each call."""
+    return _builder(structure, count())
+
+
+def _builder(structure: Structure, position: Iterator[int]) -> Callable[[Sequence[Any]], Any]:
     if structure == LEAF:
-        return next(leaves)
+        return itemgetter(next(position))
     kind, keys, content = structure
     if kind == _STATIC:
-        return content
-    items = [_build(part, leaves) for part in content]
+        return lambda leaves: content
+    parts = [_builder(part, position) for part in content]
     if keys is not None:
-        return dict(zip(keys, items, strict=True))
-    return kind._make(items) if hasattr(kind, "_make") else kind(items)
+        return lambda leaves: {k: part(leaves) for k, part in zip(keys, parts, strict=True)}
+    make = getattr(kind, "_make", kind)
+    return lambda leaves: make([part(leaves) for part in parts])

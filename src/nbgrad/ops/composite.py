@@ -6,7 +6,6 @@ The public functions and the methods of Tensor are these, wrapped.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -347,7 +346,3 @@ def astype(x: Any, dtype: Any) -> Node:
     node = as_node(x)
     wanted = np.dtype(dtype)
     return node if wanted == node.dtype else structure.cast(node, dtype=wanted)
-
-
-def as_index(x: Any) -> int:
-    return operator.index(x)

@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
-import numpy as np
-
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds import Combine
@@ -252,7 +250,3 @@ def _partial_strides(nest: Nest, arranged: Arranged) -> tuple[int, ...]:
         strides[k] = step
         step *= nest.extents[k]
     return tuple(strides)
-
-
-def dtype_of(var: Var) -> np.dtype[Any]:
-    return var.aval.dtype

@@ -25,11 +25,6 @@ def _rebuild(tape: Tape, apply: Apply) -> Tape:
     return checked(new.with_weak_inputs_of(tape))
 
 
-def dead_code(tape: Tape) -> Tape:
-    """Drop the equations that no output needs."""
-    return _rebuild(tape, replay)
-
-
 def common_subexpressions(tape: Tape) -> Tape:
     """Compute equal equations once."""
     memo: dict[Any, Node] = {}
