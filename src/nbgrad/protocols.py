@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.registry import by_reference
 from nbgrad.engine import value_of
+from nbgrad.loading import ours
 from nbgrad.ops import composite
 
 _REDUCE = {np.add: composite.sum, np.multiply: composite.prod, np.maximum: composite.max}
@@ -31,7 +31,11 @@ def wrap(x: Any, tensor: type) -> Any:
     """Return nodes as tensors."""
     if x.__class__ is Node:
         return tensor(x)
-    return tuple(wrap(item, tensor) for item in x) if isinstance(x, tuple) else x
+    if isinstance(x, (tuple, list)):
+        items = [wrap(item, tensor) for item in x]
+        named = getattr(x, "_make", None)  # a named tuple, such as the result of eigh
+        return named(items) if named is not None else type(x)(items)
+    return x
 
 
 def as_index(index: Any) -> Any:
@@ -66,7 +70,7 @@ def call_ufunc(tensor: type, ufunc: Any, method: str, inputs: Any, kwargs: dict[
     if method == "reduce" and ufunc in _REDUCE:
         kwargs.setdefault("axis", 0)
         return wrap(_REDUCE[ufunc](*unwrap(inputs), **unwrap(kwargs)), tensor)
-    function = by_reference.get(ufunc) or by_reference.get(ufunc.__name__)
+    function = ours(ufunc)
     if method != "__call__" or kwargs or function is None:
         detail = f" with {sorted(kwargs)}" if kwargs else ""
         raise NotImplementedError(
@@ -78,10 +82,10 @@ def call_ufunc(tensor: type, ufunc: Any, method: str, inputs: Any, kwargs: dict[
 
 def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     """``__array_function__``: the same for NumPy's other functions."""
-    ours = by_reference.get(function)
-    if ours is None:
+    implementation = ours(function)
+    if implementation is None:
         raise NotImplementedError(
             f"numpy.{function.__name__} is not available on nbgrad tensors yet; use "
             "tensor.detach().numpy() if no gradient is needed"
         )
-    return wrap(ours(*unwrap(args), **unwrap(kwargs)), tensor)
+    return wrap(implementation(*unwrap(args), **unwrap(kwargs)), tensor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -17,12 +18,13 @@ from nbgrad.errors import INPLACE_LEAF, INPLACE_VIEW, NOT_FLOATING, NOT_LEAF, Au
 from nbgrad.gradfn import grad_fn_of
 from nbgrad.grads import backward
 from nbgrad.hooks import RemovableHandle, register_hook, retain_grad
+from nbgrad.loading import method
 from nbgrad.methods import Methods
 from nbgrad.operators import Operators
 from nbgrad.ops import composite, structure
 from nbgrad.ops.kinds import View
 from nbgrad.ops.subscript import getitem, setitem
-from nbgrad.protocols import as_index
+from nbgrad.protocols import as_index, unwrap, wrap
 
 
 class Tensor(Operators, Conversions, Methods):
@@ -207,6 +209,13 @@ class Tensor(Operators, Conversions, Methods):
         """Keep the gradient of this non-leaf tensor in ``.grad``."""
         retain_grad(self)
 
+    def __getattr__(self, name: str) -> Any:
+        # Methods that the vocabulary declares; those of every day are in methods.py.
+        function = None if name.startswith("_") else method(name)
+        if function is None:
+            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+        return functools.partial(_call_method, self, function)
+
     def __getitem__(self, index: Any) -> Tensor:
         return Tensor(getitem(self._node, as_index(index)))
 
@@ -226,6 +235,10 @@ class _Size(int):
 
     def __call__(self, dim: int | None = None) -> Any:
         return self._shape if dim is None else self._shape[dim]
+
+
+def _call_method(x: Tensor, function: Any, *args: Any, **kwargs: Any) -> Any:
+    return wrap(function(x._node, *unwrap(args), **unwrap(kwargs)), Tensor)
 
 
 def _pending_copy(node: Node) -> Node:

@@ -78,6 +78,8 @@ class Primitive:
         Inserted by nbgrad itself, so not shown to users; the operand itself where the avals agree.
     partials, domain, cases :
         As declared; tests, benchmarks and documentation read them.
+    public, namespace : bool, str
+        Whether users see it as ``nbgrad.<namespace>.<name>``.
     """
 
     name: str
@@ -96,6 +98,7 @@ class Primitive:
     structural: bool = False
     alias: bool = False
     public: bool = False
+    namespace: str = "numpy"
     registered: bool = True
     signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
 

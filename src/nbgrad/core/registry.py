@@ -1,12 +1,50 @@
-"""The registry: every primitive by name, and every NumPy function that maps to one of ours."""
+"""The registry: every primitive by name, every public function, and NumPy's names for both."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 primitives: dict[str, Any] = {}
 by_reference: dict[Any, Callable[..., Any]] = {}
+
+
+@dataclass(frozen=True, eq=False)
+class PublicFunction:
+    """A function of nodes and its declaration; see ``ops/declare.py``.
+
+    Attributes
+    ----------
+    name, namespace : str
+        It is ``nbgrad.<namespace>.<name>``.
+    implementation : callable
+        On nodes, numbers and arrays.
+    reference : callable, str or None
+        The oracle on arrays, or its dotted name: what tests compare with, and the NumPy function
+        whose calls on tensors come here.
+    cases : callable or None
+        ``cases(draw)`` lists calls that tests make: see ``ops/declare.py``.
+    differentiable, complex : bool
+        Whether tests differentiate those calls, and whether they draw complex numbers too.
+    observe : callable or None
+        Maps the results to what is unique about them, where signs or phases are not.
+    method : bool
+        Whether tensors have it as a method.
+    """
+
+    name: str
+    namespace: str
+    implementation: Callable[..., Any]
+    reference: Any
+    cases: Callable[[Any], list[Any]] | None
+    differentiable: bool
+    complex: bool
+    observe: Callable[[Any], Any] | None
+    method: bool
+
+
+functions: dict[str, dict[str, PublicFunction]] = {}
 
 
 def register_primitive(prim: Any) -> None:
@@ -16,6 +54,19 @@ def register_primitive(prim: Any) -> None:
     primitives[prim.name] = prim
 
 
+def register_function(function: PublicFunction) -> None:
+    """Add *function* to its namespace; a second of the same name there is an error."""
+    held = functions.setdefault(function.namespace, {})
+    if function.name in held:
+        raise ValueError(f"{function.namespace}.{function.name} is already declared")
+    held[function.name] = function
+
+
 def register_reference(reference: Any, function: Callable[..., Any]) -> None:
     """Route NumPy's *reference* (a ufunc or function object) to our *function* of nodes."""
     by_reference.setdefault(reference, function)
+
+
+def reroute(reference: Any, function: Callable[..., Any]) -> None:
+    """Route *reference* to *function* also if a primitive answered to it."""
+    by_reference[reference] = function

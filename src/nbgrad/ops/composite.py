@@ -17,6 +17,7 @@ from nbgrad.core.primitive import Primitive, as_operand
 from nbgrad.ops import arithmetic, linalg, reduction, structure
 from nbgrad.ops.arithmetic import absolute, exp, log, sqrt, square, where
 from nbgrad.ops.comparison import equal
+from nbgrad.ops.declare import call, function
 
 Axis = int | tuple[int, ...] | None
 
@@ -35,36 +36,43 @@ def _reduce(prim: Primitive, x: Any, axis: Any, keepdims: bool) -> Node:
 # ------------------------------------------------------------------------------------- reductions
 
 
+@function("numpy", np.sum, cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1)], complex=True)
 def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     """Sum over *axis* (all axes by default)."""
     return _reduce(structure.sum_, x, axis, keepdims)
 
 
+@function("numpy", np.mean)
 def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     """Arithmetic mean over *axis*."""
     return _reduce(reduction.mean, x, axis, keepdims)
 
 
+@function("numpy", np.prod)
 def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     """Product over *axis*."""
     return _reduce(reduction.prod, x, axis, keepdims)
 
 
+@function("numpy", np.max, aliases=("amax",))
 def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     """Largest element over *axis*; ties share the gradient evenly."""
     return _reduce(reduction.max_, x, axis, keepdims)
 
 
+@function("numpy", np.min, aliases=("amin",))
 def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     """Smallest element over *axis*; ties share the gradient evenly."""
     return _reduce(reduction.min_, x, axis, keepdims)
 
 
+@function("numpy", np.any)
 def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     """Whether any element over *axis* is true."""
     return _reduce(reduction.any_, x, axis, keepdims)
 
 
+@function("numpy", np.all)
 def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     """Whether all elements over *axis* are true."""
     return _reduce(reduction.all_, x, axis, keepdims)
@@ -77,11 +85,13 @@ def _arg(prim: Primitive, x: Any, axis: int | None, keepdims: bool) -> Node:
     return _reduce(prim, node, axis, keepdims)
 
 
+@function("numpy", np.argmax)
 def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Node:
     """Index of the first largest element (of the flattened array by default)."""
     return _arg(reduction.argmax, x, axis, keepdims)
 
 
+@function("numpy", np.argmin)
 def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Node:
     """Index of the first smallest element (of the flattened array by default)."""
     return _arg(reduction.argmin, x, axis, keepdims)
@@ -93,6 +103,7 @@ def _safe_sqrt(x: Node) -> Node:
     return where(zero, 0.0, sqrt(where(zero, 1.0, x)))
 
 
+@function("numpy", np.var, cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=0, ddof=1)])
 def var(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Node:
     """Variance over *axis*: mean squared deviation, with divisor ``n - ddof``."""
     node = as_node(x)
@@ -108,11 +119,13 @@ def var(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> N
     return sum(square(deviation), axes, keepdims) * scale
 
 
+@function("numpy", np.std)
 def std(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Node:
     """Standard deviation over *axis*; derivative 0 where it is 0."""
     return _safe_sqrt(var(x, axis, ddof, keepdims))
 
 
+@function("linalg", np.linalg.norm)
 def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Node:
     """Vector norm of *x* over *axis*, of order ``ord`` (2 by default); derivative 0 at 0.
 
@@ -142,6 +155,7 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     return where(empty, 0.0, arithmetic.power(where(empty, 1.0, total), 1.0 / float(ord)))
 
 
+@function("special", "scipy.special.logsumexp")
 def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     """``log(sum(exp(x)))`` over *axis*, without overflow; weights 0 where all are -inf."""
     node = as_node(x)
@@ -153,6 +167,7 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     return out if keepdims else reshape(out, sum(node, axes, False).shape)
 
 
+@function("special", "scipy.special.softmax")
 def softmax(x: Any, axis: int = -1) -> Node:
     """Exponentials over *axis*, normalised to add up to 1."""
     node = as_node(x)
@@ -168,6 +183,7 @@ def detached(x: Node) -> Node:
 # ------------------------------------------------------------------------------------------ shapes
 
 
+@function("numpy", np.reshape)
 def reshape(x: Any, shape: Any) -> Node:
     """The same elements in another *shape*; one extent may be -1."""
     node = as_node(x)
@@ -185,6 +201,7 @@ def reshape(x: Any, shape: Any) -> Node:
     return node if target == node.shape else structure.reshape(node, shape=target)
 
 
+@function("numpy", np.transpose)
 def transpose(x: Any, axes: Sequence[int] | None = None) -> Node:
     """Permute the dimensions; reverse them by default."""
     node = as_node(x)
@@ -195,6 +212,7 @@ def transpose(x: Any, axes: Sequence[int] | None = None) -> Node:
     return structure.transpose(node, perm=perm)
 
 
+@function("numpy", np.swapaxes)
 def swapaxes(x: Any, axis1: int, axis2: int) -> Node:
     """Exchange two dimensions."""
     node = as_node(x)
@@ -204,6 +222,7 @@ def swapaxes(x: Any, axis1: int, axis2: int) -> Node:
     return transpose(node, order)
 
 
+@function("numpy", np.broadcast_to)
 def broadcast_to(x: Any, shape: Any) -> Node:
     """Repeat *x* to *shape* by NumPy's broadcasting rule."""
     node = as_node(x)
@@ -213,6 +232,7 @@ def broadcast_to(x: Any, shape: Any) -> Node:
     return node if target == node.shape else structure.broadcast_to(node, shape=target)
 
 
+@function("numpy", np.squeeze)
 def squeeze(x: Any, axis: Axis = None) -> Node:
     """Drop dimensions of size 1 (all of them, or those of *axis*)."""
     node = as_node(x)
@@ -225,6 +245,7 @@ def squeeze(x: Any, axis: Axis = None) -> Node:
     return reshape(node, tuple(n for k, n in enumerate(node.shape) if k not in gone))
 
 
+@function("numpy", np.expand_dims)
 def expand_dims(x: Any, axis: int | tuple[int, ...]) -> Node:
     """Insert dimensions of size 1 at *axis* of the result."""
     node = as_node(x)
@@ -234,6 +255,7 @@ def expand_dims(x: Any, axis: int | tuple[int, ...]) -> Node:
     return reshape(node, tuple(1 if k in new else next(rest) for k in range(node.ndim + count)))
 
 
+@function("numpy", np.concatenate)
 def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Node:
     """Join arrays along an existing *axis* (flattened if None)."""
     nodes = [as_node(x) for x in xs]
@@ -255,6 +277,7 @@ def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Node:
     return structure.concatenate(*nodes, axis=k)
 
 
+@function("numpy", np.stack, cases=lambda d: [call([d(3), d(3)], axis=1)], complex=True)
 def stack(xs: Sequence[Any], axis: int = 0) -> Node:
     """Join arrays of one shape along a new *axis*."""
     nodes = [as_node(x) for x in xs]
@@ -269,6 +292,7 @@ def stack(xs: Sequence[Any], axis: int = 0) -> Node:
 # --------------------------------------------------------------------------------------- products
 
 
+@function("numpy", np.matmul)
 def matmul(a: Any, b: Any) -> Node:
     """Matrix product with NumPy's rules: 1-D operands are vectors, leading dimensions batch."""
     a, b = as_node(a), as_node(b)
@@ -294,6 +318,7 @@ def matmul(a: Any, b: Any) -> Node:
     return reshape(out, out.shape[:-1]) if b.ndim == 1 else out
 
 
+@function("numpy", np.dot)
 def dot(a: Any, b: Any) -> Node:
     """Inner product of vectors, matrix product of matrices, product with a scalar."""
     a, b = as_node(a), as_node(b)
@@ -310,6 +335,7 @@ def dot(a: Any, b: Any) -> Node:
     )
 
 
+@function("numpy", np.power, also=(np.float_power,))
 def power(x: Any, y: Any) -> Node:
     """``x ** y``; small constant integer powers become products, as NumPy does for 2."""
     if y.__class__ is float and y.is_integer() and y not in (0.0,) and as_node(x).aval.inexact:
@@ -326,6 +352,7 @@ def power(x: Any, y: Any) -> Node:
     return arithmetic.power(node, y)
 
 
+@function("numpy", np.clip)
 def clip(x: Any, min: Any = None, max: Any = None) -> Node:
     """Limit *x* to ``[min, max]``; either bound may be None."""
     if min is None and max is None:
@@ -341,6 +368,7 @@ def clip(x: Any, min: Any = None, max: Any = None) -> Node:
     return arithmetic.clip(as_node(x), min, max)
 
 
+@function("numpy", np.astype)
 def astype(x: Any, dtype: Any) -> Node:
     """Convert to *dtype*; the gradient is converted back."""
     node = as_node(x)

@@ -98,6 +98,7 @@ def elementwise(
     cases: tuple[Any, ...] = (),
     grad_name: str = "",
     public: bool = True,
+    namespace: str = "numpy",
     alias: bool = False,
 ) -> Primitive:
     """Declare an operation that maps each element on its own.
@@ -139,6 +140,7 @@ def elementwise(
         domain=domain,
         cases=cases,
         public=public,
+        namespace=namespace,
         alias=alias,
     )
     register_reference(reference, prim)

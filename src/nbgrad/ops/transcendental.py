@@ -127,6 +127,7 @@ def _sigmoid(x: Any) -> Any:
 
 sigmoid = elementwise(
     "sigmoid",
+    namespace="special",
     expr="sigmoid_{c}({x})",
     reference=_sigmoid,
     loop=FLOATING,
@@ -141,6 +142,7 @@ def _softplus(x: Any) -> Any:
 
 softplus = elementwise(
     "softplus",
+    namespace="special",
     expr="softplus_{c}({x})",
     reference=_softplus,
     loop=FLOATING,
@@ -155,6 +157,7 @@ def _relu(x: Any) -> Any:
 
 relu = elementwise(
     "relu",
+    namespace="special",
     expr="({t}(0) if {x} < {t}(0) else {x})",
     reference=_relu,
     loop=common_loop(),
@@ -175,6 +178,7 @@ def _erf_partials(out: Any, x: Node) -> tuple[Any]:
 
 erf = elementwise(
     "erf",
+    namespace="special",
     expr="erf_{c}({x})",
     reference=_erf,
     loop=FLOATING,

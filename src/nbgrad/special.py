@@ -1,0 +1,5 @@
+"""Special functions, as in ``scipy.special``."""
+
+from nbgrad.namespaces import lookup
+
+__getattr__, __dir__ = lookup("special")
