@@ -29,7 +29,7 @@ from nbgrad.core.linearize import (
     require_values,
 )
 from nbgrad.core.modes import modes, watching
-from nbgrad.core.node import Node, leaf_node, placeholder
+from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import Signature
 from nbgrad.engine import demand, executable, programs, settle
 from nbgrad.errors import FREED, AutogradError
@@ -83,7 +83,7 @@ def run_backward(
             traced = True
     wrt = _targets(cap, inputs)
     watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
-    if create_graph or watched or modes.observers or traced:
+    if create_graph or watched or traced or modes.observers:
         found = _node_route(cap, outputs, seeds, inputs, wrt, retain_graph, create_graph)
     else:
         found = _program_route(cap, outputs, seeds, inputs, wrt, retain_graph)
@@ -132,21 +132,21 @@ def _raise_freed(node: Node) -> None:
 
 def _path(cap: Capture, outputs: Iterable[Node], wrt: Sequence[int], every_leaf: bool) -> Path:
     """Find what the pass from *outputs* to *wrt* executes: what lies between the two."""
-    states, index, last = cap.states, cap.index, len(cap.nodes) - 1
+    states, index, order = cap.states, cap.index, cap.order()
     below = {index[n] for n in outputs}
-    for k in range(last, -1, -1):
+    for k in reversed(order):
         if k in below and states[k] not in (INACTIVE, CUT):
             below.update(index[x] for x in cap.operands[k] if x.__class__ is Node)
     above = set(wrt)
     spent: set[int] = set()
     freed = []
-    for k, node in enumerate(cap.nodes):
+    for k in order:
         if k not in below or states[k] in (INACTIVE, CUT):
             continue
         operands = {index[x] for x in cap.operands[k] if x.__class__ is Node}
         if every_leaf or not above.isdisjoint(operands):
             above.add(k)
-            if saves(node.sig):
+            if saves(cap.nodes[k].sig):
                 freed.append(k)
                 spent.add(k)
             elif not spent.isdisjoint(operands):
@@ -195,17 +195,17 @@ def _program_route(
     wrt: tuple[int, ...],
     retain_graph: bool,
 ) -> Found:
-    given = tuple(s is not None for s in seeds)
+    given = tuple([s is not None for s in seeds])
     policy = settings.current.nan_policy
     key = ("backward", cap.key, given, None if inputs is None else wrt, policy)
+    # A structure with freed nodes has a key of its own, so they are looked for when it is planned.
     plan: Plan = programs.find(key, lambda: _plan(cap, outputs, given, wrt, inputs is None))
     nodes = cap.nodes
-    _refuse_freed(nodes, plan.path.freed)
-    args = [*cap.values, *cap.scalars]
+    args = cap.values + cap.scalars
     if plan.bound:
         args += [nodes[k].value for k in plan.bound]
-    wanted = [s for s in seeds if s is not None]
-    if wanted:
+    if True in given:
+        wanted = [s for s in seeds if s is not None]
         demand(wanted)
         args += [s.value for s in wanted]
     values = plan.exe.run(args)
@@ -214,10 +214,13 @@ def _program_route(
         settle(nodes[index], value)
     if not retain_graph:
         _free(nodes, plan.path)
-    return [
-        (_node_at(cap, index), leaf_node(value))
-        for index, value in zip(plan.wrt, values, strict=False)
-    ]
+    found = []
+    for index, value in zip(plan.wrt, values, strict=False):
+        node = _node_at(cap, index)
+        gradient = placeholder(node.aval)
+        gradient.value = value
+        found.append((node, gradient))
+    return found
 
 
 def _plan(
@@ -228,6 +231,8 @@ def _plan(
     every_leaf: bool,
 ) -> Plan:
     """Differentiate a captured structure and make it runnable."""
+    path = _path(cap, outputs, wrt, every_leaf)
+    _refuse_freed(cap.nodes, path.freed)
     tape, var_of = build_tape(cap, outputs)
     states = cap.states
     at = {k: var_of[n] for k, n in enumerate(cap.nodes)}
@@ -244,7 +249,6 @@ def _plan(
         bound=[at[k] for k in bound],
         results=[at[k] for k in sorted(results)],
     )
-    path = _path(cap, outputs, wrt, every_leaf)
     return Plan(executable(tape, constants), wrt, tuple(sorted(results)), bound, path)
 
 
@@ -264,7 +268,7 @@ def _node_route(
     _refuse_freed(cap.nodes, path.freed)
     if modes.anomaly:
         require_values(cap, "Anomaly detection")
-        check_forward(cap.nodes)
+        check_forward([cap.nodes[k] for k in cap.order()])
     targets = [_node_at(cap, k) for k in wrt]
     before = modes.grad
     modes.grad = create_graph

@@ -106,7 +106,8 @@ def demand(nodes: Sequence[Node]) -> None:
 
 def _step_through(cap: Capture) -> None:
     """Compute one operation at a time and show each to the observers."""
-    for node, operands in zip(cap.nodes, cap.operands, strict=True):
+    for k in cap.order():
+        node, operands = cap.nodes[k], cap.operands[k]
         xs = [x.value if x.__class__ is Node else x for x in operands]
         start = perf_counter_ns()
         with np.errstate(all="ignore"):

@@ -15,7 +15,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand, bind
 from nbgrad.ops import arithmetic, comparison, composite, structure, transcendental
 from nbgrad.ops.kinds import arity
-from nbgrad.recording import unary
+from nbgrad.recording import static, unary
 
 if TYPE_CHECKING:
     from nbgrad.tensor import Tensor
@@ -45,8 +45,8 @@ def _primitive(prim: Any) -> Callable[..., Any]:
 def _reducer(function: Callable[..., Node]) -> Callable[..., Any]:
     """Reduction method; accepts PyTorch's ``dim`` and ``keepdim`` as well."""
 
-    def method(
-        self: Any,
+    def reduced(
+        node: Node,
         axis: Any = None,
         keepdims: bool = False,
         *,
@@ -55,11 +55,10 @@ def _reducer(function: Callable[..., Node]) -> Callable[..., Any]:
         **kwargs: Any,
     ) -> Any:
         chosen = axis if dim is None else dim
-        kept = bool(keepdims or keepdim)
-        return self.__class__(function(self._node, axis=chosen, keepdims=kept, **kwargs))
+        return function(node, axis=chosen, keepdims=bool(keepdims or keepdim), **kwargs)
 
-    method.__doc__ = function.__doc__
-    return method
+    reduced.__doc__ = function.__doc__
+    return static(reduced)
 
 
 def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -158,12 +157,12 @@ class Methods:
     matmul = _unary(composite.matmul)
     mm = matmul
     dot = _unary(composite.dot)
-    squeeze = _unary(composite.squeeze)
-    unsqueeze = _unary(composite.expand_dims)
+    squeeze = static(composite.squeeze)
+    unsqueeze = static(composite.expand_dims)
     expand_dims = unsqueeze
-    broadcast_to = _unary(composite.broadcast_to)
-    swapaxes = _unary(composite.swapaxes)
-    astype = _unary(composite.astype)
+    broadcast_to = static(composite.broadcast_to)
+    swapaxes = static(composite.swapaxes)
+    astype = static(composite.astype)
     softmax = _unary(composite.softmax)
     clone = _primitive(arithmetic.positive)
     copy = clone
@@ -192,15 +191,11 @@ class Methods:
         """Replace the values by those of *source*, broadcast to this shape."""
         return self._rebind(_overwritten(self._node, source))
 
-    @property
-    def T(self) -> Tensor:
-        """The transpose: dimensions in reverse order."""
-        return self.__class__(composite.transpose(self._node))
-
-    @property
-    def mT(self) -> Tensor:
-        """The transpose of the last two dimensions."""
-        return self.__class__(composite.swapaxes(self._node, -1, -2))
+    T = property(static(composite.transpose), doc="The transpose: dimensions in reverse order.")
+    mT = property(
+        static(lambda node: composite.swapaxes(node, -1, -2)),
+        doc="The transpose of the last two dimensions.",
+    )
 
     def transpose(self, *axes: Any) -> Tensor:
         """Permute the dimensions; two integers exchange those two, as in PyTorch."""

@@ -8,7 +8,7 @@ from typing import Any
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.ops import arithmetic, comparison, composite
-from nbgrad.recording import OPERANDS, Method, binary, unary
+from nbgrad.recording import OPERANDS, Method, binary, static, unary
 
 
 def _reflected(prim: Primitive) -> Method:
@@ -27,6 +27,9 @@ def _inplace(function: Callable[..., Node]) -> Method:
         return self._rebind(function(self._node, as_operand(other)))
 
     return method
+
+
+_power = static(composite.power)
 
 
 class Operators:
@@ -73,6 +76,8 @@ class Operators:
     __hash__ = object.__hash__
 
     def __pow__(self, other: Any) -> Any:
+        if other.__class__ in (float, int):
+            return _power(self, other)
         return self.__class__(composite.power(self._node, as_operand(other)))  # type: ignore[call-arg]
 
     def __matmul__(self, other: Any) -> Any:

@@ -1,13 +1,13 @@
-"""From nodes to a tape: what is needed, in recording order, with a structural key.
+"""From nodes to a tape: what is needed, with a structural key.
 
-``capture`` is on the path of every evaluation (about 0.4 µs a node), so it builds only the key
-and the list of values; the Tape itself is made when no program has that key yet.
+``capture`` is on the path of every evaluation (0.25 µs a node), so it walks the graph once, from the
+outputs up, and builds only the key and the list of values; the Tape itself, in recording order, is
+made when no program has that key yet.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import Any
 
 from nbgrad.core.aval import make_aval
@@ -15,17 +15,18 @@ from nbgrad.core.node import Node
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.errors import TRACED_VALUE, ConcretizationError
 
-_by_sequence = attrgetter("seq")
-
 # State of a captured node, part of the key.
 INACTIVE, ACTIVE, BOUND, CUT = 0, 1, 2, 3
+# Added to the state where an earlier pass marked the node, so that no plan for others serves it.
+FREED = 4
 # Taken from the index of a leaf that requires grad, so that the key tells the two kinds apart.
 TRACKED = 1 << 40
 
 
 class Capture:
-    """Nodes in recording order, the leaves and scalars they read, and the structural key.
+    """Nodes that some outputs need, the leaves and scalars they read, and the structural key.
 
+    Nodes stand in the order in which the walk met them; ``order`` gives that of recording.
     ``operands`` are the nodes' operands as they were: another thread may compute a node, which
     drops its operands, between the capture and the building of a tape from it.
     """
@@ -37,89 +38,103 @@ class Capture:
         "nodes",
         "operands",
         "scalars",
-        "states",
         "targets",
         "values",
     )
 
-    def __init__(self) -> None:
-        self.nodes: list[Node] = []
-        self.operands: list[tuple[Any, ...]] = []
-        self.leaves: list[Node] = []
-        self.values: list[Any] = []
-        self.scalars: list[Any] = []
-        self.states: list[int] = []
-        self.targets: list[int] = []
-        self.index: dict[Node, int] = {}
-        self.key: tuple[Any, ...] = ()
+    nodes: list[Node]
+    operands: list[tuple[Any, ...]]
+    leaves: list[Node]
+    values: list[Any]
+    scalars: list[Any]
+    targets: list[int]
+    index: dict[Node, int]
+    key: tuple[Any, ...]
+
+    @property
+    def states(self) -> list[int]:
+        """The state of each node, read from the key."""
+        found, place = [], 0
+        for operands in self.operands:
+            found.append(self.key[place] & 3)
+            place += 1 + sum(x.__class__ is Node for x in operands)
+        return found
+
+    def order(self) -> list[int]:
+        """Indices of the nodes in recording order, operands first."""
+        nodes = self.nodes
+        return sorted(range(len(nodes)), key=lambda k: nodes[k].seq)
 
 
-def collect(roots: Sequence[Node], differentiate: bool) -> list[Node]:
-    """Return the nodes that computing (or differentiating) *roots* needs, in recording order.
+def _ends(node: Node, differentiate: bool) -> bool:
+    """Whether *node* is read, not computed or differentiated.
 
-    Going forward, a node with a buffer ends the search; going backward, an active one does not,
+    Going forward, a node with a buffer ends the walk; going backward, an active one does not,
     unless an earlier pass freed it and dropped its operands.
     """
-    seen = set(roots)
-    stack = list(seen)
-    found = []
-    while stack:
-        node = stack.pop()
-        if node.sig is None or (
-            node.value is not None
-            and not (differentiate and node.requires_grad and node.leaf is None and node.inputs)
-        ):
-            continue
-        found.append(node)
-        for x in node.inputs:
-            if x.__class__ is Node and x not in seen:
-                seen.add(x)
-                stack.append(x)
-    found.sort(key=_by_sequence)
-    return found
+    return node.sig is None or (
+        node.value is not None
+        and not (differentiate and node.requires_grad and node.leaf is None and node.inputs)
+    )
+
+
+def _state(node: Node, differentiate: bool) -> int:
+    freed = FREED if node.freed and differentiate else 0
+    if node.value is not None:
+        return BOUND | freed
+    if not node.requires_grad:
+        return INACTIVE | freed
+    return (ACTIVE if node.leaf is None else CUT) | freed
 
 
 def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
-    """Collect what *roots* need and build the structural key."""
-    cap = Capture()
-    cap.nodes = nodes = collect(roots, differentiate)
-    index = cap.index
-    leaves, scalars, states, targets = cap.leaves, cap.scalars, cap.states, cap.targets
-    # The key needs no types: signatures say those of scalars, and the avals of leaves.
-    key: list[Any] = []
-    append, keep_state, keep_operands = key.append, states.append, cap.operands.append
-    for k, node in enumerate(nodes):
-        state = ACTIVE if node.requires_grad else INACTIVE
-        if node.value is not None:
-            state = BOUND
-        elif state and node.leaf is not None:
-            state = CUT
-            targets.append(k)
-        keep_state(state)
+    """Find what *roots* need and build the structural key."""
+    nodes = [n for n in dict.fromkeys(roots) if not _ends(n, differentiate)]
+    index = {node: k for k, node in enumerate(nodes)}
+    leaves: list[Node] = []
+    scalars: list[Any] = []
+    targets: list[int] = []
+    operands: list[tuple[Any, ...]] = []
+    key: list[Any] = []  # without types: signatures say those of scalars, and avals of leaves
+    append, keep_operands, find = key.append, operands.append, index.get
+    for node in nodes:  # which grows while it is walked
         inputs = node.inputs
-        if not inputs:  # another thread has computed the node meanwhile
+        if node.value is None and node.leaf is None and not node.freed:
+            append(node.sig.number | node.requires_grad)  # ACTIVE is 1, INACTIVE 0
+        elif not inputs:  # another thread has computed the node meanwhile
             return capture(roots, differentiate)
+        else:
+            append(node.sig.number | _state(node, differentiate))
+            if key[-1] & 3 == CUT:
+                targets.append(index[node])
         keep_operands(inputs)
-        append(node.sig.number | state)
         for x in inputs:
-            i = index.get(x)
-            if i is not None:
-                append(i)
-            elif x.__class__ is Node:
-                leaves.append(x)
-                i = index[x] = -len(leaves)
-                if x.requires_grad:
-                    targets.append(i)
-                    append(i - TRACKED)
-                else:
-                    append(i)
-            else:
+            if x.__class__ is not Node:
                 scalars.append(x)
-        index[node] = k
+                continue
+            i = find(x)
+            if i is None:
+                if x.sig is not None and (x.value is None or not _ends(x, differentiate)):
+                    i = index[x] = len(nodes)
+                    nodes.append(x)
+                else:
+                    leaves.append(x)
+                    i = index[x] = -len(leaves)
+                    if x.requires_grad:
+                        targets.append(i)
+                        i -= TRACKED
+            append(i)
+    cap = Capture()
+    cap.nodes, cap.operands, cap.leaves, cap.scalars = nodes, operands, leaves, scalars
+    cap.targets, cap.index = targets, index
+    return _finished(cap, roots, key)
+
+
+def _finished(cap: Capture, roots: Sequence[Node], key: list[Any]) -> Capture:
     for root in roots:
-        append(index[root] if root in index else _leaf_root(cap, root))
+        key.append(cap.index[root] if root in cap.index else _leaf_root(cap, root))
     cap.key = tuple(key)
-    cap.values = [leaf.value for leaf in leaves]
+    cap.values = [leaf.value for leaf in cap.leaves]
     return cap
 
 
@@ -157,23 +172,34 @@ def build_tape(
             var_of[leaf] = Var(leaf.aval)
             tape_inputs.append(var_of[leaf])
     eqns = []
-    for node, operands in zip(cap.nodes, cap.operands, strict=True):
+    # Weak scalars are inputs in the order in which the walk met them, as cap.scalars are.
+    weak = _weak_inputs(cap) if lift else {}
+    tape_inputs += weak.values()
+    for k in cap.order():
+        node = cap.nodes[k]
         if node in var_of:
             continue
         atoms: list[Atom] = []
-        for position, x in enumerate(operands):
+        for position, x in enumerate(cap.operands[k]):
             if x.__class__ is Node:
                 atoms.append(var_of[x])
             elif lift:
-                scalar = Var(make_aval((), node.sig.loop[position]), weak=True)
-                tape_inputs.append(scalar)
-                atoms.append(scalar)
+                atoms.append(weak[k, position])
             else:
                 atoms.append(Literal(x))
         var_of[node] = out = Var(node.aval)
         eqns.append(Equation(node.sig, tuple(atoms), out, node.line))
     tape = Tape(tuple(tape_inputs), tuple(eqns), tuple(var_of[n] for n in outputs))
     return tape, var_of
+
+
+def _weak_inputs(cap: Capture) -> dict[tuple[int, int], Var]:
+    return {
+        (k, position): Var(make_aval((), node.sig.loop[position]), weak=True)
+        for k, (node, operands) in enumerate(zip(cap.nodes, cap.operands, strict=True))
+        for position, x in enumerate(operands)
+        if x.__class__ is not Node
+    }
 
 
 def linearize(outputs: Sequence[Any], inputs: Sequence[Node]) -> tuple[Tape, list[Node]]:

@@ -15,18 +15,27 @@ _PACKAGE = str(Path(__file__).resolve().parents[1])
 class _Modes(threading.local):
     """Per-thread state.
 
-    ``grad`` is False inside ``no_grad``; ``transforms`` counts the functions that ``grad`` and
-    ``jacobian`` are running.
-    ``observers`` see each operation's value as it is computed: ``observer(node, start, end)``,
+    ``transforms`` counts the functions that ``grad`` and ``jacobian`` are running. ``observers`` see each operation's value as it is computed: ``observer(node, start, end)``,
     times in nanoseconds. While there are any, operations are computed one at a time. ``recorded``
     sees each operation as it is recorded.
     """
 
-    grad: bool = True
+    _grad: bool = True
     transforms: int = 0
     anomaly: bool = False
     observers: tuple[Callable[[Any, int, int], None], ...] = ()
     recorded: Callable[[Any], None] | None = None
+
+    @property
+    def grad(self) -> bool:
+        """Whether operations of this thread are recorded for differentiation."""
+        return self._grad
+
+    @grad.setter
+    def grad(self, flag: bool) -> None:
+        if flag != self._grad:
+            self._grad = flag
+            (not_recording.discard if flag else not_recording.add)(threading.get_ident())
 
 
 class _Watching:
@@ -48,6 +57,9 @@ class _Lines:
 
 
 modes = _Modes()
+# Threads inside ``no_grad``. Reading a thread's own switch takes 40 ns of the 400 that recording
+# takes; seeing that this set is empty takes 10. A thread that ends inside ``no_grad`` stays here.
+not_recording: set[int] = set()
 lines = _Lines()
 watching = _Watching()
 

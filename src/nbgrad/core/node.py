@@ -57,20 +57,18 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
         "watch",
     )
 
-    def __init__(
-        self, sig: Any, aval: Aval, inputs: tuple[Any, ...], requires_grad: bool, depth: int
-    ) -> None:
-        self.sig = sig
-        self.inputs = inputs
-        self.aval = aval
-        self.requires_grad = requires_grad
-        self.depth = depth
-        self.seq = next_sequence()
-        self.value: Any = None
-        self.freed = False
-        self.leaf: Any = None
-        self.line: str | None = None
-        self.watch: Any = None
+    # No __init__: a call that runs one costs 0.1 us more. Make nodes with ``new_node``.
+    sig: Any
+    inputs: tuple[Any, ...]
+    aval: Aval
+    requires_grad: bool
+    depth: int
+    seq: int
+    value: Any
+    freed: bool
+    leaf: Any
+    line: str | None
+    watch: Any
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -109,16 +107,32 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
             raise TypeError("the truth value of a Node is not known while recording")
 
 
+def new_node(
+    sig: Any, aval: Aval, inputs: tuple[Any, ...], requires_grad: bool, depth: int
+) -> Node:
+    """Return a node without a buffer. The hot paths of recording.py write this out."""
+    node = Node()
+    node.sig = sig
+    node.aval = aval
+    node.inputs = inputs
+    node.requires_grad = requires_grad
+    node.depth = depth
+    node.seq = next_sequence()
+    node.value = node.leaf = node.line = node.watch = None
+    node.freed = False
+    return node
+
+
 def leaf_node(value: np.ndarray[Any, Any], requires_grad: bool = False) -> Node:
     """Return a node that holds a C-contiguous array of native byte order."""
-    node = Node(None, aval_of(value), (), requires_grad, 0)
+    node = new_node(None, aval_of(value), (), requires_grad, 0)
     node.value = value
     return node
 
 
 def placeholder(aval: Aval, requires_grad: bool = False) -> Node:
     """Return an abstract input: a node that will never have a buffer."""
-    return Node(None, aval, (), requires_grad, 0)
+    return new_node(None, aval, (), requires_grad, 0)
 
 
 def constant(value: Any) -> Node:
@@ -131,4 +145,4 @@ def constant(value: Any) -> Node:
     return leaf_node(array)
 
 
-__all__ = ["Node", "constant", "leaf_node", "make_aval", "placeholder"]
+__all__ = ["Node", "constant", "leaf_node", "make_aval", "new_node", "placeholder"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.modes import lines, modes, user_line
-from nbgrad.core.node import Node, constant
+from nbgrad.core.node import Node, constant, new_node
 from nbgrad.core.registry import register_primitive
 
 MAX_SIGNATURES = 8192
@@ -44,8 +44,8 @@ class Signature:
         self.loop = loop
         self.differentiable = prim.vjp is not None and aval.inexact
         self.saves: bool | None = None
-        # Two low bits are free for the state of a node: see core/linearize.py.
-        self.number = next_number() << 2
+        # Three low bits are free for the state of a node: see core/linearize.py.
+        self.number = next_number() << 3
 
     def __repr__(self) -> str:
         return f"{self.prim.name}{self.operands}{self.params} -> {self.aval!r}"
@@ -182,7 +182,7 @@ def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
             if x.depth > depth:
                 depth = x.depth
     requires_grad = requires_grad and sig.differentiable and modes.grad
-    node = Node(sig, sig.aval, xs, requires_grad, depth + 1)
+    node = new_node(sig, sig.aval, xs, requires_grad, depth + 1)
     if lines.on:
         node.line = user_line()
         if modes.recorded is not None:
