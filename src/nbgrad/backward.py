@@ -199,7 +199,7 @@ def _program_route(
     policy = settings.current.nan_policy
     key = ("backward", cap.key, given, None if inputs is None else wrt, policy)
     # A structure with freed nodes has a key of its own, so they are looked for when it is planned.
-    plan: Plan = programs.find(key, lambda: _plan(cap, outputs, given, wrt, inputs is None))
+    plan: Plan = programs.find(key, _plan, cap, outputs, given, wrt, inputs is None)
     nodes = cap.nodes
     args = cap.values + cap.scalars
     if plan.bound:

@@ -51,12 +51,12 @@ class ProgramCache:
     def __len__(self) -> int:
         return len(self.slots)
 
-    def find(self, key: Any, build: Callable[[], Any]) -> Any:
-        """Return the entry of *key*, built on the first call."""
+    def find(self, key: Any, build: Callable[..., Any], *args: Any) -> Any:
+        """Return the entry of *key*, made by ``build(*args)`` on the first call."""
         slot = self.slots.get(key)
         if slot is None:
             with unrecorded():
-                entry = build()
+                entry = build(*args)
             with self.lock:
                 slot = self.slots.setdefault(key, _Slot(entry))
                 self._shrink()
@@ -95,13 +95,14 @@ def demand(nodes: Sequence[Node]) -> None:
         _step_through(cap)
         return
 
-    def build() -> Executable:
-        tape, _ = build_tape(cap, pending)
-        return executable(tape)
-
-    exe = programs.find(("forward", cap.key), build)
+    exe = programs.find(("forward", cap.key), _build, cap, pending)
     for node, value in zip(pending, exe.run([*cap.values, *cap.scalars]), strict=True):
         settle(node, value)
+
+
+def _build(cap: Capture, outputs: Sequence[Node]) -> Executable:
+    tape, _ = build_tape(cap, outputs)
+    return executable(tape)
 
 
 def _step_through(cap: Capture) -> None:

@@ -101,12 +101,7 @@ def _elementwise(prim: Primitive) -> Callable[..., Any]:
 def _fast(prim: Primitive, count: int, general: Callable[..., Any]) -> Callable[..., Any]:
     """The function of one or two operands, by the operators' short way where it can."""
     if count == 1:
-        one = unary(prim)
-
-        def call_one(x: Any) -> Any:
-            return one(x) if x.__class__ is Tensor else general(x)
-
-        return call_one
+        return unary(prim, general)
     two = binary(prim)
 
     def call_two(x: Any, y: Any) -> Any:

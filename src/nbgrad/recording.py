@@ -23,13 +23,20 @@ Method = Callable[..., Any]
 new = object.__new__
 
 
-def unary(prim: Primitive) -> Callable[[Any], Any]:
-    """Return the function that records *prim* of one tensor."""
+def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
+    """Return the function that records *prim* of one tensor; *general* takes anything else."""
     fast: dict[Any, Any] = {}
 
     def method(self: Any) -> Any:
-        a = self._node
-        sig = fast.get(a.aval)
+        try:
+            a = self._node
+            sig = fast[a.aval]
+        except KeyError:
+            sig = None
+        except AttributeError:
+            if general is None:
+                raise
+            return general(self)
         if sig is None or lines.on:
             node = bind(prim, a)
             _remember(fast, a.aval, node, a)
@@ -56,31 +63,31 @@ def binary(prim: Primitive) -> Method:
 
     It returns NotImplemented for an operand that is no number, array or tensor.
     """
-    alike: dict[Any, Any] = {}  # by the aval of both operands
-    number: dict[Any, Any] = {}  # by the aval of the first; the second is a float
-    mixed: dict[Any, Any] = {}  # by the avals, or the aval and a type
+    # Signatures by the aval of both operands, of a tensor and a float, by two avals or aval and type.
+    alike, number, mixed = tables = _tables()
 
     def method(self: Any, other: Any) -> Any:
-        cls = self.__class__
-        a = self._node
-        depth = a.depth
-        requires_grad = a.requires_grad
-        if other.__class__ is cls:
-            b = other._node
-            sig = alike.get(a.aval) if b.aval is a.aval else mixed.get((a.aval, b.aval))
-            if b.depth > depth:
-                depth = b.depth
-            requires_grad = requires_grad or b.requires_grad
-        elif other.__class__ is float:
-            b = other
-            sig = number.get(a.aval)
-        elif other.__class__ is int and a.aval.inexact:
-            b = other
-            sig = mixed.get((a.aval, int))
-        else:
-            return cls(bind(prim, a, other)) if isinstance(other, OPERANDS) else NotImplemented
+        cls, a = self.__class__, self._node
+        depth, requires_grad = a.depth, a.requires_grad
+        try:
+            if other.__class__ is cls:
+                b = other._node
+                if b.depth > depth:
+                    depth = b.depth
+                requires_grad = requires_grad or b.requires_grad
+                sig = alike[a.aval] if b.aval is a.aval else mixed[a.aval, b.aval]
+            elif other.__class__ is float:
+                b = other
+                sig = number[a.aval]
+            elif other.__class__ is int and a.aval.inexact:
+                b = other
+                sig = mixed[a.aval, int]
+            else:
+                return cls(bind(prim, a, other)) if isinstance(other, OPERANDS) else NotImplemented
+        except KeyError:
+            sig = None
         if sig is None or lines.on:
-            return cls(_slow(prim, (alike, number, mixed), a, b))
+            return cls(_slow(prim, tables, a, b))
         node = Node()
         node.sig, node.aval, node.inputs = sig, sig.aval, (a, b)
         if requires_grad:
@@ -96,6 +103,10 @@ def binary(prim: Primitive) -> Method:
         return tensor
 
     return _named(method, prim)
+
+
+def _tables() -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]:
+    return {}, {}, {}
 
 
 def _slow(prim: Primitive, tables: tuple[dict[Any, Any], ...], a: Node, b: Any) -> Node:

@@ -131,8 +131,8 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
 
 
 def _finished(cap: Capture, roots: Sequence[Node], key: list[Any]) -> Capture:
-    for root in roots:
-        key.append(cap.index[root] if root in cap.index else _leaf_root(cap, root))
+    index = cap.index
+    key += [index[root] if root in index else _leaf_root(cap, root) for root in roots]
     cap.key = tuple(key)
     cap.values = [leaf.value for leaf in cap.leaves]
     return cap
