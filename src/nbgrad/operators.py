@@ -8,7 +8,7 @@ from typing import Any
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.ops import arithmetic, comparison, composite
-from nbgrad.recording import OPERANDS, Method, binary, static, unary
+from nbgrad.recording import OPERANDS, Method, binary, pair, static, unary
 
 
 def _reflected(prim: Primitive) -> Method:
@@ -30,6 +30,7 @@ def _inplace(function: Callable[..., Node]) -> Method:
 
 
 _power = static(composite.power)
+_matmul = pair(composite.matmul)
 
 
 class Operators:
@@ -81,7 +82,7 @@ class Operators:
         return self.__class__(composite.power(self._node, as_operand(other)))  # type: ignore[call-arg]
 
     def __matmul__(self, other: Any) -> Any:
-        return self.__class__(composite.matmul(self._node, as_operand(other)))  # type: ignore[call-arg]
+        return self.__class__(_matmul(self._node, as_operand(other)))  # type: ignore[call-arg]
 
     def __rmatmul__(self, other: Any) -> Any:
         return self.__class__(composite.matmul(as_operand(other), self._node))  # type: ignore[call-arg]

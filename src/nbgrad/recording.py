@@ -14,6 +14,7 @@ import numpy as np
 from nbgrad.core.modes import lines, modes, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Primitive, bind
+from nbgrad.core.record import Recipe, recipe_of, replay
 from nbgrad.engine import flush
 
 FAST_ENTRIES = 4096
@@ -127,30 +128,35 @@ def _slow(prim: Primitive, tables: tuple[dict[Any, Any], ...], a: Node, b: Any) 
 def static(function: Callable[..., Node]) -> Method:
     """Return the method that records *function* of one tensor and of settings.
 
-    Where the function makes one node of the tensor alone, its signature is remembered by the aval
-    and the settings, so the next call checks nothing again.
+    What it recorded is remembered by the aval and the settings, and replayed the next time.
     """
-    fast: dict[Any, Any] = {}
+    fast: dict[Any, Recipe] = {}
 
     def method(self: Any, *args: Any, **settings: Any) -> Any:
         a = self._node
         key = (a.aval, args, *settings.items()) if settings else (a.aval, args)
         try:
-            sig = fast.get(key)
-        except TypeError:  # a list, a slice, an array
-            return self.__class__(function(a, *args, **settings))
-        if sig is None or lines.on:
+            recipe = fast[key]
+        except KeyError:
             node = function(a, *args, **settings)
-            _remember(fast, key, node, a)
-            return self.__class__(node)
-        node = Node()
-        node.sig, node.aval, node.inputs = sig, sig.aval, (a,)
-        node.requires_grad = (
-            a.requires_grad and sig.differentiable and (not not_recording or modes.grad)
-        )
-        node.depth = a.depth + 1
-        node.seq, node.freed = next_sequence(), False
-        node.value = node.leaf = node.line = node.watch = None
+            found = recipe_of(node, (a,))
+            if found is not None:
+                _bounded(fast)[key] = found
+        except TypeError:  # a list, a slice, an array
+            node = function(a, *args, **settings)
+        else:
+            if recipe.alone is None or lines.on:
+                node = replay(recipe, (a,))
+            else:  # replay of one operation, written out
+                node = Node()
+                sig = recipe.alone
+                node.sig, node.aval, node.inputs = sig, sig.aval, (a,)
+                node.requires_grad = (
+                    a.requires_grad and sig.differentiable and (not not_recording or modes.grad)
+                )
+                node.depth = a.depth + 1
+                node.seq, node.freed = next_sequence(), False
+                node.value = node.leaf = node.line = node.watch = None
         tensor = new(self.__class__)
         tensor._node = node
         return tensor
@@ -160,14 +166,58 @@ def static(function: Callable[..., Node]) -> Method:
     return method
 
 
+def pair(function: Callable[[Any, Any], Node]) -> Callable[[Node, Any], Node]:
+    """Return *function* of two nodes, which replays what it recorded for such avals before."""
+    fast: dict[Any, Recipe] = {}
+
+    def call(a: Node, b: Any) -> Node:
+        if b.__class__ is not Node:
+            return function(a, b)
+        recipe = fast.get((a.aval, b.aval))
+        if recipe is not None:
+            return replay(recipe, (a, b))  # type: ignore[no-any-return]
+        node = function(a, b)
+        found = recipe_of(node, (a, b))
+        if found is not None:
+            _bounded(fast)[a.aval, b.aval] = found
+        return node
+
+    return call
+
+
+def index_key(index: Any) -> Any:
+    """A hashable form of a basic index; None for any other."""
+    kind = index.__class__
+    if kind is int or index is None or index is Ellipsis:
+        return (index,)
+    if kind is slice:
+        parts = (index.start, index.stop, index.step)
+        return parts if all(p is None or p.__class__ is int for p in parts) else None
+    if kind is tuple:
+        keys = tuple([index_key(item) for item in index])
+        return None if None in keys else (kind, keys)
+    return None
+
+
+def index_of(key: Any) -> Any:
+    """The index that *key* stands for."""
+    if len(key) == 3:
+        return slice(*key)
+    return key[0] if len(key) == 1 else tuple(index_of(item) for item in key[1])
+
+
 def _remember(fast: dict[Any, Any], key: Any, node: Node, *operands: Any) -> None:
     """Keep the signature of *node* if it was recorded of exactly *operands*."""
     if len(node.inputs) != len(operands):
         return
     if all(x is y for x, y in zip(node.inputs, operands, strict=True)):
-        if len(fast) >= FAST_ENTRIES:
-            fast.clear()
-        fast[key] = node.sig
+        _bounded(fast)[key] = node.sig
+
+
+def _bounded(table: dict[Any, Any]) -> dict[Any, Any]:
+    if len(table) >= FAST_ENTRIES:
+        table.clear()
+    return table
 
 
 def _named(method: Any, prim: Any) -> Any:

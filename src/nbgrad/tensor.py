@@ -25,6 +25,7 @@ from nbgrad.ops import composite, structure
 from nbgrad.ops.kinds import View
 from nbgrad.ops.subscript import getitem, setitem
 from nbgrad.protocols import as_index, unwrap, wrap
+from nbgrad.recording import index_key, index_of, static
 
 
 class Tensor(Operators, Conversions, Methods):
@@ -217,7 +218,8 @@ class Tensor(Operators, Conversions, Methods):
         return functools.partial(_call_method, self, function)
 
     def __getitem__(self, index: Any) -> Tensor:
-        return Tensor(getitem(self._node, as_index(index)))
+        key = index_key(index)
+        return Tensor(getitem(self._node, as_index(index))) if key is None else _basic(self, key)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._rebind(setitem(self._node, as_index(index), as_operand(value)))
@@ -235,6 +237,13 @@ class _Size(int):
 
     def __call__(self, dim: int | None = None) -> Any:
         return self._shape if dim is None else self._shape[dim]
+
+
+def _item(node: Node, key: Any) -> Node:
+    return getitem(node, index_of(key))
+
+
+_basic = static(_item)
 
 
 def _call_method(x: Tensor, function: Any, *args: Any, **kwargs: Any) -> Any:

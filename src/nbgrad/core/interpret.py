@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import record
+from nbgrad.core.record import record
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 
 Environment = dict[Var, Any]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import Aval
-from nbgrad.core.modes import lines, modes, user_line
-from nbgrad.core.node import Node, constant, new_node
+from nbgrad.core.node import Node, constant
+from nbgrad.core.record import Recipe, recipe_of, record, replay
 from nbgrad.core.registry import register_primitive
 
 MAX_SIGNATURES = 8192
@@ -101,6 +101,7 @@ class Primitive:
     namespace: str = "numpy"
     registered: bool = True
     signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
+    recipes: dict[Any, Recipe] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.registered:
@@ -131,20 +132,40 @@ def bind(prim: Primitive, *operands: Any, **params: Any) -> Any:
     xs = tuple(as_operand(x) for x in operands)
     if prim.kind == "elementwise" and not any(x.__class__ is Node for x in xs):
         return prim.evaluate(*xs, **params).item()  # numbers stay numbers inside rules
-    key = (tuple(operand_key(x) for x in xs), tuple(params.items()))
+    given = tuple([operand_key(x) for x in xs])
+    key = (given, tuple(params.items()))
+    sig = prim.signatures.get(key)
+    if sig is not None and int not in given:
+        return record(sig, xs)
+    recipe = prim.recipes.get(key)
+    if recipe is not None:
+        return replay(recipe, xs)
+    operands = xs
+    if sig is None:
+        sig, operands = _prepared(prim, xs, params)
+    if int in given:
+        fitted = fit_integers(sig, operands)
+        if fitted is not operands:
+            return bind(prim, *fitted, **params)
+        return record(sig, operands)
+    node = record(sig, operands)
+    recipe = recipe_of(node, xs)
+    if recipe is not None and len(recipe.constants) == 0:
+        _bounded(prim.recipes)[key] = recipe
+    return node
+
+
+def _prepared(
+    prim: Primitive, xs: tuple[Any, ...], params: dict[str, Any]
+) -> tuple[Signature, tuple[Any, ...]]:
+    """Cast and broadcast *xs*; return the signature of the operation on them, and them."""
+    operands, aval, loop = prim.prepare(xs, params)
+    avals = tuple([operand_key(x) for x in operands])
+    key = (avals, tuple(params.items()))
     sig = prim.signatures.get(key)
     if sig is None:
-        xs, aval, loop = prim.prepare(xs, params)
-        prepared = tuple(operand_key(x) for x in xs)
-        key = (prepared, tuple(params.items()))
-        sig = prim.signatures.get(key)
-        if sig is None:
-            sig = intern_signature(prim, key, Signature(prim, prepared, params, aval, loop))
-    if int in key[0]:
-        fitted = fit_integers(sig, xs)
-        if fitted is not xs:
-            return bind(prim, *fitted, **params)
-    return record(sig, xs)
+        sig = intern_signature(prim, key, Signature(prim, avals, params, aval, loop))
+    return sig, operands
 
 
 def fit_integers(sig: Signature, xs: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -166,25 +187,11 @@ def fit_integers(sig: Signature, xs: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def intern_signature(prim: Primitive, key: Any, sig: Signature) -> Signature:
     """Store *sig*; when two threads race, both get the first one stored."""
-    if len(prim.signatures) >= MAX_SIGNATURES:
-        prim.signatures.clear()
-    return prim.signatures.setdefault(key, sig)
+    interned: Signature = _bounded(prim.signatures).setdefault(key, sig)
+    return interned
 
 
-def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
-    """Make the node of an operation whose operands are already prepared."""
-    requires_grad = False
-    depth = 0
-    for x in xs:
-        if x.__class__ is Node:
-            if x.requires_grad:
-                requires_grad = True
-            if x.depth > depth:
-                depth = x.depth
-    requires_grad = requires_grad and sig.differentiable and modes.grad
-    node = new_node(sig, sig.aval, xs, requires_grad, depth + 1)
-    if lines.on:
-        node.line = user_line()
-        if modes.recorded is not None:
-            modes.recorded(node)
-    return node
+def _bounded(table: dict[Any, Any]) -> dict[Any, Any]:
+    if len(table) >= MAX_SIGNATURES:
+        table.clear()
+    return table

@@ -1,0 +1,103 @@
+"""Making nodes: one operation whose operands are prepared, or a recipe of several.
+
+What a function records depends on the avals of its operands and on its settings alone, if it looks
+at no value. So the nodes of a first call are a recipe for the next, which then checks nothing
+again: ``x[1:]`` costs 1.5 µs instead of 7, a product with broadcasting 2 instead of 12.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbgrad.core.modes import lines, modes, not_recording, user_line
+from nbgrad.core.node import Node, new_node
+
+if TYPE_CHECKING:
+    from nbgrad.core.primitive import Signature
+
+
+def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
+    """Make the node of an operation whose operands are already prepared."""
+    requires_grad = False
+    depth = 0
+    for x in xs:
+        if x.__class__ is Node:
+            if x.requires_grad:
+                requires_grad = True
+            if x.depth > depth:
+                depth = x.depth
+    if requires_grad:
+        requires_grad = sig.differentiable and (not not_recording or modes.grad)
+    node = new_node(sig, sig.aval, xs, requires_grad, depth + 1)
+    if lines.on:
+        node.line = user_line()
+        if modes.recorded is not None:
+            modes.recorded(node)
+    return node
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Operations to record on operands of known avals.
+
+    Attributes
+    ----------
+    constants : tuple of Node or scalar
+        What the operations read besides the operands and each other.
+    steps : tuple of (Signature, tuple of int)
+        Operations and the places of what they read, among operands, constants and earlier results.
+    result : int
+        The place of the result.
+    alone : Signature or None
+        The operation, if it is just one of one operand.
+    """
+
+    constants: tuple[Any, ...]
+    steps: tuple[tuple[Any, tuple[int, ...]], ...]
+    result: int
+    alone: Signature | None = None
+
+
+def recipe_of(out: Node, operands: Sequence[Any]) -> Recipe | None:
+    """How *out* was recorded on *operands*, or None.
+
+    None if a node on the way is computed already, or if one operand was given twice: another call
+    may give two.
+    """
+    place: dict[Any, int] = {id(x): k for k, x in enumerate(operands)}
+    if len(place) < len(operands):
+        return None
+    nodes: dict[int, Node] = {}
+    constants: dict[int, Any] = {}
+    stack: list[Any] = [out]
+    while stack:
+        x = stack.pop()
+        if id(x) in place or id(x) in nodes:
+            continue
+        if x.__class__ is not Node or x.sig is None:
+            constants[id(x)] = x
+        elif x.value is not None or not x.inputs:
+            return None
+        else:
+            nodes[id(x)] = x
+            stack += x.inputs
+    if any(c.__class__ is Node and c.value is None for c in constants.values()):
+        return None  # a placeholder of some trace
+    for key in constants:
+        place[key] = len(place)
+    ordered = sorted(nodes.values(), key=lambda n: n.seq)
+    for node in ordered:
+        place[id(node)] = len(place)
+    steps = tuple((n.sig, tuple(place[id(x)] for x in n.inputs)) for n in ordered)
+    alone = steps[0][0] if [reads for _, reads in steps] == [(0,)] else None
+    return Recipe(tuple(constants.values()), steps, place[id(out)], alone)
+
+
+def replay(recipe: Recipe, operands: Sequence[Any]) -> Any:
+    """Record *recipe* on *operands*, of the avals it was made for."""
+    env = [*operands, *recipe.constants]
+    for sig, reads in recipe.steps:
+        env.append(record(sig, tuple([env[k] for k in reads])))
+    return env[recipe.result]

@@ -1,0 +1,107 @@
+"""What was recorded once is replayed: same nodes, for the same avals and settings only."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nbgrad as ng
+from nbgrad.recording import index_key, index_of
+
+A = np.arange(12.0).reshape(3, 4) / 7
+B = np.linspace(-1.0, 2.0, 4)
+
+
+def prims(t):
+    """Names of the operations that made *t*, outputs first."""
+    found, nodes = [], [t._node]
+    for node in nodes:
+        if node.sig is not None:
+            found.append(node.sig.prim.name)
+            nodes += [x for x in node.inputs if hasattr(x, "sig")]
+    return found
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a, b: a * b,
+        lambda a, b: a @ b,
+        lambda a, b: b - a,
+        lambda a, b: a[1:, ::-1] + b[None, 0],
+        lambda a, b: a.std(axis=1, ddof=1) + b[-1],
+        lambda a, b: a.reshape(4, 3).T ** 3 / b.mean(),
+        lambda a, b: ng.where(a > b, a, b),
+        lambda a, b: a.norm() * b.astype(np.float32),
+    ],
+    ids=["multiply", "matmul", "subtract", "index", "std", "reshape", "where", "norm"],
+)
+def test_the_second_time_gives_the_same(f):
+    results = []
+    for _ in range(3):
+        a, b = ng.tensor(A, requires_grad=True), ng.tensor(B, requires_grad=True)
+        y = f(a, b)
+        names = prims(y)
+        value = np.asarray(y.detach().numpy())
+        y.sum().backward()
+        results.append((names, value, a.grad.numpy(), b.grad.numpy()))
+    for names, *arrays in results[1:]:
+        assert names == results[0][0]
+        for found, wanted in zip(arrays, results[0][1:], strict=True):
+            np.testing.assert_array_equal(found, wanted)
+    np.testing.assert_allclose(results[0][1], f(ng.tensor(A), ng.tensor(B)).numpy())
+
+
+def test_one_operand_given_twice_teaches_nothing_about_two():
+    a, b = ng.tensor(A[:, :3]), ng.tensor(A[:, 1:])
+    np.testing.assert_allclose((a @ a).numpy(), A[:, :3] @ A[:, :3])
+    np.testing.assert_allclose((a @ b).numpy(), A[:, :3] @ A[:, 1:])
+    x = ng.tensor(np.arange(3))
+    np.testing.assert_array_equal((x / x).numpy()[1:], [1.0, 1.0])
+    np.testing.assert_array_equal((x / ng.tensor(np.array([1, 2, 4]))).numpy(), [0.0, 0.5, 0.5])
+
+
+def test_tracking_is_that_of_the_operands_and_the_mode():
+    for requires_grad in (False, True, False):
+        a = ng.tensor(A, requires_grad=requires_grad)
+        assert (a[1:] * B[0]).requires_grad is requires_grad
+        assert (a @ ng.tensor(B)).requires_grad is requires_grad
+        with ng.no_grad():
+            assert not (a[1:] @ ng.tensor(B)).requires_grad
+
+
+def test_integers_are_checked_every_time():
+    x = ng.tensor(np.array([1, 2], np.uint8))
+    for _ in range(2):
+        assert (x + 3).dtype == np.uint8
+        with pytest.raises(OverflowError):
+            x + 300
+        assert bool((x < 300).all())
+
+
+def test_errors_come_every_time():
+    x = ng.tensor(A)
+    for _ in range(2):
+        with pytest.raises(IndexError, match="too many indices"):
+            x[0, 0, 0]
+        with pytest.raises(ValueError, match="matmul"):
+            x @ x
+        with pytest.raises(IndexError, match="out of bounds"):
+            x[3]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [0, -1, slice(None), slice(1, None, -2), None, Ellipsis, (0, slice(2)), (None, ..., 1)],
+)
+def test_keys_of_basic_indices_stand_for_them(index):
+    key = index_key(index)
+    hash(key)
+    assert index_of(key) == index
+    np.testing.assert_array_equal(ng.tensor(A)[index].numpy(), A[index])
+
+
+@pytest.mark.parametrize("index", [True, [0, 1], np.array([0]), (0, [1]), np.int64(1)])
+def test_other_indices_have_no_key(index):
+    assert index_key(index) is None
+    np.testing.assert_array_equal(ng.tensor(A)[index].numpy(), A[index])
