@@ -335,7 +335,7 @@ def dot(a: Any, b: Any) -> Node:
     )
 
 
-@function("numpy", np.power, also=(np.float_power,))
+@function("numpy", np.power)
 def power(x: Any, y: Any) -> Node:
     """``x ** y``; small constant integer powers become products, as NumPy does for 2."""
     if y.__class__ is float and y.is_integer() and y not in (0.0,) and as_node(x).aval.inexact:
