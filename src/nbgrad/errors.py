@@ -27,7 +27,7 @@ class ConcretizationError(NbgradError, TypeError):
     """A traced value was asked for its number, which is not known while tracing."""
 
 
-class MissingOperation(NbgradError, NotImplementedError, AttributeError):
+class MissingOperation(NbgradError, NotImplementedError):
     """An operation that NumPy has and nbgrad has not; the message names the nearest ones."""
 
 

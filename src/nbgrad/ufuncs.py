@@ -168,7 +168,7 @@ def _associative(ufunc: np.ufunc, dtype: np.dtype[Any]) -> bool:
     """Whether NumPy may reorder the reduction: it then takes two axes at once."""
     try:
         ufunc.reduce(np.ones((1, 1), dtype), axis=(0, 1))
-    except ValueError:
+    except (TypeError, ValueError):
         return False
     return True
 

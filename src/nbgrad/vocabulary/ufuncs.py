@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
+from nbgrad.core.primitive import as_operand
 from nbgrad.ops import bitwise, elementary, rounding
 from nbgrad.ops.arithmetic import floor_divide, remainder
 from nbgrad.ops.composite import as_node, astype, power
@@ -36,7 +37,9 @@ def frexp(x: Any) -> tuple[Node, Node]:
 )
 def divmod(x: Any, y: Any) -> tuple[Node, Node]:
     """Quotient rounded down, and remainder, as Python's ``divmod``."""
-    x = as_node(x)
+    x, y = as_operand(x), as_operand(y)
+    if x.__class__ is not Node and y.__class__ is not Node:
+        x = as_node(x)
     return floor_divide(x, y), remainder(x, y)
 
 
