@@ -31,6 +31,12 @@ _SCAN = {np.add: np.cumsum, np.multiply: np.cumprod}
 _NOTHING = object()
 
 
+def no_out(name: str, out: Any) -> None:
+    """Refuse ``out=`` of a function that is no ufunc."""
+    if out is not None:
+        raise TypeError(f"{name}: out= would overwrite an array; write `result = ...` instead")
+
+
 # ------------------------------------------------------------------------------------------- call
 
 
