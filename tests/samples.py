@@ -65,12 +65,28 @@ class Sample:
     @property
     def tracked(self) -> list[int]:
         """Positions of the operands to differentiate by."""
-        return [k for k, a in enumerate(self.arrays) if a.dtype.kind == "f"]
+        return [k for k, a in enumerate(self.arrays) if a.dtype.kind in "fc"]
 
     def astype(self, dtype: Any) -> Sample:
-        """The same operands, the floating-point ones in another dtype."""
-        arrays = tuple(a.astype(dtype) if a.dtype.kind == "f" else a for a in self.arrays)
+        """The same operands, floating-point and complex ones in the precision of *dtype*."""
+        real = np.zeros(0, dtype).real.dtype
+        arrays = tuple(
+            a.astype(
+                {"f": real, "c": np.result_type(real, np.complex64)}.get(a.dtype.kind, a.dtype)
+            )
+            for a in self.arrays
+        )
         return replace(self, arrays=arrays)
+
+    def with_imaginary(self, which: list[int]) -> Sample:
+        """The operands at *which* with an imaginary part of 0.1 to 0.4, of either sign."""
+        rng = self.random()
+        arrays = list(self.arrays)
+        for k in which:
+            shape = arrays[k].shape
+            y = rng.uniform(0.1, 0.4, shape) * rng.choice([-1.0, 1.0], shape)
+            arrays[k] = np.asarray(arrays[k] + 1j * y)
+        return replace(self, arrays=tuple(arrays))
 
     def moved(self, step: float, directions: dict[int, Array]) -> tuple[Array, ...]:
         """The operands a *step* along *directions*."""
@@ -90,8 +106,10 @@ class Sample:
 
 
 def draw(rng: np.random.Generator, prim: Primitive, k: int, shape: tuple[int, ...]) -> Array:
-    """Numbers from the declared domain of the k-th operand."""
+    """Numbers from the declared domain of the k-th operand: integers, if its bounds are."""
     low, high = prim.domain[min(k, len(prim.domain) - 1)] if prim.domain else (-2.0, 2.0)
+    if isinstance(low, int):
+        return np.array(rng.integers(low, high, size=shape))
     return np.array(rng.uniform(low, high, size=shape))
 
 

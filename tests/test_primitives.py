@@ -6,7 +6,7 @@ with a formula, in float64, and in float32 with the float64 differences.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,10 @@ from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.registry import primitives
 from nbgrad.engine import demand
+from nbgrad.loading import load_vocabulary
 from nbgrad.ops.kinds import Expression
 
+load_vocabulary()
 PRIMITIVES = list(primitives.values())
 DIFFERENTIABLE = [p for p in PRIMITIVES if p.vjp is not None]
 TIERS = ["reference", "block", "fused"]
@@ -113,14 +115,19 @@ def test_operands_may_be_reversed_or_strided(prim: Primitive) -> None:
 # ------------------------------------------------------------------------------------- derivatives
 
 
+def direction(rng: np.random.Generator, like: Array) -> Array:
+    v = rng.normal(size=like.shape)
+    return np.asarray(v + 1j * rng.normal(size=like.shape) if like.dtype.kind == "c" else v)
+
+
 class Directions:
     """Seeded random directions in the operands, and a cotangent of the result."""
 
     def __init__(self, sample: Sample) -> None:
         rng = sample.random()
-        self.v = {k: np.array(rng.normal(size=sample.arrays[k].shape)) for k in sample.tracked}
-        self.u = {k: np.array(rng.normal(size=sample.arrays[k].shape)) for k in sample.tracked}
-        self.ct = np.array(rng.normal(size=sample.evaluate().shape))
+        self.v = {k: direction(rng, sample.arrays[k]) for k in sample.tracked}
+        self.u = {k: direction(rng, sample.arrays[k]) for k in sample.tracked}
+        self.ct = direction(rng, sample.evaluate())
 
 
 def differences(sample: Sample, along: Directions) -> tuple[Array, float]:
@@ -133,19 +140,21 @@ def differences(sample: Sample, along: Directions) -> tuple[Array, float]:
         for b in (1, -1):
             moved = sample.moved(a * small, along.v)
             again = Sample(sample.prim, moved, sample.params).moved(b * small, along.u)
-            second += a * b * float(np.sum(along.ct * sample.evaluate(again)))
+            second += a * b * inner([along.ct], [sample.evaluate(again)])
     return tangent, second / (4 * small * small)
 
 
-def inner(cotangents: Sequence[Array], directions: dict[int, Array]) -> float:
-    return sum(float(np.sum(c * d)) for c, d in zip(cotangents, directions.values(), strict=True))
+def inner(cotangents: Iterable[Array], directions: Iterable[Array]) -> float:
+    """``Re sum conj(ct) v``, by which PyTorch's convention measures a step along v."""
+    pairs = zip(cotangents, directions, strict=True)
+    return sum(float(np.sum(np.real(np.conj(c) * d))) for c, d in pairs)
 
 
-def derived(sample: Sample, along: Directions, dtype: Any) -> tuple[Array, float, float]:
+def derived(sample: Sample, along: Directions) -> tuple[Array, float, float]:
     """From the rules, in one program: tangent, <vjp, v>, and its derivative along u."""
     xs, y = recorded(sample, requires_grad=True)
     tracked = [xs[k] for k in sample.tracked]
-    leaves = [leaf_node(along.v[k].astype(dtype)) for k in sample.tracked]
+    leaves = [leaf_node(along.v[k].astype(xs[k].dtype)) for k in sample.tracked]
     (tangent,) = tangents_of([ng.Tensor(y)], [ng.Tensor(x) for x in tracked], leaves)
     options: dict[str, Any] = {"retain_graph": True, "create_graph": True}
     seed = leaf_node(along.ct.astype(y.dtype))
@@ -160,7 +169,28 @@ def derived(sample: Sample, along: Directions, dtype: Any) -> tuple[Array, float
     seconds = [second[x].value if x in second else np.zeros(x.shape) for x in tracked]
     for x, found in zip(tracked, firsts, strict=True):
         assert found.value.dtype == x.dtype and found.shape == x.shape, sample.label
-    return tangent.value, inner([f.value for f in firsts], along.v), inner(seconds, along.u)
+    by_vjp = inner([f.value for f in firsts], along.v.values())
+    return tangent.value, by_vjp, inner(seconds, along.u.values())
+
+
+def compare(sample: Sample, tier: str, dtype: Any, order1: float, order2: float) -> None:
+    """Tangent, VJP and order 2 of *sample* in *dtype*, against differences of it as it is."""
+    along = Directions(sample)
+    tangent, second = differences(sample, along)
+    with ng.configure(tier=tier):
+        by_jvp, by_vjp, by_second = derived(sample.astype(dtype), along)
+    rounded = sample.params.get("dtype") == np.float32  # a cast: differences see its rounding
+    loose = 1e-1 if rounded else order1
+    slope = inner([along.ct], [tangent])
+    label = sample.label
+    assert_allclose(by_jvp, tangent, rtol=loose, atol=loose, err_msg=f"JVP of {label}")
+    if not any(sample.arrays[k].size for k in sample.tracked):
+        return  # cotangents of no elements: their shapes and dtypes have been compared
+    scale = 1 + float(np.sum(np.abs(along.ct * tangent)))
+    assert_allclose(by_vjp, slope, rtol=loose, atol=loose * scale, err_msg=f"VJP of {label}")
+    if not rounded:
+        atol = order2 * scale
+        assert_allclose(by_second, second, rtol=order2, atol=atol, err_msg=f"order 2 of {label}")
 
 
 @every_tier
@@ -169,36 +199,46 @@ def derived(sample: Sample, along: Directions, dtype: Any) -> tuple[Array, float
 def test_derivatives_are_those_of_finite_differences(
     prim: Primitive, dtype: Any, tier: str
 ) -> None:
-    order1, order2 = (1e-7, 1e-5) if dtype is np.float64 else (1e-4, 2e-3)
+    orders = (1e-7, 1e-5) if dtype is np.float64 else (1e-4, 2e-3)
     for sample in chosen(prim, tier):
-        if sample.evaluate().dtype.kind != "f":
-            continue  # a cast to integers has no derivative
-        along = Directions(sample)
-        tangent, second = differences(sample, along)
-        with ng.configure(tier=tier):
-            by_jvp, by_vjp, by_second = derived(sample.astype(dtype), along, dtype)
-        rounded = sample.params.get("dtype") == np.float32  # a cast: differences see its rounding
-        loose = {"rtol": 1e-1, "atol": 1e-1} if rounded else {"rtol": order1, "atol": order1}
-        slope = float(np.sum(along.ct * tangent))
-        assert_allclose(by_jvp, tangent, **loose, err_msg=f"JVP of {sample.label}")
-        if not any(sample.arrays[k].size for k in sample.tracked):
-            continue  # cotangents of no elements: their shapes and dtypes have been compared
-        scale = 1 + float(np.sum(np.abs(along.ct * tangent)))
-        assert_allclose(
-            by_vjp,
-            slope,
-            rtol=loose["rtol"],
-            atol=loose["atol"] * scale,
-            err_msg=f"VJP of {sample.label}",
-        )
-        if not rounded:
-            assert_allclose(
-                by_second,
-                second,
-                rtol=order2,
-                atol=order2 * scale,
-                err_msg=f"order 2 of {sample.label}",
-            )
+        if sample.evaluate().dtype.kind == "f":  # a cast to integers has no derivative
+            compare(sample, tier, dtype, *orders)
+
+
+def complex_samples(prim: Primitive) -> list[Sample]:
+    """Complex operands, then the first real and the others complex; none where NumPy has none."""
+    whole = [s for s in samples(prim) if all(a.size for a in s.arrays)]
+    floats = [[k for k, a in enumerate(s.arrays) if a.dtype.kind == "f"] for s in whole]
+    found = [
+        sample.with_imaginary(which)
+        for sample, all_floats in zip(whole, floats, strict=True)
+        for which in (all_floats, all_floats[1:])
+        if which
+    ]
+    try:
+        for sample in found:
+            recorded(sample)
+            sample.evaluate()
+    except TypeError:
+        return []
+    return found
+
+
+COMPLEX = [p for p in DIFFERENTIABLE if p.kind != "opaque" and complex_samples(p)]
+
+
+@every_tier
+@pytest.mark.parametrize("prim", COMPLEX, ids=lambda p: p.name)
+def test_complex_derivatives_are_those_of_finite_differences(prim: Primitive, tier: str) -> None:
+    """Also of a real operand beside a complex one, whose cotangent is real.
+
+    What is complex runs through the reference on every tier; one sample shows it.
+    """
+    found = complex_samples(prim)
+    for sample in found if tier == "reference" else found[:1]:
+        if sample.evaluate().dtype.kind in "fc":
+            compare(sample, tier, np.complex128, 1e-7, 1e-5)
+            compare(sample, tier, np.complex64, 1e-3, 2e-2)
 
 
 # ----------------------------------------------------------------------------------------- threads
@@ -269,8 +309,8 @@ def test_samples_catch_a_wrong_rule() -> None:
     sample = samples(primitives["multiply"])[0]
     along = Directions(sample)
     tangent, second = differences(sample, along)
-    by_jvp, by_vjp, by_second = derived(sample, along, np.float64)
-    slope = float(np.sum(along.ct * tangent))
+    by_jvp, by_vjp, by_second = derived(sample, along)
+    slope = inner([along.ct], [tangent])
     assert abs(slope) > 0.1 and abs(second) > 0.1
     assert_allclose([by_vjp, by_second], [slope, second], rtol=1e-6)
     assert not np.allclose(-by_jvp, tangent) and not np.isclose(-by_second, second)

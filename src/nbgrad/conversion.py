@@ -12,7 +12,7 @@ from nbgrad.core.node import Node, leaf_node
 from nbgrad.engine import demand, value_of
 from nbgrad.errors import CUT, NUMPY_ON_GRAD, AutogradError, ConcretizationError
 from nbgrad.gradfn import grad_fn_of
-from nbgrad.protocols import call_function, call_ufunc
+from nbgrad.protocols import call_function, call_plainly, call_ufunc, direct
 
 if TYPE_CHECKING:
     from nbgrad.tensor import Tensor
@@ -56,6 +56,12 @@ class Conversions:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if not kwargs and method == "__call__":
+            short = direct.get(ufunc) if inputs[0] is self else None
+            result = NotImplemented if short is None else short(*inputs)
+            if result is not NotImplemented:
+                return result
+            return call_plainly(self.__class__, ufunc, inputs)
         return call_ufunc(self.__class__, ufunc, method, inputs, kwargs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:

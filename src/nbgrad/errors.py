@@ -27,6 +27,10 @@ class ConcretizationError(NbgradError, TypeError):
     """A traced value was asked for its number, which is not known while tracing."""
 
 
+class MissingOperation(NbgradError, NotImplementedError):
+    """An operation that NumPy has and nbgrad has not; the message names the nearest ones."""
+
+
 class TapeError(NbgradError):
     """A malformed tape: found by the checker, always a fault of nbgrad itself."""
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
+import sys
 from typing import Any
 
 import numpy as np
 
-from nbgrad.core.registry import by_reference, functions
+from nbgrad.core.registry import by_reference, functions, primitives, register_reference
 
 
 @functools.cache
@@ -44,5 +45,21 @@ def method(name: str) -> Any:
 def _known(reference: Any) -> Any:
     found = by_reference.get(reference)
     if found is None and isinstance(reference, np.ufunc):
-        found = by_reference.get(reference.__name__)
+        return _special(reference)
     return found
+
+
+def _special(ufunc: np.ufunc) -> Any:
+    """Our function for a ufunc of scipy.special: the same object under the same name there.
+
+    A user who holds one has imported the module.
+    """
+    module = sys.modules.get("scipy.special")
+    declared = functions.get("special", {})
+    special = [p.name for p in primitives.values() if p.public and p.namespace == "special"]
+    for name in (*declared, *special):
+        if getattr(module, name, None) is ufunc:
+            found = declared[name].implementation if name in declared else primitives[name]
+            register_reference(ufunc, found)
+            return found
+    return None

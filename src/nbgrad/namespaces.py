@@ -7,9 +7,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
-from nbgrad.core.registry import functions, primitives
+from nbgrad.core.registry import by_reference, functions, primitives
 from nbgrad.loading import load_vocabulary
 from nbgrad.ops import composite
 from nbgrad.ops.kinds import arity
@@ -36,12 +38,50 @@ def find(namespace: str, name: str) -> Any:
     prim = primitives.get(name)
     if declared is not None:
         made = wrapped(name, declared.implementation, declared.implementation.__doc__ or "")
+        made = with_keywords(made, declared.reference)
         made.__module__ = f"nbgrad.{namespace}"
+        made = with_methods(made, declared.reference)
     elif prim is not None and prim.public and prim.namespace == namespace:
-        made = _elementwise(prim)
+        made = with_methods(_elementwise(prim), prim.reference)
     else:
-        return None
+        return _other_name(namespace, name)
     return _wrapped.setdefault((namespace, name), made)
+
+
+def _other_name(namespace: str, name: str) -> Any:
+    """The function under another of NumPy's names for it, such as ``abs`` for ``absolute``."""
+    reference = getattr(np, name, None) if namespace == "numpy" else None
+    if not isinstance(reference, np.ufunc) or reference not in by_reference:
+        return None
+    main = reference.__name__
+    return None if main == name else _wrapped.setdefault((namespace, name), find(namespace, main))
+
+
+def with_keywords(function: Any, ufunc: Any) -> Any:
+    """Let the function of a ufunc take NumPy's keywords, such as ``dtype=`` and ``where=``."""
+    if not isinstance(ufunc, np.ufunc):
+        return function
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return _of_numpy(ufunc, *args, **kwargs) if kwargs else function(*args)
+
+    return call
+
+
+def with_methods(function: Any, ufunc: Any) -> Any:
+    """Give the function of a ufunc what NumPy's has besides: ``reduce``, ``outer`` and so on."""
+    if isinstance(ufunc, np.ufunc):
+        for name in ("reduce", "accumulate", "reduceat", "outer", "at"):
+            setattr(function, name, functools.partial(_of_numpy, getattr(ufunc, name)))
+        function.nin, function.nout, function.identity = ufunc.nin, ufunc.nout, ufunc.identity
+    return function
+
+
+def _of_numpy(function: Any, *args: Any, **kwargs: Any) -> Any:
+    """NumPy's *function* of the first argument as a tensor, so that it comes back to us."""
+    first = args[0] if isinstance(args[0], Tensor) else Tensor(composite.as_node(args[0]))
+    return function(first, *args[1:], **kwargs)
 
 
 def lookup(namespace: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -104,7 +144,9 @@ def _fast(prim: Primitive, count: int, general: Callable[..., Any]) -> Callable[
         return unary(prim, general)
     two = binary(prim)
 
-    def call_two(x: Any, y: Any) -> Any:
+    def call_two(x: Any, y: Any, **keywords: Any) -> Any:
+        if keywords:
+            return _of_numpy(prim.reference, x, y, **keywords)
         result = two(x, y) if x.__class__ is Tensor else NotImplemented
         return general(x, y) if result is NotImplemented else result
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from nbgrad.core.node import Node
+from nbgrad.core.primitive import Primitive, as_operand
 from nbgrad.engine import value_of
+from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
-from nbgrad.ops import composite
+from nbgrad.missing import full_name, missing
+from nbgrad.ops import arithmetic, composite
+from nbgrad.recording import binary, unary
 
-_REDUCE = {np.add: composite.sum, np.multiply: composite.prod, np.maximum: composite.max}
-_REDUCE |= {np.minimum: composite.min, np.logical_and: composite.all, np.logical_or: composite.any}
+ufuncs = LazyModule("nbgrad.ufuncs")
 
 
 def unwrap(x: Any) -> Any:
@@ -55,37 +56,65 @@ def as_index(index: Any) -> Any:
     return int(array) if not array.ndim and array.dtype.kind in "iu" else array
 
 
+# The short way of ufuncs that are primitives of one or two operands: filled on their first use.
+direct: dict[Any, Any] = {}
+
+
 def call_ufunc(tensor: type, ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
     """``__array_ufunc__``: route *ufunc* to our operation of the same meaning."""
-    out = kwargs.pop("out", None)
-    if out is not None and method == "__call__" and isinstance(out[0], tensor):
-        result = call_ufunc(tensor, ufunc, method, inputs, kwargs)
-        return out[0]._rebind(result._node)  # type: ignore[attr-defined]
-    if out is not None:
-        raise TypeError(
-            f"numpy.{ufunc.__name__}(out=ndarray) of a tensor would cut the gradient; write "
-            "`result = ...` instead, or use tensor.detach().numpy()"
+    given = dict(kwargs)
+    outs = given.pop("out", None) or (None,) * ufunc.nout
+    name = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
+    for out in outs if method != "at" else inputs[:1]:
+        if out is not None and not isinstance(out, tensor):
+            raise TypeError(
+                f"{name} would write the result of a tensor to an array, which would cut the "
+                "gradient: leave out= away, make it a tensor (nbgrad.zeros instead of "
+                "numpy.zeros), or use tensor.detach().numpy()"
+            )
+    if method == "at":
+        index = as_index(inputs[1])
+        found = ufuncs.apply(ufunc, method, [*unwrap(inputs[:1]), index, *unwrap(inputs[2:])], {})
+        inputs[0]._rebind(found)
+        return None
+    mask = given.pop("where", True) if method == "__call__" else True
+    if mask is not True and any(o is None for o in outs):
+        raise ValueError(
+            f"{name}(where=...) without out= leaves the other elements undefined; write "
+            f"nbgrad.where(mask, nbgrad.{ufunc.__name__}(...), value)"
         )
-    kwargs = {k: v for k, v in kwargs.items() if v is not None}
-    if method == "reduce" and ufunc in _REDUCE:
-        kwargs.setdefault("axis", 0)
-        return wrap(_REDUCE[ufunc](*unwrap(inputs), **unwrap(kwargs)), tensor)
+    found = ufuncs.apply(ufunc, method, unwrap(inputs), unwrap(given))
+    results = found if isinstance(found, tuple) else (found,)
+    wrapped = [_stored(r, o, unwrap(mask), tensor) for r, o in zip(results, outs, strict=False)]
+    return tuple(wrapped) if isinstance(found, tuple) else wrapped[0]
+
+
+def call_plainly(tensor: Any, ufunc: Any, inputs: Any) -> Any:
+    """A call of *ufunc* without keywords."""
     function = ours(ufunc)
-    if method != "__call__" or kwargs or function is None:
-        detail = f" with {sorted(kwargs)}" if kwargs else ""
-        raise NotImplementedError(
-            f"numpy.{ufunc.__name__} ({method}{detail}) is not available on nbgrad tensors yet; "
-            "use tensor.detach().numpy() if no gradient is needed"
-        )
-    return wrap(function(*unwrap(inputs)), tensor)
+    if function is None:
+        raise missing(full_name(ufunc))
+    if ufunc not in direct and isinstance(function, Primitive) and ufunc.nin <= 2:
+        direct[ufunc] = unary(function) if ufunc.nin == 1 else binary(function)
+    found = function(*[as_operand(x) for x in inputs])
+    return tensor(found) if found.__class__ is Node else wrap(found, tensor)
+
+
+def _stored(result: Any, out: Any, mask: Any, tensor: Any) -> Any:
+    """*result* as a tensor: *out*, bound to it where *mask* holds, if there is one."""
+    if out is None:
+        return tensor(result)
+    old = out._node
+    if mask is not True:
+        result = arithmetic.where(composite.as_node(mask), result, old)
+    if result.shape != old.shape:
+        result = composite.broadcast_to(result, old.shape)
+    return out._rebind(result)
 
 
 def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     """``__array_function__``: the same for NumPy's other functions."""
     implementation = ours(function)
     if implementation is None:
-        raise NotImplementedError(
-            f"numpy.{function.__name__} is not available on nbgrad tensors yet; use "
-            "tensor.detach().numpy() if no gradient is needed"
-        )
+        raise missing(full_name(function))
     return wrap(implementation(*unwrap(args), **unwrap(kwargs)), tensor)

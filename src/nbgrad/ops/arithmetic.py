@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,15 +112,28 @@ positive = elementwise(
     doc="The operand itself, as a new value.",
     alias=True,
 )
+
+
+def _turning(t: Any, out: Any, x: Any) -> Any:
+    """What moving *x* by *t* does to its direction; a real number has only two of them."""
+    if x.dtype.kind != "c":
+        return None
+    t, length = materialize(t, out.aval), absolute(x)
+    along = cast(conjugate(out) * t, dtype=length.dtype)
+    return (t - out * along) / where(equal(length, 0), math.inf, length)
+
+
 sign = elementwise(
     "sign",
     expr="({t}(1) if {x} > {t}(0) else ({t}(-1) if {x} < {t}(0) else {x}))",
     reference=np.sign,
-    partials=lambda out, x: (0,),
+    # As a real-linear map it is its own adjoint.
+    vjp=lambda ct, y, xs, params, wants: (_turning(ct, y, xs[0]),),
+    jvp=lambda tangents, y, xs, params: _turning(tangents[0], y, xs[0]),
     domain=NONZERO,
     dtypes="fi",
     grad_name="Sgn",
-    doc="-1, 0 or 1; derivative zero.",
+    doc="-1, 0 or 1, derivative zero; of a complex number its direction z / |z|, and 0 at 0.",
 )
 conjugate = elementwise(
     "conjugate",

@@ -335,11 +335,13 @@ def dot(a: Any, b: Any) -> Node:
     )
 
 
-@function("numpy", np.power, also=(np.float_power,))
+@function("numpy", np.power)
 def power(x: Any, y: Any) -> Node:
     """``x ** y``; small constant integer powers become products, as NumPy does for 2."""
     if y.__class__ is float and y.is_integer() and y not in (0.0,) and as_node(x).aval.inexact:
         y = int(y)
+    if as_operand(x).__class__ is not Node and as_operand(y).__class__ is Node:
+        return arithmetic.power(x, y)  # a number takes the dtype of the exponent
     node = as_node(x)
     if y.__class__ is int and -16 <= y <= 16 and (y >= 0 or node.aval.inexact):
         return square(node) if y == 2 else arithmetic.integer_power(node, n=y)

@@ -55,6 +55,8 @@ def conjugate(partial: Any) -> Any:
 def materialize(ct: Any, aval: Aval) -> Node:
     """Return *ct* as a node of exactly *aval*: fill a number, cast, or sum to a 0-d operand."""
     if is_number(ct):
+        if ct.__class__ is complex and aval.dtype.kind != "c":
+            ct = ct.real  # the edge from complex to real
         return primitives["full"](ct, shape=aval.shape, dtype=aval.dtype)
     if ct.aval is aval:
         return ct

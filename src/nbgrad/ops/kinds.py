@@ -51,7 +51,9 @@ def ufunc_loop(ufunc: np.ufunc) -> Callable[[Sequence[Any]], tuple[np.dtype[Any]
     return resolve
 
 
-def common_loop(floating: bool = False) -> Callable[[Sequence[Any]], tuple[np.dtype[Any], ...]]:
+def common_loop(
+    floating: bool = False, ordered: bool = False
+) -> Callable[[Sequence[Any]], tuple[np.dtype[Any], ...]]:
     """Dtype rule: all operands and the result share one dtype (at least float if asked)."""
 
     def resolve(kinds: Sequence[Any]) -> tuple[np.dtype[Any], ...]:
@@ -59,6 +61,8 @@ def common_loop(floating: bool = False) -> Callable[[Sequence[Any]], tuple[np.dt
         dtype = np.result_type(*(samples.get(k, k) if isinstance(k, type) else k for k in kinds))
         if floating and dtype.kind not in "fc":
             dtype = np.result_type(dtype, np.float64)
+        if dtype.kind == "c" and ordered:
+            raise TypeError("Complex numbers have no order; apply it to .real and .imag.")
         return (dtype,) * (len(kinds) + 1)
 
     return resolve

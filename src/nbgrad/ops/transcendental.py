@@ -121,8 +121,9 @@ arctan2 = elementwise(
 
 
 def _sigmoid(x: Any) -> Any:
+    wide = x.astype(np.float32) if x.dtype == np.float16 else x
     with np.errstate(over="ignore"):
-        return (1 / (1 + np.exp(-x))).astype(np.result_type(x, np.float16), copy=False)
+        return (1 / (1 + np.exp(-wide))).astype(np.result_type(x, np.float16), copy=False)
 
 
 sigmoid = elementwise(
@@ -145,7 +146,7 @@ softplus = elementwise(
     namespace="special",
     expr="softplus_{c}({x})",
     reference=_softplus,
-    loop=FLOATING,
+    loop=common_loop(floating=True, ordered=True),
     partials=lambda out, x: (sigmoid(x),),
     doc="log(1 + exp(x)), without overflow.",
 )
@@ -160,7 +161,7 @@ relu = elementwise(
     namespace="special",
     expr="({t}(0) if {x} < {t}(0) else {x})",
     reference=_relu,
-    loop=common_loop(),
+    loop=common_loop(ordered=True),
     partials=lambda out, x: (indicator(greater(x, 0), out),),
     domain=NONZERO,
     dtypes="fi",

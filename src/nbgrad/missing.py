@@ -1,0 +1,36 @@
+"""What nbgrad has not: the error says so, what comes nearest, and where it was asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbgrad.core.modes import user_line
+from nbgrad.core.registry import functions, primitives
+from nbgrad.errors import MissingOperation
+from nbgrad.lazy import LazyModule
+from nbgrad.loading import load_vocabulary
+
+difflib = LazyModule("difflib")
+
+
+def full_name(reference: Any) -> str:
+    """``numpy.linalg.solve``, of NumPy's function or ufunc."""
+    module = getattr(reference, "__module__", None) or "numpy"
+    return f"{module}.{getattr(reference, '__name__', reference)}"
+
+
+def missing(name: str, detail: str = "") -> MissingOperation:
+    """The error for NumPy's function of dotted *name*; *detail* says which use of it."""
+    load_vocabulary()
+    names = {f"{f.namespace}.{f.name}" for held in functions.values() for f in held.values()}
+    names |= {f"{p.namespace}.{p.name}" for p in primitives.values() if p.public}
+    short = name.rpartition(".")[2]
+    by_short: dict[str, str] = {n.rpartition(".")[2]: n for n in sorted(names)}
+    close = difflib.get_close_matches(short, by_short, n=3, cutoff=0.6)
+    hint = f" Nearest: {', '.join(f'nbgrad.{by_short[c]}' for c in close)}." if close else ""
+    line = user_line()
+    where = f" ({line})" if line else ""
+    return MissingOperation(
+        f"{name}{detail} is not available on nbgrad tensors yet.{hint} Use "
+        f"tensor.detach().numpy() if no gradient is needed.{where}"
+    )

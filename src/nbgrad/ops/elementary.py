@@ -1,0 +1,191 @@
+"""Elementary functions beside those of transcendental.py: other bases, roots and inverses."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.primitive import Primitive
+from nbgrad.ops.arithmetic import ANY, NONZERO, POSITIVE, sqrt, square, where
+from nbgrad.ops.comparison import equal
+from nbgrad.ops.kinds import elementwise
+from nbgrad.ops.transcendental import UNIT, sigmoid
+
+LN2 = math.log(2.0)
+LN10 = math.log(10.0)
+
+exp2 = elementwise(
+    "exp2",
+    expr="",
+    reference=np.exp2,
+    partials=lambda out, x: (LN2 * out,),
+    doc="2 to the power of the operand.",
+)
+log2 = elementwise(
+    "log2",
+    expr="",
+    reference=np.log2,
+    partials=lambda out, x: (1 / (LN2 * x),),
+    domain=POSITIVE,
+    doc="Logarithm to base 2.",
+)
+log10 = elementwise(
+    "log10",
+    expr="",
+    reference=np.log10,
+    partials=lambda out, x: (1 / (LN10 * x),),
+    domain=POSITIVE,
+    doc="Logarithm to base 10.",
+)
+cbrt = elementwise(
+    "cbrt",
+    expr="",
+    reference=np.cbrt,
+    partials=lambda out, x: (1 / (3.0 * square(out)),),
+    domain=NONZERO,
+    doc="Cube root, negative for negative numbers; derivative +inf at 0.",
+)
+reciprocal = elementwise(
+    "reciprocal",
+    expr="{t}(1) / {x}",
+    reference=np.reciprocal,
+    partials=lambda out, x: (-square(out),),
+    domain=NONZERO,
+    doc="1 divided by the operand.",
+)
+arcsinh = elementwise(
+    "arcsinh",
+    expr="",
+    reference=np.arcsinh,
+    partials=lambda out, x: (1 / sqrt(1 + square(x)),),
+    grad_name="Asinh",
+    doc="Inverse hyperbolic sine.",
+)
+arccosh = elementwise(
+    "arccosh",
+    expr="",
+    reference=np.arccosh,
+    # Two roots: that of the product has another branch cut in the left half of the plane.
+    partials=lambda out, x: (1 / (sqrt(x - 1) * sqrt(x + 1)),),
+    domain=((1.2, 3.0),),
+    grad_name="Acosh",
+    doc="Inverse hyperbolic cosine; derivative +inf at 1.",
+)
+arctanh = elementwise(
+    "arctanh",
+    expr="",
+    reference=np.arctanh,
+    partials=lambda out, x: (1 / ((1 - x) * (1 + x)),),
+    domain=UNIT,
+    grad_name="Atanh",
+    doc="Inverse hyperbolic tangent.",
+)
+
+
+def _scaling(name: str, factor: float, doc: str) -> Primitive:
+    return elementwise(
+        name,
+        expr="",
+        reference=getattr(np, name),
+        partials=lambda out, x: (factor,),
+        doc=doc,
+    )
+
+
+degrees = _scaling("degrees", 180.0 / math.pi, "An angle in radians, in degrees.")
+rad2deg = _scaling("rad2deg", 180.0 / math.pi, "An angle in radians, in degrees.")
+radians = _scaling("radians", math.pi / 180.0, "An angle in degrees, in radians.")
+deg2rad = _scaling("deg2rad", math.pi / 180.0, "An angle in degrees, in radians.")
+
+
+def _hypot_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    length = where(equal(out, 0), 1.0, out)
+    return x / length, y / length
+
+
+hypot = elementwise(
+    "hypot",
+    expr="",
+    reference=np.hypot,
+    partials=_hypot_partials,
+    domain=ANY,
+    doc="Length of the vector (first, second), without overflow; derivative 0 at (0, 0).",
+)
+
+
+def _weights(out: Any, x: Any, y: Any, scale: float) -> tuple[Any, Any]:
+    """Shares of the two terms of a sum of powers; both 0 where the sum is."""
+    gap = where(equal(x, y), 0.0, x - y)
+    empty = equal(out, -math.inf)
+    return (
+        where(empty, 0.0, sigmoid(scale * gap)),
+        where(empty, 0.0, sigmoid(-scale * gap)),
+    )
+
+
+logaddexp = elementwise(
+    "logaddexp",
+    expr="",
+    reference=np.logaddexp,
+    partials=lambda out, x, y: _weights(out, x, y, 1.0),
+    doc="log(exp(x) + exp(y)), without overflow; derivatives 0 where both are -inf.",
+)
+logaddexp2 = elementwise(
+    "logaddexp2",
+    expr="",
+    reference=np.logaddexp2,
+    partials=lambda out, x, y: _weights(out, x, y, LN2),
+    doc="log2(2**x + 2**y), without overflow; derivatives 0 where both are -inf.",
+)
+
+SERIES_TERMS = 20
+
+
+def _sinc_derivative(x: Any, n: int) -> Any:
+    """``d^n/dx^n sinc(x)``: a series near 0, elsewhere by recurrence over the order."""
+    if n == 0:
+        return np.sinc(x)
+    x = np.asarray(x)
+    work = x.astype(np.result_type(x, np.float32), copy=False)
+    u = np.pi * work
+    near = np.abs(u) < max(n, 2)
+    safe = np.where(near, np.asarray(max(n, 2), u.dtype), u)
+    # s_n(u) is the n-th derivative of sin(u) / u, and u s_n = sin^(n)(u) - n s_(n-1).
+    far = np.sin(safe) / safe
+    for k in range(1, n + 1):
+        far = (_sine_derivative(safe, k) - k * far) / safe
+    small = np.where(near, u, np.zeros((), u.dtype))
+    series = np.zeros_like(small)
+    for k in range((n + 1) // 2 + SERIES_TERMS, (n + 1) // 2 - 1, -1):
+        power = 2 * k - n
+        series += (-1.0) ** k / ((2 * k + 1) * math.factorial(power)) * small**power
+    found = np.where(near, series, far) * np.pi**n
+    return found.astype(np.sinc(x[()]).dtype, copy=False)
+
+
+def _sine_derivative(u: Any, order: int) -> Any:
+    value = np.sin(u) if order % 2 == 0 else np.cos(u)
+    return -value if order % 4 in (2, 3) else value
+
+
+def _sinc_loop(kinds: Any) -> Any:
+    x = kinds[0] if isinstance(kinds[0], np.dtype) else np.dtype(kinds[0])
+    return (x, np.sinc(np.zeros((), x)).dtype)
+
+
+sinc_derivative = elementwise(
+    "sinc_derivative",
+    public=False,
+    expr="",
+    reference=_sinc_derivative,
+    loop=_sinc_loop,
+    partials=lambda out, x, n: (sinc_derivative(x, n=n + 1),),
+    cases=tuple({"n": n} for n in (0, 1, 2, 5)),
+    grad_name="Sinc",
+    doc="Derivative of order n of sin(pi x) / (pi x), exact at 0 too.",
+)
+__all__ = ["arccosh", "arcsinh", "arctanh", "cbrt", "deg2rad", "degrees", "exp2", "hypot", "log10"]
+__all__ += ["log2", "logaddexp", "logaddexp2", "rad2deg", "radians", "reciprocal"]
+__all__ += ["sinc_derivative"]
