@@ -19,6 +19,7 @@ from nbgrad.ops import shaping, subscript
 from nbgrad.ops.arithmetic import positive
 from nbgrad.ops.kinds import arity
 from nbgrad.tensor import Tensor
+from nbgrad.vocabulary import searching  # noqa: F401 - declares where, which two callers share
 
 # PyTorch's names of operations that NumPy spells differently.
 ALIASES = {

@@ -9,11 +9,11 @@ from typing import Any
 
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
-from nbgrad.core.registry import functions, primitives
+from nbgrad.core.registry import functions, objects, primitives
 from nbgrad.loading import load_vocabulary
 from nbgrad.ops import shaping
 from nbgrad.ops.kinds import arity
-from nbgrad.protocols import unwrap, wrap
+from nbgrad.protocols import apply
 from nbgrad.recording import binary, unary
 from nbgrad.tensor import Tensor
 
@@ -23,13 +23,13 @@ _wrapped: dict[tuple[str, str], Any] = {}
 def public(namespace: str) -> dict[str, Any]:
     """Every function that *namespace* holds so far, wrapped for tensors and arrays."""
     names = {p.name for p in primitives.values() if p.public and p.namespace == namespace}
-    names |= set(functions.get(namespace, {}))
+    names |= {*functions.get(namespace, {}), *objects.get(namespace, {})}
     return {name: find(namespace, name) for name in sorted(names)}
 
 
 def find(namespace: str, name: str) -> Any:
     """Return the public function, or None if nobody has declared it."""
-    held = _wrapped.get((namespace, name))
+    held = objects.get(namespace, {}).get(name) or _wrapped.get((namespace, name))
     if held is not None:
         return held
     declared = functions.get(namespace, {}).get(name)
@@ -70,7 +70,7 @@ def wrapped(name: str, function: Callable[..., Any], doc: str) -> Any:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return wrap(function(*unwrap(args), **unwrap(kwargs)), Tensor)
+        return apply(Tensor, function, args, kwargs)
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = "nbgrad"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
+from nbgrad.core.registry import writers
 from nbgrad.engine import value_of
 from nbgrad.loading import ours
 from nbgrad.ops import composite
@@ -36,6 +37,21 @@ def wrap(x: Any, tensor: type) -> Any:
         named = getattr(x, "_make", None)  # a named tuple, such as the result of eigh
         return named(items) if named is not None else type(x)(items)
     return x
+
+
+def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call a *function* of nodes with tensors; one that writes binds its first argument anew."""
+    result = function(*unwrap(args), **unwrap(kwargs))
+    if function not in writers:
+        return wrap(result, tensor)
+    target = args[0] if args else next(iter(kwargs.values()))
+    if not isinstance(target, tensor):
+        raise TypeError(
+            f"{function.__name__} of a {type(target).__name__} with tensors would cut the "
+            "gradient: write into a tensor, nbgrad.tensor(array)"
+        )
+    target._rebind(result)  # type: ignore[attr-defined]
+    return None
 
 
 def as_index(index: Any) -> Any:
@@ -88,4 +104,4 @@ def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
             f"numpy.{function.__name__} is not available on nbgrad tensors yet; use "
             "tensor.detach().numpy() if no gradient is needed"
         )
-    return wrap(implementation(*unwrap(args), **unwrap(kwargs)), tensor)
+    return apply(tensor, implementation, args, kwargs)

@@ -24,7 +24,7 @@ from nbgrad.operators import Operators
 from nbgrad.ops import shaping, structure
 from nbgrad.ops.kinds import View
 from nbgrad.ops.subscript import getitem, setitem
-from nbgrad.protocols import as_index, unwrap, wrap
+from nbgrad.protocols import apply, as_index
 
 
 class Tensor(Operators, Conversions, Methods):
@@ -238,7 +238,7 @@ class _Size(int):
 
 
 def _call_method(x: Tensor, function: Any, *args: Any, **kwargs: Any) -> Any:
-    return wrap(function(x._node, *unwrap(args), **unwrap(kwargs)), Tensor)
+    return apply(Tensor, function, (x, *args), kwargs)
 
 
 def _pending_copy(node: Node) -> Node:
