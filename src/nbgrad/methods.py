@@ -206,16 +206,16 @@ class Methods:
 
     permute = transpose
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """The same elements in another shape; one extent may be -1."""
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return self.__class__(shaping.reshape(self._node, tuple(target)))
+        return self.__class__(shaping.reshape(self._node, tuple(target), order))
 
     view = reshape
 
-    def flatten(self) -> Tensor:
+    def flatten(self, order: str = "C") -> Tensor:
         """The elements in one dimension."""
-        return self.reshape(-1)
+        return self.reshape(-1, order="C" if order == "K" else order)
 
     ravel = flatten
 

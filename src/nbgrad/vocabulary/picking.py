@@ -148,9 +148,10 @@ def choose(a: Any, choices: Sequence[Any], out: None = None, mode: str = "raise"
     """For each element, that of the array in *choices* whose number stands in *a*."""
     refuse("choose", "write result = choose(...)", out=out)
     count = choices.shape[0] if choices.__class__ is Node else len(choices)
-    index = bounded("choose", known(a), count, mode)
-    if mode == "raise" and index.__class__ is not Node and np.any(concrete(a) < 0):
-        raise ValueError("choose: invalid entry in choice array (negative)")
+    index = known(a)
+    if mode == "raise" and index.__class__ is not Node and np.any((index < 0) | (index >= count)):
+        raise ValueError(f"choose: invalid entry in choice array: not from 0 to {count - 1}")
+    index = bounded("choose", index, count, mode)
     parts = [getitem(choices, k) for k in range(count)] if choices.__class__ is Node else choices
     number, *spread = broadcast_arrays(index, *parts)
     return getitem(take_along_axis(stack(spread), expand_dims(number, 0), 0), 0)

@@ -54,10 +54,14 @@ def arange(
     return cast_to("arange", as_node(start) + places * as_node(step), found.dtype)
 
 
+SCALARS = (bool, int, float, complex)
+
+
 def _spaced(start: Any, stop: Any, num: int, endpoint: bool) -> tuple[Node, Node]:
     """*num* numbers between, along a new first axis, and their distance."""
+    dtype = np.result_type(*(x if type(x) in SCALARS else as_node(x).dtype for x in (start, stop)))
+    dtype = dtype if dtype.kind in "fc" else np.dtype(float)
     left, right = broadcast_arrays(start, stop)
-    dtype = np.result_type(left.dtype, right.dtype, float(num))
     left, right = cast_to("linspace", left, dtype), cast_to("linspace", right, dtype)
     parts = num - 1 if endpoint else num
     step = (right - left) / (parts or np.nan)
@@ -131,11 +135,13 @@ def logspace(
     """Powers of *base* whose exponents are evenly spaced."""
     if not any(x.__class__ is Node for x in (start, stop, base)):
         return held(np.logspace(start, stop, num, endpoint, base, dtype, axis))
-    left, right, root = broadcast_arrays(start, stop, base)
-    exponents = linspace(left, right, num, endpoint, axis=axis)
-    k = one_axis("logspace", axis, exponents.ndim)
-    root = root if root.ndim == 0 else moveaxis(broadcast_to(root, (1, *root.shape)), 0, k)
-    out = composite.power(root, exponents)
+    if type(base) in SCALARS:
+        out = arithmetic.power(base, linspace(start, stop, num, endpoint, axis=axis))
+    else:
+        left, right, root = broadcast_arrays(start, stop, base)
+        exponents = linspace(left, right, num, endpoint, axis=axis)
+        k = one_axis("logspace", axis, exponents.ndim)
+        out = arithmetic.power(moveaxis(broadcast_to(root, (1, *root.shape)), 0, k), exponents)
     return out if dtype is None else cast_to("logspace", out, dtype)
 
 
