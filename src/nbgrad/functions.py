@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.node import Node, constant
+from nbgrad.core.node import Node
 from nbgrad.core.registry import by_reference, functions, primitives
 from nbgrad.engine import value_of
 from nbgrad.loading import load_vocabulary
 from nbgrad.namespaces import find, wrapped
-from nbgrad.ops import composite, subscript
-from nbgrad.ops.arithmetic import positive
+from nbgrad.ops import subscript
 from nbgrad.ops.kinds import arity
 from nbgrad.tensor import Tensor
+from nbgrad.vocabulary import searching  # noqa: F401 - declares where, which two callers share
 
 # PyTorch's names of operations that NumPy spells differently.
 ALIASES = {
@@ -46,14 +46,6 @@ def _array(x: Any) -> Any:
 # What describes or compares arrays has no gradient, so it may look at the values.
 by_reference.update(
     {
-        np.shape: lambda x: x.shape,
-        np.ndim: lambda x: x.ndim,
-        np.size: lambda x: x.size,
-        np.ravel: lambda x: composite.reshape(x, (-1,)),
-        np.copy: positive,
-        np.zeros_like: lambda x, dtype=None: constant(np.zeros(x.shape, dtype or x.dtype)),
-        np.ones_like: lambda x, dtype=None: constant(np.ones(x.shape, dtype or x.dtype)),
-        np.full_like: lambda x, v, dtype=None: constant(np.full(x.shape, v, dtype or x.dtype)),
         np.allclose: lambda a, b, **kw: np.allclose(_array(a), _array(b), **kw),
         np.array_equal: lambda a, b: np.array_equal(_array(a), _array(b)),
     }

@@ -11,11 +11,11 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
-from nbgrad.core.registry import by_reference, functions, primitives
+from nbgrad.core.registry import by_reference, functions, objects, primitives
 from nbgrad.loading import load_vocabulary
-from nbgrad.ops import composite
+from nbgrad.ops import shaping
 from nbgrad.ops.kinds import arity
-from nbgrad.protocols import unwrap, wrap
+from nbgrad.protocols import apply
 from nbgrad.recording import binary, unary
 from nbgrad.tensor import Tensor
 
@@ -25,13 +25,13 @@ _wrapped: dict[tuple[str, str], Any] = {}
 def public(namespace: str) -> dict[str, Any]:
     """Every function that *namespace* holds so far, wrapped for tensors and arrays."""
     names = {p.name for p in primitives.values() if p.public and p.namespace == namespace}
-    names |= set(functions.get(namespace, {}))
+    names |= {*functions.get(namespace, {}), *objects.get(namespace, {})}
     return {name: find(namespace, name) for name in sorted(names)}
 
 
 def find(namespace: str, name: str) -> Any:
     """Return the public function, or None if nobody has declared it."""
-    held = _wrapped.get((namespace, name))
+    held = objects.get(namespace, {}).get(name) or _wrapped.get((namespace, name))
     if held is not None:
         return held
     declared = functions.get(namespace, {}).get(name)
@@ -80,7 +80,7 @@ def with_methods(function: Any, ufunc: Any) -> Any:
 
 def _of_numpy(function: Any, *args: Any, **kwargs: Any) -> Any:
     """NumPy's *function* of the first argument as a tensor, so that it comes back to us."""
-    first = args[0] if isinstance(args[0], Tensor) else Tensor(composite.as_node(args[0]))
+    first = args[0] if isinstance(args[0], Tensor) else Tensor(shaping.as_node(args[0]))
     return function(first, *args[1:], **kwargs)
 
 
@@ -110,7 +110,7 @@ def wrapped(name: str, function: Callable[..., Any], doc: str) -> Any:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return wrap(function(*unwrap(args), **unwrap(kwargs)), Tensor)
+        return apply(Tensor, function, args, kwargs)
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = "nbgrad"
@@ -121,7 +121,7 @@ def wrapped(name: str, function: Callable[..., Any], doc: str) -> Any:
 def _elementwise(prim: Primitive) -> Callable[..., Any]:
     def function(*operands: Any) -> Node:
         if not any(isinstance(x, Node) for x in operands):
-            operands = (composite.as_node(operands[0]), *operands[1:])
+            operands = (shaping.as_node(operands[0]), *operands[1:])
         return prim(*operands)
 
     count = arity(prim)

@@ -6,11 +6,12 @@ from typing import Any
 
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand
+from nbgrad.core.registry import writers
 from nbgrad.engine import value_of
 from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
-from nbgrad.ops import arithmetic, composite
+from nbgrad.ops import arithmetic, shaping
 from nbgrad.recording import binary, unary
 
 ufuncs = LazyModule("nbgrad.ufuncs")
@@ -37,6 +38,21 @@ def wrap(x: Any, tensor: type) -> Any:
         named = getattr(x, "_make", None)  # a named tuple, such as the result of eigh
         return named(items) if named is not None else type(x)(items)
     return x
+
+
+def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call a *function* of nodes with tensors; one that writes binds its first argument anew."""
+    result = function(*unwrap(args), **unwrap(kwargs))
+    if function not in writers:
+        return wrap(result, tensor)
+    target = args[0] if args else next(iter(kwargs.values()))
+    if not isinstance(target, tensor):
+        raise TypeError(
+            f"{function.__name__} of a {type(target).__name__} with tensors would cut the "
+            "gradient: write into a tensor, nbgrad.tensor(array)"
+        )
+    target._rebind(result)  # type: ignore[attr-defined]
+    return None
 
 
 def as_index(index: Any) -> Any:
@@ -106,9 +122,9 @@ def _stored(result: Any, out: Any, mask: Any, tensor: Any) -> Any:
         return tensor(result)
     old = out._node
     if mask is not True:
-        result = arithmetic.where(composite.as_node(mask), result, old)
+        result = arithmetic.where(shaping.as_node(mask), result, old)
     if result.shape != old.shape:
-        result = composite.broadcast_to(result, old.shape)
+        result = shaping.broadcast_to(result, old.shape)
     return out._rebind(result)
 
 
@@ -117,4 +133,4 @@ def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     implementation = ours(function)
     if implementation is None:
         raise missing(full_name(function))
-    return wrap(implementation(*unwrap(args), **unwrap(kwargs)), tensor)
+    return apply(tensor, implementation, args, kwargs)

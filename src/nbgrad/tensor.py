@@ -21,10 +21,10 @@ from nbgrad.hooks import RemovableHandle, register_hook, retain_grad
 from nbgrad.loading import method
 from nbgrad.methods import Methods
 from nbgrad.operators import Operators
-from nbgrad.ops import composite, structure
+from nbgrad.ops import shaping, structure
 from nbgrad.ops.kinds import View
 from nbgrad.ops.subscript import getitem, setitem
-from nbgrad.protocols import as_index, unwrap, wrap
+from nbgrad.protocols import apply, as_index
 from nbgrad.recording import index_key, index_of, static
 
 
@@ -148,7 +148,7 @@ class Tensor(Operators, Conversions, Methods):
         before = modes.grad
         modes.grad = False
         try:
-            self._rebind(composite.as_node(node))
+            self._rebind(shaping.as_node(node))
         finally:
             modes.grad = before
 
@@ -247,7 +247,7 @@ _basic = static(_item)
 
 
 def _call_method(x: Tensor, function: Any, *args: Any, **kwargs: Any) -> Any:
-    return wrap(function(x._node, *unwrap(args), **unwrap(kwargs)), Tensor)
+    return apply(Tensor, function, (x, *args), kwargs)
 
 
 def _pending_copy(node: Node) -> Node:

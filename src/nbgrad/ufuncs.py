@@ -16,11 +16,12 @@ from nbgrad.core.node import Node, constant
 from nbgrad.engine import value_of
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
-from nbgrad.ops import composite
+from nbgrad.ops import composite, shaping
 from nbgrad.ops.arithmetic import where as select
-from nbgrad.ops.composite import as_node, astype, broadcast_to, concatenate, reshape, transpose
+from nbgrad.ops.composite import astype
 from nbgrad.ops.indexing import scatter_add
 from nbgrad.ops.kinds import weak_or_dtype
+from nbgrad.ops.shaping import as_node, broadcast_to, concatenate, reshape, transpose
 from nbgrad.ops.subscript import getitem, setitem
 
 Function = Callable[..., Any]
@@ -105,7 +106,7 @@ def _gufunc(
     ]
     out: Node = function(*moved)
     if keepdims:
-        return composite.expand_dims(out, places[0])
+        return shaping.expand_dims(out, places[0])
     return _moved(out, last[-1], places[-1]) if len(places) == len(ranks) else out
 
 
@@ -235,7 +236,7 @@ def accumulate(
             moved = concatenate([getitem(moved, slice(0, step)), later])
             step *= 2
     else:
-        moved = composite.stack([astype(r, result) for r in _fold(function, _rows(moved))])
+        moved = shaping.stack([astype(r, result) for r in _fold(function, _rows(moved))])
     return astype(_moved(moved, (0,), (k,)), result)
 
 

@@ -45,6 +45,10 @@ class PublicFunction:
 
 
 functions: dict[str, dict[str, PublicFunction]] = {}
+# What a namespace holds beside functions, such as ``mgrid``, which is subscripted.
+objects: dict[str, dict[str, Any]] = {}
+# Functions of nodes whose result takes the place of their first argument, as ``np.copyto`` does.
+writers: set[Callable[..., Any]] = set()
 
 
 def register_primitive(prim: Any) -> None:
@@ -60,6 +64,14 @@ def register_function(function: PublicFunction) -> None:
     if function.name in held:
         raise ValueError(f"{function.namespace}.{function.name} is already declared")
     held[function.name] = function
+
+
+def register_object(namespace: str, name: str, value: Any) -> None:
+    """Make *value* the attribute *name* of a namespace."""
+    held = objects.setdefault(namespace, {})
+    if name in held:
+        raise ValueError(f"{namespace}.{name} is already declared")
+    held[name] = value
 
 
 def register_reference(reference: Any, function: Callable[..., Any]) -> None:

@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nbgrad.core.registry import PublicFunction, register_function, reroute
+from nbgrad.core.registry import PublicFunction, register_function, reroute, writers
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -50,6 +50,7 @@ def function(
     observe: Callable[[Any], Any] | None = None,
     also: tuple[Any, ...] = (),
     method: bool = False,
+    writes: bool = False,
 ) -> Callable[[Any], Any]:
     """Declare the decorated function of nodes, which has NumPy's signature.
 
@@ -69,6 +70,9 @@ def function(
         Other NumPy functions whose calls on tensors mean this one.
     method : bool
         Also make it a method of tensors, under its names.
+    writes : bool
+        The result is the new value of the first argument, a tensor, as of ``np.copyto``; the
+        public function binds that tensor to it and returns None.
     """
 
     def declare(implementation: Any) -> Any:
@@ -79,6 +83,8 @@ def function(
             register_function(
                 PublicFunction(alias, namespace, implementation, reference, None, *shared[2:])
             )
+        if writes:
+            writers.add(implementation)
         for target in (reference, *also):
             if callable(target):
                 reroute(target, implementation)

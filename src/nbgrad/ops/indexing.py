@@ -91,7 +91,7 @@ def _put_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval
 
 
 def _put(x: Any, index: Any, v: Any) -> Any:
-    out = x.copy()
+    out = np.array(x)
     out[index] = v
     return out
 

@@ -255,7 +255,7 @@ def _update_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, A
 
 
 def _update_slice(x: Any, v: Any, starts: Any, steps: Any) -> Any:
-    out = x.copy()
+    out = np.array(x)  # not x.copy(), which leaves a scalar that nobody can assign to
     if v.size:
         out[_window(starts, v.shape, steps)] = v
     return out

@@ -11,7 +11,7 @@ import numpy as np
 from nbgrad.core.aval import broadcast_shapes
 from nbgrad.core.node import Node, constant
 from nbgrad.ops import arithmetic, comparison, indexing, structure
-from nbgrad.ops.composite import as_node, broadcast_to, reshape
+from nbgrad.ops.shaping import as_node, broadcast_to, reshape
 
 
 @dataclass(frozen=True)
@@ -26,17 +26,25 @@ class Window:
 
 def is_array(item: Any) -> bool:
     """Whether one item of an index is an array (of integers or booleans)."""
-    return isinstance(item, (np.ndarray, list, Node, bool, np.bool_))
+    return isinstance(item, (np.ndarray, Node))
+
+
+def _array(item: Any) -> Any:
+    """A list or a truth value as the index array it stands for; others as they are."""
+    if isinstance(item, list):
+        array = np.asarray(item)
+        return array if array.size else array.astype(np.intp)
+    return np.asarray(item) if isinstance(item, (bool, np.bool_)) else item
 
 
 def _expand(index: Any, shape: tuple[int, ...]) -> list[Any]:
     """Return the items of *index* with the ellipsis written out."""
-    items = list(index) if isinstance(index, tuple) else [index]
+    items = [_array(item) for item in (index if isinstance(index, tuple) else (index,))]
     used = 0
     for item in items:
-        if isinstance(item, (np.ndarray, np.bool_)) and item.dtype == bool:
+        if isinstance(item, np.ndarray) and item.dtype == bool:
             used += item.ndim
-        elif item is not None and item is not Ellipsis and not isinstance(item, bool):
+        elif item is not None and item is not Ellipsis:
             used += 1
     if used > len(shape):
         raise IndexError(
@@ -48,7 +56,10 @@ def _expand(index: Any, shape: tuple[int, ...]) -> list[Any]:
     if len(where) > 1:
         raise IndexError("an index can only have a single ellipsis ('...')")
     if where:
-        return items[: where[0]] + fill + items[where[0] + 1 :]
+        before, after = items[: where[0]], items[where[0] + 1 :]
+        if not fill and before and after and any(is_array(item) for item in items):
+            return items  # it stands for no dimension, but parts the index arrays beside it
+        return before + fill + after
     return items + fill
 
 
@@ -86,7 +97,7 @@ def window(items: list[Any], shape: tuple[int, ...]) -> Window:
 def _rows(items: list[Any], n: int) -> Any:
     """The index array, when *items* is one integer (or mask) array over the first axis."""
     head, rest = items[0], items[1:]
-    if not is_array(head) or isinstance(head, (bool, np.bool_)):
+    if not is_array(head):
         return None
     if any(not (isinstance(i, slice) and i == slice(None)) for i in rest):
         return None
@@ -96,11 +107,11 @@ def _rows(items: list[Any], n: int) -> Any:
                 "a traced boolean mask has no shape known while tracing; use nbgrad.where"
             )
         return head
-    array = np.asarray(head)
-    if array.dtype == bool and array.ndim == 1 and array.shape[0] == n:
+    array = head
+    if array.dtype == bool and array.shape == (n,):
         array = np.flatnonzero(array)
     if array.dtype.kind not in "iu":
-        return None if array.size else np.zeros(array.shape, np.intp)
+        return None
     if array.size and not (-n <= array.min() and array.max() < n):
         bad = array[(array < -n) | (array >= n)].reshape(-1)[0]
         raise IndexError(f"index {bad} is out of bounds for axis 0 with size {n}")
@@ -117,9 +128,7 @@ def _joint(items: list[Any], shape: tuple[int, ...]) -> tuple[Node, int] | None:
     while count and isinstance(items[count - 1], slice) and items[count - 1] == slice(None):
         count -= 1
     parts = [
-        as_node(np.asarray(i) if isinstance(i, list) else i)
-        for i in items[:count]
-        if isinstance(i, (Node, np.ndarray, list, int, np.integer))
+        as_node(i) for i in items[:count] if isinstance(i, (Node, np.ndarray, int, np.integer))
     ]
     if len(parts) != count or any(part.dtype.kind not in "iu" for part in parts):
         return None
@@ -141,8 +150,7 @@ def _flat(items: list[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
             "nbgrad.jit"
         )
     positions = np.arange(int(np.prod(shape)), dtype=np.intp).reshape(shape)
-    arrays = tuple(np.asarray(i, np.intp) if isinstance(i, list) and not i else i for i in items)
-    return np.asarray(positions[arrays])
+    return np.asarray(positions[tuple(items)])
 
 
 def _select(items: list[Any], node: Node) -> tuple[Any, Node]:

@@ -8,8 +8,9 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.ops.complex_parts import imaginary_part, real_dtype
-from nbgrad.ops.composite import as_node, astype
+from nbgrad.ops.composite import astype
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.shaping import as_node
 from nbgrad.ops.structure import full
 
 

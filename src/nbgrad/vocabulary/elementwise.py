@@ -25,8 +25,9 @@ from nbgrad.ops.comparison import (
     not_equal,
 )
 from nbgrad.ops.complex_parts import from_parts
-from nbgrad.ops.composite import as_node, astype, concatenate, detached
+from nbgrad.ops.composite import astype, detached
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.shaping import as_node, concatenate
 from nbgrad.ops.subscript import getitem
 from nbgrad.ops.transcendental import arctan2
 from nbgrad.ufuncs import accumulate, no_out

@@ -10,8 +10,9 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand
 from nbgrad.ops import bitwise, elementary, rounding
 from nbgrad.ops.arithmetic import floor_divide, remainder
-from nbgrad.ops.composite import as_node, astype, power
+from nbgrad.ops.composite import astype, power
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.shaping import as_node
 
 __all__ = ["bitwise", "elementary", "rounding"]
 

@@ -1,0 +1,125 @@
+"""Methods of tensors that are no function of NumPy: PyTorch's names, and compress.
+
+Their namespace, ``tensor``, is no module: ``method=True`` alone makes them reachable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.node import Node
+from nbgrad.ops import arithmetic
+from nbgrad.ops.declare import function
+from nbgrad.ops.shaping import as_node, broadcast_to, moveaxis, one_axis, reshape, transpose
+from nbgrad.ops.subscript import getitem
+from nbgrad.vocabulary import picking
+from nbgrad.vocabulary.joining import unstack
+from nbgrad.vocabulary.rearranging import along
+from nbgrad.vocabulary.support import concrete
+
+
+@function("tensor", method=True)
+def compress(a: Node, condition: Any, axis: int | None = None, out: None = None) -> Node:
+    """The slices along *axis* where the 1-d *condition* holds."""
+    return picking.compress(condition, a, axis, out)
+
+
+@function("tensor", method=True)
+def chunk(x: Node, chunks: int, dim: int = 0) -> tuple[Node, ...]:
+    """At most *chunks* parts along *dim*, all of one size but the last."""
+    if chunks < 1:
+        raise ValueError(f"chunk: the number of chunks must be positive, not {chunks}")
+    k = one_axis("chunk", dim, x.ndim)
+    n = x.shape[k]
+    size = max(-(-n // chunks), 1)
+    return tuple(getitem(x, along(k, slice(j, j + size))) for j in range(0, max(n, 1), size))
+
+
+@function("tensor", method=True)
+def unbind(x: Node, dim: int = 0) -> tuple[Node, ...]:
+    """The slices along *dim*."""
+    return unstack(x, axis=dim)
+
+
+@function("tensor", method=True)
+def narrow(x: Node, dim: int, start: int, length: int) -> Node:
+    """*length* slices along *dim* from *start* on."""
+    k = one_axis("narrow", dim, x.ndim)
+    first = start + x.shape[k] if start < 0 else start
+    if not 0 <= first <= first + length <= x.shape[k]:
+        raise IndexError(f"narrow: start {start} and length {length} exceed size {x.shape[k]}")
+    return getitem(x, along(k, slice(first, first + length)))
+
+
+@function("tensor", method=True)
+def index_select(x: Node, dim: int, index: Any) -> Node:
+    """The slices along *dim* at an integer array."""
+    return picking.take(x, index, dim)
+
+
+@function("tensor", method=True)
+def gather(x: Node, dim: int, index: Any) -> Node:
+    """``x[..., index[..., j, ...], ...]``: for each place of *index* the element it names."""
+    k = one_axis("gather", dim, x.ndim)
+    shape = np.shape(index) if not isinstance(index, Node) else index.shape
+    window = tuple(slice(None) if j == k else slice(0, n) for j, n in enumerate(shape))
+    return picking.take_along_axis(getitem(x, window), index, k)
+
+
+@function("tensor", method=True)
+def masked_fill(x: Node, mask: Any, value: Any) -> Node:
+    """*value* where *mask* holds, else the tensor."""
+    return arithmetic.where(
+        mask, as_node(np.asarray(value, x.dtype)) if np.isscalar(value) else value, x
+    )
+
+
+@function("tensor", method=True)
+def masked_select(x: Node, mask: Any) -> Node:
+    """The elements where *mask* holds, in one dimension."""
+    chosen = np.broadcast_to(
+        concrete(mask), np.broadcast_shapes(x.shape, np.shape(concrete(mask)))
+    )
+    return picking.extract(chosen, broadcast_to(x, chosen.shape))
+
+
+@function("tensor", method=True)
+def expand(x: Node, *sizes: Any) -> Node:
+    """Repeat dimensions of size 1 to *sizes*; -1 keeps one as it is."""
+    wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
+    kept = (1,) * (len(wanted) - x.ndim) + x.shape
+    return broadcast_to(x, tuple(k if n == -1 else n for n, k in zip(wanted, kept, strict=True)))
+
+
+@function("tensor", method=True)
+def expand_as(x: Node, other: Any) -> Node:
+    """Broadcast to the shape of *other*."""
+    return broadcast_to(x, as_node(other).shape)
+
+
+@function("tensor", aliases=("reshape_as",), method=True)
+def view_as(x: Node, other: Any) -> Node:
+    """The same elements in the shape of *other*."""
+    return reshape(x, as_node(other).shape)
+
+
+@function("tensor", method=True)
+def movedim(x: Node, source: Any, destination: Any) -> Node:
+    """Move the dimensions *source* to *destination*."""
+    return moveaxis(x, source, destination)
+
+
+@function("tensor", method=True)
+def t(x: Node) -> Node:
+    """The transpose of a matrix; vectors stay."""
+    if x.ndim > 2:
+        raise ValueError(f"t: expects at most two dimensions, not {x.ndim}; use x.mT or x.T")
+    return transpose(x)
+
+
+@function("tensor", method=True)
+def contiguous(x: Node) -> Node:
+    """The tensor itself: nobody can tell its memory order."""
+    return x

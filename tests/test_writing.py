@@ -1,0 +1,123 @@
+"""NumPy's functions that write into an array, on tensors: results, gradients and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import nbgrad as ng
+
+RNG = np.random.default_rng(3)
+MATRIX = RNG.normal(size=(3, 4))
+MASK = RNG.random((3, 4)) > 0.5
+# Function, shape of the array, the arguments after it, and which of those holds new values.
+CALLS: list[tuple[Any, tuple[int, ...], tuple[Any, ...], int]] = [
+    (np.put, (3, 4), ([0, -1, 5], np.array([1.0, 2.0, 3.0])), 1),
+    (np.put, (3, 4), ([0, 1, 2, 1], np.array([1.0, 2.0])), 1),
+    (np.put, (3,), ([4, -7], np.array([1.0, 2.0]), "wrap"), 1),
+    (np.put, (3,), (np.array([4, -7]), np.array([1.0, 2.0]), "clip"), 1),
+    (np.place, (3, 4), (MASK, np.array([1.0, 2.0, 3.0])), 1),
+    (np.putmask, (3, 4), (MASK, np.array([1.0, 2.0, 3.0])), 1),
+    (np.putmask, (3, 4), (MASK, RNG.normal(size=(3, 4))), 1),
+    (np.copyto, (3, 4), (np.array([1.0, 2.0, 3.0, 4.0]),), 0),
+    (
+        np.put_along_axis,
+        (3, 4),
+        (np.array([[1], [3], [-1]]), np.array([[5.0], [6.0], [7.0]]), 1),
+        1,
+    ),
+    (np.put_along_axis, (3, 4), (np.array([[1, 0, 2, 2]]), np.array(5.0), 0), 1),
+    (np.put_along_axis, (3,), (np.array([1, 2]), np.array([5.0, 6.0]), None), 1),
+    (np.fill_diagonal, (3, 4), (np.array(2.0),), 0),
+    (np.fill_diagonal, (7, 3), (np.array([2.0, 3.0]), True), 0),
+    (np.fill_diagonal, (7, 3), (np.array([2.0, 3.0]),), 0),
+    (np.fill_diagonal, (2, 2, 2), (np.array(2.0),), 0),
+]
+
+
+@pytest.mark.parametrize(
+    ("f", "shape", "args", "place"), CALLS, ids=lambda x: getattr(x, "__name__", None)
+)
+@pytest.mark.parametrize("namespace", ["numpy", "nbgrad.numpy"])
+def test_like_numpy_with_gradients(
+    f: Any, shape: tuple[int, ...], args: tuple[Any, ...], place: int, namespace: str
+) -> None:
+    x = np.resize(MATRIX, shape)
+    wanted = x.copy()
+    f(wanted, *args)
+    leaf = ng.tensor(x, requires_grad=True)
+    new = ng.tensor(args[place], requires_grad=True)
+    given = [*args[:place], new, *args[place + 1 :]]
+    t = leaf * 1.0
+    ours = f if namespace == "numpy" else getattr(ng.numpy, f.__name__)
+    assert ours(t, *given) is None
+    assert_array_equal(t.detach(), wanted)
+    weights = RNG.normal(size=shape)
+    (t * weights).sum().backward()
+    check_by_differences(f, x, args, place, weights, leaf.grad, new.grad)
+
+
+def check_by_differences(
+    f: Any, x: Any, args: Any, place: int, weights: Any, of_x: Any, of_new: Any
+) -> None:
+    """The calls are linear in both, so one difference along a direction is exact."""
+
+    def total(array: Any, new: Any) -> float:
+        out = array.copy()
+        f(out, *args[:place], new, *args[place + 1 :])
+        return float((out * weights).sum())
+
+    v, u = RNG.normal(size=x.shape), RNG.normal(size=np.shape(args[place]))
+    before = total(x, args[place])
+    assert_allclose(total(x + v, args[place]) - before, float((of_x * v).sum()), atol=1e-12)
+    assert_allclose(total(x, args[place] + u) - before, float((of_new * u).sum()), atol=1e-12)
+
+
+def test_copyto_by_condition_and_casting() -> None:
+    t = ng.tensor([1.0, 2.0, 3.0])
+    np.copyto(t, 7, where=np.array([True, False, True]))
+    assert_array_equal(t.numpy(), [7.0, 2.0, 7.0])
+    whole = ng.tensor([1, 2])
+    with pytest.raises(TypeError, match="casting='unsafe'"):
+        np.copyto(whole, ng.tensor([0.5, 1.5]))
+    np.copyto(whole, ng.tensor([0.5, 1.5]), casting="unsafe")
+    assert_array_equal(whole.numpy(), [0, 1])
+
+
+def test_a_leaf_or_an_array_cannot_be_written() -> None:
+    leaf = ng.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        np.put(leaf, [0], 3.0)
+    with pytest.raises(TypeError, match="would cut the gradient"):
+        np.copyto(np.zeros(2), leaf)
+    with ng.no_grad():
+        np.put(leaf, [0], 3.0)
+    assert leaf.is_leaf and leaf.requires_grad
+    assert_array_equal(leaf.detach(), [3.0, 2.0])
+
+
+def test_method() -> None:
+    t = ng.tensor([1.0, 2.0, 3.0])
+    assert t.put([0, 2], [5.0, 6.0]) is None
+    assert_array_equal(t.numpy(), [5.0, 2.0, 6.0])
+
+
+@pytest.mark.parametrize(
+    ("f", "args", "error"),
+    [
+        (np.put, ([3], 1.0), IndexError),
+        (np.put, (np.array([0.5]), 1.0), TypeError),
+        (np.place, ([True], 1.0), ValueError),
+        (np.place, ([True, False, True], []), ValueError),
+        (np.fill_diagonal, (1.0,), ValueError),
+        (np.put_along_axis, (np.array([[0]]), 1.0, 0), ValueError),
+    ],
+)
+def test_errors(f: Any, args: Any, error: type) -> None:
+    with pytest.raises(error):
+        f(np.ones(3), *args)
+    with pytest.raises(error, match=f.__name__ + "|indices"):
+        f(ng.tensor(np.ones(3)), *args)
