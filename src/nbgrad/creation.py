@@ -12,7 +12,7 @@ from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
 from nbgrad.engine import value_of
 from nbgrad.errors import CUT, AutogradError
-from nbgrad.ops import composite
+from nbgrad.ops import shaping
 from nbgrad.tensor import Tensor
 
 Shape = int | tuple[int, ...]
@@ -92,7 +92,7 @@ def _holds_tensor(data: Any) -> bool:
 
 def _stacked(data: Any) -> Any:
     parts = [_stacked(x) if isinstance(x, (list, tuple)) else as_operand(x) for x in data]
-    return composite.stack(parts)
+    return shaping.stack(parts)
 
 
 def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
@@ -213,7 +213,7 @@ def zeros_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Ten
     >>> ng.zeros_like(ng.ones(2))
     tensor([0., 0.])
     """
-    node = composite.as_node(x)
+    node = shaping.as_node(x)
     return _make(np.zeros(node.shape, dtype or node.dtype), requires_grad)
 
 
@@ -226,7 +226,7 @@ def ones_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
     >>> ng.ones_like(ng.zeros(2))
     tensor([1., 1.])
     """
-    node = composite.as_node(x)
+    node = shaping.as_node(x)
     return _make(np.ones(node.shape, dtype or node.dtype), requires_grad)
 
 
@@ -239,7 +239,7 @@ def full_like(x: Any, value: Any, dtype: Any = None, *, requires_grad: bool = Fa
     >>> ng.full_like(ng.zeros(2), 3.0)
     tensor([3., 3.])
     """
-    node = composite.as_node(x)
+    node = shaping.as_node(x)
     return _make(np.full(node.shape, value, dtype or node.dtype), requires_grad)
 
 

@@ -94,3 +94,10 @@ CUT = (
     "{what} of a tensor that is being differentiated would cut it from its gradient, which would "
     "silently be zero. {fix}"
 )
+
+
+def refuse(name: str, advice: str, **given: object) -> None:
+    """Raise if any of NumPy's arguments *given* is not None: *name* cannot honour it."""
+    asked = [f"{key}=" for key, value in given.items() if value is not None]
+    if asked:
+        raise TypeError(f"{name}: {', '.join(asked)} is not available on tensors; {advice}")

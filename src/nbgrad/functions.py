@@ -15,7 +15,7 @@ from nbgrad.core.registry import by_reference, functions, primitives
 from nbgrad.engine import value_of
 from nbgrad.loading import load_vocabulary
 from nbgrad.namespaces import find, wrapped
-from nbgrad.ops import composite, subscript
+from nbgrad.ops import shaping, subscript
 from nbgrad.ops.arithmetic import positive
 from nbgrad.ops.kinds import arity
 from nbgrad.tensor import Tensor
@@ -49,7 +49,7 @@ by_reference.update(
         np.shape: lambda x: x.shape,
         np.ndim: lambda x: x.ndim,
         np.size: lambda x: x.size,
-        np.ravel: lambda x: composite.reshape(x, (-1,)),
+        np.ravel: lambda x: shaping.reshape(x, (-1,)),
         np.copy: positive,
         np.zeros_like: lambda x, dtype=None: constant(np.zeros(x.shape, dtype or x.dtype)),
         np.ones_like: lambda x, dtype=None: constant(np.ones(x.shape, dtype or x.dtype)),

@@ -13,7 +13,7 @@ import numpy as np
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand, bind
-from nbgrad.ops import arithmetic, comparison, composite, structure, transcendental
+from nbgrad.ops import arithmetic, comparison, composite, shaping, structure, transcendental
 from nbgrad.ops.kinds import arity
 from nbgrad.recording import unary
 
@@ -75,7 +75,7 @@ def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _filled(node: Node, value: Any) -> Node:
     """*node* with every element replaced by *value*: zero of its gradient passes."""
-    source = composite.as_node(value)
+    source = shaping.as_node(value)
     if source.ndim:
         raise RuntimeError(f"fill_ only supports 0-d values, not shape {source.shape}")
     return _overwritten(node, source)
@@ -83,8 +83,8 @@ def _filled(node: Node, value: Any) -> Node:
 
 def _overwritten(node: Node, source: Any) -> Node:
     """*source*, cast and broadcast to *node*, which stays on the graph if it is tracked."""
-    value = composite.astype(composite.as_node(source), node.dtype)
-    value = composite.broadcast_to(value, node.shape)
+    value = composite.astype(shaping.as_node(source), node.dtype)
+    value = shaping.broadcast_to(value, node.shape)
     if not (node.requires_grad and modes.grad):
         return value
     return structure.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
@@ -158,11 +158,11 @@ class Methods:
     matmul = _unary(composite.matmul)
     mm = matmul
     dot = _unary(composite.dot)
-    squeeze = _unary(composite.squeeze)
-    unsqueeze = _unary(composite.expand_dims)
+    squeeze = _unary(shaping.squeeze)
+    unsqueeze = _unary(shaping.expand_dims)
     expand_dims = unsqueeze
-    broadcast_to = _unary(composite.broadcast_to)
-    swapaxes = _unary(composite.swapaxes)
+    broadcast_to = _unary(shaping.broadcast_to)
+    swapaxes = _unary(shaping.swapaxes)
     astype = _unary(composite.astype)
     softmax = _unary(composite.softmax)
     clone = _primitive(arithmetic.positive)
@@ -195,26 +195,26 @@ class Methods:
     @property
     def T(self) -> Tensor:
         """The transpose: dimensions in reverse order."""
-        return self.__class__(composite.transpose(self._node))
+        return self.__class__(shaping.transpose(self._node))
 
     @property
     def mT(self) -> Tensor:
         """The transpose of the last two dimensions."""
-        return self.__class__(composite.swapaxes(self._node, -1, -2))
+        return self.__class__(shaping.swapaxes(self._node, -1, -2))
 
     def transpose(self, *axes: Any) -> Tensor:
         """Permute the dimensions; two integers exchange those two, as in PyTorch."""
         order = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
         if len(order) == 2 and self._node.ndim > 2:
-            return self.__class__(composite.swapaxes(self._node, *order))
-        return self.__class__(composite.transpose(self._node, order or None))
+            return self.__class__(shaping.swapaxes(self._node, *order))
+        return self.__class__(shaping.transpose(self._node, order or None))
 
     permute = transpose
 
     def reshape(self, *shape: Any) -> Tensor:
         """The same elements in another shape; one extent may be -1."""
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return self.__class__(composite.reshape(self._node, tuple(target)))
+        return self.__class__(shaping.reshape(self._node, tuple(target)))
 
     view = reshape
 
@@ -228,7 +228,7 @@ class Methods:
         """Vector (or Frobenius) norm; its derivative at 0 is 0."""
         node = self._node
         if ord is None and axis is None and node.ndim != 2:
-            node = composite.reshape(node, (-1,))
+            node = shaping.reshape(node, (-1,))
         return self.__class__(composite.norm(node, ord, axis, keepdims))
 
     def to(self, dtype: Any) -> Tensor:

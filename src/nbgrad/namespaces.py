@@ -11,7 +11,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import functions, primitives
 from nbgrad.loading import load_vocabulary
-from nbgrad.ops import composite
+from nbgrad.ops import shaping
 from nbgrad.ops.kinds import arity
 from nbgrad.protocols import unwrap, wrap
 from nbgrad.recording import binary, unary
@@ -81,7 +81,7 @@ def wrapped(name: str, function: Callable[..., Any], doc: str) -> Any:
 def _elementwise(prim: Primitive) -> Callable[..., Any]:
     def function(*operands: Any) -> Node:
         if not any(isinstance(x, Node) for x in operands):
-            operands = (composite.as_node(operands[0]), *operands[1:])
+            operands = (shaping.as_node(operands[0]), *operands[1:])
         return prim(*operands)
 
     count = arity(prim)

@@ -21,7 +21,7 @@ from nbgrad.hooks import RemovableHandle, register_hook, retain_grad
 from nbgrad.loading import method
 from nbgrad.methods import Methods
 from nbgrad.operators import Operators
-from nbgrad.ops import composite, structure
+from nbgrad.ops import shaping, structure
 from nbgrad.ops.kinds import View
 from nbgrad.ops.subscript import getitem, setitem
 from nbgrad.protocols import as_index, unwrap, wrap
@@ -147,7 +147,7 @@ class Tensor(Operators, Conversions, Methods):
         before = modes.grad
         modes.grad = False
         try:
-            self._rebind(composite.as_node(node))
+            self._rebind(shaping.as_node(node))
         finally:
             modes.grad = before
 

@@ -12,7 +12,7 @@ from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.creation import as_tensor
 from nbgrad.grads import grad
-from nbgrad.ops import arithmetic, composite
+from nbgrad.ops import arithmetic, composite, shaping
 from nbgrad.ops.kinds import materialize
 from nbgrad.tensor import Tensor
 from nbgrad.transforms.jvp import push_forward
@@ -193,7 +193,7 @@ def _rows(out: Tensor, xs: Sequence[Tensor], create_graph: bool) -> list[Tensor]
         for k, g in enumerate(_gradients([out], xs, [as_tensor(seed)], create_graph, True)):
             rows[k].append(g)
     return [
-        Tensor(composite.reshape(composite.stack([r._node for r in found]), out.shape + x.shape))
+        Tensor(shaping.reshape(shaping.stack([r._node for r in found]), out.shape + x.shape))
         if found
         else Tensor(leaf_node(np.zeros(out.shape + x.shape, x.dtype)))
         for found, x in zip(rows, xs, strict=True)
@@ -213,11 +213,11 @@ def _columns(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]]
                 found.append(tangent)
         for block, found, out in zip(blocks, columns, outs, strict=True):
             stacked = (
-                composite.stack(found, axis=-1)
+                shaping.stack(found, axis=-1)
                 if found
                 else leaf_node(np.zeros((*out.shape, 0), out.dtype))
             )
-            block.append(Tensor(composite.reshape(stacked, out.shape + x.shape)))
+            block.append(Tensor(shaping.reshape(stacked, out.shape + x.shape)))
     return blocks
 
 

@@ -6,26 +6,20 @@ The public functions and the methods of Tensor are these, wrapped.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes, normalize_axis
-from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import Primitive, as_operand
+from nbgrad.core.node import Node
+from nbgrad.core.primitive import Primitive
 from nbgrad.ops import arithmetic, linalg, reduction, structure
 from nbgrad.ops.arithmetic import absolute, exp, log, sqrt, square, where
 from nbgrad.ops.comparison import equal
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.shaping import as_node, broadcast_to, expand_dims, reshape
 
 Axis = int | tuple[int, ...] | None
-
-
-def as_node(x: Any) -> Node:
-    """Return *x* as a node; a Python number becomes a constant."""
-    node = as_operand(x)
-    return node if node.__class__ is Node else constant(node)
 
 
 def _reduce(prim: Primitive, x: Any, axis: Any, keepdims: bool) -> Node:
@@ -178,115 +172,6 @@ def softmax(x: Any, axis: int = -1) -> Node:
 def detached(x: Node) -> Node:
     """The value of *x*, with no gradient to it."""
     return structure.detach(x)
-
-
-# ------------------------------------------------------------------------------------------ shapes
-
-
-@function("numpy", np.reshape)
-def reshape(x: Any, shape: Any) -> Node:
-    """The same elements in another *shape*; one extent may be -1."""
-    node = as_node(x)
-    extents = [int(n) for n in (shape if isinstance(shape, (tuple, list)) else (shape,))]
-    if extents.count(-1) > 1:
-        raise ValueError(f"reshape: can only specify one unknown dimension, not {extents}")
-    if -1 in extents:
-        known = math.prod(n for n in extents if n != -1)
-        if known == 0 or node.size % known:
-            raise ValueError(
-                f"reshape: cannot reshape array of size {node.size} into shape {tuple(extents)}"
-            )
-        extents[extents.index(-1)] = node.size // known
-    target = tuple(extents)
-    return node if target == node.shape else structure.reshape(node, shape=target)
-
-
-@function("numpy", np.transpose)
-def transpose(x: Any, axes: Sequence[int] | None = None) -> Node:
-    """Permute the dimensions; reverse them by default."""
-    node = as_node(x)
-    order = range(node.ndim)[::-1] if axes is None else axes
-    perm = tuple(normalize_axis("transpose", a, node.ndim)[0] for a in order)
-    if sorted(perm) != list(range(node.ndim)):
-        raise ValueError(f"transpose: axes {axes} are not a permutation of {node.ndim} dimensions")
-    return structure.transpose(node, perm=perm)
-
-
-@function("numpy", np.swapaxes)
-def swapaxes(x: Any, axis1: int, axis2: int) -> Node:
-    """Exchange two dimensions."""
-    node = as_node(x)
-    order = list(range(node.ndim))
-    a, b = (normalize_axis("swapaxes", k, node.ndim)[0] for k in (axis1, axis2))
-    order[a], order[b] = b, a
-    return transpose(node, order)
-
-
-@function("numpy", np.broadcast_to)
-def broadcast_to(x: Any, shape: Any) -> Node:
-    """Repeat *x* to *shape* by NumPy's broadcasting rule."""
-    node = as_node(x)
-    target = tuple(shape) if isinstance(shape, (tuple, list)) else (int(shape),)
-    if broadcast_shapes("broadcast_to", node.shape, target) != target:
-        raise ValueError(f"broadcast_to: shape {node.shape} cannot become {target}")
-    return node if target == node.shape else structure.broadcast_to(node, shape=target)
-
-
-@function("numpy", np.squeeze)
-def squeeze(x: Any, axis: Axis = None) -> Node:
-    """Drop dimensions of size 1 (all of them, or those of *axis*)."""
-    node = as_node(x)
-    if axis is None:
-        gone = tuple(k for k, n in enumerate(node.shape) if n == 1)
-    else:
-        gone = normalize_axis("squeeze", axis, node.ndim)
-        if [k for k in gone if node.shape[k] != 1]:
-            raise ValueError(f"squeeze: axis {axis} of shape {node.shape} is not of size 1")
-    return reshape(node, tuple(n for k, n in enumerate(node.shape) if k not in gone))
-
-
-@function("numpy", np.expand_dims)
-def expand_dims(x: Any, axis: int | tuple[int, ...]) -> Node:
-    """Insert dimensions of size 1 at *axis* of the result."""
-    node = as_node(x)
-    count = len(axis) if isinstance(axis, tuple) else 1
-    new = normalize_axis("expand_dims", axis, node.ndim + count)
-    rest = iter(node.shape)
-    return reshape(node, tuple(1 if k in new else next(rest) for k in range(node.ndim + count)))
-
-
-@function("numpy", np.concatenate)
-def concatenate(xs: Sequence[Any], axis: int | None = 0) -> Node:
-    """Join arrays along an existing *axis* (flattened if None)."""
-    nodes = [as_node(x) for x in xs]
-    if not nodes:
-        raise ValueError("concatenate: need at least one array to concatenate")
-    if axis is None:
-        nodes, axis = [reshape(n, (-1,)) for n in nodes], 0
-    first = nodes[0]
-    if first.ndim == 0:
-        raise ValueError("concatenate: zero-dimensional arrays cannot be concatenated; use stack")
-    k = normalize_axis("concatenate", axis, first.ndim)[0]
-    for node in nodes:
-        if node.ndim != first.ndim or [
-            1 for d in range(first.ndim) if d != k and node.shape[d] != first.shape[d]
-        ]:
-            raise ValueError(
-                f"concatenate: shapes {first.shape} and {node.shape} differ other than in axis {k}"
-            )
-    return structure.concatenate(*nodes, axis=k)
-
-
-@function("numpy", np.stack, cases=lambda d: [call([d(3), d(3)], axis=1)], complex=True)
-def stack(xs: Sequence[Any], axis: int = 0) -> Node:
-    """Join arrays of one shape along a new *axis*."""
-    nodes = [as_node(x) for x in xs]
-    if len({n.shape for n in nodes}) != 1:
-        raise ValueError(
-            f"stack: all arrays must have the same shape, not {[n.shape for n in nodes]}"
-        )
-    k = normalize_axis("stack", axis, nodes[0].ndim + 1)[0]
-    return concatenate([expand_dims(n, k) for n in nodes], k)
 
 
 # --------------------------------------------------------------------------------------- products

@@ -11,7 +11,7 @@ import numpy as np
 from nbgrad.core.aval import broadcast_shapes
 from nbgrad.core.node import Node, constant
 from nbgrad.ops import arithmetic, comparison, indexing, structure
-from nbgrad.ops.composite import as_node, broadcast_to, reshape
+from nbgrad.ops.shaping import as_node, broadcast_to, reshape
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops.composite import as_node, astype
+from nbgrad.ops.composite import astype
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.shaping import as_node
 
 
 @function("numpy", np.real, cases=lambda d: [call(d(2, 3)), call(d())], complex=True)
