@@ -9,10 +9,10 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.engine import value_of
 from nbgrad.loading import ours
-from nbgrad.ops import composite
+from nbgrad.ops import reducing
 
-_REDUCE = {np.add: composite.sum, np.multiply: composite.prod, np.maximum: composite.max}
-_REDUCE |= {np.minimum: composite.min, np.logical_and: composite.all, np.logical_or: composite.any}
+_REDUCE = {np.add: reducing.sum, np.multiply: reducing.prod, np.maximum: reducing.max}
+_REDUCE |= {np.minimum: reducing.min, np.logical_and: reducing.all, np.logical_or: reducing.any}
 
 
 def unwrap(x: Any) -> Any:
