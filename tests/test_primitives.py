@@ -21,8 +21,10 @@ from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.registry import primitives
 from nbgrad.engine import demand
+from nbgrad.loading import load_vocabulary
 from nbgrad.ops.kinds import Expression
 
+load_vocabulary()
 PRIMITIVES = list(primitives.values())
 DIFFERENTIABLE = [p for p in PRIMITIVES if p.vjp is not None]
 TIERS = ["reference", "block", "fused"]
