@@ -50,6 +50,7 @@ def function(
     observe: Callable[[Any], Any] | None = None,
     also: tuple[Any, ...] = (),
     method: bool = False,
+    traceable: bool = True,
 ) -> Callable[[Any], Any]:
     """Declare the decorated function of nodes, which has NumPy's signature.
 
@@ -69,11 +70,13 @@ def function(
         Other NumPy functions whose calls on tensors mean this one.
     method : bool
         Also make it a method of tensors, under its names.
+    traceable : bool
+        False if the shape of a result depends on values: it looks at them, which jit refuses.
     """
 
     def declare(implementation: Any) -> Any:
         main = name or implementation.__name__.rstrip("_")
-        shared = (reference, cases, differentiable, complex, observe, method)
+        shared = (reference, cases, differentiable, complex, observe, method, traceable)
         register_function(PublicFunction(main, namespace, implementation, *shared))
         for alias in aliases:
             register_function(
