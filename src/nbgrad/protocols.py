@@ -70,6 +70,11 @@ def call_ufunc(tensor: type, ufunc: Any, method: str, inputs: Any, kwargs: dict[
     if method == "reduce" and ufunc in _REDUCE:
         kwargs.setdefault("axis", 0)
         return wrap(_REDUCE[ufunc](*unwrap(inputs), **unwrap(kwargs)), tensor)
+    if method == "accumulate":
+        running = ours(getattr(ufunc, method))
+        if running is not None:
+            options = {"axis": 0, **kwargs}
+            return wrap(running(*unwrap(inputs), **unwrap(options)), tensor)
     function = ours(ufunc)
     if method != "__call__" or kwargs or function is None:
         detail = f" with {sorted(kwargs)}" if kwargs else ""

@@ -22,6 +22,8 @@ from nbgrad.ops.shaping import as_node, concatenate, reshape, transpose
 from nbgrad.vocabulary.scans import diff, window
 
 INDEX = np.dtype(np.intp)
+_BETWEEN = np.array([-0.7, 0.5, -0.4, 1.2, 1.6])  # samples that tests can move
+_WEIGHTS = np.array([0.5, -0.2, 1.5, 0.8, 1.1])
 
 
 @function(
@@ -158,7 +160,7 @@ def _bins(x: Node, edges: Node) -> Node:
     cases=lambda d: [
         call(d.distinct(6), 3, weights=d.real(6)),
         call(d.distinct(6), 3, density=True),
-        call(d(5), np.array([-1.0, 0.0, 2.0]), weights=d.real(5), density=True),
+        call(_BETWEEN, np.array([-1.0, 0.0, 2.0]), weights=_WEIGHTS, density=True),
         call(d.distinct(6), 4, range=(-1, 1)),
     ],
 )
@@ -176,7 +178,8 @@ def histogram(
     edges, uniform = _edges(x, bins, range, weights)
     n = edges.shape[0] - 1
     index = _bins(as_dtype(x, edges.dtype) if uniform else x, edges)
-    counts = window(_totals(index, w and reshape(w, (-1,)), n + 2), 0, 1, n + 1)
+    flat = None if w is None else reshape(w, (-1,))
+    counts = window(_totals(index, flat, n + 2), 0, 1, n + 1)
     if not density:
         return counts, edges
     return counts / as_dtype(diff(edges), float) / sum(counts), edges
@@ -210,7 +213,7 @@ def histogramdd(
     """Histogram in several dimensions, and the edges of the bins along each."""
     columns = _columns(sample)
     count = len(columns)
-    several = isinstance(bins, (tuple, list)) or np.ndim(getattr(bins, "shape", ()))
+    several = isinstance(bins, (tuple, list)) or len(getattr(bins, "shape", ())) > 0
     per_axis: Sequence[Any] = list(bins) if several else [bins] * count
     if len(per_axis) != count:
         raise ValueError(
@@ -246,7 +249,7 @@ def _density(hist: Node, edges: Sequence[Node]) -> Node:
     np.histogram2d,
     cases=lambda d: [
         call(d.distinct(5), d.distinct(5), bins=[2, 3], weights=d.real(5)),
-        call(d(5), d(5), bins=np.array([-1.0, 0.0, 2.0]), density=True),
+        call(_BETWEEN, _BETWEEN[::-1], bins=np.array([-1.0, 0.0, 2.0]), density=True),
     ],
 )
 def histogram2d(

@@ -16,7 +16,7 @@ from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import as_operand
 from nbgrad.errors import refuse
 from nbgrad.ops import arithmetic, sorting
-from nbgrad.ops.arithmetic import floor, maximum, minimum
+from nbgrad.ops.arithmetic import maximum, minimum
 from nbgrad.ops.arithmetic import where as select
 from nbgrad.ops.comparison import equal, isnan, logical_and, logical_not
 from nbgrad.ops.declare import call, function
@@ -150,6 +150,11 @@ def nanmedian(
 # -------------------------------------------------------------------------------------- quantiles
 
 
+def floor(x: Node) -> Node:
+    """Largest integer that is not above."""
+    return arithmetic.floor_divide(x, 1)
+
+
 def _rounded_half_even(x: Node) -> Node:
     low = floor(x)
     part = x - low
@@ -253,9 +258,9 @@ def _checked(name: str, q: Any) -> Node:
 
 def _quantile_cases(d: Any, top: float) -> list[Any]:
     continuous = [m for m in METHODS if m in CONTINUOUS]
-    x, q = d.distinct(2, 5), top * np.array([0.13, 0.62]).astype(d.dtype)
+    x, q = d.distinct(2, 5), top * np.array([0.36, 0.64]).astype(d.dtype)
     found = [call(x, q, axis=1, method=m) for m in continuous]
-    fixed = 0.4 * top
+    fixed = 0.45 * top
     found += [call(x, fixed, axis=1, method=m) for m in METHODS if m not in CONTINUOUS]
     found.append(call(x, fixed, keepdims=True))
     w = np.array([1.0, 3.0, 0.5, 2.0, 1.0])
@@ -300,12 +305,12 @@ def percentile(
 
 
 def _nan_cases(d: Any, top: float) -> list[Any]:
-    x, q = _holed(d, 2, 5), top * np.array([0.13, 0.62]).astype(d.dtype)
-    w = np.array([1.0, 3.0, 0.5, 2.0, 1.0])
+    x, q = _holed(d, 2, 5), top * np.array([0.36, 0.64]).astype(d.dtype)
+    w = np.array([[1.0, 3.0, 0.5, 2.0, 1.0]] * 2)
     return [
         call(x, q, axis=1),
-        call(x, 0.4 * top, method="nearest"),
-        call(x, 0.4 * top, 1, method="inverted_cdf", weights=w),
+        call(x, 0.45 * top, method="nearest"),
+        call(x, 0.45 * top, 1, method="inverted_cdf", weights=w),
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +37,7 @@ def _running_dtype(reduce: np.ufunc, node: Node, dtype: Any) -> Node:
 @function(
     "numpy",
     np.cumsum,
+    also=(np.add.accumulate,),
     cases=lambda d: [call(d(2, 3), axis=0), call(d(2, 2)), call(d.integers(5, 3), dtype="f4")],
     complex=True,
     method=True,
@@ -52,6 +52,7 @@ def cumsum(a: Any, axis: int | None = None, dtype: Any = None, out: Any = None) 
 @function(
     "numpy",
     np.cumprod,
+    also=(np.multiply.accumulate,),
     cases=lambda d: [call(d(2, 3), axis=0), call(np.array([2.0, 0, 3, 0, 4]).astype(d.dtype))],
     complex=True,
     method=True,
@@ -128,13 +129,9 @@ def _running(prim: Primitive, a: Any, axis: int | None) -> Node:
     return sorting.along(node, prim(node, axis=k), k)
 
 
-def _accumulate(ufunc: np.ufunc, a: Any, axis: int | None = None) -> Any:
-    return ufunc.accumulate(np.ravel(a) if axis is None else a, axis=axis or 0)
-
-
 @function(
     "numpy",
-    functools.partial(_accumulate, np.maximum),
+    np.maximum.accumulate,
     cases=lambda d: [call(d.distinct(2, 3), axis=1)],
     method=True,
 )
@@ -148,7 +145,7 @@ def cummax(a: Any, axis: int | None = None) -> Node:
 
 @function(
     "numpy",
-    functools.partial(_accumulate, np.minimum),
+    np.minimum.accumulate,
     cases=lambda d: [call(d.distinct(2, 3), axis=1)],
     method=True,
 )
@@ -162,7 +159,7 @@ def cummin(a: Any, axis: int | None = None) -> Node:
 
 @function(
     "numpy",
-    functools.partial(_accumulate, np.logaddexp),
+    np.logaddexp.accumulate,
     cases=lambda d: [
         call(d(2, 3), axis=1),
         call(np.array([800.0, 801.0, -800.0])),
