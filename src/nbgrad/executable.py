@@ -102,6 +102,8 @@ class Executable:
 
     def compile_soon(self) -> None:
         """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
+        if settings.current.tier in ("reference", "block"):
+            return  # the kernels would not be used
         if len(self.tape) <= MAX_COMPILED and self.price() <= JIT_WAIT:
             self.compile()
         else:

@@ -13,7 +13,15 @@ import numpy as np
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand, bind
-from nbgrad.ops import arithmetic, comparison, composite, shaping, structure, transcendental
+from nbgrad.ops import (
+    arithmetic,
+    comparison,
+    composite,
+    reducing,
+    shaping,
+    structure,
+    transcendental,
+)
 from nbgrad.ops.kinds import arity
 from nbgrad.recording import static, unary
 
@@ -97,19 +105,19 @@ class Methods:
     _node: Node
     _grad: Any
 
-    sum = _reducer(composite.sum)
-    mean = _reducer(composite.mean)
-    prod = _reducer(composite.prod)
-    max = _reducer(composite.max)
-    min = _reducer(composite.min)
-    amax = _reducer(composite.max)
-    amin = _reducer(composite.min)
-    any = _reducer(composite.any)
-    all = _reducer(composite.all)
-    var = _reducer(composite.var)
-    std = _reducer(composite.std)
-    argmax = _reducer(composite.argmax)
-    argmin = _reducer(composite.argmin)
+    sum = _reducer(reducing.sum)
+    mean = _reducer(reducing.mean)
+    prod = _reducer(reducing.prod)
+    max = _reducer(reducing.max)
+    min = _reducer(reducing.min)
+    amax = _reducer(reducing.max)
+    amin = _reducer(reducing.min)
+    any = _reducer(reducing.any)
+    all = _reducer(reducing.all)
+    var = _reducer(reducing.var)
+    std = _reducer(reducing.std)
+    argmax = _reducer(reducing.argmax)
+    argmin = _reducer(reducing.argmin)
     logsumexp = _reducer(composite.logsumexp)
 
     abs = _primitive(arithmetic.absolute)

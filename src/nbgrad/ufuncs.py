@@ -16,7 +16,7 @@ from nbgrad.core.node import Node, constant
 from nbgrad.engine import value_of
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
-from nbgrad.ops import composite, shaping
+from nbgrad.ops import reducing, shaping
 from nbgrad.ops.arithmetic import where as select
 from nbgrad.ops.composite import astype
 from nbgrad.ops.indexing import scatter_add
@@ -25,9 +25,9 @@ from nbgrad.ops.shaping import as_node, broadcast_to, concatenate, reshape, tran
 from nbgrad.ops.subscript import getitem, setitem
 
 Function = Callable[..., Any]
-_REDUCE: dict[np.ufunc, Function] = {np.add: composite.sum, np.multiply: composite.prod}
-_REDUCE |= {np.maximum: composite.max, np.minimum: composite.min}
-_REDUCE |= {np.logical_and: composite.all, np.logical_or: composite.any}
+_REDUCE: dict[np.ufunc, Function] = {np.add: reducing.sum, np.multiply: reducing.prod}
+_REDUCE |= {np.maximum: reducing.max, np.minimum: reducing.min}
+_REDUCE |= {np.logical_and: reducing.all, np.logical_or: reducing.any}
 _SCAN = {np.add: np.cumsum, np.multiply: np.cumprod}
 _NOTHING = object()
 

@@ -31,6 +31,8 @@ class PublicFunction:
         Maps the results to what is unique about them, where signs or phases are not.
     method : bool
         Whether tensors have it as a method.
+    traceable : bool
+        Whether the shapes of its results are known without values, so that jit can trace it.
     """
 
     name: str
@@ -42,6 +44,7 @@ class PublicFunction:
     complex: bool
     observe: Callable[[Any], Any] | None
     method: bool
+    traceable: bool = True
 
 
 functions: dict[str, dict[str, PublicFunction]] = {}

@@ -12,111 +12,15 @@ import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes, normalize_axis
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive, as_operand
-from nbgrad.ops import arithmetic, linalg, reduction, structure
+from nbgrad.core.primitive import as_operand
+from nbgrad.ops import arithmetic, linalg, structure
 from nbgrad.ops.arithmetic import absolute, exp, log, sqrt, square, where
 from nbgrad.ops.comparison import equal
-from nbgrad.ops.declare import call, function
+from nbgrad.ops.declare import function
+from nbgrad.ops.reducing import max, min, safe_sqrt, sum
 from nbgrad.ops.shaping import as_node, broadcast_to, expand_dims, reshape
 
 Axis = int | tuple[int, ...] | None
-
-
-def _reduce(prim: Primitive, x: Any, axis: Any, keepdims: bool) -> Node:
-    node = as_node(x)
-    return prim(node, axis=normalize_axis(prim.name, axis, node.ndim), keepdims=bool(keepdims))
-
-
-# ------------------------------------------------------------------------------------- reductions
-
-
-@function("numpy", np.sum, cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1)], complex=True)
-def sum(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
-    """Sum over *axis* (all axes by default)."""
-    return _reduce(structure.sum_, x, axis, keepdims)
-
-
-@function("numpy", np.mean)
-def mean(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
-    """Arithmetic mean over *axis*."""
-    return _reduce(reduction.mean, x, axis, keepdims)
-
-
-@function("numpy", np.prod)
-def prod(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
-    """Product over *axis*."""
-    return _reduce(reduction.prod, x, axis, keepdims)
-
-
-@function("numpy", np.max, aliases=("amax",))
-def max(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
-    """Largest element over *axis*; ties share the gradient evenly."""
-    return _reduce(reduction.max_, x, axis, keepdims)
-
-
-@function("numpy", np.min, aliases=("amin",))
-def min(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
-    """Smallest element over *axis*; ties share the gradient evenly."""
-    return _reduce(reduction.min_, x, axis, keepdims)
-
-
-@function("numpy", np.any)
-def any(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
-    """Whether any element over *axis* is true."""
-    return _reduce(reduction.any_, x, axis, keepdims)
-
-
-@function("numpy", np.all)
-def all(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
-    """Whether all elements over *axis* are true."""
-    return _reduce(reduction.all_, x, axis, keepdims)
-
-
-def _arg(prim: Primitive, x: Any, axis: int | None, keepdims: bool) -> Node:
-    node = as_node(x)
-    if axis is None and node.ndim > 1 and not keepdims:
-        node, axis = reshape(node, (-1,)), 0
-    return _reduce(prim, node, axis, keepdims)
-
-
-@function("numpy", np.argmax)
-def argmax(x: Any, axis: int | None = None, keepdims: bool = False) -> Node:
-    """Index of the first largest element (of the flattened array by default)."""
-    return _arg(reduction.argmax, x, axis, keepdims)
-
-
-@function("numpy", np.argmin)
-def argmin(x: Any, axis: int | None = None, keepdims: bool = False) -> Node:
-    """Index of the first smallest element (of the flattened array by default)."""
-    return _arg(reduction.argmin, x, axis, keepdims)
-
-
-def _safe_sqrt(x: Node) -> Node:
-    """Square root whose derivatives of every order are 0 at 0."""
-    zero = equal(x, 0)
-    return where(zero, 0.0, sqrt(where(zero, 1.0, x)))
-
-
-@function("numpy", np.var, cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=0, ddof=1)])
-def var(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Node:
-    """Variance over *axis*: mean squared deviation, with divisor ``n - ddof``."""
-    node = as_node(x)
-    axes = normalize_axis("var", axis, node.ndim)
-    deviation = arithmetic.subtract(node, mean(node, axes, True))
-    if node.dtype.kind == "c":
-        deviation = absolute(deviation)
-    n = math.prod(node.shape[a] for a in axes)
-    if not ddof:
-        return mean(square(deviation), axes, keepdims)
-    with np.errstate(all="ignore"):
-        scale = float(np.float64(1.0) / np.maximum(np.float64(n - ddof), 0.0))
-    return sum(square(deviation), axes, keepdims) * scale
-
-
-@function("numpy", np.std)
-def std(x: Any, axis: Axis = None, ddof: float = 0, keepdims: bool = False) -> Node:
-    """Standard deviation over *axis*; derivative 0 where it is 0."""
-    return _safe_sqrt(var(x, axis, ddof, keepdims))
 
 
 @function("linalg", np.linalg.norm)
@@ -132,19 +36,23 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
             "norm, or ord=None for the Frobenius norm"
         )
     if ord in (None, 2, "fro"):
-        return _safe_sqrt(sum(square(absolute(node)), axis, keepdims))
+        return safe_sqrt(sum(square(absolute(node)), axis, keepdims=keepdims))
     magnitude = absolute(node)
     if ord == math.inf:
-        return max(magnitude, axis, keepdims)
+        return max(magnitude, axis, keepdims=keepdims)
     if ord == -math.inf:
-        return min(magnitude, axis, keepdims)
+        return min(magnitude, axis, keepdims=keepdims)
     if ord == 1:
-        return sum(magnitude, axis, keepdims)
+        return sum(magnitude, axis, keepdims=keepdims)
     if ord == 0:
-        return sum(structure.cast(arithmetic.absolute(node) > 0, dtype=node.dtype), axis, keepdims)
+        return sum(
+            structure.cast(arithmetic.absolute(node) > 0, dtype=node.dtype),
+            axis,
+            keepdims=keepdims,
+        )
     zero = equal(magnitude, 0)
     powers = where(zero, 0.0, arithmetic.power(where(zero, 1.0, magnitude), float(ord)))
-    total = sum(powers, axis, keepdims)
+    total = sum(powers, axis, keepdims=keepdims)
     empty = equal(total, 0)
     return where(empty, 0.0, arithmetic.power(where(empty, 1.0, total), 1.0 / float(ord)))
 
@@ -154,19 +62,19 @@ def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
     """``log(sum(exp(x)))`` over *axis*, without overflow; weights 0 where all are -inf."""
     node = as_node(x)
     axes = normalize_axis("logsumexp", axis, node.ndim)
-    top = max(node, axes, True)
+    top = max(node, axes, keepdims=True)
     shift = where(top - top == 0, top, 0.0)
     shift = detached(shift)
-    out = log(sum(exp(node - shift), axes, True)) + shift
-    return out if keepdims else reshape(out, sum(node, axes, False).shape)
+    out = log(sum(exp(node - shift), axes, keepdims=True)) + shift
+    return out if keepdims else reshape(out, sum(node, axes, keepdims=False).shape)
 
 
 @function("special", "scipy.special.softmax")
 def softmax(x: Any, axis: int = -1) -> Node:
     """Exponentials over *axis*, normalised to add up to 1."""
     node = as_node(x)
-    weights = exp(node - detached(max(node, axis, True)))
-    return weights / sum(weights, axis, True)
+    weights = exp(node - detached(max(node, axis, keepdims=True)))
+    return weights / sum(weights, axis, keepdims=True)
 
 
 def detached(x: Node) -> Node:

@@ -51,6 +51,7 @@ def function(
     also: tuple[Any, ...] = (),
     method: bool = False,
     writes: bool = False,
+    traceable: bool = True,
 ) -> Callable[[Any], Any]:
     """Declare the decorated function of nodes, which has NumPy's signature.
 
@@ -73,11 +74,13 @@ def function(
     writes : bool
         The result is the new value of the first argument, a tensor, as of ``np.copyto``; the
         public function binds that tensor to it and returns None.
+    traceable : bool
+        False if the shape of a result depends on values: it looks at them, which jit refuses.
     """
 
     def declare(implementation: Any) -> Any:
         main = name or implementation.__name__.rstrip("_")
-        shared = (reference, cases, differentiable, complex, observe, method)
+        shared = (reference, cases, differentiable, complex, observe, method, traceable)
         register_function(PublicFunction(main, namespace, implementation, *shared))
         for alias in aliases:
             register_function(

@@ -360,6 +360,7 @@ def opaque(
     jvp: Rule | None = None,
     lower: Any = None,
     cases: tuple[Any, ...] = (),
+    domain: tuple[tuple[float, float], ...] = (),
     grad_name: str = "",
 ) -> Primitive:
     """Declare an operation whose author writes every rule."""
@@ -374,6 +375,7 @@ def opaque(
         grad_name=grad_name or camel(name),
         doc=doc,
         cases=cases,
+        domain=domain,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.errors import refuse
-from nbgrad.ops import arithmetic, composite, structure
+from nbgrad.ops import arithmetic, reducing, structure
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.shaping import as_node, cast_to, moveaxis, one_axis, reshape
 from nbgrad.ops.subscript import getitem
@@ -92,7 +92,7 @@ def trace(
     """Sum of the diagonal."""
     refuse("trace", "write result = trace(...)", out=out)
     line = diagonal(a, offset, axis1, axis2)
-    return composite.sum(line if dtype is None else cast_to("trace", line, dtype), -1)
+    return reducing.sum(line if dtype is None else cast_to("trace", line, dtype), -1)
 
 
 def _kept(m: Any, mask: Any) -> Node:

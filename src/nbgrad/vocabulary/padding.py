@@ -8,7 +8,7 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.loading import ours
-from nbgrad.ops import composite, structure
+from nbgrad.ops import reducing, structure
 from nbgrad.ops.arithmetic import floor_divide, multiply
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.shaping import (
@@ -91,7 +91,7 @@ def _ramps(x: Node, axis: int, widths: Any, ends: Any) -> Node:
 
 
 def _statistic(mode: str) -> Any:
-    found = {"maximum": composite.max, "minimum": composite.min, "mean": composite.mean}
+    found = {"maximum": reducing.max, "minimum": reducing.min, "mean": reducing.mean}
     return found[mode] if mode in found else _declared(np.median)
 
 
