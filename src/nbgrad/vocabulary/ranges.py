@@ -164,8 +164,9 @@ def geomspace(
     """*num* numbers from *start* to *stop*, each a constant multiple of the one before."""
     if start.__class__ is not Node and stop.__class__ is not Node:
         return held(np.geomspace(start, stop, num, endpoint, dtype, axis))
+    num = _count("geomspace", num)
     left, right = broadcast_arrays(start, stop)
-    wanted = np.result_type(left.dtype, right.dtype, float(_count("geomspace", num)))
+    wanted = np.result_type(left.dtype, right.dtype, np.dtype(dtype))  # no dtype means float64
     left, right = cast_to("geomspace", left, wanted), cast_to("geomspace", right, wanted)
     part = np.linspace(0.0, 1.0, num, endpoint).reshape(-1, *(1,) * left.ndim)
     exponents = held(part.astype(np.zeros(0, wanted).real.dtype))
