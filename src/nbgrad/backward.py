@@ -88,7 +88,10 @@ def run_backward(
     else:
         found = _program_route(cap, outputs, seeds, inputs, wrt, retain_graph)
     if settings.current.nan_policy == "raise":
-        refuse_non_finite([gradient for _, gradient in found])
+        gradients = [gradient for _, gradient in found]
+        refuse_non_finite(gradients)
+        if traced and modes.gradients is not None:
+            modes.gradients += gradients  # looked at when the trace has run
     return found
 
 

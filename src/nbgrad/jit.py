@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.anomaly import refuse_non_finite
 from nbgrad.config import NAN_POLICIES, settings
 from nbgrad.core.aval import make_aval
 from nbgrad.core.interpret import read, replay, walk
-from nbgrad.core.linearize import linearize
-from nbgrad.core.modes import modes
-from nbgrad.core.node import Node, constant, next_sequence, placeholder
+from nbgrad.core.linearize import capture, linearize
+from nbgrad.core.modes import lines, modes, watching
+from nbgrad.core.node import Node, constant, leaf_node, next_sequence, placeholder
 from nbgrad.core.tape import Tape, Var
 from nbgrad.core.tree import LEAF, builder, flatten, unflatten
 from nbgrad.engine import executable, value_of
@@ -26,18 +27,31 @@ _DYNAMIC = (np.ndarray, np.generic, float, complex, Tensor)
 
 
 class Compiled:
-    """One traced structure: its tape, its program, and how the results are nested."""
+    """One traced structure: its tape, its program, and how the results are nested.
+
+    The last *gradients* outputs of the tape are gradients that ``nan_policy="raise"`` checks.
+    *plain* says that the arguments are arrays and nothing else; *watched* that the function calls
+    a user-written backward or a hook, which a tape does not hold.
+    """
 
     def __init__(
-        self, tape: Tape, constants: list[Node], rebuild: Callable[[list[Any]], Any], plain: bool
+        self,
+        tape: Tape,
+        constants: list[Node],
+        rebuild: Callable[[list[Any]], Any],
+        gradients: int,
+        *,
+        plain: bool,
+        watched: bool,
     ) -> None:
         self.tape = tape
         self.constants = constants
         self.rebuild = rebuild
-        self.plain = plain
-        self.scalars = [
-            k for k, a in enumerate(tape.outputs) if isinstance(a, Var) and not a.aval.ndim
-        ]
+        self.plain, self.watched = plain, watched
+        self.results = len(tape.outputs) - gradients
+        self.checked = gradients > 0
+        outputs = enumerate(tape.outputs[: self.results])
+        self.scalars = [k for k, a in outputs if isinstance(a, Var) and not a.aval.ndim]
         self.exe = executable(tape, constants)
         self.exe.compile_soon()
 
@@ -47,20 +61,25 @@ class Compiled:
             if a.__class__ is not np.ndarray or not a.flags.carray:
                 args = tuple(as_input(b, v) for b, v in zip(args, self.tape.inputs, strict=False))
                 break
-        outs = self.exe.run(list(args))
+        if lines.on:  # anomaly detection or profiling: show them each operation
+            outs = [value_of(node) for node in self._replayed([leaf_node(a) for a in args])]
+        else:
+            outs = self.exe.run(list(args))
+        if self.checked:
+            refuse_non_finite([leaf_node(a) for a in outs[self.results :]])
+            del outs[self.results :]
         for k in self.scalars:
             outs[k] = outs[k][()]
         return self.rebuild(outs)
 
     def record(self, nodes: list[Node]) -> Any:
         """Record the tape on nodes, so that the result can be differentiated."""
+        return self.rebuild([Tensor(n) for n in self._replayed(nodes)[: self.results]])
+
+    def _replayed(self, nodes: list[Node]) -> list[Node]:
         env = walk(self.tape, [*nodes, *self.constants], replay)
-        return self.rebuild(
-            [
-                Tensor(n if isinstance(n := read(env, a), Node) else constant(n))
-                for a in self.tape.outputs
-            ]
-        )
+        found = [read(env, a) for a in self.tape.outputs]
+        return [n if isinstance(n, Node) else constant(n) for n in found]
 
 
 def _results(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
@@ -82,23 +101,37 @@ def _trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     inputs = [placeholder(_aval(a, dtype)) for a in leaves]
     args, kwargs = unflatten(structure, [Tensor(node) for node in inputs])
     before, modes.grad = modes.grad, True
+    outer, modes.gradients = modes.gradients, []
+    called = modes.functions
     try:
         y = f(*args, **kwargs)
+        gradients = modes.gradients if settings.current.nan_policy == "raise" else []
     finally:
-        modes.grad = before
+        modes.grad, modes.gradients = before, outer
     outs, rebuild = _results(y)
     nodes = [out._node if isinstance(out, Tensor) else constant(out) for out in outs]
-    tape, constants = linearize(nodes, inputs)
+    tape, constants = linearize([*nodes, *gradients], inputs)
+    _refuse_tracked([n for n in constants if n.seq < start])
     for node in constants:
-        if node.requires_grad and node.seq < start:
+        value_of(node)
+    native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)
+    flat = structure == flatten((tuple(leaves), {}), _is_dynamic)[1]
+    plain = bool(leaves) and native and flat
+    watched = modes.functions > called or _hooked(nodes)
+    return Compiled(tape, constants, rebuild, len(gradients), plain=plain, watched=watched)
+
+
+def _hooked(nodes: Sequence[Node]) -> bool:
+    return watching.any and any(n.watch is not None for n in capture(nodes).nodes)
+
+
+def _refuse_tracked(constants: Sequence[Node]) -> None:
+    for node in constants:
+        if node.requires_grad:
             raise TypeError(
                 f"jit: the function reads a tensor that requires grad ({node.aval}) from outside; "
                 "its value would be frozen and its gradient lost. Pass it as an argument."
             )
-        value_of(node)
-    native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)
-    flat = structure == flatten((tuple(leaves), {}), _is_dynamic)[1]
-    return Compiled(tape, constants, rebuild, bool(leaves) and native and flat)
 
 
 def _aval(a: Any, dtype: Any) -> Any:
@@ -184,6 +217,8 @@ def jit(f: Func) -> Func:
                 compiled.clear()
             entry = compiled.setdefault(key, _trace(f, leaves, structure))
         if any(a.__class__ is Tensor for a in leaves):
+            if entry.watched and any(a.__class__ is Tensor and a.requires_grad for a in leaves):
+                return f(*args, **kwargs)  # a user-written backward lives on the graph
             return _call_with_tensors(entry, tuple(leaves))
         inputs = zip(leaves, entry.tape.inputs, strict=False)
         return entry.run(tuple(as_input(a, v) for a, v in inputs))

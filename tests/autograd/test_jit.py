@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
@@ -84,3 +85,52 @@ def test_results_keep_their_nesting() -> None:
 def test_gradient_inside_jit_of_a_closed_over_argument() -> None:
     f = ng.jit(lambda x: ng.grad(lambda y: (x * y * y).sum())(3.0))
     assert_allclose(f(X), 6 * X.sum())
+
+
+class _StraightThrough(ng.Function):
+    """Rounds, and passes the cotangent on as if it did not."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return np.floor(x)
+
+    @staticmethod
+    def backward(ctx, ct):
+        return 3.0 * ct
+
+
+def test_user_written_backward_survives_jit_in_every_order_of_transforms() -> None:
+    f = ng.jit(lambda x: (_StraightThrough.apply(x) * x).sum())
+    x = np.array([0.5, 1.5])
+    wanted = np.floor(x) + 3.0 * x
+    np.testing.assert_allclose(f(x), (np.floor(x) * x).sum())
+    np.testing.assert_allclose(ng.grad(f)(x), wanted)
+    np.testing.assert_allclose(ng.jit(ng.grad(f))(x), wanted)
+    t = ng.tensor(x, requires_grad=True)
+    f(t).backward()
+    np.testing.assert_allclose(t.grad.numpy(), wanted)
+
+
+def test_policy_raise_looks_at_the_gradients_of_a_compiled_function() -> None:
+    f = ng.jit(ng.grad(lambda x: np.sqrt(x).sum()))
+    with ng.configure(nan_policy="raise"):
+        np.testing.assert_allclose(f(np.array([4.0, 1.0])), [0.25, 0.5])
+        with pytest.raises(ng.errors.AnomalyError, match="nan_policy"):
+            f(np.array([4.0, 0.0]))
+        assert np.isinf(ng.jit(lambda x: 1 / x)(np.array([0.0]))).all()  # no gradient of it
+    assert np.isinf(f(np.array([4.0, 0.0]))).any()
+
+
+def test_anomaly_detection_sees_the_operations_of_a_compiled_function() -> None:
+    f = ng.jit(lambda x: np.log(x).sum())
+    assert f(np.array([0.0])) == -np.inf
+    with ng.detect_anomaly(), pytest.raises(ng.errors.AnomalyError, match="'log'"):
+        f(np.array([0.0]))
+
+
+def test_the_profiler_sees_the_operations_of_a_compiled_function() -> None:
+    f = ng.jit(lambda x: np.tanh(x).sum())
+    f(np.ones(3))
+    with ng.autograd.profiler.profile() as profile:
+        f(np.ones(3))
+    assert "tanh" in profile.key_averages().table()

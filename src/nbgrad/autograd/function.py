@@ -127,6 +127,7 @@ class Function:
         Tensor or tuple of Tensor
             What ``forward`` returned.
         """
+        modes.functions += 1
         tracked = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         ctx = Context(tracked)
         inner = [Tensor(a._node) if isinstance(a, Tensor) else a for a in args]

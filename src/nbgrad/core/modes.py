@@ -17,7 +17,8 @@ class _Modes(threading.local):
 
     ``transforms`` counts the functions that ``grad`` and ``jacobian`` are running. ``observers`` see each operation's value as it is computed: ``observer(node, start, end)``,
     times in nanoseconds. While there are any, operations are computed one at a time. ``recorded``
-    sees each operation as it is recorded.
+    sees each operation as it is recorded, ``gradients`` collects those that a trace makes,
+    ``functions`` counts the user-written functions that were called.
     """
 
     _grad: bool = True
@@ -25,6 +26,8 @@ class _Modes(threading.local):
     anomaly: bool = False
     observers: tuple[Callable[[Any, int, int], None], ...] = ()
     recorded: Callable[[Any], None] | None = None
+    gradients: list[Any] | None = None
+    functions: int = 0
 
     @property
     def grad(self) -> bool:
