@@ -201,7 +201,7 @@ def test_derivatives_are_those_of_finite_differences(
 ) -> None:
     orders = (1e-7, 1e-5) if dtype is np.float64 else (1e-4, 2e-3)
     for sample in chosen(prim, tier):
-        if sample.evaluate().dtype.kind == "f":  # a cast to integers has no derivative
+        if sample.evaluate().dtype.kind in "fc":  # a cast to integers has no derivative
             compare(sample, tier, dtype, *orders)
 
 
@@ -239,6 +239,14 @@ def test_complex_derivatives_are_those_of_finite_differences(prim: Primitive, ti
         if sample.evaluate().dtype.kind in "fc":
             compare(sample, tier, np.complex128, 1e-7, 1e-5)
             compare(sample, tier, np.complex64, 1e-3, 2e-2)
+
+
+@pytest.mark.parametrize("prim", DIFFERENTIABLE, ids=lambda p: p.name)
+def test_float16_derivatives_have_its_dtype_and_precision(prim: Primitive) -> None:
+    """float16 is stored, and computed in float32: a few roundings to three digits remain."""
+    sample = samples(prim)[0]
+    if sample.evaluate().dtype.kind == "f" and prim.kind != "opaque":  # LAPACK has no float16
+        compare(sample, "reference", np.float16, 2e-2, 1e-1)
 
 
 # ----------------------------------------------------------------------------------------- threads

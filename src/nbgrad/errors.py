@@ -62,6 +62,15 @@ NOT_LEAF = (
     "you can only change requires_grad flags of leaf variables. If you want to use a computed "
     "variable in a subgraph that doesn't require differentiation use var_no_grad = var.detach()."
 )
+COMPLEX_OUTPUT = (
+    "{name} needs a real floating-point output, not {dtype}. For the derivative of an analytic "
+    "function pass holomorphic=True to nbgrad.grad, value_and_grad or jacobian; otherwise make a "
+    "real number of it: its .real or .imag, or abs(y)."
+)
+NOT_HOLOMORPHIC = (
+    "{name} with holomorphic=True needs complex {what}, not {dtype}: cast with .astype(complex), "
+    "or leave holomorphic=True away."
+)
 UNUSED = (
     "One of the differentiated Tensors appears to not have been used in the graph. Set "
     "allow_unused=True if this is the desired behavior. (input {index} of shape {shape})"

@@ -11,21 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.autograd.functional import _columns, _rows, differentiable_copy
+from nbgrad.autograd.functional import _columns, _rows, by_columns, differentiable_copy
 from nbgrad.backward import run_backward
 from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.engine import demand
-from nbgrad.errors import ConcretizationError
+from nbgrad.errors import COMPLEX_OUTPUT, NOT_HOLOMORPHIC, ConcretizationError
 from nbgrad.jit import jit
+from nbgrad.ops import arithmetic
 from nbgrad.ops.kinds import materialize
 from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
 
 
-def _argument(x: Any, name: str, position: int) -> Tensor:
+def _argument(x: Any, name: str, position: int, holomorphic: bool) -> Tensor:
     """The node to differentiate by for argument *x*."""
     node = x._node if isinstance(x, Tensor) else constant(x)
     if not node.aval.inexact:
@@ -33,11 +34,18 @@ def _argument(x: Any, name: str, position: int) -> Tensor:
             f"{name}: argument {position} is {node.dtype}; differentiation needs real or complex "
             "floating-point input. Write 3.0 instead of 3, or cast with .astype(float)."
         )
+    if holomorphic and node.dtype.kind != "c":
+        raise TypeError(NOT_HOLOMORPHIC.format(name=name, what="arguments", dtype=node.dtype))
     return Tensor(differentiable_copy(node, connected=True))
 
 
 def _call(
-    f: Func, name: str, argnums: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any]
+    f: Func,
+    name: str,
+    argnums: tuple[int, ...],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    holomorphic: bool,
 ) -> tuple[list[Tensor], Any]:
     """Run *f* with the arguments of *argnums* made differentiable."""
     for k in argnums:
@@ -51,23 +59,31 @@ def _call(
     try:
         given = list(args)
         for k in argnums:
-            given[k] = _argument(args[k], name, k)
+            given[k] = _argument(args[k], name, k, holomorphic)
         return [given[k] for k in argnums], f(*given, **kwargs)
     finally:
         modes.grad = before
         modes.transforms -= 1
 
 
-def _scalar(y: Any, name: str) -> Tensor:
+def _scalar(y: Any, name: str, holomorphic: bool) -> Tensor:
     out = y if isinstance(y, Tensor) else Tensor(constant(y))
     if out._node.size != 1 or out.ndim:
         raise TypeError(
             f"{name} only applies to scalar-output functions; the output has shape {out.shape}. "
             "Reduce it, for example with .sum(), or use nbgrad.jacobian."
         )
-    if out.dtype.kind != "f":
-        raise TypeError(f"{name} needs a real floating-point output, not {out.dtype}")
+    _check_kind(out, name, holomorphic)
     return out
+
+
+def _check_kind(out: Tensor, name: str, holomorphic: bool) -> None:
+    if holomorphic and out.dtype.kind != "c":
+        raise TypeError(NOT_HOLOMORPHIC.format(name=name, what="outputs", dtype=out.dtype))
+    if not holomorphic and out.dtype.kind == "c":
+        raise TypeError(COMPLEX_OUTPUT.format(name=name, dtype=out.dtype))
+    if not out._node.aval.inexact:
+        raise TypeError(f"{name} needs a real floating-point output, not {out.dtype}")
 
 
 def _outer(y: Node, inner: Sequence[Node]) -> bool:
@@ -87,8 +103,13 @@ def _tracked(operands: Sequence[Any]) -> bool:
     return any(x.__class__ is Node and x.requires_grad for x in operands)
 
 
-def value_and_grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
+def value_and_grad(
+    f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
+) -> Func:
     """Return a function that computes ``f`` and its gradient together.
+
+    The gradient by a complex argument follows PyTorch: ``dL/d(real) + 1j dL/d(imag)``, the
+    direction of steepest ascent.
 
     Parameters
     ----------
@@ -96,6 +117,8 @@ def value_and_grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
         Returns a real scalar; takes arrays, tensors or floats.
     argnums : int or sequence of int
         Positional arguments to differentiate by.
+    holomorphic : bool
+        ``f`` is an analytic function of complex arguments, and its complex derivative is wanted.
 
     Returns
     -------
@@ -121,11 +144,13 @@ def value_and_grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        tensors, y = _call(f, "value_and_grad", positions, args, kwargs)
-        out = _scalar(y, "value_and_grad")
+        tensors, y = _call(f, "value_and_grad", positions, args, kwargs, holomorphic)
+        out = _scalar(y, "value_and_grad", holomorphic)
         nodes = [t._node for t in tensors]
         outer = modes.grad and _outer(out._node, nodes)
         found = _gradient_nodes(out._node, nodes, outer)
+        if holomorphic:  # a cotangent of 1 gives the conjugate of the derivative
+            found = [arithmetic.conjugate(g) for g in found]
         value, *gradients = _returned(
             [(out if outer else out.detach())._node, *found], outer, (args, kwargs)
         )
@@ -156,7 +181,7 @@ def _returned(nodes: list[Node], outer: bool, given: tuple[Any, Any]) -> list[An
     return [Tensor(n) for n in nodes]
 
 
-def grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
+def grad(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False) -> Func:
     """Return the function that computes the gradient of ``f``.
 
     Parameters, results and errors are those of :func:`value_and_grad`, without the value.
@@ -169,8 +194,10 @@ def grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
     1.0
     >>> float(ng.grad(ng.grad(lambda x: x**3))(2.0))
     12.0
+    >>> complex(ng.grad(lambda z: z**2, holomorphic=True)(1 + 2j))
+    (2+4j)
     """
-    both = value_and_grad(f, argnums)
+    both = value_and_grad(f, argnums, holomorphic=holomorphic)
 
     @functools.wraps(f)
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -179,16 +206,19 @@ def grad(f: Func, argnums: int | Sequence[int] = 0) -> Func:
     return gradient
 
 
-def jacobian(f: Func, argnums: int = 0) -> Func:
+def jacobian(f: Func, argnums: int = 0, *, holomorphic: bool = False) -> Func:
     """Return the function that computes the Jacobian of ``f`` by one argument.
 
-    Forward mode where the argument has no more elements than the result, else reverse mode.
+    Forward mode where the argument has no more elements than the result, else reverse mode. The
+    rows of a real result by a complex argument are gradients as :func:`grad` gives them.
 
     Parameters
     ----------
     f : callable
         Returns one array.
     argnums : int
+    holomorphic : bool
+        ``f`` is an analytic function of a complex argument: the Jacobian has its derivatives.
 
     Returns
     -------
@@ -206,30 +236,36 @@ def jacobian(f: Func, argnums: int = 0) -> Func:
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        xs, y = _call(f, "jacobian", (argnums,), args, kwargs)
+        xs, y = _call(f, "jacobian", (argnums,), args, kwargs, holomorphic)
         out = y if isinstance(y, Tensor) else Tensor(constant(y))
+        if holomorphic:
+            _check_kind(out, "jacobian", holomorphic)
         outer = modes.grad and _outer(out._node, [xs[0]._node])
         if not out.requires_grad:
             found = Tensor(leaf_node(np.zeros(out.shape + xs[0].shape, out.dtype)))
         else:
-            found = _jacobian(out, xs, outer)
+            found = _jacobian(out, xs, outer, holomorphic)
         return _returned([found._node], outer, (args, kwargs))[0]
 
     return differentiated
 
 
-def _jacobian(out: Tensor, xs: list[Tensor], outer: bool) -> Tensor:
+def _jacobian(out: Tensor, xs: list[Tensor], outer: bool, holomorphic: bool) -> Tensor:
     before, modes.grad = modes.grad, outer
     try:
-        if xs[0]._node.size <= out._node.size:
+        wide = xs[0]._node.size > out._node.size
+        if not wide if holomorphic else by_columns([out], xs, "jacobian"):
             return _columns([out], xs)[0][0]
-        return _rows(out, xs, outer)[0]
+        rows = _rows(out, xs, outer)[0]
+        return Tensor(arithmetic.conjugate(rows._node)) if holomorphic else rows
     finally:
         modes.grad = before
 
 
-def hessian(f: Func, argnums: int = 0) -> Func:
+def hessian(f: Func, argnums: int = 0, *, holomorphic: bool = False) -> Func:
     """Return the function that computes the Hessian of a scalar ``f`` by one argument.
+
+    Parameters are those of :func:`jacobian`; by a complex argument it needs ``holomorphic=True``.
 
     Examples
     --------
@@ -239,7 +275,8 @@ def hessian(f: Func, argnums: int = 0) -> Func:
     array([[ 6.,  0.],
            [ 0., 12.]])
     """
-    return jacobian(grad(f, argnums), argnums)
+    gradient = grad(f, argnums, holomorphic=holomorphic)
+    return jacobian(gradient, argnums, holomorphic=holomorphic)
 
 
 __all__ = ["grad", "hessian", "jacobian", "jit", "value_and_grad"]

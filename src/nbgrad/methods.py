@@ -13,6 +13,7 @@ import numpy as np
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand, bind
+from nbgrad.loading import ours
 from nbgrad.ops import (
     arithmetic,
     comparison,
@@ -122,6 +123,8 @@ class Methods:
 
     abs = _primitive(arithmetic.absolute)
     sign = _primitive(arithmetic.sign)
+    conj = _primitive(arithmetic.conjugate)
+    conjugate = conj
     neg = _primitive(arithmetic.negative)
     exp = _primitive(arithmetic.exp)
     log = _primitive(arithmetic.log)
@@ -204,6 +207,16 @@ class Methods:
         static(lambda node: shaping.swapaxes(node, -1, -2)),
         doc="The transpose of the last two dimensions.",
     )
+
+    @property
+    def real(self) -> Tensor:
+        """The real part."""
+        return self.__class__(ours(np.real)(self._node))
+
+    @property
+    def imag(self) -> Tensor:
+        """The imaginary part; zero of real numbers."""
+        return self.__class__(ours(np.imag)(self._node))
 
     def transpose(self, *axes: Any) -> Tensor:
         """Permute the dimensions; two integers exchange those two, as in PyTorch."""

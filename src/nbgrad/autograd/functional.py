@@ -11,6 +11,7 @@ from nbgrad.core.linearize import build_tape, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.creation import as_tensor
+from nbgrad.errors import COMPLEX_OUTPUT
 from nbgrad.grads import grad
 from nbgrad.ops import arithmetic, composite, shaping
 from nbgrad.ops.kinds import materialize
@@ -221,6 +222,20 @@ def _columns(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]]
     return blocks
 
 
+def by_columns(outs: Sequence[Tensor], xs: Sequence[Tensor], name: str) -> bool:
+    """Whether the Jacobian is found in forward mode: fewer passes, or the only mode that is right.
+
+    A complex result of real inputs has complex tangents; a real result of complex inputs has
+    gradients in PyTorch's convention. Both complex is neither, unless the function is analytic.
+    """
+    inward, outward = (any(t.dtype.kind == "c" for t in ts) for ts in (xs, outs))
+    if inward and outward:
+        raise TypeError(COMPLEX_OUTPUT.format(name=name, dtype=outs[0].dtype))
+    if inward or outward:
+        return outward
+    return sum(x._node.size for x in xs) <= sum(o._node.size for o in outs)
+
+
 def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str = "auto") -> Any:
     """Return the Jacobian of *func* at *inputs*.
 
@@ -247,8 +262,9 @@ def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str 
     """
     xs, outs, single = _call(func, inputs, create_graph)
     one = not isinstance(inputs, (tuple, list))
-    width, height = sum(x._node.size for x in xs), sum(o._node.size for o in outs)
-    forward = strategy == "forward-mode" or (strategy == "auto" and width <= height)
+    forward = strategy == "forward-mode" or (
+        strategy == "auto" and by_columns(outs, xs, "jacobian")
+    )
     before, modes.grad = modes.grad, create_graph
     try:
         by_row = (_rows(out, xs, create_graph) for out in outs)
