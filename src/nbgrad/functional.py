@@ -6,6 +6,7 @@ Arrays in give arrays out; tensors in give tensors out, connected to the graph o
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,9 @@ from nbgrad.ops.kinds import materialize
 from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
+
+# Inputs of inner transforms that have returned: a graph that reaches them alone is nobody's.
+_finished: weakref.WeakSet[Node] = weakref.WeakSet()
 
 
 def _argument(x: Any, name: str, position: int, holomorphic: bool) -> Tensor:
@@ -89,14 +93,15 @@ def _check_kind(out: Tensor, name: str, holomorphic: bool) -> None:
 def _outer(y: Node, inner: Sequence[Node]) -> bool:
     """Whether the result must stay on a graph: it depends on tracked or traced values outside."""
     cap = capture([y], differentiate=True)
-    own = set(inner)
-    if any(leaf.requires_grad and leaf not in own for leaf in cap.leaves):
-        return True
+    sources = [leaf for leaf in cap.leaves if leaf.requires_grad]
     # A traced input to differentiate by is no leaf, but a recorded node that nothing leads to.
-    return any(
-        node.requires_grad and node not in own and not _tracked(operands)
+    sources += [
+        node
         for node, operands in zip(cap.nodes, cap.operands, strict=True)
-    )
+        if node.requires_grad and not _tracked(operands)
+    ]
+    own = set(inner)
+    return any(node not in own and node not in _finished for node in sources)
 
 
 def _tracked(operands: Sequence[Any]) -> bool:
@@ -149,6 +154,8 @@ def value_and_grad(
         nodes = [t._node for t in tensors]
         outer = modes.grad and _outer(out._node, nodes)
         found = _gradient_nodes(out._node, nodes, outer)
+        if outer:
+            _finished.update(nodes)
         if holomorphic:  # a cotangent of 1 gives the conjugate of the derivative
             found = [arithmetic.conjugate(g) for g in found]
         value, *gradients = _returned(
@@ -245,6 +252,8 @@ def jacobian(f: Func, argnums: int = 0, *, holomorphic: bool = False) -> Func:
             found = Tensor(leaf_node(np.zeros(out.shape + xs[0].shape, out.dtype)))
         else:
             found = _jacobian(out, xs, outer, holomorphic)
+        if outer:
+            _finished.add(xs[0]._node)
         return _returned([found._node], outer, (args, kwargs))[0]
 
     return differentiated

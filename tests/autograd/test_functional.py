@@ -329,3 +329,19 @@ def test_jit_reads_closed_over_arrays_once() -> None:
     f = ng.jit(lambda x: x * weights)
     assert_allclose(f(X), X * [2.0, 3.0])
     assert_allclose(f(V), V * [2.0, 3.0])
+
+
+def test_arrays_in_arrays_out_also_where_an_inner_transform_is_of_another_variable():
+    x, y = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+
+    def inner(x):
+        return ng.grad(lambda y: (x * y * y).sum())(y).sum()
+
+    for f in (ng.grad(inner), ng.jit(ng.grad(inner))):
+        assert type(f(x)) is np.ndarray
+        np.testing.assert_allclose(f(x), 2 * y)
+    by_jacobian = ng.grad(lambda x: ng.jacobian(lambda y: x * y * y)(y).sum())(x)
+    assert type(by_jacobian) is np.ndarray
+    np.testing.assert_allclose(by_jacobian, 2 * y)
+    tracked = ng.tensor(x, requires_grad=True)
+    assert ng.grad(lambda y: (tracked * y * y).sum())(y).requires_grad
