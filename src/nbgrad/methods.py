@@ -98,6 +98,10 @@ def _overwritten(node: Node, source: Any) -> Node:
     return structure.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
 
 
+_reshape = static(shaping.reshape)
+_transpose = static(shaping.transpose)
+
+
 class Methods:
     """The forwarding methods of Tensor."""
 
@@ -222,15 +226,15 @@ class Methods:
         """Permute the dimensions; two integers exchange those two, as in PyTorch."""
         order = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
         if len(order) == 2 and self._node.ndim > 2:
-            return self.__class__(shaping.swapaxes(self._node, *order))
-        return self.__class__(shaping.transpose(self._node, order or None))
+            return self.swapaxes(*order)  # type: ignore[no-any-return]
+        return _transpose(self, tuple(order) or None)  # type: ignore[no-any-return]
 
     permute = transpose
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """The same elements in another shape; one extent may be -1."""
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return self.__class__(shaping.reshape(self._node, tuple(target), order))
+        return _reshape(self, tuple(target), order)  # type: ignore[no-any-return]
 
     view = reshape
 
