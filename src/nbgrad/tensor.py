@@ -222,6 +222,11 @@ class Tensor(Operators, Conversions, Methods):
         return Tensor(getitem(self._node, as_index(index))) if key is None else _basic(self, key)
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        """Bind the tensor to its values with those at *index* replaced.
+
+        What was taken from it before (``v = x[0]``) does not change, nor does writing to that
+        (``v += 1``) reach this tensor: write ``x[0] += 1``.
+        """
         self._rebind(setitem(self._node, as_index(index), as_operand(value)))
 
 
