@@ -26,6 +26,7 @@ from nbgrad.ops.kinds import View
 from nbgrad.ops.subscript import getitem, setitem
 from nbgrad.protocols import apply, as_index
 from nbgrad.recording import index_key, index_of, static
+from nbgrad.updates import Updates
 
 
 class Tensor(Operators, Conversions, Methods):
@@ -216,6 +217,11 @@ class Tensor(Operators, Conversions, Methods):
         if function is None:
             raise AttributeError(f"'Tensor' object has no attribute {name!r}")
         return functools.partial(_call_method, self, function)
+
+    @property
+    def at(self) -> Updates:
+        """Updates out of place, as JAX spells them: ``x.at[index].set(value)``; see Updates."""
+        return Updates(self)
 
     def __getitem__(self, index: Any) -> Tensor:
         key = index_key(index)
