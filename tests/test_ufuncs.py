@@ -208,8 +208,11 @@ def test_at_binds_the_tensor_to_the_result() -> None:
     ]:
         u.at(x, *args)
     assert_array_equal(t.numpy(), x)
-    with pytest.raises(NotImplementedError, match="loop over the positions"):
-        np.multiply.at(t, [0, 0], 2.0)
+    for u in (np.multiply, np.negative):  # of a repeated index
+        one, two = x.copy(), ng.tensor(x)
+        for array in (one, two):
+            u.at(array, [0, 1, 0, 0], *([2.0] if u.nin == 2 else []))
+        assert_array_equal(two.numpy(), one)
     with pytest.raises(TypeError, match=r"nbgrad\.zeros"):
         np.add.at(np.zeros(4), index, values)
 

@@ -121,3 +121,42 @@ def test_errors(f: Any, args: Any, error: type) -> None:
         f(np.ones(3), *args)
     with pytest.raises(error, match=f.__name__ + "|indices"):
         f(ng.tensor(np.ones(3)), *args)
+
+
+INDICES = [1, slice(None, None, 2), [0, 2, 2, 0, 2], np.array([[3, 1], [1, 0]]), ..., (0,)]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "minimum", "power"])
+def test_updates_out_of_place(name: str, index: Any) -> None:
+    ufunc = getattr(np, name)
+    x = RNG.uniform(0.5, 2.0, 4)
+    values = RNG.uniform(0.5, 2.0, np.shape(x[index]))
+
+    def updated(array: Any, new: Any) -> Any:
+        out = array.copy()
+        ufunc.at(out, index, new)
+        return out
+
+    leaf, new = ng.tensor(x, requires_grad=True), ng.tensor(values, requires_grad=True)
+    found = getattr(leaf.at[index], {"minimum": "min"}.get(name, name))(new)
+    assert_allclose(found.detach(), updated(x, values), rtol=1e-15)
+    assert_array_equal(leaf.detach(), x)
+    weights, h = RNG.normal(size=4), 1e-6
+    (found * weights).sum().backward()
+    for k, (start, gradient) in enumerate([(x, leaf.grad), (values, new.grad)]):
+        v = RNG.normal(size=start.shape)
+        ends = [(x + s * v, values) if k == 0 else (x, values + s * v) for s in (h, -h)]
+        slope = sum(s * (updated(*e) * weights).sum() for s, e in zip((1, -1), ends, strict=True))
+        assert_allclose(slope / (2 * h), float((gradient * v).sum()), rtol=1e-6, atol=1e-8)
+
+
+def test_updates_set_get_and_apply() -> None:
+    x = ng.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x.at[1].set(x[0] * 5.0).at[-1].apply(lambda e: e * e)
+    assert_array_equal(y.detach(), [1.0, 5.0, 9.0])
+    y.sum().backward()
+    assert_array_equal(x.grad, [6.0, 0.0, 6.0])
+    assert_array_equal(x.at[[0, 2]].get().detach(), [1.0, 3.0])
+    traced = ng.jit(lambda t, i: t.at[i].add(1.0))(np.zeros(3), np.array([2, 2]))
+    assert_array_equal(traced, [0.0, 0.0, 2.0])

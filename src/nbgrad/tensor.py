@@ -26,6 +26,7 @@ from nbgrad.ops.kinds import View
 from nbgrad.ops.subscript import getitem, setitem
 from nbgrad.protocols import apply, as_index
 from nbgrad.recording import index_key, index_of, static
+from nbgrad.updates import Updates
 
 
 class Tensor(Operators, Conversions, Methods):
@@ -217,11 +218,21 @@ class Tensor(Operators, Conversions, Methods):
             raise AttributeError(f"'Tensor' object has no attribute {name!r}")
         return functools.partial(_call_method, self, function)
 
+    @property
+    def at(self) -> Updates:
+        """Updates out of place, as JAX spells them: ``x.at[index].set(value)``; see Updates."""
+        return Updates(self)
+
     def __getitem__(self, index: Any) -> Tensor:
         key = index_key(index)
         return Tensor(getitem(self._node, as_index(index))) if key is None else _basic(self, key)
 
     def __setitem__(self, index: Any, value: Any) -> None:
+        """Bind the tensor to its values with those at *index* replaced.
+
+        What was taken from it before (``v = x[0]``) does not change, nor does writing to that
+        (``v += 1``) reach this tensor: write ``x[0] += 1``.
+        """
         self._rebind(setitem(self._node, as_index(index), as_operand(value)))
 
 

@@ -19,10 +19,9 @@ from nbgrad.missing import full_name, missing
 from nbgrad.ops import reducing, shaping
 from nbgrad.ops.arithmetic import where as select
 from nbgrad.ops.composite import astype
-from nbgrad.ops.indexing import scatter_add
 from nbgrad.ops.kinds import weak_or_dtype
 from nbgrad.ops.shaping import as_node, broadcast_to, concatenate, reshape, transpose
-from nbgrad.ops.subscript import getitem, setitem
+from nbgrad.ops.subscript import additem, getitem, setitem
 
 Function = Callable[..., Any]
 _REDUCE: dict[np.ufunc, Function] = {np.add: reducing.sum, np.multiply: reducing.prod}
@@ -268,19 +267,30 @@ def outer(ufunc: np.ufunc, function: Function, a: Any, b: Any, **keywords: Any) 
 def at(ufunc: np.ufunc, function: Function, x: Any, index: Any, b: Any = None) -> Node:
     """The value of *x* after ``ufunc.at(x, index, b)``."""
     node = as_node(x)
-    positions = np.arange(node.size).reshape(node.shape)[index]
     if ufunc in (np.add, np.subtract):
-        values = reshape(broadcast_to(astype(as_node(b), node.dtype), positions.shape), (-1,))
-        added = scatter_add(values, constant(positions.reshape(-1)), size=node.size)
-        out: Node = function(node, reshape(added, node.shape))
-        return out
-    if np.unique(positions).size != positions.size:
-        raise NotImplementedError(
-            f"numpy.{ufunc.__name__}.at with an index that occurs twice is only there for add and "
-            "subtract; write a loop over the positions, x[i] = f(x[i], b[i])"
-        )
-    picked = getitem(node, index)
-    return setitem(node, index, function(picked) if ufunc.nin == 1 else function(picked, b))
+        return additem(node, index, as_node(b) if ufunc is np.add else -as_node(b))
+    items = index if isinstance(index, tuple) else (index,)
+    known = tuple(value_of(i) if i.__class__ is Node else i for i in items)
+    positions = np.arange(node.size).reshape(node.shape)[known]
+    places = positions.reshape(-1)
+    values = None if b is None else reshape(broadcast_to(b, positions.shape), (-1,))
+    flat = reshape(node, (-1,))
+    # An element named several times takes its values one after another: one round for each.
+    for chosen in _rounds(places):
+        picked = getitem(flat, places[chosen])
+        new = function(picked) if values is None else function(picked, getitem(values, chosen))
+        flat = setitem(flat, places[chosen], new)
+    return reshape(flat, node.shape)
+
+
+def _rounds(places: Any) -> list[Any]:
+    """Which of *places* are their number's first occurrence, which the second, and so on."""
+    order = np.argsort(places, kind="stable")
+    ranked = places[order]
+    starts = np.flatnonzero(np.r_[True, ranked[1:] != ranked[:-1]]) if ranked.size else ranked
+    lengths = np.diff(np.r_[starts, ranked.size])
+    number = np.arange(ranked.size) - np.repeat(starts, lengths)
+    return [np.sort(order[number == k]) for k in range(int(lengths.max(initial=0)))]
 
 
 def apply(ufunc: np.ufunc, method: str, inputs: Sequence[Any], keywords: dict[str, Any]) -> Any:

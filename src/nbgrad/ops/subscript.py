@@ -192,6 +192,20 @@ def setitem(x: Any, index: Any, v: Any) -> Node:
     return reshape(indexing.put(flat, position, value), node.shape)
 
 
+def additem(x: Any, index: Any, v: Any) -> Node:
+    """Return *x* with *v* added at ``x[index]``, as often as an element is named there."""
+    node = as_node(x)
+    value = structure.cast(as_node(v), dtype=node.dtype)
+    items = _expand(index, node.shape)
+    if not any(is_array(item) for item in items):
+        return setitem(node, index, arithmetic.add(getitem(node, index), value))
+    rows, flat = _select(items, node)
+    value = _fit(value, (*rows.shape, *flat.shape[1:]))
+    position = rows if rows.__class__ is Node else constant(rows)
+    added = indexing.scatter_add(value, position, size=flat.shape[0])
+    return arithmetic.add(node, reshape(added, node.shape))
+
+
 def _fit(value: Node, shape: tuple[int, ...]) -> Node:
     """Broadcast *value* to the selected *shape*; extra leading dimensions of size 1 go."""
     while value.ndim > len(shape) and value.shape[0] == 1:

@@ -130,7 +130,8 @@ def ones_like(
 
 @function("numpy", np.empty_like, cases=lambda d: [call(d(0, 3))], differentiable=False)
 def empty_like(
-    a: Any,
+    prototype: Any,
+    /,
     dtype: Any = None,
     order: Any = "K",
     subok: bool = True,
@@ -138,8 +139,8 @@ def empty_like(
     *,
     device: Any = None,
 ) -> Node:
-    """Zeros of the shape and dtype of *a*: see empty."""
-    return zeros_like(a, dtype, order, subok, shape, device=device)
+    """Zeros of the shape and dtype of *prototype*: see empty."""
+    return zeros_like(prototype, dtype, order, subok, shape, device=device)
 
 
 @function(
@@ -201,10 +202,15 @@ def tri(
     cases=lambda d: [call(lambda i, j: i + 2 * j, (2, 3), dtype=int)],
 )
 def fromfunction(
-    function: Callable[..., Any], shape: Any, *, dtype: Any = float, like: None = None, **kw: Any
+    function: Callable[..., Any],
+    shape: Any,
+    *,
+    dtype: Any = float,
+    like: None = None,
+    **kwargs: Any,
 ) -> Any:
     """What *function* returns for the tensors of the indices of *shape*."""
     refuse("fromfunction", TENSOR, like=like)
     grids = (Tensor(held(g)) for g in np.indices(_extents(shape), dtype=dtype))
-    found = function(*grids, **kw)
+    found = function(*grids, **kwargs)
     return found._node if isinstance(found, Tensor) else found

@@ -93,7 +93,7 @@ def array(
 @function(
     "numpy",
     "numpy.asarray",
-    aliases=("asanyarray", "asfortranarray"),
+    aliases=("asanyarray",),
     cases=lambda d: [call(d(2)), call([d(), d()]), call(d(2), dtype=np.complex128)],
     complex=True,
 )
@@ -122,6 +122,12 @@ def ascontiguousarray(a: Any, dtype: Any = None, *, like: None = None) -> Node:
     """*a* as a tensor of at least one dimension."""
     node = asarray(a, dtype, like=like)
     return node if node.ndim else reshape(node, (1,))
+
+
+@function("numpy", "numpy.asfortranarray", cases=lambda d: [call(d(2, 3))], complex=True)
+def asfortranarray(a: Any, dtype: Any = None, *, like: None = None) -> Node:
+    """*a* as a tensor; nobody can tell the memory order of a tensor."""
+    return asarray(a, dtype, like=like)
 
 
 @function("numpy", "numpy.asarray_chkfinite", cases=lambda d: [call(d(2))], differentiable=False)
@@ -160,11 +166,11 @@ def fromiter(iter: Iterable[Any], dtype: Any, count: int = -1, *, like: None = N
 
 @function("numpy", "numpy.frombuffer", cases=lambda d: [call(np.arange(3.0).tobytes(), float, 2)])
 def frombuffer(
-    buffer: Any, dtype: Any = float, count: int = -1, offset: int = 0, *, like: None = None
+    buffer: Any, dtype: Any = None, count: int = -1, offset: int = 0, *, like: None = None
 ) -> Node:
     """A tensor that holds a copy of the numbers in a buffer."""
     refuse("frombuffer", "the result is always a tensor", like=like)
-    return constant(np.frombuffer(buffer, dtype, count, offset))
+    return constant(np.frombuffer(buffer, dtype or float, count, offset))
 
 
 @function("numpy", "numpy.fromstring", cases=lambda d: [call("1 2 3", sep=" ")])

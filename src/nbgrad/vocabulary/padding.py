@@ -86,7 +86,9 @@ def _ramps(x: Node, axis: int, widths: Any, ends: Any) -> Node:
         if x.aval.inexact:
             part = cast_to("pad", part, np.zeros(0, x.dtype).real.dtype)
         line = as_node(end) + multiply(edge - as_node(end), part)
-        slabs.append(cast_to("pad", line if x.aval.inexact else floor_divide(line, 1), x.dtype))
+        slabs.append(
+            cast_to("pad", floor_divide(line, 1) if x.dtype.kind in "iu" else line, x.dtype)
+        )
     return concatenate([slabs[0], x, flip(slabs[1], axis)], axis)
 
 
@@ -110,7 +112,7 @@ def _statistics(x: Node, axis: int, widths: Any, lengths: Any, mode: str) -> Nod
             raise ValueError("pad: stat_length of 0 yields no value for padding")
         window = slice(0, count) if side == 0 else slice(n - count, n)
         value = _statistic(mode)(getitem(x, along(axis, window)), axis=axis, keepdims=True)
-        if not x.aval.inexact and value.aval.inexact:
+        if x.dtype.kind in "iu" and value.aval.inexact:
             value = _declared(np.rint)(value)
         slabs.append(_wide(x, cast_to("pad", value, x.dtype), axis, width))
     return concatenate([slabs[0], x, slabs[1]], axis)
