@@ -16,7 +16,7 @@ from nbgrad.core.primitive import as_operand
 from nbgrad.ops import arithmetic, linalg, structure
 from nbgrad.ops.arithmetic import absolute, exp, log, sqrt, square, where
 from nbgrad.ops.comparison import equal
-from nbgrad.ops.declare import function
+from nbgrad.ops.declare import call, function
 from nbgrad.ops.reducing import max, min, safe_sqrt, sum
 from nbgrad.ops.shaping import as_node, broadcast_to, expand_dims, reshape
 
