@@ -106,6 +106,8 @@ def test_what_is_not_defined_says_what_to_write() -> None:
         ng.grad(lambda x: x * 1j, holomorphic=True)(1.0)
     with pytest.raises(TypeError, match="needs complex outputs"):
         ng.jacobian(np.abs, holomorphic=True)(Z)
+    with pytest.raises(RuntimeError, match="only for real scalar outputs"):
+        ng.tensor(1j, requires_grad=True).backward()
     for f in (ng.relu, ng.softplus, ng.floor):
         with pytest.raises(TypeError):
             f(ng.tensor(Z))

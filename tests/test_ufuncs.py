@@ -188,6 +188,18 @@ def test_methods_are_differentiated(name: str) -> None:
     slope(lambda z: ufunc.reduce(z, axis=1, initial=1.5), x)
 
 
+def test_methods_are_traced_by_jit() -> None:
+    x = RNG.uniform(0.5, 1.5, (4, 3))
+    for f in (
+        lambda z: np.logaddexp.reduce(z, axis=1),
+        lambda z: np.multiply.accumulate(z),
+        lambda z: np.subtract.outer(z[0], z[1]),
+        lambda z: np.maximum.reduceat(z, [0, 2]),
+    ):
+        with ng.configure(tier="reference"):
+            assert_allclose(ng.jit(f)(x), f(x), rtol=1e-14)
+
+
 def test_at_binds_the_tensor_to_the_result() -> None:
     index = np.array([0, 2, 2])
     values = ng.tensor([1.0, 2.0, 3.0], requires_grad=True)
@@ -246,6 +258,9 @@ def test_out_and_where() -> None:
     s = ng.zeros(())
     np.add.reduce(y, out=s)
     assert s.item() == y.numpy().sum()
+    np.add(1.0, 2.0, out=s)
+    assert s.item() == 3.0
+    assert np.sin(x, out=None, where=True, dtype=None).requires_grad
 
 
 def test_a_dead_element_of_where_leaks_no_nan() -> None:

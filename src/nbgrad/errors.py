@@ -50,6 +50,10 @@ NOT_SCALAR = (
     "grad can be implicitly created only for scalar outputs: this output has shape {shape}. Pass "
     "gradient= (a tensor of that shape), or reduce the output first, for example with .sum()."
 )
+NOT_REAL = (
+    "grad can be implicitly created only for real scalar outputs but got {dtype}: make a real "
+    "number of it (its .real, or abs(y)), or pass gradient=."
+)
 NO_GRAPH = (
     "element {index} of tensors does not require grad and does not have a grad_fn. Create one of "
     "the inputs with requires_grad=True, and compute outside nbgrad.no_grad()."

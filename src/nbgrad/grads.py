@@ -12,7 +12,7 @@ import numpy as np
 from nbgrad.backward import run_backward
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.engine import demand
-from nbgrad.errors import GRAD_SHAPE, NO_GRAPH, NOT_SCALAR, UNUSED, AutogradError
+from nbgrad.errors import GRAD_SHAPE, NO_GRAPH, NOT_REAL, NOT_SCALAR, UNUSED, AutogradError
 from nbgrad.ops.structure import cast
 
 _accumulating = threading.Lock()
@@ -51,6 +51,8 @@ def _seeds(tensors: Any, outputs: Sequence[Any], given: Any) -> list[Node | None
             raise AutogradError(NO_GRAPH.format(index=k))
         if seed is None and out._node.size != 1:
             raise AutogradError(NOT_SCALAR.format(shape=out.shape))
+        if seed is None and out.dtype.kind == "c":
+            raise AutogradError(NOT_REAL.format(dtype=out.dtype))
         checked.append(None if seed is None else _seed(out, seed, k))
     return checked
 
@@ -105,7 +107,13 @@ def backward(
     6.0
     """
     node = getattr(tensors, "_node", None)
-    if node is not None and grad_tensors is None and node.requires_grad and node.aval.size == 1:
+    if (
+        node is not None
+        and grad_tensors is None
+        and node.requires_grad
+        and node.aval.size == 1
+        and node.aval.dtype.kind == "f"
+    ):
         outputs, seeds = [tensors], _UNIT_SEED  # the common case, a scalar loss
     else:
         outputs = _tensors(tensors)

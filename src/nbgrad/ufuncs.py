@@ -58,6 +58,8 @@ def call(
             f"numpy.{ufunc.__name__}(order='F') of a tensor: tensors are C-contiguous; write "
             "np.asfortranarray(result.numpy())"
         )
+    if not any(x.__class__ is Node for x in inputs):
+        inputs = (as_node(inputs[0]), *inputs[1:])
     asked = signature if signature is not None else sig
     if dtype is not None:
         asked = (*[None] * ufunc.nin, *[dtype] * ufunc.nout)

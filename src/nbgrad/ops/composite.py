@@ -16,7 +16,7 @@ from nbgrad.core.primitive import as_operand
 from nbgrad.ops import arithmetic, linalg, structure
 from nbgrad.ops.arithmetic import absolute, exp, log, sqrt, square, where
 from nbgrad.ops.comparison import equal
-from nbgrad.ops.declare import function
+from nbgrad.ops.declare import call, function
 from nbgrad.ops.reducing import max, min, safe_sqrt, sum
 from nbgrad.ops.shaping import as_node, broadcast_to, expand_dims, reshape
 
@@ -128,7 +128,12 @@ def dot(a: Any, b: Any) -> Node:
     )
 
 
-@function("numpy", np.power)
+@function(
+    "numpy",
+    np.power,
+    cases=lambda d: [call(d(2, 3), 3), call(d(3), -2.0), call(d.positive(3), d(3)), call(2, d(3))],
+    complex=True,
+)
 def power(x: Any, y: Any) -> Node:
     """``x ** y``; small constant integer powers become products, as NumPy does for 2."""
     if y.__class__ is float and y.is_integer() and y not in (0.0,) and as_node(x).aval.inexact:
@@ -147,20 +152,32 @@ def power(x: Any, y: Any) -> Node:
     return arithmetic.power(node, y)
 
 
-@function("numpy", np.clip)
-def clip(x: Any, min: Any = None, max: Any = None) -> Node:
-    """Limit *x* to ``[min, max]``; either bound may be None."""
-    if min is None and max is None:
-        return arithmetic.positive(as_node(x))
-    if min is None or max is None:
-        bound = math.inf if max is None else -math.inf
-        node = as_node(x)
-        if not node.aval.inexact:
-            return (arithmetic.maximum if max is None else arithmetic.minimum)(
-                node, min if max is None else max
-            )
-        return arithmetic.clip(node, *((min, bound) if max is None else (bound, max)))
-    return arithmetic.clip(as_node(x), min, max)
+@function(
+    "numpy",
+    np.clip,
+    cases=lambda d: [call(d(9), -0.5, 0.5), call(d.integers(9, 4), min=2), call(d(3), None, 1.0)],
+)
+def clip(
+    a: Any,
+    a_min: Any = None,
+    a_max: Any = None,
+    out: Any = None,
+    *,
+    min: Any = None,
+    max: Any = None,
+) -> Node:
+    """Limit *a* to ``[a_min, a_max]`` (or ``[min, max]``); either bound may be None."""
+    if out is not None:
+        raise TypeError("clip: out= would overwrite an array; write `result = ...` instead")
+    lo, hi = (a_min if min is None else min), (a_max if max is None else max)
+    node = as_node(a)
+    if lo is None and hi is None:
+        return arithmetic.positive(node)
+    if lo is not None and hi is not None:
+        return arithmetic.clip(node, lo, hi)
+    if not node.aval.inexact:
+        return arithmetic.maximum(node, lo) if hi is None else arithmetic.minimum(node, hi)
+    return arithmetic.clip(node, *((lo, math.inf) if hi is None else (-math.inf, hi)))
 
 
 @function("numpy", np.astype)
