@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nbgrad.core.node import Node
+from nbgrad.core.registry import register_object
 from nbgrad.ops.shaping import as_node, moveaxis, reshape
 from nbgrad.protocols import unwrap
 from nbgrad.tensor import Tensor
@@ -126,3 +127,7 @@ class CubicSpline(PPoly):
             extrapolate = "periodic" if bc_type == "periodic" else True
         c = reshape(c, (4, knots.shape[0] - 1, *rest))
         super().__init__(Tensor(c), Tensor(knots), extrapolate, k)
+
+
+register_object("interpolate", "PPoly", PPoly)
+register_object("interpolate", "CubicSpline", CubicSpline)
