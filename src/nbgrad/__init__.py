@@ -1,6 +1,18 @@
 """nbgrad: automatic differentiation for people who write NumPy and Numba."""
 
-from nbgrad import autograd, errors, fft, functions, linalg, numpy, optim, signal, special, stats
+from nbgrad import (
+    autograd,
+    errors,
+    fft,
+    functions,
+    interpolate,
+    linalg,
+    numpy,
+    optim,
+    signal,
+    special,
+    stats,
+)
 from nbgrad.autograd import (
     Function,
     detect_anomaly,
@@ -37,7 +49,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Function", "Tensor", "arange", "as_tensor", "autograd", "configure", "detect_anomaly",
     "enable_grad", "errors", "eye", "fft", "full", "full_like", "get_num_threads", "grad",
-    "hessian", "inference_mode", "is_grad_enabled", "jacobian", "jit", "linalg", "linspace", "manual_seed",
+    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "jacobian", "jit", "linalg", "linspace", "manual_seed",
     "no_grad", "numpy", "ones", "ones_like", "optim", "rand", "randn", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "zeros", "zeros_like", *functions.__all__,
 ]  # fmt: skip

@@ -22,6 +22,7 @@ from nbgrad.ops.comparison import equal, isnan, logical_and, logical_not
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.indexing import take
 from nbgrad.ops.reducing import OUT, Axis, any, as_dtype, mean, sum
+from nbgrad.ops.rounding import ceil, floor, rint
 from nbgrad.ops.shaping import as_node, broadcast_to, reshape, transpose
 from nbgrad.ops.structure import detach
 from nbgrad.vocabulary.scans import cumsum
@@ -150,17 +151,6 @@ def nanmedian(
 # -------------------------------------------------------------------------------------- quantiles
 
 
-def floor(x: Node) -> Node:
-    """Largest integer that is not above."""
-    return arithmetic.floor_divide(x, 1)
-
-
-def _rounded_half_even(x: Node) -> Node:
-    low = floor(x)
-    part = x - low
-    return select(equal(part, 0.5), low + arithmetic.remainder(low, 2), floor(x + 0.5))
-
-
 def _discrete(method: str, n: Any, q: Node) -> Node:
     """Position that a method without interpolation picks."""
     if method in ("inverted_cdf", "closest_observation"):
@@ -172,8 +162,8 @@ def _discrete(method: str, n: Any, q: Node) -> Node:
         return select(stays, low, low + 1)
     place = (n - 1) * q
     if method == "nearest":
-        return _rounded_half_even(place)
-    return floor(place) if method == "lower" else -floor(-place)
+        return rint(place)
+    return floor(place) if method == "lower" else ceil(place)
 
 
 def _between(method: str, n: Any, q: Node) -> tuple[Node, Node]:
