@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy_names import EXCLUDED, excluded, named_in_the_issue, numeric_functions
+from numpy_names import (
+    EXCLUDED,
+    MODULES,
+    NUMPYS_OWN,
+    excluded,
+    named_in_the_issue,
+    numeric_functions,
+)
 
 import nbgrad
 from nbgrad.core.registry import functions, primitives
@@ -60,7 +67,10 @@ class Row:
 
 def row(module: str, name: str) -> Row:
     """Look *name* up in the namespace, and in the registry for what tests do with it."""
-    if getattr(getattr(nbgrad, module), name, None) is None:
+    held = getattr(getattr(nbgrad, module), name, None)
+    if held is None or (
+        held is getattr(MODULES.get(module), name, None) and name not in NUMPYS_OWN
+    ):
         return Row(module, name, MISSING, False)
     declared = functions.get(module, {}).get(name) or functions["numpy"].get(name)
     if declared is None:

@@ -17,6 +17,17 @@ MODULES = {"numpy": np, "linalg": np.linalg, "fft": np.fft}
 # The classes and instances that are called or indexed as functions are.
 CALLED = {"vectorize", "mgrid", "ogrid", "r_", "c_"}
 
+# Functions of dtypes, shapes and names, never of arrays: nbgrad.numpy has NumPy's own.
+NUMPYS_OWN = [
+    "broadcast_shapes",
+    "isdtype",
+    "isscalar",
+    "issubdtype",
+    "promote_types",
+    "mgrid",
+    "ogrid",
+]
+
 EXCLUDED = {
     "files, buffers and text as input": """
         frombuffer fromfile fromregex fromstring genfromtxt load loadtxt save savetxt savez
@@ -29,7 +40,8 @@ EXCLUDED = {
     "floating-point error state and buffer sizes": """
         getbufsize geterr geterrcall setbufsize seterr seterrcall""",
     "memory: layout, sharing and iteration over buffers": """
-        asfortranarray ascontiguousarray may_share_memory nested_iters require shares_memory""",
+        asfortranarray ascontiguousarray isfortran may_share_memory nested_iters require
+        shares_memory""",
     "about NumPy itself": "get_include info show_config show_runtime test",
     "the deprecated matrix class": "asmatrix bmat",
     "arrays of Python objects": "frompyfunc iterable",
