@@ -36,7 +36,7 @@ EXCLUDED = {
         array2string array_repr array_str base_repr binary_repr format_float_positional
         format_float_scientific get_printoptions printoptions set_printoptions typename
         mintypecode""",
-    "calendar": "busday_count busday_offset datetime_as_string datetime_data is_busday",
+    "calendar": "busday_count busday_offset datetime_as_string datetime_data is_busday isnat",
     "floating-point error state and buffer sizes": """
         getbufsize geterr geterrcall setbufsize seterr seterrcall""",
     "memory: layout, sharing and iteration over buffers": """

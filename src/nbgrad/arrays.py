@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.creation import as_tensor, tensor
+from nbgrad.loading import load_vocabulary
 from nbgrad.namespaces import find
 from nbgrad.tensor import Tensor
 
@@ -48,6 +49,7 @@ def asarray(
     if isinstance(a, np.ndarray) and not copy:
         on_cpu(device)
         return as_tensor(a, dtype)
+    load_vocabulary()
     return find("numpy", "asarray")(a, dtype, order, device=device, copy=copy, like=like)
 
 
