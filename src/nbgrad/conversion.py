@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ from nbgrad.protocols import call_function, call_plainly, call_ufunc, direct
 
 if TYPE_CHECKING:
     from nbgrad.tensor import Tensor
+
+
+API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
 
 class Conversions:
@@ -54,6 +58,46 @@ class Conversions:
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The module :mod:`nbgrad.numpy`, for code written for the Array API standard."""
+        if api_version not in (None, *API_VERSIONS):
+            raise ValueError(
+                f"version {api_version!r} of the Array API is not available; there are "
+                f"{', '.join(API_VERSIONS)}"
+            )
+        return importlib.import_module("nbgrad.numpy")
+
+    @property
+    def device(self) -> str:
+        """Where the values are: "cpu"."""
+        return "cpu"
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
+        """The tensor itself; there is no device but "cpu"."""
+        if device != "cpu" or stream is not None:
+            raise ValueError(f'to_device({device!r}, stream={stream}): tensors are on "cpu"')
+        return self
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return np.empty(0).__dlpack_device__()
+
+    def __dlpack__(
+        self,
+        *,
+        stream: Any = None,
+        max_version: tuple[int, int] | None = None,
+        dl_device: tuple[int, int] | None = None,
+        copy: bool | None = None,
+    ) -> Any:
+        array = self.numpy()
+        if max_version is None or max_version[0] < 1:
+            # A consumer of the first protocol cannot be told that memory is read-only.
+            if copy is False:
+                raise BufferError("a consumer of DLPack before 1.0 needs a copy of a tensor")
+            array, copy = array.copy(), None
+        options: Any = {"stream": stream, "max_version": max_version}
+        return array.__dlpack__(**options, dl_device=dl_device, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if not kwargs and method == "__call__":

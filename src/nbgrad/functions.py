@@ -8,11 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from nbgrad.core.node import Node
-from nbgrad.core.registry import by_reference, functions, primitives
-from nbgrad.engine import value_of
+from nbgrad.core.registry import functions, primitives
 from nbgrad.loading import load_vocabulary
 from nbgrad.namespaces import find, wrapped
 from nbgrad.ops import subscript
@@ -37,19 +33,6 @@ ALIASES = {
     "pow": "power",
     "cat": "concatenate",
 }
-
-
-def _array(x: Any) -> Any:
-    return value_of(x) if isinstance(x, Node) else x
-
-
-# What describes or compares arrays has no gradient, so it may look at the values.
-by_reference.update(
-    {
-        np.allclose: lambda a, b, **kw: np.allclose(_array(a), _array(b), **kw),
-        np.array_equal: lambda a, b: np.array_equal(_array(a), _array(b)),
-    }
-)
 
 
 def _in_place(function: Callable[..., Any], name: str) -> Callable[[Tensor], Tensor]:

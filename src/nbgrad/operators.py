@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
-from nbgrad.ops import arithmetic, comparison, composite
+from nbgrad.ops import arithmetic, bitwise, comparison, composite
 from nbgrad.recording import OPERANDS, Method, binary, pair, static, unary
 
 
@@ -29,8 +31,28 @@ def _inplace(function: Callable[..., Node]) -> Method:
     return method
 
 
+def _bits(of_booleans: Primitive, of_integers: Primitive) -> tuple[Method, Method, Method]:
+    """``x & y``, ``y & x`` and ``x &= y``: logic has kernels, operations on integers' bits none."""
+    logic, general = binary(of_booleans), binary(of_integers)
+
+    def both_boolean(a: Any, b: Any) -> bool:
+        return a.dtype == np.bool_ and (
+            b.__class__ is bool or getattr(b, "dtype", None) == np.bool_
+        )
+
+    def method(self: Any, other: Any) -> Any:
+        return (logic if both_boolean(self, other) else general)(self, other)
+
+    def function(a: Node, b: Any) -> Node:
+        return bind(of_booleans if both_boolean(a, b) else of_integers, a, b)  # type: ignore[no-any-return]
+
+    method.__name__, method.__doc__ = of_integers.name, of_integers.doc
+    return method, _reflected(of_integers), _inplace(function)
+
+
 _power = static(composite.power)
 _matmul = pair(composite.matmul)
+_not, _invert = unary(comparison.logical_not), unary(bitwise.invert)
 
 
 class Operators:
@@ -59,13 +81,18 @@ class Operators:
     __ge__ = binary(comparison.greater_equal)
     __eq__ = binary(comparison.equal)  # type: ignore[assignment]
     __ne__ = binary(comparison.not_equal)  # type: ignore[assignment]
-    __and__ = binary(comparison.logical_and)
-    __or__ = binary(comparison.logical_or)
-    __xor__ = binary(comparison.logical_xor)
+    __and__, __rand__, __iand__ = _bits(comparison.logical_and, bitwise.bitwise_and)
+    __or__, __ror__, __ior__ = _bits(comparison.logical_or, bitwise.bitwise_or)
+    __xor__, __rxor__, __ixor__ = _bits(comparison.logical_xor, bitwise.bitwise_xor)
+    __lshift__ = binary(bitwise.left_shift)
+    __rlshift__ = _reflected(bitwise.left_shift)
+    __ilshift__ = _inplace(bitwise.left_shift)
+    __rshift__ = binary(bitwise.right_shift)
+    __rrshift__ = _reflected(bitwise.right_shift)
+    __irshift__ = _inplace(bitwise.right_shift)
     __neg__ = unary(arithmetic.negative)
     __pos__ = unary(arithmetic.positive)
     __abs__ = unary(arithmetic.absolute)
-    __invert__ = unary(comparison.logical_not)
     __iadd__ = _inplace(arithmetic.add)
     __isub__ = _inplace(arithmetic.subtract)
     __imul__ = _inplace(arithmetic.multiply)
@@ -73,8 +100,18 @@ class Operators:
     __ifloordiv__ = _inplace(arithmetic.floor_divide)
     __imod__ = _inplace(arithmetic.remainder)
     __ipow__ = _inplace(composite.power)
+    __imatmul__ = _inplace(composite.matmul)
 
     __hash__ = object.__hash__
+
+    def __invert__(self) -> Any:
+        return (_not if self._node.dtype == np.bool_ else _invert)(self)
+
+    def __divmod__(self, other: Any) -> Any:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> Any:
+        return other // self, other % self
 
     def __pow__(self, other: Any) -> Any:
         if other.__class__ in (float, int):

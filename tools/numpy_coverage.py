@@ -1,0 +1,211 @@
+"""Which of NumPy's numeric functions nbgrad has and differentiates: writes docs/coverage.md.
+
+    python tools/numpy_coverage.py           print what is missing
+    python tools/numpy_coverage.py --write   write the page
+
+The peers' columns come from ``peers.json``, which ``measure_peers.py`` measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy_names import (
+    EXCLUDED,
+    MODULES,
+    NUMPYS_OWN,
+    excluded,
+    named_in_the_issue,
+    numeric_functions,
+)
+
+import nbgrad
+from nbgrad.core.registry import functions, primitives
+from nbgrad.loading import load_vocabulary
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "coverage.md"
+PEERS = Path(__file__).with_name("peers.json")
+
+TESTED, CONSTANT, UNTESTED, MISSING = "tested", "constant", "untested", "missing"
+CELLS = {
+    TESTED: "orders 1 and 2",
+    CONSTANT: "none to take",
+    UNTESTED: "not in the tests",
+    MISSING: "**missing**",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A function of the list: where it is, and what nbgrad makes of it.
+
+    ``status`` says what the table-driven tests do with its derivative: TESTED at orders 1 and 2;
+    CONSTANT, because the result is integer or boolean or depends on no array; UNTESTED; MISSING.
+    """
+
+    module: str
+    name: str
+    status: str
+    complex: bool
+
+    @property
+    def label(self) -> str:
+        return self.name if self.module == "numpy" else f"{self.module}.{self.name}"
+
+    @property
+    def title(self) -> str:
+        """As NumPy spells it, for the peers' lists."""
+        return f"numpy.{self.label}"
+
+
+def row(module: str, name: str) -> Row:
+    """Look *name* up in the namespace, and in the registry for what tests do with it."""
+    held = getattr(getattr(nbgrad, module), name, None)
+    if held is None or (
+        held is getattr(MODULES.get(module), name, None) and name not in NUMPYS_OWN
+    ):
+        return Row(module, name, MISSING, False)
+    declared = functions.get(module, {}).get(name) or functions["numpy"].get(name)
+    if declared is None:
+        prim = primitives.get(name)
+        # A primitive's test draws from its domain; it has no complex samples of its own.
+        differentiable = prim is not None and prim.vjp is not None
+        return Row(module, name, TESTED if differentiable else CONSTANT, False)
+    same = [
+        f
+        for held in functions.values()
+        for f in held.values()
+        if f.implementation is declared.implementation and f.cases is not None
+    ]
+    if not declared.differentiable:
+        status = CONSTANT
+    else:
+        status = TESTED if any(f.differentiable for f in same) else UNTESTED
+    return Row(module, name, status, any(f.complex for f in same))
+
+
+def rows() -> list[Row]:
+    """Every function of NumPy's lists."""
+    load_vocabulary()
+    return [row(module, name) for module, names in numeric_functions().items() for name in names]
+
+
+def issue_rows() -> list[tuple[Row, bool]]:
+    """Every function that the issue names beside NumPy's, and whether it may be left out."""
+    load_vocabulary()
+    return [
+        (row(module, name), optional)
+        for module, names in named_in_the_issue().items()
+        for name, optional in names.items()
+    ]
+
+
+# ------------------------------------------------------------------------------------------- page
+
+
+def percent(part: int, whole: int) -> str:
+    return f"{part} of {whole} ({100 * part / whole:.1f} %)"
+
+
+def summary(found: list[Row], peers: dict[str, Any]) -> Iterator[str]:
+    names = {r.title for r in found}
+    smooth = {r.title for r in found if r.status in (TESTED, UNTESTED)}
+    here = {r.title for r in found if r.status != MISSING}
+    tested = {r.title for r in found if r.status == TESTED}
+    yield "| library | has | differentiates |"
+    yield "|---|---|---|"
+    yield f"| nbgrad | {percent(len(here), len(names))} | {percent(len(tested), len(smooth))} |"
+    for peer, data in peers.items():
+        has, differs = set(data["has"]) & names, set(data["differentiates"]) & smooth
+        yield (
+            f"| {peer} {data['version']} | {percent(len(has), len(names))} | "
+            f"{percent(len(differs), len(smooth))} |"
+        )
+
+
+def mark(title: str, data: dict[str, Any], smooth: bool) -> str:
+    if title not in data["has"]:
+        return ""
+    return "value" if smooth and title not in data["differentiates"] else "yes"
+
+
+def table(found: list[Row], peers: dict[str, Any]) -> Iterator[str]:
+    yield f"| function | derivative in nbgrad | complex | {' | '.join(peers)} |"
+    yield f"|---|---|---|{'---|' * len(peers)}"
+    for r in found:
+        smooth = r.status in (TESTED, UNTESTED)
+        others = " | ".join(mark(r.title, data, smooth) for data in peers.values())
+        yield f"| `{r.label}` | {CELLS[r.status]} | {'yes' if r.complex else ''} | {others} |"
+
+
+INTRODUCTION = """\
+# Coverage of NumPy
+
+Made by `python tools/numpy_coverage.py --write` from the registry; a test compares.
+
+The list is `numpy.__all__`, `numpy.linalg.__all__` and `numpy.fft.__all__` of NumPy {version}, the
+functions that have a meaning for numbers; what is left out is at the end, with the reason.
+*Orders 1 and 2*: `tests/test_functions.py` or `tests/test_primitives.py` compares its first and
+second derivatives with finite differences, *complex* says that it does so for complex arrays too.
+*None to take*: the result is integer or boolean, or depends on no array's values.
+For the peers, *yes* means that a call from our tests ran and that its gradient, where there is one
+to take, was finite; *value*, that only the value came.
+"""
+
+
+def page() -> str:
+    """The text of docs/coverage.md."""
+    found = rows()
+    peers = json.loads(PEERS.read_text()) if PEERS.exists() else {}
+    lines = [INTRODUCTION.format(version=release()), *summary(found, peers), ""]
+    for module in numeric_functions():
+        full = "numpy" if module == "numpy" else f"numpy.{module}"
+        lines += [f"## {full}", "", *table([r for r in found if r.module == module], peers), ""]
+    lines += ["## Asked for beside NumPy's lists", "", "| function | derivative | complex |"]
+    lines += ["|---|---|---|"]
+    lines += [
+        f"| `{r.module}.{r.name}` | {'left out, as it may be' if left_out(r, optional) else CELLS[r.status]} "
+        f"| {'yes' if r.complex else ''} |"
+        for r, optional in issue_rows()
+    ]
+    lines += ["", "## Not counted", ""]
+    lines += [
+        f"- {why}: {', '.join(f'`{n}`' for n in names.split())}."
+        for why, names in EXCLUDED.items()
+    ]
+    return "\n".join([*lines, "- classes, constants and modules.", ""])
+
+
+def left_out(r: Row, optional: bool) -> bool:
+    return r.status == MISSING and optional
+
+
+def release() -> str:
+    """NumPy's version without the patch: its list of names does not change with that."""
+    return ".".join(np.__version__.split(".")[:2])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
+    if parser.parse_args().write:
+        PAGE.write_text(page())
+    found = rows()
+    for status in (MISSING, UNTESTED):
+        names = [r.label for r in found if r.status == status]
+        print(f"{status} ({len(names)} of {len(found)}): {' '.join(names)}")
+    asked = [f"{r.module}.{r.name}" for r, o in issue_rows() if r.status in (MISSING, UNTESTED)]
+    print(f"asked for and missing or not in the tests: {' '.join(asked)}")
+    print(f"excluded: {len(excluded())}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
