@@ -7,7 +7,7 @@ from typing import Any
 
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
-from nbgrad.ops import arithmetic, comparison, composite
+from nbgrad.ops import arithmetic, comparison, composite, products
 from nbgrad.recording import OPERANDS, Method, binary, pair, static, unary
 
 
@@ -30,7 +30,7 @@ def _inplace(function: Callable[..., Node]) -> Method:
 
 
 _power = static(composite.power)
-_matmul = pair(composite.matmul)
+_matmul = pair(products.matmul)
 
 
 class Operators:
@@ -85,7 +85,7 @@ class Operators:
         return self.__class__(_matmul(self._node, as_operand(other)))  # type: ignore[call-arg]
 
     def __rmatmul__(self, other: Any) -> Any:
-        return self.__class__(composite.matmul(as_operand(other), self._node))  # type: ignore[call-arg]
+        return self.__class__(products.matmul(as_operand(other), self._node))  # type: ignore[call-arg]
 
     def _rebind(self, node: Node) -> Any:
         raise NotImplementedError("Tensor defines how it is bound to a new node")
