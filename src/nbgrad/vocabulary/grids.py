@@ -59,6 +59,7 @@ def indices(dimensions: Any, dtype: Any = int, sparse: bool = False) -> Any:
 @function(
     "numpy",
     np.ix_,
+    name="ix_",
     cases=lambda d: [call(d.integers(3, 2), d.booleans(3))],
     differentiable=False,
 )
