@@ -40,8 +40,7 @@ EXCLUDED = {
     "floating-point error state and buffer sizes": """
         getbufsize geterr geterrcall setbufsize seterr seterrcall""",
     "memory: layout, sharing and iteration over buffers": """
-        asfortranarray ascontiguousarray isfortran may_share_memory nested_iters require
-        shares_memory""",
+        isfortran may_share_memory nested_iters shares_memory""",
     "about NumPy itself": "get_include info show_config show_runtime test",
     "the deprecated matrix class": "asmatrix bmat",
     "arrays of Python objects": "frompyfunc iterable",

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.creation import as_tensor, tensor
+from nbgrad.creation import as_tensor
 from nbgrad.loading import load_vocabulary
 from nbgrad.namespaces import find
 from nbgrad.tensor import Tensor
@@ -56,20 +56,6 @@ def asarray(
 def asanyarray(a: Any, dtype: Any = None, order: Any = None, **options: Any) -> Tensor:
     """The same as :func:`asarray`: tensors have no subclasses of arrays."""
     return asarray(a, dtype, order, **options)
-
-
-def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor of the values of *x*, an array of any library that speaks DLPack.
-
-    They are copied, because a later write there would change what has been recorded;
-    ``copy=False`` shares the memory all the same, and is for arrays that nobody writes to.
-    """
-    on_cpu(device)
-    array = np.from_dlpack(x) if copy is None else np.from_dlpack(x, copy=copy)
-    if copy is False:
-        array.flags.writeable = False
-        return as_tensor(array)
-    return tensor(array)
 
 
 def on_cpu(device: Any) -> None:

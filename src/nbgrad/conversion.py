@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -175,11 +176,17 @@ class Conversions:
         return format(self.item(), spec) if spec else str(self)
 
     def __reduce__(self: Any) -> Any:
-        return _rebuild, (
-            self.__class__,
-            value_of(self._node),
-            self.requires_grad and self.is_leaf,
-        )
+        tracked = self.requires_grad and self.is_leaf
+        return _rebuild, (self.__class__, value_of(self._node), tracked, self.grad)
+
+    def __copy__(self: Any) -> Tensor:
+        """A tensor of the same buffer: a leaf of its own, or with the same history."""
+        node = self._node
+        out: Tensor = self.__class__(leaf_node(value_of(node)) if self.is_leaf else node)
+        if self.is_leaf and self.requires_grad:
+            out.requires_grad_()
+        out.grad = self.grad
+        return out
 
     def __deepcopy__(self: Any, memo: Any) -> Tensor:
         if not self.is_leaf:
@@ -187,9 +194,15 @@ class Conversions:
                 "Only Tensors created explicitly by the user (graph leaves) support deepcopy; "
                 "use x.detach().clone()"
             )
-        return _rebuild(self.__class__, value_of(self._node), self.requires_grad)
+        out = _rebuild(self.__class__, value_of(self._node), self.requires_grad)
+        memo[id(self)] = out
+        out.grad = copy.deepcopy(self.grad, memo)
+        return out
 
 
-def _rebuild(tensor: Any, value: np.ndarray[Any, Any], requires_grad: bool) -> Tensor:
+def _rebuild(
+    tensor: Any, value: np.ndarray[Any, Any], requires_grad: bool, grad: Tensor | None = None
+) -> Tensor:
     out: Tensor = tensor(leaf_node(np.array(value, order="C")))
+    out.grad = grad
     return out.requires_grad_() if requires_grad else out

@@ -15,7 +15,7 @@ from nbgrad.recording import OPERANDS, Method, binary, pair, static, unary
 
 def _reflected(prim: Primitive) -> Method:
     def method(self: Any, other: Any) -> Any:
-        if not isinstance(other, OPERANDS):
+        if not isinstance(other, (*OPERANDS, self.__class__)):
             return NotImplemented
         return self.__class__(bind(prim, other, self._node))
 

@@ -15,12 +15,12 @@ from nbgrad.arrays import (
 from nbgrad.arrays import (
     array_namespace_info as __array_namespace_info__,
 )
-from nbgrad.arrays import asanyarray, asarray, finfo, from_dlpack, iinfo
+from nbgrad.arrays import asanyarray, asarray, finfo, iinfo
 from nbgrad.namespaces import lookup
 from nbgrad.numpy import fft, linalg
 
 __all__ = ["__array_api_version__", "__array_namespace_info__", "asanyarray", "asarray", "fft"]
-__all__ += ["finfo", "from_dlpack", "iinfo", "linalg"]
+__all__ += ["finfo", "iinfo", "linalg"]
 
 _declared: Callable[[str], Any]
 _declared, _names = lookup("numpy")
