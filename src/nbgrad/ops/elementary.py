@@ -101,7 +101,7 @@ deg2rad = _scaling("deg2rad", math.pi / 180.0, "An angle in degrees, in radians.
 
 
 def _hypot_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    length = where(equal(out, 0), 1.0, out)
+    length = where(equal(out, 0), math.inf, out)
     return x / length, y / length
 
 
