@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -258,7 +259,19 @@ _basic = static(_item)
 
 
 def _call_method(x: Tensor, function: Any, *args: Any, **kwargs: Any) -> Any:
+    if "dim" in kwargs or "keepdim" in kwargs:
+        kwargs = _with_axis(function, kwargs)
     return apply(Tensor, function, (x, *args), kwargs)
+
+
+def _with_axis(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """PyTorch's ``dim`` and ``keepdim`` under NumPy's names, where *function* has those."""
+    known = inspect.signature(function).parameters
+    names = {"dim": "axis", "keepdim": "keepdims"}
+    return {
+        names[key] if key not in known and names.get(key) in known else key: value
+        for key, value in kwargs.items()
+    }
 
 
 def _pending_copy(node: Node) -> Node:

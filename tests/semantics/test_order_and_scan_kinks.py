@@ -98,6 +98,18 @@ def test_integer_results_are_untracked() -> None:
         assert y.dtype.kind == "i" and not y.requires_grad
 
 
+def test_methods_take_the_names_of_both_libraries() -> None:
+    a = np.array([[3.0, 1.0], [2.0, 4.0]])
+    t = ng.tensor(a, requires_grad=True)
+    assert_allclose(t.cumsum(dim=0).detach(), np.cumsum(a, axis=0))
+    assert_allclose(t.sort(axis=0).detach(), np.sort(a, axis=0))
+    assert_allclose(
+        t.quantile(0.3, dim=1, keepdim=True).detach(), np.quantile(a, 0.3, 1, keepdims=True)
+    )
+    assert_allclose(t.median(dim=0).detach(), np.median(a, axis=0))
+    assert t.argsort(dim=0).tolist() == np.argsort(a, axis=0).tolist()
+
+
 def test_traced_positions_follow_the_values() -> None:
     sort = ng.jit(lambda x: np.sort(x) * np.argsort(x))
     for x in (np.array([3.0, 1.0, 2.0]), np.array([1.0, 5.0, 0.0])):

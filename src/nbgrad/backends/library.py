@@ -164,6 +164,18 @@ def _arg(flip: int) -> Callable[[LibraryCall, int], list[Launch]]:
     return make
 
 
+def _recurrence(call: LibraryCall, number: int) -> list[Launch]:
+    a, b = call.operands
+    outer, n, inner = b.extents
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), _pointer(a), _pointer(b),
+        *_integers(int(call.eqn.params["reverse"]), n, inner, *a.strides, *b.strides),
+    )  # fmt: skip
+    least = 1 if inner == 1 else COLUMNS
+    grain = max(least, GRAIN // max(1, n))
+    return [_launch(library_text.RECURRENCE, "recurrence", args, outer * inner, grain)]
+
+
 # ---------------------------------------------------------------------------------------- products
 
 
@@ -285,4 +297,5 @@ _KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "put": _put,
     "argmax": _arg(0),
     "argmin": _arg(-1),
+    "recurrence": _recurrence,
 }

@@ -124,6 +124,44 @@ def {{name}}(lo, hi, y, x, flip, n, inner, outer_step, step, inner_step):
                 bests[c] = max(key, best)
         t += width
 """
+# h[k] = a[k] h[k-1] + b[k] along the axis of length n, from its end if ``reverse`` is 1. Neighbouring
+# recurrences run side by side; one by itself carries its value in a register.
+RECURRENCE: Final = """
+def recurrence(
+    lo, hi, y, a, b, reverse, n, inner,
+    a_outer, a_step, a_inner, b_outer, b_step, b_inner,
+):
+    if n == 0:
+        return
+    way = 1 - 2 * reverse
+    t = lo
+    while t < hi:
+        outer, column = t // inner, t % inner
+        width = min(inner - column, hi - t)
+        a0 = outer * a_outer + column * a_inner
+        b0 = outer * b_outer + column * b_inner
+        y0 = outer * n * inner + column
+        at = (n - 1) * reverse
+        if inner == 1:
+            h = b[b0 + at * b_step]
+            y[y0 + at] = h
+            for k in range(1, n):
+                at += way
+                h = a[a0 + at * a_step] * h + b[b0 + at * b_step]
+                y[y0 + at] = h
+        else:
+            for c in range(width):
+                y[y0 + at * inner + c] = b[b0 + at * b_step + c * b_inner]
+            for k in range(1, n):
+                before = y0 + at * inner
+                at += way
+                for c in range(width):
+                    y[y0 + at * inner + c] = (
+                        a[a0 + at * a_step + c * a_inner] * y[before + c]
+                        + b[b0 + at * b_step + c * b_inner]
+                    )
+        t += width
+"""
 # A batch in two dimensions that are not one stride: the product of each matrix by a gemm kernel,
 # whose arguments are copied to the stack with the addresses of that matrix.
 NESTED: Final = """

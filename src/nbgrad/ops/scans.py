@@ -15,7 +15,7 @@ from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node, constant
 from nbgrad.ops.arithmetic import exp, where
 from nbgrad.ops.comparison import equal
-from nbgrad.ops.kinds import add_up, conjugate, linear, materialize, opaque, times
+from nbgrad.ops.kinds import Library, add_up, conjugate, linear, materialize, opaque, times
 from nbgrad.ops.structure import cast, concatenate, full, slice_
 
 
@@ -102,12 +102,19 @@ def _recurrence_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
     return recurrence(xs[0], materialize(add_up(terms), y.aval), **params)
 
 
+def _splits(params: dict[str, Any], *avals: Aval) -> list[tuple[int, ...]]:
+    """The dimensions before, along and after the axis."""
+    axis = params["axis"]
+    return [(0, axis, axis + 1, x.ndim) for x in avals]
+
+
 recurrence = opaque(
     "recurrence",
     prepare=_recurrence_prepare,
     evaluate=_recurrence,
     vjp=_recurrence_vjp,
     jvp=_recurrence_jvp,
+    lower=Library("recurrence", ("f", "f"), _splits),
     cases=(
         ((2, 3), (2, 3), {"axis": 0, "reverse": True}),
         ((1, 4), (1, 4), {"axis": 1, "reverse": False}),

@@ -39,9 +39,19 @@ def untracked(
     return opaque(name, prepare=prepare, evaluate=evaluate, doc=doc, cases=cases)
 
 
+def _argsort(x: Any, axis: int) -> Any:
+    """Stable order. NumPy's fastest sort gives it too where no two elements are equal, or NaN."""
+    if x.shape[axis] > 64 and x.dtype.kind in "fiu":
+        order = np.argsort(x, axis=axis)
+        found = np.moveaxis(np.take_along_axis(x, order, axis), axis, -1)
+        if np.all(found[..., 1:] > found[..., :-1]):
+            return order
+    return np.argsort(x, axis=axis, kind="stable")
+
+
 argsort = untracked(
     "argsort",
-    lambda x, axis: np.argsort(x, axis=axis, kind="stable"),
+    _argsort,
     lambda x, axis: x.shape,
     "Positions of the sorted elements along an axis; equal ones stay in order, NaN is last.",
     cases=(((2, 3), {"axis": 0}), ((4,), {"axis": 0})),

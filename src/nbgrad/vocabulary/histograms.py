@@ -33,6 +33,7 @@ _WEIGHTS = np.array([0.5, -0.2, 1.5, 0.8, 1.1])
         call(np.array([0, 3, 1, 3]), d.real(4), minlength=6),
         call(np.array([0, 3, 1, 3])),
     ],
+    method=True,
 )
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Node:
     """How often each of 0, 1, 2 ... occurs, or the sum of the weights where it does.

@@ -136,6 +136,7 @@ def _holed(d: Any, *shape: int) -> Any:
     "numpy",
     np.nanmedian,
     cases=lambda d: [call(_holed(d, 2, 4), axis=1), call(_holed(d, 2, 3), keepdims=True)],
+    method=True,
 )
 def nanmedian(
     a: Any,
@@ -304,7 +305,7 @@ def _nan_cases(d: Any, top: float) -> list[Any]:
     ]
 
 
-@function("numpy", np.nanquantile, cases=lambda d: _nan_cases(d, 1.0))
+@function("numpy", np.nanquantile, cases=lambda d: _nan_cases(d, 1.0), method=True)
 def nanquantile(
     a: Any,
     q: Any,

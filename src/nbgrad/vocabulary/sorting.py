@@ -180,6 +180,7 @@ def isin(
     np.count_nonzero,
     cases=lambda d: [call(d.integers(2, 2, 3)), call(d(2, 3), axis=0, keepdims=True)],
     complex=True,
+    method=True,
 )
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
     """Number of elements over *axis* that are not zero."""

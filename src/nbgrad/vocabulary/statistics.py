@@ -126,6 +126,7 @@ def _observation_weights(fweights: Any, aweights: Any, count: int) -> list[Node]
         call(d(4)),
     ],
     complex=True,
+    method=True,
 )
 def cov(
     m: Any,
@@ -169,6 +170,7 @@ def cov(
     np.corrcoef,
     cases=lambda d: [call(d(2, 4)), call(d(4), d(4)), call(d(4, 2), rowvar=False)],
     complex=True,
+    method=True,
 )
 def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -> Node:
     """Correlation matrix: covariances divided by both standard deviations."""
