@@ -18,6 +18,7 @@ from nbgrad.ops import (
     arithmetic,
     comparison,
     composite,
+    products,
     reducing,
     shaping,
     structure,
@@ -169,9 +170,9 @@ class Methods:
     pow = _unary(composite.power)
     clip = _unary(composite.clip)
     clamp = clip
-    matmul = _unary(composite.matmul)
+    matmul = _unary(products.matmul)
     mm = matmul
-    dot = _unary(composite.dot)
+    dot = _unary(products.dot)
     squeeze = static(shaping.squeeze)
     unsqueeze = static(shaping.expand_dims)
     expand_dims = unsqueeze

@@ -9,7 +9,7 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
-from nbgrad.ops import arithmetic, bitwise, comparison, composite
+from nbgrad.ops import arithmetic, bitwise, comparison, composite, products
 from nbgrad.recording import OPERANDS, Method, binary, pair, static, unary
 
 
@@ -51,7 +51,7 @@ def _bits(of_booleans: Primitive, of_integers: Primitive) -> tuple[Method, Metho
 
 
 _power = static(composite.power)
-_matmul = pair(composite.matmul)
+_matmul = pair(products.matmul)
 _not, _invert = unary(comparison.logical_not), unary(bitwise.invert)
 
 
@@ -122,7 +122,7 @@ class Operators:
         return self.__class__(_matmul(self._node, as_operand(other)))  # type: ignore[call-arg]
 
     def __rmatmul__(self, other: Any) -> Any:
-        return self.__class__(composite.matmul(as_operand(other), self._node))  # type: ignore[call-arg]
+        return self.__class__(products.matmul(as_operand(other), self._node))  # type: ignore[call-arg]
 
     def _rebind(self, node: Node) -> Any:
         raise NotImplementedError("Tensor defines how it is bound to a new node")

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import broadcast_shapes, normalize_axis
+from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand
-from nbgrad.ops import arithmetic, linalg, structure
+from nbgrad.ops import arithmetic, structure
 from nbgrad.ops.arithmetic import absolute, exp, log, sqrt, square, where
 from nbgrad.ops.comparison import equal
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.reducing import max, min, safe_sqrt, sum
-from nbgrad.ops.shaping import as_node, broadcast_to, expand_dims, reshape
+from nbgrad.ops.shaping import as_node, reshape
 
 Axis = int | tuple[int, ...] | None
 
@@ -80,52 +80,6 @@ def softmax(x: Any, axis: int = -1) -> Node:
 def detached(x: Node) -> Node:
     """The value of *x*, with no gradient to it."""
     return structure.detach(x)
-
-
-# --------------------------------------------------------------------------------------- products
-
-
-@function("numpy", np.matmul)
-def matmul(a: Any, b: Any) -> Node:
-    """Matrix product with NumPy's rules: 1-D operands are vectors, leading dimensions batch."""
-    a, b = as_node(a), as_node(b)
-    if not a.ndim or not b.ndim:
-        raise ValueError(
-            "matmul: operands need at least one dimension; use * for a scalar product"
-        )
-    if a.ndim == 1 and b.ndim == 1:
-        return dot(a, b)
-    left = expand_dims(a, 0) if a.ndim == 1 else a
-    right = expand_dims(b, 1) if b.ndim == 1 else b
-    if left.shape[-1] != right.shape[-2]:
-        raise ValueError(
-            f"matmul: shapes {a.shape} and {b.shape} do not match: {left.shape[-1]} (last "
-            f"dimension of the first) is not {right.shape[-2]}"
-        )
-    batch = broadcast_shapes("matmul", left.shape[:-2], right.shape[:-2])
-    left = broadcast_to(left, (*batch, *left.shape[-2:]))
-    right = broadcast_to(right, (*batch, *right.shape[-2:]))
-    out = linalg.matmul(left, right)
-    if a.ndim == 1:
-        return reshape(out, (*out.shape[:-2], out.shape[-1]))
-    return reshape(out, out.shape[:-1]) if b.ndim == 1 else out
-
-
-@function("numpy", np.dot)
-def dot(a: Any, b: Any) -> Node:
-    """Inner product of vectors, matrix product of matrices, product with a scalar."""
-    a, b = as_node(a), as_node(b)
-    if not a.ndim or not b.ndim:
-        return arithmetic.multiply(a, b)
-    if a.ndim == 1 and b.ndim == 1:
-        if a.shape != b.shape:
-            raise ValueError(f"dot: shapes {a.shape} and {b.shape} not aligned")
-        return sum(arithmetic.multiply(a, b))
-    if b.ndim <= 2:
-        return matmul(a, b)
-    raise NotImplementedError(
-        f"dot of shapes {a.shape} and {b.shape}: use matmul, which batches leading dimensions"
-    )
 
 
 @function(
