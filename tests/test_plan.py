@@ -26,7 +26,9 @@ def check_plan(program: Program) -> None:
     """Assert all that kernels rely on: they are compiled on the promise that buffers are apart."""
     tape, offsets = program.tape, program.plan.offsets
     outputs = {a for a in tape.outputs if isinstance(a, Var)}
-    fixed = {*tape.inputs, *outputs}
+    shared = program.shared  # the memory of an output holds another value, or the output itself
+    fixed = {*tape.inputs, *outputs, *shared}
+    assert not outputs & set(shared) and len(set(shared.values())) == len(shared)
     written: dict[Var, int] = {}
     needed: dict[Var, int] = {}
     for k, item in enumerate(program.items):
@@ -38,7 +40,8 @@ def check_plan(program: Program) -> None:
             assert var not in reads(item), f"step {k} reads what it writes"
             written.setdefault(var, k)
             needed[var] = k
-    assert outputs <= {*written, *tape.inputs}
+    assert not set(written) & set(shared.values())
+    assert outputs <= {*written, *tape.inputs, *map(shared.get, written)}
     assert set(offsets) == set(written) - fixed
     for k in range(len(program.items)):
         live = [v for v in offsets if written[v] <= k <= needed[v]]

@@ -192,7 +192,7 @@ class CpuProgram:
 
     def place(self, arg: Pointer) -> tuple[int, int]:
         """Base number and byte offset of a buffer."""
-        var = arg.buffer
+        var = self.program.shared.get(arg.buffer, arg.buffer)
         if var in self.base_of:
             return self.base_of[var], arg.offset
         if var.weak:
@@ -265,6 +265,7 @@ class CpuProgram:
     ) -> None:
         env: dict[Var, Any] = dict(zip(self.program.tape.inputs, args, strict=True))
         env.update(zip(self.outputs, outs, strict=True))
+        env.update({v: env[o].reshape(v.aval.shape) for v, o in self.program.shared.items()})
         offsets = self.program.plan.offsets
         with np.errstate(all="ignore"):
             for segment in instance.segments:

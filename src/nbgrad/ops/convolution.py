@@ -51,8 +51,8 @@ convolve_full = bilinear(
     "convolve_full",
     aval=_full_aval,
     adjoints=(
-        lambda ct, b, a_aval: convolve_valid(ct, _mirror(b)),
-        lambda ct, a, b_aval: convolve_valid(ct, _mirror(a)),
+        lambda ct, b, a: convolve_valid(ct, _mirror(b)),
+        lambda ct, a, b: convolve_valid(ct, _mirror(a)),
     ),
     evaluate=_evaluate("full"),
     cases=(((4,), (3,)), ((2,), (3,)), ((2, 3), (2, 1))),
@@ -63,8 +63,8 @@ convolve_valid = bilinear(
     "convolve_valid",
     aval=_valid_aval,
     adjoints=(
-        lambda ct, b, a_aval: convolve_full(ct, _mirror(b)),
-        lambda ct, a, b_aval: convolve_valid(_mirror(a), ct),
+        lambda ct, b, a: convolve_full(ct, _mirror(b)),
+        lambda ct, a, b: convolve_valid(_mirror(a), ct),
     ),
     evaluate=_evaluate("valid"),
     cases=(((4,), (3,)), ((3, 3), (2, 1))),

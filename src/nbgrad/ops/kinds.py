@@ -307,8 +307,8 @@ def bilinear(
 ) -> Primitive:
     """Declare an operation linear in each of two operands.
 
-    ``adjoints[0](ct, b, a_aval)`` is the cotangent of the first operand, ``adjoints[1](ct, a,
-    b_aval)`` of the second.
+    ``adjoints[0](ct, b, a)`` is the cotangent of the first operand *a*, which is given for its
+    shape and layout only; ``adjoints[1](ct, a, b)`` is that of the second.
     """
 
     def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
@@ -321,8 +321,8 @@ def bilinear(
         a, b = xs
         ct = materialize(ct, y.aval)
         return (
-            adjoints[0](ct, b, a.aval) if wants[0] else None,
-            adjoints[1](ct, a, b.aval) if wants[1] else None,
+            adjoints[0](ct, b, a) if wants[0] else None,
+            adjoints[1](ct, a, b) if wants[1] else None,
         )
 
     def jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:

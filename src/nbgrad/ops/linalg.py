@@ -12,9 +12,24 @@ from nbgrad.ops.kinds import Library, bilinear, conjugate
 from nbgrad.ops.structure import transpose
 
 
+def _transposed(x: Node) -> Node:
+    """Transpose the last two dimensions."""
+    return transpose(x, perm=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
 def _adjoint(x: Node) -> Node:
     """Conjugate and transpose the last two dimensions."""
-    return transpose(conjugate(x), perm=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+    return _transposed(conjugate(x))
+
+
+def _laid_out_as(x: Node, left: Node, right: Node) -> Node:
+    """``left @ right``, the cotangent of *x*, computed transposed where *x* is transposed.
+
+    The cotangent of what *x* is a view of is then in memory as it is computed.
+    """
+    if x.sig is not None and x.sig.prim is transpose and x.sig.params["perm"][-1] == x.ndim - 2:
+        return _transposed(matmul(_transposed(right), _transposed(left)))
+    return matmul(left, right)
 
 
 def _matmul_aval(a: Aval, b: Aval) -> Aval:
@@ -44,8 +59,8 @@ matmul = bilinear(
     "matmul",
     aval=_matmul_aval,
     adjoints=(
-        lambda ct, b, a_aval: matmul(ct, _adjoint(b)),
-        lambda ct, a, b_aval: matmul(_adjoint(a), ct),
+        lambda ct, b, a: _laid_out_as(a, ct, _adjoint(b)),
+        lambda ct, a, b: _laid_out_as(b, _adjoint(a), ct),
     ),
     evaluate=lambda a, b: np.matmul(a, b),
     lower=Library("matmul", ("f", "f"), _matmul_splits, _blas_reads),

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.ops.kinds import Assembly, Combine, Expression, View
 from nbgrad.program.lower import CODES, emittable
+from nbgrad.program.sharing import shared_outputs
 
 # Rough costs in ns an element of vectorised code; storing and loading again costs about 1.5.
 CALL_COST, DIVIDE_COST, SIMPLE_COST = 3.0, 1.0, 0.1
@@ -110,6 +111,7 @@ class Fusion:
         self.producers = {eqn.out: eqn for eqn in tape.eqns}
         self.free = {eqn.out for eqn in tape.eqns if is_free(eqn)}
         self.stored: set[Var] = set(extra)
+        self.shared = shared_outputs(tape, self.producers, self.free, extra)
         self.cost: dict[Var, float] = {}
         self._choose_stored()
         self.steps: list[Step] = []
@@ -122,7 +124,9 @@ class Fusion:
 
     def _choose_stored(self) -> None:
         stored = self.stored
-        stored.update(a for a in self.tape.outputs if isinstance(a, Var))
+        views = set(self.shared.values())
+        stored.update(a for a in self.tape.outputs if isinstance(a, Var) and a not in views)
+        stored.update(self.shared)
         depth: dict[Var, int] = defaultdict(int)
         for eqn in self.tape.eqns:
             operands = [a for a in eqn.inputs if isinstance(a, Var)]

@@ -33,8 +33,8 @@ STORE_ROUNDS = 3
 Item = Arranged | Call | LibraryCall
 
 
-def build(tape: Tape) -> list[Item]:
-    """Fuse *tape* into arranged nests and library calls.
+def build(tape: Tape) -> tuple[list[Item], dict[Var, Var]]:
+    """Fuse *tape* into arranged nests and library calls; and say which outputs hold what values.
 
     What turns out to be needed in memory is added, and fusion starts again; all such finds of one
     attempt are taken together, or a long tape would be fused anew for each.
@@ -56,7 +56,7 @@ def build(tape: Tape) -> list[Item]:
         if not found:
             break
         extra |= found
-    return items
+    return items, fusion.shared
 
 
 def _items(step: Step, fusion: Fusion) -> list[Item]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nbgrad.core.tape import Tape, Var
@@ -36,13 +36,14 @@ def writes(item: Item) -> list[Var]:
     return [item.eqn.out]
 
 
-def plan(tape: Tape, items: Sequence[Item]) -> Plan:
+def plan(tape: Tape, items: Sequence[Item], shared: Iterable[Var] = ()) -> Plan:
     """Place intermediate buffers in one arena, first fit by lifetime.
 
     A buffer is free again after the last step that reads it, never within that step: kernels are
-    compiled on the promise that what they write is not what they read.
+    compiled on the promise that what they write is not what they read. The values *shared* are in
+    the memory of outputs.
     """
-    fixed = {*tape.inputs, *(a for a in tape.outputs if isinstance(a, Var))}
+    fixed = {*tape.inputs, *(a for a in tape.outputs if isinstance(a, Var)), *shared}
     last: dict[Var, int] = {}
     for k, item in enumerate(items):
         for var in (*reads(item), *writes(item)):

@@ -26,12 +26,15 @@ class Program:
     steps : tuple
         Emitted kernels and library calls, in order.
     plan : Plan
+    shared : dict of Var to Var
+        Values whose memory is that of an output: the output is another shape of them.
     """
 
     tape: Tape
     items: tuple[Arranged | Call | LibraryCall, ...]
     steps: tuple[Step, ...]
     plan: Plan
+    shared: dict[Var, Var]
 
     def source(self) -> str:
         """The Python source of every kernel, and a comment for every library call."""
@@ -60,6 +63,7 @@ class Program:
 
 def make_program(tape: Tape) -> Program:
     """Fuse, arrange, emit and plan *tape*."""
-    items = tuple(build(tape))
+    built, shared = build(tape)
+    items = tuple(built)
     steps = tuple(emit(item) if isinstance(item, Arranged) else item for item in items)
-    return Program(tape, items, steps, plan(tape, items))
+    return Program(tape, items, steps, plan(tape, items, shared), shared)
