@@ -131,8 +131,9 @@ BATCHES: list[tuple[str, Callable[..., Any], tuple[int, ...], tuple[int, ...], i
     ("two batches", lambda a, b: a @ b, (2, 3, 9, 10), (2, 3, 10, 11), 0),
     ("shared right", lambda a, b: a @ b, (4, 9, 10), (10, 11), 0),
     ("shared left", lambda a, b: a @ b, (9, 10), (4, 10, 11), 0),
-    ("both shared", lambda a, b: ng.broadcast_to(a, (3, 9, 10)) @ b, (9, 10), (10, 11), 0),
-    ("rows shared", lambda a, b: ng.broadcast_to(a, (3, 1, 10)) @ b, (1, 10), (10, 11), 0),
+    # One matrix on the right makes one product, for its gradient; then a broadcast is written out.
+    ("both shared", lambda a, b: ng.broadcast_to(a, (3, 9, 10)) @ b, (9, 10), (10, 11), 1),
+    ("rows shared", lambda a, b: ng.broadcast_to(a, (3, 1, 10)) @ b, (1, 10), (10, 11), 1),
     ("partly shared", lambda a, b: a @ b, (2, 3, 9, 10), (3, 10, 11), 0),
     ("one row each", lambda a, b: a @ b, (5, 1, 10), (10, 11), 0),
     ("transposed", lambda a, b: a @ b.swapaxes(1, 2), (4, 9, 10), (4, 11, 10), 0),

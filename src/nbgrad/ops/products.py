@@ -9,10 +9,11 @@ import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes
 from nbgrad.core.node import Node
-from nbgrad.ops import arithmetic, linalg, structure
-from nbgrad.ops.composite import as_node, broadcast_to, expand_dims, reshape, sum
+from nbgrad.ops import arithmetic, linalg
+from nbgrad.ops.composite import sum
 from nbgrad.ops.contraction import contract
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.shaping import as_node, broadcast_to, expand_dims, reshape
 
 
 @function(
@@ -50,7 +51,7 @@ def matmul(a: Any, b: Any) -> Node:
 
 def _batched(left: Node, right: Node) -> Node:
     one = right.size == math.prod(right.shape[-2:]) and right.ndim <= left.ndim
-    if one and left.ndim > 2 and not _is_repeated(left):
+    if one and left.ndim > 2:
         # One matrix for all of the batch: a single product, also for the matrix's gradient.
         matrix = reshape(right, right.shape[-2:])
         rows = reshape(left, (math.prod(left.shape[:-1]), left.shape[-1]))
@@ -59,11 +60,6 @@ def _batched(left: Node, right: Node) -> Node:
     left = broadcast_to(left, (*batch, *left.shape[-2:]))
     right = broadcast_to(right, (*batch, *right.shape[-2:]))
     return linalg.matmul(left, right)
-
-
-def _is_repeated(x: Node) -> bool:
-    """Whether *x* is a broadcast, which a reshape would write out."""
-    return x.sig is not None and x.sig.prim is structure.broadcast_to
 
 
 @function(

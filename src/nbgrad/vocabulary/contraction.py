@@ -10,10 +10,11 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.ops import structure
-from nbgrad.ops.composite import as_node, astype
+from nbgrad.ops.composite import astype
 from nbgrad.ops.contraction import contract, permuted, reshaped, summed
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.products import refuse_out
+from nbgrad.ops.shaping import as_node
 from nbgrad.vocabulary.subscripts import Subscripts, parse, parse_lists
 
 SYMBOLS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -17,10 +17,11 @@ from nbgrad.core.aval import broadcast_shapes, normalize_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.ops import structure
 from nbgrad.ops.arithmetic import add, conjugate, multiply
-from nbgrad.ops.composite import as_node, astype, reshape
+from nbgrad.ops.composite import astype
 from nbgrad.ops.convolution import convolve_full, convolve_valid, reverse
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.indexing import take
+from nbgrad.ops.shaping import as_node, reshape
 from nbgrad.vocabulary.fourier import fftn, ifftn, irfftn, rfftn
 
 MODES = ("full", "same", "valid")

@@ -11,10 +11,11 @@ from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import structure
 from nbgrad.ops.arithmetic import conjugate
-from nbgrad.ops.composite import as_node, astype, concatenate
+from nbgrad.ops.composite import astype
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.fourier import OTHER_NORM, fourier, real_fourier, real_fourier_inverse
 from nbgrad.ops.products import refuse_out
+from nbgrad.ops.shaping import as_node, concatenate
 
 Axes = Sequence[int] | None
 

@@ -9,18 +9,18 @@ import numpy as np
 from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic
-from nbgrad.ops.composite import (
+from nbgrad.ops.composite import sum
+from nbgrad.ops.declare import call, function
+from nbgrad.ops.products import contracted, dot, matmul, refuse_out
+from nbgrad.ops.shaping import (
     as_node,
     broadcast_to,
     expand_dims,
     reshape,
     stack,
-    sum,
     swapaxes,
     transpose,
 )
-from nbgrad.ops.declare import call, function
-from nbgrad.ops.products import contracted, dot, matmul, refuse_out
 from nbgrad.ops.subscript import getitem
 
 
