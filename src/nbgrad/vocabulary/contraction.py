@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
+from nbgrad.core.record import Recipe, recipe_of, replay
 from nbgrad.ops import structure
 from nbgrad.ops.composite import astype
 from nbgrad.ops.contraction import contract, permuted, reshaped, summed
@@ -59,23 +60,39 @@ def einsum(*operands: Any, out: None = None, optimize: Any = False, **kwargs: An
     tensor([3., 7.])
     """
     refuse_out("einsum", out)
-    subscripts, nodes = _read(operands)
-    nodes, dtype = _typed(nodes, **kwargs)
-    return astype(_evaluated(subscripts, nodes, _setting(optimize)), dtype)
+    given, nodes = _read(operands)
+    setting = _setting(optimize)
+    # What is recorded depends on nothing else, so the next call replays it.
+    key = (given, tuple([x.aval for x in nodes]), setting, *kwargs.items())
+    recipe = _recipes.get(key)
+    if recipe is not None:
+        return replay(recipe, nodes)  # type: ignore[no-any-return]
+    typed, dtype = _typed(nodes, **kwargs)
+    shapes = tuple(x.shape for x in nodes)
+    subscripts = parse(given, shapes) if isinstance(given, str) else parse_lists(*given, shapes)
+    found = astype(_evaluated(subscripts, typed, setting), dtype)
+    recipe = recipe_of(found, nodes)
+    if recipe is not None:
+        if len(_recipes) >= MAX_RECIPES:
+            _recipes.clear()
+        _recipes[key] = recipe
+    return found
 
 
-def _read(operands: tuple[Any, ...]) -> tuple[Subscripts, list[Node]]:
-    """The labels of each operand and of the result, and the operands."""
+MAX_RECIPES = 1024
+_recipes: dict[Any, Recipe] = {}
+
+
+def _read(operands: tuple[Any, ...]) -> tuple[Any, list[Node]]:
+    """The subscripts as text, or the lists of indices and that of the result; and the operands."""
     if not operands:
         raise ValueError("einsum: needs subscripts such as 'ij,jk' and the arrays")
     if isinstance(operands[0], str):
-        nodes = [as_node(x) for x in operands[1:]]
-        return parse(operands[0], tuple(x.shape for x in nodes)), nodes
+        return operands[0], [as_node(x) for x in operands[1:]]
     count = len(operands) // 2
-    nodes = [as_node(x) for x in operands[: 2 * count : 2]]
     lists = [tuple(x) for x in operands[1 : 2 * count : 2]]
     result = tuple(operands[-1]) if len(operands) % 2 else None
-    return parse_lists(tuple(lists), result, tuple(x.shape for x in nodes)), nodes
+    return (tuple(lists), result), [as_node(x) for x in operands[: 2 * count : 2]]
 
 
 def _typed(
