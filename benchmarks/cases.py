@@ -41,6 +41,7 @@ def cases(threads: int) -> Iterator[Case]:
         {"by hand": lambda: lambda: by_hand["black_scholes"](*arrays)},
     )
     yield from training_cases()
+    yield from contraction_cases()
 
 
 def eager_cases() -> Iterator[Case]:
@@ -101,3 +102,18 @@ def training_cases() -> Iterator[Case]:
     rivals = {"numpy by hand": step_of("numpy"), "torch": step_of("torch")}
     yield Case("MLP step 1000-100-10, tensors", step_of("nbgrad"), rivals)
     yield Case("MLP step 1000-100-10, jit", step_of("nbgrad-jit"), rivals)
+
+
+def contraction_cases() -> Iterator[Case]:
+    """``einsum`` compiled and by tensors against NumPy's; and its gradients against its value."""
+    for text, shapes in problems.CONTRACTIONS:
+        arrays = problems.contraction_inputs(shapes)
+
+        def of(library: str, text: str = text, arrays: Any = arrays) -> Callable[[], Step]:
+            return lambda: libraries.contraction(library, text, arrays)
+
+        name = f"einsum {text}, {' '.join('x'.join(map(str, s)) for s in shapes)}"
+        yield Case(f"{name}, jit", of("nbgrad-jit"), {"numpy": of("numpy")}, "1.2x numpy")
+        yield Case(f"{name}, tensors", of("nbgrad"), {"numpy": of("numpy"), "torch": of("torch")})
+        value = {"value alone": of("nbgrad-jit")}
+        yield Case(f"{name}, value and gradients", of("nbgrad-gradients"), value, "4x the value")

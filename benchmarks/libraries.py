@@ -111,6 +111,25 @@ def prices_and_greeks(arrays: Sequence[Array], problem: Problem) -> Step:
     return step
 
 
+def contraction(library: str, text: str, arrays: Sequence[Array]) -> Step:
+    """One einsum; "nbgrad-gradients" also differentiates it, with a cotangent of ones."""
+    if library == "numpy":
+        return lambda: np.einsum(text, *arrays, optimize=True)
+    module = load(library.partition("-")[0])
+    if library in ("nbgrad", "torch"):
+        tensors = [module.tensor(a) for a in arrays]
+        return lambda: module.einsum(text, *tensors).numpy()
+    if library == "nbgrad-jit":
+        compiled = module.jit(lambda *xs: module.einsum(text, *xs))
+        return lambda: compiled(*arrays)
+    weights = np.ones(np.einsum(text, *arrays, optimize=True).shape)
+    argnums = tuple(range(1, len(arrays) + 1))
+    step = module.jit(
+        module.value_and_grad(lambda w, *xs: (w * module.einsum(text, *xs)).sum(), argnums)
+    )
+    return lambda: step(weights, *arrays)
+
+
 def training(library: str) -> Step:
     """One step of gradient descent of the tutorial's network; "nbgrad-jit" compiles it whole."""
     w1, w2, x, target = mlp_inputs()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 RATE = 0.03
 SQRT_HALF = 0.7071067811865476
 CHAIN_OPERATIONS = 20
+# Subscripts of einsum, and the shapes of the operands.
+CONTRACTIONS: tuple[tuple[str, tuple[tuple[int, ...], ...]], ...] = (
+    ("bij,bjk->bik", ((32, 64, 64), (32, 64, 64))),
+    ("bij,bjk->bik", ((1000, 8, 8), (1000, 8, 8))),
+    ("bhqd,bhkd->bhqk", ((4, 8, 64, 32), (4, 8, 64, 32))),
+    ("ijk,klm->ijlm", ((16, 16, 64), (64, 16, 16))),
+    ("abc,cd,bde->ae", ((64, 32, 16), (16, 32), (32, 32, 48))),
+)
 MLP_BATCH, MLP_SIZES, MLP_STEP = 64, (1000, 100, 10), 1e-6
 
 
@@ -73,6 +82,11 @@ def black_scholes_inputs(n: int, dtype: str = "float64") -> tuple[Array, Array, 
     ranges = ((60.0, 140.0), (0.1, 0.6), (0.1, 2.0), (80.0, 120.0))
     spot, vol, time, strike = (rng.uniform(*r, n).astype(dtype) for r in ranges)
     return spot, vol, time, strike
+
+
+def contraction_inputs(shapes: Sequence[tuple[int, ...]]) -> tuple[Array, ...]:
+    rng = np.random.default_rng(4)
+    return tuple(rng.standard_normal(shape) for shape in shapes)
 
 
 def mlp_inputs() -> tuple[Array, Array, Array, Array]:

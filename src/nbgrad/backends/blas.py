@@ -138,6 +138,7 @@ _BODIES: Final = {"loop": _LOOP, "gemv": _GEMV, "gemm": _GEMM}
 # The characters N, T, C.
 _LETTER: Final = "78 if flag_{0} == 0 else (84 if flag_{0} == 1 else 67)"
 _LARGEST: Final = 2**31 - 1
+SMALL: Final = 48  # multiplications
 
 
 @cache
@@ -166,11 +167,12 @@ def gemm_routines(code: str) -> tuple[int, int]:
 def product_form(m: int, n: int, k: int, flag_a: int, flag_b: int, largest: int) -> str:
     """Choose how to multiply: ``"loop"``, ``"gemv"`` or ``"gemm"``.
 
-    Small products are not worth BLAS's overhead (0.2 µs); an empty sum, or a leading dimension
+    Small products are not worth BLAS's overhead (40 ns with AVX-512, for which OpenBLAS has kernels
+    of small matrices, 200 ns elsewhere); an empty sum, or a leading dimension
     (``largest`` of the three) beyond 32 bits, is more than BLAS takes. OpenBLAS multiplies by a
     vector four times faster when told that it is one, but cannot conjugate the vector.
     """
-    if max(m, n, k) <= 8 or k == 0 or max(m, n, k, largest) > _LARGEST:
+    if m * n * k <= SMALL or max(m, n, k, largest) > _LARGEST:
         return "loop"
     row = m == 1 and n != 1 and flag_a != ADJOINT
     column = n == 1 and ADJOINT not in (flag_a, flag_b)
