@@ -10,9 +10,9 @@ import numpy as np
 from nbgrad.core.aval import broadcast_shapes
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic, linalg
-from nbgrad.ops.composite import sum
 from nbgrad.ops.contraction import contract
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.reducing import sum
 from nbgrad.ops.shaping import as_node, broadcast_to, expand_dims, reshape
 
 

@@ -9,9 +9,9 @@ import numpy as np
 from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic
-from nbgrad.ops.composite import sum
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.products import contracted, dot, matmul, refuse_out
+from nbgrad.ops.reducing import sum
 from nbgrad.ops.shaping import (
     as_node,
     broadcast_to,
