@@ -109,6 +109,7 @@ def test_train_refuses_no_steps(steps: str, capsys: pytest.CaptureFixture[str]) 
         ("nist_fit.py", ["--dataset", "Misra1a"], "2 of 2 fits agree"),
         ("train_network.py", ["--steps", "2", "--no-plot"], "Spiral classifier"),
         ("fit_curve.py", [], "amplitude"),
+        ("deblur.py", [], "sharpened"),
     ],
 )
 def test_scripts_run(
@@ -128,8 +129,25 @@ def test_scripts_run(
     assert words in capsys.readouterr().out
 
 
+def test_deblur_differentiates_plain_numpy() -> None:
+    """The gradient of the unchanged objective, in the image and in the kernel."""
+    names = runpy.run_path(str(SCRIPTS / "deblur.py"))
+    objective, difference = names["objective"], names["finite_difference"]
+    rng = np.random.default_rng(2)
+    image, weights = rng.random((48, 48)), names["kernel"]()
+    blurred = names["measurement"]()
+    for k, derive in enumerate((ng.grad(objective), ng.grad(objective, argnums=2))):
+        along = rng.normal(size=(48, 48))
+        if k == 0:
+            of, at = (lambda x: objective(x, blurred, weights)), image
+        else:
+            of, at = (lambda x: objective(image, blurred, x)), weights
+        slope = np.vdot(derive(image, blurred, weights), along)
+        assert slope == pytest.approx(difference(of, at, along), rel=1e-6)
+
+
 def test_every_script_is_tested() -> None:
-    tested = {"nist_fit.py", "train_network.py", "fit_curve.py"}
+    tested = {"nist_fit.py", "train_network.py", "fit_curve.py", "deblur.py"}
     assert {path.name for path in SCRIPTS.glob("*.py")} == tested
 
 
