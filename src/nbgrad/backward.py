@@ -172,7 +172,10 @@ def _reads_values(sig: Signature) -> bool:
     xs = [o(1) if isinstance(o, type) else placeholder(o) for o in sig.operands]
     y, ct = placeholder(sig.aval), placeholder(sig.aval)
     wants = [x.__class__ is Node and x.aval.inexact for x in xs]
-    cts = sig.prim.vjp(ct, y, xs, sig.params, wants)
+    try:
+        cts = sig.prim.vjp(ct, y, xs, sig.params, wants)
+    except NotImplementedError:  # it refuses some operand, which need not be a wanted one
+        return True
     found = capture([c for c in cts if c.__class__ is Node])
     saved = {y, *(x for x in xs if x.__class__ is Node)}
     return any(leaf in saved for leaf in found.leaves)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive
+from nbgrad.core.primitive import Primitive, as_operand
 from nbgrad.core.registry import by_reference, functions, objects, primitives
 from nbgrad.loading import load_vocabulary
 from nbgrad.ops import shaping
@@ -100,7 +100,7 @@ def lookup(namespace: str) -> tuple[Callable[[str], Any], Callable[[], list[str]
 
     def __dir__() -> list[str]:
         load_vocabulary()
-        return sorted(public(namespace))
+        return sorted(name for name in public(namespace) if "." not in name)
 
     return __getattr__, __dir__
 
@@ -120,6 +120,7 @@ def wrapped(name: str, function: Callable[..., Any], doc: str) -> Any:
 
 def _elementwise(prim: Primitive) -> Callable[..., Any]:
     def function(*operands: Any) -> Node:
+        operands = tuple(as_operand(x) for x in operands)  # Python numbers stay weak
         if not any(isinstance(x, Node) for x in operands):
             operands = (shaping.as_node(operands[0]), *operands[1:])
         return prim(*operands)

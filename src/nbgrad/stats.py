@@ -1,4 +1,4 @@
-"""Log-densities of the common distributions."""
+"""Distributions with differentiable densities, as in ``scipy.stats``: ``nbgrad.stats.norm.logpdf``."""
 
 from nbgrad.namespaces import lookup
 

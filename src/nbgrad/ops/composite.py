@@ -57,21 +57,35 @@ def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> 
     return where(empty, 0.0, arithmetic.power(where(empty, 1.0, total), 1.0 / float(ord)))
 
 
-@function("special", "scipy.special.logsumexp")
-def logsumexp(x: Any, axis: Axis = None, keepdims: bool = False) -> Node:
-    """``log(sum(exp(x)))`` over *axis*, without overflow; weights 0 where all are -inf."""
-    node = as_node(x)
+@function(
+    "special",
+    "scipy.special.logsumexp",
+    cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1, b=d.positive(2, 3), keepdims=True)],
+)
+def logsumexp(
+    a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
+) -> Any:
+    """``log(sum(b * exp(a)))`` over *axis*, without overflow; weights 0 where all are -inf."""
+    node = as_node(a)
+    if b is not None:
+        node = node + arithmetic.multiply(as_node(b), 0)  # the shape and dtype of both
+        node = where(equal(b, 0), -math.inf, node)
     axes = normalize_axis("logsumexp", axis, node.ndim)
-    top = max(node, axes, keepdims=True)
-    shift = where(top - top == 0, top, 0.0)
-    shift = detached(shift)
-    out = log(sum(exp(node - shift), axes, keepdims=True)) + shift
-    return out if keepdims else reshape(out, sum(node, axes, keepdims=False).shape)
+    top = detached(max(node, axes, keepdims=True))
+    shift = where(equal(top - top, 0), top, 0.0)
+    weights = exp(node - shift)
+    total = sum(weights if b is None else weights * b, axes, keepdims=keepdims)
+    if not keepdims:
+        shift = reshape(shift, total.shape)
+    empty = equal(total, 0)  # the derivative of log there would be infinite
+    size = where(empty, 1.0, absolute(total) if return_sign else total)
+    value = where(empty, -math.inf, log(size) + shift)
+    return (value, arithmetic.sign(total)) if return_sign else value
 
 
-@function("special", "scipy.special.softmax")
-def softmax(x: Any, axis: int = -1) -> Node:
-    """Exponentials over *axis*, normalised to add up to 1."""
+@function("special", "scipy.special.softmax", cases=lambda d: [call(d(2, 3), axis=1)])
+def softmax(x: Any, axis: Axis = None) -> Node:
+    """Exponentials over *axis* (all axes by default), normalised to add up to 1."""
     node = as_node(x)
     weights = exp(node - detached(max(node, axis, keepdims=True)))
     return weights / sum(weights, axis, keepdims=True)

@@ -132,7 +132,8 @@ sigmoid = elementwise(
     expr="sigmoid_{c}({x})",
     reference=_sigmoid,
     loop=FLOATING,
-    partials=lambda out, x: (out * (1 - out),),
+    # 1 - out would lose the digits of a small derivative.
+    partials=lambda out, x: (out * sigmoid(-x),),
     doc="Logistic function 1 / (1 + exp(-x)).",
 )
 
