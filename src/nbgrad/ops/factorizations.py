@@ -142,7 +142,6 @@ qr = opaque(
 )
 
 
-
 def _completion_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
     a = matrix_operand("qr", xs[0])
     *batch, m, n = a.shape
@@ -245,5 +244,3 @@ lu = opaque(
     grad_name="LinalgLu",
     doc="LU factorization without pivoting: unit lower L below the diagonal, U above it.",
 )
-
-

@@ -49,6 +49,13 @@ def imaginary_part(x: Node) -> Node:
     return real_part(x * -1j)
 
 
+def squared_magnitude(x: Node) -> Node:
+    """``|x| ** 2``, real, with derivatives of every order also where x is 0."""
+    if x.dtype.kind != "c":
+        return arithmetic.square(x)
+    return arithmetic.square(real_part(x)) + arithmetic.square(imaginary_part(x))
+
+
 def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """The dtype of the parts of a complex dtype; a real dtype itself."""
     return np.zeros(0, dtype).real.dtype

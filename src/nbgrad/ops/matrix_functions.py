@@ -83,16 +83,21 @@ def _expm(a: Any) -> Any:
     return expm(a)
 
 
-def _logm(a: Any) -> Any:
+def logarithm(a: Any) -> Any:
+    """SciPy's logarithm of one matrix, in double precision: in single it warns of rounding."""
     from scipy.linalg import logm
 
-    return _stays_real("logm", logm(a), a)
+    return _stays_real("logm", logm(_double(a)), a).astype(a.dtype)
 
 
 def _sqrtm(a: Any) -> Any:
     from scipy.linalg import sqrtm
 
-    return _stays_real("sqrtm", sqrtm(a), a)
+    return _stays_real("sqrtm", sqrtm(_double(a)), a)
+
+
+def _double(a: Any) -> Any:
+    return a.astype(np.result_type(a.dtype, np.float64))
 
 
 def _stays_real(name: str, found: Any, a: Any) -> Any:
@@ -113,7 +118,7 @@ def _stays_real(name: str, found: Any, a: Any) -> Any:
 expm = matrix_function(
     "expm", _expm, "LinalgMatrixExp", "Matrix exponential, by scaling and squaring."
 )
-logm = matrix_function("logm", _logm, "LinalgLogm", "Principal matrix logarithm.")
+logm = matrix_function("logm", logarithm, "LinalgLogm", "Principal matrix logarithm.")
 sqrtm = matrix_function("sqrtm", _sqrtm, "LinalgSqrtm", "Principal matrix square root.")
 
 # ----------------------------------------------------------------------------- general eigenproblem

@@ -46,9 +46,7 @@ class Packing:
 
     def pack(self, arrays: Sequence[Any], dtype: np.dtype[Any]) -> Any:
         """Lay NumPy's results side by side."""
-        flat = [
-            np.reshape(a, (*self.batch, n)) for a, n in zip(arrays, self.sizes, strict=True)
-        ]
+        flat = [np.reshape(a, (*self.batch, n)) for a, n in zip(arrays, self.sizes, strict=True)]
         return np.concatenate(flat, axis=-1, dtype=dtype)
 
     def join(self, nodes: Sequence[Node], dtype: np.dtype[Any]) -> Node:

@@ -19,9 +19,9 @@ from nbgrad.ops.matrices import (
     adjoint,
     identity,
     matrix_operand,
-    real_dtype,
     real_part,
     square_operand,
+    squared_magnitude,
     transposed,
 )
 from nbgrad.ops.structure import cast, detach, slice_
@@ -121,7 +121,11 @@ def slogdet(a: Any) -> SlogdetResult:
 @function(
     "linalg",
     np.linalg.pinv,
-    cases=lambda d: [call(d(3, 2)), call(d(2, 2, 3), rtol=1e-10), call(d.spd(2, 2), hermitian=True)],
+    cases=lambda d: [
+        call(d(3, 2)),
+        call(d(2, 2, 3), rtol=1e-10),
+        call(d.spd(2, 2), hermitian=True),
+    ],
     complex=True,
     restrict=lambda a, hermitian=False, **kwargs: (
         ((a + np.conj(np.swapaxes(a, -1, -2))) / 2 if hermitian else a,),
@@ -172,7 +176,7 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Node, Node, Node,
     values = spectra.svdvals(left)
     rank = sum(cast(greater(values, max(values) * cutoff), dtype=np.dtype(np.int32)))
     rank = cast(rank, dtype=np.dtype(np.int32))
-    rest = arithmetic.square(arithmetic.absolute(right - matmul(left, x)))
+    rest = squared_magnitude(right - matmul(left, x))
     residuals = sum(rest if rest.ndim == 2 else expand_dims(rest, 1), 0)
     if left.shape[0] <= left.shape[1] or not _full_rank(rank, left.shape[1]):
         residuals = slice_(residuals, starts=(0,), sizes=(0,), steps=(1,))
@@ -213,7 +217,11 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
 @function(
     "linalg",
     np.linalg.matrix_power,
-    cases=lambda d: [call(d.square(2, 2, 2), 3), call(d.square(3, 3), -2), call(d.square(2, 2), 0)],
+    cases=lambda d: [
+        call(d.square(2, 2, 2), 3),
+        call(d.square(3, 3), -2),
+        call(d.square(2, 2), 0),
+    ],
     complex=True,
 )
 def matrix_power(a: Any, n: int) -> Node:
