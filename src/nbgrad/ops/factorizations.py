@@ -13,7 +13,7 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.cotangents import add_up, materialize
-from nbgrad.ops.kinds import opaque
+from nbgrad.ops.kinds import Library, opaque
 from nbgrad.ops.matrices import (
     adjoint,
     diagonal,
@@ -24,6 +24,7 @@ from nbgrad.ops.matrices import (
     lower,
     matmul,
     matrix_operand,
+    matrix_splits,
     real_part,
     square_operand,
     tangents,
@@ -74,6 +75,7 @@ cholesky = opaque(
     evaluate=lambda a: each_matrix(np.linalg.cholesky, a),
     vjp=_cholesky_vjp,
     jvp=_cholesky_jvp,
+    lower=Library("cholesky", ("f",), matrix_splits),
     cases=((("spd", 3, 3),), (("spd", 2, 2, 2),)),
     grad_name="LinalgCholeskyEx",
     doc="Lower Cholesky factor of Hermitian matrices, whose gradient is Hermitian too.",

@@ -143,6 +143,19 @@ def tangents(ts: Sequence[Any], xs: Sequence[Node]) -> list[Node]:
     return [materialize(0.0 if t is None else t, x.aval) for t, x in pairs]
 
 
+# ------------------------------------------------------------------------------- library kernels
+
+
+def matrix_splits(params: Any, *avals: Aval) -> list[tuple[int, ...]]:
+    """Dimensions of the batch, the rows and the columns of operands of a library kernel."""
+    return [(0, x.ndim - 2, x.ndim - 1, x.ndim) for x in avals]
+
+
+def triangular_reads(extents: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether BLAS takes the matrices as they are."""
+    return linalg.blas_reads((1, *extents), (0, *strides))
+
+
 # -------------------------------------------------------------------------------- checks of operands
 
 

@@ -13,17 +13,19 @@ import numpy as np
 from nbgrad.core.aval import Aval, broadcast_shapes, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.cotangents import add_up, materialize
-from nbgrad.ops.kinds import opaque
+from nbgrad.ops.kinds import Library, opaque
 from nbgrad.ops.matrices import (
     adjoint,
     each_matrix,
     lower,
     matmul,
     matrix_operand,
+    matrix_splits,
     same_batch,
     same_dtype,
     square_operand,
     tangents,
+    triangular_reads,
     upper,
 )
 
@@ -160,6 +162,7 @@ solve_triangular = opaque(
     evaluate=_triangular,
     vjp=_triangular_vjp,
     jvp=_triangular_jvp,
+    lower=Library("triangular", ("f", "f"), matrix_splits, triangular_reads),
     cases=(
         (("spd", 3, 3), (3, 2), {"lower": True, "left": True, "unit": False}),
         (("spd", 2, 2, 2), (2, 1, 2), {"lower": False, "left": False, "unit": True}),
