@@ -41,6 +41,7 @@ def cases(threads: int) -> Iterator[Case]:
         {"by hand": lambda: lambda: by_hand["black_scholes"](*arrays)},
     )
     yield from training_cases()
+    yield from likelihood_cases()
 
 
 def eager_cases() -> Iterator[Case]:
@@ -101,3 +102,13 @@ def training_cases() -> Iterator[Case]:
     rivals = {"numpy by hand": step_of("numpy"), "torch": step_of("torch")}
     yield Case("MLP step 1000-100-10, tensors", step_of("nbgrad"), rivals)
     yield Case("MLP step 1000-100-10, jit", step_of("nbgrad-jit"), rivals)
+
+
+def likelihood_cases() -> Iterator[Case]:
+    def step_of(library: str) -> Callable[[], Step]:
+        return lambda: libraries.likelihood(library)
+
+    rivals = {"torch": step_of("torch")}
+    name = "Gaussian process, n = 500, three parameters"
+    yield Case(f"{name}, tensors", step_of("nbgrad"), rivals, "1.2x torch")
+    yield Case(f"{name}, jit", step_of("nbgrad-jit"), rivals, "1.2x torch")
