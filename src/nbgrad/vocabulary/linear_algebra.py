@@ -13,17 +13,21 @@ from nbgrad.engine import value_of
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops import arithmetic, determinants, solves, spectra
 from nbgrad.ops.comparison import greater
-from nbgrad.ops.composite import as_node, expand_dims, matmul, max, reshape, sum, transpose
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.matrices import (
     adjoint,
     identity,
+    lapack_dtype,
+    matmul,
     matrix_operand,
     real_part,
+    same_dtype,
     square_operand,
     squared_magnitude,
     transposed,
 )
+from nbgrad.ops.reducing import max, sum
+from nbgrad.ops.shaping import as_node, expand_dims, reshape, transpose
 from nbgrad.ops.structure import cast, detach, slice_
 
 
@@ -172,15 +176,16 @@ def lstsq(a: Any, b: Any, rcond: float | None = None) -> tuple[Node, Node, Node,
         raise np.linalg.LinAlgError(f"lstsq: Incompatible dimensions {left.shape}, {right.shape}")
     cutoff = _rounding(left) if rcond is None else float(rcond)
     cutoff = float(np.finfo(left.dtype).eps) if cutoff < 0 else cutoff
-    x = matmul(solves.pinv(left, rcond=cutoff, hermitian=False), right)
+    left, right = same_dtype(left, lapack_dtype("lstsq", right))
+    columns = right if right.ndim == 2 else expand_dims(right, 1)
+    x = matmul(solves.pinv(left, rcond=cutoff, hermitian=False), columns)
     values = spectra.svdvals(left)
     rank = sum(cast(greater(values, max(values) * cutoff), dtype=np.dtype(np.int32)))
     rank = cast(rank, dtype=np.dtype(np.int32))
-    rest = squared_magnitude(right - matmul(left, x))
-    residuals = sum(rest if rest.ndim == 2 else expand_dims(rest, 1), 0)
+    residuals = sum(squared_magnitude(columns - matmul(left, x)), 0)
     if left.shape[0] <= left.shape[1] or not _full_rank(rank, left.shape[1]):
         residuals = slice_(residuals, starts=(0,), sizes=(0,), steps=(1,))
-    return x, residuals, rank, values
+    return reshape(x, (*x.shape[:1], *right.shape[1:])), residuals, rank, values
 
 
 def _full_rank(rank: Node, n: int) -> bool:
@@ -208,7 +213,7 @@ def matrix_rank(A: Any, tol: Any = None, hermitian: bool = False, *, rtol: Any =
     values = spectra.svdvals(node) if values is None else values
     if tol is None:
         relative = _rounding(node) if rtol is None else as_node(rtol)
-        tol = max(values, -1, True) * relative
+        tol = max(values, -1, keepdims=True) * relative
     elif np.ndim(tol):
         tol = expand_dims(as_node(tol), -1)
     return sum(cast(greater(values, tol), dtype=np.dtype(np.int64)), -1)

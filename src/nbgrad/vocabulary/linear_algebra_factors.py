@@ -10,7 +10,6 @@ import numpy as np
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.ops import factorizations
 from nbgrad.ops.comparison import equal
-from nbgrad.ops.composite import as_node, concatenate, expand_dims, reshape
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.indexing import take
 from nbgrad.ops.matrices import (
@@ -24,6 +23,7 @@ from nbgrad.ops.matrices import (
     upper,
     window,
 )
+from nbgrad.ops.shaping import as_node, concatenate, expand_dims, reshape
 from nbgrad.ops.solves import solve_triangular as triangular
 from nbgrad.ops.structure import cast, detach
 from nbgrad.vocabulary.linear_algebra import solve_triangular

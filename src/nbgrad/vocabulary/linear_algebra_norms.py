@@ -10,11 +10,12 @@ import numpy as np
 from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic, spectra
+from nbgrad.ops.arithmetic import absolute, where
 from nbgrad.ops.comparison import equal
-from nbgrad.ops.composite import absolute, as_node, max, min, reshape, sum, transpose, where
-from nbgrad.ops.composite import sqrt as plain_sqrt
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.matrices import matrix_operand, real_dtype, squared_magnitude
+from nbgrad.ops.reducing import max, min, safe_sqrt, sum
+from nbgrad.ops.shaping import as_node, reshape, transpose
 from nbgrad.ops.solves import inv
 from nbgrad.ops.structure import cast
 
@@ -24,32 +25,33 @@ def _inexact(x: Any) -> Node:
     return node if node.aval.inexact else cast(node, dtype=np.dtype(np.float64))
 
 
-def _root(x: Node, p: float = 2.0) -> Node:
+def _root(x: Node, p: float) -> Node:
     """The p-th root, whose derivatives of every order are 0 at 0."""
     zero = equal(x, 0)
-    inside = where(zero, 1.0, x)
-    return where(zero, 0.0, plain_sqrt(inside) if p == 2 else arithmetic.power(inside, 1.0 / p))
+    return where(zero, 0.0, arithmetic.power(where(zero, 1.0, x), 1.0 / p))
 
 
 def _order(x: Node, ord: Any, axis: tuple[int, ...], keepdims: bool) -> Node:
     """Vector norm over *axis*."""
     if ord is None or ord == 2:
-        return _root(sum(squared_magnitude(x), axis, keepdims))
+        return safe_sqrt(sum(squared_magnitude(x), axis, keepdims=keepdims))
     if isinstance(ord, str):
         raise ValueError(f"norm: invalid norm order {ord!r} for vectors")
     magnitude = absolute(x)
     if ord in (math.inf, -math.inf):
-        return (max if ord > 0 else min)(magnitude, axis, keepdims)
+        return (max if ord > 0 else min)(magnitude, axis, keepdims=keepdims)
     if ord == 0:
-        return sum(cast(magnitude > 0, dtype=real_dtype(x.dtype)), axis, keepdims)
+        return sum(cast(magnitude > 0, dtype=real_dtype(x.dtype)), axis, keepdims=keepdims)
     if ord == 1:
-        return sum(magnitude, axis, keepdims)
+        return sum(magnitude, axis, keepdims=keepdims)
     ord = float(ord)
     if ord < 0:
-        return arithmetic.power(sum(arithmetic.power(magnitude, ord), axis, keepdims), 1.0 / ord)
+        return arithmetic.power(
+            sum(arithmetic.power(magnitude, ord), axis, keepdims=keepdims), 1.0 / ord
+        )
     zero = equal(magnitude, 0)
     powers = where(zero, 0.0, arithmetic.power(where(zero, 1.0, magnitude), ord))
-    return _root(sum(powers, axis, keepdims), ord)
+    return _root(sum(powers, axis, keepdims=keepdims), ord)
 
 
 _SINGULAR = {2: lambda s: max(s, -1), -2: lambda s: min(s, -1), "nuc": lambda s: sum(s, -1)}
@@ -59,14 +61,14 @@ def _matrix_order(x: Node, ord: Any, axis: tuple[int, int], keepdims: bool) -> N
     """Matrix norm over rows and columns, the two of *axis*."""
     rows, columns = axis
     if ord in (None, "fro", "f"):
-        return _order(x, 2, axis, keepdims)
+        return _order(x, 2, axis, keepdims=keepdims)
     if ord in _SINGULAR:
         order = [k for k in range(x.ndim) if k not in axis] + [rows, columns]
         found = _SINGULAR[ord](spectra.svdvals(transpose(x, order)))
     elif ord in (1, -1, math.inf, -math.inf):
         within, across = (rows, columns) if abs(ord) == 1 else (columns, rows)
-        sums = sum(absolute(x), within, True)
-        found = (max if ord > 0 else min)(sums, across, True)
+        sums = sum(absolute(x), within, keepdims=True)
+        found = (max if ord > 0 else min)(sums, across, keepdims=True)
     else:
         raise ValueError(f"norm: invalid norm order {ord!r} for matrices")
     kept = tuple(1 if k in axis else n for k, n in enumerate(x.shape))

@@ -1,4 +1,4 @@
-"""numpy.linalg's products and views of matrices: the functions of nbgrad.numpy on the last axes."""
+"""Products of several matrices, and parts of matrices, with numpy.linalg's signatures."""
 
 from __future__ import annotations
 
@@ -7,37 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
-from nbgrad.ops import composite
-from nbgrad.ops.composite import as_node, astype, reshape
-from nbgrad.ops.cotangents import conjugate
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.matrices import diagonal as main_diagonal
-from nbgrad.ops.matrices import transposed, window
-from nbgrad.ops.structure import slice_
-
-
-def _picked(x: Node, k: int, axis: int) -> Node:
-    """Element k along *axis*."""
-    axis = normalize_axis("cross", axis, x.ndim)[0]
-    sizes = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-    starts = tuple(k if d == axis else 0 for d in range(x.ndim))
-    return composite.squeeze(slice_(x, starts=starts, sizes=sizes, steps=(1,) * x.ndim), axis)
+from nbgrad.ops.matrices import matmul, transposed, window
+from nbgrad.ops.reducing import sum
+from nbgrad.ops.shaping import as_node, reshape
+from nbgrad.ops.structure import cast
 
 
 @function(
-    "linalg", np.linalg.matmul, cases=lambda d: [call(d(2, 3), d(3, 2)), call(d(3), d(2, 3, 2))],
+    "linalg", np.linalg.matrix_transpose, cases=lambda d: [call(d(2, 3, 2))],
     complex=True,
-)  # fmt: skip
-def matmul(x1: Any, x2: Any, /) -> Node:
-    """Matrix product; 1-D operands are vectors, leading dimensions batch."""
-    return composite.matmul(x1, x2)
-
-
-@function(
-    "linalg", getattr(np.linalg, "matrix_transpose", None), cases=lambda d: [call(d(2, 3, 2))],
-    complex=True, also=(np.matrix_transpose,),
 )  # fmt: skip
 def matrix_transpose(x: Any, /) -> Node:
     """The last two dimensions exchanged."""
@@ -47,47 +28,6 @@ def matrix_transpose(x: Any, /) -> Node:
             f"matrix_transpose: array must be at least 2-dimensional, not {node.ndim}"
         )
     return transposed(node)
-
-
-@function("linalg", np.linalg.outer, cases=lambda d: [call(d(2), d(3))], complex=True)
-def outer(x1: Any, x2: Any, /) -> Node:
-    """Products of the elements of two vectors."""
-    left, right = as_node(x1), as_node(x2)
-    if left.ndim != 1 or right.ndim != 1:
-        raise ValueError(
-            f"outer: Input arrays must be one-dimensional, not {left.shape} and {right.shape}; "
-            "nbgrad.numpy.outer flattens them"
-        )
-    return reshape(left, (-1, 1)) * reshape(right, (1, -1))
-
-
-@function(
-    "linalg", np.linalg.cross, cases=lambda d: [call(d(2, 3), d(3)), call(d(3, 2), d(3, 2), axis=0)],
-    complex=True,
-)  # fmt: skip
-def cross(x1: Any, x2: Any, /, *, axis: int = -1) -> Node:
-    """Cross product of 3-vectors along *axis*."""
-    left, right = as_node(x1), as_node(x2)
-    if left.shape[axis] != 3 or right.shape[axis] != 3:
-        raise ValueError(
-            "cross: Both input arrays must be (arrays of) 3-dimensional vectors, not of "
-            f"{left.shape[axis]} and {right.shape[axis]} elements"
-        )
-    a, b = ([_picked(x, k, axis) for k in range(3)] for x in (left, right))
-    parts = [a[k - 2] * b[k - 1] - a[k - 1] * b[k - 2] for k in range(3)]
-    return composite.stack(parts, axis)
-
-
-@function(
-    "linalg", np.linalg.vecdot, cases=lambda d: [call(d(2, 3), d(3)), call(d(3, 2), d(3, 2), axis=0)],
-    complex=True,
-)  # fmt: skip
-def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Node:
-    """Inner products of vectors along *axis*, the first conjugated."""
-    left, right = as_node(x1), as_node(x2)
-    if left.shape[axis] != right.shape[axis]:
-        raise ValueError(f"vecdot: shapes {left.shape} and {right.shape} differ along axis {axis}")
-    return composite.sum(conjugate(left) * right, axis)
 
 
 @function(
@@ -111,8 +51,8 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Node:
 )  # fmt: skip
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Node:
     """Sums of the diagonals of the matrices in the last two dimensions."""
-    found = composite.sum(diagonal(x, offset=offset), -1)
-    return found if dtype is None else astype(found, dtype)
+    found = sum(diagonal(x, offset=offset), -1)
+    return found if dtype is None else cast(found, dtype=np.dtype(dtype))
 
 
 @function(
@@ -168,4 +108,4 @@ def _chain(nodes: list[Node], splits: dict[tuple[int, int], int], i: int, j: int
     if i == j:
         return nodes[i]
     k = splits[i, j]
-    return composite.matmul(_chain(nodes, splits, i, k), _chain(nodes, splits, k + 1, j))
+    return matmul(_chain(nodes, splits, i, k), _chain(nodes, splits, k + 1, j))

@@ -10,9 +10,9 @@ from nbgrad.core.node import Node
 from nbgrad.engine import value_of
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops import matrix_functions, spectra
-from nbgrad.ops.composite import as_node
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.matrices import matrix_operand, real_part, square_operand
+from nbgrad.ops.shaping import as_node
 from nbgrad.vocabulary.linear_algebra_factors import symmetrized
 
 
