@@ -42,6 +42,7 @@ def cases(threads: int) -> Iterator[Case]:
     )
     yield from training_cases()
     yield from contraction_cases()
+    yield from likelihood_cases()
 
 
 def eager_cases() -> Iterator[Case]:
@@ -117,3 +118,13 @@ def contraction_cases() -> Iterator[Case]:
         yield Case(f"{name}, tensors", of("nbgrad"), {"numpy": of("numpy"), "torch": of("torch")})
         value = {"value alone": of("nbgrad-jit")}
         yield Case(f"{name}, value and gradients", of("nbgrad-gradients"), value, "4x the value")
+
+
+def likelihood_cases() -> Iterator[Case]:
+    def step_of(library: str) -> Callable[[], Step]:
+        return lambda: libraries.likelihood(library)
+
+    rivals = {"torch": step_of("torch")}
+    name = "Gaussian process, n = 500, three parameters"
+    yield Case(f"{name}, tensors", step_of("nbgrad"), rivals, "1.2x torch")
+    yield Case(f"{name}, jit", step_of("nbgrad-jit"), rivals, "1.2x torch")

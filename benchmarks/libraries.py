@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.problems import MLP_STEP, Array, mlp_inputs, mlp_loss
+from benchmarks.problems import MLP_STEP, Array, gp_inputs, gp_loss, mlp_inputs, mlp_loss
 
 Step = Callable[[], Any]
 Problem = Callable[..., Any]
@@ -153,6 +153,22 @@ def training(library: str) -> Step:
         return float(loss.item())
 
     return step
+
+
+def likelihood(library: str) -> Step:
+    """Value and gradient of a Gaussian process's likelihood; "nbgrad-jit" compiles it whole."""
+    module = load(library.removesuffix("-jit"))
+    arrays = gp_inputs()
+    triangular = module.linalg.solve_triangular
+
+    def loss(logs: Any, gaps: Any, y: Any, eye: Any, module: Any) -> Any:
+        option = {"upper": False} if library == "torch" else {"lower": True}
+        return gp_loss(logs, gaps, y, eye, lambda a, b: triangular(a, b, **option), module)
+
+    if library == "nbgrad-jit":
+        derive = module.jit(module.value_and_grad(lambda logs, *rest: loss(logs, *rest, module)))
+        return lambda: derive(*arrays)
+    return _tensor_step(module, loss, arrays)
 
 
 def _functional_training(module: Any, arrays: tuple[Array, ...]) -> Step:

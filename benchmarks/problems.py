@@ -68,6 +68,20 @@ def mlp_loss(w1: Any, w2: Any, x: Any, target: Any, xp: Any) -> Any:
     return (error * error).sum()
 
 
+def gp_loss(logs: Any, gaps: Any, y: Any, eye: Any, solve_lower: Any, xp: Any) -> Any:
+    """Negative log-likelihood of a Gaussian process, up to a constant.
+
+    ``logs`` are the logarithms of amplitude, length scale and noise of the RBF kernel, ``gaps`` the
+    distances of the points.
+    """
+    amplitude, scale, noise = xp.exp(logs[0]), xp.exp(logs[1]), xp.exp(logs[2])
+    near = gaps / scale
+    covariance = amplitude * amplitude * xp.exp(-0.5 * near * near) + noise * noise * eye
+    factor = xp.linalg.cholesky(covariance)
+    white = solve_lower(factor, y)
+    return 0.5 * (white * white).sum() + xp.log(xp.linalg.diagonal(factor)).sum()
+
+
 def chain_input(n: int) -> Array:
     return np.linspace(-1.0, 1.0, n)
 
@@ -96,3 +110,11 @@ def mlp_inputs() -> tuple[Array, Array, Array, Array]:
     w1 = rng.standard_normal((n_in, n_hidden)) / n_in**0.5
     w2 = rng.standard_normal((n_hidden, n_out)) / n_hidden**0.5
     return w1, w2, rng.standard_normal((MLP_BATCH, n_in)), rng.standard_normal((MLP_BATCH, n_out))
+
+
+def gp_inputs(n: int = 500) -> tuple[Array, Array, Array, Array]:
+    """Log-parameters, distances of *n* points on a line, noisy values there, the identity."""
+    rng = np.random.default_rng(4)
+    x = np.sort(rng.uniform(0.0, 10.0, n))
+    y = np.sin(x) + 0.1 * rng.standard_normal(n)
+    return np.array([0.1, -0.2, -1.5]), x[:, None] - x[None, :], y[:, None], np.eye(n)

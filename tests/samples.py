@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from draws import Draw
 
 from nbgrad.core.node import constant
 from nbgrad.core.primitive import Primitive
@@ -56,6 +57,7 @@ class Sample:
     prim: Primitive
     arrays: tuple[Array, ...]
     params: dict[str, Any]
+    symmetric: frozenset[int] = frozenset()  # operands that stay symmetric when they move
 
     @property
     def label(self) -> str:
@@ -159,7 +161,11 @@ def _allowed(sample: Sample) -> bool:
 
 
 def _cases(prim: Primitive, rng: np.random.Generator) -> Iterator[Sample]:
-    """Shapes stand for arrays of that shape, lists for integer arrays, a dict for the params."""
+    """Shapes stand for arrays of that shape, lists for integer arrays, a dict for the params.
+
+    A shape after a name, as in ``("spd", 3, 3)``, stands for what ``Draw`` has by that name.
+    """
+    source = Draw(prim.name)
     for case in prim.cases:
         arrays, params = [], {}
         for k, item in enumerate(case):
@@ -167,6 +173,9 @@ def _cases(prim: Primitive, rng: np.random.Generator) -> Iterator[Sample]:
                 params = item
             elif isinstance(item, list):
                 arrays.append(np.array(item, dtype=np.int64))
+            elif item and isinstance(item[0], str):
+                arrays.append(getattr(source, item[0])(*item[1:]))
             else:
                 arrays.append(draw(rng, prim, k, item))
-        yield Sample(prim, tuple(arrays), params)
+        symmetric = (k for k, x in enumerate(case) if isinstance(x, tuple) and x[:1] == ("spd",))
+        yield Sample(prim, tuple(arrays), params, frozenset(symmetric))

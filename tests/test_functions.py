@@ -144,6 +144,8 @@ class Problem:
 
     def results(self, function: Callable[..., Any], arrays: Sequence[Any]) -> Leaves:
         args, kwargs = replaced(self.nest, iter(arrays))
+        if self.f.restrict is not None:
+            args, kwargs = self.f.restrict(*args, **kwargs)
         found = function(*args, **kwargs)
         if self.f.observe is not None:
             found = self.f.observe(found)

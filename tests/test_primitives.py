@@ -7,6 +7,7 @@ with a formula, in float64, and in float32 with the float64 differences.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -120,13 +121,19 @@ def direction(rng: np.random.Generator, like: Array) -> Array:
     return np.asarray(v + 1j * rng.normal(size=like.shape) if like.dtype.kind == "c" else v)
 
 
+def moving(rng: np.random.Generator, sample: Sample, k: int) -> Array:
+    """A direction to move the k-th operand in."""
+    v = direction(rng, sample.arrays[k])
+    return (v + np.conj(np.swapaxes(v, -1, -2))) / 2 if k in sample.symmetric else v
+
+
 class Directions:
     """Seeded random directions in the operands, and a cotangent of the result."""
 
     def __init__(self, sample: Sample) -> None:
         rng = sample.random()
-        self.v = {k: direction(rng, sample.arrays[k]) for k in sample.tracked}
-        self.u = {k: direction(rng, sample.arrays[k]) for k in sample.tracked}
+        self.v = {k: moving(rng, sample, k) for k in sample.tracked}
+        self.u = {k: moving(rng, sample, k) for k in sample.tracked}
         self.ct = direction(rng, sample.evaluate())
 
 
@@ -139,7 +146,7 @@ def differences(sample: Sample, along: Directions) -> tuple[Array, float]:
     for a in (1, -1):
         for b in (1, -1):
             moved = sample.moved(a * small, along.v)
-            again = Sample(sample.prim, moved, sample.params).moved(b * small, along.u)
+            again = replace(sample, arrays=moved).moved(b * small, along.u)
             second += a * b * inner([along.ct], [sample.evaluate(again)])
     return tangent, second / (4 * small * small)
 

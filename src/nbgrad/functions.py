@@ -33,6 +33,8 @@ ALIASES = {
     "pow": "power",
     "cat": "concatenate",
 }
+# And those that NumPy has in another namespace.
+ELSEWHERE = {"norm": "linalg"}
 
 
 def _in_place(function: Callable[..., Any], name: str) -> Callable[[Tensor], Tensor]:
@@ -78,7 +80,7 @@ def __getattr__(name: str) -> Any:
         public.update(_of_primitive(primitives[name.removesuffix("_")]))  # declared since
     if name not in public:
         load_vocabulary()
-        found = find("numpy", name)
+        found = find(ELSEWHERE.get(name, "numpy"), name)
         if found is None:
             raise AttributeError(f"module 'nbgrad' has no attribute {name!r}")
         public[name] = found

@@ -245,13 +245,6 @@ class Methods:
 
     ravel = flatten
 
-    def norm(self, ord: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:
-        """Vector (or Frobenius) norm; its derivative at 0 is 0."""
-        node = self._node
-        if ord is None and axis is None and node.ndim != 2:
-            node = shaping.reshape(node, (-1,))
-        return self.__class__(composite.norm(node, ord, axis, keepdims))
-
     def to(self, dtype: Any) -> Tensor:
         """Convert to *dtype*."""
         return self.__class__(composite.astype(self._node, dtype))

@@ -45,7 +45,7 @@ GEMM_ARGS: Final = (
     ("step_b", "i8"),
     ("accumulate", "i8"),  # 1: add to C
 )
-_ONE: Final = {"f8": 0x3FF0000000000000, "c16": 0x3FF0000000000000, "f4": 0x3F800000}
+ONE: Final = {"f8": 0x3FF0000000000000, "c16": 0x3FF0000000000000, "f4": 0x3F800000}
 _ITEMSIZE: Final = {"f8": 8, "f4": 4, "c16": 16, "c8": 8}
 
 _HEAD: Final = "def {form}_{code}(lo, hi, {names}):"
@@ -142,14 +142,14 @@ SMALL: Final = 48  # multiplications
 
 
 @cache
-def _module() -> Any:
-    return importlib.import_module("scipy.linalg.cython_blas")
+def _module(library: str = "blas") -> Any:
+    return importlib.import_module(f"scipy.linalg.cython_{library}")
 
 
 @cache
-def routine_address(name: str) -> int:
-    """Return the address of a BLAS routine, such as ``"dgemm"``; imports SciPy's BLAS."""
-    capsule = _module().__pyx_capi__[name]
+def routine_address(name: str, library: str = "blas") -> int:
+    """Return the address of a routine of SciPy's BLAS, such as ``"dgemm"``, or of its LAPACK."""
+    capsule = _module(library).__pyx_capi__[name]
     get_name = ctypes.pythonapi.PyCapsule_GetName
     get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -198,7 +198,7 @@ def gemm_kernel(code: str, form: str = "gemm") -> Kernel:
         form=form,
         code=code,
         names=", ".join(name for name, _ in GEMM_ARGS),
-        one=_ONE.get(code, _ONE["f4"]),
+        one=ONE.get(code, ONE["f4"]),
         itemsize=_ITEMSIZE[code],
         conjugate=_CONJUGATE if code.startswith("c") else "",
         letter_a=_LETTER.format("a"),

@@ -15,7 +15,9 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
-from nbgrad.backends import blas, library_text
+import numpy as np
+
+from nbgrad.backends import blas, lapack_text, library_text
 from nbgrad.backends.compile import Kernel, compile_kernel
 from nbgrad.program.lower import CODES
 from nbgrad.program.parts import Number, Pointer
@@ -85,9 +87,13 @@ def launches(call: LibraryCall, number: int) -> list[Launch]:
     return _KERNELS[call.kernel](call, number)
 
 
-def failure(status: int, steps: Sequence[Any]) -> IndexError:
+def failure(status: int, steps: Sequence[Any]) -> Exception:
     """Return the exception that a status word stands for, in a program of *steps*."""
     call = steps[(status & 0xFFFFFF) - 1]
+    if call.kernel in _LINALG_ERRORS:
+        place = np.unravel_index(status >> 24, call.eqn.out.aval.shape[:-2])
+        where = f" (matrix {tuple(map(int, place))} of the batch)" if place else ""
+        return np.linalg.LinAlgError(_LINALG_ERRORS[call.kernel] + where)
     size = call.eqn.out.aval.shape[0]
     if call.kernel == "take":
         size = call.operands[0].extents[0]
@@ -290,6 +296,56 @@ def blas_thread_count() -> Iterator[int]:
         yield functions[0]()
 
 
+# ------------------------------------------------------------------------------------------ LAPACK
+
+_LINALG_ERRORS: Final = {
+    "cholesky": "Matrix is not positive definite",
+    "triangular": "singular matrix: an element of the diagonal is exactly zero",
+}
+
+
+def _cholesky(call: LibraryCall, number: int) -> list[Launch]:
+    (a,) = call.operands
+    batch, n, _ = a.extents
+    dtype = call.eqn.out.aval.dtype
+    if not a.buffer.aval.size:
+        return []
+    routine = blas.routine_address(blas.PREFIXES[CODES[dtype]] + "potrf", "lapack")
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), _pointer(a), Status(), Number(number), _address(routine),
+        *_integers(dtype.itemsize, n, *a.strides),
+    )  # fmt: skip
+    return [_launch(lapack_text.CHOLESKY, "cholesky", args, batch)]
+
+
+def _triangular(call: LibraryCall, number: int) -> list[Launch]:
+    """BLAS sees the transposed system: what was on the left is on the right."""
+    (a, b), params = call.operands, call.eqn.params
+    batch, rows, cols = b.extents
+    dtype = call.eqn.out.aval.dtype
+    if not call.eqn.out.aval.size:
+        return []
+    lda, flag = _layout(*a.extents[1:], *a.strides[1:])
+    vector = params["left"] and cols == 1
+    normal = flag == blas.NORMAL
+    code = CODES[dtype]
+    routine = blas.routine_address(blas.PREFIXES[code] + ("trsv" if vector else "trsm"))
+    upper = params["lower"] == normal
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), _pointer(a), _pointer(b), Status(), Number(number),
+        _address(routine),
+        *_integers(vector, blas.ONE[code], dtype.itemsize),
+        *map(_letter, ("R" if params["left"] else "L", "U" if upper else "L")),
+        _letter("T" if normal == vector else "N"),
+        *_integers(params["unit"], lda, a.strides[0], rows, cols, *b.strides),
+    )  # fmt: skip
+    return [_launch(lapack_text.TRIANGULAR, "triangular", args, batch)]
+
+
+def _letter(letter: str) -> Number:
+    return Number(ord(letter))
+
+
 _KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "matmul": _matmul,
     "take": _take,
@@ -298,4 +354,6 @@ _KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "argmax": _arg(0),
     "argmin": _arg(-1),
     "recurrence": _recurrence,
+    "cholesky": _cholesky,
+    "triangular": _triangular,
 }

@@ -220,4 +220,7 @@ POINTER_NAMES: Final = {
     "stack_words": stack_words,
     "call_gemm": _fortran_call("call_gemm", 13),
     "call_gemv": _fortran_call("call_gemv", 11),
+    "call_potrf": _fortran_call("call_potrf", 5),
+    "call_trsm": _fortran_call("call_trsm", 11),
+    "call_trsv": _fortran_call("call_trsv", 8),
 }

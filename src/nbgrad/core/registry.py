@@ -33,6 +33,8 @@ class PublicFunction:
         Whether tensors have it as a method.
     traceable : bool
         Whether the shapes of its results are known without values, so that jit can trace it.
+    restrict : callable or None
+        Maps the arguments of a call to where the function is defined, such as Hermitian matrices.
     """
 
     name: str
@@ -45,6 +47,7 @@ class PublicFunction:
     observe: Callable[[Any], Any] | None
     method: bool
     traceable: bool = True
+    restrict: Callable[..., Any] | None = None
 
 
 functions: dict[str, dict[str, PublicFunction]] = {}

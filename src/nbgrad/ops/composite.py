@@ -17,44 +17,10 @@ from nbgrad.ops import arithmetic, structure
 from nbgrad.ops.arithmetic import absolute, exp, log, sqrt, square, where
 from nbgrad.ops.comparison import equal
 from nbgrad.ops.declare import call, function
-from nbgrad.ops.reducing import max, min, safe_sqrt, sum
+from nbgrad.ops.reducing import max, sum
 from nbgrad.ops.shaping import as_node, reshape
 
 Axis = int | tuple[int, ...] | None
-
-
-@function("linalg", np.linalg.norm)
-def norm(x: Any, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Node:
-    """Vector norm of *x* over *axis*, of order ``ord`` (2 by default); derivative 0 at 0.
-
-    A matrix without ``axis`` and ``ord`` gives the Frobenius norm, as in NumPy.
-    """
-    node = as_node(x)
-    if ord is not None and axis is None and node.ndim == 2 and ord != "fro":
-        raise NotImplementedError(
-            f"norm: matrix norm of order {ord!r} is not available yet; pass axis= for a vector "
-            "norm, or ord=None for the Frobenius norm"
-        )
-    if ord in (None, 2, "fro"):
-        return safe_sqrt(sum(square(absolute(node)), axis, keepdims=keepdims))
-    magnitude = absolute(node)
-    if ord == math.inf:
-        return max(magnitude, axis, keepdims=keepdims)
-    if ord == -math.inf:
-        return min(magnitude, axis, keepdims=keepdims)
-    if ord == 1:
-        return sum(magnitude, axis, keepdims=keepdims)
-    if ord == 0:
-        return sum(
-            structure.cast(arithmetic.absolute(node) > 0, dtype=node.dtype),
-            axis,
-            keepdims=keepdims,
-        )
-    zero = equal(magnitude, 0)
-    powers = where(zero, 0.0, arithmetic.power(where(zero, 1.0, magnitude), float(ord)))
-    total = sum(powers, axis, keepdims=keepdims)
-    empty = equal(total, 0)
-    return where(empty, 0.0, arithmetic.power(where(empty, 1.0, total), 1.0 / float(ord)))
 
 
 @function(

@@ -52,6 +52,7 @@ def function(
     method: bool = False,
     writes: bool = False,
     traceable: bool = True,
+    restrict: Callable[..., Any] | None = None,
 ) -> Callable[[Any], Any]:
     """Declare the decorated function of nodes, which has NumPy's signature.
 
@@ -65,7 +66,7 @@ def function(
         The public name, if it is not the function's.
     aliases : tuple of str
         Other public names.
-    cases, differentiable, complex, observe :
+    cases, differentiable, complex, observe, restrict :
         What tests do with it: see :class:`nbgrad.core.registry.PublicFunction`.
     also : tuple of callables
         Other NumPy functions whose calls on tensors mean this one.
@@ -80,7 +81,7 @@ def function(
 
     def declare(implementation: Any) -> Any:
         main = name or implementation.__name__.rstrip("_")
-        shared = (reference, cases, differentiable, complex, observe, method, traceable)
+        shared = (reference, cases, differentiable, complex, observe, method, traceable, restrict)
         register_function(PublicFunction(main, namespace, implementation, *shared))
         for alias in aliases:
             register_function(

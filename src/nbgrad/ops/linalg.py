@@ -47,7 +47,7 @@ def _matmul_splits(params: dict[str, Any], *avals: Aval) -> list[tuple[int, ...]
     return [(0, min(1, rank - 2), rank - 2, rank - 1, rank)] * 2
 
 
-def _blas_reads(extents: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+def blas_reads(extents: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     """Whether BLAS takes the matrices as they are: rows, or columns, contiguous and apart."""
     (rows, cols), (down, right) = extents[2:], strides[2:]
     row_major = (right == 1 or cols == 1) and (down >= cols or rows == 1)
@@ -63,7 +63,7 @@ matmul = bilinear(
         lambda ct, a, b: _laid_out_as(b, _adjoint(a), ct),
     ),
     evaluate=lambda a, b: np.matmul(a, b),
-    lower=Library("matmul", ("f", "f"), _matmul_splits, _blas_reads),
+    lower=Library("matmul", ("f", "f"), _matmul_splits, blas_reads),
     cases=(((2, 3), (3, 4)), ((2, 2, 3), (2, 3, 1)), ((3, 0), (0, 2))),
     grad_name="Mm",
     doc="Matrix product of the last two dimensions; the leading ones are equal.",

@@ -1,0 +1,72 @@
+"""The text of the library kernels that call LAPACK and triangular BLAS routines.
+
+Like BLAS's, the routines take everything by address and see row-major memory as the transposed
+matrix; see ``blas`` for the table on the stack. One task is one matrix of the batch. A routine that
+fails leaves the number of the matrix, with that of the call, in the status word.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# Words 0 to 10 are the addresses of the arguments; the argument k lies in word 13 + k.
+_TABLE: Final = """
+    table = stack_words()
+    for word in range(11):
+        store_pointer(table, word, offset_words(table, 13 + word))"""
+_FAIL: Final = """
+            if status[0] == 0:
+                status[0] = (t << 24) | number"""
+
+# potrf(uplo, n, a, lda, info): the lower triangle is the upper one of the transposed matrix.
+CHOLESKY: Final = f"""
+def cholesky(lo, hi, y, a, status, number, potrf, itemsize, n, step, row, col):{_TABLE}
+    table[13] = 85
+    table[14] = n
+    table[16] = max(n, 1)
+    for t in range(lo, hi):
+        for i in range(n):
+            for j in range(i + 1):
+                y[t * n * n + i * n + j] = a[t * step + i * row + j * col]
+            for j in range(i + 1, n):
+                y[t * n * n + i * n + j] = 0
+        store_pointer(table, 2, offset_bytes(y, t * n * n * itemsize))
+        table[17] = 0
+        call_potrf(potrf, table)
+        if table[17] != 0:{_FAIL}
+"""
+# trsm(side, uplo, trans, diag, m, n, alpha, a, lda, b, ldb), or for a vector
+# trsv(uplo, trans, diag, n, a, lda, x, incx).
+TRIANGULAR: Final = f"""
+def triangular(
+    lo, hi, y, a, b, status, number, routine, vector, one, itemsize,
+    side, uplo, trans, unit, lda, a_step, rows, cols, b_step, b_row, b_col,
+):{_TABLE}
+    n = rows if side == 82 else cols
+    if vector != 0:
+        table[13], table[14], table[15] = uplo, trans, 85 if unit != 0 else 78
+        table[16], table[18], table[20] = n, lda, 1
+    else:
+        table[13], table[14], table[15] = side, uplo, trans
+        table[16] = 85 if unit != 0 else 78
+        table[17], table[18], table[19] = cols, rows, one
+        table[21], table[23] = lda, cols
+    for t in range(lo, hi):
+        start = t * rows * cols
+        for i in range(rows):
+            for j in range(cols):
+                y[start + i * cols + j] = b[t * b_step + i * b_row + j * b_col]
+        singular = 0
+        for i in range(n):
+            if unit == 0 and a[t * a_step + i * (lda + 1)] == 0:
+                singular = 1
+        if singular != 0:{_FAIL}
+        elif vector != 0:
+            store_pointer(table, 4, offset_bytes(a, t * a_step * itemsize))
+            store_pointer(table, 6, offset_bytes(y, start * itemsize))
+            call_trsv(routine, table)
+        else:
+            store_pointer(table, 7, offset_bytes(a, t * a_step * itemsize))
+            store_pointer(table, 9, offset_bytes(y, start * itemsize))
+            call_trsm(routine, table)
+"""
