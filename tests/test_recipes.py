@@ -105,3 +105,24 @@ def test_keys_of_basic_indices_stand_for_them(index):
 def test_other_indices_have_no_key(index):
     assert index_key(index) is None
     np.testing.assert_array_equal(ng.tensor(A)[index].numpy(), A[index])
+
+
+def test_functions_are_replayed_for_equal_settings_only():
+    a, b = ng.tensor(A, requires_grad=True), ng.tensor(B)
+    for _ in range(2):
+        assert np.sum(a, axis=0).shape == (4,) and np.sum(a, axis=(0, 1)).shape == ()
+        assert np.concatenate([a, a]).shape == (6, 4)
+        joined = np.concatenate([a, np.broadcast_to(b, (1, 4))])
+        np.testing.assert_array_equal(joined.detach().numpy()[3], B)
+        np.testing.assert_array_equal(np.clip(a, 0.0, 1.0).detach().numpy(), np.clip(A, 0, 1))
+        np.testing.assert_array_equal(np.clip(a, 0.0, 0.5).detach().numpy(), np.clip(A, 0, 0.5))
+        assert not np.mean(b).requires_grad and np.mean(a).requires_grad
+        with pytest.raises(ValueError, match="axis"):
+            np.sum(a, axis=5)
+
+
+def test_what_looks_at_values_is_not_replayed():
+    for values in ([1.0, 0.0, 2.0], [0.0, 0.0, 2.0]):
+        x = ng.tensor(values)
+        assert len(np.nonzero(x)[0]) == np.count_nonzero(values)
+        assert np.unique(x).shape == np.unique(values).shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nbgrad import replaying
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand
 from nbgrad.core.registry import writers
@@ -42,7 +43,9 @@ def wrap(x: Any, tensor: type) -> Any:
 
 def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a *function* of nodes with tensors; one that writes binds its first argument anew."""
-    result = function(*unwrap(args), **unwrap(kwargs))
+    result = replaying.call(function, unwrap(args), unwrap(kwargs))
+    if result.__class__ is Node and function not in writers:
+        return tensor(result)
     if function not in writers:
         return wrap(result, tensor)
     target = args[0] if args else next(iter(kwargs.values()))

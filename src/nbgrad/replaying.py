@@ -1,0 +1,58 @@
+"""Calls of functions of nodes: what a call recorded is replayed for the same avals and settings.
+
+Only functions of ``ops/`` are: that layer lies below the engine, so they cannot look at a value,
+and what they record depends on avals and settings alone. Checking shapes and settings anew takes
+3 to 15 µs a call, replaying about 1.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.node import Node
+from nbgrad.core.record import Recipe, recipe_of, replay
+
+MAX_RECIPES = 4096
+# Settings that a key may hold; of floats it holds the text, which tells 0.0 from -0.0.
+_STATIC = (int, bool, str, type(None), type, np.dtype, type(np._NoValue))
+
+_recipes: dict[Any, Recipe] = {}
+
+
+def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return ``function(*args, **kwargs)``, whose operands are nodes."""
+    if not function.__module__.startswith("nbgrad.ops."):
+        return function(*args, **kwargs)
+    nodes: list[Node] = []
+    try:
+        key = (function, _key(args, nodes), *[(k, _key(v, nodes)) for k, v in kwargs.items()])
+    except TypeError:
+        return function(*args, **kwargs)
+    recipe = _recipes.get(key)
+    if recipe is not None:
+        return replay(recipe, nodes)
+    result = function(*args, **kwargs)
+    if result.__class__ is Node and nodes:
+        recipe = recipe_of(result, nodes)
+        if recipe is not None:
+            if len(_recipes) >= MAX_RECIPES:
+                _recipes.clear()
+            _recipes[key] = recipe
+    return result
+
+
+def _key(x: Any, nodes: list[Node]) -> Any:
+    """What the call depends on, hashable, without the operands, which are added to *nodes*."""
+    kind = x.__class__
+    if kind is Node:
+        nodes.append(x)
+        return x.aval
+    if kind is float:
+        return (kind, repr(x))
+    if kind in (tuple, list):
+        return (kind, *[_key(item, nodes) for item in x])
+    if isinstance(x, _STATIC):
+        return (kind, x)
+    raise TypeError(kind)
