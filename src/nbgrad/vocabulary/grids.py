@@ -86,6 +86,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Node:
     if node.ndim != 1:
         raise ValueError(f"vander: x must be a one-dimensional array, not of shape {node.shape}")
     count = node.shape[0] if N is None else int(N)
+    if count < 0:
+        raise ValueError(f"vander: the number of columns must not be negative ({count})")
     node = converted(node, np.result_type(node.dtype, int))
     power: Any = held(np.ones(node.shape, node.dtype))
     columns = []

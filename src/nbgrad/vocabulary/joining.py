@@ -156,6 +156,8 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Node:
         new = moveaxis(new, 0, k) if places.ndim == 0 else new
         places = np.repeat(places.reshape(1), new.shape[k])
     count = len(places)
+    while new.ndim > node.ndim and new.shape[0] == 1:
+        new = reshape(new, new.shape[1:])
     new = broadcast_to(new, (*node.shape[:k], count, *node.shape[k + 1 :]))
     places = np.where(places < 0, places + n, places)
     order = np.insert(np.arange(n), places, n + np.arange(count))
@@ -177,6 +179,8 @@ def delete(arr: Any, obj: Any, axis: int | None = None) -> Node:
     node, k = _flattened("delete", arr, axis)
     n = node.shape[k]
     gone = obj if isinstance(obj, slice) else concrete(obj)
+    if isinstance(gone, np.ndarray) and not gone.size and gone.dtype != bool:
+        gone = gone.astype(np.intp)  # an empty list
     return rows(node, np.delete(np.arange(n), gone), k)
 
 

@@ -58,6 +58,14 @@ def bounded(name: str, index: Any, n: int, mode: str = "raise") -> Any:
     return np.where(index < 0, index + n, index)
 
 
+def _lined(name: str, a: Any, axis: int | None) -> tuple[Node, int]:
+    """The array and the axis to pick along: flattened if None; a number counts as one element."""
+    node = as_node(a)
+    if axis is None or not node.ndim:
+        node, axis = reshape(node, (-1,)), 0 if axis is None else axis
+    return node, one_axis(name, axis, node.ndim)
+
+
 @function(
     "numpy",
     np.take,
@@ -76,10 +84,7 @@ def take(
 ) -> Node:
     """Elements of *a* at integer *indices* along *axis* (of the flattened array if None)."""
     refuse("take", "write result = take(...)", out=out)
-    node = as_node(a)
-    if axis is None:
-        node, axis = reshape(node, (-1,)), 0
-    k = one_axis("take", axis, node.ndim)
+    node, k = _lined("take", a, axis)
     index = bounded("take", known(indices), node.shape[k], mode)
     flat = index if index.ndim else _reshaped(index, (1,))
     moved = moveaxis(node, k, 0)
@@ -172,10 +177,7 @@ def compress(condition: Any, a: Any, axis: int | None = None, out: None = None) 
     mask = concrete(condition)
     if mask.ndim != 1:
         raise ValueError(f"compress: condition must be a 1-d array, not of shape {mask.shape}")
-    node = as_node(a)
-    if axis is None:
-        node, axis = reshape(node, (-1,)), 0
-    k = one_axis("compress", axis, node.ndim)
+    node, k = _lined("compress", a, axis)
     return rows(node, bounded("compress", np.flatnonzero(mask), node.shape[k]), k)
 
 
