@@ -328,3 +328,17 @@ def test_ufuncs_of_scipy_are_found_by_the_object() -> None:
     assert_allclose(x.grad.numpy(), 2 / np.sqrt(np.pi) * np.exp(-np.array([0.09, 0.16])))
     with pytest.raises(NotImplementedError, match="wofz"):
         special.wofz(ng.tensor([1j]))
+
+
+def test_rounding_in_kernels_is_that_of_numpy() -> None:
+    """Halves, signed zeros, what is too large to have a fraction, infinities and NaN."""
+    small = [0.0, 0.3, 0.5, 0.7, 1.0, 1.5, 2.5, 1e-300, 3e9, 4194304.5]
+    large = [2.0**51 - 0.5, 2.0**51 + 0.5, 2.0**52 + 1, 1e300, np.inf, np.nan]
+    for dtype in (np.float64, np.float32):
+        with np.errstate(over="ignore"):
+            x = np.array([s * v for v in small + large for s in (1, -1)]).astype(dtype)
+        for f in (np.floor, np.ceil, np.trunc, np.rint):
+            with ng.configure(tier="fused"):
+                found = f(ng.tensor(x)).numpy()
+            assert_array_equal(found, f(x))
+            assert_array_equal(np.signbit(found[:-2]), np.signbit(f(x)[:-2]))
