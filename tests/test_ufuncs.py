@@ -342,3 +342,18 @@ def test_rounding_in_kernels_is_that_of_numpy() -> None:
                 found = f(ng.tensor(x)).numpy()
             assert_array_equal(found, f(x))
             assert_array_equal(np.signbit(found[:-2]), np.signbit(f(x)[:-2]))
+
+
+def test_tensors_have_the_methods_that_arrays_have() -> None:
+    z = np.array([1.26 + 2.5j, -3.14 - 0.5j])
+    t = ng.tensor(z)
+    for found, wanted in [
+        (t.real, z.real),
+        (t.imag, z.imag),
+        (t.conj(), z.conj()),
+        (t.conjugate(), z.conjugate()),
+        (t.round(1), z.round(1)),
+        (t.real.clip(0.0, 1.0), z.real.clip(0.0, 1.0)),
+        (t.real.clip(max=0.5), z.real.clip(max=0.5)),
+    ]:
+        agree(found, wanted)
