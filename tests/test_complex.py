@@ -124,3 +124,28 @@ def test_every_tier_and_jit_take_complex_numbers(tier: str) -> None:
         assert_allclose(ng.grad(loss)(x, Z), wanted, rtol=1e-13)
         assert_allclose(ng.jit(ng.grad(loss))(x, Z), wanted, rtol=1e-13)
         assert_allclose(ng.jit(loss)(x, Z), loss(x, Z), rtol=1e-13)
+
+
+def test_gradcheck_takes_complex_inputs_and_outputs() -> None:
+    z = ng.tensor(Z, requires_grad=True)
+    x = ng.tensor([0.5, 2.0], requires_grad=True)
+    for f in (
+        lambda z, x: np.abs(z) * x,
+        lambda z, x: np.exp(z) * x + np.conj(z),
+        lambda z, x: np.sign(z) / x,
+        lambda z, x: np.real(z * x * 1j),
+    ):
+        assert ng.autograd.gradcheck(f, (z, x))
+        assert ng.autograd.gradgradcheck(f, (z, x))
+
+    class Wrong(ng.Function):
+        @staticmethod
+        def forward(ctx: Any, z: Any) -> Any:
+            return z * z
+
+        @staticmethod
+        def backward(ctx: Any, ct: Any) -> Any:
+            return ct * 2 * Z  # not conjugated
+
+    with pytest.raises(RuntimeError, match="Jacobian mismatch"):
+        ng.autograd.gradcheck(Wrong.apply, (z,))

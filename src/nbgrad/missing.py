@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from nbgrad.core.modes import user_line
@@ -14,9 +15,13 @@ difflib = LazyModule("difflib")
 
 
 def full_name(reference: Any) -> str:
-    """``numpy.linalg.solve``, of NumPy's function or ufunc."""
-    module = getattr(reference, "__module__", None) or "numpy"
-    return f"{module}.{getattr(reference, '__name__', reference)}"
+    """``numpy.linalg.solve``, of a function of NumPy's; a ufunc does not know its module."""
+    name = getattr(reference, "__name__", str(reference))
+    module = getattr(reference, "__module__", None)
+    for known in ("numpy", "scipy.special"):
+        if getattr(sys.modules.get(known), name, None) is reference:
+            module = known
+    return f"{module}.{name}" if module else name
 
 
 def missing(name: str, detail: str = "") -> MissingOperation:

@@ -6,7 +6,7 @@ from typing import Any
 
 from nbgrad import replaying
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive, as_operand
+from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.registry import writers
 from nbgrad.engine import value_of
 from nbgrad.lazy import LazyModule
@@ -113,8 +113,10 @@ def call_plainly(tensor: Any, ufunc: Any, inputs: Any) -> Any:
     function = ours(ufunc)
     if function is None:
         raise missing(full_name(ufunc))
-    if ufunc not in direct and isinstance(function, Primitive) and ufunc.nin <= 2:
-        direct[ufunc] = unary(function) if ufunc.nin == 1 else binary(function)
+    if isinstance(function, Primitive):
+        if ufunc not in direct and ufunc.nin <= 2:
+            direct[ufunc] = unary(function) if ufunc.nin == 1 else binary(function)
+        return tensor(bind(function, *inputs))
     found = function(*[as_operand(x) for x in inputs])
     return tensor(found) if found.__class__ is Node else wrap(found, tensor)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,21 +28,39 @@ def _rebuilt(inputs: Sequence[Any], k: int, value: Array) -> list[Any]:
     ]
 
 
+def _units(array: Array) -> tuple[complex, ...]:
+    """Directions of one element: a complex one is a point of the plane."""
+    return (1.0, 1j) if array.dtype.kind == "c" else (1.0,)
+
+
+def _as_reals(array: Array) -> Array:
+    flat = np.array(array).reshape(-1)
+    return np.concatenate([flat.real, flat.imag]) if flat.dtype.kind == "c" else flat
+
+
 def numerical_jacobian(
     func: Callable[..., Any], inputs: Sequence[Any], k: int, eps: float
 ) -> list[Array]:
-    """Central differences of each output by the k-th input: matrices (input, output)."""
+    """Central differences of each output by the k-th input: matrices (input, output).
+
+    Of a complex output the real and imaginary parts are two; by a complex input, the gradient of
+    each is its slope along the real axis plus 1j times that along the imaginary one.
+    """
     base = np.array(inputs[k].detach().numpy())
     columns: list[list[Array]] = []
     for position in np.ndindex(base.shape):
-        moved = []
-        for step in (eps, -eps):
-            value = base.copy()
-            value[position] += step
-            outs = _as_tuple(func(*_rebuilt(inputs, k, value)))
-            moved.append([np.array(o.detach().numpy()).reshape(-1) for o in outs])
-        columns.append([(a - b) / (2 * eps) for a, b in zip(*moved, strict=True)])
-    sizes = [o._node.size for o in _as_tuple(func(*inputs))]
+        slopes: list[Any] = []
+        for unit in _units(base):
+            moved = []
+            for step in (eps, -eps):
+                value = base.copy()
+                value[position] += step * unit
+                outs = _as_tuple(func(*_rebuilt(inputs, k, value)))
+                moved.append([_as_reals(o.detach().numpy()) for o in outs])
+            found = [unit * ((a - b) / (2 * eps)) for a, b in zip(*moved, strict=True)]
+            slopes = [a + b for a, b in zip(slopes, found, strict=True)] if slopes else found
+        columns.append(slopes)
+    sizes = [o._node.size * len(_units(o)) for o in _as_tuple(func(*inputs))]
     return [
         np.array([c[j] for c in columns]).reshape(base.size, size) for j, size in enumerate(sizes)
     ]
@@ -52,9 +71,9 @@ def analytical_jacobian(func: Callable[..., Any], inputs: Sequence[Any], k: int)
     result = []
     for out in _as_tuple(func(*inputs)):
         rows = []
-        for position in np.ndindex(out.shape):
+        for unit, position in itertools.product(_units(out), np.ndindex(out.shape)):
             seed = np.zeros(out.shape, out.dtype)
-            seed[position] = 1.0
+            seed[position] = unit
             zero = np.zeros(inputs[k].shape)
             if out.requires_grad:
                 (g,) = grad(out, inputs[k], seed, retain_graph=True, allow_unused=True)

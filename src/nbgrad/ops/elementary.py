@@ -127,7 +127,9 @@ def _weights(out: Any, x: Any, y: Any, scale: float) -> tuple[Any, Any]:
 
 logaddexp = elementwise(
     "logaddexp",
-    expr="",
+    # The first case is there for infinities, whose difference is NaN.
+    expr="({x} + {t}(0.6931471805599453) if {x} == {y} else "
+    "max_{c}({x}, {y}) + softplus_{c}(-abs({x} - {y})))",
     reference=np.logaddexp,
     partials=lambda out, x, y: _weights(out, x, y, 1.0),
     doc="log(exp(x) + exp(y)), without overflow; derivatives 0 where both are -inf.",

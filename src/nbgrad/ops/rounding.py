@@ -16,11 +16,11 @@ from nbgrad.ops.structure import cast
 FRACTIONS = ((0.6, 0.9), (-1.9, -1.6))
 
 
-def _rounding(name: str, doc: str) -> Primitive:
+def _rounding(name: str, doc: str, text: str = "") -> Primitive:
     """A function whose value is constant around almost every point."""
     return elementwise(
         name,
-        expr="",
+        expr=text,
         reference=getattr(np, name),
         partials=lambda out, x: (0,),
         domain=FRACTIONS,
@@ -28,10 +28,10 @@ def _rounding(name: str, doc: str) -> Primitive:
     )
 
 
-floor = _rounding("floor", "Largest integer that is not above; derivative zero.")
-ceil = _rounding("ceil", "Smallest integer that is not below; derivative zero.")
-trunc = _rounding("trunc", "The integer nearest towards zero; derivative zero.")
-rint = _rounding("rint", "The nearest integer, halves to the even one; derivative zero.")
+floor = _rounding("floor", "Largest integer that is not above; derivative zero.", "floor_{c}({x})")
+ceil = _rounding("ceil", "Smallest integer that is not below; derivative zero.", "ceil_{c}({x})")
+trunc = _rounding("trunc", "The integer nearest towards zero; derivative zero.", "trunc_{c}({x})")
+rint = _rounding("rint", "The nearest integer, halves to the even; derivative 0.", "rint_{c}({x})")
 spacing = _rounding("spacing", "Distance to the nearest other number; derivative zero.")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand
 from nbgrad.engine import value_of
-from nbgrad.ops import elementary, rounding
+from nbgrad.ops import elementary, rounding, special_bessel
 from nbgrad.ops.arithmetic import absolute, add, positive, remainder, where
 from nbgrad.ops.comparison import (
     equal,
@@ -38,6 +38,15 @@ from nbgrad.vocabulary.complex_parts import imag, real
 def sinc(x: Any) -> Node:
     """``sin(pi x) / (pi x)``, and 1 at 0; derivatives of every order are exact there too."""
     return elementary.sinc_derivative(as_node(x), n=0)
+
+
+@function("numpy", np.i0, cases=lambda d: [call(d(2, 3)), call(d.integers(3, 2))])
+def i0(x: Any) -> Node:
+    """Modified Bessel function of the first kind of order 0."""
+    node = as_node(x)
+    if node.dtype.kind == "c":
+        raise TypeError("i0: not defined for complex numbers; see nbgrad.special.iv")
+    return special_bessel.i0(node)
 
 
 # ---------------------------------------------------------------------------------------- rounding
