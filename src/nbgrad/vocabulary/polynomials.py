@@ -169,7 +169,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Node:
     return y
 
 
-@function("numpy", np.poly, cases=lambda d: [call(d(3))], complex=True)
+@function("numpy", np.poly, cases=lambda d: [call(d(3)), call(d.spd(3, 3))], complex=True)
 def poly(seq_of_zeros: Any) -> Any:
     """Coefficients of the polynomial with given roots, or of a matrix's characteristic one."""
     zeros = _vector(seq_of_zeros)
