@@ -50,6 +50,7 @@ def _powers(x: Node, order: int) -> Node:
         call(d.distinct(5), d(5, 2), 1, cov=True),
         call(d.distinct(5), d(5), 1, cov="unscaled"),
     ],
+    complex=True,
 )
 def polyfit(
     x: Any,
