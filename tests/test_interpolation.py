@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose
 from scipy import interpolate as scipy_interpolate
 
 import nbgrad as ng
+from nbgrad.core.node import constant
+from nbgrad.ops.tridiagonal import solve_tridiagonal
 
 RNG = np.random.default_rng(5)
 ENDS: list[Any] = ["not-a-knot", "natural", "clamped", ((2, 1.5), (1, -0.5)), "periodic"]
@@ -73,6 +75,16 @@ def test_end_conditions_are_differentiable() -> None:
 
     # The spline is linear in its end conditions.
     assert_allclose(ng.grad(middle)(0.3), exact(1.3) - exact(0.3), rtol=1e-10)
+
+
+def test_tridiagonal_system_of_one_equation_and_a_singular_one() -> None:
+    def solved(*diagonals: Any) -> Any:
+        nodes = [constant(np.asarray(d, dtype=float)) for d in diagonals]
+        return ng.Tensor(solve_tridiagonal(*nodes, constant(np.ones((len(diagonals[1]), 1)))))
+
+    assert solved([], [4.0], []).tolist() == [[0.25]]
+    with pytest.raises(np.linalg.LinAlgError, match="singular"):
+        solved([0.0], [0.0, 1.0], [0.0]).numpy()
 
 
 def test_knots_out_of_order_are_refused() -> None:

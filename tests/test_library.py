@@ -17,7 +17,7 @@ from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import constant, placeholder
 from nbgrad.engine import value_of
-from nbgrad.ops import indexing, reduction
+from nbgrad.ops import indexing, reduction, scans
 from nbgrad.program.program import Program, make_program
 from nbgrad.program.reference import ReferenceProgram
 from nbgrad.program.views import LibraryCall, merged_stride
@@ -316,6 +316,28 @@ def test_arg_reduction_of_a_view_and_of_a_vector() -> None:
     assert view.program.stats()["kernels"] == 0
     check(lambda x: reduction.argmin(x[::-2, 1:].T._node, axis=(1,), keepdims=False), x)
     check(nodes(lambda x: reduction.argmax(x, axis=(0,), keepdims=False)), normal(100_000))
+
+
+# ------------------------------------------------------------------------------------- recurrences
+
+
+@pytest.mark.parametrize("shape", [(7,), (5, 6, 7), (3, 0), (0, 3), (40, 300)], ids=str)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_recurrences(shape: tuple[int, ...], reverse: bool) -> None:
+    a, b = 0.5 * normal(*shape), normal(*shape)[..., ::-1].copy()
+    for axis in range(len(shape)):
+        run = nodes(lambda a, b, axis=axis: scans.recurrence(a, b, axis=axis, reverse=reverse))
+        check(run, a, b)
+        check(lambda a, b, run=run: run(a[..., ::-1], b[::-1]), a, b)
+    check(run, a.astype("f4"), b.astype("f4"), rtol=1e-5)
+
+
+def test_recurrences_side_by_side_do_not_depend_on_threads(two_threads: None) -> None:
+    a, b = 0.5 * normal(200, 500), normal(200, 500)
+    both = Both(nodes(lambda a, b: scans.recurrence(a, b, axis=0, reverse=False)), a, b)
+    (parallel,) = both.run(a, b)
+    threads.set_num_threads(1)
+    assert_array_equal(parallel, both.run(a, b)[0])
 
 
 # ------------------------------------------------------------------------------------------- whole

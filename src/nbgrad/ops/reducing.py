@@ -226,7 +226,12 @@ def min(
     return _extremum(reduction.min_, arithmetic.minimum, a, axis, keepdims, initial, where)
 
 
-@function("numpy", np.any, cases=lambda d: [call(d.booleans(2, 3), axis=0, where=_MASK)])
+@function(
+    "numpy",
+    np.any,
+    cases=lambda d: [call(d.booleans(2, 3), axis=0, where=_MASK)],
+    differentiable=False,
+)
 def any(
     a: Any, axis: Axis = None, out: Any = None, keepdims: bool = False, *, where: Any = True
 ) -> Node:
@@ -235,7 +240,12 @@ def any(
     return reduce(reduction.any_, masked(as_dtype(a, bool), where, False), axis, keepdims)
 
 
-@function("numpy", np.all, cases=lambda d: [call(d.booleans(2, 3), axis=0, where=_MASK)])
+@function(
+    "numpy",
+    np.all,
+    cases=lambda d: [call(d.booleans(2, 3), axis=0, where=_MASK)],
+    differentiable=False,
+)
 def all(
     a: Any, axis: Axis = None, out: Any = None, keepdims: bool = False, *, where: Any = True
 ) -> Node:
@@ -252,7 +262,10 @@ def _arg(prim: Primitive, x: Any, axis: int | None, keepdims: bool) -> Node:
 
 
 @function(
-    "numpy", np.argmax, cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1, keepdims=True)]
+    "numpy",
+    np.argmax,
+    cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1, keepdims=True)],
+    differentiable=False,
 )
 def argmax(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Node:
     """Index of the first largest element (of the flattened array by default)."""
@@ -261,7 +274,10 @@ def argmax(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool =
 
 
 @function(
-    "numpy", np.argmin, cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1, keepdims=True)]
+    "numpy",
+    np.argmin,
+    cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1, keepdims=True)],
+    differentiable=False,
 )
 def argmin(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Node:
     """Index of the first smallest element (of the flattened array by default)."""

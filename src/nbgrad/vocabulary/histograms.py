@@ -43,6 +43,8 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Node:
     node = as_node(x)
     if node.ndim != 1:
         raise ValueError("bincount: object must be 1-dimensional")
+    if not node.size:
+        node = as_dtype(node, INDEX)
     if node.dtype.kind not in "iub":
         raise TypeError(f"bincount: cannot cast x from {node.dtype} to int64 by the rule 'safe'")
     numbers = value_of(node)
@@ -224,7 +226,8 @@ def histogramdd(
     if len(spans) != count:
         raise ValueError("histogramdd: range argument must have one entry per dimension")
     edges = [
-        _edges(x, b, span, weights)[0] for x, b, span in zip(columns, per_axis, spans, strict=True)
+        _edges(x if span is None else as_dtype(x, float), b, span, weights)[0]
+        for x, b, span in zip(columns, per_axis, spans, strict=True)
     ]
     shape = [e.shape[0] + 1 for e in edges]
     index: Any = 0

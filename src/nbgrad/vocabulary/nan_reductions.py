@@ -138,13 +138,13 @@ def _nan_arg(name: str, a: Any, axis: int | None, out: Any, keepdims: bool) -> N
     return result
 
 
-@function("numpy", np.nanargmax, cases=lambda d: [call(d(2, 3), axis=1)])
+@function("numpy", np.nanargmax, cases=lambda d: [call(d(2, 3), axis=1)], differentiable=False)
 def nanargmax(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Node:
     """Index of the first largest element that is not NaN."""
     return _nan_arg("argmax", a, axis, out, keepdims)
 
 
-@function("numpy", np.nanargmin, cases=lambda d: [call(d(2, 3), axis=1)])
+@function("numpy", np.nanargmin, cases=lambda d: [call(d(2, 3), axis=1)], differentiable=False)
 def nanargmin(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool = False) -> Node:
     """Index of the first smallest element that is not NaN."""
     return _nan_arg("argmin", a, axis, out, keepdims)

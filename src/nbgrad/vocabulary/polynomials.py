@@ -29,7 +29,7 @@ def _vector(p: Any) -> Node:
 
 
 def _entry(p: Node, k: int) -> Node:
-    return reshape(window(p, 0, k, k + 1), ())
+    return reshape(window(p, 0, k, k + 1), p.shape[1:])
 
 
 def _zeros(n: int, dtype: Any) -> Node:
@@ -169,7 +169,7 @@ def polyint(p: Any, m: int = 1, k: Any = None) -> Node:
     return y
 
 
-@function("numpy", np.poly, cases=lambda d: [call(d(3))], complex=True)
+@function("numpy", np.poly, cases=lambda d: [call(d(3)), call(d.spd(3, 3))], complex=True)
 def poly(seq_of_zeros: Any) -> Any:
     """Coefficients of the polynomial with given roots, or of a matrix's characteristic one."""
     zeros = _vector(seq_of_zeros)
@@ -185,7 +185,7 @@ def poly(seq_of_zeros: Any) -> Any:
     found = full(1.0, shape=(1,), dtype=zeros.dtype)
     for k in range(zeros.shape[0]):
         root = window(zeros, 0, k, k + 1)
-        found = product(found, concatenate([root * 0.0 + 1.0, -root]))
+        found = product(found, concatenate([full(1.0, shape=(1,), dtype=root.dtype), -root]))
     return astype(found, np.empty(0, found.dtype).real.dtype) if _paired(zeros) else found
 
 

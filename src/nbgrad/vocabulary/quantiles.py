@@ -219,6 +219,8 @@ def _quantile(
         raise ValueError(f"{name}: {method!r} is not a valid method. Use one of: {METHODS}")
     if weights is not None and method != "inverted_cdf":
         raise ValueError(f"{name}: only method 'inverted_cdf' supports weights. Got: {method}.")
+    if method == "linear" and "quantile" in name and not as_node(q).aval.inexact:
+        method = "lower"  # 0 or 1 as integers: the extremes themselves, in their dtype
     rows = Rows(name, node, axis, keepdims, name.startswith("nan"))
     if not rows.size:
         raise IndexError(f"{name}: no quantile of zero elements (shape {node.shape})")

@@ -90,20 +90,38 @@ def unique(
     return chosen if len(chosen) > 1 else chosen[0]
 
 
-@function("numpy", np.unique_all, cases=lambda d: [call(d.integers(3, 2, 3))])
+@function(
+    "numpy",
+    np.unique_all,
+    cases=lambda d: [call(d(2, 2)), call(d.integers(3, 2, 3))],
+    complex=True,
+    traceable=False,
+)
 def unique_all(x: Any) -> UniqueAllResult:
     """Unique elements, their first positions, the way back, and counts; each NaN by itself."""
     return UniqueAllResult(*_unique(x, None, equal_nan=False))
 
 
-@function("numpy", np.unique_counts, cases=lambda d: [call(d.integers(3, 6))])
+@function(
+    "numpy",
+    np.unique_counts,
+    cases=lambda d: [call(d(2, 2)), call(d.integers(3, 6))],
+    complex=True,
+    traceable=False,
+)
 def unique_counts(x: Any) -> UniqueCountsResult:
     """Unique elements and how often each occurs."""
     values, _, _, counts = _unique(x, None, equal_nan=False)
     return UniqueCountsResult(values, counts)
 
 
-@function("numpy", np.unique_inverse, cases=lambda d: [call(d.integers(3, 2, 3))])
+@function(
+    "numpy",
+    np.unique_inverse,
+    cases=lambda d: [call(d(2, 2)), call(d.integers(3, 2, 3))],
+    complex=True,
+    traceable=False,
+)
 def unique_inverse(x: Any) -> UniqueInverseResult:
     """Unique elements, and where in them each element is."""
     values, _, inverse, _ = _unique(x, None, equal_nan=False)

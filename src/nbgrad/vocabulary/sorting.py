@@ -33,6 +33,7 @@ def _placed(name: str, a: Any, axis: int | None) -> tuple[Node, int]:
     cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=None, stable=True)],
     complex=True,
     method=True,
+    differentiable=False,
 )
 def argsort(
     a: Any, axis: int | None = -1, kind: Any = None, order: Any = None, *, stable: Any = None
@@ -81,6 +82,7 @@ def _kth(name: str, kth: Any, n: int) -> tuple[int, ...]:
     cases=lambda d: [call(d(2, 4), 1)],
     observe=lambda y: y[..., 1],
     method=True,
+    differentiable=False,
 )
 def argpartition(
     a: Any, kth: Any, axis: int | None = -1, kind: str = "introselect", order: Any = None
@@ -108,7 +110,12 @@ def partition(
     return sorting.along(node, sorting.argpartition(node, kth=places, axis=k), k)
 
 
-@function("numpy", np.lexsort, cases=lambda d: [call((d.integers(2, 5), d.integers(2, 5)))])
+@function(
+    "numpy",
+    np.lexsort,
+    cases=lambda d: [call((d.integers(2, 5), d.integers(2, 5)))],
+    differentiable=False,
+)
 def lexsort(keys: Any, axis: int = -1) -> Node:
     """Positions that sort by the last of *keys*, ties by the one before it, and so on."""
     rows = keys if isinstance(keys, (tuple, list)) else list(_rows(keys))
@@ -133,6 +140,7 @@ def _rows(keys: Any) -> Any:
         call(np.array([3, 1, 2]), 2, side="right", sorter=np.array([1, 2, 0])),
     ],
     method=True,
+    differentiable=False,
 )
 def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Node:
     """Where elements of *v* would be inserted into the sorted vector *a*."""
@@ -148,7 +156,12 @@ def searchsorted(a: Any, v: Any, side: str = "left", sorter: Any = None) -> Node
     return sorting.searchsorted(vector, as_node(v), side=side)
 
 
-@function("numpy", np.digitize, cases=lambda d: [call(d(2, 3), np.array([1.0, 0.0, -1.0]))])
+@function(
+    "numpy",
+    np.digitize,
+    cases=lambda d: [call(d(2, 3), np.array([1.0, 0.0, -1.0]))],
+    differentiable=False,
+)
 def digitize(x: Any, bins: Any, right: bool = False) -> Node:
     """Number of the bin that each element falls into, of *bins* that increase or decrease."""
     node, edges = as_node(x), as_node(bins)
@@ -162,6 +175,7 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Node:
     np.isin,
     cases=lambda d: [call(d.integers(5, 2, 3), [1, 3], invert=True), call(d(3), d(2))],
     complex=True,
+    differentiable=False,
 )
 def isin(
     element: Any,
@@ -181,6 +195,7 @@ def isin(
     cases=lambda d: [call(d.integers(2, 2, 3)), call(d(2, 3), axis=0, keepdims=True)],
     complex=True,
     method=True,
+    differentiable=False,
 )
 def count_nonzero(a: Any, axis: Any = None, *, keepdims: bool = False) -> Node:
     """Number of elements over *axis* that are not zero."""
