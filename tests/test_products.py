@@ -62,6 +62,19 @@ def test_einsum_is_that_of_numpy(text: str, shapes: list[Any]) -> None:
         assert_allclose(found.numpy(), np.einsum(text, *arrays), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize(("text", "shapes"), SUBSCRIPTS, ids=[t for t, _ in SUBSCRIPTS])
+def test_einsum_is_linear_in_each_operand(text: str, shapes: list[Any]) -> None:
+    """So the gradient along a direction is the einsum of that direction in the operand's place."""
+    arrays, along = ([array(*shape) for shape in shapes] for _ in range(2))
+    tensors = [ng.tensor(x, requires_grad=True) for x in arrays]
+    weights = array(*np.einsum(text, *arrays).shape)
+    (nnp.einsum(text, *tensors) * weights).sum().backward()
+    for k, t in enumerate(tensors):
+        moved = [*arrays[:k], along[k], *arrays[k + 1 :]]
+        wanted = np.sum(np.einsum(text, *moved) * weights)
+        assert_allclose(np.sum(t.grad.numpy() * along[k]), wanted, rtol=1e-11, atol=1e-11)
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int64", "float32", "complex64"])
 def test_einsum_keeps_the_dtype(dtype: str) -> None:
     a, b = (rng.integers(0, 100, size=s).astype(dtype) for s in ((2, 3), (3, 4)))

@@ -100,6 +100,8 @@ class Body:
         return self.pad(eqn, x, imap, guards)
 
     def reshape(self, eqn: Equation, x: Var, imap: IndexMap, guards: tuple[Guard, ...]) -> int:
+        while x in self.producers and x not in self.stored and _is_reshape(self.producers[x]):
+            (x,) = self.producers[x].inputs  # type: ignore[assignment]
         moved = index.squeeze(imap, x.aval.shape, eqn.out.aval.shape, self.n_loops)
         if moved is not None:
             return self.pull(x, moved, guards, x.aval.dtype)
@@ -153,6 +155,10 @@ class Body:
             uniform,
         )
         return self.add((eqn.out, imap, guards, "compute"), value)
+
+
+def _is_reshape(eqn: Equation) -> bool:
+    return isinstance(eqn.prim.lower, View) and eqn.prim.lower.name == "reshape"
 
 
 CODES = {

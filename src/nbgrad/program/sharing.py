@@ -38,6 +38,20 @@ def _base(var: Var, producers: dict[Var, Equation], free: set[Var]) -> Var:
 
 
 def _same_order(out: Var, base: Var, producers: dict[Var, Equation]) -> bool:
+    """Whether *out* has the elements of *base* in order; a reshape never changes the order."""
+    var = out
+    while var is not base:
+        first = var
+        while var is not base and producers[var].prim.lower.name != "reshape":
+            (var,) = producers[var].inputs  # type: ignore[assignment]
+        if var is not first and not _is_identity(first, var, producers):
+            return False
+        if var is not base:
+            (var,) = producers[var].inputs  # type: ignore[assignment]
+    return True
+
+
+def _is_identity(out: Var, base: Var, producers: dict[Var, Equation]) -> bool:
     shape = out.aval.shape
     if base.aval.size != out.aval.size or base.aval.dtype != out.aval.dtype:
         return False

@@ -32,6 +32,7 @@ def _flat(x: Any) -> Node:
     "numpy",
     np.vdot,
     cases=lambda d: [call(d(3), d(3)), call(d(2, 2), d(4)), call(d.real(2), d(2))],
+    method=True,
     complex=True,
 )
 def vdot(a: Any, b: Any) -> Node:
@@ -46,6 +47,7 @@ def vdot(a: Any, b: Any) -> Node:
     "numpy",
     np.inner,
     cases=lambda d: [call(d(3), d(3)), call(d(2, 3), d(2, 1, 3)), call(d(2), d())],
+    method=True,
     complex=True,
 )
 def inner(a: Any, b: Any) -> Node:
@@ -62,7 +64,13 @@ def inner(a: Any, b: Any) -> Node:
     return contracted(a, b, (a.ndim - 1,), (b.ndim - 1,))
 
 
-@function("numpy", np.outer, cases=lambda d: [call(d(2), d(3)), call(d(2, 1), d())], complex=True)
+@function(
+    "numpy",
+    np.outer,
+    cases=lambda d: [call(d(2), d(3)), call(d(2, 1), d())],
+    complex=True,
+    method=True,
+)
 def outer(a: Any, b: Any, out: None = None) -> Node:
     """Products of every element of *a* with every one of *b*."""
     refuse_out("outer", out)
@@ -137,7 +145,13 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Node:
     return contracted(a, b, over_a, over_b)
 
 
-@function("numpy", np.kron, cases=lambda d: [call(d(2, 3), d(3)), call(d(2), d(2))], complex=True)
+@function(
+    "numpy",
+    np.kron,
+    cases=lambda d: [call(d(2, 3), d(3)), call(d(2), d(2))],
+    complex=True,
+    method=True,
+)
 def kron(a: Any, b: Any) -> Node:
     """Kronecker product: the second operand in blocks, times each element of the first."""
     a, b = as_node(a), as_node(b)
