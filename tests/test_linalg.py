@@ -267,6 +267,27 @@ def test_cholesky_and_triangular_solves_run_in_the_frame(dtype: Any) -> None:
     check(solve, a[0, 0], b[0, 0, :, :0], rtol=rtol)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_solves_and_hermitian_spectra_run_in_the_frame(dtype: Any) -> None:
+    rtol = 1e-12 if dtype is np.float64 else 1e-4
+    source = Draw("scratch", dtype)
+    a, b, c = source.spd(2, 3, 5, 5), source(2, 3, 5, 4), source.spd(7, 7)
+    check(np.linalg.solve, a, b, rtol=rtol)
+    check(lambda a, b: np.linalg.solve(np.swapaxes(a, -1, -2), b[..., ::2]), a, b, rtol=rtol)
+
+    def eigh(a: Any, triangle: str) -> Any:  # the signs of the vectors are the library's choice
+        values, vectors = np.linalg.eigh(a, triangle)
+        return values, vectors * vectors, (vectors * values[..., None, :]) @ vectors.mT
+
+    check(lambda a: eigh(a, "U"), a, rtol=rtol)
+    check(lambda a: eigh(np.tril(a), "L"), a, rtol=rtol)
+    check(lambda a: np.linalg.eigvalsh(np.triu(a), "U"), a, rtol=rtol)
+    # One scratch memory serves calls of different sizes.
+    both = check(lambda a, c, b: (np.linalg.solve(a, b), np.linalg.eigh(c)[0]), a, c, b, rtol=rtol)
+    assert both.compiled.arena_bytes > 7 * 7 * 3 * dtype().itemsize
+    check(np.linalg.solve, source.spd(0, 2, 2), source(0, 2, 1), rtol=rtol)
+
+
 def test_gaussian_process_likelihood_calls_no_numpy() -> None:
     gaps = np.subtract.outer(np.linspace(0, 3, 8), np.linspace(0, 3, 8))
     y = np.sin(np.arange(8.0))

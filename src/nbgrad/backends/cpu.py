@@ -14,7 +14,7 @@ from nbgrad.backends.block import BlockNest, Code, Row, Temporaries
 from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
 from nbgrad.backends.executor import Frame, object_layout
 from nbgrad.backends.intrinsics import CASTS
-from nbgrad.backends.library import BlasThreads, Launch, Status
+from nbgrad.backends.launch import BlasThreads, Launch, Scratch, Status
 from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.interpret import read
 from nbgrad.core.tape import Tape, Var
@@ -64,7 +64,7 @@ class HostStep:
 class Layout:
     """Argument words of a frame, and which of them are filled in for each frame or run."""
 
-    def __init__(self, place: Callable[[Pointer], tuple[int, int]]) -> None:
+    def __init__(self, place: Callable[[Pointer | Scratch], tuple[int, int]]) -> None:
         self.place = place
         self.words: list[int] = []
         self.patches: list[tuple[int, int, int]] = []
@@ -77,7 +77,7 @@ class Layout:
         start = len(self.words)
         self.words += [0] * len(args)
         for word, arg in enumerate(args, start):
-            if isinstance(arg, Pointer):
+            if isinstance(arg, (Pointer, Scratch)):
                 self.patches.append((word, *self.place(arg)))
             elif isinstance(arg, Row):
                 self.rows.append((word, self.add(arg.args)))
@@ -90,6 +90,13 @@ class Layout:
             else:
                 self.words[word] = _bits(arg)
         return start
+
+
+def scratch_size(segments: Sequence[Any]) -> int:
+    """Bytes of scratch memory that the instruction which needs most of it needs."""
+    launches = [x for segment in segments if isinstance(segment, list) for x in segment]
+    ends = (arg.end for x in launches for arg in x.args if isinstance(arg, Scratch))
+    return max(ends, default=0)
 
 
 class Instance:
@@ -169,6 +176,9 @@ class CpuProgram:
         for var in self.temporaries.slots if self.temporaries else ():
             self.offsets[var] = self.arena_bytes
             self.arena_bytes += var.aval.nbytes
+        self.scratch = -(-self.arena_bytes // 64) * 64
+        if size := scratch_size(self.segments):
+            self.arena_bytes = self.scratch + size
         self.simple = len(self.segments) == 1 and not isinstance(self.segments[0], HostStep)
         self.direct = all(self.packable) and self.outputs == list(tape.outputs)
         self.pool: list[Instance] = []
@@ -190,8 +200,10 @@ class CpuProgram:
                 segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
         return segments
 
-    def place(self, arg: Pointer) -> tuple[int, int]:
-        """Base number and byte offset of a buffer."""
+    def place(self, arg: Pointer | Scratch) -> tuple[int, int]:
+        """Base number and byte offset of a buffer, or of scratch memory at the arena's end."""
+        if isinstance(arg, Scratch):
+            return len(self.base_of), self.scratch + arg.start
         var = self.program.shared.get(arg.buffer, arg.buffer)
         if var in self.base_of:
             return self.base_of[var], arg.offset

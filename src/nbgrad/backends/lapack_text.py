@@ -70,3 +70,58 @@ def triangular(
             store_pointer(table, 9, offset_bytes(y, start * itemsize))
             call_trsm(routine, table)
 """
+# gesv(n, nrhs, a, lda, ipiv, b, ldb, info) overwrites both operands: they are copied to scratch
+# memory, column by column.
+SOLVE: Final = f"""
+def solve(
+    lo, hi, y, a, b, pivots, matrix, right, status, number, gesv,
+    n, cols, a_step, a_row, a_col, b_step, b_row, b_col,
+):{_TABLE}
+    table[13] = table[16] = table[19] = n
+    table[14] = cols
+    store_pointer(table, 2, offset_bytes(matrix, 0))
+    store_pointer(table, 4, pivots)
+    store_pointer(table, 5, offset_bytes(right, 0))
+    for t in range(lo, hi):
+        for i in range(n):
+            for j in range(n):
+                matrix[j * n + i] = a[t * a_step + i * a_row + j * a_col]
+        for i in range(n):
+            for j in range(cols):
+                right[j * n + i] = b[t * b_step + i * b_row + j * b_col]
+        table[20] = 0
+        call_gesv(gesv, table)
+        if table[20] != 0:{_FAIL}
+        else:
+            for i in range(n):
+                for j in range(cols):
+                    y[(t * n + i) * cols + j] = right[j * n + i]
+"""
+# syevd(jobz, uplo, n, a, lda, w, work, lwork, iwork, liwork, info); with vectors, the values and
+# then the vectors are the result.
+EIGH: Final = f"""
+def eigh(
+    lo, hi, y, a, matrix, work, integers, status, number, syevd, itemsize,
+    vectors, uplo, n, lwork, liwork, step, row, col,
+):{_TABLE}
+    table[13] = 86 if vectors != 0 else 78
+    table[14] = uplo
+    table[15] = table[17] = n
+    table[20], table[22] = lwork, liwork
+    store_pointer(table, 3, offset_bytes(matrix, 0))
+    store_pointer(table, 6, offset_bytes(work, 0))
+    store_pointer(table, 8, integers)
+    width = n + n * n * vectors
+    for t in range(lo, hi):
+        for i in range(n):
+            for j in range(n):
+                matrix[j * n + i] = a[t * step + i * row + j * col]
+        store_pointer(table, 5, offset_bytes(y, t * width * itemsize))
+        table[23] = 0
+        call_syevd(syevd, table)
+        if table[23] != 0:{_FAIL}
+        elif vectors != 0:
+            for i in range(n):
+                for j in range(n):
+                    y[t * width + n + i * n + j] = matrix[j * n + i]
+"""

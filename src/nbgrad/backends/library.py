@@ -17,8 +17,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends import blas, lapack_text, library_text
-from nbgrad.backends.compile import Kernel, compile_kernel
+from nbgrad.backends import blas, lapack, library_text
+from nbgrad.backends.launch import (
+    Arguments,
+    BlasThreads,
+    Launch,
+    Status,
+    address,
+    integers,
+    launch,
+    pointer,
+)
 from nbgrad.program.lower import CODES
 from nbgrad.program.parts import Number, Pointer
 from nbgrad.program.views import LibraryCall, Operand
@@ -30,50 +39,6 @@ PRODUCTS: Final = 50_000
 LARGE_PRODUCT: Final = 4_000_000
 # Columns of a scatter that make it worth splitting: each task then writes whole cache lines.
 COLUMNS: Final = 64
-
-
-@dataclass(frozen=True)
-class Status:
-    """Argument: the address of the status word of the frame."""
-
-
-@dataclass(frozen=True)
-class BlasThreads:
-    """Argument: the number of threads that BLAS had before the run."""
-
-
-Argument = Pointer | Number | Status | BlasThreads
-Arguments = tuple[Argument, ...]
-
-
-@dataclass(frozen=True)
-class Launch:
-    """One instruction: a kernel, what its arguments are, and how it is split into tasks."""
-
-    kernel: Kernel
-    args: Arguments
-    tasks: int
-    grain: int
-
-
-@cache
-def static_kernel(text: str, name: str, signature: tuple[str, ...]) -> Kernel:
-    """Compile *text*, or fetch it from the cache."""
-    return compile_kernel(text, name, signature, noalias=True)
-
-
-def _launch(text: str, name: str, args: Arguments, tasks: int, grain: int = 0) -> Launch:
-    """Compile *text* for the arguments it is called with."""
-    signature = tuple(_code(arg) for arg in args)
-    return Launch(static_kernel(text, name, signature), args, tasks, grain)
-
-
-def _code(arg: Argument) -> str:
-    if isinstance(arg, Pointer):
-        return CODES[arg.buffer.aval.dtype] + "*"
-    if isinstance(arg, Number):
-        return arg.code
-    return "i8*" if isinstance(arg, Status) else "i8"
 
 
 def launches(call: LibraryCall, number: int) -> list[Launch]:
@@ -90,37 +55,26 @@ def launches(call: LibraryCall, number: int) -> list[Launch]:
 def failure(status: int, steps: Sequence[Any]) -> Exception:
     """Return the exception that a status word stands for, in a program of *steps*."""
     call = steps[(status & 0xFFFFFF) - 1]
-    if call.kernel in _LINALG_ERRORS:
-        place = np.unravel_index(status >> 24, call.eqn.out.aval.shape[:-2])
-        where = f" (matrix {tuple(map(int, place))} of the batch)" if place else ""
-        return np.linalg.LinAlgError(_LINALG_ERRORS[call.kernel] + where)
+    if call.kernel in lapack.ERRORS:
+        batch = call.eqn.inputs[0].aval.shape[:-2]
+        where = tuple(map(int, np.unravel_index(status >> 24, batch))) if batch else ()
+        suffix = f" (matrix {where} of the batch)" if where else ""
+        return np.linalg.LinAlgError(lapack.ERRORS[call.kernel] + suffix)
     size = call.eqn.out.aval.shape[0]
     if call.kernel == "take":
         size = call.operands[0].extents[0]
     return IndexError(f"index {status >> 24} is out of bounds for axis 0 with size {size}")
 
 
-def _pointer(x: Operand) -> Pointer:
-    return Pointer(x.buffer, x.offset * x.buffer.aval.dtype.itemsize)
-
-
-def _address(value: int) -> Number:
-    return Number(value, "i8*")
-
-
-def _integers(*values: int) -> tuple[Number, ...]:
-    return tuple(Number(v) for v in values)
-
-
 def _take(call: LibraryCall, number: int) -> list[Launch]:
     x, index = call.operands
     size, width = x.extents
     args: Arguments = (
-        Pointer(call.eqn.out, 0), _pointer(x), _pointer(index), Status(),
-        *_integers(number, size, *x.strides, *index.strides, width),
+        Pointer(call.eqn.out, 0), pointer(x), pointer(index), Status(),
+        *integers(number, size, *x.strides, *index.strides, width),
     )  # fmt: skip
     grain = max(1, GRAIN // max(1, width))
-    return [_launch(library_text.TAKE, "take", args, index.extents[0], grain)]
+    return [launch(library_text.TAKE, "take", args, index.extents[0], grain)]
 
 
 def _scatter_add(call: LibraryCall, number: int) -> list[Launch]:
@@ -128,11 +82,11 @@ def _scatter_add(call: LibraryCall, number: int) -> list[Launch]:
     size = call.eqn.out.aval.shape[0]
     count, width = v.extents
     args: Arguments = (
-        Pointer(call.eqn.out, 0), _pointer(v), _pointer(index), Status(),
-        *_integers(number, size, count, *v.strides, *index.strides, width),
+        Pointer(call.eqn.out, 0), pointer(v), pointer(index), Status(),
+        *integers(number, size, count, *v.strides, *index.strides, width),
     )  # fmt: skip
     grain = _columns(width, size + count)
-    return [_launch(library_text.SCATTER_ADD, "scatter_add", args, width, grain)]
+    return [launch(library_text.SCATTER_ADD, "scatter_add", args, width, grain)]
 
 
 def _put(call: LibraryCall, number: int) -> list[Launch]:
@@ -140,11 +94,11 @@ def _put(call: LibraryCall, number: int) -> list[Launch]:
     size, width = x.extents
     count = v.extents[0]
     args: Arguments = (
-        Pointer(call.eqn.out, 0), _pointer(x), _pointer(index), _pointer(v), Status(),
-        *_integers(number, size, *x.strides, count, *v.strides, *index.strides, width),
+        Pointer(call.eqn.out, 0), pointer(x), pointer(index), pointer(v), Status(),
+        *integers(number, size, *x.strides, count, *v.strides, *index.strides, width),
     )  # fmt: skip
     grain = _columns(width, size + count)
-    return [_launch(library_text.PUT, "put", args, width, grain)]
+    return [launch(library_text.PUT, "put", args, width, grain)]
 
 
 def _columns(width: int, rows: int) -> int:
@@ -158,14 +112,14 @@ def _arg(flip: int) -> Callable[[LibraryCall, int], list[Launch]]:
         outer, n, inner = x.extents
         args: Arguments = (
             Pointer(call.eqn.out, 0),
-            _pointer(x),
-            *_integers(flip, n, inner, *x.strides),
+            pointer(x),
+            *integers(flip, n, inner, *x.strides),
         )
         dtype = x.buffer.aval.dtype
         text = library_text.arg(call.kernel, dtype.kind, CODES[dtype])
         # Side by side, results are found 32 at a time, from rows of four cache lines.
         least = 1 if inner == 1 else 64
-        return [_launch(text, call.kernel, args, outer * inner, max(least, GRAIN // max(1, n)))]
+        return [launch(text, call.kernel, args, outer * inner, max(least, GRAIN // max(1, n)))]
 
     return make
 
@@ -174,12 +128,12 @@ def _recurrence(call: LibraryCall, number: int) -> list[Launch]:
     a, b = call.operands
     outer, n, inner = b.extents
     args: Arguments = (
-        Pointer(call.eqn.out, 0), _pointer(a), _pointer(b),
-        *_integers(int(call.eqn.params["reverse"]), n, inner, *a.strides, *b.strides),
+        Pointer(call.eqn.out, 0), pointer(a), pointer(b),
+        *integers(int(call.eqn.params["reverse"]), n, inner, *a.strides, *b.strides),
     )  # fmt: skip
     least = 1 if inner == 1 else COLUMNS
     grain = max(least, GRAIN // max(1, n))
-    return [_launch(library_text.RECURRENCE, "recurrence", args, outer * inner, grain)]
+    return [launch(library_text.RECURRENCE, "recurrence", args, outer * inner, grain)]
 
 
 # ---------------------------------------------------------------------------------------- products
@@ -245,35 +199,35 @@ def _matmul(call: LibraryCall, number: int) -> list[Launch]:
     kernel = blas.gemm_kernel(code, form)
     gemm, gemv = blas.gemm_routines(code) if form != "loop" else (0, 0)
     head: Arguments = (
-        _address(gemm),
-        _address(gemv),
+        address(gemm),
+        address(gemv),
         Pointer(out, 0),
-        *map(_pointer, call.operands),
+        *map(pointer, call.operands),
     )
-    tail = _integers(p.m, p.n, p.k, *p.lds, *p.flags)
+    tail = integers(p.m, p.n, p.k, *p.lds, *p.flags)
     if p.outer == 1:
-        args: Arguments = (*head, *tail, *_integers(*p.steps, 0))
+        args: Arguments = (*head, *tail, *integers(*p.steps, 0))
         return _in_batches(Launch(kernel, args, p.inner, 0), p, form)
     size = out.aval.dtype.itemsize
-    steps = _integers(*(size * s for s in (*p.outer_steps, *p.steps)))
-    args = (_address(kernel.address), *head, *tail, Number(p.inner), *steps)
-    return _in_batches(_launch(library_text.NESTED, "nested", args, p.outer * p.inner), p, form)
+    steps = integers(*(size * s for s in (*p.outer_steps, *p.steps)))
+    args = (address(kernel.address), *head, *tail, Number(p.inner), *steps)
+    return _in_batches(launch(library_text.NESTED, "nested", args, p.outer * p.inner), p, form)
 
 
-def _in_batches(launch: Launch, p: Product, form: str) -> list[Launch]:
+def _in_batches(whole: Launch, p: Product, form: str) -> list[Launch]:
     """Split a batch into tasks, with one BLAS thread in each."""
     work = p.m * p.n * p.k
-    if launch.tasks == 1 or launch.tasks * work <= 2 * PRODUCTS or work > LARGE_PRODUCT:
-        return [launch]
-    split = replace(launch, grain=max(1, PRODUCTS // work))
+    if whole.tasks == 1 or whole.tasks * work <= 2 * PRODUCTS or work > LARGE_PRODUCT:
+        return [whole]
+    split = replace(whole, grain=max(1, PRODUCTS // work))
     setter = _thread_setter()
     if form == "loop" or not setter:
         return [split]
     before, after = Number(1), BlasThreads()
     return [
-        _launch(library_text.SET_THREADS, "set_threads", (_address(setter), before), 1),
+        launch(library_text.SET_THREADS, "set_threads", (address(setter), before), 1),
         split,
-        _launch(library_text.SET_THREADS, "set_threads", (_address(setter), after), 1),
+        launch(library_text.SET_THREADS, "set_threads", (address(setter), after), 1),
     ]
 
 
@@ -296,56 +250,6 @@ def blas_thread_count() -> Iterator[int]:
         yield functions[0]()
 
 
-# ------------------------------------------------------------------------------------------ LAPACK
-
-_LINALG_ERRORS: Final = {
-    "cholesky": "Matrix is not positive definite",
-    "triangular": "singular matrix: an element of the diagonal is exactly zero",
-}
-
-
-def _cholesky(call: LibraryCall, number: int) -> list[Launch]:
-    (a,) = call.operands
-    batch, n, _ = a.extents
-    dtype = call.eqn.out.aval.dtype
-    if not a.buffer.aval.size:
-        return []
-    routine = blas.routine_address(blas.PREFIXES[CODES[dtype]] + "potrf", "lapack")
-    args: Arguments = (
-        Pointer(call.eqn.out, 0), _pointer(a), Status(), Number(number), _address(routine),
-        *_integers(dtype.itemsize, n, *a.strides),
-    )  # fmt: skip
-    return [_launch(lapack_text.CHOLESKY, "cholesky", args, batch)]
-
-
-def _triangular(call: LibraryCall, number: int) -> list[Launch]:
-    """BLAS sees the transposed system: what was on the left is on the right."""
-    (a, b), params = call.operands, call.eqn.params
-    batch, rows, cols = b.extents
-    dtype = call.eqn.out.aval.dtype
-    if not call.eqn.out.aval.size:
-        return []
-    lda, flag = _layout(*a.extents[1:], *a.strides[1:])
-    vector = params["left"] and cols == 1
-    normal = flag == blas.NORMAL
-    code = CODES[dtype]
-    routine = blas.routine_address(blas.PREFIXES[code] + ("trsv" if vector else "trsm"))
-    upper = params["lower"] == normal
-    args: Arguments = (
-        Pointer(call.eqn.out, 0), _pointer(a), _pointer(b), Status(), Number(number),
-        _address(routine),
-        *_integers(vector, blas.ONE[code], dtype.itemsize),
-        *map(_letter, ("R" if params["left"] else "L", "U" if upper else "L")),
-        _letter("T" if normal == vector else "N"),
-        *_integers(params["unit"], lda, a.strides[0], rows, cols, *b.strides),
-    )  # fmt: skip
-    return [_launch(lapack_text.TRIANGULAR, "triangular", args, batch)]
-
-
-def _letter(letter: str) -> Number:
-    return Number(ord(letter))
-
-
 _KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "matmul": _matmul,
     "take": _take,
@@ -354,6 +258,5 @@ _KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "argmax": _arg(0),
     "argmin": _arg(-1),
     "recurrence": _recurrence,
-    "cholesky": _cholesky,
-    "triangular": _triangular,
+    **lapack.KERNELS,
 }

@@ -221,6 +221,8 @@ POINTER_NAMES: Final = {
     "call_gemm": _fortran_call("call_gemm", 13),
     "call_gemv": _fortran_call("call_gemv", 11),
     "call_potrf": _fortran_call("call_potrf", 5),
+    "call_gesv": _fortran_call("call_gesv", 8),
+    "call_syevd": _fortran_call("call_syevd", 11),
     "call_trsm": _fortran_call("call_trsm", 11),
     "call_trsv": _fortran_call("call_trsv", 8),
 }

@@ -98,6 +98,7 @@ solve = opaque(
     evaluate=_solve,
     vjp=_solve_vjp,
     jvp=_solve_jvp,
+    lower=Library("solve", ("f", "f"), matrix_splits),
     cases=((("square", 3, 3), (3, 2)), (("square", 2, 2, 2), (2, 2, 1))),
     grad_name="LinalgSolveEx",
     doc="Solution x of a @ x = b.",

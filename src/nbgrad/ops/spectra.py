@@ -20,7 +20,7 @@ from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic
 from nbgrad.ops.cotangents import add_up, materialize
-from nbgrad.ops.kinds import opaque
+from nbgrad.ops.kinds import Library, opaque
 from nbgrad.ops.matrices import (
     adjoint,
     column_scale,
@@ -31,6 +31,7 @@ from nbgrad.ops.matrices import (
     imaginary_part,
     matmul,
     matrix_operand,
+    matrix_splits,
     real_dtype,
     real_part,
     row_scale,
@@ -156,6 +157,7 @@ eigh = opaque(
     evaluate=_eigh,
     vjp=_eigh_vjp,
     jvp=_eigh_jvp,
+    lower=Library("eigh", ("f",), matrix_splits),
     cases=((("spd", 3, 3), {"lower": True}), (("spd", 2, 2, 2), {"lower": False})),
     grad_name="LinalgEigh",
     doc="Eigenvalues and vectors of Hermitian matrices, packed; the gradient is Hermitian.",
@@ -189,6 +191,7 @@ eigvalsh = opaque(
     evaluate=_eigvalsh,
     vjp=_eigvalsh_vjp,
     jvp=_eigvalsh_jvp,
+    lower=Library("eigvalsh", ("f",), matrix_splits),
     cases=((("spd", 3, 3), {"lower": True}), (("spd", 2, 2, 2), {"lower": False})),
     grad_name="LinalgEigvalsh",
     doc="Eigenvalues of Hermitian matrices, in ascending order.",
