@@ -57,7 +57,7 @@ bernoulli = declare(
         "bernoulli",
         shapes=("p",),
         logpdf=lambda k, p: xlogy(k, p) + xlog1py(1 - k, -p),
-        sample=lambda d: (d.integers(2, 2), d.unit(2)),
+        sample=lambda d: (d.integers(1, 2), d.unit(2)),
         support=(0.0, 1.0),
         inside=0.0,
         valid=_chance,

@@ -24,12 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.node import Node
+from nbgrad.core.node import Node, constant
+from nbgrad.core.primitive import as_operand
 from nbgrad.core.registry import functions, register_object
 from nbgrad.lazy import LazyModule
 from nbgrad.namespaces import find
 from nbgrad.ops.arithmetic import exp, floor_divide, log, where
 from nbgrad.ops.comparison import equal, greater, greater_equal, less_equal, logical_and
+from nbgrad.ops.composite import astype
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.shaping import as_node
 from nbgrad.ops.transcendental import log1p
@@ -251,9 +253,9 @@ def _public(f: Family, name: str, method: Method) -> Callable[..., Node]:
     def implementation(*args: Any, **kwargs: Any) -> Node:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        x, *shapes = (floating(bound.arguments[p.name]) for p in parameters[: 1 + len(f.shapes)])
-        loc, scale = (bound.arguments.get(k, 1) for k in ("loc", "scale"))
-        return as_node(method(f, x, tuple(shapes), _operand(loc), _operand(scale)))
+        x, *rest = in_one_dtype(*(bound.arguments[p.name] for p in parameters))
+        shapes, (loc, *scale) = rest[: len(f.shapes)], rest[len(f.shapes) :]
+        return as_node(method(f, x, tuple(shapes), loc, *(scale or (1.0,))))
 
     implementation.__name__ = implementation.__qualname__ = name
     implementation.__doc__ = f"{TITLES[name]} (``scipy.stats.{f.name}``)."
@@ -261,26 +263,33 @@ def _public(f: Family, name: str, method: Method) -> Callable[..., Node]:
     return implementation
 
 
-def floating(x: Any) -> Node:
-    """*x* as a node of floating point."""
-    node = as_node(x)
-    return node if node.aval.inexact else node * 1.0
-
-
-def _operand(x: Any) -> Any:
-    return float(x) if isinstance(x, (int, float)) else as_node(x)
+def in_one_dtype(*xs: Any) -> list[Any]:
+    """The operands as nodes of one floating-point dtype, which Python numbers do not decide."""
+    nodes = [as_operand(x) for x in xs]
+    dtypes = [x.dtype for x in nodes if isinstance(x, Node)]
+    dtype = np.result_type(*dtypes) if dtypes else np.dtype(np.float64)
+    dtype = dtype if dtype.kind in "fc" else np.dtype(np.float64)
+    return [
+        astype(x, dtype) if isinstance(x, Node) else constant(np.asarray(x, dtype)) for x in nodes
+    ]
 
 
 def scipy_method(distribution: str, method: str) -> Callable[..., Any]:
     """The oracle: SciPy's method, rounded to the dtype of the arrays (SciPy returns float64)."""
 
     def reference(*args: Any, **kwargs: Any) -> Any:
-        found = getattr(getattr(stats, distribution), method)(*args, **kwargs)
         given = [a for a in (*args, *kwargs.values()) if isinstance(a, np.ndarray)]
         dtype = np.result_type(*given) if given else np.dtype(np.float64)
+        found = getattr(getattr(stats, distribution), method)(
+            *(_wide(a) for a in args), **{k: _wide(a) for k, a in kwargs.items()}
+        )
         return np.asarray(found).astype(dtype if dtype.kind == "f" else np.float64)
 
     return reference
+
+
+def _wide(x: Any) -> Any:
+    return np.asarray(x, np.float64) if isinstance(x, np.ndarray) and x.dtype.kind == "f" else x
 
 
 def _cases(f: Family, name: str) -> Callable[[Any], list[Any]]:

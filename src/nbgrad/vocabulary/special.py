@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from nbgrad.core.node import Node
 from nbgrad.ops import (
     special_bessel,
@@ -75,7 +77,7 @@ def fresnel(z: Any) -> tuple[Node, Node]:
 def multigammaln(a: Any, d: int) -> Node:
     """Logarithm of the multivariate gamma function of dimension d (DLMF 35.3.4)."""
     node, size = as_node(a), int(d)
-    total: Any = 0.25 * size * (size - 1) * math.log(math.pi)
+    total: Any = np.float64(0.25 * size * (size - 1) * math.log(math.pi))  # as SciPy has it
     for k in range(size):
         total = total + special_gamma.gammaln(node - 0.5 * k)
     return total
