@@ -111,6 +111,7 @@ def test_train_refuses_no_steps(steps: str, capsys: pytest.CaptureFixture[str]) 
         ("fit_curve.py", [], "amplitude"),
         ("deblur.py", [], "sharpened"),
         ("spring_system.py", [], "largest force"),
+        ("gaussian_process.py", [], "noise      0.20"),
     ],
 )
 def test_scripts_run(
@@ -166,8 +167,20 @@ def test_spring_system_differentiates_plain_numpy() -> None:
     assert across.ravel() @ stiffness @ along.ravel() == pytest.approx(difference, rel=1e-7)
 
 
+def test_gaussian_process_differentiates_plain_numpy() -> None:
+    names = runpy.run_path(str(SCRIPTS / "gaussian_process.py"))
+    x, y = names["observations"]()
+    likelihood = lambda p: names["negative_log_likelihood"](p, x, y)
+    at, along = np.log([0.7, 1.5, 0.3]), np.array([0.3, -1.0, 0.5])
+    gradient = ng.grad(likelihood)(at)
+    assert gradient @ along == pytest.approx(slope(likelihood, at, along), rel=1e-7)
+    curvature = slope(lambda p: ng.grad(likelihood)(p) @ along, at, along)
+    assert along @ ng.hessian(likelihood)(at) @ along == pytest.approx(curvature, rel=1e-7)
+
+
 def test_every_script_is_tested() -> None:
     tested = {"nist_fit.py", "train_network.py", "fit_curve.py", "deblur.py", "spring_system.py"}
+    tested |= {"gaussian_process.py"}
     assert {path.name for path in SCRIPTS.glob("*.py")} == tested
 
 
