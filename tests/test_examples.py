@@ -110,6 +110,8 @@ def test_train_refuses_no_steps(steps: str, capsys: pytest.CaptureFixture[str]) 
         ("train_network.py", ["--steps", "2", "--no-plot"], "Spiral classifier"),
         ("fit_curve.py", [], "amplitude"),
         ("deblur.py", [], "sharpened"),
+        ("spring_system.py", [], "largest force"),
+        ("gaussian_process.py", [], "noise      0.20"),
     ],
 )
 def test_scripts_run(
@@ -146,8 +148,39 @@ def test_deblur_differentiates_plain_numpy() -> None:
         assert slope == pytest.approx(difference(of, at, along), rel=1e-6)
 
 
+def slope(function: Any, x: np.ndarray, along: np.ndarray) -> float:
+    """Derivative along a direction by differences of fourth order."""
+    h = 1e-4
+    values = {k: float(function(x + k * h * along)) for k in (-2, -1, 1, 2)}
+    return (8 * (values[1] - values[-1]) - (values[2] - values[-2])) / (12 * h)
+
+
+def test_spring_system_differentiates_plain_numpy() -> None:
+    names = runpy.run_path(str(SCRIPTS / "spring_system.py"))
+    free, fixed, springs = names["problem"]()
+    energy = lambda x: names["energy"](x, fixed, springs)
+    along, across = np.random.default_rng(2).normal(size=(2, *free.shape))
+    forces = ng.grad(energy)(free)
+    assert np.vdot(forces, along) == pytest.approx(slope(energy, free, along), rel=1e-9)
+    stiffness = ng.hessian(energy)(free).reshape(free.size, free.size)
+    difference = slope(lambda x: np.vdot(ng.grad(energy)(x), across), free, along)
+    assert across.ravel() @ stiffness @ along.ravel() == pytest.approx(difference, rel=1e-7)
+
+
+def test_gaussian_process_differentiates_plain_numpy() -> None:
+    names = runpy.run_path(str(SCRIPTS / "gaussian_process.py"))
+    x, y = names["observations"]()
+    likelihood = lambda p: names["negative_log_likelihood"](p, x, y)
+    at, along = np.log([0.7, 1.5, 0.3]), np.array([0.3, -1.0, 0.5])
+    gradient = ng.grad(likelihood)(at)
+    assert gradient @ along == pytest.approx(slope(likelihood, at, along), rel=1e-7)
+    curvature = slope(lambda p: ng.grad(likelihood)(p) @ along, at, along)
+    assert along @ ng.hessian(likelihood)(at) @ along == pytest.approx(curvature, rel=1e-7)
+
+
 def test_every_script_is_tested() -> None:
-    tested = {"nist_fit.py", "train_network.py", "fit_curve.py", "deblur.py"}
+    tested = {"nist_fit.py", "train_network.py", "fit_curve.py", "deblur.py", "spring_system.py"}
+    tested |= {"gaussian_process.py"}
     assert {path.name for path in SCRIPTS.glob("*.py")} == tested
 
 

@@ -114,9 +114,16 @@ def clip(
     return arithmetic.clip(node, *((lo, math.inf) if hi is None else (-math.inf, hi)))
 
 
-@function("numpy", np.astype)
-def astype(x: Any, dtype: Any) -> Node:
-    """Convert to *dtype*; the gradient is converted back."""
+@function(
+    "numpy",
+    np.astype,
+    cases=lambda d: [call(d(3), np.complex128), call(d.integers(5, 3), np.float32)],
+    complex=True,
+)
+def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Node:
+    """Convert to *dtype*; the gradient is converted back. Nobody can tell whether it copies."""
+    if device not in (None, "cpu"):
+        raise ValueError(f'astype: device {device!r} is not available, only "cpu"')
     node = as_node(x)
     wanted = np.dtype(dtype)
     return node if wanted == node.dtype else structure.cast(node, dtype=wanted)
