@@ -110,6 +110,8 @@ def test_train_refuses_no_steps(steps: str, capsys: pytest.CaptureFixture[str]) 
         ("train_network.py", ["--steps", "2", "--no-plot"], "Spiral classifier"),
         ("fit_curve.py", [], "amplitude"),
         ("deblur.py", [], "sharpened"),
+        ("kalman_filter.py", [], "measurement noise"),
+        ("option_book.py", [], "off finite differences by"),
     ],
 )
 def test_scripts_run(
@@ -146,8 +148,21 @@ def test_deblur_differentiates_plain_numpy() -> None:
         assert slope == pytest.approx(difference(of, at, along), rel=1e-6)
 
 
+def test_kalman_filter_differentiates_plain_numpy() -> None:
+    error, process, noise = runpy.run_path(str(SCRIPTS / "kalman_filter.py"))["main"]()
+    assert error < 1e-7
+    assert 0.1 < process < 0.6 and 1.5 < noise < 2.5  # simulated with 0.3 and 2
+
+
+def test_option_book_differentiates_plain_numpy() -> None:
+    error, value = runpy.run_path(str(SCRIPTS / "option_book.py"))["main"]()
+    assert error < 1e-6
+    assert np.isfinite(value)
+
+
 def test_every_script_is_tested() -> None:
     tested = {"nist_fit.py", "train_network.py", "fit_curve.py", "deblur.py"}
+    tested |= {"kalman_filter.py", "option_book.py"}
     assert {path.name for path in SCRIPTS.glob("*.py")} == tested
 
 
