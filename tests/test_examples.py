@@ -112,6 +112,8 @@ def test_train_refuses_no_steps(steps: str, capsys: pytest.CaptureFixture[str]) 
         ("deblur.py", [], "sharpened"),
         ("spring_system.py", [], "largest force"),
         ("gaussian_process.py", [], "noise      0.20"),
+        ("kalman_filter.py", [], "measurement noise"),
+        ("option_book.py", [], "off finite differences by"),
     ],
 )
 def test_scripts_run(
@@ -178,9 +180,21 @@ def test_gaussian_process_differentiates_plain_numpy() -> None:
     assert along @ ng.hessian(likelihood)(at) @ along == pytest.approx(curvature, rel=1e-7)
 
 
+def test_kalman_filter_differentiates_plain_numpy() -> None:
+    error, process, noise = runpy.run_path(str(SCRIPTS / "kalman_filter.py"))["main"]()
+    assert error < 1e-7
+    assert 0.1 < process < 0.6 and 1.5 < noise < 2.5  # simulated with 0.3 and 2
+
+
+def test_option_book_differentiates_plain_numpy() -> None:
+    error, value = runpy.run_path(str(SCRIPTS / "option_book.py"))["main"]()
+    assert error < 1e-6
+    assert np.isfinite(value)
+
+
 def test_every_script_is_tested() -> None:
     tested = {"nist_fit.py", "train_network.py", "fit_curve.py", "deblur.py", "spring_system.py"}
-    tested |= {"gaussian_process.py"}
+    tested |= {"gaussian_process.py", "kalman_filter.py", "option_book.py"}
     assert {path.name for path in SCRIPTS.glob("*.py")} == tested
 
 

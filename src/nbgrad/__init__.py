@@ -9,6 +9,7 @@ from nbgrad import (
     linalg,
     numpy,
     optim,
+    random,
     signal,
     special,
     stats,
@@ -50,7 +51,7 @@ __all__ = [
     "Function", "Tensor", "arange", "as_tensor", "autograd", "configure", "detect_anomaly",
     "enable_grad", "errors", "eye", "fft", "full", "full_like", "get_num_threads", "grad",
     "hessian", "inference_mode", "interpolate", "is_grad_enabled", "jacobian", "jit", "linalg", "linspace", "manual_seed",
-    "no_grad", "numpy", "ones", "ones_like", "optim", "rand", "randn", "set_grad_enabled",
+    "no_grad", "numpy", "ones", "ones_like", "optim", "random", "rand", "randn", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "zeros", "zeros_like", *functions.__all__,
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
 from nbgrad.engine import value_of
-from nbgrad.errors import CUT, AutogradError
+from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
 from nbgrad.ops import shaping
 from nbgrad.tensor import Tensor
 
@@ -258,7 +258,10 @@ def manual_seed(seed: int) -> np.random.Generator:
     return _default.rng
 
 
-def _generator(rng: Any) -> np.random.Generator:
+def generator(rng: Any) -> np.random.Generator:
+    """The generator that ``rng=`` stands for; None is that of :func:`manual_seed`."""
+    if modes.tracing:
+        raise ConcretizationError(DRAWN_IN_TRACE)
     return _default.rng if rng is None else np.random.default_rng(rng)
 
 
@@ -284,7 +287,7 @@ def rand(
     >>> ng.rand(2, 3, rng=0).shape
     (2, 3)
     """
-    draw = _generator(rng).random(_shape(shape) if size is None else size)
+    draw = generator(rng).random(_shape(shape) if size is None else size)
     return _make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
 
 
@@ -303,7 +306,7 @@ def randn(
     >>> ng.randn(size=(), rng=0).ndim
     0
     """
-    draw = _generator(rng).standard_normal(_shape(shape) if size is None else size)
+    draw = generator(rng).standard_normal(_shape(shape) if size is None else size)
     return _make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
 
 

@@ -118,3 +118,9 @@ def refuse(name: str, advice: str, **given: object) -> None:
     asked = [f"{key}=" for key, value in given.items() if value is not None]
     if asked:
         raise TypeError(f"{name}: {', '.join(asked)} is not available on tensors; {advice}")
+
+
+DRAWN_IN_TRACE = (
+    "A random draw inside nbgrad.jit would be made once, while the function is traced, and repeat "
+    "the same numbers in every call. Draw outside and pass the draws as an argument."
+)

@@ -103,11 +103,13 @@ def _trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     before, modes.grad = modes.grad, True
     outer, modes.gradients = modes.gradients, []
     called = modes.functions
+    modes.tracing += 1
     try:
         y = f(*args, **kwargs)
         gradients = modes.gradients if settings.current.nan_policy == "raise" else []
     finally:
         modes.grad, modes.gradients = before, outer
+        modes.tracing -= 1
     outs, rebuild = _results(y)
     nodes = [out._node if isinstance(out, Tensor) else constant(out) for out in outs]
     tape, constants = linearize([*nodes, *gradients], inputs)

@@ -28,6 +28,7 @@ class _Modes(threading.local):
     recorded: Callable[[Any], None] | None = None
     gradients: list[Any] | None = None
     functions: int = 0
+    tracing: int = 0  # functions that jit is tracing: a random draw there would be frozen
 
     @property
     def grad(self) -> bool:
