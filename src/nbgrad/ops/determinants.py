@@ -77,7 +77,7 @@ adjugate = opaque(
     evaluate=_adjugate,
     vjp=_adjugate_vjp,
     jvp=lambda ts, y, xs, params: adjugate_change(xs[0], tangents(ts, xs)[0]),
-    cases=((("square", 3, 3),), ((2, 2, 2),)),
+    cases=((("square", 3, 3),),),
     doc="Transposed cofactors: the inverse times the determinant.",
 )
 
@@ -127,7 +127,7 @@ adjugate_change = opaque(
     evaluate=_adjugate_change,
     vjp=_change_vjp,
     jvp=_change_jvp,
-    cases=((("square", 3, 3), (3, 3)), (("square", 2, 2, 2), (2, 2, 2))),
+    cases=((("square", 3, 3), (3, 3)),),
     doc="Derivative of the adjugate of the first operand along the second.",
 )
 
@@ -154,7 +154,7 @@ det = opaque(
     evaluate=np.linalg.det,
     vjp=_det_vjp,
     jvp=_det_jvp,
-    cases=((("square", 3, 3),), ((2, 2, 2),)),
+    cases=((("square", 3, 3),),),
     grad_name="LinalgDet",
     doc="Determinant; its derivatives are exact where it is 0.",
 )
@@ -199,7 +199,7 @@ slogdet = opaque(
     evaluate=lambda a: slogdet_packing(a).pack(np.linalg.slogdet(a), a.dtype),
     vjp=_slogdet_vjp,
     jvp=_slogdet_jvp,
-    cases=((("square", 3, 3),), (("square", 2, 2, 2),)),
+    cases=((("square", 3, 3),),),
     grad_name="LinalgSlogdet",
     doc="Sign and logarithm of the absolute value of the determinant, packed.",
 )

@@ -76,7 +76,7 @@ cholesky = opaque(
     vjp=_cholesky_vjp,
     jvp=_cholesky_jvp,
     lower=Library("cholesky", ("f",), matrix_splits),
-    cases=((("spd", 3, 3),), (("spd", 2, 2, 2),)),
+    cases=((("spd", 3, 3),),),
     grad_name="LinalgCholeskyEx",
     doc="Lower Cholesky factor of Hermitian matrices, whose gradient is Hermitian too.",
 )
@@ -138,7 +138,7 @@ qr = opaque(
     evaluate=_qr,
     vjp=_qr_vjp,
     jvp=_qr_jvp,
-    cases=(((3, 2),), ((2, 2, 2),)),
+    cases=(((3, 2),),),
     grad_name="LinalgQr",
     doc="Q and R of matrices with at least as many rows as columns, packed in one array.",
 )
@@ -242,7 +242,7 @@ lu = opaque(
     evaluate=_unpivoted,
     vjp=_lu_vjp,
     jvp=_lu_jvp,
-    cases=((("spd", 3, 3),), (("spd", 2, 2, 2),), (("square", 9, 9),)),
+    cases=((("spd", 3, 3),), (("spd", 9, 9),)),
     grad_name="LinalgLu",
     doc="LU factorization without pivoting: unit lower L below the diagonal, U above it.",
 )

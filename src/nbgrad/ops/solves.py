@@ -52,7 +52,7 @@ inv = opaque(
     evaluate=_inv,
     vjp=_inv_vjp,
     jvp=lambda ts, y, xs, params: -matmul(y, *tangents(ts, xs), y),
-    cases=((("square", 3, 3),), (("square", 2, 2, 2),)),
+    cases=((("square", 3, 3),),),
     grad_name="LinalgInvEx",
     doc="Inverse of square matrices.",
 )
@@ -99,7 +99,7 @@ solve = opaque(
     vjp=_solve_vjp,
     jvp=_solve_jvp,
     lower=Library("solve", ("f", "f"), matrix_splits),
-    cases=((("square", 3, 3), (3, 2)), (("square", 2, 2, 2), (2, 2, 1))),
+    cases=((("square", 3, 3), (3, 2)),),
     grad_name="LinalgSolveEx",
     doc="Solution x of a @ x = b.",
 )
@@ -166,7 +166,7 @@ solve_triangular = opaque(
     lower=Library("triangular", ("f", "f"), matrix_splits, triangular_reads),
     cases=(
         (("spd", 3, 3), (3, 2), {"lower": True, "left": True, "unit": False}),
-        (("spd", 2, 2, 2), (2, 1, 2), {"lower": False, "left": False, "unit": True}),
+        (("spd", 2, 2), (1, 2), {"lower": False, "left": False, "unit": True}),
         (("spd", 2, 2), (3, 2), {"lower": True, "left": False, "unit": False}),
     ),
     grad_name="LinalgSolveTriangular",
@@ -221,7 +221,7 @@ pinv = opaque(
     jvp=_pinv_jvp,
     cases=(
         ((3, 2), {"rcond": 1e-15, "hermitian": False}),
-        ((2, 2, 3), {"rcond": 1e-15, "hermitian": False}),
+        ((2, 3), {"rcond": 1e-15, "hermitian": False}),
     ),
     grad_name="LinalgPinv",
     doc="Moore-Penrose inverse; singular values below rcond times the largest count as zero.",
