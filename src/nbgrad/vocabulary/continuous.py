@@ -28,6 +28,13 @@ HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 RIGHT = (0.0, math.inf)
 UNIT = (0.0, 1.0)
 
+
+def _above_zero(z: Any, form: Any) -> Any:
+    """*form* of z > 0; its limit at 0 is -inf, which the formula has as inf - inf."""
+    above = greater(z, 0)
+    return where(above, form(where(above, z, 1.0)), -math.inf)
+
+
 norm = declare(
     Family(
         "norm",
@@ -57,7 +64,9 @@ lognorm = declare(
     Family(
         "lognorm",
         shapes=("s",),
-        logpdf=lambda z, s: -0.5 * square(log(z) / s) - log(s * z) - HALF_LOG_TWO_PI,
+        logpdf=lambda z, s: _above_zero(
+            z, lambda u: -0.5 * square(log(u) / s) - log(s * u) - HALF_LOG_TWO_PI
+        ),
         sample=lambda d: (d.positive(2), d.positive(2)),
         support=RIGHT,
         cdf=lambda z, s: ndtr(log(z) / s),
@@ -224,7 +233,7 @@ invgamma = declare(
     Family(
         "invgamma",
         shapes=("a",),
-        logpdf=lambda z, a: -(a + 1) * log(z) - gammaln(a) - 1 / z,
+        logpdf=lambda z, a: _above_zero(z, lambda u: -(a + 1) * log(u) - gammaln(a) - 1 / u),
         sample=lambda d: (d.positive(2) + 0.5, d.positive(2) + 0.5),
         support=RIGHT,
         cdf=lambda z, a: gammaincc(a, 1 / z),

@@ -107,10 +107,12 @@ Method = Callable[[Family, Any, tuple[Any, ...], Any, Any], Any]
 
 
 def _logpdf(f: Family, x: Any, shapes: tuple[Any, ...], loc: Any, scale: Any) -> Any:
-    held, z = f.within((x - loc) / scale, shapes)
+    given = (x - loc) / scale
+    held, z = f.within(given, shapes)
     value = f.logpdf(z, *shapes)
-    value = value if f.discrete else value - log(scale)
-    return where(f.allowed(shapes, scale), where(held, value, -math.inf), math.nan)
+    value = where(held, value if f.discrete else value - log(scale), -math.inf)
+    good = logical_and(f.allowed(shapes, scale), equal(given, given))
+    return where(good, value, math.nan)
 
 
 def _pdf(f: Family, x: Any, shapes: tuple[Any, ...], loc: Any, scale: Any) -> Any:
@@ -123,13 +125,12 @@ def _distribution(form: Form, left: float, right: float) -> Method:
     def method(f: Family, x: Any, shapes: tuple[Any, ...], loc: Any, scale: Any) -> Any:
         z = (x - loc) / scale
         low, high = f.ends(shapes)
-        if f.discrete:
-            z = floor_divide(z, 1)
         # A discrete distribution function is 1 at the last point; formulas may fail there.
         above = greater_equal(z, high)
         below = less_equal(z, low) if not f.discrete else greater(low, z)
         inside = f.inside(*shapes) if callable(f.inside) else f.inside
         safe = where(below, inside, where(above, inside, z))
+        safe = floor_divide(safe, 1) if f.discrete else safe
         value = where(below, left, where(above, right, form(safe, *shapes)))
         value = where(equal(z, z), value, math.nan)
         return where(f.allowed(shapes, scale), value, math.nan)
@@ -152,6 +153,17 @@ def _quantile(form: Form, first: int) -> Method:
     return method
 
 
+def _log_of(form: Form, complement: Form) -> Form:
+    """Logarithm of *form*, by that of 1 less its complement where it is close to 0."""
+
+    def logarithm(z: Any, *shapes: Any) -> Any:
+        small, rest = form(z, *shapes), complement(z, *shapes)
+        near = greater(small, 0.5)
+        return where(near, log1p(-where(near, rest, 0.5)), log(where(near, 0.5, small)))
+
+    return logarithm
+
+
 def _derived(f: Family) -> dict[str, Method]:
     """The methods of *f*, by SciPy's names."""
     density, log_density = ("pmf", "logpmf") if f.discrete else ("pdf", "logpdf")
@@ -159,12 +171,8 @@ def _derived(f: Family) -> dict[str, Method]:
     if f.cdf is not None:
         cdf = f.cdf
         sf = f.sf or (lambda z, *shapes: 1 - cdf(z, *shapes))
-        logcdf = f.logcdf or (lambda z, *shapes: log(cdf(z, *shapes)))
-        logsf = f.logsf or (
-            (lambda z, *shapes: log(sf(z, *shapes)))
-            if f.sf is not None
-            else lambda z, *shapes: log1p(-cdf(z, *shapes))
-        )
+        logcdf = f.logcdf or _log_of(cdf, sf)
+        logsf = f.logsf or _log_of(sf, cdf)
         methods["cdf"] = _distribution(cdf, 0.0, 1.0)
         methods["sf"] = _distribution(sf, 1.0, 0.0)
         methods["logcdf"] = _distribution(logcdf, -math.inf, 0.0)
