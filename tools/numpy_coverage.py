@@ -27,6 +27,7 @@ from listed_calls import (
 )
 from numpy_names import (
     EXCLUDED,
+    LEFT_OUT,
     MODULES,
     NUMPYS_OWN,
     excluded,
@@ -208,7 +209,7 @@ def page() -> str:
     lines += ["## Asked for beside NumPy's lists", "", "| function | derivative | complex |"]
     lines += ["|---|---|---|"]
     lines += [
-        f"| `{r.module}.{r.name}` | {'left out, as it may be' if left_out(r, optional) else CELLS[r.status]} "
+        f"| `{r.module}.{r.name}` | {left_out(r, optional) or CELLS[r.status]} "
         f"| {'yes' if r.complex else ''} |"
         for r, optional in issue_rows()
     ]
@@ -220,8 +221,9 @@ def page() -> str:
     return "\n".join([*lines, "- classes, constants and modules.", ""])
 
 
-def left_out(r: Row, optional: bool) -> bool:
-    return r.status == MISSING and optional
+def left_out(r: Row, optional: bool) -> str:
+    """Why an optional function is missing, if it is."""
+    return f"left out: {LEFT_OUT[r.name]}" if r.status == MISSING and optional else ""
 
 
 def release() -> str:
