@@ -30,6 +30,7 @@ def test_the_page_is_up_to_date() -> None:
     ],
 )
 def test_derivatives_are_read_from_the_declarations(name: str, text: str) -> None:
+    load_vocabulary()
     assert operations.derivative(primitives[name]) == text
 
 
