@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import numpy_coverage as coverage
 import numpy_names as names
@@ -33,3 +35,23 @@ def test_the_page_is_up_to_date() -> None:
     if f"NumPy {coverage.release()}," not in written:
         pytest.skip("the page was made with another NumPy, whose list of names differs")
     assert written == coverage.page(), "run: python tools/numpy_coverage.py --write"
+
+
+def test_coverage_is_what_was_promised_and_above_the_peers() -> None:
+    found = coverage.rows()
+    here = {r.title for r in found if r.status != coverage.MISSING}
+    smooth = {r.title for r in found if r.status in coverage.SMOOTH}
+    assert len(here) >= 0.97 * len(found)
+    assert not [r.label for r in found if r.status == coverage.UNTESTED]
+    for data in json.loads(coverage.PEERS.read_text()).values():
+        assert len(here) > len(set(data["has"]) & {r.title for r in found})
+        assert len(smooth) > len(set(data["differentiates"]) & smooth)
+
+
+def test_everything_that_the_issue_names_is_there() -> None:
+    lacking = [
+        f"{r.module}.{r.name}"
+        for r, optional in coverage.issue_rows()
+        if r.status in (coverage.MISSING, coverage.UNTESTED) and not optional
+    ]
+    assert not lacking

@@ -168,3 +168,15 @@ def test_operators_on_bits() -> None:
     assert_array_equal(x.numpy(), (a << b) | 1)
     with pytest.raises(TypeError, match="bitwise_and"):
         ng.tensor([1.0]) & 1
+
+
+def test_what_the_tables_cannot_check_by_differences() -> None:
+    """c_ joins, asarray_chkfinite looks at the values: the gradient passes both."""
+    x = ng.tensor([1.0, 2.0], requires_grad=True)
+    (xp.c_[x, x * x] * np.array([1.0, 3.0])).sum().backward()
+    assert_array_equal(x.grad.numpy(), [7.0, 13.0])
+    x.grad = None
+    xp.asarray_chkfinite(x * 2.0).sum().backward()
+    assert_array_equal(x.grad.numpy(), [2.0, 2.0])
+    with pytest.raises(ValueError, match="infs or NaNs"):
+        xp.asarray_chkfinite(x / 0.0)

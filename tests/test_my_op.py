@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import operations_page as operations
 import pytest
 from numpy.testing import assert_allclose
 from samples import samples
@@ -94,3 +95,8 @@ def test_a_second_declaration_of_the_name_is_refused():
 def test_a_name_that_is_no_operation():
     with pytest.raises(AttributeError, match="my_operation"):
         _ = ng.my_operation
+
+
+def test_documentation():
+    row = next(r for r in operations.page().split("\n") if r.startswith("| `my_op`"))
+    assert my_op.doc in row and "`2 * x / (1 + x * x)`" in row and "[-3, 3]" in row

@@ -11,61 +11,19 @@ from __future__ import annotations
 
 import importlib
 import json
-import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy_names import numeric_functions
+from listed_calls import Call, declaration, floating, leaves, listed_calls, replaced
+from numpy_names import MODULES, numeric_functions
 
-from nbgrad.core.registry import functions, primitives
 from nbgrad.loading import load_vocabulary
-from nbgrad.ops.kinds import arity
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests"))
-draws = importlib.import_module("draws")
 
 Array = np.ndarray[Any, Any]
-Call = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-def listed_calls(module: str, name: str) -> list[Call]:
-    """Calls of the function, from its declaration here."""
-    declared = functions.get(module, {}).get(name) or functions["numpy"].get(name)
-    prim = primitives.get(name)
-    if declared is not None:
-        for held in functions.values():
-            for f in held.values():
-                if f.implementation is declared.implementation and f.cases is not None:
-                    return list(f.cases(draws.Draw(name)))
-    if prim is not None and prim.public and prim.kind == "elementwise":
-        rng = np.random.default_rng(0)
-        bounds = [prim.domain[min(k, len(prim.domain) - 1)] for k in range(arity(prim))]
-        return [(tuple(rng.uniform(*b, 3) for b in bounds), {})]
-    return []
-
-
-def leaves(x: Any) -> Iterator[Any]:
-    if isinstance(x, dict):
-        x = list(x.values())
-    if isinstance(x, (tuple, list)):
-        for item in x:
-            yield from leaves(item)
-    elif hasattr(x, "shape") and hasattr(x, "dtype"):
-        yield x
-
-
-def replaced(x: Any, new: Iterator[Any]) -> Any:
-    """The nest with its floating-point arrays replaced by *new*, in order."""
-    if isinstance(x, dict):
-        return {key: replaced(value, new) for key, value in x.items()}
-    if isinstance(x, (tuple, list)):
-        return type(x)(replaced(item, new) for item in x)
-    return next(new) if isinstance(x, np.ndarray) and x.dtype.kind in "fc" else x
 
 
 class Autograd:
@@ -125,8 +83,8 @@ def runs(function: Any, nest: Call) -> bool:
 
 
 def differentiates(peer: Autograd, function: Any, nest: Call) -> bool:
-    arrays = [a for a in leaves(nest) if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
-    if not arrays:
+    arrays = floating(nest)
+    if not arrays or any(a.dtype.kind == "c" for a in arrays):
         return False
     try:
         gradient = peer.gradient(total_of(peer, function, nest), arrays)
@@ -141,7 +99,8 @@ def measure(peer: Autograd) -> dict[str, Any]:
         for name in names:
             function = getattr(peer.modules[module], name, None)
             title = f"numpy.{name}" if module == "numpy" else f"numpy.{module}.{name}"
-            calls = listed_calls(module, name)
+            reference = getattr(MODULES[module], name)
+            calls = listed_calls(declaration(module, name, reference))
             if function is None or (calls and not any(runs(function, c) for c in calls)):
                 continue
             has.append(title)

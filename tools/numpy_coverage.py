@@ -10,14 +10,24 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from listed_calls import (
+    Call,
+    declaration,
+    floating,
+    leaves,
+    listed_calls,
+    replaced,
+    same_function,
+)
 from numpy_names import (
     EXCLUDED,
+    LEFT_OUT,
     MODULES,
     NUMPYS_OWN,
     excluded,
@@ -26,8 +36,11 @@ from numpy_names import (
 )
 
 import nbgrad
-from nbgrad.core.registry import functions, primitives, writers
+from nbgrad.core.node import constant
+from nbgrad.core.primitive import Primitive
+from nbgrad.core.registry import writers
 from nbgrad.loading import load_vocabulary
+from nbgrad.ops.kinds import arity
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "coverage.md"
@@ -35,6 +48,7 @@ PEERS = Path(__file__).with_name("peers.json")
 
 TESTED, ELSEWHERE, CONSTANT = "tested", "elsewhere", "constant"
 UNTESTED, MISSING = "untested", "missing"
+OBJECTS = {"vectorize", "r_", "c_"}  # classes and subscripted objects, with tests of their own
 SMOOTH = (TESTED, ELSEWHERE, UNTESTED)
 CELLS = {
     TESTED: "orders 1 and 2",
@@ -75,25 +89,42 @@ def row(module: str, name: str) -> Row:
         held is getattr(MODULES.get(module), name, None) and name not in NUMPYS_OWN
     ):
         return Row(module, name, MISSING, False)
-    declared = functions.get(module, {}).get(name) or functions["numpy"].get(name)
-    if name == "vectorize" or (declared and declared.implementation in writers):
+    declared = declaration(module, name, getattr(MODULES.get(module), name, None))
+    if name in OBJECTS or getattr(declared, "implementation", None) in writers:
         return Row(module, name, ELSEWHERE, False)
+    if isinstance(declared, Primitive):
+        return Row(module, name, TESTED if declared.vjp else CONSTANT, complex_loop(declared))
     if declared is None:
-        prim = primitives.get(name)
-        # A primitive's test draws from its domain; it has no complex samples of its own.
-        differentiable = prim is not None and prim.vjp is not None
-        return Row(module, name, TESTED if differentiable else CONSTANT, False)
-    same = [
-        f
-        for held in functions.values()
-        for f in held.values()
-        if f.implementation is declared.implementation and f.cases is not None
-    ]
-    if not declared.differentiable:
-        status = CONSTANT
-    else:
-        status = TESTED if any(f.differentiable for f in same) else UNTESTED
-    return Row(module, name, status, any(f.complex for f in same))
+        return Row(module, name, CONSTANT, False)
+    same = same_function(declared)
+    if not same:
+        return Row(module, name, UNTESTED if declared.differentiable else CONSTANT, False)
+    tested = TESTED if declared.differentiable else ELSEWHERE
+    status = tested if any(map(tracks(held), listed_calls(declared))) else CONSTANT
+    return Row(module, name, status, any(f.complex for f in same) and status == TESTED)
+
+
+def complex_loop(prim: Primitive) -> bool:
+    """Whether it has a derivative and takes complex numbers, so that its test differentiates those."""
+    if prim.vjp is None or prim.kind != "elementwise":
+        return False
+    try:
+        prim(*[constant(np.ones(2, complex)) for _ in range(arity(prim))])
+    except TypeError:
+        return False
+    return True
+
+
+def tracks(function: Any) -> Callable[[Call], bool]:
+    """Whether a call of *function* has a derivative to take: the tests that compare it do then."""
+
+    def of_call(nest: Call) -> bool:
+        tensors = [nbgrad.tensor(a, requires_grad=True) for a in floating(nest)]
+        args, kwargs = replaced(nest, iter(tensors))
+        found = function(*args, **kwargs)
+        return any(y.requires_grad for y in leaves(found) if isinstance(y, nbgrad.Tensor))
+
+    return of_call
 
 
 def rows() -> list[Row]:
@@ -159,7 +190,8 @@ The list is `numpy.__all__`, `numpy.linalg.__all__` and `numpy.fft.__all__` of N
 functions that have a meaning for numbers; what is left out is at the end, with the reason.
 *Orders 1 and 2*: `tests/test_functions.py` or `tests/test_primitives.py` compares its first and
 second derivatives with finite differences, *complex* says that it does so for complex arrays too.
-*In a test of its own*: functions that write into an array (`tests/test_writing.py`) or are classes.
+*In a test of its own*: functions that write into an array (`tests/test_writing.py`), that are
+classes or subscripted, or whose listed calls have no finite differences.
 *None to take*: the result is integer or boolean, or depends on no array's values.
 For the peers, *yes* means that a call from our tests ran and that its gradient, where there is one
 to take, was finite; *value*, that only the value came.
@@ -177,7 +209,7 @@ def page() -> str:
     lines += ["## Asked for beside NumPy's lists", "", "| function | derivative | complex |"]
     lines += ["|---|---|---|"]
     lines += [
-        f"| `{r.module}.{r.name}` | {'left out, as it may be' if left_out(r, optional) else CELLS[r.status]} "
+        f"| `{r.module}.{r.name}` | {left_out(r, optional) or CELLS[r.status]} "
         f"| {'yes' if r.complex else ''} |"
         for r, optional in issue_rows()
     ]
@@ -189,8 +221,9 @@ def page() -> str:
     return "\n".join([*lines, "- classes, constants and modules.", ""])
 
 
-def left_out(r: Row, optional: bool) -> bool:
-    return r.status == MISSING and optional
+def left_out(r: Row, optional: bool) -> str:
+    """Why an optional function is missing, if it is."""
+    return f"left out: {LEFT_OUT[r.name]}" if r.status == MISSING and optional else ""
 
 
 def release() -> str:

@@ -171,9 +171,13 @@ def page() -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.relative_to(ROOT)}")
-    text = page()
-    if parser.parse_args().write:
+    parser.add_argument("--check", action="store_true", help="fail if it would change")
+    text, options = page(), parser.parse_args()
+    if options.write:
         PAGE.write_text(text)
+    if options.check and PAGE.read_text() != text:
+        print("docs/operations.md is out of date: run python tools/operations_page.py --write")
+        return 1
     print(f"{text.count('| `')} operations")
     return 0
 

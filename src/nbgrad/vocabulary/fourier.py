@@ -257,23 +257,24 @@ irfft2 = _family("irfft2", _back, "Inverse of ``rfft2``: real.", _cases_of_back,
 # ---------------------------------------------------------------------------- frequencies, shifts
 
 
-def _frequencies(counts: np.ndarray[Any, Any], n: int, d: Any, device: Any) -> Node:
+def _frequencies(counts: np.ndarray[Any, Any], n: int, d: Any, device: Any, dtype: Any) -> Node:
     if device not in (None, "cpu"):
         raise ValueError(f'Device not understood. Only "cpu" is allowed, but received: {device}')
-    return as_node(counts) * (1.0 / (n * as_node(d)))
+    found = as_node(counts) * (1.0 / (n * as_node(d)))
+    return found if dtype is None else astype(found, dtype)
 
 
 @function("fft", np.fft.fftfreq, cases=lambda d: [call(4), call(5, 0.1)])
-def fftfreq(n: int, d: Any = 1.0, device: Any = None) -> Node:
-    """Frequencies of the elements of ``fft``, for samples *d* apart."""
+def fftfreq(n: int, d: Any = 1.0, device: Any = None, *, dtype: Any = None) -> Node:
+    """Frequencies of the elements of ``fft``, for samples *d* apart; *dtype* is the standard's."""
     counts = np.concatenate([np.arange((n + 1) // 2), np.arange(-(n // 2), 0)])
-    return _frequencies(counts, n, d, device)
+    return _frequencies(counts, n, d, device, dtype)
 
 
 @function("fft", np.fft.rfftfreq, cases=lambda d: [call(4), call(5, 0.1)])
-def rfftfreq(n: int, d: Any = 1.0, device: Any = None) -> Node:
-    """Frequencies of the elements of ``rfft``, for samples *d* apart."""
-    return _frequencies(np.arange(n // 2 + 1), n, d, device)
+def rfftfreq(n: int, d: Any = 1.0, device: Any = None, *, dtype: Any = None) -> Node:
+    """Frequencies of the elements of ``rfft``, for samples *d* apart; *dtype* is the standard's."""
+    return _frequencies(np.arange(n // 2 + 1), n, d, device, dtype)
 
 
 def _shifted(name: str, x: Any, axes: Any, up: bool) -> Node:
