@@ -19,11 +19,9 @@ def preallocated(x, zeros):
 
 
 def test_assigning_to_a_numpy_array_raises():
-    # NumPy raises its own error, "from" ours, whose text stands above it in the traceback.
-    with pytest.raises((ValueError, AutogradError)) as caught:
+    # NumPy raises its own error, "from" ours, which grad raises again.
+    with pytest.raises(AutogradError, match=r"nbgrad\.zeros"):
         ng.grad(lambda x: preallocated(x, np.zeros))(X)
-    ours = caught.value if isinstance(caught.value, AutogradError) else caught.value.__cause__
-    assert "nbgrad.zeros" in str(ours)
 
 
 def test_assigning_to_a_tensor_is_differentiated():

@@ -18,7 +18,7 @@ from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.engine import demand
-from nbgrad.errors import COMPLEX_OUTPUT, NOT_HOLOMORPHIC, ConcretizationError
+from nbgrad.errors import COMPLEX_OUTPUT, NOT_HOLOMORPHIC, AutogradError, ConcretizationError
 from nbgrad.jit import jit
 from nbgrad.ops import arithmetic
 from nbgrad.ops.kinds import materialize
@@ -65,6 +65,11 @@ def _call(
         for k in argnums:
             given[k] = _argument(args[k], name, k, holomorphic)
         return [given[k] for k in argnums], f(*given, **kwargs)
+    except ValueError as error:
+        # NumPy's ``array[i] = tensor`` hides what __float__ said behind "with a sequence".
+        if isinstance(error.__cause__, AutogradError):
+            raise AutogradError(str(error.__cause__)) from error
+        raise
     finally:
         modes.grad = before
         modes.transforms -= 1
