@@ -77,10 +77,10 @@ def fresnel(z: Any) -> tuple[Node, Node]:
 def multigammaln(a: Any, d: int) -> Node:
     """Logarithm of the multivariate gamma function of dimension d (DLMF 35.3.4)."""
     node, size = as_node(a), int(d)
-    total: Any = np.float64(0.25 * size * (size - 1) * math.log(math.pi))  # as SciPy has it
-    for k in range(size):
+    total = special_gamma.gammaln(node)
+    for k in range(1, size):
         total = total + special_gamma.gammaln(node - 0.5 * k)
-    return total
+    return total + np.float64(0.25 * size * (size - 1) * math.log(math.pi))  # float64 in SciPy
 
 
 @function("special", "scipy.special.log_softmax", cases=lambda d: [call(d(2, 3), axis=1)])
