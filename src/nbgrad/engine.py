@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.config import settings
 from nbgrad.core.check import checked
 from nbgrad.core.linearize import Capture, build_tape, capture, require_values
 from nbgrad.core.modes import lines, modes, unrecorded
@@ -141,9 +140,8 @@ def flush(node: Node) -> None:
 
     While a function is traced there is nothing to evaluate; the chain then starts anew.
     """
-    if node.depth > settings.current.max_pending:
-        cap = capture([node])
-        if any(v is None for v in cap.values):
-            node.depth = 0
-        else:
-            demand([node])
+    cap = capture([node])
+    if any(v is None for v in cap.values):
+        node.depth = 0
+    else:
+        demand([node])

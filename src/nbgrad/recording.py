@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.config import settings
 from nbgrad.core.modes import lines, modes, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Primitive, bind
@@ -50,7 +51,7 @@ def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Calla
         node.depth = depth = a.depth + 1
         node.seq, node.freed = next_sequence(), False
         node.value = node.leaf = node.line = node.watch = None
-        if not depth & 255:
+        if depth > settings.current.max_pending:
             flush(node)
         tensor = new(self.__class__)
         tensor._node = node
@@ -97,7 +98,7 @@ def binary(prim: Primitive) -> Method:
         node.depth = depth = depth + 1
         node.seq, node.freed = next_sequence(), False
         node.value = node.leaf = node.line = node.watch = None
-        if not depth & 255:
+        if depth > settings.current.max_pending:
             flush(node)
         tensor = new(cls)
         tensor._node = node
@@ -120,8 +121,6 @@ def _slow(prim: Primitive, tables: tuple[dict[Any, Any], ...], a: Node, b: Any) 
         _remember(alike, a.aval, node, a, b)
     else:
         _remember(mixed, (a.aval, b.aval if b.__class__ is Node else b.__class__), node, a, b)
-    if not node.depth & 255:
-        flush(node)
     return node
 
 
@@ -132,18 +131,18 @@ def static(function: Callable[..., Node]) -> Method:
     """
     fast: dict[Any, Recipe] = {}
 
-    def method(self: Any, *args: Any, **settings: Any) -> Any:
+    def method(self: Any, *args: Any, **given: Any) -> Any:
         a = self._node
-        key = (a.aval, args, *settings.items()) if settings else (a.aval, args)
+        key = (a.aval, args, *given.items()) if given else (a.aval, args)
         try:
             recipe = fast[key]
         except KeyError:
-            node = function(a, *args, **settings)
+            node = function(a, *args, **given)
             found = recipe_of(node, (a,))
             if found is not None:
                 _bounded(fast)[key] = found
         except TypeError:  # a list, a slice, an array
-            node = function(a, *args, **settings)
+            node = function(a, *args, **given)
         else:
             if recipe.alone is None or lines.on:
                 node = replay(recipe, (a,))
@@ -157,6 +156,8 @@ def static(function: Callable[..., Node]) -> Method:
                 node.depth = a.depth + 1
                 node.seq, node.freed = next_sequence(), False
                 node.value = node.leaf = node.line = node.watch = None
+        if node.depth > settings.current.max_pending:
+            flush(node)
         tensor = new(self.__class__)
         tensor._node = node
         return tensor

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.config import settings
 from nbgrad.conversion import Conversions
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
-from nbgrad.engine import value_of
+from nbgrad.engine import flush, value_of
 from nbgrad.errors import INPLACE_LEAF, INPLACE_VIEW, NOT_FLOATING, NOT_LEAF, AutogradError
 from nbgrad.gradfn import grad_fn_of
 from nbgrad.grads import backward
@@ -60,6 +61,8 @@ class Tensor(Operators, Conversions, Methods):
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        if node.depth > settings.current.max_pending:
+            flush(node)
 
     # ------------------------------------------------------------------------------ description
 
@@ -186,6 +189,8 @@ class Tensor(Operators, Conversions, Methods):
             self._set_leaf(node, True)
         else:
             self._node = node
+        if self._node.depth > settings.current.max_pending:
+            flush(self._node)
         return self
 
     # ------------------------------------------------------------------------- differentiation

@@ -333,3 +333,36 @@ def test_wide_graph_of_many_leaves() -> None:
         total = total + leaf * leaf
     total.backward()
     assert [leaf.grad.item() for leaf in leaves] == [2.0 * k for k in range(3000)]
+
+
+def _in_place(x: Any) -> Any:
+    x += 1.0
+    return x
+
+
+def _assigned(x: Any) -> Any:
+    x[2:4] = x[0:2]
+    return x
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda x: ng.sin(x)[::-1],
+        lambda x: x.reshape(2, 5).reshape(10),
+        lambda x: x - x.sum() * 0.1,
+        lambda x: ng.concatenate([x[1:], x[:1]]),
+        lambda x: np.roll(x, 1),
+        _in_place,
+        _assigned,
+    ],
+    ids=["slice", "reshape", "sum", "concatenate", "roll", "in-place", "assigned"],
+)
+def test_loops_of_any_operations_do_not_pile_up(body: Any) -> None:
+    """Each step adds one or more operations; the chain is evaluated when it is long."""
+    with ng.configure(max_pending=100, tier="reference"):
+        x, deepest = ng.tensor(np.ones(10)), 0
+        for _ in range(150):
+            x = body(x)
+            deepest = max(deepest, x._node.depth)
+    assert 90 <= deepest <= 110
