@@ -14,7 +14,7 @@ import numpy as np
 from nbgrad.core.modes import lines, modes, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Primitive, bind
-from nbgrad.core.record import Recipe, recipe_of, replay
+from nbgrad.core.record import STATIC, Recipe, recipe_of, replay
 from nbgrad.engine import flush
 
 FAST_ENTRIES = 4096
@@ -134,12 +134,18 @@ def static(function: Callable[..., Node]) -> Method:
 
     def method(self: Any, *args: Any, **settings: Any) -> Any:
         a = self._node
-        key = (a.aval, args, *settings.items()) if settings else (a.aval, args)
+        # The types come first: 2 and 2.0 and True are equal, and a tensor compares to a tensor.
+        key: Any = a.aval
+        for x in args:
+            key = (key, x.__class__, x)
+        for name in settings:
+            x = settings[name]
+            key = (key, name, x.__class__, x)
         try:
             recipe = fast[key]
         except KeyError:
             node = function(a, *args, **settings)
-            found = recipe_of(node, (a,))
+            found = recipe_of(node, (a,)) if all(map(_tells, (*args, *settings.values()))) else None
             if found is not None:
                 _bounded(fast)[key] = found
         except TypeError:  # a list, a slice, an array
@@ -164,6 +170,13 @@ def static(function: Callable[..., Node]) -> Method:
     method.__name__ = function.__name__
     method.__doc__ = function.__doc__
     return method
+
+
+def _tells(x: Any) -> bool:
+    """Whether a setting is no array and equals no other setting of its type."""
+    if x.__class__ in (tuple, list):
+        return all(map(_tells, x))
+    return isinstance(x, STATIC) or (x.__class__ is float and x == x and x != 0.0)
 
 
 def pair(function: Callable[[Any, Any], Node]) -> Callable[[Node, Any], Node]:
