@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
+from nbgrad.engine import LONG
 from nbgrad.recording import index_key, index_of
 
 A = np.arange(12.0).reshape(3, 4) / 7
@@ -146,6 +147,21 @@ def test_tensors_among_the_settings_are_read_every_time():
         with ng.no_grad():
             start += 10.0
         mask = ng.tensor(B > 0)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [lambda x: x.T, lambda x: x @ x, lambda x: x[::-1], lambda x: np.clip(x, 0.0, 1.0)],
+    ids=["method", "matmul", "index", "function"],
+)
+def test_long_chains_of_replayed_calls_are_evaluated(step):
+    x = ng.tensor(np.eye(2))
+    depths = []
+    for _ in range(5000):
+        x = step(x)
+        depths.append(x._node.depth)
+    assert max(depths) <= LONG
+    np.testing.assert_array_equal(x.numpy(), np.eye(2))
 
 
 def test_what_looks_at_values_is_not_replayed():

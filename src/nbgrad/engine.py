@@ -136,6 +136,10 @@ def value_of(node: Node) -> Array:
     return node.value
 
 
+# Beyond this, whoever records by recipes asks for a flush; see Config.max_pending.
+LONG = 4096
+
+
 def flush(node: Node) -> None:
     """Evaluate the end of a long pending chain, so that abandoned work cannot pile up.
 

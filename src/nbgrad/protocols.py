@@ -8,7 +8,7 @@ from nbgrad import replaying
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.registry import writers
-from nbgrad.engine import value_of
+from nbgrad.engine import LONG, flush, value_of
 from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
@@ -45,6 +45,8 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
     """Call a *function* of nodes with tensors; one that writes binds its first argument anew."""
     result = replaying.call(function, unwrap(args), unwrap(kwargs))
     if result.__class__ is Node and function not in writers:
+        if result.depth > LONG:
+            flush(result)
         return tensor(result)
     if function not in writers:
         return wrap(result, tensor)

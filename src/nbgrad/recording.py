@@ -15,7 +15,7 @@ from nbgrad.core.modes import lines, modes, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.record import STATIC, Recipe, recipe_of, replay
-from nbgrad.engine import flush
+from nbgrad.engine import LONG, flush
 
 FAST_ENTRIES = 4096
 OPERANDS = (float, int, bool, complex, np.ndarray, np.generic, list, tuple)
@@ -145,9 +145,8 @@ def static(function: Callable[..., Node]) -> Method:
             recipe = fast[key]
         except KeyError:
             node = function(a, *args, **settings)
-            found = recipe_of(node, (a,)) if all(map(_tells, (*args, *settings.values()))) else None
-            if found is not None:
-                _bounded(fast)[key] = found
+            if all(map(_tells, (*args, *settings.values()))):
+                _learn(fast, key, node, a)
         except TypeError:  # a list, a slice, an array
             node = function(a, *args, **settings)
         else:
@@ -163,6 +162,8 @@ def static(function: Callable[..., Node]) -> Method:
                 node.depth = a.depth + 1
                 node.seq, node.freed = next_sequence(), False
                 node.value = node.leaf = node.line = node.watch = None
+        if node.depth > LONG:
+            flush(node)
         tensor = new(self.__class__)
         tensor._node = node
         return tensor
@@ -188,11 +189,12 @@ def pair(function: Callable[[Any, Any], Node]) -> Callable[[Node, Any], Node]:
             return function(a, b)
         recipe = fast.get((a.aval, b.aval))
         if recipe is not None:
-            return replay(recipe, (a, b))  # type: ignore[no-any-return]
-        node = function(a, b)
-        found = recipe_of(node, (a, b))
-        if found is not None:
-            _bounded(fast)[a.aval, b.aval] = found
+            node: Node = replay(recipe, (a, b))
+        else:
+            node = function(a, b)
+            _learn(fast, (a.aval, b.aval), node, a, b)
+        if node.depth > LONG:
+            flush(node)
         return node
 
     return call
@@ -217,6 +219,13 @@ def index_of(key: Any) -> Any:
     if len(key) == 3:
         return slice(*key)
     return key[0] if len(key) == 1 else tuple(index_of(item) for item in key[1])
+
+
+def _learn(fast: dict[Any, Recipe], key: Any, node: Node, *operands: Node) -> None:
+    """Keep how *node* was recorded on *operands*."""
+    recipe = recipe_of(node, operands)
+    if recipe is not None:
+        _bounded(fast)[key] = recipe
 
 
 def _remember(fast: dict[Any, Any], key: Any, node: Node, *operands: Any) -> None:
