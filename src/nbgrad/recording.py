@@ -138,8 +138,7 @@ def static(function: Callable[..., Node]) -> Method:
         key: Any = a.aval
         for x in args:
             key = (key, x.__class__, x)
-        for name in settings:
-            x = settings[name]
+        for name, x in settings.items():
             key = (key, name, x.__class__, x)
         try:
             recipe = fast[key]
