@@ -121,6 +121,48 @@ def test_functions_are_replayed_for_equal_settings_only():
             np.sum(a, axis=5)
 
 
+def test_settings_that_are_equal_but_not_the_same():
+    counts = ng.tensor(np.arange(3))
+    for _ in range(2):
+        assert (counts**2).dtype == np.int64 and (counts**2.0).dtype == np.float64
+        for power in (True, 1, 1.0):
+            assert (counts**power).dtype == (np.arange(3) ** power).dtype
+        below = ng.tensor(-A)
+        for initial in (0.0, -0.0):
+            found = below.max(initial=initial).numpy()
+            assert np.signbit(found) == np.signbit((-A).max(initial=initial))
+
+
+def test_tensors_among_the_settings_are_read_every_time():
+    a, mask = ng.tensor(B), ng.tensor(B > 0)
+    start = ng.tensor(1.0, requires_grad=True)
+    for _ in range(2):
+        assert a.sum(where=mask).item() == B.sum(where=mask.numpy())
+        mask[-1] = False
+        assert a.sum(where=mask).item() == B.sum(where=mask.numpy())
+        y = a.sum(initial=start)
+        assert y.item() == B.sum(initial=start.item())
+        assert ng.autograd.grad(y, start)[0].item() == 1.0
+        with ng.no_grad():
+            start += 10.0
+        mask = ng.tensor(B > 0)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [lambda x: x.T, lambda x: x @ x, lambda x: x[::-1], lambda x: np.clip(x, 0.0, 1.0)],
+    ids=["method", "matmul", "index", "function"],
+)
+def test_long_chains_of_replayed_calls_are_evaluated(step):
+    x = ng.tensor(np.eye(2))
+    depths = []
+    for _ in range(5000):
+        x = step(x)
+        depths.append(x._node.depth)
+    assert max(depths) <= ng.config.settings.current.max_pending
+    np.testing.assert_array_equal(x.numpy(), np.eye(2))
+
+
 def test_what_looks_at_values_is_not_replayed():
     for values in ([1.0, 0.0, 2.0], [0.0, 0.0, 2.0]):
         x = ng.tensor(values)

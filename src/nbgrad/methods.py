@@ -235,7 +235,7 @@ class Methods:
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """The same elements in another shape; one extent may be -1."""
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return _reshape(self, tuple(target), order)  # type: ignore[no-any-return]
+        return _reshape(self, tuple(target), *(() if order == "C" else (order,)))  # type: ignore[no-any-return]
 
     view = reshape
 

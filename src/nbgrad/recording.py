@@ -15,7 +15,7 @@ from nbgrad.config import settings
 from nbgrad.core.modes import lines, modes, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Primitive, bind
-from nbgrad.core.record import Recipe, recipe_of, replay
+from nbgrad.core.record import STATIC, Recipe, recipe_of, replay
 from nbgrad.engine import flush
 
 FAST_ENTRIES = 4096
@@ -133,14 +133,18 @@ def static(function: Callable[..., Node]) -> Method:
 
     def method(self: Any, *args: Any, **given: Any) -> Any:
         a = self._node
-        key = (a.aval, args, *given.items()) if given else (a.aval, args)
+        # The types come first: 2 and 2.0 and True are equal, and a tensor compares to a tensor.
+        key: Any = a.aval
+        for x in args:
+            key = (key, x.__class__, x)
+        for name, x in given.items():
+            key = (key, name, x.__class__, x)
         try:
             recipe = fast[key]
         except KeyError:
             node = function(a, *args, **given)
-            found = recipe_of(node, (a,))
-            if found is not None:
-                _bounded(fast)[key] = found
+            if all(map(_tells, (*args, *given.values()))):
+                _learn(fast, key, node, a)
         except TypeError:  # a list, a slice, an array
             node = function(a, *args, **given)
         else:
@@ -167,6 +171,13 @@ def static(function: Callable[..., Node]) -> Method:
     return method
 
 
+def _tells(x: Any) -> bool:
+    """Whether a setting is no array and equals no other setting of its type."""
+    if x.__class__ in (tuple, list):
+        return all(map(_tells, x))
+    return isinstance(x, STATIC) or (x.__class__ is float and x == x and x != 0.0)
+
+
 def pair(function: Callable[[Any, Any], Node]) -> Callable[[Node, Any], Node]:
     """Return *function* of two nodes, which replays what it recorded for such avals before."""
     fast: dict[Any, Recipe] = {}
@@ -178,9 +189,7 @@ def pair(function: Callable[[Any, Any], Node]) -> Callable[[Node, Any], Node]:
         if recipe is not None:
             return replay(recipe, (a, b))  # type: ignore[no-any-return]
         node = function(a, b)
-        found = recipe_of(node, (a, b))
-        if found is not None:
-            _bounded(fast)[a.aval, b.aval] = found
+        _learn(fast, (a.aval, b.aval), node, a, b)
         return node
 
     return call
@@ -205,6 +214,13 @@ def index_of(key: Any) -> Any:
     if len(key) == 3:
         return slice(*key)
     return key[0] if len(key) == 1 else tuple(index_of(item) for item in key[1])
+
+
+def _learn(fast: dict[Any, Recipe], key: Any, node: Node, *operands: Node) -> None:
+    """Keep how *node* was recorded on *operands*."""
+    recipe = recipe_of(node, operands)
+    if recipe is not None:
+        _bounded(fast)[key] = recipe
 
 
 def _remember(fast: dict[Any, Any], key: Any, node: Node, *operands: Any) -> None:

@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from nbgrad.core.node import Node
-from nbgrad.core.record import Recipe, recipe_of, replay
+from nbgrad.core.record import STATIC, Recipe, recipe_of, replay
 
 MAX_RECIPES = 4096
-# Settings that a key may hold; of floats it holds the text, which tells 0.0 from -0.0.
-_STATIC = (int, bool, str, type(None), type, np.dtype, type(np._NoValue))
 
 _recipes: dict[Any, Recipe] = {}
 
@@ -49,10 +45,10 @@ def _key(x: Any, nodes: list[Node]) -> Any:
     if kind is Node:
         nodes.append(x)
         return x.aval
-    if kind is float:
+    if kind is float:  # the text tells 0.0 from -0.0
         return (kind, repr(x))
     if kind in (tuple, list):
         return (kind, *[_key(item, nodes) for item in x])
-    if isinstance(x, _STATIC):
+    if isinstance(x, STATIC):
         return (kind, x)
     raise TypeError(kind)

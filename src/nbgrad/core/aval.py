@@ -5,6 +5,7 @@ Avals are interned, so that equal ones are the same object and a dictionary find
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any, Final
 
 import numpy as np
@@ -92,7 +93,7 @@ def normalize_axis(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     result = []
     for a in axes:
-        k = int(a)
+        k = index(a)
         if not -ndim <= k < ndim:
             raise np.exceptions.AxisError(k, ndim, name)
         result.append(k % ndim)

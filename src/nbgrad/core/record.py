@@ -11,11 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nbgrad.core.modes import lines, modes, not_recording, user_line
 from nbgrad.core.node import Node, new_node
 
 if TYPE_CHECKING:
     from nbgrad.core.primitive import Signature
+
+# Settings that what a call recorded may be remembered by, beside finite floats.
+STATIC = (int, bool, str, type(None), type, np.dtype, type(np._NoValue))
 
 
 def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
