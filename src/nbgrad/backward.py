@@ -28,7 +28,7 @@ from nbgrad.core.linearize import (
     capture,
     require_values,
 )
-from nbgrad.core.modes import modes, watching
+from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import Signature
 from nbgrad.engine import demand, executable, programs, settle
@@ -83,7 +83,7 @@ def run_backward(
             traced = True
     wrt = _targets(cap, inputs)
     watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
-    if create_graph or watched or traced or modes.observers:
+    if create_graph or watched or traced or (lines.on and modes.observers):
         found = _node_route(cap, outputs, seeds, inputs, wrt, retain_graph, create_graph)
     else:
         found = _program_route(cap, outputs, seeds, inputs, wrt, retain_graph)

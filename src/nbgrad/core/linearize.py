@@ -96,7 +96,8 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
     targets: list[int] = []
     operands: list[tuple[Any, ...]] = []
     key: list[Any] = []  # without types: signatures say those of scalars, and avals of leaves
-    append, keep_operands, find = key.append, operands.append, index.get
+    append, keep, keep_operands, find = key.append, nodes.append, operands.append, index.get
+    count = len(nodes)
     for node in nodes:  # which grows while it is walked
         inputs = node.inputs
         if node.value is None and node.leaf is None and not node.freed:
@@ -112,11 +113,11 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
             if x.__class__ is not Node:
                 scalars.append(x)
                 continue
-            i = find(x)
-            if i is None:
+            if (i := find(x)) is None:
                 if x.sig is not None and (x.value is None or not _ends(x, differentiate)):
-                    i = index[x] = len(nodes)
-                    nodes.append(x)
+                    i = index[x] = count
+                    keep(x)
+                    count += 1
                 else:
                     leaves.append(x)
                     i = index[x] = -len(leaves)
