@@ -153,11 +153,17 @@ class Problem:
 
     def ours(self, xs: Sequence[Any]) -> Any:
         """The weighted sum as a tensor; *xs* are the tracked arguments."""
+        return self.weighted(self.tensors(xs))
+
+    def tensors(self, xs: Sequence[Any]) -> Leaves:
+        """Our results; *xs* are the tracked arguments."""
         given: list[Any] = list(self.arrays)
         for k, x in zip(self.active, xs, strict=True):
             given[k] = x
+        return self.results(find(self.f.namespace, self.f.name), given)
+
+    def weighted(self, ys: Leaves) -> Any:
         total: Any = 0.0
-        ys = self.results(find(self.f.namespace, self.f.name), given)
         for y, w in zip(ys, self.weights, strict=True):
             if w is not None:
                 product = np.conj(w) * y if w.dtype.kind == "c" else w * y
@@ -249,6 +255,29 @@ def test_derivatives_are_those_of_finite_differences(f: PublicFunction) -> None:
             assert_allclose(by_jvp, slope, rtol=1e-7, atol=1e-7 * scale, err_msg=p.label)
             scale += abs(second)
             assert_allclose(by_second, second, rtol=1e-5, atol=1e-5 * scale, err_msg=p.label)
+
+
+# ------------------------------------------------------------------------------------------- tiers
+
+
+def on_tier(tier: str, p: Problem) -> list[Array]:
+    """The results and the gradients of their weighted sum."""
+    with ng.configure(tier=tier):
+        xs = [ng.tensor(p.arrays[k], requires_grad=p.f.differentiable) for k in p.active]
+        ys = p.tensors(xs)
+        total = p.weighted(ys)
+        if isinstance(total, ng.Tensor) and total.requires_grad:
+            found = ng.autograd.grad(total, xs, allow_unused=True, retain_graph=True)
+            ys += [g for g in found if g is not None]
+        return [np.asarray(y.detach() if isinstance(y, ng.Tensor) else y) for y in ys]
+
+
+@every_function
+def test_blocks_compute_what_the_reference_does(f: PublicFunction) -> None:
+    """The other tests of this file run once, so in NumPy; random programs run fused kernels."""
+    for dtype in dtypes(f):
+        p = Problem(f, *calls(f, dtype)[0])
+        compare(on_tier("block", p), on_tier("reference", p), p.label)
 
 
 @every_function
