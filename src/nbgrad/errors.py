@@ -71,6 +71,10 @@ COMPLEX_OUTPUT = (
     "function pass holomorphic=True to nbgrad.grad, value_and_grad or jacobian; otherwise make a "
     "real number of it: its .real or .imag, or abs(y)."
 )
+NOT_AN_ARRAY = (
+    "{name}: argument {position} is a {kind} that makes no array of numbers. Pass each array as "
+    "an argument of its own, f(a, b), and name them: argnums=(0, 1)."
+)
 NOT_HOLOMORPHIC = (
     "{name} with holomorphic=True needs complex {what}, not {dtype}: cast with .astype(complex), "
     "or leave holomorphic=True away."

@@ -18,7 +18,13 @@ from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.engine import demand
-from nbgrad.errors import COMPLEX_OUTPUT, NOT_HOLOMORPHIC, AutogradError, ConcretizationError
+from nbgrad.errors import (
+    COMPLEX_OUTPUT,
+    NOT_AN_ARRAY,
+    NOT_HOLOMORPHIC,
+    AutogradError,
+    ConcretizationError,
+)
 from nbgrad.jit import jit
 from nbgrad.ops import arithmetic
 from nbgrad.ops.kinds import materialize
@@ -32,7 +38,12 @@ _finished: weakref.WeakSet[Node] = weakref.WeakSet()
 
 def _argument(x: Any, name: str, position: int, holomorphic: bool) -> Tensor:
     """The node to differentiate by for argument *x*."""
-    node = x._node if isinstance(x, Tensor) else constant(x)
+    try:
+        node = x._node if isinstance(x, Tensor) else constant(x)
+    except (TypeError, ValueError):
+        raise TypeError(
+            NOT_AN_ARRAY.format(name=name, position=position, kind=type(x).__name__)
+        ) from None
     if not node.aval.inexact:
         raise TypeError(
             f"{name}: argument {position} is {node.dtype}; differentiation needs real or complex "
@@ -75,8 +86,17 @@ def _call(
         modes.transforms -= 1
 
 
+def _output(y: Any, name: str) -> Tensor:
+    if isinstance(y, (list, tuple)):
+        raise TypeError(
+            f"{name}: the function returned a {type(y).__name__}; it must return one array: "
+            "return nbgrad.numpy.array([...]), or stack or concatenate the parts"
+        )
+    return y if isinstance(y, Tensor) else Tensor(constant(y))
+
+
 def _scalar(y: Any, name: str, holomorphic: bool) -> Tensor:
-    out = y if isinstance(y, Tensor) else Tensor(constant(y))
+    out = _output(y, name)
     if out._node.size != 1 or out.ndim:
         raise TypeError(
             f"{name} only applies to scalar-output functions; the output has shape {out.shape}. "
@@ -249,7 +269,7 @@ def jacobian(f: Func, argnums: int = 0, *, holomorphic: bool = False) -> Func:
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
         xs, y = _call(f, "jacobian", (argnums,), args, kwargs, holomorphic)
-        out = y if isinstance(y, Tensor) else Tensor(constant(y))
+        out = _output(y, "jacobian")
         if holomorphic:
             _check_kind(out, "jacobian", holomorphic)
         outer = modes.grad and _outer(out._node, [xs[0]._node])

@@ -13,8 +13,8 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand
 from nbgrad.core.registry import by_reference, functions, objects, primitives
 from nbgrad.loading import load_vocabulary
-from nbgrad.ops import shaping
 from nbgrad.ops.kinds import arity
+from nbgrad.ops.shaping import as_node
 from nbgrad.protocols import apply
 from nbgrad.recording import binary, unary
 from nbgrad.tensor import Tensor
@@ -80,7 +80,7 @@ def with_methods(function: Any, ufunc: Any) -> Any:
 
 def _of_numpy(function: Any, *args: Any, **kwargs: Any) -> Any:
     """NumPy's *function* of the first argument as a tensor, so that it comes back to us."""
-    first = args[0] if isinstance(args[0], Tensor) else Tensor(shaping.as_node(args[0]))
+    first = args[0] if isinstance(args[0], Tensor) else Tensor(as_node(args[0]))
     return function(first, *args[1:], **kwargs)
 
 
@@ -120,9 +120,12 @@ def wrapped(name: str, function: Callable[..., Any], doc: str) -> Any:
 
 def _elementwise(prim: Primitive) -> Callable[..., Any]:
     def function(*operands: Any) -> Node:
-        operands = tuple(as_operand(x) for x in operands)  # Python numbers stay weak
+        # Python numbers stay weak; lists of tensors are stacked.
+        operands = tuple(
+            as_node(x) if isinstance(x, (list, tuple)) else as_operand(x) for x in operands
+        )
         if not any(isinstance(x, Node) for x in operands):
-            operands = (shaping.as_node(operands[0]), *operands[1:])
+            operands = (as_node(operands[0]), *operands[1:])
         return prim(*operands)
 
     count = arity(prim)

@@ -10,14 +10,14 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.ops import arithmetic, bitwise, comparison, composite, products
-from nbgrad.recording import OPERANDS, Method, binary, pair, static, unary
+from nbgrad.recording import OPERANDS, Method, binary, operand, pair, static, unary
 
 
 def _reflected(prim: Primitive) -> Method:
     def method(self: Any, other: Any) -> Any:
         if not isinstance(other, (*OPERANDS, self.__class__)):
             return NotImplemented
-        return self.__class__(bind(prim, other, self._node))
+        return self.__class__(bind(prim, operand(other), self._node))
 
     return method
 
@@ -26,7 +26,7 @@ def _inplace(function: Callable[..., Node]) -> Method:
     """In-place operator: binds the tensor to a new node, so nothing saved is overwritten."""
 
     def method(self: Any, other: Any) -> Any:
-        return self._rebind(function(self._node, as_operand(other)))
+        return self._rebind(function(self._node, as_operand(operand(other))))
 
     return method
 
@@ -119,10 +119,10 @@ class Operators:
         return self.__class__(composite.power(self._node, as_operand(other)))  # type: ignore[call-arg]
 
     def __matmul__(self, other: Any) -> Any:
-        return self.__class__(_matmul(self._node, as_operand(other)))  # type: ignore[call-arg]
+        return self.__class__(_matmul(self._node, as_operand(operand(other))))  # type: ignore[call-arg]
 
     def __rmatmul__(self, other: Any) -> Any:
-        return self.__class__(products.matmul(as_operand(other), self._node))  # type: ignore[call-arg]
+        return self.__class__(products.matmul(as_operand(operand(other)), self._node))  # type: ignore[call-arg]
 
     def _rebind(self, node: Node) -> Any:
         raise NotImplementedError("Tensor defines how it is bound to a new node")

@@ -13,7 +13,7 @@ from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
 from nbgrad.ops import arithmetic, shaping
-from nbgrad.recording import binary, unary
+from nbgrad.recording import binary, operand, unary
 
 ufuncs = LazyModule("nbgrad.ufuncs")
 
@@ -116,8 +116,8 @@ def call_plainly(tensor: Any, ufunc: Any, inputs: Any) -> Any:
     if isinstance(function, Primitive):
         if ufunc not in direct and ufunc.nin <= 2:
             direct[ufunc] = unary(function) if ufunc.nin == 1 else binary(function)
-        return tensor(bind(function, *inputs))
-    found = function(*[as_operand(x) for x in inputs])
+        return tensor(bind(function, *[operand(x) for x in inputs]))
+    found = function(*[as_operand(operand(x)) for x in inputs])
     return tensor(found) if found.__class__ is Node else wrap(found, tensor)
 
 

@@ -17,6 +17,7 @@ from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.record import STATIC, Recipe, recipe_of, replay
 from nbgrad.engine import flush
+from nbgrad.ops.shaping import as_node
 
 FAST_ENTRIES = 4096
 OPERANDS = (float, int, bool, complex, np.ndarray, np.generic, list, tuple)
@@ -85,7 +86,8 @@ def binary(prim: Primitive) -> Method:
                 b = other
                 sig = mixed[a.aval, int]
             else:
-                return cls(bind(prim, a, other)) if isinstance(other, OPERANDS) else NotImplemented
+                known = isinstance(other, OPERANDS)
+                return cls(bind(prim, a, operand(other))) if known else NotImplemented
         except KeyError:
             sig = None
         if sig is None or lines.on:
@@ -105,6 +107,11 @@ def binary(prim: Primitive) -> Method:
         return tensor
 
     return _named(method, prim)
+
+
+def operand(x: Any) -> Any:
+    """The second operand as `bind` takes it: a list with tensors in it is their stack."""
+    return as_node(x) if isinstance(x, (list, tuple)) else x
 
 
 def _tables() -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]:

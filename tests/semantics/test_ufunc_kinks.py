@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
 
-INF, NAN = math.inf, math.nan
+INF, NAN, LN2 = math.inf, math.nan, math.log(2.0)
 
 # Function, arguments, and the gradient by each.
 KINKS: list[tuple[Any, tuple[float, ...], tuple[float, ...]]] = [
@@ -103,3 +103,9 @@ def test_derivatives_of_sinc_join_where_the_series_ends() -> None:
 def test_the_second_derivative_of_hypot_at_zero_is_zero() -> None:
     found = ng.hessian(lambda x: np.hypot(x[0], x[1]))(np.zeros(2))
     assert_array_equal(found, np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize(("f", "curvature"), [(np.logaddexp, 0.25), (np.logaddexp2, 0.25 * LN2)])
+def test_logaddexp_is_smooth_where_its_operands_are_equal(f: Any, curvature: float) -> None:
+    found = ng.hessian(lambda x: f(x[0], x[1]))(np.array([1.5, 1.5]))
+    assert_allclose(found, curvature * np.array([[1, -1], [-1, 1]]), rtol=1e-14)

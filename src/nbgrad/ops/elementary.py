@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.primitive import Primitive
-from nbgrad.ops.arithmetic import ANY, NONZERO, POSITIVE, sqrt, square, where
-from nbgrad.ops.comparison import equal
+from nbgrad.ops.arithmetic import ANY, NONZERO, POSITIVE, absolute, sqrt, square, where
+from nbgrad.ops.comparison import equal, logical_and
 from nbgrad.ops.kinds import elementwise
 from nbgrad.ops.transcendental import UNIT, sigmoid
 
@@ -117,7 +117,9 @@ hypot = elementwise(
 
 def _weights(out: Any, x: Any, y: Any, scale: float) -> tuple[Any, Any]:
     """Shares of the two terms of a sum of powers; both 0 where the sum is."""
-    gap = where(equal(x, y), 0.0, x - y)
+    # Only infinities that are alike: at a finite tie the gap still moves, and so do the shares.
+    alike = logical_and(equal(x, y), equal(absolute(x), math.inf))
+    gap = where(alike, 0.0, x - y)
     empty = equal(out, -math.inf)
     return (
         where(empty, 0.0, sigmoid(scale * gap)),

@@ -20,9 +20,33 @@ Shape = int | Sequence[int]
 
 
 def as_node(x: Any) -> Node:
-    """Return *x* as a node; a Python number becomes a constant."""
+    """Return *x* as a node; a number becomes a constant, a nest with nodes in it their stack."""
+    if isinstance(x, (list, tuple)) and holds_node(x):
+        return stack([as_node(item) for item in x])
     node = as_operand(x)
     return node if node.__class__ is Node else constant(node)
+
+
+def holds_node(x: Any) -> bool:
+    """Whether *x* is a node or a tensor, or a nest of lists and tuples with one in it."""
+    if isinstance(x, (list, tuple)):
+        return any(holds_node(item) for item in x)
+    return x.__class__ is Node or hasattr(x, "_node")
+
+
+def listed(xs: Any) -> list[Any]:
+    """The items of a sequence of arrays; an array is the sequence of its rows."""
+    if xs.__class__ is not Node:
+        return list(xs)
+    if not xs.ndim:
+        raise TypeError("the arrays to join must be a sequence, not one 0-d array")
+    starts, row = (0,) * (xs.ndim - 1), xs.shape[1:]
+    return [
+        reshape(
+            structure.slice_(xs, starts=(k, *starts), sizes=(1, *row), steps=(1,) * xs.ndim), row
+        )
+        for k in range(xs.shape[0])
+    ]
 
 
 def as_shape(shape: Any) -> tuple[int, ...]:
@@ -195,7 +219,7 @@ def concatenate(
 ) -> Node:
     """Join arrays along an existing *axis* (flattened if None)."""
     refuse("concatenate", "write result = concatenate(...)", out=out)
-    nodes = [as_node(x) for x in arrays]
+    nodes = [as_node(x) for x in listed(arrays)]
     if not nodes:
         raise ValueError("concatenate: need at least one array to concatenate")
     if axis is None:
@@ -243,7 +267,7 @@ def stack(
 ) -> Node:
     """Join arrays of one shape along a new *axis*."""
     refuse("stack", "write result = stack(...)", out=out)
-    nodes = [as_node(x) for x in arrays]
+    nodes = [as_node(x) for x in listed(arrays)]
     if not nodes:
         raise ValueError("stack: need at least one array to stack")
     if len({n.shape for n in nodes}) != 1:

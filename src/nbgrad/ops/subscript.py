@@ -30,8 +30,8 @@ def is_array(item: Any) -> bool:
 
 
 def _array(item: Any) -> Any:
-    """A list or a truth value as the index array it stands for; others as they are."""
-    if isinstance(item, list):
+    """A sequence or a truth value as the index array it stands for; others as they are."""
+    if isinstance(item, (list, tuple)):
         array = np.asarray(item)
         return array if array.size else array.astype(np.intp)
     return np.asarray(item) if isinstance(item, (bool, np.bool_)) else item

@@ -15,13 +15,14 @@ from nbgrad.ops.shaping import (
     broadcast_to,
     cast_to,
     concatenate,
+    listed,
     moveaxis,
     one_axis,
     reshape,
 )
 from nbgrad.ops.subscript import getitem
 from nbgrad.vocabulary.rearranging import along, atleast_1d, atleast_2d, atleast_3d, rows
-from nbgrad.vocabulary.support import concrete, listed
+from nbgrad.vocabulary.support import concrete
 
 
 def _each(grown: Any, tup: Any) -> list[Node]:

@@ -12,8 +12,8 @@ from nbgrad.core.primitive import as_operand
 from nbgrad.errors import refuse
 from nbgrad.ops import arithmetic
 from nbgrad.ops.declare import call, function
-from nbgrad.ops.shaping import as_node, cast_to, reshape, stack
-from nbgrad.vocabulary.support import concrete, held, holds_node
+from nbgrad.ops.shaping import as_node, cast_to, holds_node, reshape, stack
+from nbgrad.vocabulary.support import concrete, held
 
 
 def on_cpu(name: str, device: Any) -> None:

@@ -16,12 +16,13 @@ from nbgrad.ops.shaping import (
     broadcast_to,
     cast_to,
     concatenate,
+    holds_node,
     one_axis,
     stack,
 )
 from nbgrad.ops.subscript import getitem
 from nbgrad.vocabulary.rearranging import along, flip, rows
-from nbgrad.vocabulary.support import concrete, held, holds_node
+from nbgrad.vocabulary.support import concrete, held
 
 # The keyword argument that each mode takes.
 OPTIONS = {

@@ -9,6 +9,7 @@ import numpy as np
 
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.engine import value_of
+from nbgrad.ops.shaping import holds_node
 
 Array = np.ndarray[Any, Any]
 
@@ -25,23 +26,9 @@ def concrete(x: Any) -> Array:
     return np.asarray(x)
 
 
-def holds_node(x: Any) -> bool:
-    """Whether *x* is a node, or a nest of lists and tuples with one in it."""
-    if isinstance(x, (list, tuple)):
-        return any(holds_node(item) for item in x)
-    return x.__class__ is Node
-
-
 def held(array: Any) -> Node:
     """A node that holds an array which nobody else writes to."""
     return leaf_node(np.ascontiguousarray(array) if np.ndim(array) else np.array(array))
-
-
-def listed(xs: Any) -> list[Any]:
-    """The items of a sequence of arrays; an array is the sequence of its rows."""
-    if xs.__class__ is Node:
-        raise TypeError("arrays to join must be a list or tuple of tensors: pass list(x)")
-    return list(xs)
 
 
 def integers(x: Any) -> Any:

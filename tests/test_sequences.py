@@ -1,0 +1,81 @@
+"""Lists and tuples where NumPy takes a sequence for an array, with tensors in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import nbgrad as ng
+import nbgrad.numpy as gnp
+
+X = np.array([1.0, 2.0, 3.0])
+
+# A function of NumPy's or our namespace and an array.
+NESTS: dict[str, Callable[[Any, Any], Any]] = {
+    "reduction": lambda xp, x: xp.mean([x[0] ** 2, x[1]]),
+    "spread": lambda xp, x: xp.var((x[0] ** 2, x[1], 4.0)),
+    "nested": lambda xp, x: xp.sum([[x[0], x[1]], [x[2], 2.0]] * x[:2]),
+    "ufunc": lambda xp, x: xp.exp([x[0], x[1]]).sum(),
+    "ufunc of a tuple": lambda xp, x: xp.sin((x[2], x[1] * x[0])).sum(),
+    "two operands": lambda xp, x: xp.multiply(x[:2], [x[1], x[2]]).sum(),
+    "operator": lambda xp, x: (x[:2] * [x[1], x[2]]).sum(),
+    "reflected operator": lambda xp, x: ([x[1], 2.0] / x[:2]).sum(),
+    "in place": lambda xp, x: _added(x * 1.0, [x[2], x[1], x[0] * x[0]]).sum(),
+    "matrix product": lambda xp, x: x[:2] @ [x[1], x[2]],
+    "dot": lambda xp, x: xp.dot([x[0], x[1]], [x[2], 2.0]),
+    "norm": lambda xp, x: xp.linalg.norm([x[0], x[1]]),
+    "append": lambda xp, x: (xp.append([x[0], x[1]], [x[2]]) ** 2).sum(),
+    "rows of an array": lambda xp, x: (xp.vstack(xp.outer(x, x)) ** 2).sum(),
+    "columns of an array": lambda xp, x: (xp.column_stack(xp.outer(x, x[:2])) ** 2)[0].sum(),
+    "joined array": lambda xp, x: (xp.concatenate(xp.outer(x, x)) ** 3)[:4].sum(),
+    "stacked array": lambda xp, x: (xp.stack(xp.outer(x, x), axis=1) ** 3)[0].sum(),
+    "tuples as index": lambda xp, x: (xp.outer(x, x)[(0, 1, 0), (2, 2, 1)] ** 2).sum(),
+}
+
+
+def _added(x: Any, values: Any) -> Any:
+    x += values
+    return x
+
+
+@pytest.mark.parametrize("name", NESTS)
+def test_value_and_gradient(name: str) -> None:
+    function = NESTS[name]
+    value, gradient = ng.value_and_grad(lambda x: function(gnp, x))(X)
+    assert_allclose(value, function(np, X), rtol=1e-14)
+    steps = 1e-6 * np.eye(3)
+    numeric = [(function(np, X + s) - function(np, X - s)) / 2e-6 for s in steps]
+    assert_allclose(gradient, numeric, rtol=1e-8, atol=1e-8)
+
+
+def test_a_plain_ufunc_takes_a_list_of_tensors_beside_a_tensor() -> None:
+    assert_allclose(ng.grad(lambda x: np.multiply([x[1], x[2]], x[:2]).sum())(X), [2, 4, 2])
+
+
+def test_assignment_by_tuples() -> None:
+    x = ng.zeros((2, 3))
+    x[(0, 1), (2, 0)] = [5.0, 6.0]
+    assert_array_equal(x.numpy(), [[0, 0, 5], [6, 0, 0]])
+
+
+def test_joining_a_scalar_is_an_error() -> None:
+    with pytest.raises(TypeError, match="must be a sequence, not one 0-d array"):
+        gnp.vstack(ng.tensor(1.0))
+
+
+@pytest.mark.parametrize(
+    "argument", [{"a": 1.0}, (np.ones((2, 2)), np.ones(2)), [[1.0], [1.0, 2.0]]]
+)
+def test_an_argument_that_is_no_array_is_refused(argument: Any) -> None:
+    with pytest.raises(TypeError, match=r"argument 0 is a \w+ that makes no array .* argnums="):
+        ng.grad(lambda p: p[0].sum())(argument)
+
+
+@pytest.mark.parametrize("transform", [ng.grad, ng.jacobian, ng.value_and_grad])
+def test_a_list_is_no_result(transform: Any) -> None:
+    with pytest.raises(TypeError, match=r"returned a list; .*return nbgrad.numpy.array"):
+        transform(lambda x: [x[0], x[1]])(X)
