@@ -149,6 +149,31 @@ def test_tensors_among_the_settings_are_read_every_time():
 
 
 @pytest.mark.parametrize(
+    "same",
+    [
+        lambda y: y.reshape(3, 4),
+        lambda y: y[:],
+        lambda y: y.astype(y.dtype),
+        lambda y: np.broadcast_to(y, (3, 4)),
+        lambda y: np.atleast_2d(y),
+        lambda y: np.broadcast_arrays(y, A)[0],
+    ],
+    ids=["reshape", "index", "astype", "broadcast_to", "atleast_2d", "broadcast_arrays"],
+)
+def test_a_hook_on_what_equals_the_operand_is_not_one_on_the_operand(same):
+    for _ in range(2):
+        x = ng.tensor(A, requires_grad=True)
+        y = x * 2.0
+        z = same(y)
+        z.register_hook(lambda g: g * 10.0)
+        z.retain_grad()
+        (y + 3.0 * z).sum().backward()
+        np.testing.assert_array_equal(x.grad.numpy(), np.full((3, 4), 62.0))
+        np.testing.assert_array_equal(z.grad.numpy(), np.full((3, 4), 30.0))
+        assert not same(x).is_leaf
+
+
+@pytest.mark.parametrize(
     "step",
     [lambda x: x.T, lambda x: x @ x, lambda x: x[::-1], lambda x: np.clip(x, 0.0, 1.0)],
     ids=["method", "matmul", "index", "function"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nbgrad import replaying
@@ -13,7 +14,7 @@ from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
 from nbgrad.ops import arithmetic, shaping
-from nbgrad.recording import binary, operand, unary
+from nbgrad.recording import apart, binary, operand, unary
 
 ufuncs = LazyModule("nbgrad.ufuncs")
 
@@ -30,12 +31,16 @@ def unwrap(x: Any) -> Any:
     return x
 
 
-def wrap(x: Any, tensor: type) -> Any:
-    """Return nodes as tensors."""
+def wrap(x: Any, tensor: type, operands: Sequence[Any] = ()) -> Any:
+    """Return nodes as tensors; none shares its node with a tracked operand."""
     if x.__class__ is Node:
+        if x.requires_grad:
+            for y in operands:
+                if x is y:
+                    return tensor(apart(x))
         return tensor(x)
     if isinstance(x, (tuple, list)):
-        items = [wrap(item, tensor) for item in x]
+        items = [wrap(item, tensor, operands) for item in x]
         named = getattr(x, "_make", None)  # a named tuple, such as the result of eigh
         return named(items) if named is not None else type(x)(items)
     return x
@@ -43,11 +48,10 @@ def wrap(x: Any, tensor: type) -> Any:
 
 def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a *function* of nodes with tensors; one that writes binds its first argument anew."""
-    result = replaying.call(function, unwrap(args), unwrap(kwargs))
-    if result.__class__ is Node and function not in writers:
-        return tensor(result)
+    operands, settings = unwrap(args), unwrap(kwargs)
+    result = replaying.call(function, operands, settings)
     if function not in writers:
-        return wrap(result, tensor)
+        return wrap(result, tensor, (*operands, *settings.values()) if settings else operands)
     target = args[0] if args else next(iter(kwargs.values()))
     if not isinstance(target, tensor):
         raise TypeError(

@@ -17,6 +17,7 @@ from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.record import STATIC, Recipe, recipe_of, replay
 from nbgrad.engine import flush
+from nbgrad.ops import structure
 from nbgrad.ops.shaping import as_node
 
 FAST_ENTRIES = 4096
@@ -149,11 +150,11 @@ def static(function: Callable[..., Node]) -> Method:
         try:
             recipe = fast[key]
         except KeyError:
-            node = function(a, *args, **given)
+            node = _new(function(a, *args, **given), a)
             if all(map(_tells, (*args, *given.values()))):
                 _learn(fast, key, node, a)
         except TypeError:  # a list, a slice, an array
-            node = function(a, *args, **given)
+            node = _new(function(a, *args, **given), a)
         else:
             if recipe.alone is None or lines.on:
                 node = replay(recipe, (a,))
@@ -176,6 +177,15 @@ def static(function: Callable[..., Node]) -> Method:
     method.__name__ = function.__name__
     method.__doc__ = function.__doc__
     return method
+
+
+def apart(node: Node) -> Node:
+    """Another node of the same value, so that hooks on a result are not hooks on the operand."""
+    return structure.reshape(node, shape=node.shape)  # type: ignore[no-any-return]
+
+
+def _new(node: Node, operand: Node) -> Node:
+    return apart(node) if node is operand else node
 
 
 def _tells(x: Any) -> bool:
