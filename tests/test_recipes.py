@@ -77,6 +77,8 @@ def test_integers_are_checked_every_time():
         with pytest.raises(OverflowError):
             x + 300
         assert bool((x < 300).all())
+        np.testing.assert_array_equal(np.clip(x, -1, 300), x.numpy(), strict=True)
+        np.testing.assert_array_equal(np.clip(x, 2, 300), [2, 2])
 
 
 def test_errors_come_every_time():

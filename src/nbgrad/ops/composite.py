@@ -105,6 +105,10 @@ def clip(
         raise TypeError("clip: out= would overwrite an array; write `result = ...` instead")
     lo, hi = (a_min if min is None else min), (a_max if max is None else max)
     node = as_node(a)
+    if node.dtype.kind in "iu":  # integers beyond the dtype limit nothing
+        limits = np.iinfo(node.dtype)
+        lo = None if lo.__class__ is int and lo <= limits.min else lo
+        hi = None if hi.__class__ is int and hi >= limits.max else hi
     if lo is None and hi is None:
         return arithmetic.positive(node)
     if lo is not None and hi is not None:
