@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -79,3 +80,12 @@ def test_an_argument_that_is_no_array_is_refused(argument: Any) -> None:
 def test_a_list_is_no_result(transform: Any) -> None:
     with pytest.raises(TypeError, match=r"returned a list; .*return nbgrad.numpy.array"):
         transform(lambda x: [x[0], x[1]])(X)
+
+
+def test_the_modules_of_numpy_can_be_imported_under_our_name() -> None:
+    for name in ("random", "linalg", "fft"):
+        ours, theirs = (importlib.import_module(f"{p}.{name}") for p in ("nbgrad.numpy", "numpy"))
+        assert set(theirs.__all__) <= set(dir(ours))
+    draws = importlib.import_module("nbgrad.numpy.random")
+    assert type(draws.RandomState(0).randn(2)) is np.ndarray
+    assert draws.seed is np.random.seed

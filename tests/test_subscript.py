@@ -159,3 +159,28 @@ def test_wrong_indices_raise_what_numpy_raises(index: Any) -> None:
         ng.tensor(x)[index]
     with pytest.raises(IndexError):
         ng.tensor(x)[index] = 1.0
+
+
+@pytest.mark.parametrize("ndim", [1, 2])
+def test_a_traced_mask_takes_a_number(ndim: int) -> None:
+    """No shape depends on the mask, so there is nothing that tracing could not know."""
+    x = np.array([[1.0, -2.0, 3.0], [-4.0, 5.0, 0.5]])
+
+    def f(x: Any, v: Any) -> Any:
+        y = x * 2
+        y[(y if ndim == 2 else y[:, 0]) > 0] = v
+        return (y**3).sum() + (x.at[x > 1].set(v) ** 2).sum()
+
+    both = ng.grad(f, argnums=(0, 1))
+    for found, wanted in zip(ng.jit(both)(x, 0.5), both(x, 0.5), strict=True):
+        assert_array_equal(found, wanted)
+
+
+def test_a_traced_mask_takes_no_array() -> None:
+    def f(x: Any) -> Any:
+        y = x * 1.0
+        y[x > 0] = x[:1]
+        return y
+
+    with pytest.raises(IndexError, match=r"use nbgrad\.where"):
+        ng.jit(f)(np.array([1.0, -1.0]))

@@ -99,7 +99,8 @@ NON_FINITE = (
 )
 INPLACE_LEAF = (
     "a leaf Variable that requires grad is being used in an in-place operation. Wrap the update "
-    "in `with nbgrad.no_grad():`, or write it out of place."
+    "in `with nbgrad.no_grad():`, or, if the update is part of what is differentiated, write it "
+    "out of place or to a copy (x = x.copy())."
 )
 INPLACE_VIEW = (
     "a view of a leaf Variable that requires grad is being used in an in-place operation. Write "

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
 
@@ -227,3 +227,31 @@ def test_scatter_of_duplicates_is_deterministic() -> None:
     found = [gradients(lambda x: x[index] * weights, np.ones(7))[0] for _ in range(3)]
     assert_allclose(found[0], np.bincount(index, weights), rtol=1e-9)
     assert found[0].tobytes() == found[1].tobytes() == found[2].tobytes()
+
+
+DEAD_BRANCHES: dict[str, Any] = {
+    "where": lambda x: np.where(x > 1, np.log(x - 1), x**2).sum(),
+    "root": lambda x: np.where(x > 1, np.sqrt(x - 1) ** 3, x**2).sum(),
+    "reduction": lambda x: np.sum(np.sqrt(x - 1) * x, where=x > 1),
+    "missing data": lambda x: np.nansum((np.array([np.nan, 1.0, 2.0]) * x) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", DEAD_BRANCHES)
+@pytest.mark.parametrize("strategy", ["forward-mode", "reverse-mode"])
+def test_no_derivative_leaks_from_dead_branches_at_any_order(name: str, strategy: str) -> None:
+    """At x = 1 the branch has infinite derivatives of every order, or NaN for its value."""
+    f, functional = DEAD_BRANCHES[name], ng.autograd.functional
+
+    def gradient(x: Any) -> Any:
+        return functional.vjp(f, x, create_graph=True)[1]
+
+    def curvature(x: Any) -> Any:
+        return functional.vjp(lambda y: gradient(y).sum(), x, create_graph=True)[1]
+
+    x = np.array([1.0, 2.5, 3.0])
+    alive = 2.0 if name in ("where", "root") else 0.0
+    for order, derivative in enumerate([gradient, curvature]):
+        found = functional.jacobian(derivative, ng.tensor(x), strategy=strategy).numpy()
+        assert np.isfinite(found).all()
+        assert_array_equal(found[0], [alive if order == 0 else 0.0, 0.0, 0.0])

@@ -1,5 +1,12 @@
 """``nbgrad.numpy.linalg``: the functions of :mod:`nbgrad.linalg`, where NumPy has them."""
 
+from numpy.linalg import LinAlgError as LinAlgError
+
 from nbgrad.namespaces import lookup
 
-__getattr__, __dir__ = lookup("linalg")
+_declared, _names = lookup("linalg")
+__getattr__ = _declared
+
+
+def __dir__() -> list[str]:
+    return sorted([*_names(), "LinAlgError"])

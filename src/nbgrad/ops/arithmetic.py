@@ -10,6 +10,8 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.ops.comparison import equal, greater, greater_equal, less, less_equal, logical_and
+from nbgrad.ops.cotangents import add_up, times
+from nbgrad.ops.cotangents import conjugate as conjugated
 from nbgrad.ops.kinds import common_loop, elementwise, is_number, materialize
 from nbgrad.ops.structure import cast
 
@@ -55,13 +57,58 @@ def _strong_multiply(x: Any, y: Any) -> Any:
     return np.where(x == 0, np.zeros((), np.result_type(x, y)), np.multiply(x, y))
 
 
+def _mutual_multiply(x: Any, y: Any) -> Any:
+    return np.where(y == 0, np.zeros((), np.result_type(x, y)), _strong_multiply(x, y))
+
+
+def _mutual(ct: Any, x: Any) -> Any:
+    return ct * x if is_number(ct) else mutual_multiply(ct, x)
+
+
+def _mutual_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+    others = xs[::-1]
+    return [_mutual(ct, conjugated(x)) if w else None for x, w in zip(others, wants, strict=True)]
+
+
+def _mutual_jvp(tangents: Any, out: Any, xs: Any, params: Any) -> Any:
+    pairs = zip(tangents, xs[::-1], strict=True)
+    return add_up([_mutual(t, x) for t, x in pairs if t is not None])
+
+
+mutual_multiply = elementwise(
+    "mutual_multiply",
+    public=False,
+    expr="({x} * {y} if {x} != {t}(0) and {y} != {t}(0) else {t}(0))",
+    reference=_mutual_multiply,
+    loop=common_loop(),
+    vjp=_mutual_vjp,
+    jvp=_mutual_jvp,
+    grad_name="Mul",
+    doc="Product that is exactly zero where either operand is, whatever the other.",
+)
+
+
+def _strong_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+    """A cotangent of zero stays zero at the next order too: there it is the partial by y."""
+    x, y = xs
+    first = times(ct, conjugated(y)) if wants[0] else None
+    return [first, _mutual(ct, conjugated(x)) if wants[1] else None]
+
+
+def _strong_jvp(tangents: Any, out: Any, xs: Any, params: Any) -> Any:
+    (t, u), (x, y) = tangents, xs
+    first = [times(t, y)] if t is not None else []
+    return add_up(first + ([_mutual(u, x)] if u is not None else []))
+
+
 strong_multiply = elementwise(
     "strong_multiply",
     public=False,
     expr="({x} * {y} if {x} != {t}(0) else {t}(0))",
     reference=_strong_multiply,
     loop=common_loop(),
-    partials=lambda out, x, y: (y, x),
+    vjp=_strong_vjp,
+    jvp=_strong_jvp,
     dtypes="fiu",
     grad_name="Mul",
     doc="Product that is exactly zero where the first operand is, whatever the second.",

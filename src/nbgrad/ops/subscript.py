@@ -178,6 +178,18 @@ def getitem(x: Any, index: Any) -> Node:
     return indexing.take(node, rows if rows.__class__ is Node else constant(rows))
 
 
+def _traced_mask(items: list[Any], shape: tuple[int, ...]) -> Node | None:
+    """The index, if it is one traced mask over leading dimensions; which it selects is open."""
+    head, rest = items[0], items[1:]
+    if head.__class__ is not Node or head.dtype != bool:
+        return None
+    if any(not (isinstance(i, slice) and i == slice(None)) for i in rest):
+        return None
+    if head.shape != shape[: head.ndim]:
+        raise IndexError(f"a boolean index of shape {head.shape} does not fit {shape}")
+    return reshape(head, head.shape + (1,) * (len(shape) - head.ndim))
+
+
 def setitem(x: Any, index: Any, v: Any) -> Node:
     """Return *x* with ``x[index]`` replaced by *v*, broadcast as in NumPy."""
     node, value = as_node(x), as_node(v)
@@ -186,6 +198,9 @@ def setitem(x: Any, index: Any, v: Any) -> Node:
         w = window(items, node.shape)
         value = reshape(_fit(value, w.shape), w.sizes)
         return structure.update_slice(node, value, starts=w.starts, steps=w.steps)
+    mask = _traced_mask(items, node.shape)
+    if mask is not None and not value.ndim:
+        return arithmetic.where(mask, structure.cast(value, dtype=node.dtype), node)
     rows, flat = _select(items, node)
     value = _fit(value, (*rows.shape, *flat.shape[1:]))
     position = rows if rows.__class__ is Node else constant(rows)
