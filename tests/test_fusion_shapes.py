@@ -314,3 +314,28 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
                     np.testing.assert_array_equal(one.view(np.int64), two.view(np.int64))
     finally:
         set_num_threads(before)
+
+
+def test_a_long_loop_over_scalars_computes_each_once() -> None:
+    """Runge-Kutta steps of a predator and its prey: value and gradient, in a short program."""
+
+    def final(p, steps=12):
+        u, v, h = 1.0, 0.5, 0.05
+
+        def slope(u, v):
+            return p[0] * u - p[1] * u * v, p[2] * u * v - p[3] * v
+
+        for _ in range(steps):
+            a1, b1 = slope(u, v)
+            a2, b2 = slope(u + h / 2 * a1, v + h / 2 * b1)
+            a3, b3 = slope(u + h / 2 * a2, v + h / 2 * b2)
+            a4, b4 = slope(u + h * a3, v + h * b3)
+            u = u + h / 6 * (a1 + 2 * a2 + 2 * a3 + a4)
+            v = v + h / 6 * (b1 + 2 * b2 + 2 * b3 + b4)
+        return u * u + v
+
+    program = plan_of(with_gradient(final), (4,))
+    assert len(program.tape) > 1000
+    # Each equation in one line and a store; it was 37 lines for each.
+    assert program.source().count("\n") < 4 * len(program.tape)
+    agree(final, positive(4), tiers=("block",))
