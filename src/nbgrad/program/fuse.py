@@ -156,14 +156,8 @@ class Fusion:
         Else each brings all it depends on into every reader's nest: 95 s for 40 Runge-Kutta steps.
         """
         readers = Counter(a for eqn in self.tape.eqns for a in eqn.inputs if isinstance(a, Var))
-        return {
-            eqn.out
-            for eqn in self.tape.eqns
-            if not eqn.out.aval.ndim
-            and readers[eqn.out] > 1
-            and eqn.out in self.free
-            and not _is_view(eqn)
-        }
+        several = (eqn for eqn in self.tape.eqns if readers[eqn.out] > 1 and not eqn.out.aval.ndim)
+        return {eqn.out for eqn in several if eqn.out in self.free and not _is_view(eqn)}
 
     def _store_if_repeated(self, eqn: Equation) -> None:
         """A costly value that a broadcast would recompute for each copy is stored."""
