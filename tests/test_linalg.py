@@ -309,3 +309,9 @@ def test_gaussian_process_likelihood_calls_no_numpy() -> None:
 
     assert_allclose(value, exact(logs), rtol=1e-12)
     assert_allclose(found @ v, slope(exact, logs, v), rtol=1e-7)
+
+
+def test_pinv_takes_its_cutoff_as_a_tensor() -> None:
+    a = np.diag([1.0, 0.1])
+    found = ng.linalg.pinv(ng.tensor(a), rtol=ng.tensor(0.5))
+    np.testing.assert_allclose(found.numpy(), np.linalg.pinv(a, rtol=0.5), atol=1e-14)

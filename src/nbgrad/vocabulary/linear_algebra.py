@@ -29,6 +29,7 @@ from nbgrad.ops.matrices import (
 from nbgrad.ops.reducing import max, sum
 from nbgrad.ops.shaping import as_node, expand_dims, reshape, transpose
 from nbgrad.ops.structure import cast, detach, slice_
+from nbgrad.vocabulary.support import concrete
 
 
 class SlogdetResult(NamedTuple):
@@ -142,10 +143,11 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = None
     cutoff = rcond if rcond is not None else rtol
     if cutoff is None:
         cutoff = 1e-15 if rtol is None else _rounding(node)
-    if np.ndim(cutoff):
+    cutoff = concrete(cutoff)
+    if cutoff.ndim:
         raise NotImplementedError(
             "pinv: rcond of shape "
-            f"{np.shape(cutoff)} is not available; pass one number for the whole batch"
+            f"{cutoff.shape} is not available; pass one number for the whole batch"
         )
     return solves.pinv(node, rcond=float(cutoff), hermitian=bool(hermitian))
 
