@@ -218,3 +218,18 @@ def test_dtypes_are_scipys() -> None:
         x = np.array([1, 2], dtype)
         assert ng.special.gammaln(x).dtype == scipy.special.gammaln(x).dtype
     assert ng.special.gammainc(2.0, np.array([1.0], np.float32)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("order", "second"), [(2, 0.25), (-2, 0.25), (3, 0.0), (4, 0.0), (0, 0.0)]
+)
+def test_ive_is_smooth_at_zero_but_for_the_lowest_orders(order: int, second: float) -> None:
+    f = lambda x: ng.special.ive(float(order), x)
+    assert ng.grad(f)(0.0) == 0.0
+    assert ng.grad(ng.grad(f))(0.0) == pytest.approx(second, abs=1e-12)
+    for x in (-0.7, 0.4):
+        h = 1e-5
+        slope = ng.grad(f)
+        assert ng.grad(slope)(x) == pytest.approx(
+            (slope(x + h) - slope(x - h)) / (2 * h), rel=1e-7
+        )

@@ -18,11 +18,10 @@ import numpy as np
 
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant
-from nbgrad.core.registry import primitives
 from nbgrad.creation import generator
 from nbgrad.engine import value_of
 from nbgrad.errors import DRAWN_IN_TRACE, ConcretizationError
-from nbgrad.loading import load_vocabulary
+from nbgrad.lazy import LazyModule
 from nbgrad.namespaces import find
 from nbgrad.ops.arithmetic import exp, log, sqrt
 from nbgrad.ops.composite import softmax
@@ -30,6 +29,9 @@ from nbgrad.ops.linalg import matmul
 from nbgrad.ops.shaping import as_node, reshape, transpose
 from nbgrad.ops.transcendental import sigmoid
 from nbgrad.tensor import Tensor
+
+# Importing nbgrad does not load the special functions.
+incomplete = LazyModule("nbgrad.ops.special_incomplete")
 
 Size = int | tuple[int, ...] | None
 
@@ -165,8 +167,7 @@ class Generator:
         a = _node(shape)
         (held,) = self._values(a)
         z = self._drawn("standard_gamma", size, (a,), held)
-        load_vocabulary()  # only now: importing nbgrad does not load the special functions
-        return Tensor(primitives["gamma_transport"](z, constant(held), a))
+        return Tensor(incomplete.gamma_transport(z, constant(held), a))
 
     def gamma(self, shape: Any, scale: Any = 1.0, size: Size = None) -> Tensor:
         """``scale`` times a standard gamma draw, differentiable in both."""

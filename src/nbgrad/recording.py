@@ -15,7 +15,7 @@ from nbgrad.config import settings
 from nbgrad.core.modes import lines, modes, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Primitive, bind
-from nbgrad.core.record import STATIC, Recipe, recipe_of, replay
+from nbgrad.core.record import STATIC, Recipes, replay
 from nbgrad.engine import flush
 from nbgrad.ops import structure
 from nbgrad.ops.shaping import as_node
@@ -137,7 +137,7 @@ def static(function: Callable[..., Node]) -> Method:
 
     What it recorded is remembered by the aval and the settings, and replayed the next time.
     """
-    fast: dict[Any, Recipe] = {}
+    fast = Recipes()
 
     def method(self: Any, *args: Any, **given: Any) -> Any:
         a = self._node
@@ -152,7 +152,7 @@ def static(function: Callable[..., Node]) -> Method:
         except KeyError:
             node = _new(function(a, *args, **given), a)
             if all(map(_tells, (*args, *given.values()))):
-                _learn(fast, key, node, a)
+                fast.learn(key, node, (a,))
         except TypeError:  # a list, a slice, an array
             node = _new(function(a, *args, **given), a)
         else:
@@ -197,7 +197,7 @@ def _tells(x: Any) -> bool:
 
 def pair(function: Callable[[Any, Any], Node]) -> Callable[[Node, Any], Node]:
     """Return *function* of two nodes, which replays what it recorded for such avals before."""
-    fast: dict[Any, Recipe] = {}
+    fast = Recipes()
 
     def call(a: Node, b: Any) -> Node:
         if b.__class__ is not Node:
@@ -206,7 +206,7 @@ def pair(function: Callable[[Any, Any], Node]) -> Callable[[Node, Any], Node]:
         if recipe is not None:
             return replay(recipe, (a, b))  # type: ignore[no-any-return]
         node = function(a, b)
-        _learn(fast, (a.aval, b.aval), node, a, b)
+        fast.learn((a.aval, b.aval), node, (a, b))
         return node
 
     return call
@@ -231,13 +231,6 @@ def index_of(key: Any) -> Any:
     if len(key) == 3:
         return slice(*key)
     return key[0] if len(key) == 1 else tuple(index_of(item) for item in key[1])
-
-
-def _learn(fast: dict[Any, Recipe], key: Any, node: Node, *operands: Node) -> None:
-    """Keep how *node* was recorded on *operands*."""
-    recipe = recipe_of(node, operands)
-    if recipe is not None:
-        _bounded(fast)[key] = recipe
 
 
 def _remember(fast: dict[Any, Any], key: Any, node: Node, *operands: Any) -> None:

@@ -10,11 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from nbgrad.core.node import Node
-from nbgrad.core.record import STATIC, Recipe, recipe_of, replay
+from nbgrad.core.record import STATIC, Recipes, replay
 
-MAX_RECIPES = 4096
-
-_recipes: dict[Any, Recipe] = {}
+_recipes = Recipes()
 
 
 def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -31,11 +29,7 @@ def call(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return replay(recipe, nodes)
     result = function(*args, **kwargs)
     if result.__class__ is Node and nodes:
-        recipe = recipe_of(result, nodes)
-        if recipe is not None:
-            if len(_recipes) >= MAX_RECIPES:
-                _recipes.clear()
-            _recipes[key] = recipe
+        _recipes.learn(key, result, nodes)
     return result
 
 

@@ -65,6 +65,21 @@ class Recipe:
     alone: Signature | None = None
 
 
+class Recipes(dict[Any, Recipe]):
+    """Recipes by what they depend on; emptied when full, since settings may have no end."""
+
+    __slots__ = ()
+    CAPACITY = 4096
+
+    def learn(self, key: Any, out: Node, operands: Sequence[Any]) -> None:
+        """Keep how *out* was recorded on *operands*, if that can be replayed."""
+        recipe = recipe_of(out, operands)
+        if recipe is not None:
+            if len(self) >= self.CAPACITY:
+                self.clear()
+            self[key] = recipe
+
+
 def recipe_of(out: Node, operands: Sequence[Any]) -> Recipe | None:
     """How *out* was recorded on *operands*, or None.
 

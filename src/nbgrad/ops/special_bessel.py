@@ -144,10 +144,13 @@ def kve_slope(v: Any, x: Any) -> Any:
 
 
 def _ive_partials(out: Any, v: Node, x: Node) -> tuple[Any, Any]:
-    slope, whole = ive_slope(v, absolute(x)), equal(v % 1, 0)
-    even = where(whole, 1 - v % 2, 0.0)
-    nowhere = logical_and(less(x, 0), not_equal(v % 1, 0))
-    return None, where(greater(even, 0), sign(x), where(nowhere, np.nan, 1.0)) * slope
+    # Beyond order 1 there is no kink at 0 that a first or second derivative sees.
+    smooth, left = greater(absolute(v), 1), less(x, 0)
+    slope = ive_slope(v, where(smooth, where(left, -x, x), absolute(x)))
+    side = where(smooth, where(left, -1.0, 1.0), sign(x))
+    even = where(equal(v % 1, 0), 1 - v % 2, 0.0)
+    nowhere = logical_and(left, not_equal(v % 1, 0))
+    return None, where(greater(even, 0), side, where(nowhere, np.nan, 1.0)) * slope
 
 
 iv = special_function(
@@ -164,7 +167,7 @@ ive = special_function(
     partials=_ive_partials,
     fixed=(0,),
     domain=ORDERED,
-    doc="iv(v, x) exp(-abs(x)) (DLMF 10.25.2); derivative 0 at the kink of even orders.",
+    doc="iv(v, x) exp(-abs(x)) (DLMF 10.25.2); derivative 0 at the kink of order 0.",
 )
 i0 = special_function(
     "i0",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.record import Recipe, recipe_of, replay
+from nbgrad.core.record import Recipes, replay
 from nbgrad.ops import structure
 from nbgrad.ops.composite import astype
 from nbgrad.ops.contraction import contract, permuted, reshaped, summed
@@ -71,16 +71,11 @@ def einsum(*operands: Any, out: None = None, optimize: Any = False, **kwargs: An
     shapes = tuple(x.shape for x in nodes)
     subscripts = parse(given, shapes) if isinstance(given, str) else parse_lists(*given, shapes)
     found = astype(_evaluated(subscripts, typed, setting), dtype)
-    recipe = recipe_of(found, nodes)
-    if recipe is not None:
-        if len(_recipes) >= MAX_RECIPES:
-            _recipes.clear()
-        _recipes[key] = recipe
+    _recipes.learn(key, found, nodes)
     return found
 
 
-MAX_RECIPES = 1024
-_recipes: dict[Any, Recipe] = {}
+_recipes = Recipes()
 
 
 def _read(operands: tuple[Any, ...]) -> tuple[Any, list[Node]]:
