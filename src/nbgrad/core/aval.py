@@ -60,7 +60,8 @@ def make_aval(shape: Shape, dtype: np.dtype[Any]) -> Aval:
     key = (shape, dtype)
     aval = _interned.get(key)
     if aval is None:
-        native = dtype.newbyteorder("=")
+        # NumPy's own object of the dtype, which arrays share: native byte order, no metadata.
+        native = np.dtype(dtype.char) if dtype.kind in "biufc" else dtype.newbyteorder("=")
         # setdefault: two threads that race here still agree on one object.
         aval = _interned.setdefault(key, Aval(shape, native))
     return aval
