@@ -44,6 +44,14 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 collect_ignore = [] if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" else ["cuda"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def machine_code() -> None:
+    """Record and walk by machine code in every test, and compare with Python."""
+    import machine  # after the environment above is set: it imports nbgrad
+
+    machine.install()
+
+
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the run's own cache; only the process that made it does."""
     if _OWN_CACHE is not None:

@@ -81,12 +81,11 @@ def run_backward(
             _refuse_dropped(cap, inputs)
         if leaf.value is None:
             traced = True
-    wrt = _targets(cap, inputs)
     watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
     if create_graph or watched or traced or (lines.on and modes.observers):
-        found = _node_route(cap, outputs, seeds, inputs, wrt, retain_graph, create_graph)
+        found = _node_route(cap, outputs, seeds, inputs, retain_graph, create_graph)
     else:
-        found = _program_route(cap, outputs, seeds, inputs, wrt, retain_graph)
+        found = _program_route(cap, outputs, seeds, inputs, retain_graph)
     if settings.current.nan_policy == "raise":
         gradients = [gradient for _, gradient in found]
         refuse_non_finite(gradients)
@@ -198,14 +197,14 @@ def _program_route(
     outputs: Sequence[Node],
     seeds: Sequence[Node | None],
     inputs: Sequence[Node] | None,
-    wrt: tuple[int, ...],
     retain_graph: bool,
 ) -> Found:
+    wrt = None if inputs is None else _targets(cap, inputs)  # else the key tells
     given = tuple([s is not None for s in seeds])
     policy = settings.current.nan_policy
-    key = ("backward", cap.key, given, None if inputs is None else wrt, policy)
+    key = ("backward", cap.key, given, wrt, policy)
     # A structure with freed nodes has a key of its own, so they are looked for when it is planned.
-    plan: Plan = programs.find(key, _plan, cap, outputs, given, wrt, inputs is None)
+    plan: Plan = programs.find(key, _plan, cap, outputs, given, wrt)
     nodes = cap.nodes
     args = cap.values + cap.scalars
     if plan.bound:
@@ -233,11 +232,11 @@ def _plan(
     cap: Capture,
     outputs: Sequence[Node],
     given: tuple[bool, ...],
-    wrt: tuple[int, ...],
-    every_leaf: bool,
+    given_wrt: tuple[int, ...] | None,
 ) -> Plan:
     """Differentiate a captured structure and make it runnable."""
-    path = _path(cap, outputs, wrt, every_leaf)
+    wrt = _targets(cap, None) if given_wrt is None else given_wrt
+    path = _path(cap, outputs, wrt, given_wrt is None)
     _refuse_freed(cap.nodes, path.freed)
     tape, var_of = build_tape(cap, outputs)
     states = cap.states
@@ -266,10 +265,10 @@ def _node_route(
     outputs: Sequence[Node],
     seeds: Sequence[Node | None],
     inputs: Sequence[Node] | None,
-    wrt: tuple[int, ...],
     retain_graph: bool,
     create_graph: bool,
 ) -> Found:
+    wrt = _targets(cap, inputs)
     path = _path(cap, outputs, wrt, inputs is None)
     _refuse_freed(cap.nodes, path.freed)
     if modes.anomaly:

@@ -56,12 +56,18 @@ def _from_environment() -> Config:
 
 
 class _Settings:
-    """Holds the current frozen Config; ``settings.current`` is read, never edited."""
+    """Holds the current frozen Config, read as ``settings.current`` and replaced by ``use``.
 
-    __slots__ = ("current",)
+    ``max_pending`` is that of the current Config, where each recorded operation reads it.
+    """
+
+    __slots__ = ("current", "max_pending")
 
     def __init__(self) -> None:
-        self.current = _from_environment()
+        self.use(_from_environment())
+
+    def use(self, config: Config) -> None:
+        self.current, self.max_pending = config, config.max_pending
 
 
 settings = _Settings()
@@ -92,10 +98,10 @@ class configure:
 
     def __init__(self, **changes: Any) -> None:
         self._before = settings.current
-        settings.current = replace(settings.current, **changes)
+        settings.use(replace(settings.current, **changes))
 
     def __enter__(self) -> Config:
         return settings.current
 
     def __exit__(self, *exc: object) -> None:
-        settings.current = self._before
+        settings.use(self._before)

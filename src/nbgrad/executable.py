@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from nbgrad.program.program import Program
 
 cpu = LazyModule("nbgrad.backends.cpu")
+walk = LazyModule("nbgrad.backends.walk")
+quick = LazyModule("nbgrad.backends.quick")
 planning = LazyModule("nbgrad.program.program")
 
 # Beyond this many equations a structure stays interpreted unless its tier is "fused".
@@ -91,6 +93,8 @@ class Executable:
         if len(self.tape) > MAX_COMPILED:
             return self.blocks()
         if spent >= PATIENCE * self.price():
+            quick.install()
+            walk.install()  # where kernels take microseconds, finding them must too
             return self.compile()
         return self.blocks() if large else self.reference
 
@@ -116,6 +120,10 @@ class Executable:
                 if self.compiled is None:
                     self.compiled = cpu.CpuProgram(self.program())
         return self.compiled
+
+    def entry(self) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
+        """Machine code for a run on exactly fitting arrays, if the program is compiled and plain."""
+        return None if self.compiled is None else self.compiled.entry(self.constants)
 
     def blocks(self) -> CpuProgram:
         """Return the program of the block tier, made on first use."""

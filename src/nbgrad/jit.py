@@ -23,6 +23,7 @@ from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
 MAX_TRACES = 1024  # of one function: values of its static arguments may have no end
+HOT_CALLS = 50  # of one structure, before its calls are machine code from end to end
 _DYNAMIC = (np.ndarray, np.generic, float, complex, Tensor)
 
 
@@ -54,6 +55,17 @@ class Compiled:
         self.scalars = [k for k, a in outputs if isinstance(a, Var) and not a.aval.ndim]
         self.exe = executable(tape, constants)
         self.exe.compile_soon()
+        self.calls = 0
+        self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
+        self.config = settings.current
+
+    def shortened(self) -> bool:
+        """Count a call on plain arrays; whether ``enter`` serves the next under these settings."""
+        self.calls += 1
+        if self.calls == HOT_CALLS and not self.checked:
+            self.enter = self.exe.entry()
+        self.config = settings.current
+        return self.enter is not None and self.config.tier in ("auto", "fused")
 
     def run(self, args: tuple[Any, ...]) -> Any:
         """Run on arrays and return arrays; 0-d results become NumPy scalars."""
@@ -68,6 +80,10 @@ class Compiled:
         if self.checked:
             refuse_non_finite([leaf_node(a) for a in outs[self.results :]])
             del outs[self.results :]
+        return self.finished(outs)
+
+    def finished(self, outs: list[Any]) -> Any:
+        """Nest the results as the function did; 0-d ones become NumPy scalars."""
         for k in self.scalars:
             outs[k] = outs[k][()]
         return self.rebuild(outs)
@@ -200,14 +216,24 @@ def jit(f: Func) -> Func:
     """
     by_policy: dict[str, dict[Any, Compiled]] = {policy: {} for policy in NAN_POLICIES}
 
+    short: Compiled | None = None  # the last structure whose calls are machine code
+
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal short
+        entry = short
+        if entry is not None and not (kwargs or lines.on) and entry.config is settings.current:
+            outs = entry.enter(args)  # type: ignore[misc]
+            if outs is not None:
+                return entry.finished(outs)
         compiled = by_policy[settings.current.nan_policy]
         if not kwargs:
             # The short way: arrays only, by a key of their shapes and dtypes.
             arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
             entry = compiled.get(arrays) if len(arrays) == len(args) else None
             if entry is not None and entry.plain:
+                if entry.shortened():
+                    short = entry
                 return entry.run(args)
         leaves, structure = _arguments(args, kwargs)
         key: Any = tuple([_describe(a) for a in leaves])

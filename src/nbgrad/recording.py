@@ -15,7 +15,7 @@ from nbgrad.config import settings
 from nbgrad.core.modes import lines, modes, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Primitive, bind
-from nbgrad.core.record import STATIC, Recipes, replay
+from nbgrad.core.record import STATIC, Recipes, replay, shortcuts
 from nbgrad.engine import flush
 from nbgrad.ops import structure
 from nbgrad.ops.shaping import as_node
@@ -30,8 +30,11 @@ new = object.__new__
 def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
     """Return the function that records *prim* of one tensor; *general* takes anything else."""
     fast: dict[Any, Any] = {}
+    quick: Any = None
 
     def method(self: Any) -> Any:
+        if quick is not None and (tensor := quick(self)) is not None:
+            return tensor
         try:
             a = self._node
             sig = fast[a.aval]
@@ -53,12 +56,17 @@ def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Calla
         node.depth = depth = a.depth + 1
         node.seq, node.freed = next_sequence(), False
         node.value = node.leaf = node.line = node.watch = None
-        if depth > settings.current.max_pending:
+        if depth > settings.max_pending:
             flush(node)
         tensor = new(self.__class__)
         tensor._node = node
         return tensor
 
+    def take(made: Any) -> None:
+        nonlocal quick
+        quick = made
+
+    shortcuts.ask((fast, fast, fast), take)
     return _named(method, prim)
 
 
@@ -67,10 +75,14 @@ def binary(prim: Primitive) -> Method:
 
     It returns NotImplemented for an operand that is no number, array or tensor.
     """
-    # Signatures by the aval of both operands, of a tensor and a float, by two avals or aval and type.
-    alike, number, mixed = tables = _tables()
+    # Signatures by the aval of both operands, of a tensor with a float, of a tensor of floating
+    # point with an integer, and by two avals.
+    alike, number, whole, mixed = tables = _tables()
+    quick: Any = None
 
     def method(self: Any, other: Any) -> Any:
+        if quick is not None and (tensor := quick(self, other)) is not None:
+            return tensor
         cls, a = self.__class__, self._node
         depth, requires_grad = a.depth, a.requires_grad
         try:
@@ -85,7 +97,7 @@ def binary(prim: Primitive) -> Method:
                 sig = number[a.aval]
             elif other.__class__ is int and a.aval.inexact:
                 b = other
-                sig = mixed[a.aval, int]
+                sig = whole[a.aval]
             else:
                 known = isinstance(other, OPERANDS)
                 return cls(bind(prim, a, operand(other))) if known else NotImplemented
@@ -101,12 +113,17 @@ def binary(prim: Primitive) -> Method:
         node.depth = depth = depth + 1
         node.seq, node.freed = next_sequence(), False
         node.value = node.leaf = node.line = node.watch = None
-        if depth > settings.current.max_pending:
+        if depth > settings.max_pending:
             flush(node)
         tensor = new(cls)
         tensor._node = node
         return tensor
 
+    def take(made: Any) -> None:
+        nonlocal quick
+        quick = made
+
+    shortcuts.ask((alike, number, whole), take)
     return _named(method, prim)
 
 
@@ -115,20 +132,22 @@ def operand(x: Any) -> Any:
     return as_node(x) if isinstance(x, (list, tuple)) else x
 
 
-def _tables() -> tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]:
-    return {}, {}, {}
+def _tables() -> tuple[dict[Any, Any], ...]:
+    return {}, {}, {}, {}
 
 
 def _slow(prim: Primitive, tables: tuple[dict[Any, Any], ...], a: Node, b: Any) -> Node:
     """Bind with casts and broadcasts; remember the signature when none was needed."""
-    alike, number, mixed = tables
+    alike, number, whole, mixed = tables
     node: Node = bind(prim, a, b)
     if b.__class__ is float:
         _remember(number, a.aval, node, a, b)
-    elif b.__class__ is Node and b.aval is a.aval:
+    elif b.__class__ is int:
+        _remember(whole, a.aval, node, a, b)
+    elif b.aval is a.aval:
         _remember(alike, a.aval, node, a, b)
     else:
-        _remember(mixed, (a.aval, b.aval if b.__class__ is Node else b.__class__), node, a, b)
+        _remember(mixed, (a.aval, b.aval), node, a, b)
     return node
 
 
@@ -138,6 +157,7 @@ def static(function: Callable[..., Node]) -> Method:
     What it recorded is remembered by the aval and the settings, and replayed the next time.
     """
     fast = Recipes()
+    quick: Any = None
 
     def method(self: Any, *args: Any, **given: Any) -> Any:
         a = self._node
@@ -156,24 +176,21 @@ def static(function: Callable[..., Node]) -> Method:
         except TypeError:  # a list, a slice, an array
             node = _new(function(a, *args, **given), a)
         else:
-            if recipe.alone is None or lines.on:
-                node = replay(recipe, (a,))
-            else:  # replay of one operation, written out
-                node = Node()
-                sig = recipe.alone
-                node.sig, node.aval, node.inputs = sig, sig.aval, (a,)
-                node.requires_grad = (
-                    a.requires_grad and sig.differentiable and (not not_recording or modes.grad)
-                )
-                node.depth = a.depth + 1
-                node.seq, node.freed = next_sequence(), False
-                node.value = node.leaf = node.line = node.watch = None
-        if node.depth > settings.current.max_pending:
+            sig = recipe.alone
+            if sig is not None and quick is not None and (made := quick(self, sig)) is not None:
+                return made
+            node = replay(recipe, (a,))
+        if node.depth > settings.max_pending:
             flush(node)
         tensor = new(self.__class__)
         tensor._node = node
         return tensor
 
+    def take(made: Any) -> None:
+        nonlocal quick
+        quick = made
+
+    shortcuts.ask(({}, {}, {}), take)  # it is always told the signature
     method.__name__ = function.__name__
     method.__doc__ = function.__doc__
     return method

@@ -15,6 +15,7 @@ from nbgrad.conversion import Conversions
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
+from nbgrad.core.record import shortcuts
 from nbgrad.engine import flush, value_of
 from nbgrad.errors import INPLACE_LEAF, INPLACE_VIEW, NOT_FLOATING, NOT_LEAF, AutogradError
 from nbgrad.gradfn import grad_fn_of
@@ -61,7 +62,7 @@ class Tensor(Operators, Conversions, Methods):
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        if node.depth > settings.current.max_pending:
+        if node.depth > settings.max_pending:
             flush(node)
 
     # ------------------------------------------------------------------------------ description
@@ -189,7 +190,7 @@ class Tensor(Operators, Conversions, Methods):
             self._set_leaf(node, True)
         else:
             self._node = node
-        if self._node.depth > settings.current.max_pending:
+        if self._node.depth > settings.max_pending:
             flush(self._node)
         return self
 
@@ -240,6 +241,9 @@ class Tensor(Operators, Conversions, Methods):
         (``v += 1``) reach this tensor: write ``x[0] += 1``.
         """
         self._rebind(setitem(self._node, as_index(index), as_operand(value)))
+
+
+shortcuts.tensor = Tensor
 
 
 class _Size(int):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy import empty
 
-from nbgrad.backends import executor, library
+from nbgrad.backends import call, library
 from nbgrad.backends.block import BlockNest, Code, Row, Temporaries
 from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
 from nbgrad.backends.executor import Frame, object_layout
@@ -124,7 +124,7 @@ class Instance:
             and object_layout() != (0, 0)
         )
         if isinstance(first, Frame):
-            self.address, self.entry = first.address, executor.entry()
+            self.enter = first.enter
 
     def _frame(
         self, owner: CpuProgram, launches: Sequence[Launch], bases: tuple[int, int]
@@ -182,6 +182,7 @@ class CpuProgram:
         self.simple = len(self.segments) == 1 and not isinstance(self.segments[0], HostStep)
         self.direct = all(self.packable) and self.outputs == list(tape.outputs)
         self.pool: list[Instance] = []
+        self.entered: list[Instance] = []  # those that machine code runs
 
     def _segments(self) -> list[Any]:
         """Runs of instructions, each of which one frame executes, and host calls between them."""
@@ -234,7 +235,7 @@ class CpuProgram:
                 self._pack_rounded(instance, args[first:last])
         if instance.quick:
             # One frame of serial kernels: nothing else to set up.
-            status = instance.entry(instance.address, values)
+            status = instance.enter(values)
             self.pool.append(instance)
             if status:
                 self._fail(status)
@@ -249,6 +250,23 @@ class CpuProgram:
         if self.arena_bytes <= KEEP_ARENA:
             self.pool.append(instance)
         return outs if self.direct else self._assemble(args, outs)
+
+    def entry(self, constants: Sequence[Array]) -> call.Enter | None:
+        """Machine code from arguments to results, *constants* being the last inputs.
+
+        None if a run takes more than one frame of serial kernels on arrays.
+        """
+        if not self.pool or not self.pool[-1].quick or self.weak or not call.available():
+            return None
+        instance = self.pool.pop()  # runs from now on are that code's, or make another
+        frame = instance.segments[0]
+        assert isinstance(frame, Frame)
+        args = self.arrays[: len(self.arrays) - len(constants)]
+        for k, array in enumerate(constants, len(args)):
+            frame.bases[k] = array.ctypes.data
+        avals = [v.aval for v in args], [v.aval for v in self.outputs]
+        self.entered.append(instance)
+        return call.entry(frame, avals[0], len(constants), avals[1])
 
     def _pack_rounded(self, instance: Instance, scalars: Sequence[Any]) -> None:
         """Pack numbers after rounding them to the dtypes they are read in."""

@@ -8,6 +8,7 @@ about half a microsecond, one instruction a few nanoseconds, and the GIL is rele
 from __future__ import annotations
 
 import ctypes
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, Final
@@ -15,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from nbgrad.backends import threads
+from nbgrad.backends import builtin, threads
 from nbgrad.backends.compile import Code, native
 
 # Words of a frame's header.
@@ -36,8 +37,9 @@ from nbgrad.backends.compile import Code, native
     ROW,  # the instruction being run in parallel, for the task function
     LIST_ITEMS,  # word of a list object that points to its items; 0: bases are filled in already
     ARRAY_DATA,  # word of an array object that points to its data
+    LOOP,  # address of the compiled loop
     HEADER,
-) = range(17)
+) = range(18)
 
 _SOURCE: Final = f"""
 def nbgrad_task(rows, dims, steps, frame):
@@ -93,54 +95,48 @@ def nbgrad_execute(frame, values):
     return frame[{STATUS}]
 """
 
-Entry = Callable[[int, list[Any]], int]
-
 
 @cache
 def _task() -> Code:
     return native(_SOURCE, "nbgrad_task", ("i8*",) * 4, result="i8")[0]
 
 
-@cache
-def entry() -> Entry:
-    """Return ``run(address of a frame, list of arrays) -> status``, the loop itself.
+# The loop as a built-in function: *owner* is the array of a frame's words.
+_BUILTIN: Final = """
+def nbgrad_run(owner, values):
+    frame = load_pointer(owner, {array_data})
+    state = PyEval_SaveThread()
+    status = call_loop(load_pointer(frame, {loop}), frame, values)
+    PyEval_RestoreThread(state)
+    return PyLong_FromLongLong(status)
+"""
 
-    The caller keeps frame and arrays alive, and no two threads may run one frame at a time.
+Entry = Callable[[list[Any]], int]
+
+
+@cache
+def _loop() -> Code:
+    return native(_SOURCE, "nbgrad_execute", ("i8*", "i8*"), result="i8")[0]
+
+
+def entry(words: npt.NDArray[np.int64]) -> Entry:
+    """Return ``run(list of arrays) -> status``, the loop over the frame in *words*.
+
+    The caller keeps the arrays alive, and no two threads may run one frame at a time.
     """
-    code = native(_SOURCE, "nbgrad_execute", ("i8*", "i8*"), result="i8")[0]
+    if builtin.available():
+        text = _BUILTIN.format(array_data=builtin.array_data(), loop=LOOP)
+        words[LOOP] = _loop().address
+        code = native(text, "nbgrad_run", ("i8*", "i8*"), result="i8")[0]
+        return builtin.builtin(code, "nbgrad_run", words)
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.py_object)
-    function = prototype(code.address)
-    function.keepalive = code  # type: ignore[attr-defined]
-    return function
+    return functools.partial(prototype(_loop().address), words.ctypes.data)
 
 
-@cache
 def object_layout() -> tuple[int, int]:
-    """Return the words LIST_ITEMS and ARRAY_DATA of this Python, or (0, 0) if unknown.
-
-    They are found on specimens, never assumed: a debug or free-threaded build differs.
-    """
-    arrays = [np.arange(3.0), np.arange(5)]
-    items = (ctypes.c_void_p * 6).from_address(id(arrays))
-    for word in (3, 2, 4, 5):
-        place = items[word]
-        # Sizes and flags that lie there in other layouts are small numbers, not addresses.
-        if place and place > 2**16 and place % 8 == 0:
-            table = (ctypes.c_void_p * 2).from_address(place)
-            if list(table) == [id(a) for a in arrays]:
-                data = _data_word(arrays)
-                return (word, data) if data else (0, 0)
-    return (0, 0)
-
-
-def _data_word(arrays: list[npt.NDArray[Any]]) -> int:
-    for word in range(2, 6):
-        offset = 8 * word
-        if all(
-            ctypes.c_void_p.from_address(id(a) + offset).value == a.ctypes.data for a in arrays
-        ):
-            return word
-    return 0
+    """Return the words LIST_ITEMS and ARRAY_DATA of this Python, or (0, 0) if unknown."""
+    found = builtin.list_items(), builtin.array_data()
+    return found if all(found) else (0, 0)
 
 
 class Frame:
@@ -205,7 +201,7 @@ class Frame:
         self.address = words.ctypes.data
         self.bases = words[words[BASES] : words[PATCHES]]
         self.args = words[words[INSTRUCTIONS] + 4 * words[N_INSTRUCTIONS] :]
-        self._entry = entry()
+        self.enter = entry(words)
         # Where the layout of objects is unknown, or an address is written from Python.
         self._fill = words[LIST_ITEMS] == 0
 
@@ -230,13 +226,13 @@ class Frame:
             self.bases[: len(values)] = [a.ctypes.data for a in values]
         if self.parallel and threads.get_num_threads() > 1:
             return self._run_parallel(values)
-        return self._entry(self.address, values)
+        return self.enter(values)
 
     def _run_parallel(self, values: list[Any]) -> int:
         with threads.pool() as (launch, count):
             self.words[POOL], self.words[N_THREADS] = launch, count
             self.words[TASK] = _task().address
             try:
-                return self._entry(self.address, values)
+                return self.enter(values)
             finally:
                 self.words[POOL] = 0

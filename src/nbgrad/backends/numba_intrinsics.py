@@ -151,6 +151,16 @@ def distance(typingctx: Any, pointer: Any, origin: Any) -> Any:
 
 
 @intrinsic
+def address(typingctx: Any, pointer: Any) -> Any:
+    """The address as a number, to be stored or compared; to follow it, keep the pointer."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.ptrtoint(args[0], I64)
+
+    return types.int64(WORDS), generate
+
+
+@intrinsic
 def call_kernel(typingctx: Any, kernel: Any, lo: Any, hi: Any, args: Any) -> Any:
     """Call ``void (*kernel)(int64 lo, int64 hi, int64 *args)``."""
 
@@ -208,6 +218,51 @@ def _fortran_call(name: str, arity: int) -> Any:
     return intrinsic(typing)
 
 
+@intrinsic
+def call_loop(typingctx: Any, loop: Any, frame: Any, values: Any) -> Any:
+    """Call the executor's loop, ``int64 (*loop)(int64 *frame, PyObject *values)``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        words = context.get_value_type(WORDS)
+        kind = ir.FunctionType(I64, [words, words])
+        return builder.call(builder.bitcast(args[0], kind.as_pointer()), args[1:])
+
+    return types.int64(WORDS, WORDS, WORDS), generate
+
+
+@intrinsic
+def call_empty(typingctx: Any, function: Any, ndim: Any, shape: Any, dtype: Any) -> Any:
+    """Call NumPy's ``PyArray_Empty(ndim, shape, dtype, 0)``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        words, i32 = context.get_value_type(WORDS), ir.IntType(32)
+        kind = ir.FunctionType(words, [i32, words, I64, i32])
+        operands = [builder.trunc(args[1], i32), args[2], args[3], i32(0)]
+        return builder.call(builder.bitcast(args[0], kind.as_pointer()), operands)
+
+    return WORDS(WORDS, types.int64, WORDS, types.int64), generate
+
+
+# Functions of Python's C interface. Objects are pointers where they are read, else numbers.
+_OBJECT: Final = types.int64
+INTERPRETER: Final = {
+    "PyEval_SaveThread": WORDS(),
+    "PyEval_RestoreThread": types.void(WORDS),
+    "Py_IncRef": types.void(_OBJECT),
+    "Py_DecRef": types.void(_OBJECT),
+    "PyLong_FromLongLong": _OBJECT(types.int64),
+    "PyLong_AsLongLong": types.int64(_OBJECT),
+    "PyDict_GetItem": WORDS(_OBJECT, _OBJECT),
+    "PySet_Size": types.int64(_OBJECT),
+    "PyObject_CallNoArgs": _OBJECT(_OBJECT),
+    "PyType_GenericAlloc": WORDS(_OBJECT, types.int64),
+    "PyTuple_New": _OBJECT(types.int64),
+    "PyTuple_SetItem": types.int32(_OBJECT, types.int64, _OBJECT),
+    "PyList_New": _OBJECT(types.int64),
+    "PyList_SetItem": types.int32(_OBJECT, types.int64, _OBJECT),
+    "PyBytes_FromStringAndSize": _OBJECT(WORDS, types.int64),
+}
+
 # What hand-written kernels (the executor, gemm) may use besides the plain names.
 POINTER_NAMES: Final = {
     "load_pointer": load_pointer,
@@ -215,8 +270,11 @@ POINTER_NAMES: Final = {
     "offset_words": offset_words,
     "offset_bytes": offset_bytes,
     "distance": distance,
+    "address": address,
     "call_kernel": call_kernel,
     "call_pool": call_pool,
+    "call_loop": call_loop,
+    "call_empty": call_empty,
     "stack_words": stack_words,
     "call_gemm": _fortran_call("call_gemm", 13),
     "call_gemv": _fortran_call("call_gemv", 11),
@@ -225,4 +283,5 @@ POINTER_NAMES: Final = {
     "call_syevd": _fortran_call("call_syevd", 11),
     "call_trsm": _fortran_call("call_trsm", 11),
     "call_trsv": _fortran_call("call_trsv", 8),
+    **{name: types.ExternalFunction(name, kind) for name, kind in INTERPRETER.items()},
 }

@@ -7,7 +7,8 @@ made when no program has that key yet.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from array import array
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbgrad.core.aval import make_aval
@@ -20,7 +21,22 @@ INACTIVE, ACTIVE, BOUND, CUT = 0, 1, 2, 3
 # Added to the state where an earlier pass marked the node, so that no plan for others serves it.
 FREED = 4
 # Taken from the index of a leaf that requires grad, so that the key tells the two kinds apart.
-TRACKED = 1 << 40
+TRACKED, MAX_LEAVES = 1 << 40, 1 << 39
+
+Found = tuple[bytes, list[Node], list[tuple[Any, ...]], list[Node], list[Any], list[Any]]
+
+
+class _Compiled:
+    """Where a backend puts machine code that walks the graph: what ``walked`` finds, or None."""
+
+    __slots__ = ("backward", "forward")
+
+    def __init__(self) -> None:
+        self.forward: Callable[[Sequence[Node]], Found | None] | None = None
+        self.backward: Callable[[Sequence[Node]], Found | None] | None = None
+
+
+compiled = _Compiled()
 
 
 class Capture:
@@ -28,37 +44,52 @@ class Capture:
 
     Nodes stand in the order in which the walk met them; ``order`` gives that of recording.
     ``operands`` are the nodes' operands as they were: another thread may compute a node, which
-    drops its operands, between the capture and the building of a tape from it.
+    drops its operands, between the capture and the building of a tape from it. What only a new
+    structure needs is read from these when it is asked for.
     """
 
-    __slots__ = (
-        "index",
-        "key",
-        "leaves",
-        "nodes",
-        "operands",
-        "scalars",
-        "targets",
-        "values",
-    )
+    __slots__ = ("_index", "key", "leaves", "nodes", "operands", "scalars", "values")
 
+    key: Any
+    _index: dict[Node, int]
     nodes: list[Node]
     operands: list[tuple[Any, ...]]
     leaves: list[Node]
     values: list[Any]
     scalars: list[Any]
-    targets: list[int]
-    index: dict[Node, int]
-    key: tuple[Any, ...]
+
+    @property
+    def index(self) -> dict[Node, int]:
+        """The place of each node, from 0 up, and of each leaf, from -1 down."""
+        try:
+            return self._index
+        except AttributeError:
+            self._index = {node: k for k, node in enumerate(self.nodes)}
+            self._index.update((leaf, -1 - k) for k, leaf in enumerate(self.leaves))
+            return self._index
 
     @property
     def states(self) -> list[int]:
         """The state of each node, read from the key."""
-        found, place = [], 0
-        for operands in self.operands:
-            found.append(self.key[place] & 3)
-            place += 1 + sum(x.__class__ is Node for x in operands)
-        return found
+        return self._read()[0]
+
+    @property
+    def targets(self) -> list[int]:
+        """Places of the leaves of differentiation, read from the key."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[list[int], list[int]]:
+        words, roots = (self.key, ()) if self.key.__class__ is bytes else self.key
+        key = array("q", words)
+        states, targets, place = [], [], 0
+        for k, operands in enumerate(self.operands):
+            states.append(key[place] & 3)
+            if states[-1] == CUT:
+                targets.append(k)
+            reads = sum(x.__class__ is Node for x in operands)
+            targets += [i + TRACKED for i in key[place + 1 : place + 1 + reads] if i < -MAX_LEAVES]
+            place += 1 + reads
+        return states, targets + [i for i, _, tracked in roots if tracked]
 
     def order(self) -> list[int]:
         """Indices of the nodes in recording order, operands first."""
@@ -89,13 +120,22 @@ def _state(node: Node, differentiate: bool) -> int:
 
 def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
     """Find what *roots* need and build the structural key."""
+    walk = compiled.backward if differentiate else compiled.forward
+    if walk is not None and (found := walk(roots)) is not None:
+        cap = Capture()
+        cap.key, cap.nodes, cap.operands, cap.leaves, cap.values, cap.scalars = found
+        return cap
+    return walked(roots, differentiate)
+
+
+def walked(roots: Sequence[Node], differentiate: bool) -> Capture:
+    """``capture`` in Python: the first runs, and the structures that the compiled walk leaves."""
     nodes = [n for n in dict.fromkeys(roots) if not _ends(n, differentiate)]
     index = {node: k for k, node in enumerate(nodes)}
     leaves: list[Node] = []
     scalars: list[Any] = []
-    targets: list[int] = []
     operands: list[tuple[Any, ...]] = []
-    key: list[Any] = []  # without types: signatures say those of scalars, and avals of leaves
+    key: list[int] = []  # without types: signatures say those of scalars, and avals of leaves
     append, keep, keep_operands, find = key.append, nodes.append, operands.append, index.get
     count = len(nodes)
     for node in nodes:  # which grows while it is walked
@@ -103,11 +143,9 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
         if node.value is None and node.leaf is None and not node.freed:
             append(node.sig.number | node.requires_grad)  # ACTIVE is 1, INACTIVE 0
         elif not inputs:  # another thread has computed the node meanwhile
-            return capture(roots, differentiate)
+            return walked(roots, differentiate)
         else:
             append(node.sig.number | _state(node, differentiate))
-            if key[-1] & 3 == CUT:
-                targets.append(index[node])
         keep_operands(inputs)
         for x in inputs:
             if x.__class__ is not Node:
@@ -122,30 +160,27 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
                     leaves.append(x)
                     i = index[x] = -len(leaves)
                     if x.requires_grad:
-                        targets.append(i)
                         i -= TRACKED
             append(i)
     cap = Capture()
     cap.nodes, cap.operands, cap.leaves, cap.scalars = nodes, operands, leaves, scalars
-    cap.targets, cap.index = targets, index
-    return _finished(cap, roots, key)
+    return _finished(cap, roots, key, index)
 
 
-def _finished(cap: Capture, roots: Sequence[Node], key: list[Any]) -> Capture:
-    index = cap.index
-    key += [index[root] if root in index else _leaf_root(cap, root) for root in roots]
-    cap.key = tuple(key)
+def _finished(
+    cap: Capture, roots: Sequence[Node], key: list[int], index: dict[Node, int]
+) -> Capture:
+    ends = []
+    for root in roots:
+        if root not in index:  # a leaf; no signature says its shape, so the key does
+            cap.leaves.append(root)
+            index[root] = -len(cap.leaves)
+            ends.append((index[root], root.aval, root.requires_grad))
+        key.append(index[root])
+    words = array("q", key).tobytes()
+    cap.key = (words, tuple(ends)) if ends else words
     cap.values = [leaf.value for leaf in cap.leaves]
     return cap
-
-
-def _leaf_root(cap: Capture, root: Node) -> Any:
-    """Add an output that is a leaf; no signature says its shape, so the key does."""
-    cap.leaves.append(root)
-    i = cap.index[root] = -len(cap.leaves)
-    if root.requires_grad:
-        cap.targets.append(i)
-    return i, root.aval, root.requires_grad
 
 
 def require_values(cap: Capture, what: str = "Computing this") -> None:

@@ -7,7 +7,7 @@ again: ``x[1:]`` costs 1.5 µs instead of 7, a product with broadcasting 2 inste
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,40 @@ if TYPE_CHECKING:
 
 # Settings that what a call recorded may be remembered by, beside finite floats.
 STATIC = (int, bool, str, type(None), type, np.dtype, type(np._NoValue))
+
+
+Tables = tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]
+
+
+class Shortcuts:
+    """Recording by machine code: who can use it, and, once a backend is there, who makes it.
+
+    ``make(alike, number, whole)`` returns a function of a tensor, of two operands, or of a tensor
+    and a signature. It records what the tables have a signature for, by the aval of the tensor: of
+    one or two such tensors, with a float, with an integer. It returns None for anything else. Who
+    keeps the function keeps the tables.
+    """
+
+    __slots__ = ("asked", "make", "tensor")
+
+    def __init__(self) -> None:
+        self.tensor: type | None = None
+        self.make: Callable[..., Any] | None = None
+        self.asked: list[tuple[Tables, Callable[[Any], None]]] = []
+
+    def ask(self, tables: Tables, take: Callable[[Any], None]) -> None:
+        """Hand to *take* the function of these tables, now or when there is one."""
+        self.asked.append((tables, take))
+        take(self.make and self.make(*tables))
+
+    def offer(self, make: Callable[..., Any] | None) -> None:
+        """Serve all who asked and will ask; with None they record in Python again."""
+        self.make = make
+        for tables, take in self.asked:
+            take(make and make(*tables))
+
+
+shortcuts = Shortcuts()
 
 
 def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
