@@ -78,11 +78,8 @@ def binary(prim: Primitive) -> Method:
     # Signatures by the aval of both operands, of a tensor with a float, of a tensor of floating
     # point with an integer, and by two avals.
     alike, number, whole, mixed = tables = _tables()
-    quick: Any = None
 
-    def method(self: Any, other: Any) -> Any:
-        if quick is not None and (tensor := quick(self, other)) is not None:
-            return tensor
+    def general(self: Any, other: Any) -> Any:
         cls, a = self.__class__, self._node
         depth, requires_grad = a.depth, a.requires_grad
         try:
@@ -119,12 +116,24 @@ def binary(prim: Primitive) -> Method:
         tensor._node = node
         return tensor
 
+    return _named(_quickened(general, (alike, number, whole)), prim)
+
+
+def _quickened(general: Method, tables: Any) -> Method:
+    """The method of two operands that tries machine code first, where there is some."""
+    quick: Any = None
+
+    def method(self: Any, other: Any) -> Any:
+        if quick is not None and (tensor := quick(self, other)) is not None:
+            return tensor
+        return general(self, other)
+
     def take(made: Any) -> None:
         nonlocal quick
         quick = made
 
-    shortcuts.ask((alike, number, whole), take)
-    return _named(method, prim)
+    shortcuts.ask(tables, take)
+    return method
 
 
 def operand(x: Any) -> Any:

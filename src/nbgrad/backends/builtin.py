@@ -40,19 +40,25 @@ class _Definition(ctypes.Structure):
 _definitions: dict[int, tuple[_Definition, Code]] = {}  # the functions made of them refer to them
 
 
-def builtin(code: Code, name: str, owner: object, flags: int = METH_O) -> Callable[..., Any]:
-    """Return the function that calls *code* with *owner* and its arguments, as *flags* say."""
+def builtin(
+    code: Code, name: str, owner: object, flags: int = METH_O, keep: object = None
+) -> Callable[..., Any]:
+    """Return the function that calls *code* with *owner* and its arguments, as *flags* say.
+
+    It keeps *owner* alive, and *keep*: whatever addresses in *owner* lead to.
+    """
     entry = _definitions.get(code.address)
     if entry is None:
         definition = _Definition(name.encode(), code.address, flags, None)
         entry = _definitions.setdefault(code.address, (definition, code))
-    made: Callable[..., Any] = _make()(ctypes.byref(entry[0]), owner, None)
+    # The third argument is meant for the function's module; it may be any object.
+    made: Callable[..., Any] = _make()(ctypes.byref(entry[0]), owner, keep)
     return made
 
 
 @cache
 def _make() -> Any:
-    kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    kind = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object)
     return kind(("PyCFunction_NewEx", ctypes.pythonapi))
 
 

@@ -116,15 +116,18 @@ def _make_empty() -> int:
 Enter = Callable[[tuple[Any, ...]], list[Any] | None]
 
 
-def entry(frame: Frame, args: Sequence[Aval], held: int, outs: Sequence[Aval]) -> Enter:
+def entry(
+    frame: Frame, args: Sequence[Aval], held: int, outs: Sequence[Aval], keep: object
+) -> Enter:
     """Return the machine code ``(args) -> results or None`` of a frame that nothing else runs.
 
     Parameters
     ----------
     frame : Frame
-        Its first bases are *args*, then *held* addresses that stay, then *outs*. It must live as
-        long as the function.
+        Its first bases are *args*, then *held* addresses that stay, then *outs*.
     args, outs : sequence of Aval
+    keep : object
+        What the addresses in the frame lead to; it lives as long as the function.
     """
     frame.words[LIST_ITEMS] = 0  # its bases are filled in already
     first = frame.bases.ctypes.data
@@ -135,7 +138,8 @@ def entry(frame: Frame, args: Sequence[Aval], held: int, outs: Sequence[Aval]) -
         words += [id(aval.dtype), aval.ndim, *aval.shape]
     text = _SOURCE.format(array_data=builtin.array_data(), **_words())
     code = native(text, "nbgrad_call", ("i8*", "i8*"), result="i8")[0]
-    return builtin.builtin(code, "nbgrad_call", np.array(words, np.int64))
+    keep = (frame, args, outs, keep)
+    return builtin.builtin(code, "nbgrad_call", np.array(words, np.int64), keep=keep)
 
 
 def available() -> bool:

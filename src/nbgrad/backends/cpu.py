@@ -182,7 +182,6 @@ class CpuProgram:
         self.simple = len(self.segments) == 1 and not isinstance(self.segments[0], HostStep)
         self.direct = all(self.packable) and self.outputs == list(tape.outputs)
         self.pool: list[Instance] = []
-        self.entered: list[Instance] = []  # those that machine code runs
 
     def _segments(self) -> list[Any]:
         """Runs of instructions, each of which one frame executes, and host calls between them."""
@@ -256,17 +255,18 @@ class CpuProgram:
 
         None if a run takes more than one frame of serial kernels on arrays.
         """
-        if not self.pool or not self.pool[-1].quick or self.weak or not call.available():
+        if self.weak or not call.available():
             return None
-        instance = self.pool.pop()  # runs from now on are that code's, or make another
+        instance = Instance(self)
         frame = instance.segments[0]
-        assert isinstance(frame, Frame)
+        if not (instance.quick and isinstance(frame, Frame)):
+            return None
+        self.pool.clear()  # a run of the usual kind is now rare, and makes its memory anew
         args = self.arrays[: len(self.arrays) - len(constants)]
         for k, array in enumerate(constants, len(args)):
             frame.bases[k] = array.ctypes.data
         avals = [v.aval for v in args], [v.aval for v in self.outputs]
-        self.entered.append(instance)
-        return call.entry(frame, avals[0], len(constants), avals[1])
+        return call.entry(frame, avals[0], len(constants), avals[1], (self, instance))
 
     def _pack_rounded(self, instance: Instance, scalars: Sequence[Any]) -> None:
         """Pack numbers after rounding them to the dtypes they are read in."""

@@ -8,6 +8,7 @@ off, a chain that is to be evaluated) it answers with None, and the Python metho
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -120,10 +121,11 @@ def _words(tensor: type) -> dict[str, int]:
     return places | {"array_data": builtin.array_data()}
 
 
+@cache
 def install() -> None:
     """Let operations be recorded by machine code from now on, where this Python allows it."""
     tensor = shortcuts.tensor
-    if shortcuts.make is not None or tensor is None or not builtin.available():
+    if tensor is None or not builtin.available():
         return
     places = _words(tensor)
     if 0 in places.values():
@@ -136,6 +138,7 @@ def install() -> None:
 
     def make(*tables: dict[Any, Any]) -> Any:
         owner = np.array([*map(id, tables), shared.ctypes.data], np.int64)
-        return builtin.builtin(code, "nbgrad_record", owner, builtin.METH_FASTCALL)
+        keep = (tables, shared)
+        return builtin.builtin(code, "nbgrad_record", owner, builtin.METH_FASTCALL, keep)
 
     shortcuts.offer(make)

@@ -9,8 +9,8 @@ it leaves to ``core.linearize.walked``, whose results it repeats word by word.
 
 from __future__ import annotations
 
-import threading
-from typing import Final
+from functools import cache
+from typing import Any, Final
 
 import numpy as np
 
@@ -185,25 +185,19 @@ class _Memory:
         for word, room in self.rooms.items():
             self.words[word] = room.ctypes.data
 
+    def owner(self, differentiate: int) -> np.ndarray[Any, Any]:
+        return np.array([differentiate, self.words.ctypes.data], np.int64)
 
-_memory: list[_Memory] = []  # for as long as the process runs
-_lock = threading.Lock()
 
-
+@cache
 def install() -> None:
     """Let ``capture`` walk by machine code from now on, where this Python allows it."""
-    with _lock:
-        if _memory:
-            return
-        _memory.append(_Memory())
-        places = _words()
-        if not builtin.available() or 0 in places.values():
-            return
-        text = _SOURCE.format(**places)
-        code = native(text, "nbgrad_walk", ("i8*", "i8*"), result="i8")[0]
-        table = _memory[0].words.ctypes.data
-        forward, backward = (
-            builtin.builtin(code, "nbgrad_walk", np.array([flag, table], np.int64))
-            for flag in (0, 1)
-        )
-        linearize.compiled.forward, linearize.compiled.backward = forward, backward
+    places = _words()
+    if not builtin.available() or 0 in places.values():
+        return
+    code = native(_SOURCE.format(**places), "nbgrad_walk", ("i8*", "i8*"), result="i8")[0]
+    memory = _Memory()
+    forward, backward = (
+        builtin.builtin(code, "nbgrad_walk", memory.owner(flag), keep=memory) for flag in (0, 1)
+    )
+    linearize.compiled.forward, linearize.compiled.backward = forward, backward

@@ -31,8 +31,7 @@ class Shortcuts:
 
     ``make(alike, number, whole)`` returns a function of a tensor, of two operands, or of a tensor
     and a signature. It records what the tables have a signature for, by the aval of the tensor: of
-    one or two such tensors, with a float, with an integer. It returns None for anything else. Who
-    keeps the function keeps the tables.
+    one or two such tensors, with a float, with an integer. It returns None for anything else.
     """
 
     __slots__ = ("asked", "make", "tensor")
