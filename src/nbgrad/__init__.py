@@ -1,19 +1,9 @@
 """nbgrad: automatic differentiation for people who write NumPy and Numba."""
 
-from nbgrad import (
-    autograd,
-    errors,
-    fft,
-    functions,
-    interpolate,
-    linalg,
-    numpy,
-    optim,
-    random,
-    signal,
-    special,
-    stats,
-)
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from nbgrad import autograd, errors, functions, numpy
 from nbgrad.autograd import (
     Function,
     detect_anomaly,
@@ -55,5 +45,18 @@ __all__ = [
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "zeros", "zeros_like", *functions.__all__,
 ]  # fmt: skip
 
-# Operations declared after this import are attributes too.
-__getattr__ = functions.__getattr__
+if TYPE_CHECKING:
+    from nbgrad import fft, interpolate, linalg, optim, random, signal, special, stats
+
+# Imported when first asked for: a tenth of the time that importing all of it takes.
+_LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special", "stats"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return importlib.import_module(f"nbgrad.{name}")
+    return functions.__getattr__(name)  # operations declared after this import are there too
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any
 
@@ -21,8 +22,10 @@ Shape = int | tuple[int, ...]
 class _Default(threading.local):
     """The generator of ``rand`` and ``randn`` without ``rng=``; one per thread."""
 
-    def __init__(self) -> None:
-        self.rng = np.random.default_rng()
+    @functools.cached_property
+    def rng(self) -> np.random.Generator:
+        # Not before it is asked for: NumPy imports its random module then, in 10 ms.
+        return np.random.default_rng()
 
 
 _default = _Default()

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import functools
 import importlib
-import pkgutil
 import sys
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.registry import by_reference, functions, primitives, register_reference
+from nbgrad.lazy import LazyModule
+
+pkgutil = LazyModule("pkgutil")
 
 
 @functools.cache

@@ -1,6 +1,9 @@
 """Autograd, as PyTorch's: backward, grad, modes, Function, hooks, functional, checks."""
 
-from nbgrad.autograd import functional, profiler
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from nbgrad.autograd import functional
 from nbgrad.autograd.function import Function
 from nbgrad.autograd.gradcheck import gradcheck, gradgradcheck
 from nbgrad.autograd.modes import (
@@ -28,3 +31,12 @@ __all__ = [
     "profiler",
     "set_grad_enabled",
 ]
+
+if TYPE_CHECKING:
+    from nbgrad.autograd import profiler
+
+
+def __getattr__(name: str) -> Any:
+    if name == "profiler":  # which few scripts use
+        return importlib.import_module("nbgrad.autograd.profiler")
+    raise AttributeError(f"module 'nbgrad.autograd' has no attribute {name!r}")

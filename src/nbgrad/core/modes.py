@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-_PACKAGE = str(Path(__file__).resolve().parents[1])
+# Not by pathlib, whose import takes a twentieth of that of nbgrad.
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 
 
 class _Modes(threading.local):
