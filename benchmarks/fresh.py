@@ -33,12 +33,16 @@ def package_folder() -> Path:
 
 
 def in_fresh_process(task: str, **environment: str) -> dict[str, float]:
-    """Run *task* in a new interpreter that imports the same nbgrad."""
+    """Run *task* in a new interpreter that imports the same nbgrad.
+
+    It reads and keeps bytecode, as an installed package has it, whatever this environment says.
+    """
     inherited = os.environ.get("PYTHONPATH", "")
     path = os.pathsep.join([str(ROOT), str(package_folder()), inherited])
+    given = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.fresh", task],
-        env={**os.environ, "PYTHONPATH": path, **environment},
+        env={**given, "PYTHONPATH": path, **environment},
         cwd=ROOT,
         capture_output=True,
         text=True,
