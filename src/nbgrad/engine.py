@@ -128,11 +128,30 @@ def settle(node: Node, value: Array) -> None:
         node.inputs = ()
 
 
+class _Looks:
+    """``count`` rises with each value that is looked at: what depends on none can be replayed."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+looks = _Looks()
+
+
 def value_of(node: Node) -> Array:
     """Return the buffer of *node*, computing it if it is pending."""
+    looks.count += 1
     if node.value is None:
         demand([node])
     return node.value
+
+
+def known_value(node: Node) -> Array | None:
+    """Return the buffer of *node* if it has one: for checks that are not worth computing it."""
+    looks.count += 1
+    return node.value  # type: ignore[no-any-return]
 
 
 def flush(node: Node) -> None:

@@ -97,17 +97,23 @@ class Recipe:
     result: int
     alone: Signature | None = None
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the constants."""
+        return sum(c.aval.nbytes for c in self.constants if c.__class__ is Node)
+
 
 class Recipes(dict[Any, Recipe]):
     """Recipes by what they depend on; emptied when full, since settings may have no end."""
 
     __slots__ = ()
     CAPACITY = 4096
+    MAX_BYTES = 1 << 14  # of a recipe's constants: 64 MB in a full table
 
     def learn(self, key: Any, out: Node, operands: Sequence[Any]) -> None:
         """Keep how *out* was recorded on *operands*, if that can be replayed."""
         recipe = recipe_of(out, operands)
-        if recipe is not None:
+        if recipe is not None and recipe.nbytes <= self.MAX_BYTES:
             if len(self) >= self.CAPACITY:
                 self.clear()
             self[key] = recipe

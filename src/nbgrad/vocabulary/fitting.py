@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
+from nbgrad.engine import known_value
 from nbgrad.loading import ours
 from nbgrad.ops import linalg
 from nbgrad.ops.arithmetic import sqrt
@@ -87,7 +88,8 @@ def polyfit(
     found = found if values.ndim == 2 else reshape(found, (-1,))
     if full:
         return found, residuals, rank, singular, rcond
-    if rank.value is not None and int(rank.value) != order:
+    known = known_value(rank)
+    if known is not None and int(known) != order:
         message = "Polyfit may be poorly conditioned"
         warnings.warn(message, np.exceptions.RankWarning, stacklevel=2)
     if not cov:

@@ -14,6 +14,7 @@ import numpy as np
 from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import as_operand
+from nbgrad.engine import known_value
 from nbgrad.errors import refuse
 from nbgrad.ops import arithmetic, sorting
 from nbgrad.ops.arithmetic import maximum, minimum
@@ -243,7 +244,8 @@ def _checked(name: str, q: Any) -> Node:
     if not node.aval.inexact:
         node = as_dtype(node, float)
     top = 100 if "percentile" in name else 1
-    if node.value is not None and not np.all((node.value >= 0) & (node.value <= top)):
+    known = known_value(node)
+    if known is not None and not np.all((known >= 0) & (known <= top)):
         what = "Percentiles" if top == 100 else "Quantiles"
         raise ValueError(f"{name}: {what} must be in the range [0, {top}]")
     return node / 100 if top == 100 else node

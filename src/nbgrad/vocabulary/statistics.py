@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.engine import value_of
+from nbgrad.engine import known_value, value_of
 from nbgrad.errors import refuse
 from nbgrad.ops import arithmetic, linalg, structure
 from nbgrad.ops.arithmetic import conjugate, sqrt
@@ -78,7 +78,7 @@ def average(
         if not node.aval.inexact:
             dtypes.append(np.dtype(np.float64))
         dtype = np.result_type(*dtypes)
-        known = w.value
+        known = known_value(w)
         w = broadcast_to(as_dtype(w, dtype), node.shape)
         total = sum(w, axis, keepdims=keepdims)
         if known is not None and not np.all(value_of(total)):
@@ -108,9 +108,10 @@ def _observation_weights(fweights: Any, aweights: Any, count: int) -> list[Node]
             raise RuntimeError(f"cov: cannot handle multidimensional {name}")
         if node.shape[0] != count:
             raise RuntimeError(f"cov: incompatible numbers of samples and {name}")
-        if node.value is not None and np.any(node.value < 0):
+        known = known_value(node)
+        if known is not None and np.any(known < 0):
             raise ValueError(f"cov: {name} cannot be negative")
-        if name == "fweights" and node.value is not None and np.any(node.value % 1):
+        if name == "fweights" and known is not None and np.any(known % 1):
             raise TypeError("cov: fweights must be integer")
         found.append(node)
     return found
