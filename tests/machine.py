@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 
 from nbgrad.backends import quick, walk
-from nbgrad.core import linearize
+from nbgrad.core import linearize, record
 from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import bind
-from nbgrad.core.record import shortcuts
+from nbgrad.core.record import Recipe, shortcuts
 
 PARTS = ("nodes", "operands", "leaves", "values", "scalars")
 
@@ -32,20 +32,23 @@ def install() -> None:
     compiled.forward = _compared(compiled.forward, differentiate=False)
     compiled.backward = _compared(compiled.backward, differentiate=True)
     shortcuts.offer(lambda *tables: _repeated(make(*tables)))
+    assert shortcuts.replay is not None
+    shortcuts.replay = _replayed(shortcuts.replay)
 
 
 @contextmanager
 def switched_off() -> Iterator[None]:
     """Everything in Python, as in the first runs and where layouts are not known."""
-    compiled, make = linearize.compiled, shortcuts.make
+    compiled, make, replay = linearize.compiled, shortcuts.make, shortcuts.replay
     forward, backward = compiled.forward, compiled.backward
-    compiled.forward = compiled.backward = None
+    compiled.forward = compiled.backward = shortcuts.replay = None
     shortcuts.offer(None)
     try:
         yield
     finally:
         compiled.forward, compiled.backward = forward, backward
         shortcuts.offer(make)
+        shortcuts.replay = replay
 
 
 def _compared(code: Callable[[Any], Any], differentiate: bool) -> Callable[[Any], Any]:
@@ -83,11 +86,46 @@ def same_as_bound(node: Node) -> None:
     """Fail unless ``bind`` records the same operation on the same operands."""
     with unrecorded():
         again = bind(node.sig.prim, *node.inputs, **node.sig.params)
-    for name in Node.__slots__:
-        if name not in ("__weakref__", "seq", "inputs"):
-            assert getattr(node, name) is getattr(again, name) or (
-                name == "depth" and node.depth == again.depth
-            ), name
-    assert len(node.inputs) == len(again.inputs)
-    assert all(x is y for x, y in zip(node.inputs, again.inputs, strict=True))
     assert node.seq < again.seq
+    same_node(node, again)
+    assert all(x is y for x, y in zip(node.inputs, again.inputs, strict=True))
+
+
+def same_node(node: Node, again: Node) -> None:
+    for name in ("sig", "aval", "value", "leaf", "line", "watch", "freed", "requires_grad"):
+        assert getattr(node, name) is getattr(again, name), name
+    assert node.depth == again.depth
+    assert len(node.inputs) == len(again.inputs)
+
+
+def _replayed(code: Callable[[Recipe, Any], Any]) -> Callable[[Recipe, Any], Any]:
+    def call(recipe: Recipe, operands: Any) -> Any:
+        found = code(recipe, operands)
+        if found is not None:
+            shortcuts.replay = None
+            try:
+                same_graph(found, record.replay(recipe, operands), {*map(id, operands)})
+            finally:
+                shortcuts.replay = call
+        return found
+
+    return call
+
+
+def same_graph(found: Any, wanted: Any, operands: set[int]) -> None:
+    """Fail unless both graphs record the same operations, in the same order, on the operands."""
+    seen: dict[int, tuple[Node, Node]] = {}
+    stack = [(found, wanted)]
+    while stack:
+        x, y = stack.pop()
+        if x is y:  # an operand, a constant, a number
+            continue
+        assert id(x) not in operands
+        if id(x) in seen:
+            assert seen[id(x)][1] is y
+            continue
+        seen[id(x)] = (x, y)
+        same_node(x, y)
+        stack += zip(x.inputs, y.inputs, strict=True)
+    in_order = [y.seq for _, y in sorted(seen.values(), key=lambda pair: pair[0].seq)]
+    assert in_order == sorted(in_order)

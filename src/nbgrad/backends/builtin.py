@@ -121,7 +121,7 @@ def word_with(specimen: object, wanted: int, size: int) -> int:
 def slot(specimen: Any, name: str) -> int:
     """The word where objects of the specimen's class, which has ``__slots__``, keep *name*."""
     mark = object()
-    setattr(specimen, name, mark)
+    object.__setattr__(specimen, name, mark)  # frozen or not
     return word_with(specimen, id(mark), specimen.__sizeof__())
 
 

@@ -190,14 +190,17 @@ def call_pool(
     return types.void(*([WORDS] * 6), types.int64), generate
 
 
-@intrinsic
-def stack_words(typingctx: Any) -> Any:
-    """32 words of the function's own stack, the same ones at every call."""
+def _stack(name: str, size: int) -> Any:
+    """Return an intrinsic: *size* words of the function's own stack, the same at every call."""
 
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return cgutils.alloca_once(builder, I64, size=32)
+    def typing(typingctx: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return cgutils.alloca_once(builder, I64, size=size)
 
-    return WORDS(), generate
+        return WORDS(), generate
+
+    typing.__name__ = typing.__qualname__ = name
+    return intrinsic(typing)
 
 
 def _fortran_call(name: str, arity: int) -> Any:
@@ -275,7 +278,8 @@ POINTER_NAMES: Final = {
     "call_pool": call_pool,
     "call_loop": call_loop,
     "call_empty": call_empty,
-    "stack_words": stack_words,
+    "stack_words": _stack("stack_words", 32),
+    "stack_room": _stack("stack_room", 256),
     "call_gemm": _fortran_call("call_gemm", 13),
     "call_gemv": _fortran_call("call_gemv", 11),
     "call_potrf": _fortran_call("call_potrf", 5),

@@ -1,6 +1,6 @@
-"""Recording of one operation as machine code: what ``recording`` does most, in a third of the time.
+"""Recording as machine code: one operation on tensors, or a recipe of several on nodes.
 
-A function here serves one operation. Given a tensor, or a tensor and a number or a tensor of the
+A function of the first kind serves one operation. Given a tensor, or a tensor and a number or a tensor of the
 same aval, it looks the signature up in the operation's tables, makes node and tensor in place, and
 returns the tensor; a signature may also be given. Anything else (other operands, a signature not seen before, recording switched
 off, a chain that is to be evaluated) it answers with None, and the Python method goes on.
@@ -9,6 +9,7 @@ off, a chain that is to be evaluated) it answers with None, and the Python metho
 from __future__ import annotations
 
 from functools import cache
+from textwrap import indent
 from typing import Any, Final
 
 import numpy as np
@@ -19,15 +20,17 @@ from nbgrad.config import settings
 from nbgrad.core.modes import lines, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Signature
-from nbgrad.core.record import shortcuts
+from nbgrad.core.record import Recipe, shortcuts
 
 # Words of a function's owner: the tables of signatures, and the objects that all functions read.
 ALIKE, NUMBER, WHOLE, SHARED = range(4)
+ROOM: Final = 256  # operands, constants and steps of a recipe that machine code replays
 OBJECTS: Final = {
     "NODE": Node,
     "SIGNATURE": Signature,
     "FLOAT": float,
     "INT": int,
+    "LIST": list,
     "NONE": None,
     "TRUE": True,
     "FALSE": False,
@@ -38,7 +41,28 @@ OBJECTS: Final = {
     "NEXT": next_sequence,
 }
 
-_SOURCE: Final = """
+# Makes a node of ``sig``, ``inputs``, ``tracked`` and ``depth``; owns what it refers to at once, since
+# making objects may run a finalizer.
+_MAKE_NODE: Final = """
+    Py_IncRef(address(sig))
+    Py_IncRef(sig[{sig_aval}])
+    flag = shared[{TRUE}] if tracked and sig[{differentiable}] == true else shared[{FALSE}]
+    sequence, level = PyObject_CallNoArgs(shared[{NEXT}]), PyLong_FromLongLong(depth + 1)
+    node = PyType_GenericAlloc(shared[{NODE}], 0)
+    if inputs == 0 or sequence == 0 or level == 0 or address(node) == 0:
+        return 0  # out of memory: Python raises what the call has set
+    node[{sig}], node[{aval}], node[{inputs}] = address(sig), sig[{sig_aval}], inputs
+    node[{requires_grad}], node[{depth}], node[{seq}] = flag, level, sequence
+    node[{value}], node[{leaf}], node[{line}], node[{watch}] = none, none, none, none
+    node[{freed}] = shared[{FALSE}]
+    Py_IncRef(flag)
+    Py_IncRef(shared[{FALSE}])
+    for _ in range(4):
+        Py_IncRef(none)
+"""
+
+_RECORD: Final = (
+    """
 def nbgrad_record(owner, args, count):
     given = load_pointer(owner, {array_data})
     shared = load_pointer(given, {SHARED})
@@ -75,36 +99,71 @@ def nbgrad_record(owner, args, count):
         Py_IncRef(none)
         return none
 
-    # Making objects may run a finalizer, so what is needed is owned before that.
-    first, result = x[{_node}], sig[{sig_aval}]
+    first = x[{_node}]
     Py_IncRef(first)
     if operands == 2:
         Py_IncRef(address(y))
-    Py_IncRef(address(sig))
-    Py_IncRef(result)
-    flag = true if tracked and sig[{differentiable}] == true else shared[{FALSE}]
-    inputs, sequence = PyTuple_New(operands), PyObject_CallNoArgs(shared[{NEXT}])
-    level = PyLong_FromLongLong(depth + 1)
-    node = PyType_GenericAlloc(shared[{NODE}], 0)
+    inputs = PyTuple_New(operands)
+    if inputs != 0:
+        PyTuple_SetItem(inputs, 0, first)
+        if operands == 2:
+            PyTuple_SetItem(inputs, 1, address(y))
+"""
+    + _MAKE_NODE
+    + """
     tensor = PyType_GenericAlloc(shared[{TENSOR}], 0)
-    if (
-        inputs == 0 or sequence == 0 or level == 0 or address(node) == 0 or address(tensor) == 0
-    ):
-        return 0  # out of memory: Python raises what the call has set
-    PyTuple_SetItem(inputs, 0, first)
-    if operands == 2:
-        PyTuple_SetItem(inputs, 1, address(y))
-    node[{sig}], node[{aval}], node[{inputs}] = address(sig), result, inputs
-    node[{requires_grad}], node[{depth}], node[{seq}] = flag, level, sequence
-    node[{value}], node[{leaf}], node[{line}], node[{watch}] = none, none, none, none
-    node[{freed}] = shared[{FALSE}]
-    Py_IncRef(flag)
-    Py_IncRef(shared[{FALSE}])
-    for _ in range(4):
-        Py_IncRef(none)
-    tensor[{_node}] = address(node)
+    if address(tensor) != 0:
+        tensor[{_node}] = address(node)
     return address(tensor)
 """
+)
+
+_REPLAY: Final = (
+    """
+def nbgrad_replay(owner, args, count):
+    shared = load_pointer(owner, {array_data})
+    none, true = shared[{NONE}], shared[{TRUE}]
+    recipe, given = load_pointer(args, 0), load_pointer(args, 1)
+    constants, steps = load_pointer(recipe, {constants}), load_pointer(recipe, {steps})
+    n_given, n_constants = given[{size}], constants[{size}]
+    place = n_given + n_constants
+    if (
+        place + steps[{size}] > {ROOM}
+        or load_pointer(shared, {LINES})[{on}] != shared[{ZERO}]
+        or PySet_Size(shared[{NOT_RECORDING}]) != 0
+    ):
+        Py_IncRef(none)
+        return none
+    env, operands = stack_room(), offset_words(given, {items})
+    if given[1] == shared[{LIST}]:
+        operands = load_pointer(given, {list_items})
+    for k in range(n_given):
+        env[k] = operands[k]
+    for k in range(n_constants):
+        env[n_given + k] = constants[{items} + k]
+    for s in range(steps[{size}]):
+        step = load_pointer(steps, {items} + s)
+        sig, reads = load_pointer(step, {items}), load_pointer(step, {items} + 1)
+        inputs, tracked, depth = PyTuple_New(reads[{size}]), False, 0
+        for j in range(reads[{size}] if inputs != 0 else 0):
+            k = PyLong_AsLongLong(reads[{items} + j])
+            Py_IncRef(env[k])
+            PyTuple_SetItem(inputs, j, env[k])
+            x = load_pointer(env, k)
+            if x[1] == shared[{NODE}]:
+                tracked = tracked or x[{requires_grad}] == true
+                depth = max(depth, PyLong_AsLongLong(x[{depth}]))
+"""
+    + indent(_MAKE_NODE, "    ")
+    + """
+        env[place + s] = address(node)
+    result = env[PyLong_AsLongLong(recipe[{result}])]
+    Py_IncRef(result)
+    for s in range(steps[{size}]):
+        Py_DecRef(env[place + s])
+    return result
+"""
+)
 
 
 def _words(tensor: type) -> dict[str, int]:
@@ -112,13 +171,15 @@ def _words(tensor: type) -> dict[str, int]:
     specimens: list[tuple[Any, tuple[str, ...]]] = [
         (Node(), tuple(name for name in Node.__slots__ if name != "__weakref__")),
         (Signature.__new__(Signature), ("differentiable",)),
+        (Recipe.__new__(Recipe), ("constants", "steps", "result")),
         (type(settings)(), ("max_pending",)),
         (type(lines)(), ("on",)),
         (tensor.__new__(tensor), ("_node",)),
     ]
     places = {name: builtin.slot(x, name) for x, names in specimens for name in names}
     places["sig_aval"] = builtin.slot(Signature.__new__(Signature), "aval")
-    return places | {"array_data": builtin.array_data()}
+    places |= {"items": builtin.tuple_items(), "size": builtin.container_size()}
+    return places | {"list_items": builtin.list_items(), "array_data": builtin.array_data()}
 
 
 @cache
@@ -131,14 +192,18 @@ def install() -> None:
     if 0 in places.values():
         return
     objects = OBJECTS | {"TENSOR": tensor}
-    places |= {name: k for k, name in enumerate(objects)}
-    text = _SOURCE.format(ALIKE=ALIKE, NUMBER=NUMBER, WHOLE=WHOLE, SHARED=SHARED, **places)
-    code = native(text, "nbgrad_record", ("i8*", "i8*", "i8"), result="i8")[0]
     shared = np.array([id(x) for x in objects.values()], np.int64)
+    places |= {"ALIKE": ALIKE, "NUMBER": NUMBER, "WHOLE": WHOLE, "SHARED": SHARED, "ROOM": ROOM}
+    places |= {name: k for k, name in enumerate(objects)}
+    record, replay = (
+        native(text.format(**places), name, ("i8*", "i8*", "i8"), result="i8")[0]
+        for text, name in ((_RECORD, "nbgrad_record"), (_REPLAY, "nbgrad_replay"))
+    )
 
     def make(*tables: dict[Any, Any]) -> Any:
         owner = np.array([*map(id, tables), shared.ctypes.data], np.int64)
         keep = (tables, shared)
-        return builtin.builtin(code, "nbgrad_record", owner, builtin.METH_FASTCALL, keep)
+        return builtin.builtin(record, "nbgrad_record", owner, builtin.METH_FASTCALL, keep)
 
     shortcuts.offer(make)
+    shortcuts.replay = builtin.builtin(replay, "nbgrad_replay", shared, builtin.METH_FASTCALL)
