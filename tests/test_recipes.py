@@ -231,10 +231,34 @@ def test_functions_of_the_vocabulary_are_replayed(name, monkeypatch):
 
 def test_an_operand_given_twice_is_a_recipe_of_its_own():
     a, b = ng.tensor(B), ng.tensor(B + 1.0)
-    for left, right in ((a, a), (a, b), (a, a), (b, a)):
-        np.testing.assert_array_equal(
-            np.outer(left, right).numpy(), np.outer(left.numpy(), right.numpy())
-        )
+    for f in (np.outer, np.matmul, np.multiply.outer, lambda x, y: x @ y):
+        for left, right in ((a, a), (a, b), (a, a), (b, a)):
+            expected = f(left.numpy(), right.numpy())
+            np.testing.assert_array_equal(f(left, right).numpy(), expected)
+
+
+def test_assignment_is_replayed_with_another_value():
+    x, y = ng.tensor(np.zeros((3, 4))), np.zeros((3, 4))
+    indices = [(1, 2), (1, 2), 0, slice(None, None, 2), (slice(1), -1), (1, 2), Ellipsis]
+    for k, index in enumerate([*indices, *indices]):
+        for value in (float(k), k, np.float32(k), np.array(k), True):
+            x[index], y[index] = value, value
+            np.testing.assert_array_equal(x.numpy(), y)
+    for row in (x[0], x[1]):
+        x[2], y[2] = row, row.numpy()
+        np.testing.assert_array_equal(x.numpy(), y)
+    with pytest.raises(IndexError):
+        x[3] = 1.0
+    with pytest.raises(ValueError, match="broadcast"):
+        x[0] = np.ones(3)
+    w = ng.tensor([1.0, 2.0], requires_grad=True)
+    for _ in range(3):
+        z = ng.zeros(2)
+        z[1] = w[0] * 3.0
+        z[0] = w[1] * z[1]
+        z.sum().backward()
+        np.testing.assert_array_equal(w.grad.numpy(), [9.0, 3.0])
+        w.grad = None
 
 
 def test_what_depends_on_values_is_not_replayed():

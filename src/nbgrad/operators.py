@@ -10,16 +10,7 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.ops import arithmetic, bitwise, comparison, composite, products
-from nbgrad.recording import OPERANDS, Method, binary, operand, pair, static, unary
-
-
-def _reflected(prim: Primitive) -> Method:
-    def method(self: Any, other: Any) -> Any:
-        if not isinstance(other, (*OPERANDS, self.__class__)):
-            return NotImplemented
-        return self.__class__(bind(prim, operand(other), self._node))
-
-    return method
+from nbgrad.recording import Method, binary, operand, pair, reflected, static, unary
 
 
 def _inplace(function: Callable[..., Node]) -> Method:
@@ -47,7 +38,7 @@ def _bits(of_booleans: Primitive, of_integers: Primitive) -> tuple[Method, Metho
         return bind(of_booleans if both_boolean(a, b) else of_integers, a, b)  # type: ignore[no-any-return]
 
     method.__name__, method.__doc__ = of_integers.name, of_integers.doc
-    return method, _reflected(of_integers), _inplace(function)
+    return method, reflected(of_integers), _inplace(function)
 
 
 _power = static(composite.power)
@@ -65,16 +56,16 @@ class Operators:
     __add__ = binary(arithmetic.add)
     __radd__ = binary(arithmetic.add)  # 2.0 + x records the same as x + 2.0
     __sub__ = binary(arithmetic.subtract)
-    __rsub__ = _reflected(arithmetic.subtract)
+    __rsub__ = reflected(arithmetic.subtract)
     __mul__ = binary(arithmetic.multiply)
     __rmul__ = binary(arithmetic.multiply)
     __truediv__ = binary(arithmetic.divide)
-    __rtruediv__ = _reflected(arithmetic.divide)
+    __rtruediv__ = reflected(arithmetic.divide)
     __floordiv__ = binary(arithmetic.floor_divide)
-    __rfloordiv__ = _reflected(arithmetic.floor_divide)
+    __rfloordiv__ = reflected(arithmetic.floor_divide)
     __mod__ = binary(arithmetic.remainder)
-    __rmod__ = _reflected(arithmetic.remainder)
-    __rpow__ = _reflected(arithmetic.power)
+    __rmod__ = reflected(arithmetic.remainder)
+    __rpow__ = reflected(arithmetic.power)
     __lt__ = binary(comparison.less)
     __le__ = binary(comparison.less_equal)
     __gt__ = binary(comparison.greater)
@@ -85,10 +76,10 @@ class Operators:
     __or__, __ror__, __ior__ = _bits(comparison.logical_or, bitwise.bitwise_or)
     __xor__, __rxor__, __ixor__ = _bits(comparison.logical_xor, bitwise.bitwise_xor)
     __lshift__ = binary(bitwise.left_shift)
-    __rlshift__ = _reflected(bitwise.left_shift)
+    __rlshift__ = reflected(bitwise.left_shift)
     __ilshift__ = _inplace(bitwise.left_shift)
     __rshift__ = binary(bitwise.right_shift)
-    __rrshift__ = _reflected(bitwise.right_shift)
+    __rrshift__ = reflected(bitwise.right_shift)
     __irshift__ = _inplace(bitwise.right_shift)
     __neg__ = unary(arithmetic.negative)
     __pos__ = unary(arithmetic.positive)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nbgrad import replaying
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.registry import writers
@@ -15,6 +14,7 @@ from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
 from nbgrad.ops import arithmetic, shaping
 from nbgrad.recording import apart, binary, operand, unary
+from nbgrad.replaying import Call
 
 ufuncs = LazyModule("nbgrad.ufuncs")
 
@@ -48,10 +48,15 @@ def wrap(x: Any, tensor: type, operands: Sequence[Any] = ()) -> Any:
 
 def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a *function* of nodes with tensors; one that writes binds its first argument anew."""
-    operands, settings = unwrap(args), unwrap(kwargs)
-    result = replaying.call(function, operands, settings)
+    call = Call(tensor, function, args, kwargs)
+    operands: Sequence[Any] = call.nodes
+    result = call.again()
+    if result is None:
+        operands, settings = unwrap(args), unwrap(kwargs)
+        result = call.run(function, operands, settings)
+        operands = (*operands, *settings.values())
     if function not in writers:
-        return wrap(result, tensor, (*operands, *settings.values()) if settings else operands)
+        return wrap(result, tensor, operands)
     target = args[0] if args else next(iter(kwargs.values()))
     if not isinstance(target, tensor):
         raise TypeError(

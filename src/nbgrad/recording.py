@@ -1,7 +1,8 @@
 """Recording one operation on tensors: the hot path of eager code.
 
-The common cases are written out: operands that need no cast and no broadcast, found by their avals
-in dictionaries, and nodes made in place. Each Python call saved is about 50 ns of some 400.
+Operands that need no cast and no broadcast are found by their avals in dictionaries, what a call
+with others recorded is replayed. Where there is machine code for that it is asked first: 0.25 µs an
+operation instead of 0.8.
 """
 
 from __future__ import annotations
@@ -11,12 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.config import settings
-from nbgrad.core.modes import lines, modes, not_recording
-from nbgrad.core.node import Node, next_sequence
+from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, bind
-from nbgrad.core.record import STATIC, Recipes, replay, shortcuts
-from nbgrad.engine import flush
+from nbgrad.core.record import STATIC, Recipes, record, replay, shortcuts
 from nbgrad.ops import structure
 from nbgrad.ops.shaping import as_node
 
@@ -24,7 +22,6 @@ FAST_ENTRIES = 4096
 OPERANDS = (float, int, bool, complex, np.ndarray, np.generic, list, tuple)
 
 Method = Callable[..., Any]
-new = object.__new__
 
 
 def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
@@ -35,32 +32,17 @@ def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Calla
     def method(self: Any) -> Any:
         if quick is not None and (tensor := quick(self)) is not None:
             return tensor
-        try:
-            a = self._node
-            sig = fast[a.aval]
-        except KeyError:
-            sig = None
-        except AttributeError:
+        a = getattr(self, "_node", None)
+        if a is None:
             if general is None:
-                raise
+                raise TypeError(f"{prim.name}: {self!r} is not a tensor")
             return general(self)
-        if sig is None or lines.on:
-            node = bind(prim, a)
-            _remember(fast, a.aval, node, a)
-            return self.__class__(node)
-        node = Node()
-        node.sig, node.aval, node.inputs = sig, sig.aval, (a,)
-        node.requires_grad = (
-            a.requires_grad and sig.differentiable and (not not_recording or modes.grad)
-        )
-        node.depth = depth = a.depth + 1
-        node.seq, node.freed = next_sequence(), False
-        node.value = node.leaf = node.line = node.watch = None
-        if depth > settings.max_pending:
-            flush(node)
-        tensor = new(self.__class__)
-        tensor._node = node
-        return tensor
+        sig = fast.get(a.aval)
+        if sig is not None:
+            return self.__class__(record(sig, (a,)))
+        node = bind(prim, a)
+        _remember(fast, a.aval, node, a)
+        return self.__class__(node)
 
     def take(made: Any) -> None:
         nonlocal quick
@@ -76,50 +58,38 @@ def binary(prim: Primitive) -> Method:
     It returns NotImplemented for an operand that is no number, array or tensor.
     """
     # Signatures by the aval of both operands, of a tensor with a float, of a tensor of floating
-    # point with an integer, and by two avals.
-    alike, number, whole, mixed = tables = _tables()
+    # point with an integer; recipes by two avals.
+    alike: dict[Any, Any] = {}
+    number: dict[Any, Any] = {}
+    whole: dict[Any, Any] = {}
+    mixed = Recipes()
 
     def general(self: Any, other: Any) -> Any:
-        cls, a = self.__class__, self._node
-        depth, requires_grad = a.depth, a.requires_grad
-        try:
-            if other.__class__ is cls:
-                b = other._node
-                if b.depth > depth:
-                    depth = b.depth
-                requires_grad = requires_grad or b.requires_grad
-                sig = alike[a.aval] if b.aval is a.aval else mixed[a.aval, b.aval]
-            elif other.__class__ is float:
-                b = other
-                sig = number[a.aval]
-            elif other.__class__ is int and a.aval.inexact:
-                b = other
-                sig = whole[a.aval]
-            else:
-                known = isinstance(other, OPERANDS)
-                return cls(bind(prim, a, operand(other))) if known else NotImplemented
-        except KeyError:
-            sig = None
-        if sig is None or lines.on:
-            return cls(_slow(prim, tables, a, b))
-        node = Node()
-        node.sig, node.aval, node.inputs = sig, sig.aval, (a, b)
-        if requires_grad:
-            requires_grad = sig.differentiable and (not not_recording or modes.grad)
-        node.requires_grad = requires_grad
-        node.depth = depth = depth + 1
-        node.seq, node.freed = next_sequence(), False
-        node.value = node.leaf = node.line = node.watch = None
-        if depth > settings.max_pending:
-            flush(node)
-        tensor = new(cls)
-        tensor._node = node
-        return tensor
+        cls, a, kind = self.__class__, self._node, other.__class__
+        if kind is cls:
+            other = other._node
+            if other.aval is not a.aval:
+                return cls(_mixed(prim, mixed, a, other))
+            table = alike
+        elif kind is float:
+            table = number
+        elif kind is int and a.aval.inexact:
+            table = whole
+        elif isinstance(other, OPERANDS):
+            return cls(bind(prim, a, operand(other)))
+        else:
+            return NotImplemented
+        sig = table.get(a.aval)
+        if sig is not None:
+            return cls(record(sig, (a, other)))
+        node = bind(prim, a, other)
+        _remember(table, a.aval, node, a, other)
+        return cls(node)
 
     return _named(_quickened(general, (alike, number, whole)), prim)
 
 
-def _quickened(general: Method, tables: Any) -> Method:
+def _quickened(general: Method, tables: Any, swapped: bool = False) -> Method:
     """The method of two operands that tries machine code first, where there is some."""
     quick: Any = None
 
@@ -132,7 +102,7 @@ def _quickened(general: Method, tables: Any) -> Method:
         nonlocal quick
         quick = made
 
-    shortcuts.ask(tables, take)
+    shortcuts.ask(tables, take, swapped)
     return method
 
 
@@ -141,23 +111,36 @@ def operand(x: Any) -> Any:
     return as_node(x) if isinstance(x, (list, tuple)) else x
 
 
-def _tables() -> tuple[dict[Any, Any], ...]:
-    return {}, {}, {}, {}
-
-
-def _slow(prim: Primitive, tables: tuple[dict[Any, Any], ...], a: Node, b: Any) -> Node:
-    """Bind with casts and broadcasts; remember the signature when none was needed."""
-    alike, number, whole, mixed = tables
+def _mixed(prim: Primitive, recipes: Recipes, a: Node, b: Node) -> Node:
+    """Bind operands of two avals, with casts and broadcasts, or replay how that was done."""
+    key = (a.aval, b.aval)
+    recipe = recipes.get(key)
+    if recipe is not None:
+        return replay(recipe, (a, b))  # type: ignore[no-any-return]
     node: Node = bind(prim, a, b)
-    if b.__class__ is float:
-        _remember(number, a.aval, node, a, b)
-    elif b.__class__ is int:
-        _remember(whole, a.aval, node, a, b)
-    elif b.aval is a.aval:
-        _remember(alike, a.aval, node, a, b)
-    else:
-        _remember(mixed, (a.aval, b.aval), node, a, b)
+    recipes.learn(key, node, (a, b))
     return node
+
+
+def reflected(prim: Primitive) -> Method:
+    """Return the function that records *prim* of a second operand and a tensor: ``1.0 - x``."""
+    number: dict[Any, Any] = {}
+    whole: dict[Any, Any] = {}
+
+    def general(self: Any, other: Any) -> Any:
+        cls, a = self.__class__, self._node
+        if not isinstance(other, (*OPERANDS, cls)):
+            return NotImplemented
+        other = operand(other)
+        table = {float: number, int: whole if a.aval.inexact else {}}.get(other.__class__, {})
+        sig = table.get(a.aval)
+        if sig is not None:
+            return cls(record(sig, (other, a)))
+        node = bind(prim, other, a)
+        _remember(table, a.aval, node, other, a)
+        return cls(node)
+
+    return _quickened(general, ({}, number, whole), swapped=True)
 
 
 def static(function: Callable[..., Node]) -> Method:
@@ -189,11 +172,7 @@ def static(function: Callable[..., Node]) -> Method:
             if sig is not None and quick is not None and (made := quick(self, sig)) is not None:
                 return made
             node = replay(recipe, (a,))
-        if node.depth > settings.max_pending:
-            flush(node)
-        tensor = new(self.__class__)
-        tensor._node = node
-        return tensor
+        return self.__class__(node)
 
     def take(made: Any) -> None:
         nonlocal quick
@@ -221,18 +200,24 @@ def _tells(x: Any) -> bool:
     return isinstance(x, STATIC) or (x.__class__ is float and x == x and x != 0.0)
 
 
-def pair(function: Callable[[Any, Any], Node]) -> Callable[[Node, Any], Node]:
-    """Return *function* of two nodes, which replays what it recorded for such avals before."""
+def pair(function: Callable[..., Node]) -> Callable[..., Node]:
+    """Return *function* of two nodes and settings, which replays what it recorded for such ones.
+
+    Settings are told apart by equality alone: they must be of one type each.
+    """
     fast = Recipes()
 
-    def call(a: Node, b: Any) -> Node:
+    def call(a: Node, b: Any, *settings: Any) -> Node:
         if b.__class__ is not Node:
-            return function(a, b)
-        recipe = fast.get((a.aval, b.aval))
+            return function(a, b, *settings)
+        # One node given twice is a recipe of its own: the next call may give two.
+        operands = (a,) if a is b else (a, b)
+        key = (a.aval, None if a is b else b.aval, *settings)
+        recipe = fast.get(key)
         if recipe is not None:
-            return replay(recipe, (a, b))  # type: ignore[no-any-return]
-        node = function(a, b)
-        fast.learn((a.aval, b.aval), node, (a, b))
+            return replay(recipe, operands)  # type: ignore[no-any-return]
+        node = function(a, b, *settings)
+        fast.learn(key, node, operands)
         return node
 
     return call

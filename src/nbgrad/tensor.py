@@ -28,7 +28,7 @@ from nbgrad.ops import shaping, structure
 from nbgrad.ops.kinds import View
 from nbgrad.ops.subscript import getitem, setitem
 from nbgrad.protocols import apply, as_index
-from nbgrad.recording import index_key, index_of, static
+from nbgrad.recording import index_key, index_of, pair, static
 from nbgrad.updates import Updates
 
 
@@ -240,7 +240,11 @@ class Tensor(Operators, Conversions, Methods):
         What was taken from it before (``v = x[0]``) does not change, nor does writing to that
         (``v += 1``) reach this tensor: write ``x[0] += 1``.
         """
-        self._rebind(setitem(self._node, as_index(index), as_operand(value)))
+        key, node = index_key(index), as_operand(value)
+        if key is None:
+            self._rebind(setitem(self._node, as_index(index), node))
+        else:
+            self._rebind(_assign(self._node, shaping.as_node(node), key))
 
 
 shortcuts.tensor = Tensor
@@ -264,7 +268,12 @@ def _item(node: Node, key: Any) -> Node:
     return getitem(node, index_of(key))
 
 
+def _with_item(node: Node, value: Node, key: Any) -> Node:
+    return setitem(node, index_of(key), value)
+
+
 _basic = static(_item)
+_assign = pair(_with_item)
 
 
 def _call_method(x: Tensor, function: Any, *args: Any, **kwargs: Any) -> Any:

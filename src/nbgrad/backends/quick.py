@@ -22,8 +22,9 @@ from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Signature
 from nbgrad.core.record import Recipe, shortcuts
 
-# Words of a function's owner: the tables of signatures, and the objects that all functions read.
-ALIKE, NUMBER, WHOLE, SHARED = range(4)
+# Words of a function's owner: the tables of signatures, whether the tensor is the second operand,
+# and the objects that all functions read.
+ALIKE, NUMBER, WHOLE, SWAPPED, SHARED = range(5)
 ROOM: Final = 256  # operands, constants and steps of a recipe that machine code replays
 OBJECTS: Final = {
     "NODE": Node,
@@ -105,9 +106,10 @@ def nbgrad_record(owner, args, count):
         Py_IncRef(address(y))
     inputs = PyTuple_New(operands)
     if inputs != 0:
-        PyTuple_SetItem(inputs, 0, first)
+        at = given[{SWAPPED}] if operands == 2 else 0
+        PyTuple_SetItem(inputs, at, first)
         if operands == 2:
-            PyTuple_SetItem(inputs, 1, address(y))
+            PyTuple_SetItem(inputs, 1 - at, address(y))
 """
     + _MAKE_NODE
     + """
@@ -193,15 +195,16 @@ def install() -> None:
         return
     objects = OBJECTS | {"TENSOR": tensor}
     shared = np.array([id(x) for x in objects.values()], np.int64)
-    places |= {"ALIKE": ALIKE, "NUMBER": NUMBER, "WHOLE": WHOLE, "SHARED": SHARED, "ROOM": ROOM}
+    places |= {"ALIKE": ALIKE, "NUMBER": NUMBER, "WHOLE": WHOLE, "SWAPPED": SWAPPED}
+    places |= {"SHARED": SHARED, "ROOM": ROOM}
     places |= {name: k for k, name in enumerate(objects)}
     record, replay = (
         native(text.format(**places), name, ("i8*", "i8*", "i8"), result="i8")[0]
         for text, name in ((_RECORD, "nbgrad_record"), (_REPLAY, "nbgrad_replay"))
     )
 
-    def make(*tables: dict[Any, Any]) -> Any:
-        owner = np.array([*map(id, tables), shared.ctypes.data], np.int64)
+    def make(*tables: dict[Any, Any], swapped: bool) -> Any:
+        owner = np.array([*map(id, tables), swapped, shared.ctypes.data], np.int64)
         keep = (tables, shared)
         return builtin.builtin(record, "nbgrad_record", owner, builtin.METH_FASTCALL, keep)
 

@@ -110,7 +110,7 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
 def new_node(
     sig: Any, aval: Aval, inputs: tuple[Any, ...], requires_grad: bool, depth: int
 ) -> Node:
-    """Return a node without a buffer. The hot paths of recording.py write this out."""
+    """Return a node without a buffer."""
     node = Node()
     node.sig = sig
     node.aval = aval

@@ -29,7 +29,7 @@ Tables = tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]
 class Shortcuts:
     """Recording by machine code: who can use it, and, once a backend is there, who makes it.
 
-    ``make(alike, number, whole)`` returns a function of a tensor, of two operands, or of a tensor
+    ``make(alike, number, whole, swapped=...)`` returns a function of a tensor, of two operands, or of a tensor
     and a signature. It records what the tables have a signature for, by the aval of the tensor: of
     one or two such tensors, with a float, with an integer. It returns None for anything else, as
     does ``replay(recipe, operands)``, which takes a tuple or a list.
@@ -41,18 +41,21 @@ class Shortcuts:
         self.tensor: type | None = None
         self.make: Callable[..., Any] | None = None
         self.replay: Callable[[Recipe, Sequence[Any]], Any] | None = None
-        self.asked: list[tuple[Tables, Callable[[Any], None]]] = []
+        self.asked: list[tuple[Tables, bool, Callable[[Any], None]]] = []
 
-    def ask(self, tables: Tables, take: Callable[[Any], None]) -> None:
-        """Hand to *take* the function of these tables, now or when there is one."""
-        self.asked.append((tables, take))
-        take(self.make and self.make(*tables))
+    def ask(self, tables: Tables, take: Callable[[Any], None], swapped: bool = False) -> None:
+        """Hand to *take* the function of these tables, now or when there is one.
+
+        If *swapped*, the tensor is the second operand of the operation, as in ``1.0 - x``.
+        """
+        self.asked.append((tables, swapped, take))
+        take(self.make and self.make(*tables, swapped=swapped))
 
     def offer(self, make: Callable[..., Any] | None) -> None:
         """Serve all who asked and will ask; with None they record in Python again."""
         self.make = make
-        for tables, take in self.asked:
-            take(make and make(*tables))
+        for tables, swapped, take in self.asked:
+            take(make and make(*tables, swapped=swapped))
 
 
 shortcuts = Shortcuts()

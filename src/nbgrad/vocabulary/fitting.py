@@ -88,8 +88,7 @@ def polyfit(
     found = found if values.ndim == 2 else reshape(found, (-1,))
     if full:
         return found, residuals, rank, singular, rcond
-    known = known_value(rank)
-    if known is not None and int(known) != order:
+    if (known := known_value(rank)) is not None and int(known) != order:
         message = "Polyfit may be poorly conditioned"
         warnings.warn(message, np.exceptions.RankWarning, stacklevel=2)
     if not cov:
