@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -434,3 +434,62 @@ def test_primitives_of_the_tables() -> None:
     x = ng.ones(3)
     assert ng.sin(x)._node.sig.prim is transcendental.sin
     assert (x * 2.0)._node.sig.prim is (2.0 * x)._node.sig.prim is arithmetic.multiply
+
+
+# ------------------------------------------------------------------------------------- structures
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+CALLS: dict[str, tuple[Any, tuple[Any, ...], dict[str, Any]]] = {
+    "number": (lambda a, c: a * c, (np.arange(3.0), 2.5), {}),
+    "NumPy's number": (lambda a, c: a * c, (np.arange(3.0), np.float64(2.5)), {}),
+    "number alone": (lambda c: c * 2.0, (1.5,), {}),
+    "keywords": (lambda a, *, c, d: a * c + d, (np.arange(3.0),), {"d": 1.0, "c": np.ones(3)}),
+    "settings": (lambda a, n, how: a**n if how == "up" else a, (np.arange(3.0), 2, "up"), {}),
+    "nested": (
+        lambda p, q: p["w"] @ p["b"][0] + q.first * q.second,
+        ({"w": np.ones((2, 3)), "b": [np.arange(3.0)]}, Pair(np.ones(2), 3.0)),
+        {},
+    ),
+    "nothing given": (lambda a, b=None: a * 2.0 if b is None else b, (np.arange(3.0), None), {}),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_arguments_of_any_structure_go_the_short_way(name: str) -> None:
+    f, args, kwargs = CALLS[name]
+    compiled = ng.jit(f)
+    expected = f(*args, **kwargs)
+    for _ in range(HOT_CALLS + 5):
+        np.testing.assert_allclose(compiled(*args, **kwargs), expected, rtol=1e-15)
+    held = dict(zip(compiled.__code__.co_freevars, compiled.__closure__, strict=True))
+    assert held["short"].cell_contents.short_way(args, kwargs) is not None
+
+
+def test_other_arguments_than_the_last_are_other_calls() -> None:
+    f = ng.jit(lambda a, n, *, p: a * n + p["x"])
+    a = np.arange(3.0)
+    calls: list[tuple[Any, Any, Any]] = [
+        (a, 2, {"x": 1.0}),
+        (a, 3, {"x": 1.0}),
+        (a, 2.0, {"x": 1.0}),
+        (a, True, {"x": 1.0}),
+        (a, 2, {"x": a}),
+        (a, 2, {"x": 4}),
+        (2.0, 2, {"x": 1.0}),
+        (a.astype(np.float32), 2, {"x": 1.0}),
+    ]
+    for _ in range(3):
+        for b, n, p in calls:
+            for _ in range(HOT_CALLS + 2):
+                found = f(b, n, p=p)
+            np.testing.assert_array_equal(found, b * n + p["x"])
+            assert found.dtype == (b * n + p["x"]).dtype if isinstance(b, np.ndarray) else True
+    with pytest.raises(TypeError):
+        f(a, 2)
+    with pytest.raises(KeyError):
+        f(a, 2, p={"y": 1.0})

@@ -142,4 +142,6 @@ class Executable:
 
 def as_input(value: Any, var: Var) -> Any:
     """Return *value* as what a program reads: contiguous, aligned, of the input's dtype."""
+    if value.__class__ is float:
+        return np.array(value, var.aval.dtype)
     return np.require(value, var.aval.dtype, ["C", "A"])

@@ -16,7 +16,7 @@ from nbgrad.core.linearize import capture, linearize
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, constant, leaf_node, next_sequence, placeholder
 from nbgrad.core.tape import Tape, Var
-from nbgrad.core.tree import LEAF, builder, flatten, unflatten
+from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
 from nbgrad.engine import executable, value_of
 from nbgrad.executable import as_input
 from nbgrad.tensor import Tensor
@@ -31,8 +31,9 @@ class Compiled:
     """One traced structure: its tape, its program, and how the results are nested.
 
     The last *gradients* outputs of the tape are gradients that ``nan_policy="raise"`` checks.
-    *plain* says that the arguments are arrays and nothing else; *watched* that the function calls
-    a user-written backward or a hook, which a tape does not hold.
+    *structure* is that of ``(args, kwargs)``; *plain* says that the arguments are arrays and nothing
+    else; *watched* that the function calls a user-written backward or a hook, which a tape does not
+    hold.
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Compiled:
         rebuild: Callable[[list[Any]], Any],
         gradients: int,
         *,
+        structure: Any,
         plain: bool,
         watched: bool,
     ) -> None:
@@ -58,21 +60,29 @@ class Compiled:
         self.calls = 0
         self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
         self.config = settings.current
+        self.structure = structure
+        self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
 
     def shortened(self) -> bool:
-        """Count a call on plain arrays; whether ``enter`` serves the next under these settings."""
+        """Count a call; whether ``enter`` serves the next one like it under these settings."""
         self.calls += 1
-        if self.calls == HOT_CALLS and not self.checked:
+        if self.calls == HOT_CALLS and self.tape.inputs and not self.checked:
             self.enter = self.exe.entry()
+            self.match = None if self.plain else matcher(self.structure)
         self.config = settings.current
         return self.enter is not None and self.config.tier in ("auto", "fused")
 
+    def short_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
+        """Results by machine code; None for arguments that are not as the last ones were."""
+        if self.match is not None:
+            found = self.match(args, kwargs)
+            return None if found is None else self.enter(found)  # type: ignore[misc]
+        return None if kwargs else self.enter(args)  # type: ignore[misc]
+
     def run(self, args: tuple[Any, ...]) -> Any:
-        """Run on arrays and return arrays; 0-d results become NumPy scalars."""
-        for a in args:
-            if a.__class__ is not np.ndarray or not a.flags.carray:
-                args = tuple(as_input(b, v) for b, v in zip(args, self.tape.inputs, strict=False))
-                break
+        """Run on arrays and numbers, and return arrays; 0-d results become NumPy scalars."""
+        if not self.plain or not all(a.flags.carray for a in args):
+            args = tuple(as_input(a, v) for a, v in zip(args, self.tape.inputs, strict=False))
         if lines.on:  # anomaly detection or profiling: show them each operation
             outs = [value_of(node) for node in self._replayed([leaf_node(a) for a in args])]
         else:
@@ -136,7 +146,9 @@ def _trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     flat = structure == flatten((tuple(leaves), {}), _is_dynamic)[1]
     plain = bool(leaves) and native and flat
     watched = modes.functions > called or _hooked(nodes)
-    return Compiled(tape, constants, rebuild, len(gradients), plain=plain, watched=watched)
+    return Compiled(
+        tape, constants, rebuild, len(gradients), structure=structure, plain=plain, watched=watched
+    )
 
 
 def _hooked(nodes: Sequence[Node]) -> bool:
@@ -180,6 +192,36 @@ def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any]
         ) from None
 
 
+class _Traces:
+    """What one function was traced as, for each structure of arguments and policy for NaN."""
+
+    def __init__(self, f: Func) -> None:
+        self.f = f
+        self.by_policy: dict[str, dict[Any, Compiled]] = {policy: {} for policy in NAN_POLICIES}
+
+    def find(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Sequence[Any], Compiled]:
+        """The arrays among the arguments, and the structure, traced if it is new."""
+        compiled = self.by_policy[settings.current.nan_policy]
+        if not kwargs:
+            # Arrays only: by a key of their shapes and dtypes.
+            arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
+            entry = compiled.get(arrays) if len(arrays) == len(args) else None
+            if entry is not None and entry.plain:
+                return args, entry
+        leaves, structure = _arguments(args, kwargs)
+        key: Any = tuple([_describe(a) for a in leaves])
+        if kwargs or any(a.__class__ is not np.ndarray for a in args):
+            key = (structure, key)
+        entry = compiled.get(key)
+        if entry is None:
+            if len(compiled) >= MAX_TRACES:
+                compiled.clear()
+            entry = compiled.setdefault(key, _trace(self.f, leaves, structure))
+        return leaves, entry
+
+
 def jit(f: Func) -> Func:
     """Compile a function of arrays.
 
@@ -214,42 +256,28 @@ def jit(f: Func) -> Func:
     >>> float(round(f(np.ones(4)), 12))
     4.0
     """
-    by_policy: dict[str, dict[Any, Compiled]] = {policy: {} for policy in NAN_POLICIES}
-
+    traces = _Traces(f)
     short: Compiled | None = None  # the last structure whose calls are machine code
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal short
         entry = short
-        if entry is not None and not (kwargs or lines.on) and entry.config is settings.current:
-            outs = entry.enter(args)  # type: ignore[misc]
+        if entry is not None and not lines.on and entry.config is settings.current:
+            outs = entry.short_way(args, kwargs)
             if outs is not None:
                 return entry.finished(outs)
-        compiled = by_policy[settings.current.nan_policy]
-        if not kwargs:
-            # The short way: arrays only, by a key of their shapes and dtypes.
-            arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
-            entry = compiled.get(arrays) if len(arrays) == len(args) else None
-            if entry is not None and entry.plain:
-                if entry.shortened():
-                    short = entry
-                return entry.run(args)
-        leaves, structure = _arguments(args, kwargs)
-        key: Any = tuple([_describe(a) for a in leaves])
-        if kwargs or any(a.__class__ is not np.ndarray for a in args):
-            key = (structure, key)
-        entry = compiled.get(key)
-        if entry is None:
-            if len(compiled) >= MAX_TRACES:
-                compiled.clear()
-            entry = compiled.setdefault(key, _trace(f, leaves, structure))
-        if any(a.__class__ is Tensor for a in leaves):
+        leaves, entry = traces.find(args, kwargs)
+        if not entry.plain and any(a.__class__ is Tensor for a in leaves):
             if entry.watched and any(a.__class__ is Tensor and a.requires_grad for a in leaves):
                 return f(*args, **kwargs)  # a user-written backward lives on the graph
             return _call_with_tensors(entry, tuple(leaves))
-        inputs = zip(leaves, entry.tape.inputs, strict=False)
-        return entry.run(tuple(as_input(a, v) for a, v in inputs))
+        if entry.shortened() and not lines.on:
+            short = entry
+            outs = entry.short_way(args, kwargs)
+            if outs is not None:
+                return entry.finished(outs)
+        return entry.run(tuple(leaves))
 
     return call
 

@@ -258,9 +258,10 @@ class CpuProgram:
         if self.weak or not call.available():
             return None
         instance = Instance(self)
-        frame = instance.segments[0]
-        if not (instance.quick and isinstance(frame, Frame)):
+        if not instance.quick:
             return None
+        frame = instance.segments[0]
+        assert isinstance(frame, Frame)
         self.pool.clear()  # a run of the usual kind is now rare, and makes its memory anew
         args = self.arrays[: len(self.arrays) - len(constants)]
         for k, array in enumerate(constants, len(args)):

@@ -255,6 +255,7 @@ INTERPRETER: Final = {
     "Py_DecRef": types.void(_OBJECT),
     "PyLong_FromLongLong": _OBJECT(types.int64),
     "PyLong_AsLongLong": types.int64(_OBJECT),
+    "PyFloat_AsDouble": types.float64(_OBJECT),
     "PyDict_GetItem": WORDS(_OBJECT, _OBJECT),
     "PySet_Size": types.int64(_OBJECT),
     "PyObject_CallNoArgs": _OBJECT(_OBJECT),

@@ -61,9 +61,7 @@ def _text(structure: Structure, position: Iterator[int], names: dict[str, Any], 
     """Python for one structure; what it cannot spell is added to *names*."""
 
     def named(value: Any) -> str:
-        name = f"c{len(names)}"
-        names[name] = value
-        return name
+        return _named(names, value)
 
     if structure == LEAF:
         return f"x[{next(position)}]"
@@ -82,3 +80,50 @@ def _text(structure: Structure, position: Iterator[int], names: dict[str, Any], 
     if kind is tuple:
         return f"({''.join(f'{part}, ' for part in parts)})"
     return f"{named(getattr(kind, '_make', kind))}({listed})"
+
+
+def _named(names: dict[str, Any], value: Any) -> str:
+    """Add *value* to *names*; return its name."""
+    name = f"c{len(names)}"
+    names[name] = value
+    return name
+
+
+def matcher(structure: Structure) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+    """Return the inverse of :func:`builder` for arguments, as code of its own.
+
+    It takes positional and keyword arguments and returns the tuple of their leaves, or None if
+    anything else about them differs from *structure*, that of ``(args, kwargs)``.
+    """
+    positional, (_, keywords, values) = structure[2]
+    names: dict[str, Any] = {}
+    leaves: list[str] = []
+    tests = [f"len(args) == {len(positional[2])} and len(kwargs) == {len(values)}"]
+    tests += [f"{name!r} in kwargs" for name in keywords]
+    parts = [(f"args[{k}]", part) for k, part in enumerate(positional[2])]
+    parts += [(f"kwargs[{name!r}]", part) for name, part in zip(keywords, values, strict=True)]
+    for path, part in parts:
+        _match(part, path, names, tests, leaves)
+    found = "".join(f"{leaf}, " for leaf in leaves)
+    code = f"lambda args, kwargs: ({found}) if {' and '.join(tests)} else None"
+    return eval(code, names)  # type: ignore[no-any-return]
+
+
+def _match(
+    structure: Structure, path: str, names: dict[str, Any], tests: list[str], leaves: list[str]
+) -> None:
+    """Add to *tests* what must hold of *path*, in an order in which each can be evaluated."""
+    if structure == LEAF:
+        leaves.append(path)
+        return
+    kind, keys, content = structure
+    if kind == _STATIC:
+        same = "==" if keys in (int, bool, str) else "is"
+        tests.append(f"{path}.__class__ is {_named(names, keys)}")
+        tests.append(f"{path} {same} {_named(names, content)}")
+        return
+    tests.append(f"{path}.__class__ is {_named(names, kind)} and len({path}) == {len(content)}")
+    if keys is not None:
+        tests.append(f"tuple({path}) == {_named(names, keys)}")
+    for key, part in zip(range(len(content)) if keys is None else keys, content, strict=True):
+        _match(part, f"{path}[{_named(names, key)}]", names, tests, leaves)
