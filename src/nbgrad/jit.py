@@ -83,6 +83,9 @@ class Compiled:
         """Run on arrays and numbers, and return arrays; 0-d results become NumPy scalars."""
         if not self.plain or not all(a.flags.carray for a in args):
             args = tuple(as_input(a, v) for a, v in zip(args, self.tape.inputs, strict=False))
+        return self.finished(self._computed(args))
+
+    def _computed(self, args: Sequence[Any]) -> list[Any]:
         if lines.on:  # anomaly detection or profiling: show them each operation
             outs = [value_of(node) for node in self._replayed([leaf_node(a) for a in args])]
         else:
@@ -90,7 +93,7 @@ class Compiled:
         if self.checked:
             refuse_non_finite([leaf_node(a) for a in outs[self.results :]])
             del outs[self.results :]
-        return self.finished(outs)
+        return outs
 
     def finished(self, outs: list[Any]) -> Any:
         """Nest the results as the function did; 0-d ones become NumPy scalars."""
@@ -98,14 +101,29 @@ class Compiled:
             outs[k] = outs[k][()]
         return self.rebuild(outs)
 
-    def record(self, nodes: list[Node]) -> Any:
-        """Record the tape on nodes, so that the result can be differentiated."""
+    def apply(self, leaves: Sequence[Any]) -> Any:
+        """Run on tensors, whose results are tensors, or record the tape on them.
+
+        It is recorded if the result can be differentiated, or if values are not known yet.
+        """
+        given = [a._node for a in leaves if a.__class__ is Tensor]
+        if not any(n.requires_grad or n.value is None for n in given):
+            inputs = zip(leaves, self.tape.inputs, strict=False)
+            values = [
+                a._node.value if a.__class__ is Tensor else as_input(a, v) for a, v in inputs
+            ]
+            return self.rebuild([_tensor(y) for y in self._computed(values)])
+        nodes = [a._node if a.__class__ is Tensor else constant(a) for a in leaves]
         return self.rebuild([Tensor(n) for n in self._replayed(nodes)[: self.results]])
 
     def _replayed(self, nodes: list[Node]) -> list[Node]:
         env = walk(self.tape, [*nodes, *self.constants], replay)
         found = [read(env, a) for a in self.tape.outputs]
         return [n if isinstance(n, Node) else constant(n) for n in found]
+
+
+def _tensor(y: Any) -> Tensor:
+    return Tensor(leaf_node(y) if y.__class__ is np.ndarray else constant(y))
 
 
 def _results(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
@@ -271,7 +289,7 @@ def jit(f: Func) -> Func:
         if not entry.plain and any(a.__class__ is Tensor for a in leaves):
             if entry.watched and any(a.__class__ is Tensor and a.requires_grad for a in leaves):
                 return f(*args, **kwargs)  # a user-written backward lives on the graph
-            return _call_with_tensors(entry, tuple(leaves))
+            return entry.apply(leaves)
         if entry.shortened() and not lines.on:
             short = entry
             outs = entry.short_way(args, kwargs)
@@ -280,8 +298,3 @@ def jit(f: Func) -> Func:
         return entry.run(tuple(leaves))
 
     return call
-
-
-def _call_with_tensors(entry: Compiled, values: tuple[Any, ...]) -> Any:
-    nodes = [a._node if isinstance(a, Tensor) else constant(a) for a in values]
-    return entry.record(nodes)

@@ -134,3 +134,23 @@ def test_the_profiler_sees_the_operations_of_a_compiled_function() -> None:
     with ng.autograd.profiler.profile() as profile:
         f(np.ones(3))
     assert "tanh" in profile.key_averages().table()
+
+
+def test_untracked_tensors_are_computed_at_once():
+    f = ng.jit(lambda a, b: {"y": (a * b).sum(), "z": [a + 1, 2.0]})
+    a, b = ng.tensor([1.0, 2.0]), ng.tensor([3.0, 4.0])
+    for _ in range(3):
+        found = f(a, b.numpy())
+        assert isinstance(found["y"], ng.Tensor)
+        assert found["y"]._node.value is not None and found["y"]._node.sig is None
+        assert found["y"].item() == 11.0
+        assert found["z"][0].tolist() == [2.0, 3.0]
+        assert found["z"][1].item() == 2.0
+    pending = f(a * 2.0, b)
+    assert pending["y"]._node.value is None
+    assert pending["y"].item() == 22.0
+    tracked = ng.tensor([1.0, 2.0], requires_grad=True)
+    f(tracked, b)["y"].backward()
+    assert tracked.grad.tolist() == [3.0, 4.0]
+    outer = ng.jit(lambda a: f(a, b)["y"] * 2.0)
+    assert outer(np.array([1.0, 2.0])) == 22.0
