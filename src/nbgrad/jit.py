@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.anomaly import refuse_non_finite
-from nbgrad.config import NAN_POLICIES, settings
+from nbgrad.config import NAN_POLICIES, Config, settings
 from nbgrad.core.aval import make_aval
 from nbgrad.core.interpret import read, replay, walk
 from nbgrad.core.linearize import capture, linearize
@@ -59,13 +59,15 @@ class Compiled:
         self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
         self.config = settings.current
 
-    def shortened(self) -> bool:
+    def shortened(self, config: Config) -> bool:
         """Count a call on plain arrays; whether ``enter`` serves the next under these settings."""
         self.calls += 1
         if self.calls == HOT_CALLS and not self.checked:
             self.enter = self.exe.entry()
-        self.config = settings.current
-        return self.enter is not None and self.config.tier in ("auto", "fused")
+        served = self.enter is not None and config.tier in ("auto", "fused")
+        if served:
+            self.config = config
+        return served
 
     def run(self, args: tuple[Any, ...]) -> Any:
         """Run on arrays and return arrays; 0-d results become NumPy scalars."""
@@ -226,13 +228,14 @@ def jit(f: Func) -> Func:
             outs = entry.enter(args)  # type: ignore[misc]
             if outs is not None:
                 return entry.finished(outs)
-        compiled = by_policy[settings.current.nan_policy]
+        config = settings.current  # once: another thread may change it meanwhile
+        compiled = by_policy[config.nan_policy]
         if not kwargs:
             # The short way: arrays only, by a key of their shapes and dtypes.
             arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
             entry = compiled.get(arrays) if len(arrays) == len(args) else None
             if entry is not None and entry.plain:
-                if entry.shortened():
+                if entry.shortened(config):
                     short = entry
                 return entry.run(args)
         leaves, structure = _arguments(args, kwargs)
