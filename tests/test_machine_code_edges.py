@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 import nbgrad as ng
+from nbgrad.config import Config
 from nbgrad.executable import Executable
 from nbgrad.jit import HOT_CALLS
 
@@ -33,3 +35,14 @@ def test_the_tier_reaches_every_call_of_a_hot_function(monkeypatch: pytest.Monke
     f(a)
     f(a)
     assert len(tiers) <= 7  # machine code again, after one call at most
+
+
+@pytest.mark.parametrize("limit", [math.inf, 1e6, 10**30, np.float64(100.0), 0, -(10**30)])
+def test_any_number_is_a_limit_of_pending_operations(limit: Any) -> None:
+    x = ng.tensor(np.linspace(0.1, 1.0, 7), requires_grad=True)
+    with ng.configure(max_pending=limit):
+        assert ng.config.settings.current == Config(max_pending=limit, check_tapes=True)
+        y = ng.sin(x) * 2.0 + x
+        assert (y._node.value is None) == (limit > 3)
+        y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.cos(x.detach().numpy()) + 1, rtol=1e-14)
