@@ -46,3 +46,21 @@ def test_any_number_is_a_limit_of_pending_operations(limit: Any) -> None:
         assert (y._node.value is None) == (limit > 3)
         y.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), 2 * np.cos(x.detach().numpy()) + 1, rtol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: a,
+        lambda a: (),
+        lambda a: {"same": a, "number": 2.0},
+        lambda a: [a, np.arange(3.0)],
+    ],
+    ids=["its argument", "nothing", "a number", "a constant"],
+)
+def test_a_function_without_operations_stays_callable(f: Any) -> None:
+    a = np.arange(4.0)
+    g = ng.jit(f)
+    first = g(a)
+    for _ in range(HOT_CALLS + 2):
+        np.testing.assert_equal(g(a), first)
