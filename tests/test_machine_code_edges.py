@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from subprocesses import run
 
 import nbgrad as ng
 from nbgrad.config import Config
@@ -46,6 +47,24 @@ def test_any_number_is_a_limit_of_pending_operations(limit: Any) -> None:
         assert (y._node.value is None) == (limit > 3)
         y.sum().backward()
     np.testing.assert_allclose(x.grad.numpy(), 2 * np.cos(x.detach().numpy()) + 1, rtol=1e-14)
+
+
+def test_a_tensor_without_a_node_is_an_error_not_a_crash() -> None:
+    output = run(
+        """
+        import nbgrad as ng
+        from nbgrad.backends import quick
+        quick.install()
+        x, blank = ng.ones(3), ng.Tensor.__new__(ng.Tensor)
+        ng.sin(x), x * 2.0, x * x  # signatures for machine code to find
+        for work in (lambda: ng.sin(blank), lambda: blank * 2.0, lambda: x * blank):
+            try:
+                work()
+            except AttributeError as error:
+                print("_node" in str(error))
+        """
+    )
+    assert output == "True\n" * 3
 
 
 @pytest.mark.parametrize(
