@@ -83,3 +83,28 @@ def test_a_function_without_operations_stays_callable(f: Any) -> None:
     first = g(a)
     for _ in range(HOT_CALLS + 2):
         np.testing.assert_equal(g(a), first)
+
+
+def test_a_finalizer_records_and_calls_when_python_ends() -> None:
+    output = run(
+        """
+        import nbgrad as ng
+        from nbgrad.backends import quick, walk
+        walk.install(); quick.install()
+        x, a = ng.ones(3), np.ones(3)
+        f = ng.jit(lambda a: a * 2.0)
+        for _ in range(60): ng.sin(x) * 2.0; f(a)
+        class Last:
+            def __init__(self):
+                self.held = x, a, f, ng.sin, os.write
+            def __del__(self):
+                x, a, f, sin, write = self.held
+                # Enough to be given memory that was freed.
+                for _ in range(100): sin(x) * 2.0
+                write(1, b"recorded " if f(a)[0] == 2.0 else b"wrong ")
+                write(1, b"called")
+        sys.kept_to_the_end = Last()  # sys is emptied after every other module
+        """,
+        PYTHONMALLOC="debug",
+    )
+    assert output == "recorded called"

@@ -209,10 +209,13 @@ def install() -> None:
         for text, name in ((_RECORD, "nbgrad_record"), (_REPLAY, "nbgrad_replay"))
     )
 
+    keep = (shared, objects)  # also when Python ends and empties the modules
+
     def make(*tables: dict[Any, Any], swapped: bool) -> Any:
         owner = np.array([*map(id, tables), swapped, shared.ctypes.data], np.int64)
-        keep = (tables, shared)
-        return builtin.builtin(record, "nbgrad_record", owner, builtin.METH_FASTCALL, keep)
+        flags = builtin.METH_FASTCALL
+        return builtin.builtin(record, "nbgrad_record", owner, flags, (tables, keep))
 
     shortcuts.offer(make)
-    shortcuts.replay = builtin.builtin(replay, "nbgrad_replay", shared, builtin.METH_FASTCALL)
+    flags = builtin.METH_FASTCALL
+    shortcuts.replay = builtin.builtin(replay, "nbgrad_replay", shared, flags, keep)

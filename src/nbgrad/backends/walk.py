@@ -178,6 +178,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self.words = np.zeros(WORDS, np.int64)
+        self.kind = Node  # its address must stay its own
         self.words[[NODE_TYPE, LIST_TYPE, NONE, TRUE]] = [id(x) for x in (Node, list, None, True)]
         sizes = dict.fromkeys((FOUND, OPERANDS, LEAVES, VALUES, SCALARS), NODES)
         sizes |= {KEY: KEYS, PLACES: 3 * SLOTS}
