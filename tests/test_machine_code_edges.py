@@ -10,7 +10,9 @@ import pytest
 from subprocesses import run
 
 import nbgrad as ng
+from nbgrad.backends import walk
 from nbgrad.config import Config
+from nbgrad.core import linearize
 from nbgrad.executable import Executable
 from nbgrad.jit import HOT_CALLS
 
@@ -83,6 +85,15 @@ def test_a_function_without_operations_stays_callable(f: Any) -> None:
     first = g(a)
     for _ in range(HOT_CALLS + 2):
         np.testing.assert_equal(g(a), first)
+
+
+def test_as_many_outputs_as_the_walk_has_room_for() -> None:
+    shared = ng.sin(ng.ones(2))
+    backward = linearize.compiled.forward
+    assert backward is not None
+    for count in (walk.NODES - 2, walk.NODES - 1, walk.NODES):
+        found = backward([ng.cos(shared)._node for _ in range(count)])
+        assert (found is not None) == (count < walk.NODES - 1)
 
 
 def test_a_finalizer_records_and_calls_when_python_ends() -> None:
