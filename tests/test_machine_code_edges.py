@@ -119,3 +119,65 @@ def test_a_finalizer_records_and_calls_when_python_ends() -> None:
         PYTHONMALLOC="debug",
     )
     assert output == "recorded called"
+
+
+def test_a_child_forked_during_a_pass_of_another_thread_goes_on() -> None:
+    output = run(
+        """
+        import threading
+        import nbgrad as ng
+        x = ng.tensor(np.linspace(0.1, 1.0, 5), requires_grad=True)
+        def gradient():
+            x.grad = None
+            (ng.sin(x) * 2.0).sum().backward()
+            return x.grad.numpy()
+        expected = gradient().copy()
+        from nbgrad import engine, grads
+        entry = engine.programs.slots[next(reversed(engine.programs.slots))].entry
+        locks = (grads._accumulating, engine.programs.lock, entry.exe.lock)
+        taken, done = threading.Event(), threading.Event()
+        def hold():
+            with locks[0].held, locks[1].held, locks[2].held:
+                taken.set()
+                done.wait()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        taken.wait()
+        if (child := os.fork()) == 0:
+            import faulthandler
+            faulthandler.dump_traceback_later(30, exit=True)
+            engine.programs.clear()
+            entry.exe.compile()
+            os._exit(0 if np.allclose(gradient(), expected) else 3)
+        status = os.waitpid(child, 0)[1]
+        done.set()
+        thread.join()
+        print(status)
+        """
+    )
+    assert output == "0\n"
+
+
+def test_a_finalizer_may_run_a_pass_while_another_accumulates() -> None:
+    output = run(
+        """
+        import faulthandler, gc
+        import nbgrad as ng
+        faulthandler.dump_traceback_later(60, exit=True)  # a deadlock shows where
+        z = ng.tensor(np.ones(3), requires_grad=True)
+        class Cycle:
+            def __init__(self): self.me = self
+            def __del__(self): (ng.cos(z) * 2.0).sum().backward()
+        gc.disable()
+        class Collecting(ng.Tensor):
+            def __init__(self, node):
+                super().__init__(node)
+                gc.collect()
+        leaf = Collecting(ng.ones(3)._node).requires_grad_()
+        loss = (leaf * 3.0).sum()
+        Cycle()
+        loss.backward()
+        print(leaf.grad.tolist(), z.grad is not None)
+        """
+    )
+    assert output == "[3.0, 3.0, 3.0] True\n"
