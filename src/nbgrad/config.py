@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,7 +59,8 @@ def _from_environment() -> Config:
 class _Settings:
     """Holds the current frozen Config, read as ``settings.current`` and replaced by ``use``.
 
-    ``max_pending`` is that of the current Config, where each recorded operation reads it.
+    ``max_pending`` is that of the current Config as a machine integer, where each recorded
+    operation reads it.
     """
 
     __slots__ = ("current", "max_pending")
@@ -67,7 +69,9 @@ class _Settings:
         self.use(_from_environment())
 
     def use(self, config: Config) -> None:
-        self.current, self.max_pending = config, config.max_pending
+        # Machine code reads it as 64 bits; it may have been given as infinity.
+        limit = int(min(max(config.max_pending, 0), sys.maxsize))
+        self.current, self.max_pending = config, limit
 
 
 settings = _Settings()

@@ -5,7 +5,6 @@ Programs are found by structural key in an LRU cache, so a steady state records,
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.check import checked
+from nbgrad.core.forks import ThreadLock
 from nbgrad.core.linearize import Capture, build_tape, capture, require_values
 from nbgrad.core.modes import lines, modes, unrecorded
 from nbgrad.core.node import Node
@@ -45,7 +45,7 @@ class ProgramCache:
     def __init__(self, capacity: int = 1024) -> None:
         self.capacity = capacity
         self.slots: OrderedDict[Any, _Slot] = OrderedDict()
-        self.lock = threading.Lock()
+        self.lock = ThreadLock()
 
     def __len__(self) -> int:
         return len(self.slots)
@@ -56,7 +56,7 @@ class ProgramCache:
         if slot is None:
             with unrecorded():
                 entry = build(*args)
-            with self.lock:
+            with self.lock.held:
                 slot = self.slots.setdefault(key, _Slot(entry))
                 self._shrink()
         slot.used = True
@@ -70,7 +70,7 @@ class ProgramCache:
                 self.slots[key] = slot
 
     def clear(self) -> None:
-        with self.lock:
+        with self.lock.held:
             self.slots.clear()
 
 

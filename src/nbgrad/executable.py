@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from nbgrad.config import settings
+from nbgrad.core.forks import ThreadLock
 from nbgrad.core.tape import Tape, Var
 from nbgrad.lazy import LazyModule
 from nbgrad.program.reference import ReferenceProgram
@@ -57,7 +57,7 @@ class Executable:
         self.reference = ReferenceProgram(tape)
         self.compiled: CpuProgram | None = None
         self.interpreted: CpuProgram | None = None
-        self.lock = threading.Lock()
+        self.lock = ThreadLock()
         self.impatient = False
         self._price: float | None = None
         self._program: Program | None = None
@@ -116,7 +116,7 @@ class Executable:
     def compile(self) -> CpuProgram:
         """Compile the kernels now, instead of when the structure turns hot."""
         if self.compiled is None:
-            with self.lock:
+            with self.lock.held:
                 if self.compiled is None:
                     self.compiled = cpu.CpuProgram(self.program())
         return self.compiled
@@ -128,7 +128,7 @@ class Executable:
     def blocks(self) -> CpuProgram:
         """Return the program of the block tier, made on first use."""
         if self.interpreted is None:
-            with self.lock:
+            with self.lock.held:
                 if self.interpreted is None:
                     self.interpreted = cpu.CpuProgram(self.program(), "block")
         return self.interpreted

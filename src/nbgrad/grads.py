@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from nbgrad.backward import run_backward
+from nbgrad.core.forks import ThreadLock
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.engine import demand
 from nbgrad.errors import GRAD_SHAPE, NO_GRAPH, NOT_REAL, NOT_SCALAR, UNUSED, AutogradError
 from nbgrad.ops.structure import cast
 
-_accumulating = threading.Lock()
+_accumulating = ThreadLock()
 
 _UNIT_SEED: list[Node | None] = [None]
 
@@ -157,7 +157,7 @@ def accumulate(node: Node, gradient: Node) -> None:
     tensor = node.leaf() if node.leaf is not None else None
     if tensor is None or not tensor.requires_grad:
         return
-    with _accumulating:
+    with _accumulating.held:
         held = tensor.grad
         if held is None:
             tensor._grad = tensor.__class__(gradient)

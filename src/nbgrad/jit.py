@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.anomaly import refuse_non_finite
-from nbgrad.config import NAN_POLICIES, settings
+from nbgrad.config import NAN_POLICIES, Config, settings
 from nbgrad.core.aval import make_aval
 from nbgrad.core.interpret import read, replay, walk
 from nbgrad.core.linearize import capture, linearize
@@ -63,14 +63,16 @@ class Compiled:
         self.structure = structure
         self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
 
-    def shortened(self) -> bool:
+    def shortened(self, config: Config) -> bool:
         """Count a call; whether ``enter`` serves the next one like it under these settings."""
         self.calls += 1
         if self.calls == HOT_CALLS and self.tape.inputs and not self.checked:
             self.enter = self.exe.entry()
             self.match = None if self.plain else matcher(self.structure)
-        self.config = settings.current
-        return self.enter is not None and self.config.tier in ("auto", "fused")
+        served = self.enter is not None and config.tier in ("auto", "fused")
+        if served:
+            self.config = config
+        return served
 
     def short_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
         """Results by machine code; None for arguments that are not as the last ones were."""
@@ -218,10 +220,10 @@ class _Traces:
         self.by_policy: dict[str, dict[Any, Compiled]] = {policy: {} for policy in NAN_POLICIES}
 
     def find(
-        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+        self, config: Config, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Sequence[Any], Compiled]:
         """The arrays among the arguments, and the structure, traced if it is new."""
-        compiled = self.by_policy[settings.current.nan_policy]
+        compiled = self.by_policy[config.nan_policy]
         if not kwargs:
             # Arrays only: by a key of their shapes and dtypes.
             arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
@@ -285,12 +287,13 @@ def jit(f: Func) -> Func:
             outs = entry.short_way(args, kwargs)
             if outs is not None:
                 return entry.finished(outs)
-        leaves, entry = traces.find(args, kwargs)
+        config = settings.current  # once: another thread may change it meanwhile
+        leaves, entry = traces.find(config, args, kwargs)
         if not entry.plain and any(a.__class__ is Tensor for a in leaves):
             if entry.watched and any(a.__class__ is Tensor and a.requires_grad for a in leaves):
                 return f(*args, **kwargs)  # a user-written backward lives on the graph
             return entry.apply(leaves)
-        if entry.shortened() and not lines.on:
+        if entry.shortened(config) and not lines.on:
             short = entry
             outs = entry.short_way(args, kwargs)
             if outs is not None:

@@ -45,14 +45,15 @@ def builtin(
 ) -> Callable[..., Any]:
     """Return the function that calls *code* with *owner* and its arguments, as *flags* say.
 
-    It keeps *owner* alive, and *keep*: whatever addresses in *owner* lead to.
+    It keeps *owner* alive, the code, and *keep*: whatever addresses in *owner* lead to. A finalizer
+    may call it when Python ends and this module's own variables are gone.
     """
     entry = _definitions.get(code.address)
     if entry is None:
         definition = _Definition(name.encode(), code.address, flags, None)
         entry = _definitions.setdefault(code.address, (definition, code))
     # The third argument is meant for the function's module; it may be any object.
-    made: Callable[..., Any] = _make()(ctypes.byref(entry[0]), owner, keep)
+    made: Callable[..., Any] = _make()(ctypes.byref(entry[0]), owner, (entry, keep))
     return made
 
 
@@ -69,6 +70,7 @@ def available() -> bool:
         sys.implementation.name == "cpython"
         and not sysconfig.get_config_var("Py_GIL_DISABLED")
         and ctypes.sizeof(ctypes.c_void_p) == WORD
+        and words_of(1.5, 2 * WORD)[1] == id(float)  # a build that traces references has more
         and array_data() > 0
     )
 

@@ -253,9 +253,10 @@ class CpuProgram:
     def entry(self, constants: Sequence[Array]) -> call.Enter | None:
         """Machine code from arguments to results, *constants* being the last inputs.
 
-        None if a run takes more than one frame of serial kernels on arrays.
+        None if a run takes anything but one frame of serial kernels on arrays: no kernel at all,
+        for a function that returns its argument.
         """
-        if self.weak or not call.available():
+        if self.weak or not self.simple or not call.available():
             return None
         instance = Instance(self)
         if not instance.quick:
@@ -267,7 +268,8 @@ class CpuProgram:
         for k, array in enumerate(constants, len(args)):
             frame.bases[k] = array.ctypes.data
         avals = [v.aval for v in args], [v.aval for v in self.outputs]
-        return call.entry(frame, avals[0], len(constants), avals[1], (self, instance))
+        keep = (self, instance, constants)
+        return call.entry(frame, avals[0], len(constants), avals[1], keep)
 
     def _pack_rounded(self, instance: Instance, scalars: Sequence[Any]) -> None:
         """Pack numbers after rounding them to the dtypes they are read in."""

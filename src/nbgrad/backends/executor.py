@@ -128,7 +128,7 @@ def entry(words: npt.NDArray[np.int64]) -> Entry:
         text = _BUILTIN.format(array_data=builtin.array_data(), loop=LOOP)
         words[LOOP] = _loop().address
         code = native(text, "nbgrad_run", ("i8*", "i8*"), result="i8")[0]
-        return builtin.builtin(code, "nbgrad_run", words)
+        return builtin.builtin(code, "nbgrad_run", words, keep=_loop())
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.py_object)
     return functools.partial(prototype(_loop().address), words.ctypes.data)
 

@@ -73,6 +73,9 @@ def nbgrad_record(owner, args, count):
         Py_IncRef(none)
         return none
     a = load_pointer(x, {_node})
+    if address(a) == 0:  # a tensor that nobody has initialised
+        Py_IncRef(none)
+        return none
     tracked, depth = a[{requires_grad}] == true, PyLong_AsLongLong(a[{depth}])
     table, y, operands, sig = given[{ALIKE}], load_pointer(args, count - 1), count, x
     if count == 2:
@@ -80,10 +83,13 @@ def nbgrad_record(owner, args, count):
             table = given[{NUMBER}]
         elif y[1] == shared[{TENSOR}]:
             y = load_pointer(y, {_node})
-            tracked = tracked or y[{requires_grad}] == true
-            depth = max(depth, PyLong_AsLongLong(y[{depth}]))
-            if y[{aval}] != a[{aval}]:
+            if address(y) == 0:
                 table = 0
+            else:
+                tracked = tracked or y[{requires_grad}] == true
+                depth = max(depth, PyLong_AsLongLong(y[{depth}]))
+                if y[{aval}] != a[{aval}]:
+                    table = 0
         elif y[1] == shared[{INT}]:
             table = given[{WHOLE}]
         elif y[1] == shared[{SIGNATURE}]:
@@ -203,10 +209,13 @@ def install() -> None:
         for text, name in ((_RECORD, "nbgrad_record"), (_REPLAY, "nbgrad_replay"))
     )
 
+    keep = (shared, objects)  # also when Python ends and empties the modules
+
     def make(*tables: dict[Any, Any], swapped: bool) -> Any:
         owner = np.array([*map(id, tables), swapped, shared.ctypes.data], np.int64)
-        keep = (tables, shared)
-        return builtin.builtin(record, "nbgrad_record", owner, builtin.METH_FASTCALL, keep)
+        flags = builtin.METH_FASTCALL
+        return builtin.builtin(record, "nbgrad_record", owner, flags, (tables, keep))
 
     shortcuts.offer(make)
-    shortcuts.replay = builtin.builtin(replay, "nbgrad_replay", shared, builtin.METH_FASTCALL)
+    flags = builtin.METH_FASTCALL
+    shortcuts.replay = builtin.builtin(replay, "nbgrad_replay", shared, flags, keep)

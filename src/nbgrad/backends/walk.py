@@ -58,7 +58,7 @@ def nbgrad_walk(owner, roots):
         while places[3 * at] == epoch and places[3 * at + 1] != items[k]:
             at = (at + 1) & {SLOTS - 1}
         # Twice the same, a leaf, or computed and not to be differentiated.
-        if n_nodes == {NODES} or places[3 * at] == epoch or root[{{sig}}] == nothing or (
+        if n_nodes == {NODES - 1} or places[3 * at] == epoch or root[{{sig}}] == nothing or (
             root[{{value}}] != nothing and not (
                 differentiate and root[{{requires_grad}}] == true and root[{{leaf}}] == nothing
             )
@@ -178,6 +178,7 @@ class _Memory:
 
     def __init__(self) -> None:
         self.words = np.zeros(WORDS, np.int64)
+        self.kind = Node  # its address must stay its own
         self.words[[NODE_TYPE, LIST_TYPE, NONE, TRUE]] = [id(x) for x in (Node, list, None, True)]
         sizes = dict.fromkeys((FOUND, OPERANDS, LEAVES, VALUES, SCALARS), NODES)
         sizes |= {KEY: KEYS, PLACES: 3 * SLOTS}

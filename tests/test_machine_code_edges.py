@@ -1,0 +1,183 @@
+"""Where machine code and Python once differed: settings, odd tensors, the end of the process."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from subprocesses import run
+
+import nbgrad as ng
+from nbgrad.backends import walk
+from nbgrad.config import Config
+from nbgrad.core import linearize
+from nbgrad.executable import Executable
+from nbgrad.jit import HOT_CALLS
+
+
+def test_the_tier_reaches_every_call_of_a_hot_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    tiers = []
+    slow = Executable.run
+
+    def seen(self: Executable, args: list[Any]) -> list[Any]:
+        tiers.append(ng.config.settings.current.tier)
+        return slow(self, args)
+
+    a = np.ones(3)
+    f = ng.jit(lambda a: np.sin(a) * 2.0)
+    for _ in range(HOT_CALLS + 1):
+        f(a)
+    monkeypatch.setattr(Executable, "run", seen)
+    for tier in ("reference", "block"):
+        with ng.configure(tier=tier):
+            for _ in range(3):
+                f(a)
+    assert tiers == ["reference"] * 3 + ["block"] * 3
+    f(a)
+    f(a)
+    assert len(tiers) <= 7  # machine code again, after one call at most
+
+
+@pytest.mark.parametrize("limit", [math.inf, 1e6, 10**30, np.float64(100.0), 0, -(10**30)])
+def test_any_number_is_a_limit_of_pending_operations(limit: Any) -> None:
+    x = ng.tensor(np.linspace(0.1, 1.0, 7), requires_grad=True)
+    with ng.configure(max_pending=limit):
+        assert ng.config.settings.current == Config(max_pending=limit, check_tapes=True)
+        y = ng.sin(x) * 2.0 + x
+        assert (y._node.value is None) == (limit > 3)
+        y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 2 * np.cos(x.detach().numpy()) + 1, rtol=1e-14)
+
+
+def test_a_tensor_without_a_node_is_an_error_not_a_crash() -> None:
+    output = run(
+        """
+        import nbgrad as ng
+        from nbgrad.backends import quick
+        quick.install()
+        x, blank = ng.ones(3), ng.Tensor.__new__(ng.Tensor)
+        ng.sin(x), x * 2.0, x * x  # signatures for machine code to find
+        for work in (lambda: ng.sin(blank), lambda: blank * 2.0, lambda: x * blank):
+            try:
+                work()
+            except AttributeError as error:
+                print("_node" in str(error))
+        """
+    )
+    assert output == "True\n" * 3
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda a: a,
+        lambda a: (),
+        lambda a: {"same": a, "number": 2.0},
+        lambda a: [a, np.arange(3.0)],
+    ],
+    ids=["its argument", "nothing", "a number", "a constant"],
+)
+def test_a_function_without_operations_stays_callable(f: Any) -> None:
+    a = np.arange(4.0)
+    g = ng.jit(f)
+    first = g(a)
+    for _ in range(HOT_CALLS + 2):
+        np.testing.assert_equal(g(a), first)
+
+
+def test_as_many_outputs_as_the_walk_has_room_for() -> None:
+    shared = ng.sin(ng.ones(2))
+    backward = linearize.compiled.forward
+    assert backward is not None
+    for count in (walk.NODES - 2, walk.NODES - 1, walk.NODES):
+        found = backward([ng.cos(shared)._node for _ in range(count)])
+        assert (found is not None) == (count < walk.NODES - 1)
+
+
+def test_a_finalizer_records_and_calls_when_python_ends() -> None:
+    output = run(
+        """
+        import nbgrad as ng
+        from nbgrad.backends import quick, walk
+        walk.install(); quick.install()
+        x, a = ng.ones(3), np.ones(3)
+        f = ng.jit(lambda a: a * 2.0)
+        for _ in range(60): ng.sin(x) * 2.0; f(a)
+        class Last:
+            def __init__(self):
+                self.held = x, a, f, ng.sin, os.write
+            def __del__(self):
+                x, a, f, sin, write = self.held
+                # Enough to be given memory that was freed.
+                for _ in range(100): sin(x) * 2.0
+                write(1, b"recorded " if f(a)[0] == 2.0 else b"wrong ")
+                write(1, b"called")
+        sys.kept_to_the_end = Last()  # sys is emptied after every other module
+        """,
+        PYTHONMALLOC="debug",
+    )
+    assert output == "recorded called"
+
+
+def test_a_child_forked_during_a_pass_of_another_thread_goes_on() -> None:
+    output = run(
+        """
+        import threading
+        import nbgrad as ng
+        x = ng.tensor(np.linspace(0.1, 1.0, 5), requires_grad=True)
+        def gradient():
+            x.grad = None
+            (ng.sin(x) * 2.0).sum().backward()
+            return x.grad.numpy()
+        expected = gradient().copy()
+        from nbgrad import engine, grads
+        entry = engine.programs.slots[next(reversed(engine.programs.slots))].entry
+        locks = (grads._accumulating, engine.programs.lock, entry.exe.lock)
+        taken, done = threading.Event(), threading.Event()
+        def hold():
+            with locks[0].held, locks[1].held, locks[2].held:
+                taken.set()
+                done.wait()
+        thread = threading.Thread(target=hold)
+        thread.start()
+        taken.wait()
+        if (child := os.fork()) == 0:
+            import faulthandler
+            faulthandler.dump_traceback_later(30, exit=True)
+            engine.programs.clear()
+            entry.exe.compile()
+            os._exit(0 if np.allclose(gradient(), expected) else 3)
+        status = os.waitpid(child, 0)[1]
+        done.set()
+        thread.join()
+        print(status)
+        """
+    )
+    assert output == "0\n"
+
+
+def test_a_finalizer_may_run_a_pass_while_another_accumulates() -> None:
+    output = run(
+        """
+        import faulthandler, gc
+        import nbgrad as ng
+        faulthandler.dump_traceback_later(60, exit=True)  # a deadlock shows where
+        z = ng.tensor(np.ones(3), requires_grad=True)
+        class Cycle:
+            def __init__(self): self.me = self
+            def __del__(self): (ng.cos(z) * 2.0).sum().backward()
+        gc.disable()
+        class Collecting(ng.Tensor):
+            def __init__(self, node):
+                super().__init__(node)
+                gc.collect()
+        leaf = Collecting(ng.ones(3)._node).requires_grad_()
+        loss = (leaf * 3.0).sum()
+        Cycle()
+        loss.backward()
+        print(leaf.grad.tolist(), z.grad is not None)
+        """
+    )
+    assert output == "[3.0, 3.0, 3.0] True\n"
