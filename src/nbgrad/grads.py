@@ -155,7 +155,7 @@ def accumulate(node: Node, gradient: Node) -> None:
     The buffer of ``.grad`` is updated in place when nobody else can see it.
     """
     tensor = node.leaf() if node.leaf is not None else None
-    if tensor is None or not tensor.requires_grad:
+    if tensor is None or not tensor._node.requires_grad:
         return
     with _accumulating.held:
         held = tensor.grad
