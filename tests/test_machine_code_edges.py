@@ -181,3 +181,24 @@ def test_a_finalizer_may_run_a_pass_while_another_accumulates() -> None:
         """
     )
     assert output == "[3.0, 3.0, 3.0] True\n"
+
+
+ONES = np.ones(3, np.float32)
+
+
+@pytest.mark.parametrize("first", [np.float64(2.0), np.array(2.0)], ids=["scalar", "0-d"])
+def test_a_weak_number_after_strong_ones_promotes_as_itself(first: Any) -> None:
+    f = ng.jit(lambda a, s: a * s)
+    for _ in range(HOT_CALLS + 2):
+        assert f(ONES, first).dtype == np.float64
+    for _ in range(2):
+        assert f(ONES, 2.0).dtype == np.float32
+        assert f(ONES, first).dtype == np.float64
+
+
+def test_scalars_and_arrays_without_axes_are_traced_alike() -> None:
+    """They have one key, so what a float beside them becomes must not depend on which came first."""
+    kinds = (np.float64(1.5), np.array(1.5))
+    for first, second in (kinds, kinds[::-1]):
+        f = ng.jit(lambda a, s, c: (a * s, c))
+        assert f(ONES, 2.0, first)[0].dtype == f(ONES, 2.0, second)[0].dtype == np.float64

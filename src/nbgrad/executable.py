@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -121,9 +121,11 @@ class Executable:
                     self.compiled = cpu.CpuProgram(self.program())
         return self.compiled
 
-    def entry(self) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
+    def entry(
+        self, weak: Collection[int] = ()
+    ) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
         """Machine code for a run on exactly fitting arrays, if the program is compiled and plain."""
-        return None if self.compiled is None else self.compiled.entry(self.constants)
+        return None if self.compiled is None else self.compiled.entry(self.constants, weak)
 
     def blocks(self) -> CpuProgram:
         """Return the program of the block tier, made on first use."""

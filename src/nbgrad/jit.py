@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,9 +31,9 @@ class Compiled:
     """One traced structure: its tape, its program, and how the results are nested.
 
     The last *gradients* outputs of the tape are gradients that ``nan_policy="raise"`` checks.
-    *structure* is that of ``(args, kwargs)``; *plain* says that the arguments are arrays and nothing
-    else; *watched* that the function calls a user-written backward or a hook, which a tape does not
-    hold.
+    *structure* is that of ``(args, kwargs)``; *weak* are the places of Python's floats among the
+    leaves; *plain* says that the arguments are arrays and nothing else; *watched* that the function
+    calls a user-written backward or a hook, which a tape does not hold.
     """
 
     def __init__(
@@ -44,6 +44,7 @@ class Compiled:
         gradients: int,
         *,
         structure: Any,
+        weak: Collection[int],
         plain: bool,
         watched: bool,
     ) -> None:
@@ -60,14 +61,14 @@ class Compiled:
         self.calls = 0
         self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
         self.config = settings.current
-        self.structure = structure
+        self.structure, self.weak = structure, weak
         self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
 
     def shortened(self, config: Config) -> bool:
         """Count a call; whether ``enter`` serves the next one like it under these settings."""
         self.calls += 1
         if self.calls == HOT_CALLS and self.tape.inputs and not self.checked:
-            self.enter = self.exe.entry()
+            self.enter = self.exe.entry(self.weak)
             self.match = None if self.plain else matcher(self.structure)
         served = self.enter is not None and config.tier in ("auto", "fused")
         if served:
@@ -142,7 +143,7 @@ def _is_dynamic(x: Any) -> bool:
 def _trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     """Run *f* on placeholders for the arrays among its arguments."""
     start = next_sequence()
-    arrays = [a.dtype for a in leaves if isinstance(a, (np.ndarray, Tensor))]
+    arrays = [a.dtype for a in leaves if isinstance(a, (np.ndarray, np.generic, Tensor))]
     dtype = np.result_type(np.float32, *arrays) if arrays else np.dtype(np.float64)
     inputs = [placeholder(_aval(a, dtype)) for a in leaves]
     args, kwargs = unflatten(structure, [Tensor(node) for node in inputs])
@@ -166,9 +167,9 @@ def _trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     flat = structure == flatten((tuple(leaves), {}), _is_dynamic)[1]
     plain = bool(leaves) and native and flat
     watched = modes.functions > called or _hooked(nodes)
-    return Compiled(
-        tape, constants, rebuild, len(gradients), structure=structure, plain=plain, watched=watched
-    )
+    weak = {k for k, a in enumerate(leaves) if a.__class__ is float}
+    kinds = {"structure": structure, "weak": weak, "plain": plain, "watched": watched}
+    return Compiled(tape, constants, rebuild, len(gradients), **kinds)
 
 
 def _hooked(nodes: Sequence[Node]) -> bool:

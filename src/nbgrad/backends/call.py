@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -48,8 +48,10 @@ def nbgrad_call(owner, args):
                 fits = fits and load_pointer(x, {{shape}})[axis] == spec[2 + axis]
             store_pointer(bases, k, load_pointer(x, {{array_data}}))
         elif x[1] == given[{FLOAT}] or x[1] == given[{DOUBLE}]:
-            fits = spec[0] == given[{DTYPE}] and spec[1] == 0
             numbers = load_pointer(given, {NUMBERS})
+            fits = spec[0] == given[{DTYPE}] and spec[1] == 0
+            # A weak number is not the same to promotion as an array or NumPy's scalar.
+            fits = fits and (x[1] == given[{DOUBLE}] or numbers[given[{N_ARGS}] + k] != 0)
             numbers[k] = f8_as_i8(PyFloat_AsDouble(args[{{items}} + k]))
             store_pointer(bases, k, offset_words(numbers, k))
         if not fits:
@@ -122,7 +124,12 @@ Enter = Callable[[tuple[Any, ...]], list[Any] | None]
 
 
 def entry(
-    frame: Frame, args: Sequence[Aval], held: int, outs: Sequence[Aval], keep: object
+    frame: Frame,
+    args: Sequence[Aval],
+    held: int,
+    outs: Sequence[Aval],
+    weak: Collection[int],
+    keep: object,
 ) -> Enter:
     """Return the machine code ``(args) -> results or None`` of a frame that nothing else runs.
 
@@ -131,6 +138,8 @@ def entry(
     frame : Frame
         Its first bases are *args*, then *held* addresses that stay, then *outs*.
     args, outs : sequence of Aval
+    weak : collection of int
+        The places of arguments that were Python's floats when the program was made.
     keep : object
         What the addresses in the frame lead to; it lives as long as the function.
     """
@@ -138,7 +147,7 @@ def entry(
     first = frame.bases.ctypes.data
     words = [0, frame.address, first, first + builtin.WORD * (len(args) + held)]
     words += [int(frame.words[LOOP_ADDRESS]), len(args), len(outs)]
-    numbers = np.zeros(len(args), np.float64)
+    numbers = np.array([0] * len(args) + [k in weak for k in range(len(args))], np.int64)
     words += [id(None), id(np.ndarray), _make_empty()]
     words += [id(float), id(np.float64), id(np.dtype(np.float64)), numbers.ctypes.data]
     for aval in (*args, *outs):
