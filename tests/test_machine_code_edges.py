@@ -202,3 +202,54 @@ def test_scalars_and_arrays_without_axes_are_traced_alike() -> None:
     for first, second in (kinds, kinds[::-1]):
         f = ng.jit(lambda a, s, c: (a * s, c))
         assert f(ONES, 2.0, first)[0].dtype == f(ONES, 2.0, second)[0].dtype == np.float64
+
+
+def test_ctrl_c_during_a_compilation_leaves_the_compiler_usable() -> None:
+    output = run(
+        """
+        import signal, threading, time
+        import nbgrad as ng
+        def compile_one(k):
+            return ng.jit(lambda a: np.sin(a) * np.exp(a) + a ** k)(np.ones(3))
+        interrupted = 0
+        for k in range(2, 8):  # the first imports Numba
+            timer = threading.Timer(0.05 * k, os.kill, (os.getpid(), signal.SIGINT))
+            timer.start()
+            try:
+                compile_one(k + 0.5)
+                time.sleep(1.0)
+            except KeyboardInterrupt:
+                interrupted += 1
+            timer.join()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        print(interrupted, np.allclose(compile_one(2.5), np.sin(1.0) * np.e + 1.0))
+        """,
+        NBGRAD_CACHE=0,
+    )
+    assert output == "6 True\n"
+
+
+class Derived(ng.Tensor):
+    __slots__ = ()
+
+
+@pytest.mark.parametrize(
+    "f", [lambda x, y: x * y, lambda x, y: x - y, lambda x, y: x // y], ids="*-/"
+)
+def test_a_tensor_and_one_of_a_subclass(f: Any) -> None:
+    a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    x, y = ng.tensor(a), Derived(ng.tensor(b)._node)
+    for found, expected in ((f(x, y), f(a, b)), (f(y, x), f(b, a))):
+        assert type(found) is Derived
+        np.testing.assert_array_equal(found.numpy(), expected)
+
+
+class Odd(dict[str, Any]):
+    def __getitem__(self, key: str) -> Any:
+        raise AssertionError("nobody asks for an item")
+
+
+def test_containers_with_their_own_subscripts_go_the_long_way() -> None:
+    f = ng.jit(lambda p: sum(p.values()) * 2.0)
+    for _ in range(HOT_CALLS + 5):
+        np.testing.assert_array_equal(f(Odd(a=np.ones(2), b=np.ones(2))), [4.0, 4.0])

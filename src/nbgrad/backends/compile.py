@@ -10,10 +10,12 @@ import ctypes
 import importlib
 import importlib.util
 import os
+import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -174,11 +176,30 @@ def native(
         symbol = f"nbgrad_{key}"
         code, origin = _from_disk(key, symbol), "disk"
         if code is None:
-            lowering = importlib.import_module("nbgrad.backends.lowering")
-            data, needs = lowering.build(source, name, params, result, symbol, noalias, helpers)
-            code, origin = _load_new(key, symbol, data, needs), "compiled"
+            with _uninterrupted():
+                lowering = importlib.import_module("nbgrad.backends.lowering")
+                data, needs = lowering.build(
+                    source, name, params, result, symbol, noalias, helpers
+                )
+                code, origin = _load_new(key, symbol, data, needs), "compiled"
         _loaded[key] = code
         return code, origin
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until a compilation is over: Numba's registries do not survive it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where Ctrl-C raises nothing
+        return
+    pending = []
+    before = signal.signal(signal.SIGINT, lambda *_: pending.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pending:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _from_disk(key: str, symbol: str) -> Code | None:
