@@ -68,8 +68,9 @@ class Compiled:
         """Count a call; whether ``enter`` serves the next one like it under these settings."""
         self.calls += 1
         if self.calls == HOT_CALLS and self.tape.inputs and not self.checked:
-            self.enter = self.exe.entry(self.weak)
             self.match = None if self.plain else matcher(self.structure)
+            if self.plain or self.match is not None:
+                self.enter = self.exe.entry(self.weak)
         served = self.enter is not None and config.tier in ("auto", "fused")
         if served:
             self.config = config

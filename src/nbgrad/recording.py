@@ -77,6 +77,8 @@ def binary(prim: Primitive) -> Method:
             table = whole
         elif isinstance(other, OPERANDS):
             return cls(bind(prim, a, operand(other)))
+        elif getattr(other, "_node", None).__class__ is Node:  # of a subclass, or of its base
+            return (kind if issubclass(kind, cls) else cls)(bind(prim, a, other._node))
         else:
             return NotImplemented
         sig = table.get(a.aval)
@@ -129,7 +131,7 @@ def reflected(prim: Primitive) -> Method:
 
     def general(self: Any, other: Any) -> Any:
         cls, a = self.__class__, self._node
-        if not isinstance(other, (*OPERANDS, cls)):
+        if not isinstance(other, OPERANDS) and getattr(other, "_node", None) is None:
             return NotImplemented
         other = operand(other)
         table = {float: number, int: whole if a.aval.inexact else {}}.get(other.__class__, {})

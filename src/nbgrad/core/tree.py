@@ -89,12 +89,15 @@ def _named(names: dict[str, Any], value: Any) -> str:
     return name
 
 
-def matcher(structure: Structure) -> Callable[[tuple[Any, ...], dict[str, Any]], Any]:
+def matcher(structure: Structure) -> Callable[[tuple[Any, ...], dict[str, Any]], Any] | None:
     """Return the inverse of :func:`builder` for arguments, as code of its own.
 
     It takes positional and keyword arguments and returns the tuple of their leaves, or None if
-    anything else about them differs from *structure*, that of ``(args, kwargs)``.
+    anything else about them differs from *structure*, that of ``(args, kwargs)``. There is no such
+    code for containers that find their items in a way of their own.
     """
+    if not _subscripts_plainly(structure):
+        return None
     positional, (_, keywords, values) = structure[2]
     names: dict[str, Any] = {}
     leaves: list[str] = []
@@ -107,6 +110,15 @@ def matcher(structure: Structure) -> Callable[[tuple[Any, ...], dict[str, Any]],
     found = "".join(f"{leaf}, " for leaf in leaves)
     code = f"lambda args, kwargs: ({found}) if {' and '.join(tests)} else None"
     return eval(code, names)  # type: ignore[no-any-return]
+
+
+def _subscripts_plainly(structure: Structure) -> bool:
+    if structure == LEAF or structure[0] == _STATIC:
+        return True
+    kind, keys, content = structure
+    base = dict if keys is not None else list if issubclass(kind, list) else tuple
+    same = kind.__getitem__ is base.__getitem__ and kind.__len__ is base.__len__
+    return same and kind.__iter__ is base.__iter__ and all(map(_subscripts_plainly, content))
 
 
 def _match(
