@@ -59,6 +59,7 @@ class Compiled:
         self.exe = executable(tape, constants)
         self.exe.compile_soon()
         self.calls = 0
+        self.warm = bool(tape.inputs) and not self.checked  # not looked at yet whether it can be hot
         self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
         self.config = settings.current
         self.structure, self.weak = structure, weak
@@ -67,7 +68,8 @@ class Compiled:
     def shortened(self, config: Config) -> bool:
         """Count a call; whether ``enter`` serves the next one like it under these settings."""
         self.calls += 1
-        if self.calls == HOT_CALLS and self.tape.inputs and not self.checked:
+        if self.warm and self.calls >= HOT_CALLS and self.exe.compiled is not None:
+            self.warm = False
             self.match = None if self.plain else matcher(self.structure)
             if self.plain or self.match is not None:
                 self.enter = self.exe.entry(self.weak)
