@@ -106,6 +106,8 @@ def _scipy_linear(
 ) -> Any:
     from scipy.interpolate import interp1d
 
+    # SciPy before 1.18 takes the differences of single precision in single precision.
+    y = np.asarray(y, np.result_type(y, np.float64))
     return interp1d(x, y, axis=axis, fill_value=fill_value, bounds_error=False)(xnew)
 
 
@@ -126,6 +128,7 @@ def piecewise_linear(
     ``"extrapolate"``.
     """
     knots, values, at = as_dtype(x, float), as_node(y), as_dtype(xnew, float)
+    values = as_dtype(values, complex if values.dtype.kind == "c" else float)
     k = normalize_axis("piecewise_linear", axis, values.ndim)[0]
     if knots.ndim != 1 or knots.shape[0] != values.shape[k] or knots.shape[0] < 2:
         raise ValueError(
