@@ -59,7 +59,9 @@ class Compiled:
         self.exe = executable(tape, constants)
         self.exe.compile_soon()
         self.calls = 0
-        self.warm = bool(tape.inputs) and not self.checked  # not looked at yet whether it can be hot
+        self.warm = (
+            bool(tape.inputs) and not self.checked
+        )  # not looked at yet whether it can be hot
         self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
         self.config = settings.current
         self.structure, self.weak = structure, weak
