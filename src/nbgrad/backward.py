@@ -95,10 +95,24 @@ def run_backward(
 
 
 def _targets(cap: Capture, inputs: Sequence[Node] | None) -> tuple[int, ...]:
-    """Indices of the nodes whose gradient is wanted and that the outputs depend on."""
+    """Indices of the nodes whose gradient is wanted and that the outputs read."""
     if inputs is not None:
         return tuple(cap.index[n] for n in inputs if n in cap.index and n.requires_grad)
     return tuple(cap.targets)
+
+
+def _below(cap: Capture, outputs: Iterable[Node]) -> set[int]:
+    """Indices of what gradients flow to: not through leaves, nor through what is not recorded.
+
+    A leaf that is only read there, as ``x`` in ``with no_grad(): y = x * 2``, has no gradient: None
+    or an error is told from a zero.
+    """
+    states, index = cap.states, cap.index
+    found = {index[n] for n in outputs}
+    for k in reversed(cap.order()):
+        if k in found and states[k] not in (INACTIVE, CUT):
+            found.update(index[x] for x in cap.operands[k] if x.__class__ is Node)
+    return found
 
 
 def _node_at(cap: Capture, index: int) -> Node:
@@ -132,13 +146,11 @@ def _raise_freed(node: Node) -> None:
     raise AutogradError(FREED + where)
 
 
-def _path(cap: Capture, outputs: Iterable[Node], wrt: Sequence[int], every_leaf: bool) -> Path:
+def _path(
+    cap: Capture, outputs: Iterable[Node], below: set[int], wrt: Sequence[int], every_leaf: bool
+) -> Path:
     """Find what the pass from *outputs* to *wrt* executes: what lies between the two."""
     states, index, order = cap.states, cap.index, cap.order()
-    below = {index[n] for n in outputs}
-    for k in reversed(order):
-        if k in below and states[k] not in (INACTIVE, CUT):
-            below.update(index[x] for x in cap.operands[k] if x.__class__ is Node)
     above = set(wrt)
     spent: set[int] = set()
     freed = []
@@ -235,8 +247,10 @@ def _plan(
     given_wrt: tuple[int, ...] | None,
 ) -> Plan:
     """Differentiate a captured structure and make it runnable."""
-    wrt = _targets(cap, None) if given_wrt is None else given_wrt
-    path = _path(cap, outputs, wrt, given_wrt is None)
+    below = _below(cap, outputs)
+    wanted = _targets(cap, None) if given_wrt is None else given_wrt
+    wrt = tuple(k for k in wanted if k in below)
+    path = _path(cap, outputs, below, wrt, given_wrt is None)
     _refuse_freed(cap.nodes, path.freed)
     tape, var_of = build_tape(cap, outputs)
     states = cap.states
@@ -268,8 +282,9 @@ def _node_route(
     retain_graph: bool,
     create_graph: bool,
 ) -> Found:
-    wrt = _targets(cap, inputs)
-    path = _path(cap, outputs, wrt, inputs is None)
+    below = _below(cap, outputs)
+    wrt = tuple(k for k in _targets(cap, inputs) if k in below)
+    path = _path(cap, outputs, below, wrt, inputs is None)
     _refuse_freed(cap.nodes, path.freed)
     if modes.anomaly:
         require_values(cap, "Anomaly detection")

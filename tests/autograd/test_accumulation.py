@@ -97,3 +97,52 @@ def test_buffer_of_a_gradient_is_reused_until_somebody_sees_it() -> None:
     assert x.grad is gradient
     assert_allclose(view, [4.0, 4.0, 4.0])
     assert_allclose(x.grad.numpy(), [6.0, 6.0, 6.0])
+
+
+def _behind_no_grad(x):
+    with ng.no_grad():
+        return x * 2.0
+
+
+READS = {
+    "no_grad": _behind_no_grad,
+    "detach": lambda x: (x * 2.0).detach(),
+    "comparison": lambda x: ng.where(x > 0, 1.0, 2.0),
+    "leaf of its own": lambda x: (x * 2.0).detach().requires_grad_(),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+@pytest.mark.parametrize("hooked", [False, True], ids=["program", "nodes"])
+def test_what_is_only_read_has_no_gradient_not_a_zero_one(name, hooked):
+    x = ng.tensor([1.0, 2.0], requires_grad=True)
+    w = ng.tensor([3.0, 4.0], requires_grad=True)
+    if hooked:
+        w.register_hook(lambda g: g)
+    for computed in (False, True):
+        y = READS[name](x)
+        if computed:
+            y.detach().numpy()
+        (y * w).sum().backward()
+        assert x.grad is None
+        assert w.grad.tolist() == y.tolist()
+        w.grad = None
+        loss = (READS[name](x) * w).sum()
+        with pytest.raises(RuntimeError, match="not have been used"):
+            ng.autograd.grad(loss, [w, x], retain_graph=True)
+        assert ng.autograd.grad(loss, [w, x], allow_unused=True)[1] is None
+        loss = (READS[name](x) * w).sum()
+        found = ng.autograd.grad(loss, [x, w], allow_unused=True, create_graph=True)
+        assert found[0] is None and found[1] is not None
+
+
+def test_steps_in_place_do_not_lead_back_to_what_the_leaf_was():
+    w = ng.tensor([1.0, 2.0], requires_grad=True)
+    for _ in range(5):
+        (w * w).sum().backward()
+        with ng.no_grad():
+            w -= 0.1 * w.grad
+        w.grad = None
+    before = w.tolist()
+    (w * w).sum().backward()
+    assert w.grad.tolist() == [2.0 * v for v in before]
