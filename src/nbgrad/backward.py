@@ -19,6 +19,7 @@ from typing import Any
 
 from nbgrad.anomaly import check_forward, observer, refuse_non_finite, without_checks
 from nbgrad.config import settings
+from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.linearize import (
     BOUND,
     CUT,
@@ -177,18 +178,25 @@ def saves(sig: Signature) -> bool:
 
 
 def _reads_values(sig: Signature) -> bool:
-    """Run the rule on placeholders and look whether the cotangents depend on a value."""
+    """Run the rule on placeholders and look whether the cotangents depend on a value.
+
+    A Python number counts as one where it is a factor, as it does in PyTorch.
+    """
     if sig.prim.vjp is None:
         return False
-    xs = [o(1) if isinstance(o, type) else placeholder(o) for o in sig.operands]
+    avals = [
+        make_aval((), sig.loop[k]) if isinstance(o, type) else o
+        for k, o in enumerate(sig.operands)
+    ]
+    xs = [placeholder(aval) for aval in avals]
     y, ct = placeholder(sig.aval), placeholder(sig.aval)
-    wants = [x.__class__ is Node and x.aval.inexact for x in xs]
+    wants = [o.__class__ is Aval and o.inexact for o in sig.operands]
     try:
         cts = sig.prim.vjp(ct, y, xs, sig.params, wants)
     except NotImplementedError:  # it refuses some operand, which need not be a wanted one
         return True
     found = capture([c for c in cts if c.__class__ is Node])
-    saved = {y, *(x for x in xs if x.__class__ is Node)}
+    saved = {y, *xs}
     return any(leaf in saved for leaf in found.leaves)
 
 

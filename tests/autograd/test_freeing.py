@@ -29,9 +29,10 @@ OPERATIONS: list[tuple[str, Callable[[Any], Any], Any, bool]] = [
     ("add", lambda x: x + x, arithmetic.add, False),
     ("subtract a number", lambda x: x - 1.0, arithmetic.subtract, False),
     ("negative", lambda x: -x, arithmetic.negative, False),
-    ("multiply by a number", lambda x: x * 2.0, arithmetic.multiply, False),
+    # PyTorch 2.13 keeps a number that is a factor as a tensor, which a pass frees.
+    ("multiply by a number", lambda x: x * 2.0, arithmetic.multiply, True),
     ("multiply", lambda x: x * x, arithmetic.multiply, True),
-    ("divide by a number", lambda x: x / 2.0, arithmetic.divide, False),
+    ("divide by a number", lambda x: x / 2.0, arithmetic.divide, True),
     ("number divided", lambda x: 2.0 / x, arithmetic.divide, True),
     ("power 1", lambda x: x**1, arithmetic.integer_power, False),
     ("power 3", lambda x: x**3, arithmetic.integer_power, True),
