@@ -76,6 +76,10 @@ def run_backward(
 ) -> Found:
     """Return (node, gradient) for each of *inputs*, or for every leaf if None."""
     cap = capture(outputs, differentiate=True)
+    earlier: dict[Node, Node] = {}
+    if inputs is not None:
+        earlier = _earlier(cap, inputs)
+        inputs = [*inputs, *earlier]
     traced = False
     for leaf in cap.leaves:
         if leaf.freed:
@@ -92,7 +96,25 @@ def run_backward(
         refuse_non_finite(gradients)
         if traced and modes.gradients is not None:
             modes.gradients += gradients  # looked at when the trace has run
+    if earlier:
+        total: dict[Node, Node] = {}
+        for node, gradient in found:
+            now = earlier.get(node, node)
+            total[now] = total[now] + gradient if now in total else gradient  # type: ignore[operator]
+        found = list(total.items())
     return found
+
+
+def _earlier(cap: Capture, inputs: Sequence[Node]) -> dict[Node, Node]:
+    """Nodes that a leaf among *inputs* had before it was changed in place, and that it has now.
+
+    By identity of their weak references: those compare as the tensors do, element by element.
+    """
+    now = {id(n.leaf): n for n in inputs if n.leaf is not None}
+    if not now:
+        return {}
+    held = [n for n in (*cap.nodes, *cap.leaves) if n.leaf is not None and id(n.leaf) in now]
+    return {n: now[id(n.leaf)] for n in held if n is not now[id(n.leaf)]}
 
 
 def _targets(cap: Capture, inputs: Sequence[Node] | None) -> tuple[int, ...]:
@@ -302,7 +324,7 @@ def _node_route(
     modes.grad = create_graph
     try:
         with without_checks():
-            results = _cotangents(cap, outputs, seeds, targets)
+            results = _cotangents(cap, outputs, seeds, targets, inputs is None)
     finally:
         modes.grad = before
     if not create_graph and all(v is not None for v in cap.values):
@@ -313,16 +335,25 @@ def _node_route(
 
 
 def _cotangents(
-    cap: Capture, outputs: Sequence[Node], seeds: Sequence[Node | None], targets: Sequence[Node]
+    cap: Capture,
+    outputs: Sequence[Node],
+    seeds: Sequence[Node | None],
+    targets: Sequence[Node],
+    every_leaf: bool,
 ) -> list[Node]:
-    """Record the cotangents of *targets* as nodes, calling the hooks on the way."""
+    """Record the cotangents of *targets* as nodes, calling the hooks on the way.
+
+    Hooks that lie below given inputs are not on the way to them.
+    """
     tape, var_of = build_tape(cap, outputs, lift=False)
     env: dict[Any, Any] = {var: node for node, var in var_of.items()}
     states = list(zip(cap.nodes, cap.states, strict=True))
     blocked = frozenset(var_of[n] for n, state in states if state == INACTIVE)
     stop = frozenset(var_of[n] for n, state in states if state == CUT)
-    watched = [n for n in (*cap.nodes, *cap.leaves) if n.watch is not None and n.requires_grad]
-    active = reached(tape, [var_of[n] for n in (*targets, *watched)], blocked)
+    ends = list(targets)
+    if every_leaf:
+        ends += [n for n in (*cap.nodes, *cap.leaves) if n.watch is not None and n.requires_grad]
+    active = reached(tape, [var_of[n] for n in ends], blocked)
     seed_of: dict[Any, Any] = {}
     for node, seed in zip(outputs, seeds, strict=True):
         before = seed_of.get(var_of[node])

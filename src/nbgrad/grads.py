@@ -141,11 +141,15 @@ def backward(
 
 
 def _accumulate_inner(wanted: Sequence[Any], found: Sequence[tuple[Node, Node]]) -> None:
-    """``backward(inputs=)`` may name intermediate tensors: their grad is set too."""
+    """``backward(inputs=)`` may name intermediate tensors: their grad is set too.
+
+    That of one which retains its gradient was, during the pass.
+    """
     gradients = dict(found)
     for t in wanted:
         gradient = gradients.get(t._node)
-        if t._node.leaf is None and gradient is not None:
+        retained = getattr(t._node.watch, "retained", None) is not None
+        if t._node.leaf is None and gradient is not None and not retained:
             t.grad = type(t)(gradient if t.grad is None else t.grad._node + gradient)
 
 

@@ -193,3 +193,46 @@ def test_retain_grad_of_a_leaf_changes_nothing() -> None:
 def test_retain_grad_of_an_untracked_tensor_raises() -> None:
     with pytest.raises(RuntimeError, match="can't retain_grad on Tensor"):
         ng.ones(2).retain_grad()
+
+
+@pytest.mark.parametrize("how", ["grad", "backward"])
+def test_hooks_below_the_inputs_of_a_pass_are_not_on_its_way(how):
+    """As in PyTorch 2.13: only what lies between outputs and inputs is executed."""
+    seen = []
+    x = ng.tensor([1.0, 2.0], requires_grad=True)
+    h = x * 2.0
+    h.register_hook(seen.append)
+    h.retain_grad()
+    z = h * 3.0
+    loss = (z * z).sum()
+
+    def run(t):
+        if how == "grad":
+            return ng.autograd.grad(loss, t, retain_graph=True)[0].tolist()
+        loss.backward(inputs=[t], retain_graph=True)
+        return t.grad.tolist()
+
+    assert run(z) == [12.0, 24.0]
+    assert seen == [] and h.grad is None
+    assert run(h) == [36.0, 72.0]
+    assert len(seen) == 1 and h.grad.tolist() == [36.0, 72.0]  # retained, and added once
+    assert run(x) == [72.0, 144.0]
+    assert len(seen) == 2 and h.grad.tolist() == [72.0, 144.0]
+
+
+def test_a_leaf_changed_in_place_is_still_the_input_it_was():
+    w = ng.tensor([1.0, 2.0], requires_grad=True)
+    loss = (w * 3.0).sum()
+    with ng.no_grad():
+        w -= 1.0
+    assert ng.autograd.grad(loss, w, retain_graph=True)[0].tolist() == [3.0, 3.0]
+    loss.backward(inputs=[w])
+    assert w.grad.tolist() == [3.0, 3.0]
+    assert ng.autograd.grad((w * w).sum(), w)[0].tolist() == [0.0, 2.0]
+    before = (w * 5.0).sum()
+    with ng.no_grad():
+        w += 1.0
+    both = before + (w * w).sum()
+    assert ng.autograd.grad(both, w, retain_graph=True)[0].tolist() == [7.0, 9.0]
+    both.backward(inputs=[w])
+    assert w.grad.tolist() == [10.0, 12.0]
