@@ -282,3 +282,14 @@ def test_large_constants_are_not_kept():
     held = [recipe.nbytes for recipe in replaying._recipes.values()]
     assert max(held) <= Recipes.MAX_BYTES
     assert len(replaying._recipes) >= before
+
+
+def test_tuples_are_equal_only_with_items_of_the_same_types():
+    below, matrix = ng.tensor(-1.0 - A), ng.tensor(A)
+    for zero in (0, -0.0, 0.0, False):
+        found = below.max(axis=0, initial=(zero,) * 4).numpy()
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(np.float64(zero)))
+    for _ in range(2):
+        assert matrix.transpose((1, 0)).shape == (4, 3)
+        with pytest.raises(TypeError):
+            matrix.transpose((1, 0.0))
