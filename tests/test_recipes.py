@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -293,3 +295,13 @@ def test_tuples_are_equal_only_with_items_of_the_same_types():
         assert matrix.transpose((1, 0)).shape == (4, 3)
         with pytest.raises(TypeError):
             matrix.transpose((1, 0.0))
+
+
+@pytest.mark.parametrize("f", [np.cov, np.corrcoef])
+def test_warnings_come_every_time(f):
+    x = ng.tensor([[1.0], [2.0]])
+    for _ in range(3):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            f(x)
+        assert "Degrees of freedom" in str(found[0].message)
