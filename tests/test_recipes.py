@@ -305,3 +305,12 @@ def test_warnings_come_every_time(f):
             warnings.simplefilter("always")
             f(x)
         assert "Degrees of freedom" in str(found[0].message)
+
+
+def test_calls_with_long_lists_are_not_kept():
+    x, many = ng.tensor(B), [ng.tensor(float(k)) for k in range(300)]
+    before = len(replaying._recipes)
+    for _ in range(2):
+        assert np.take(x, [0, 1] * 200).shape == (400,)
+        np.testing.assert_array_equal(np.stack(many).numpy(), np.arange(300.0))
+    assert len(replaying._recipes) == before
