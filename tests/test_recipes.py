@@ -314,3 +314,18 @@ def test_calls_with_long_lists_are_not_kept():
         assert np.take(x, [0, 1] * 200).shape == (400,)
         np.testing.assert_array_equal(np.stack(many).numpy(), np.arange(300.0))
     assert len(replaying._recipes) == before
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda k: np.bincount(ng.tensor([0, 1, 1]), minlength=k),
+        lambda k: np.linalg.diagonal(ng.tensor(A), offset=k),
+        lambda k: np.linalg.trace(ng.tensor(A), offset=-k),
+    ],
+    ids=["bincount", "diagonal", "trace"],
+)
+def test_a_float_that_is_refused_leaves_the_integer_usable(f):
+    with pytest.raises(TypeError):
+        f(2.0).numpy()
+    assert f(2).numpy() is not None
