@@ -329,3 +329,10 @@ def test_a_float_that_is_refused_leaves_the_integer_usable(f):
     with pytest.raises(TypeError):
         f(2.0).numpy()
     assert f(2).numpy() is not None
+
+
+def test_lines_are_the_users_whether_replayed_or_not():
+    x = ng.tensor(B, requires_grad=True)
+    with ng.autograd.detect_anomaly():
+        for _ in range(2):
+            assert __file__ in np.ptp(x * 1.5)._node.line
