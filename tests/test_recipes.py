@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -282,3 +284,55 @@ def test_large_constants_are_not_kept():
     held = [recipe.nbytes for recipe in replaying._recipes.values()]
     assert max(held) <= Recipes.MAX_BYTES
     assert len(replaying._recipes) >= before
+
+
+def test_tuples_are_equal_only_with_items_of_the_same_types():
+    below, matrix = ng.tensor(-1.0 - A), ng.tensor(A)
+    for zero in (0, -0.0, 0.0, False):
+        found = below.max(axis=0, initial=(zero,) * 4).numpy()
+        np.testing.assert_array_equal(np.signbit(found), np.signbit(np.float64(zero)))
+    for _ in range(2):
+        assert matrix.transpose((1, 0)).shape == (4, 3)
+        with pytest.raises(TypeError):
+            matrix.transpose((1, 0.0))
+
+
+@pytest.mark.parametrize("f", [np.cov, np.corrcoef])
+def test_warnings_come_every_time(f):
+    x = ng.tensor([[1.0], [2.0]])
+    for _ in range(3):
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            f(x)
+        assert "Degrees of freedom" in str(found[0].message)
+
+
+def test_calls_with_long_lists_are_not_kept():
+    x, many = ng.tensor(B), [ng.tensor(float(k)) for k in range(300)]
+    before = len(replaying._recipes)
+    for _ in range(2):
+        assert np.take(x, [0, 1] * 200).shape == (400,)
+        np.testing.assert_array_equal(np.stack(many).numpy(), np.arange(300.0))
+    assert len(replaying._recipes) == before
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda k: np.bincount(ng.tensor([0, 1, 1]), minlength=k),
+        lambda k: np.linalg.diagonal(ng.tensor(A), offset=k),
+        lambda k: np.linalg.trace(ng.tensor(A), offset=-k),
+    ],
+    ids=["bincount", "diagonal", "trace"],
+)
+def test_a_float_that_is_refused_leaves_the_integer_usable(f):
+    with pytest.raises(TypeError):
+        f(2.0).numpy()
+    assert f(2).numpy() is not None
+
+
+def test_lines_are_the_users_whether_replayed_or_not():
+    x = ng.tensor(B, requires_grad=True)
+    with ng.autograd.detect_anomaly():
+        for _ in range(2):
+            assert __file__ in np.ptp(x * 1.5)._node.line

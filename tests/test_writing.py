@@ -160,3 +160,11 @@ def test_updates_set_get_and_apply() -> None:
     assert_array_equal(x.at[[0, 2]].get().detach(), [1.0, 3.0])
     traced = ng.jit(lambda t, i: t.at[i].add(1.0))(np.zeros(3), np.array([2, 2]))
     assert_array_equal(traced, [0.0, 0.0, 2.0])
+
+
+def test_the_target_is_found_by_its_name():
+    for _ in range(2):
+        a, b = ng.tensor([1.0, 2.0]), ng.tensor([3.0, 4.0])
+        np.copyto(src=b, dst=a)
+        np.put(v=[9.0], ind=[0], a=b)
+        assert a.tolist() == [3.0, 4.0] and b.tolist() == [9.0, 4.0]

@@ -25,7 +25,7 @@ from nbgrad.ops import (
     transcendental,
 )
 from nbgrad.ops.kinds import arity
-from nbgrad.recording import static, unary
+from nbgrad.recording import apart, static, unary
 
 if TYPE_CHECKING:
     from nbgrad.tensor import Tensor
@@ -92,10 +92,11 @@ def _filled(node: Node, value: Any) -> Node:
 
 def _overwritten(node: Node, source: Any) -> Node:
     """*source*, cast and broadcast to *node*, which stays on the graph if it is tracked."""
-    value = composite.astype(shaping.as_node(source), node.dtype)
+    source = shaping.as_node(source)
+    value = composite.astype(source, node.dtype)
     value = shaping.broadcast_to(value, node.shape)
     if not (node.requires_grad and modes.grad):
-        return value
+        return apart(value) if value is source and value.requires_grad else value
     return structure.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 from nbgrad.core.node import Node
@@ -57,7 +58,7 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
         operands = (*operands, *settings.values())
     if function not in writers:
         return wrap(result, tensor, operands)
-    target = args[0] if args else next(iter(kwargs.values()))
+    target = args[0] if args else kwargs[next(iter(signature(function).parameters))]
     if not isinstance(target, tensor):
         raise TypeError(
             f"{function.__name__} of a {type(target).__name__} with tensors would cut the "

@@ -145,10 +145,11 @@ def reflected(prim: Primitive) -> Method:
     return _quickened(general, ({}, number, whole), swapped=True)
 
 
-def static(function: Callable[..., Node]) -> Method:
+def static(function: Callable[..., Node], told: bool = False) -> Method:
     """Return the method that records *function* of one tensor and of settings.
 
     What it recorded is remembered by the aval and the settings, and replayed the next time.
+    *told* says that tuples among the settings are told apart by equality alone.
     """
     fast = Recipes()
     quick: Any = None
@@ -159,13 +160,17 @@ def static(function: Callable[..., Node]) -> Method:
         key: Any = a.aval
         for x in args:
             key = (key, x.__class__, x)
+            if x.__class__ is tuple and not told:
+                key = (key, *map(type, x))
         for name, x in given.items():
             key = (key, name, x.__class__, x)
+            if x.__class__ is tuple and not told:
+                key = (key, *map(type, x))
         try:
             recipe = fast[key]
         except KeyError:
             node = _new(function(a, *args, **given), a)
-            if all(map(_tells, (*args, *given.values()))):
+            if told or all(map(_tells, (*args, *given.values()))):
                 fast.learn(key, node, (a,))
         except TypeError:  # a list, a slice, an array
             node = _new(function(a, *args, **given), a)
@@ -196,9 +201,9 @@ def _new(node: Node, operand: Node) -> Node:
 
 
 def _tells(x: Any) -> bool:
-    """Whether a setting is no array and equals no other setting of its type."""
-    if x.__class__ in (tuple, list):
-        return all(map(_tells, x))
+    """Whether a setting is no array and equals no other of its type, or of its items' types."""
+    if x.__class__ is tuple:
+        return all(item.__class__ is not tuple and _tells(item) for item in x)
     return isinstance(x, STATIC) or (x.__class__ is float and x == x and x != 0.0)
 
 

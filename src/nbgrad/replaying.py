@@ -16,6 +16,7 @@ from nbgrad.engine import looks
 OURS = ("nbgrad.ops.", "nbgrad.vocabulary.")
 _PLAIN = frozenset({int, bool, str, type(None)})  # most of what STATIC covers
 _recipes = Recipes()
+MAX_ITEMS = 128  # in the lists of a call: to find and keep longer ones costs more than they save
 
 
 class Call:
@@ -24,16 +25,19 @@ class Call:
     Attributes
     ----------
     key : tuple or None
-        The function, avals and settings; None if some argument is of another kind.
+        The function, avals and settings; None if some argument is of another kind, or too long.
     nodes : list of Node
         The operands, each once.
+    items : int
+        How many items the lists and tuples have.
     """
 
-    __slots__ = ("key", "nodes", "tensor")
+    __slots__ = ("items", "key", "nodes", "tensor")
 
     def __init__(self, tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> None:
         self.tensor = tensor
         self.nodes: list[Node] = []
+        self.items = 0
         self.key: Any = None
         try:
             key = [function, *[self._describe(x) for x in args]]
@@ -58,6 +62,9 @@ class Call:
         if kind is float:  # the text tells 0.0 from -0.0
             return kind, repr(x)
         if kind in (tuple, list):
+            self.items += len(x)
+            if self.items > MAX_ITEMS:
+                raise TypeError(kind)
             return kind, *[self._describe(item) for item in x]
         if isinstance(x, STATIC):
             return kind, x

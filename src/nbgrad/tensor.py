@@ -272,7 +272,7 @@ def _with_item(node: Node, value: Node, key: Any) -> Node:
     return setitem(node, index_of(key), value)
 
 
-_basic = static(_item)
+_basic = static(_item, told=True)
 _assign = pair(_with_item)
 
 

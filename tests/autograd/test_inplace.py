@@ -276,3 +276,12 @@ def test_source_array_is_not_aliased() -> None:
     assert_allclose(t.numpy(), VALUES)
     t.add_(1)
     assert_allclose(source, [99.0, 1.5, -2.0])
+
+
+def test_a_hook_on_a_copy_is_not_one_on_the_source():
+    x, w = ng.tensor(1.0, requires_grad=True), ng.tensor(0.0)
+    y = x * 2.0
+    w.copy_(y)
+    w.register_hook(lambda g: g * 10.0)
+    (y + w).backward()
+    assert x.grad.item() == 22.0

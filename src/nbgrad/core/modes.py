@@ -9,8 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
+
 # Not by pathlib, whose import takes a twentieth of that of nbgrad.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
+_NUMPY = os.path.dirname(np.__file__) + os.sep  # the operators of nodes are Python functions there
 
 
 class _Modes(threading.local):
@@ -80,11 +83,11 @@ def unrecorded() -> Iterator[None]:
 
 
 def user_line() -> str | None:
-    """``file:line`` of the innermost frame outside nbgrad, or None."""
+    """``file:line`` of the innermost frame outside nbgrad and NumPy, or None."""
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_code.co_filename
-        if not name.startswith(_PACKAGE) or "examples" in name[len(_PACKAGE) :]:
+        if not name.startswith((_PACKAGE, _NUMPY)) or "examples" in name[len(_PACKAGE) :]:
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return None

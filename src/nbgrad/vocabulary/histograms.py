@@ -50,7 +50,7 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Node:
     numbers = value_of(node)
     if numbers.size and numbers.min() < 0:
         raise ValueError("bincount: 'list' argument must have no negative elements")
-    size = builtins.max(int(numbers.max(initial=-1)) + 1, minlength)
+    size = builtins.max(int(numbers.max(initial=-1)) + 1, operator.index(minlength))
     return _totals(as_dtype(node, INDEX), _counted_weights(weights, node), size)
 
 

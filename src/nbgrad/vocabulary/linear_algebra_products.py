@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,8 @@ def diagonal(x: Any, /, *, offset: int = 0) -> Node:
     if node.ndim < 2:
         raise ValueError(f"diagonal: array must be at least 2-dimensional, not {node.ndim}")
     rows, columns = node.shape[-2:]
-    first, start = (0, offset) if offset > 0 else (-offset, 0)
+    k = index(offset)
+    first, start = (0, k) if k > 0 else (-k, 0)
     size = max(0, min(rows - first, columns - start))
     return main_diagonal(window(node, (first, first + size), (start, start + size)))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.engine import known_value, value_of
+from nbgrad.engine import known_value, looks, value_of
 from nbgrad.errors import refuse
 from nbgrad.ops import arithmetic, linalg, structure
 from nbgrad.ops.arithmetic import conjugate, sqrt
@@ -152,6 +152,7 @@ def cov(
     if not weights:
         divisor: Any = float(x.shape[1] - free)
         if divisor <= 0:
+            looks.count += 1  # a replay would not warn
             warnings.warn("Degrees of freedom <= 0 for slice", RuntimeWarning, stacklevel=2)
         deviation = x - mean(x, 1, keepdims=True)
         factor = as_dtype(np.true_divide(1, np.maximum(divisor, 0)), x.dtype)
