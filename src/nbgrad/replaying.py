@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nbgrad.core.node import Node
 from nbgrad.core.record import STATIC, Recipes, replay
 from nbgrad.engine import looks
@@ -66,7 +68,10 @@ class Call:
             if self.items > MAX_ITEMS:
                 raise TypeError(kind)
             return kind, *[self._describe(item) for item in x]
-        if isinstance(x, STATIC):
+        # A class of numbers is a dtype; another may be a callable with a state of its own.
+        if isinstance(x, STATIC) and not (
+            isinstance(x, type) and not issubclass(x, (np.generic, int, float, complex))
+        ):
             return kind, x
         raise TypeError(kind)
 
