@@ -7,12 +7,13 @@ are what ``@function(cases=...)`` lists; see ``nbgrad/ops/declare.py``.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 from draws import Array, Draw
+from nests import is_array, leaves, replaced
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
@@ -42,34 +43,6 @@ def calls(f: PublicFunction, dtype: Any) -> list[Any]:
 
 def dtypes(f: PublicFunction) -> list[Any]:
     return [np.float64, np.complex128] if f.complex else [np.float64]
-
-
-# ----------------------------------------------------------------------- nests of arrays, flattened
-
-
-def is_array(x: Any) -> bool:
-    return isinstance(x, (np.ndarray, np.generic, ng.Tensor))
-
-
-def leaves(x: Any) -> Iterator[Any]:
-    """The arrays in nested tuples, lists and dicts, in order."""
-    if isinstance(x, dict):
-        x = list(x.values())
-    if isinstance(x, (tuple, list)):
-        for item in x:
-            yield from leaves(item)
-    elif is_array(x):
-        yield x
-
-
-def replaced(x: Any, new: Iterator[Any]) -> Any:
-    """The nest with its arrays replaced, in order, by *new*."""
-    if isinstance(x, dict):
-        return {key: replaced(value, new) for key, value in x.items()}
-    if isinstance(x, (tuple, list)):
-        items = [replaced(item, new) for item in x]
-        return x._make(items) if hasattr(x, "_make") else type(x)(items)
-    return next(new) if is_array(x) else x
 
 
 def tracked(arrays: Sequence[Array]) -> list[int]:

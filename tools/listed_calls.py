@@ -16,7 +16,7 @@ from nbgrad.ops.kinds import arity
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))
-draws = importlib.import_module("draws")
+draws, nests = importlib.import_module("draws"), importlib.import_module("nests")
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -61,27 +61,15 @@ def listed_calls(declared: PublicFunction | Primitive | None) -> list[Call]:
     return [(tuple(f(*b, 3) for f, b in zip(draw, bounds, strict=True)), {})]
 
 
-def leaves(x: Any) -> Iterator[Any]:
-    """The arrays in nested tuples, lists and dicts."""
-    if isinstance(x, dict):
-        x = list(x.values())
-    if isinstance(x, (tuple, list)):
-        for item in x:
-            yield from leaves(item)
-    elif hasattr(x, "shape") and hasattr(x, "dtype"):
-        yield x
+def _is_floating(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind in "fc"
 
 
 def floating(nest: Any) -> list[Any]:
     """The floating-point and complex arrays in it."""
-    return [a for a in leaves(nest) if isinstance(a, np.ndarray) and a.dtype.kind in "fc"]
+    return [a for a in nests.leaves(nest) if _is_floating(a)]
 
 
-def replaced(x: Any, new: Iterator[Any]) -> Any:
-    """The nest with its floating-point arrays replaced by *new*, in order."""
-    if isinstance(x, dict):
-        return {key: replaced(value, new) for key, value in x.items()}
-    if isinstance(x, (tuple, list)):
-        items = [replaced(item, new) for item in x]
-        return x._make(items) if hasattr(x, "_make") else type(x)(items)
-    return next(new) if isinstance(x, np.ndarray) and x.dtype.kind in "fc" else x
+def with_floating(nest: Any, new: Iterator[Any]) -> Any:
+    """The nest with those replaced by *new*, in order."""
+    return nests.replaced(nest, new, _is_floating)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from listed_calls import Call, declaration, floating, leaves, listed_calls, replaced
+from listed_calls import Call, declaration, floating, listed_calls, nests, with_floating
 from numpy_names import MODULES, numeric_functions
 
 from nbgrad.loading import load_vocabulary
@@ -61,9 +61,9 @@ def total_of(peer: Autograd, function: Any, nest: Call) -> Callable[[list[Any]],
     """The sum of the (squared, if complex) results, as a function of the float arrays."""
 
     def total(arrays: list[Any]) -> Any:
-        args, kwargs = replaced(nest, iter(arrays))
+        args, kwargs = with_floating(nest, iter(arrays))
         out: Any = 0.0
-        for y in leaves(function(*args, **kwargs)):
+        for y in nests.leaves(function(*args, **kwargs)):
             kind = np.dtype(y.dtype).kind
             if kind == "c":
                 out = out + peer.xp.sum(peer.xp.real(y) + 0.5 * peer.xp.imag(y))

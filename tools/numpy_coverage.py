@@ -20,10 +20,10 @@ from listed_calls import (
     Call,
     declaration,
     floating,
-    leaves,
     listed_calls,
-    replaced,
+    nests,
     same_function,
+    with_floating,
 )
 from numpy_names import (
     EXCLUDED,
@@ -120,9 +120,9 @@ def tracks(function: Any) -> Callable[[Call], bool]:
 
     def of_call(nest: Call) -> bool:
         tensors = [nbgrad.tensor(a, requires_grad=True) for a in floating(nest)]
-        args, kwargs = replaced(nest, iter(tensors))
+        args, kwargs = with_floating(nest, iter(tensors))
         found = function(*args, **kwargs)
-        return any(y.requires_grad for y in leaves(found) if isinstance(y, nbgrad.Tensor))
+        return any(y.requires_grad for y in nests.leaves(found) if isinstance(y, nbgrad.Tensor))
 
     return of_call
 
