@@ -31,7 +31,7 @@ def install() -> None:
     assert compiled.forward is not None and compiled.backward is not None and make is not None
     compiled.forward = _compared(compiled.forward, differentiate=False)
     compiled.backward = _compared(compiled.backward, differentiate=True)
-    shortcuts.offer(lambda *tables, swapped: _repeated(make(*tables, swapped=swapped)))
+    shortcuts.offer(lambda tables, swapped: _repeated(make(tables, swapped)))
     assert shortcuts.replay is not None
     shortcuts.replay = _replayed(shortcuts.replay)
 

@@ -139,7 +139,7 @@ def record(x: ng.Tensor) -> Any:
         for kind, operand in (("alike", x), ("number", 2.0), ("whole", 2))
     }
     tables = [{x._node.aval: signatures[kind]} for kind in ("alike", "number", "whole")]
-    return shortcuts.make(*tables, swapped=False)
+    return shortcuts.make(tuple(tables), False)
 
 
 @pytest.mark.parametrize("other", ["itself", 1.5, 3])

@@ -59,9 +59,8 @@ class Compiled:
         self.exe = executable(tape, constants)
         self.exe.compile_soon()
         self.calls = 0
-        self.warm = (
-            bool(tape.inputs) and not self.checked
-        )  # not looked at yet whether it can be hot
+        # Whether it may turn hot, which has not been looked at yet.
+        self.warm = bool(tape.inputs) and not self.checked
         self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
         self.config = settings.current
         self.structure, self.weak = structure, weak

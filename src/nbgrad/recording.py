@@ -7,6 +7,7 @@ operation instead of 0.8.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, bind
-from nbgrad.core.record import STATIC, Recipes, record, replay, shortcuts
+from nbgrad.core.record import STATIC, Recipes, Shortcut, record, replay, shortcuts
 from nbgrad.ops import structure
 from nbgrad.ops.shaping import as_node
 
@@ -27,28 +28,18 @@ Method = Callable[..., Any]
 def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
     """Return the function that records *prim* of one tensor; *general* takes anything else."""
     fast: dict[Any, Any] = {}
-    quick: Any = None
+    quick = shortcuts.ask(fast)
 
     def method(self: Any) -> Any:
-        if quick is not None and (tensor := quick(self)) is not None:
+        if quick.call is not None and (tensor := quick.call(self)) is not None:
             return tensor
         a = getattr(self, "_node", None)
         if a is None:
             if general is None:
                 raise TypeError(f"{prim.name}: {self!r} is not a tensor")
             return general(self)
-        sig = fast.get(a.aval)
-        if sig is not None:
-            return self.__class__(record(sig, (a,)))
-        node = bind(prim, a)
-        _remember(fast, a.aval, node, a)
-        return self.__class__(node)
+        return self.__class__(_recorded(prim, fast, a, a))
 
-    def take(made: Any) -> None:
-        nonlocal quick
-        quick = made
-
-    shortcuts.ask((fast, fast, fast), take)
     return _named(method, prim)
 
 
@@ -62,14 +53,14 @@ def binary(prim: Primitive) -> Method:
     alike: dict[Any, Any] = {}
     number: dict[Any, Any] = {}
     whole: dict[Any, Any] = {}
-    mixed = Recipes()
+    mixed = pair(functools.partial(bind, prim))
 
     def general(self: Any, other: Any) -> Any:
         cls, a, kind = self.__class__, self._node, other.__class__
         if kind is cls:
             other = other._node
             if other.aval is not a.aval:
-                return cls(_mixed(prim, mixed, a, other))
+                return cls(mixed(a, other))
             table = alike
         elif kind is float:
             table = number
@@ -81,47 +72,9 @@ def binary(prim: Primitive) -> Method:
             return (kind if issubclass(kind, cls) else cls)(bind(prim, a, other._node))
         else:
             return NotImplemented
-        sig = table.get(a.aval)
-        if sig is not None:
-            return cls(record(sig, (a, other)))
-        node = bind(prim, a, other)
-        _remember(table, a.aval, node, a, other)
-        return cls(node)
+        return cls(_recorded(prim, table, a, a, other))
 
-    return _named(_quickened(general, (alike, number, whole)), prim)
-
-
-def _quickened(general: Method, tables: Any, swapped: bool = False) -> Method:
-    """The method of two operands that tries machine code first, where there is some."""
-    quick: Any = None
-
-    def method(self: Any, other: Any) -> Any:
-        if quick is not None and (tensor := quick(self, other)) is not None:
-            return tensor
-        return general(self, other)
-
-    def take(made: Any) -> None:
-        nonlocal quick
-        quick = made
-
-    shortcuts.ask(tables, take, swapped)
-    return method
-
-
-def operand(x: Any) -> Any:
-    """The second operand as `bind` takes it: a list with tensors in it is their stack."""
-    return as_node(x) if isinstance(x, (list, tuple)) else x
-
-
-def _mixed(prim: Primitive, recipes: Recipes, a: Node, b: Node) -> Node:
-    """Bind operands of two avals, with casts and broadcasts, or replay how that was done."""
-    key = (a.aval, b.aval)
-    recipe = recipes.get(key)
-    if recipe is not None:
-        return replay(recipe, (a, b))  # type: ignore[no-any-return]
-    node: Node = bind(prim, a, b)
-    recipes.learn(key, node, (a, b))
-    return node
+    return _named(_quickened(general, shortcuts.ask(alike, number, whole)), prim)
 
 
 def reflected(prim: Primitive) -> Method:
@@ -130,19 +83,42 @@ def reflected(prim: Primitive) -> Method:
     whole: dict[Any, Any] = {}
 
     def general(self: Any, other: Any) -> Any:
-        cls, a = self.__class__, self._node
+        cls, a, kind = self.__class__, self._node, other.__class__
+        if kind is float or (kind is int and a.aval.inexact):
+            return cls(_recorded(prim, number if kind is float else whole, a, other, a))
         if not isinstance(other, OPERANDS) and getattr(other, "_node", None) is None:
             return NotImplemented
-        other = operand(other)
-        table = {float: number, int: whole if a.aval.inexact else {}}.get(other.__class__, {})
-        sig = table.get(a.aval)
-        if sig is not None:
-            return cls(record(sig, (other, a)))
-        node = bind(prim, other, a)
-        _remember(table, a.aval, node, other, a)
-        return cls(node)
+        return cls(bind(prim, operand(other), a))
 
-    return _quickened(general, ({}, number, whole), swapped=True)
+    return _quickened(general, shortcuts.ask({}, number, whole, swapped=True))
+
+
+def _quickened(general: Method, quick: Shortcut) -> Method:
+    """The method of two operands that tries machine code first, where there is some."""
+
+    def method(self: Any, other: Any) -> Any:
+        if quick.call is not None and (tensor := quick.call(self, other)) is not None:
+            return tensor
+        return general(self, other)
+
+    return method
+
+
+def _recorded(prim: Primitive, table: dict[Any, Any], a: Node, *operands: Any) -> Node:
+    """Record *prim* by the signature that *table* has for the aval of *a*, or bind and remember."""
+    sig = table.get(a.aval)
+    if sig is not None:
+        return record(sig, operands)
+    node: Node = bind(prim, *operands)
+    same = len(node.inputs) == len(operands)
+    if same and all(x is y for x, y in zip(node.inputs, operands, strict=True)):
+        _bounded(table)[a.aval] = node.sig
+    return node
+
+
+def operand(x: Any) -> Any:
+    """The second operand as `bind` takes it: a list with tensors in it is their stack."""
+    return as_node(x) if isinstance(x, (list, tuple)) else x
 
 
 def static(function: Callable[..., Node], told: bool = False) -> Method:
@@ -152,18 +128,14 @@ def static(function: Callable[..., Node], told: bool = False) -> Method:
     *told* says that tuples among the settings are told apart by equality alone.
     """
     fast = Recipes()
-    quick: Any = None
+    quick = shortcuts.ask()  # it is always told the signature
 
     def method(self: Any, *args: Any, **given: Any) -> Any:
         a = self._node
-        # The types come first: 2 and 2.0 and True are equal, and a tensor compares to a tensor.
-        key: Any = a.aval
-        for x in args:
+        key: Any = (a.aval, *given) if given else a.aval
+        for x in (*args, *given.values()) if given else args:
+            # The types come first: 2 and 2.0 and True are equal, and a tensor compares to a tensor.
             key = (key, x.__class__, x)
-            if x.__class__ is tuple and not told:
-                key = (key, *map(type, x))
-        for name, x in given.items():
-            key = (key, name, x.__class__, x)
             if x.__class__ is tuple and not told:
                 key = (key, *map(type, x))
         try:
@@ -176,16 +148,13 @@ def static(function: Callable[..., Node], told: bool = False) -> Method:
             node = _new(function(a, *args, **given), a)
         else:
             sig = recipe.alone
-            if sig is not None and quick is not None and (made := quick(self, sig)) is not None:
-                return made
+            if sig is not None and quick.call is not None:
+                made = quick.call(self, sig)
+                if made is not None:
+                    return made
             node = replay(recipe, (a,))
         return self.__class__(node)
 
-    def take(made: Any) -> None:
-        nonlocal quick
-        quick = made
-
-    shortcuts.ask(({}, {}, {}), take)  # it is always told the signature
     method.__name__ = function.__name__
     method.__doc__ = function.__doc__
     return method
@@ -249,14 +218,6 @@ def index_of(key: Any) -> Any:
     if len(key) == 3:
         return slice(*key)
     return key[0] if len(key) == 1 else tuple(index_of(item) for item in key[1])
-
-
-def _remember(fast: dict[Any, Any], key: Any, node: Node, *operands: Any) -> None:
-    """Keep the signature of *node* if it was recorded of exactly *operands*."""
-    if len(node.inputs) != len(operands):
-        return
-    if all(x is y for x, y in zip(node.inputs, operands, strict=True)):
-        _bounded(fast)[key] = node.sig
 
 
 def _bounded(table: dict[Any, Any]) -> dict[Any, Any]:

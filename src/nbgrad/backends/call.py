@@ -101,7 +101,7 @@ def _words() -> dict[str, int]:
         given = ((words[flags] or 0) & BEHAVED) == BEHAVED
         known = known and given == a.flags.c_contiguous
     found = {"dtype": max(dtype), "ndim": ndim, "shape": shape, "flags": flags}
-    found |= {"items": builtin.tuple_items(), "size": builtin.container_size()}
+    found |= builtin.containers()
     return found if known else dict.fromkeys(found, 0)
 
 
@@ -152,7 +152,7 @@ def entry(
     words += [id(float), id(np.float64), id(np.dtype(np.float64)), numbers.ctypes.data]
     for aval in (*args, *outs):
         words += [id(aval.dtype), aval.ndim, *aval.shape]
-    text = _SOURCE.format(array_data=builtin.array_data(), **_words())
+    text = _SOURCE.format(**_words())
     code = native(text, "nbgrad_call", ("i8*", "i8*"), result="i8")[0]
     keep = (frame, args, outs, numbers, keep)
     return builtin.builtin(code, "nbgrad_call", np.array(words, np.int64), keep=keep)

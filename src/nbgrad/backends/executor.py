@@ -119,16 +119,20 @@ def _loop() -> Code:
     return native(_SOURCE, "nbgrad_execute", ("i8*", "i8*"), result="i8")[0]
 
 
+@cache
+def _run() -> Code:
+    text = _BUILTIN.format(array_data=builtin.array_data(), loop=LOOP)
+    return native(text, "nbgrad_run", ("i8*", "i8*"), result="i8")[0]
+
+
 def entry(words: npt.NDArray[np.int64]) -> Entry:
     """Return ``run(list of arrays) -> status``, the loop over the frame in *words*.
 
     The caller keeps the arrays alive, and no two threads may run one frame at a time.
     """
     if builtin.available():
-        text = _BUILTIN.format(array_data=builtin.array_data(), loop=LOOP)
         words[LOOP] = _loop().address
-        code = native(text, "nbgrad_run", ("i8*", "i8*"), result="i8")[0]
-        return builtin.builtin(code, "nbgrad_run", words, keep=_loop())
+        return builtin.builtin(_run(), "nbgrad_run", words, keep=_loop())
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.py_object)
     return functools.partial(prototype(_loop().address), words.ctypes.data)
 

@@ -1,9 +1,10 @@
 """Recording as machine code: one operation on tensors, or a recipe of several on nodes.
 
-A function of the first kind serves one operation. Given a tensor, or a tensor and a number or a tensor of the
-same aval, it looks the signature up in the operation's tables, makes node and tensor in place, and
-returns the tensor; a signature may also be given. Anything else (other operands, a signature not seen before, recording switched
-off, a chain that is to be evaluated) it answers with None, and the Python method goes on.
+A function of the first kind serves one operation. Given a tensor, or a tensor and a number or a
+tensor of the same aval, it looks the signature up in the operation's tables, makes node and tensor
+in place, and returns the tensor; a signature may also be given. Anything else (other operands, a
+signature not seen before, recording switched off, a chain that is to be evaluated) it answers with
+None, and the Python method goes on.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nbgrad.config import settings
 from nbgrad.core.modes import lines, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.primitive import Signature
-from nbgrad.core.record import Recipe, shortcuts
+from nbgrad.core.record import Recipe, Tables, shortcuts
 
 # Words of a function's owner: the tables of signatures, whether the tensor is the second operand,
 # and the objects that all functions read.
@@ -186,8 +187,7 @@ def _words(tensor: type) -> dict[str, int]:
     ]
     places = {name: builtin.slot(x, name) for x, names in specimens for name in names}
     places["sig_aval"] = builtin.slot(Signature.__new__(Signature), "aval")
-    places |= {"items": builtin.tuple_items(), "size": builtin.container_size()}
-    return places | {"list_items": builtin.list_items(), "array_data": builtin.array_data()}
+    return places | builtin.containers()
 
 
 @cache
@@ -211,7 +211,7 @@ def install() -> None:
 
     keep = (shared, objects)  # also when Python ends and empties the modules
 
-    def make(*tables: dict[Any, Any], swapped: bool) -> Any:
+    def make(tables: Tables, swapped: bool) -> Any:
         owner = np.array([*map(id, tables), swapped, shared.ctypes.data], np.int64)
         flags = builtin.METH_FASTCALL
         return builtin.builtin(record, "nbgrad_record", owner, flags, (tables, keep))

@@ -169,8 +169,7 @@ def _words() -> dict[str, int]:
     places = {"number": builtin.slot(signature, "number")}
     for name in ("freed", "inputs", "leaf", "requires_grad", "sig", "value"):
         places[name] = builtin.slot(node, name)
-    places |= {"items": builtin.tuple_items(), "size": builtin.container_size()}
-    return places | {"list_items": builtin.list_items(), "array_data": builtin.array_data()}
+    return places | builtin.containers()
 
 
 class _Memory:

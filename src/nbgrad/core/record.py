@@ -22,40 +22,56 @@ if TYPE_CHECKING:
 # Settings that what a call recorded may be remembered by, beside finite floats.
 STATIC = (int, bool, str, type(None), type, np.dtype, type(np._NoValue))
 
-
 Tables = tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]
+
+
+@dataclass(slots=True)
+class Shortcut:
+    """How one function asks for machine code: ``call`` is None until there is some.
+
+    ``call`` takes a tensor, two operands, or a tensor and a signature. It records what the tables
+    have a signature for, by the aval of the tensor: of one or two such tensors, with a float, with
+    an integer. It returns None for anything else. If *swapped*, the tensor is the second operand of
+    the operation, as in ``1.0 - x``.
+    """
+
+    tables: Tables
+    swapped: bool = False
+    call: Callable[..., Any] | None = None
 
 
 class Shortcuts:
     """Recording by machine code: who can use it, and, once a backend is there, who makes it.
 
-    ``make(alike, number, whole, swapped=...)`` returns a function of a tensor, of two operands, or of a tensor
-    and a signature. It records what the tables have a signature for, by the aval of the tensor: of
-    one or two such tensors, with a float, with an integer. It returns None for anything else, as
-    does ``replay(recipe, operands)``, which takes a tuple or a list.
+    ``make(tables, swapped)`` returns the ``call`` of a Shortcut; ``replay(recipe, operands)`` takes a
+    tuple or a list of operands and returns a node, or None.
     """
 
     __slots__ = ("asked", "make", "replay", "tensor")
 
     def __init__(self) -> None:
         self.tensor: type | None = None
-        self.make: Callable[..., Any] | None = None
+        self.make: Callable[[Tables, bool], Callable[..., Any]] | None = None
         self.replay: Callable[[Recipe, Sequence[Any]], Any] | None = None
-        self.asked: list[tuple[Tables, bool, Callable[[Any], None]]] = []
+        self.asked: list[Shortcut] = []
 
-    def ask(self, tables: Tables, take: Callable[[Any], None], swapped: bool = False) -> None:
-        """Hand to *take* the function of these tables, now or when there is one.
+    def ask(self, *tables: dict[Any, Any], swapped: bool = False) -> Shortcut:
+        """Return the shortcut of these tables, of which there are none, one for all, or three."""
+        held = tables * 3 if len(tables) == 1 else tables or ({}, {}, {})
+        shortcut = Shortcut(held, swapped)  # type: ignore[arg-type]
+        self.asked.append(shortcut)
+        self._serve(shortcut)
+        return shortcut
 
-        If *swapped*, the tensor is the second operand of the operation, as in ``1.0 - x``.
-        """
-        self.asked.append((tables, swapped, take))
-        take(self.make and self.make(*tables, swapped=swapped))
-
-    def offer(self, make: Callable[..., Any] | None) -> None:
+    def offer(self, make: Callable[[Tables, bool], Callable[..., Any]] | None) -> None:
         """Serve all who asked and will ask; with None they record in Python again."""
         self.make = make
-        for tables, swapped, take in self.asked:
-            take(make and make(*tables, swapped=swapped))
+        for shortcut in self.asked:
+            self._serve(shortcut)
+
+    def _serve(self, shortcut: Shortcut) -> None:
+        make = self.make
+        shortcut.call = None if make is None else make(shortcut.tables, shortcut.swapped)
 
 
 shortcuts = Shortcuts()
