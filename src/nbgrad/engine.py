@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.check import checked
+from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.linearize import Capture, build_tape, capture, require_values
 from nbgrad.core.modes import lines, modes, unrecorded
@@ -54,7 +55,7 @@ class ProgramCache:
         """Return the entry of *key*, made by ``build(*args)`` on the first call."""
         slot = self.slots.get(key)
         if slot is None:
-            with unrecorded():
+            with unrecorded(), paused():
                 entry = build(*args)
             with self.lock.held:
                 slot = self.slots.setdefault(key, _Slot(entry))
@@ -79,7 +80,7 @@ programs = ProgramCache()
 
 def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
     """Simplify *tape* and make it runnable; *constants* fill its last inputs."""
-    with unrecorded():
+    with unrecorded(), paused():
         return Executable(simplify(checked(tape)), [node.value for node in constants])
 
 

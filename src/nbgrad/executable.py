@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from nbgrad.config import settings
+from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.tape import Tape, Var
 from nbgrad.lazy import LazyModule
@@ -132,13 +133,15 @@ class Executable:
         if self.interpreted is None:
             with self.lock.held:
                 if self.interpreted is None:
-                    self.interpreted = cpu.CpuProgram(self.program(), "block")
+                    with paused():
+                        self.interpreted = cpu.CpuProgram(self.program(), "block")
         return self.interpreted
 
     def program(self) -> Program:
         """Return the planned program: its source and statistics can be read without compiling."""
         if self._program is None:
-            self._program = planning.make_program(self.tape)
+            with paused():
+                self._program = planning.make_program(self.tape)
         return self._program
 
 

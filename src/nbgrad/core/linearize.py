@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbgrad.core.aval import make_aval
+from nbgrad.core.collector import paused
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.errors import TRACED_VALUE, ConcretizationError
@@ -93,8 +94,8 @@ class Capture:
 
     def order(self) -> list[int]:
         """Indices of the nodes in recording order, operands first."""
-        nodes = self.nodes
-        return sorted(range(len(nodes)), key=lambda k: nodes[k].seq)
+        recorded = [node.seq for node in self.nodes]
+        return sorted(range(len(recorded)), key=recorded.__getitem__)
 
 
 def _ends(node: Node, differentiate: bool) -> bool:
@@ -211,21 +212,22 @@ def build_tape(
     # Weak scalars are inputs in the order in which the walk met them, as cap.scalars are.
     weak = _weak_inputs(cap) if lift else {}
     tape_inputs += weak.values()
+    nodes, operands = cap.nodes, cap.operands
     for k in cap.order():
-        node = cap.nodes[k]
+        node = nodes[k]
         if node in var_of:
             continue
         atoms: list[Atom] = []
-        for position, x in enumerate(cap.operands[k]):
+        for x in operands[k]:
             if x.__class__ is Node:
                 atoms.append(var_of[x])
             elif lift:
-                atoms.append(weak[k, position])
+                atoms.append(weak[k, len(atoms)])
             else:
                 atoms.append(Literal(x))
         var_of[node] = out = Var(node.aval)
         eqns.append(Equation(node.sig, tuple(atoms), out, node.line))
-    tape = Tape(tuple(tape_inputs), tuple(eqns), tuple(var_of[n] for n in outputs))
+    tape = Tape(tuple(tape_inputs), tuple(eqns), tuple([var_of[n] for n in outputs]))
     return tape, var_of
 
 
@@ -245,8 +247,9 @@ def linearize(outputs: Sequence[Any], inputs: Sequence[Node]) -> tuple[Tape, lis
     by the returned constants.
     """
     nodes = [x for x in outputs if x.__class__ is Node]
-    cap = capture(nodes)
-    tape, var_of = build_tape(cap, nodes, inputs, lift=False)
+    with paused():
+        cap = capture(nodes)
+        tape, var_of = build_tape(cap, nodes, inputs, lift=False)
     given = set(inputs)
     constants = [leaf for leaf in dict.fromkeys(cap.leaves) if leaf not in given]
     atoms: tuple[Atom, ...] = tuple(

@@ -30,9 +30,12 @@ class Literal:
 Atom = Var | Literal
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Equation:
-    """``out = primitive(inputs, params)``; the signature holds primitive, params and avals."""
+    """``out = primitive(inputs, params)``; the signature holds primitive, params and avals.
+
+    Never changed, as a tape is not; ``frozen`` would make the making of one four times slower.
+    """
 
     sig: Signature
     inputs: tuple[Atom, ...]

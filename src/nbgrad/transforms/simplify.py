@@ -1,84 +1,124 @@
-"""Passes that keep the meaning of a tape: constant folding, common subexpressions, dead code."""
+"""Simplification, which keeps the meaning of a tape: constants, equal equations, dead code.
+
+One walk does all of it, and an equation that nothing changed is the same object afterwards.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from nbgrad.core.check import checked
-from nbgrad.core.interpret import replay, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import bind
-from nbgrad.core.tape import Equation, Literal, Tape
+from nbgrad.core.registry import primitives
+from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.ops.lowerings import View
 
-Apply = Callable[[Equation, list[Any]], Any]
 
+class _Walk:
+    """A tape on its way to a simpler one.
 
-def _rebuild(tape: Tape, apply: Apply) -> Tape:
-    """Walk *tape* with *apply* and linearize what it recorded, which drops dead code."""
-    args = [placeholder(v.aval) for v in tape.inputs]
-    env = walk(tape, args, apply)
-    outs = [a.value if isinstance(a, Literal) else env[a] for a in tape.outputs]
-    new, _ = linearize(outs, args)
-    return checked(new.with_weak_inputs_of(tape))
-
-
-def common_subexpressions(tape: Tape) -> Tape:
-    """Compute equal equations once."""
-    memo: dict[Any, Node] = {}
-
-    def apply(eqn: Equation, xs: list[Any]) -> Node:
-        key = (eqn.sig, *(x if x.__class__ is Node else (type(x), repr(x)) for x in xs))
-        if key not in memo:
-            memo[key] = replay(eqn, xs)
-        return memo[key]
-
-    return _rebuild(tape, apply)
-
-
-def fold_constants(tape: Tape) -> Tape:
-    """Replace filled arrays by their number where an elementwise operation reads them.
-
-    A view of a filled array is filled too, and operations that change nothing go.
+    ``now`` has what stands for the variables that were replaced, ``filled`` the number in each
+    filled array, ``known`` the result of each equation by its signature and operands.
     """
 
-    def apply(eqn: Equation, xs: list[Any]) -> Any:
-        prim = eqn.prim
-        if prim.alias and xs[0].aval is eqn.out.aval:
-            return xs[0]
-        numbers = [_number_in(x) for x in xs]
-        if all(n is x for n, x in zip(numbers, xs, strict=True)):
-            return replay(eqn, xs)
-        if isinstance(prim.lower, View) and prim.lower.keeps_elements:
-            aval = eqn.out.aval
-            return xs[0].sig.prim(numbers[0], shape=aval.shape, dtype=aval.dtype)
-        if prim.kind == "elementwise" and any(
-            isinstance(n, Node) and n.shape == eqn.out.aval.shape for n in numbers
-        ):
-            folded = bind(prim, *numbers, **eqn.params)
-            if folded.aval is eqn.out.aval:
-                return folded
-        return replay(eqn, xs)
+    def __init__(self) -> None:
+        self.eqns: list[Equation] = []
+        self.now: dict[Var, Atom] = {}
+        self.filled: dict[Var, Atom] = {}
+        self.known: dict[Any, Var] = {}
 
-    return _rebuild(tape, apply)
+    def atom(self, a: Atom) -> Atom:
+        """What *a* is now."""
+        return self.now.get(a, a) if a.__class__ is Var else a
+
+    def take(self, eqn: Equation) -> None:
+        """Add *eqn*, or what stands for it."""
+        xs, now = eqn.inputs, self.now
+        for a in xs:
+            if a in now:
+                xs = tuple([self.atom(a) for a in xs])
+                eqn = Equation(eqn.sig, xs, eqn.out, eqn.line)
+                break
+        prim = eqn.sig.prim
+        if prim.alias and xs[0].__class__ is Var and xs[0].aval is eqn.out.aval:
+            now[eqn.out] = xs[0]
+            return
+        filled = self.filled
+        for a in xs:
+            if a in filled:
+                found = _folded(eqn, [filled.get(x, x) for x in xs])  # type: ignore[arg-type]
+                if found is not None:
+                    for one in found:
+                        self.share(one)
+                    return
+                break
+        self.share(eqn)
+
+    def share(self, eqn: Equation) -> None:
+        """Add *eqn*, unless an equal one is there already."""
+        key = (eqn.sig, *[a if a.__class__ is Var else _key(a) for a in eqn.inputs])
+        earlier = self.known.setdefault(key, eqn.out)
+        if earlier is not eqn.out:
+            self.now[eqn.out] = earlier
+            return
+        self.eqns.append(eqn)
+        lower = eqn.sig.prim.lower
+        if lower.__class__ is View and lower.name == "full":
+            self.filled[eqn.out] = eqn.inputs[0]
 
 
-def _number_in(x: Any) -> Any:
-    """The number that fills *x*, or *x*."""
-    if isinstance(x, Node) and x.sig is not None:
-        lower = x.sig.prim.lower
-        if isinstance(lower, View) and lower.name == "full":
-            return x.inputs[0]
-    return x
+def _key(literal: Any) -> tuple[type, str]:
+    return (type(literal.value), repr(literal.value))  # which tells 0.0 from -0.0, 1 from True
 
 
-PASSES: tuple[Callable[[Tape], Tape], ...] = (fold_constants, common_subexpressions)
+def _folded(eqn: Equation, numbers: list[Atom]) -> list[Equation] | None:
+    """*eqn* with the numbers that fill its operands in their place, or None where that is no gain.
+
+    A view of a filled array is filled too; an elementwise operation reads the number itself.
+    """
+    prim, aval = eqn.sig.prim, eqn.out.aval
+    stand_in = {a: placeholder(a.aval) for a in numbers if isinstance(a, Var)}
+    xs = [a.value if isinstance(a, Literal) else stand_in[a] for a in numbers]
+    if isinstance(prim.lower, View) and prim.lower.keeps_elements:
+        node = primitives["full"](xs[0], shape=aval.shape, dtype=aval.dtype)
+    elif prim.kind == "elementwise" and any(
+        x.__class__ is Node and x.shape == aval.shape for x in xs
+    ):
+        node = bind(prim, *xs, **eqn.params)
+    else:
+        return None
+    if node.__class__ is not Node or node.aval is not aval or node.sig is None:
+        return None
+    given = list(stand_in)
+    tape, constants = linearize([node], list(stand_in.values()))
+    if constants:
+        return None
+    now: dict[Any, Any] = dict(zip(tape.inputs, given, strict=True)) | {tape.outputs[0]: eqn.out}
+    return [
+        Equation(e.sig, tuple([now.get(a, a) for a in e.inputs]), now.get(e.out, e.out), eqn.line)
+        for e in tape.eqns
+    ]
+
+
+def _living(eqns: list[Equation], outputs: tuple[Atom, ...]) -> list[Equation]:
+    """The equations that *outputs* need."""
+    needed: set[Any] = set(outputs)
+    kept = []
+    for eqn in reversed(eqns):
+        if eqn.out in needed:
+            needed.update(eqn.inputs)
+            kept.append(eqn)
+    kept.reverse()
+    return kept
 
 
 def simplify(tape: Tape) -> Tape:
-    """Run every pass in order."""
-    for one in PASSES:
-        tape = one(tape)
-    return tape
+    """Fold numbers, compute equal equations once, drop what nothing reads."""
+    walk = _Walk()
+    take = walk.take
+    for eqn in tape.eqns:
+        take(eqn)
+    outputs = tuple([walk.atom(a) for a in tape.outputs])
+    return checked(Tape(tape.inputs, tuple(_living(walk.eqns, outputs)), outputs))
