@@ -19,8 +19,8 @@ from nbgrad.backends import builtin, call, walk
 from nbgrad.core import linearize
 from nbgrad.core.node import next_sequence
 from nbgrad.core.record import shortcuts
-from nbgrad.jit import HOT_CALLS
 from nbgrad.ops import arithmetic, transcendental
+from nbgrad.tracing import HOT_CALLS
 
 
 def chain(x: Any) -> Any:

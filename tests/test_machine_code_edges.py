@@ -14,7 +14,7 @@ from nbgrad.backends import walk
 from nbgrad.config import Config
 from nbgrad.core import linearize
 from nbgrad.executable import Executable
-from nbgrad.jit import HOT_CALLS
+from nbgrad.tracing import HOT_CALLS
 
 
 def test_the_tier_reaches_every_call_of_a_hot_function(monkeypatch: pytest.MonkeyPatch) -> None:

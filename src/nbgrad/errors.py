@@ -129,3 +129,12 @@ DRAWN_IN_TRACE = (
     "A random draw inside nbgrad.jit would be made once, while the function is traced, and repeat "
     "the same numbers in every call. Draw outside and pass the draws as an argument."
 )
+BACKWARD_IN_TRACE = (
+    "backward() inside nbgrad.jit would add to the .grad of a {aval} tensor from outside once, while "
+    "the function is traced, and never again. Call backward() on the result of the compiled "
+    "function, or return the gradient: nbgrad.jit(nbgrad.grad(f)), or nbgrad.autograd.grad inside."
+)
+TRACKED_OUTSIDE = (
+    "jit: the function reads a tensor that requires grad ({aval}) from outside; its value would be "
+    "frozen and its gradient lost. Pass it as an argument."
+)

@@ -62,7 +62,10 @@ def _call(
     kwargs: dict[str, Any],
     holomorphic: bool,
 ) -> tuple[list[Tensor], Any]:
-    """Run *f* with the arguments of *argnums* made differentiable."""
+    """Run *f* with the arguments of *argnums* made differentiable.
+
+    The tensors returned are not those that *f* got, which it may write into.
+    """
     for k in argnums:
         if not -len(args) <= k < len(args):
             raise TypeError(
@@ -75,7 +78,8 @@ def _call(
         given = list(args)
         for k in argnums:
             given[k] = _argument(args[k], name, k, holomorphic)
-        return [given[k] for k in argnums], f(*given, **kwargs)
+        tensors = [Tensor(given[k]._node) for k in argnums]
+        return tensors, f(*given, **kwargs)
     except ValueError as error:
         # NumPy's ``array[i] = tensor`` hides what __float__ said behind "with a sequence".
         if isinstance(error.__cause__, AutogradError):

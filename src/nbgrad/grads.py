@@ -10,9 +10,18 @@ import numpy as np
 
 from nbgrad.backward import run_backward
 from nbgrad.core.forks import ThreadLock
+from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.engine import demand
-from nbgrad.errors import GRAD_SHAPE, NO_GRAPH, NOT_REAL, NOT_SCALAR, UNUSED, AutogradError
+from nbgrad.errors import (
+    BACKWARD_IN_TRACE,
+    GRAD_SHAPE,
+    NO_GRAPH,
+    NOT_REAL,
+    NOT_SCALAR,
+    UNUSED,
+    AutogradError,
+)
 from nbgrad.ops.structure import cast
 
 _accumulating = ThreadLock()
@@ -134,10 +143,19 @@ def backward(
         retain_graph=bool(retain),
         create_graph=create_graph,
     )
+    if modes.tracing:
+        _refuse_traced(found)
     for node, gradient in found:
         accumulate(node, gradient)
     if wanted is not None:
         _accumulate_inner(wanted, found)
+
+
+def _refuse_traced(found: Sequence[tuple[Node, Node]]) -> None:
+    """Raise if a gradient found while jit traces is one of a tensor from outside."""
+    for node, _ in found:
+        if node.seq < modes.tracing or (node.sig is None and node.value is None):
+            raise AutogradError(BACKWARD_IN_TRACE.format(aval=node.aval))
 
 
 def _accumulate_inner(wanted: Sequence[Any], found: Sequence[tuple[Node, Node]]) -> None:

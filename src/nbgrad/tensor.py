@@ -168,7 +168,7 @@ class Tensor(Operators, Conversions, Methods):
     def _rebind(self, node: Node) -> Tensor:
         """Make this tensor name *node*, as an in-place operation does."""
         old = self._node
-        leaf = old.requires_grad and self.is_leaf
+        leaf = old.requires_grad and old.leaf is not None
         if modes.grad and old.requires_grad and _views_leaf(old):
             raise AutogradError(INPLACE_LEAF if leaf else INPLACE_VIEW)
         if node.shape != old.shape:
@@ -307,4 +307,5 @@ def _views_leaf(node: Node) -> bool:
         node = node.inputs[0]
         if node.__class__ is not Node:
             return False
-    return node.requires_grad
+    # The argument of a function that is differentiated or traced is a copy, which it may write to.
+    return node.requires_grad and node.leaf is not None

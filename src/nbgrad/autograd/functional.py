@@ -57,7 +57,8 @@ def _call(func: Func, inputs: Any, create_graph: bool) -> tuple[list[Tensor], li
     before, modes.grad = modes.grad, True
     try:
         xs = _fresh(inputs, create_graph)
-        returned = func(*xs)
+        # Tensors of its own: what *func* writes into them is not what is differentiated by.
+        returned = func(*[Tensor(x._node) for x in xs])
     finally:
         modes.grad = before
     outs = [as_tensor(y) for y in _as_tuple(returned)]
@@ -148,7 +149,9 @@ def tangents_of(outs: Sequence[Tensor], xs: Sequence[Tensor], vs: Sequence[Any])
     tape, var_of = build_tape(cap, nodes, sources, lift=False)
     env: dict[Any, Any] = {var: node for node, var in var_of.items()}
     start = {var_of[x]: v for x, v in zip(sources, vs, strict=True)}
-    found = push_forward(tape.eqns, env, start)
+    # Nothing passes through what was computed in no_grad, or through a leaf on the way.
+    closed = {v for n, v in var_of.items() if not n.requires_grad or n.leaf is not None}
+    found = push_forward(tape.eqns, env, start, closed - start.keys())
     return [
         materialize(found.get(var, 0.0), var.aval)  # type: ignore[union-attr, arg-type]
         for var in tape.outputs
@@ -296,7 +299,7 @@ def hessian(func: Func, inputs: Any, create_graph: bool = False) -> Any:
     one = not isinstance(inputs, (tuple, list))
 
     def gradient(*xs: Tensor) -> Any:
-        out = func(*xs)
+        out = func(*[Tensor(x._node) for x in xs])
         outs = _as_tuple(out)
         scalar = _scalar(outs, not isinstance(out, (tuple, list)))
         fill = [Tensor(materialize(1.0, scalar._node.aval))]

@@ -32,7 +32,7 @@ class _Modes(threading.local):
     recorded: Callable[[Any], None] | None = None
     gradients: list[Any] | None = None
     functions: int = 0
-    tracing: int = 0  # functions that jit is tracing: a random draw there would be frozen
+    tracing: int = 0  # while jit traces: the position in recording order at which it began
 
     @property
     def grad(self) -> bool:

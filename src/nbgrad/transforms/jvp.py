@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from nbgrad.core.check import checked
@@ -14,12 +14,18 @@ from nbgrad.ops.kinds import is_number, materialize
 
 
 def push_forward(
-    eqns: Sequence[Equation], env: Environment, tangents: dict[Var, Any]
+    eqns: Sequence[Equation],
+    env: Environment,
+    tangents: dict[Var, Any],
+    closed: Collection[Var] = (),
 ) -> dict[Var, Any]:
-    """Run the JVP rules over *eqns*, recording nodes; return the tangents that are not zero."""
+    """Run the JVP rules over *eqns*, recording nodes; return the tangents that are not zero.
+
+    The tangents of the variables in *closed* are zero.
+    """
     found = dict(tangents)
     for eqn in eqns:
-        if not eqn.sig.differentiable or eqn.prim.jvp is None:
+        if not eqn.sig.differentiable or eqn.prim.jvp is None or eqn.out in closed:
             continue
         ts = [found.get(a) if isinstance(a, Var) else None for a in eqn.inputs]
         if all(t is None for t in ts):

@@ -1,0 +1,287 @@
+"""Tracing: a function of arrays run once on placeholders, and the program of what it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from nbgrad.anomaly import refuse_non_finite
+from nbgrad.config import Config, settings
+from nbgrad.core.aval import make_aval
+from nbgrad.core.interpret import read
+from nbgrad.core.linearize import Capture, build_tape, capture
+from nbgrad.core.modes import lines, modes, watching
+from nbgrad.core.node import Node, constant, leaf_node, next_sequence, placeholder
+from nbgrad.core.record import record
+from nbgrad.core.tape import Tape, Var
+from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
+from nbgrad.engine import demand, executable, value_of
+from nbgrad.errors import TRACKED_OUTSIDE, ConcretizationError
+from nbgrad.executable import Executable, as_input
+from nbgrad.tensor import Tensor
+
+Func = Callable[..., Any]
+HOT_CALLS = 50  # of one structure, before its calls are machine code from end to end
+
+
+class OpenFunction(Exception):
+    """The function reads what an enclosing one differentiates, so no program stands for it."""
+
+
+class Compiled:
+    """One traced structure: its tape, its program, and how the results are nested.
+
+    The last *gradients* outputs of the tape are gradients that ``nan_policy="raise"`` checks.
+    *active* are the variables that a gradient passes through, where arguments require grad: what
+    the function computed in ``no_grad`` or of a ``detach`` is none. *structure* is that of
+    ``(args, kwargs)``; *weak* are the places of Python's floats among the leaves; *plain* says that
+    the arguments are arrays and nothing else; *watched* that the function calls a user-written
+    backward or a hook, which a tape does not hold.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        constants: list[Node],
+        rebuild: Callable[[list[Any]], Any],
+        gradients: int,
+        *,
+        active: frozenset[Var],
+        structure: Any,
+        weak: Collection[int],
+        plain: bool,
+        watched: bool,
+    ) -> None:
+        self.tape = tape
+        self.constants = constants
+        self.rebuild = rebuild
+        self.active = active
+        self.plain, self.watched = plain, watched
+        self.results = len(tape.outputs) - gradients
+        self.checked = gradients > 0
+        outputs = enumerate(tape.outputs[: self.results])
+        self.scalars = [k for k, a in outputs if isinstance(a, Var) and not a.aval.ndim]
+        self._exe: Executable | None = None
+        if active.isdisjoint(tape.outputs):  # else the tape is recorded, and run with what follows
+            self.exe.compile_soon()
+        self.calls = 0
+        # Whether it may turn hot, which has not been looked at yet.
+        self.warm = bool(tape.inputs) and not self.checked
+        self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
+        self.config = settings.current
+        self.structure, self.weak = structure, weak
+        self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+    @property
+    def exe(self) -> Executable:
+        """The program, made on first use."""
+        if self._exe is None:
+            self._exe = executable(self.tape, self.constants)
+        return self._exe
+
+    def shortened(self, config: Config) -> bool:
+        """Count a call; whether ``enter`` serves the next one like it under these settings."""
+        self.calls += 1
+        if self.warm and self.calls >= HOT_CALLS and self.exe.compiled is not None:
+            self.warm = False
+            self.match = None if self.plain else matcher(self.structure)
+            if self.plain or self.match is not None:
+                self.enter = self.exe.entry(self.weak)
+        served = self.enter is not None and config.tier in ("auto", "fused")
+        if served:
+            self.config = config
+        return served
+
+    def short_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
+        """Results by machine code; None for arguments that are not as the last ones were."""
+        if self.match is not None:
+            found = self.match(args, kwargs)
+            return None if found is None else self.enter(found)  # type: ignore[misc]
+        return None if kwargs else self.enter(args)  # type: ignore[misc]
+
+    def run(self, args: tuple[Any, ...]) -> Any:
+        """Run on arrays and numbers, and return arrays; 0-d results become NumPy scalars."""
+        if not self.plain or not all(a.flags.carray for a in args):
+            args = tuple(as_input(a, v) for a, v in zip(args, self.tape.inputs, strict=False))
+        return self.finished(self._computed(args))
+
+    def _computed(self, args: Sequence[Any]) -> list[Any]:
+        if lines.on:  # anomaly detection or profiling: show them each operation
+            outs = [value_of(node) for node in self._replayed([leaf_node(a) for a in args])]
+        else:
+            outs = self.exe.run(list(args))
+        if self.checked:
+            refuse_non_finite([leaf_node(a) for a in outs[self.results :]])
+            del outs[self.results :]
+        return outs
+
+    def finished(self, outs: list[Any]) -> Any:
+        """Nest the results as the function did; 0-d ones become NumPy scalars."""
+        for k in self.scalars:
+            outs[k] = outs[k][()]
+        return self.rebuild(outs)
+
+    def apply(self, leaves: Sequence[Any]) -> Any:
+        """Run on tensors, whose results are tensors, or record the tape on them.
+
+        It is recorded if the result can be differentiated, or if values are not known yet.
+        """
+        given = {id(a._node): a for a in leaves if a.__class__ is Tensor}
+        recorded = not self.active.isdisjoint(self.tape.outputs)
+        if not recorded and all(a._node.value is not None for a in given.values()):
+            inputs = zip(leaves, self.tape.inputs, strict=False)
+            values = [
+                a._node.value if a.__class__ is Tensor else as_input(a, v) for a, v in inputs
+            ]
+            return self.rebuild([_tensor(y) for y in self._computed(values)])
+        nodes = [a._node if a.__class__ is Tensor else constant(a) for a in leaves]
+        found = self._replayed(nodes)[: self.results]
+        # An argument that is returned as it came is the argument: a leaf stays one.
+        kept = given if recorded else {}
+        return self.rebuild([kept[id(n)] if id(n) in kept else Tensor(n) for n in found])
+
+    def _replayed(self, nodes: list[Node]) -> list[Node]:
+        tape, active = self.tape, self.active
+        env: dict[Var, Any] = dict(zip(tape.inputs, [*nodes, *self.constants], strict=True))
+        for eqn in tape.eqns:
+            node = env[eqn.out] = record(eqn.sig, tuple([read(env, a) for a in eqn.inputs]))
+            node.line = eqn.line
+            node.requires_grad = eqn.out in active
+        found = [read(env, a) for a in tape.outputs]
+        return [n if isinstance(n, Node) else constant(n) for n in found]
+
+
+def _tensor(y: Any) -> Tensor:
+    return Tensor(leaf_node(y) if y.__class__ is np.ndarray else constant(y))
+
+
+def _results(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
+    """Results of a traced function and the function that nests them again."""
+    leaves, structure = flatten(y, lambda x: not isinstance(x, (tuple, list, dict)))
+    flat = structure == (tuple, None, (LEAF,) * len(leaves))
+    return leaves, tuple if flat else builder(structure)
+
+
+def trace(f: Func, leaves: Sequence[Any], structure: Any, is_dynamic: Any) -> Compiled:
+    """Run *f* on placeholders for the arrays among its arguments.
+
+    Raises
+    ------
+    OpenFunction
+        If *f* reads what an enclosing function differentiates.
+    TypeError
+        If it reads a leaf that requires grad.
+    """
+    start = next_sequence() or 1
+    inputs = placeholders(leaves)
+    args, kwargs = unflatten(structure, [Tensor(node) for node in inputs])
+    before = modes.grad
+    modes.grad = before or not any(node.requires_grad for node in inputs)
+    outer, modes.gradients = modes.gradients, []
+    called = modes.functions
+    modes.tracing = start
+    try:
+        y = f(*args, **kwargs)
+        gradients = modes.gradients if settings.current.nan_policy == "raise" else []
+    finally:
+        modes.grad, modes.gradients = before, outer
+        modes.tracing = 0
+    outs, rebuild = _results(y)
+    nodes = [out._node if isinstance(out, Tensor) else constant(out) for out in outs]
+    cap = capture([*nodes, *gradients])
+    tape, var_of = build_tape(cap, [*nodes, *gradients], inputs, lift=False)
+    constants = _constants(cap, inputs, start)
+    native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)
+    flat = structure == flatten((tuple(leaves), {}), is_dynamic)[1]
+    watched = modes.functions > called or _hooked(nodes)
+    return Compiled(
+        tape,
+        constants,
+        rebuild,
+        len(gradients),
+        active=_active(cap, inputs, var_of),
+        structure=structure,
+        weak={k for k, a in enumerate(leaves) if a.__class__ is float},
+        plain=bool(leaves) and native and flat,
+        watched=watched,
+    )
+
+
+def _constants(cap: Capture, inputs: Sequence[Node], start: int) -> list[Node]:
+    """What the tape reads beside the arguments, computed."""
+    given = set(inputs)
+    constants = [leaf for leaf in dict.fromkeys(cap.leaves) if leaf not in given]
+    tracked = [leaf for leaf in constants if leaf.requires_grad and leaf.seq < start]
+    for leaf in tracked:
+        if leaf.leaf is not None and not modes.transforms:
+            raise TypeError(TRACKED_OUTSIDE.format(aval=leaf.aval))
+    if tracked:
+        raise OpenFunction
+    for node in constants:
+        value_of(node)
+    return constants
+
+
+def _active(cap: Capture, inputs: Sequence[Node], var_of: dict[Node, Var]) -> frozenset[Var]:
+    """Variables that lead to an argument that requires grad through recorded operations alone.
+
+    A copy that a transform inside the function differentiated by requires grad too, but leads
+    nowhere: nobody can ask for a gradient of it any more.
+    """
+    active = {node for node in inputs if node.requires_grad}
+    if active:
+        for k in cap.order():
+            node = cap.nodes[k]
+            if node.requires_grad and node.leaf is None and not active.isdisjoint(cap.operands[k]):
+                active.add(node)
+    return frozenset(var_of[node] for node in active)
+
+
+def _hooked(nodes: Sequence[Node]) -> bool:
+    return watching.any and any(n.watch is not None for n in capture(nodes).nodes)
+
+
+def placeholders(leaves: Sequence[Any]) -> list[Node]:
+    """Nodes that stand for arguments; they require grad if these are tensors that do."""
+    arrays = [a.dtype for a in leaves if isinstance(a, (np.ndarray, np.generic, Tensor))]
+    dtype = np.result_type(np.float32, *arrays) if arrays else np.dtype(np.float64)
+    return [
+        placeholder(_aval(a, dtype), isinstance(a, Tensor) and a.requires_grad) for a in leaves
+    ]
+
+
+def _aval(a: Any, dtype: Any) -> Any:
+    if isinstance(a, Tensor):
+        return a._node.aval
+    if a.__class__ in (float, complex):
+        return make_aval((), np.result_type(dtype, a))
+    return make_aval(a.shape, a.dtype)
+
+
+def inlined(f: Func, leaves: Sequence[Any], structure: Any) -> Any:
+    """Run *f* as it would be traced, on tensors, but with their values: every call is a new one.
+
+    So it may read what an enclosing function differentiates or traces. The results are tensors if
+    an argument is one, or if they depend on such a value; else arrays.
+    """
+    nodes = [
+        a._node if isinstance(a, Tensor) else _filled(n, a)
+        for a, n in zip(leaves, placeholders(leaves), strict=True)
+    ]
+    args, kwargs = unflatten(structure, [Tensor(node) for node in nodes])
+    outs, rebuild = _results(f(*args, **kwargs))
+    found = [out if isinstance(out, Tensor) else Tensor(constant(out)) for out in outs]
+    if not any(isinstance(a, Tensor) for a in leaves) and not any(t.requires_grad for t in found):
+        try:
+            demand([t._node for t in found])
+        except ConcretizationError:
+            return rebuild(found)
+        return rebuild([value_of(t._node)[()] if not t.ndim else t.numpy().copy() for t in found])
+    return rebuild(found)
+
+
+def _filled(node: Node, value: Any) -> Node:
+    node.value = np.array(value, node.dtype, order="C")
+    return node
