@@ -174,7 +174,7 @@ def value_and_grad(
     (5.0, array([2., 4.]))
     """
     single = isinstance(argnums, int)
-    positions = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    positions = _positions(argnums)
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
@@ -242,79 +242,123 @@ def grad(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
     return gradient
 
 
-def jacobian(f: Func, argnums: int = 0, *, holomorphic: bool = False) -> Func:
-    """Return the function that computes the Jacobian of ``f`` by one argument.
+def jacobian(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False) -> Func:
+    """Return the function that computes the Jacobian of ``f`` by one argument, or by several.
 
-    Forward mode where the argument has no more elements than the result, else reverse mode. The
+    Forward mode where the arguments have no more elements than the result, else reverse mode. The
     rows of a real result by a complex argument are gradients as :func:`grad` gives them.
 
     Parameters
     ----------
     f : callable
         Returns one array.
-    argnums : int
+    argnums : int or sequence of int
+        Positional arguments to differentiate by.
     holomorphic : bool
         ``f`` is an analytic function of a complex argument: the Jacobian has its derivatives.
 
     Returns
     -------
     callable
-        Its result has the shape ``output.shape + input.shape``.
+        Its result has the shape ``output.shape + input.shape``; if *argnums* is a sequence, it is
+        a tuple with such an array for each of them.
 
     Examples
     --------
-    >>> import nbgrad as ng
     >>> import numpy as np
+    >>> import nbgrad as ng
     >>> ng.jacobian(lambda x: x * x)(np.array([1.0, 2.0]))
     array([[2., 0.],
            [0., 4.]])
+    >>> ng.jacobian(lambda x, y: x * y, argnums=(0, 1))(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    (array([[3., 0.],
+           [0., 4.]]), array([[1., 0.],
+           [0., 2.]]))
     """
+    positions = _positions(argnums)
+    single = isinstance(argnums, int)
 
     @functools.wraps(f)
     def differentiated(*args: Any, **kwargs: Any) -> Any:
-        xs, y = _call(f, "jacobian", (argnums,), args, kwargs, holomorphic)
+        xs, y = _call(f, "jacobian", positions, args, kwargs, holomorphic)
         out = _output(y, "jacobian")
         if holomorphic:
             _check_kind(out, "jacobian", holomorphic)
-        outer = modes.grad and _outer(out._node, [xs[0]._node])
-        if not out.requires_grad:
-            found = Tensor(leaf_node(np.zeros(out.shape + xs[0].shape, out.dtype)))
-        else:
-            found = _jacobian(out, xs, outer, holomorphic)
-        if outer:
-            _finished.add(xs[0]._node)
-        return _returned([found._node], outer, (args, kwargs))[0]
+        (blocks,) = _blocks([out], xs, holomorphic, (args, kwargs))
+        return blocks[0] if single else tuple(blocks)
 
     return differentiated
 
 
-def _jacobian(out: Tensor, xs: list[Tensor], outer: bool, holomorphic: bool) -> Tensor:
+def _positions(argnums: int | Sequence[int]) -> tuple[int, ...]:
+    return (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+
+def _blocks(
+    outs: list[Tensor], xs: list[Tensor], holomorphic: bool, given: tuple[Any, Any]
+) -> list[list[Any]]:
+    """The Jacobian of each of *outs* by each of *xs*, as the caller is to see them."""
+    nodes = [x._node for x in xs]
+    outer = modes.grad and any(_outer(out._node, nodes) for out in outs)
+    tracked = [out for out in outs if out.requires_grad]
+    found = iter(_jacobian(tracked, xs, outer, holomorphic) if tracked else ())
+    blocks = [next(found) if out.requires_grad else _zeros(out, xs) for out in outs]
+    if outer:
+        _finished.update(nodes)
+    flat = iter(_returned([b._node for row in blocks for b in row], outer, given))
+    return [[next(flat) for _ in row] for row in blocks]
+
+
+def _zeros(out: Tensor, xs: list[Tensor]) -> list[Tensor]:
+    return [Tensor(leaf_node(np.zeros(out.shape + x.shape, out.dtype))) for x in xs]
+
+
+def _jacobian(
+    outs: list[Tensor], xs: list[Tensor], outer: bool, holomorphic: bool
+) -> list[list[Tensor]]:
     before, modes.grad = modes.grad, outer
     try:
-        wide = xs[0]._node.size > out._node.size
-        if not wide if holomorphic else by_columns([out], xs, "jacobian"):
-            return _columns([out], xs)[0][0]
-        rows = _rows(out, xs, outer)[0]
-        return Tensor(arithmetic.conjugate(rows._node)) if holomorphic else rows
+        if holomorphic:
+            by_column = sum(x._node.size for x in xs) <= sum(out._node.size for out in outs)
+        else:
+            by_column = by_columns(outs, xs, "jacobian")
+        if by_column:
+            return _columns(outs, xs)
+        rows = [_rows(out, xs, outer) for out in outs]
+        if not holomorphic:
+            return rows
+        return [[Tensor(arithmetic.conjugate(b._node)) for b in row] for row in rows]
     finally:
         modes.grad = before
 
 
-def hessian(f: Func, argnums: int = 0, *, holomorphic: bool = False) -> Func:
-    """Return the function that computes the Hessian of a scalar ``f`` by one argument.
+def hessian(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False) -> Func:
+    """Return the function that computes the Hessian of a scalar ``f`` by one argument, or by several.
 
     Parameters are those of :func:`jacobian`; by a complex argument it needs ``holomorphic=True``.
+    By several, the result is a tuple of tuples: a block for each pair of arguments.
 
     Examples
     --------
-    >>> import nbgrad as ng
     >>> import numpy as np
+    >>> import nbgrad as ng
     >>> ng.hessian(lambda x: (x**3).sum())(np.array([1.0, 2.0]))
     array([[ 6.,  0.],
            [ 0., 12.]])
+    >>> ng.hessian(lambda x, y: x * y**2, argnums=(0, 1))(1.0, 2.0)[0][1].item()
+    4.0
     """
-    gradient = grad(f, argnums, holomorphic=holomorphic)
-    return jacobian(gradient, argnums, holomorphic=holomorphic)
+    positions = _positions(argnums)
+    gradient = grad(f, positions, holomorphic=holomorphic)
+
+    @functools.wraps(f)
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
+        xs, gradients = _call(gradient, "hessian", positions, args, kwargs, holomorphic)
+        outs = [_output(g, "hessian") for g in gradients]
+        blocks = _blocks(outs, xs, holomorphic, (args, kwargs))
+        return blocks[0][0] if isinstance(argnums, int) else tuple(map(tuple, blocks))
+
+    return differentiated
 
 
 __all__ = ["grad", "hessian", "jacobian", "jit", "value_and_grad"]

@@ -345,3 +345,39 @@ def test_arrays_in_arrays_out_also_where_an_inner_transform_is_of_another_variab
     np.testing.assert_allclose(by_jacobian, 2 * y)
     tracked = ng.tensor(x, requires_grad=True)
     assert ng.grad(lambda y: (tracked * y * y).sum())(y).requires_grad
+
+
+def test_jacobian_and_hessian_by_several_arguments() -> None:
+    x, y = np.array([1.0, 2.0]), np.array([0.5, -1.0, 2.0])
+
+    def f(x: Any, y: Any) -> Any:
+        return (x**2)[:, None] * y
+
+    blocks = ng.jacobian(f, argnums=(0, 1))(x, y)
+    assert isinstance(blocks, tuple) and [b.shape for b in blocks] == [(2, 3, 2), (2, 3, 3)]
+    for k, block in enumerate(blocks):
+        assert_allclose(block, ng.jacobian(f, argnums=k)(x, y))
+    for found in (ng.jit(ng.jacobian(f, (0, 1))), ng.jacobian(ng.jit(f), [0, 1])):
+        for a, b in zip(found(x, y), blocks, strict=True):
+            assert_allclose(a, b)
+    (rows,) = ng.jacobian(lambda x, y: (x**2).sum() * y.sum(), (1,))(x, y)  # reverse mode
+    assert_allclose(rows, [5.0] * 3)
+
+    def scalar(x: Any, y: Any) -> Any:
+        return (f(x, y) ** 2).sum()
+
+    second = ng.hessian(scalar, argnums=(0, 1))(x, y)
+    whole = ng.hessian(lambda z: scalar(z[:2], z[2:]))(np.concatenate([x, y]))
+    assert_allclose(np.block([list(row) for row in second]), whole)
+    assert_allclose(second[0][0], ng.hessian(scalar)(x, y))
+    third = ng.jacobian(ng.hessian(scalar))(x, y)
+    assert_allclose(
+        ng.grad(lambda x: ng.hessian(scalar, (0, 1))(x, y)[0][0].sum())(x), third.sum((0, 1))
+    )
+    linear = ng.hessian(lambda x, y: x.sum() + (y**2).sum(), (0, 1))(x, y)
+    assert not linear[0][0].any() and not linear[0][1].any() and linear[1][1][0, 0] == 2.0
+
+
+def test_a_strategy_that_is_none_is_refused() -> None:
+    with pytest.raises(ValueError, match="strategy='forward' must be one of auto, forward-mode"):
+        ng.autograd.functional.jacobian(lambda x: x, ng.ones(2), strategy="forward")

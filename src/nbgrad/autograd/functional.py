@@ -19,6 +19,7 @@ from nbgrad.tensor import Tensor
 from nbgrad.transforms.jvp import push_forward
 
 Func = Callable[..., Any]
+STRATEGIES = "auto", "forward-mode", "reverse-mode"  # of jacobian
 
 
 def _as_tuple(x: Any) -> tuple[Any, ...]:
@@ -256,6 +257,11 @@ def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str 
     Tensor or nested tuples of Tensor
         Of shape ``output.shape + input.shape``, for each output and each input.
 
+    Raises
+    ------
+    ValueError
+        For another *strategy*.
+
     Examples
     --------
     >>> import nbgrad as ng
@@ -263,6 +269,8 @@ def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str 
     tensor([[2., 0.],
             [0., 4.]])
     """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"jacobian: strategy={strategy!r} must be one of {', '.join(STRATEGIES)}")
     xs, outs, single = _call(func, inputs, create_graph)
     one = not isinstance(inputs, (tuple, list))
     forward = strategy == "forward-mode" or (
