@@ -13,7 +13,7 @@ from subprocesses import run
 
 from nbgrad.backends import intrinsics, lljit
 from nbgrad.backends.cache import default_cache
-from nbgrad.backends.compile import compile_kernel, is_cached, native
+from nbgrad.backends.compile import Request, compile_kernel, is_cached, native
 from nbgrad.backends.vecmath.bits import f8_as_i8, i8_as_f8
 
 CODES = ("f8", "f4", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1", "c16", "c8")
@@ -111,7 +111,8 @@ def {name}(lo, hi, x, o):
     sizes = {}
     for name, add in bodies.items():
         text = source.format(name=name, add=add)
-        code, needs = build(text, name, ("i8", "i8", "f8*", "f8*"), None, name, False, {})
+        params = ("i8", "i8", "f8*", "f8*")
+        code, needs = build(Request(name, name, text, name, params, None, False, {}))
         sizes[name] = len(code)
         assert needs == ()
     assert sizes["free"] > sizes["ordered"]

@@ -29,6 +29,10 @@ class Config:
         Element-operations in one run that make compiling it be considered at once.
     max_pending : int
         Length of a chain of unevaluated operations after which it is evaluated.
+    deterministic : bool
+        Whether the tier of a run depends on counts alone, so that a script gives the same bits each
+        time. A structure that turns hot is then compiled while its caller waits, instead of in the
+        background. ``NBGRAD_DETERMINISTIC=1`` in the environment.
     check_tapes : bool
         Run the tape checker after every transform (the test suite does).
     """
@@ -38,6 +42,7 @@ class Config:
     hot_runs: int = 3
     hot_elements: int = 2_000_000
     max_pending: int = 4096
+    deterministic: bool = False
     check_tapes: bool = False
 
     def __post_init__(self) -> None:
@@ -52,6 +57,7 @@ def _from_environment() -> Config:
     return Config(
         tier=env.get("NBGRAD_TIER", "auto"),
         nan_policy=env.get("NBGRAD_NAN_POLICY", "safe"),
+        deterministic=env.get("NBGRAD_DETERMINISTIC", "0") == "1",
         check_tapes=env.get("NBGRAD_CHECK", "0") == "1",
     )
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from nbgrad.program.program import Program
 
 cpu = LazyModule("nbgrad.backends.cpu")
-walk = LazyModule("nbgrad.backends.walk")
-quick = LazyModule("nbgrad.backends.quick")
+background = LazyModule("nbgrad.backends.background")
+hot = LazyModule("nbgrad.backends.hot")
 planning = LazyModule("nbgrad.program.program")
 
 # Beyond this many equations a structure stays interpreted unless its tier is "fused".
@@ -33,6 +33,8 @@ PLANNING = 5e-4
 PATIENCE = 0.1
 # Longest compilation, in seconds, that jit makes its first call wait for.
 JIT_WAIT = 4.0
+# Bytes of intermediate results with which a structure rather waits for blocks than runs in NumPy.
+MUCH = 1 << 28
 
 
 class Runnable(Protocol):
@@ -59,7 +61,8 @@ class Executable:
         self.compiled: CpuProgram | None = None
         self.interpreted: CpuProgram | None = None
         self.lock = ThreadLock()
-        self.impatient = False
+        self.impatient = self.entering = False
+        self.wishes: dict[str, Any] = {}
         self._price: float | None = None
         self._program: Program | None = None
         self.elements = sum(eqn.out.aval.size for eqn in tape.eqns)
@@ -77,10 +80,12 @@ class Executable:
         return (self.blocks() if tier == "block" else self.compile()).run(args)
 
     def _choose(self) -> Runnable:
-        """The tier of the next run: it depends on counts only, so that a script repeats its bits.
+        """The tier of the next run, by what was spent so far, which depends on counts alone.
 
         A structure starts in NumPy, or on blocks if it is large. It is compiled when what it has
-        spent there, by estimate, is a fair part of what compiling it will take.
+        spent there, by estimate, is a fair part of what compiling it will take. The machine code is
+        made elsewhere meanwhile; with ``deterministic`` it is waited for, so that a script repeats
+        its bits.
         """
         self.runs += 1
         current = settings.current
@@ -91,13 +96,33 @@ class Executable:
             or (self.runs < current.hot_runs and not large)
         ):
             return self.reference
-        if len(self.tape) > MAX_COMPILED:
-            return self.blocks()
-        if spent >= PATIENCE * self.price():
-            quick.install()
-            walk.install()  # where kernels take microseconds, finding them must too
-            return self.compile()
-        return self.blocks() if large else self.reference
+        waiting = current.deterministic or not background.available()
+        if len(self.tape) <= MAX_COMPILED and spent >= PATIENCE * self.price():
+            if waiting:
+                hot.install()  # where kernels take microseconds, recording and finding them must too
+                return self.compile()
+            hot.wish.get()
+            self.compiled = self._ready("fused")
+            if self.compiled is not None:
+                return self.compiled
+        return self._interpreted(waiting) if large else self.reference
+
+    def _interpreted(self, waiting: bool) -> Runnable:
+        if self.interpreted is None and not waiting and 8 * self.elements < MUCH:
+            self.interpreted = self._ready("block")
+            return self.interpreted or self.reference
+        return self.blocks()
+
+    def _wish(self, name: str, make: Callable[[], Any]) -> Any:
+        wish = self.wishes.get(name)
+        return wish or self.wishes.setdefault(name, background.Wish(make))
+
+    def _ready(self, tier: str) -> CpuProgram | None:
+        """The program of a tier if its machine code is there; it is compiled elsewhere if not."""
+        found: CpuProgram | None = self._wish(
+            tier, lambda: cpu.ready_program(self.program(), tier)
+        ).get()
+        return found
 
     def price(self) -> float:
         """Estimated seconds that compiling will take; 0 if every kernel is in the cache."""
@@ -125,8 +150,19 @@ class Executable:
     def entry(
         self, weak: Collection[int] = ()
     ) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
-        """Machine code for a run on exactly fitting arrays, if the program is compiled and plain."""
-        return None if self.compiled is None else self.compiled.entry(self.constants, weak)
+        """Machine code for a run on exactly fitting arrays, if the program is compiled and plain.
+
+        None, and ``entering``, while it is being made.
+        """
+        compiled = self.compiled
+        if compiled is None:
+            return None
+        if settings.current.deterministic or not background.available():
+            return compiled.entry(self.constants, weak)
+        wish = self._wish("entry", lambda: compiled.entry(self.constants, weak))
+        found: Callable[[tuple[Any, ...]], list[Any] | None] | None = wish.get()
+        self.entering = not wish.done
+        return found
 
     def blocks(self) -> CpuProgram:
         """Return the program of the block tier, made on first use."""

@@ -89,6 +89,7 @@ class Compiled:
             self.match = None if self.plain else matcher(self.structure)
             if self.plain or self.match is not None:
                 self.enter = self.exe.entry(self.weak)
+                self.warm = self.exe.entering
         served = self.enter is not None and config.tier in ("auto", "fused")
         if served:
             self.config = config

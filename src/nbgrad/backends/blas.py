@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
-from nbgrad.backends.compile import Kernel, compile_kernel
+from nbgrad.backends.compile import Kernel, compile_kernel, remembered
 
 PREFIXES: Final = {"f8": "d", "f4": "s", "c16": "z", "c8": "c"}
 
@@ -179,7 +179,7 @@ def product_form(m: int, n: int, k: int, flag_a: int, flag_b: int, largest: int)
     return "gemv" if row or column else "gemm"
 
 
-@cache
+@remembered
 def gemm_kernel(code: str, form: str = "gemm") -> Kernel:
     """Return the matrix-product kernel of a dtype; its arguments are :data:`GEMM_ARGS`.
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends.compile import Code
+from nbgrad.backends.compile import Absent, Code
 
 METH_O: Final = 0x8  # one argument, passed as it is
 METH_FASTCALL: Final = 0x80  # any number: an array of them, and their number
@@ -48,6 +48,8 @@ def builtin(
     It keeps *owner* alive, the code, and *keep*: whatever addresses in *owner* lead to. A finalizer
     may call it when Python ends and this module's own variables are gone.
     """
+    if not code.address:
+        raise Absent
     entry = _definitions.get(code.address)
     if entry is None:
         definition = _Definition(name.encode(), code.address, flags, None)

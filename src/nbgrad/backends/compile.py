@@ -7,20 +7,19 @@ disk costs ``llvmlite.binding`` once and half a millisecond, and only a new one 
 from __future__ import annotations
 
 import ctypes
+import functools
 import importlib
 import importlib.util
 import os
-import signal
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +30,7 @@ from nbgrad.backends.cache import default_cache, digest
 # Part of every key: raise it when the code generated for the same source changes.
 CODEGEN_VERSION: Final = "2"
 
+Made = TypeVar("Made")
 Helper = Callable[..., Any]
 Helpers = Mapping[str, Helper]
 
@@ -73,6 +73,31 @@ class Kernel:
         _KERNEL_TYPE(self.address)(lo, hi, args.ctypes.data)
 
 
+class Absent(Exception):
+    """Machine code that an attempt needs at once is not there yet."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A function that is compiled nowhere yet: what :func:`lowering.build` takes."""
+
+    key: str
+    symbol: str
+    source: str
+    name: str
+    params: tuple[str, ...]
+    result: str | None
+    noalias: bool
+    helpers: Helpers
+
+
+class _Wanted(threading.local):
+    """What the attempt that this thread makes has found missing; None outside of attempts."""
+
+    requests: dict[str, Request] | None = None
+
+
+_wanted = _Wanted()
 _loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 
@@ -176,30 +201,62 @@ def native(
         symbol = f"nbgrad_{key}"
         code, origin = _from_disk(key, symbol), "disk"
         if code is None:
-            with _uninterrupted():
+            request = Request(key, symbol, source, name, params, result, noalias, helpers)
+            if _wanted.requests is not None:
+                _wanted.requests[key] = request
+                return Code(symbol, 0, None), "wanted"
+            with lljit.uninterrupted():
                 lowering = importlib.import_module("nbgrad.backends.lowering")
-                data, needs = lowering.build(
-                    source, name, params, result, symbol, noalias, helpers
-                )
-                code, origin = _load_new(key, symbol, data, needs), "compiled"
+                code, origin = _load_new(key, symbol, *lowering.build(request)), "compiled"
         _loaded[key] = code
         return code, origin
 
 
-@contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C back until a compilation is over: Numba's registries do not survive it."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # where Ctrl-C raises nothing
-        return
-    pending = []
-    before = signal.signal(signal.SIGINT, lambda *_: pending.append(True))
+def attempt(make: Callable[[], Made]) -> tuple[Made | None, list[Request]]:
+    """Call *make* without compiling anything: return its result, or what it lacks.
+
+    What it makes while something is missing holds no address and must not be run or kept.
+    """
+    before, _wanted.requests = _wanted.requests, {}
     try:
-        yield
+        made: Made | None = make()
+    except Absent:
+        made = None
     finally:
-        signal.signal(signal.SIGINT, before)
-        if pending:
-            signal.raise_signal(signal.SIGINT)
+        requests, _wanted.requests = list(_wanted.requests.values()), before
+    return (None if requests else made), requests
+
+
+def lacking() -> bool:
+    """Whether an attempt is being made, and something was missing already."""
+    return bool(_wanted.requests)
+
+
+def remembered(function: Callable[..., Made]) -> Callable[..., Made]:
+    """``functools.cache`` for what holds machine code: nothing that lacks some is kept."""
+    found: dict[tuple[Any, ...], Made] = {}
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Made:
+        if args in found:
+            return found[args]
+        result = function(*args)
+        return result if lacking() else found.setdefault(args, result)
+
+    return call
+
+
+def deliver(request: Request, data: bytes, needs: tuple[str, ...]) -> Code | None:
+    """Link and cache what another process compiled; None if it cannot be linked here."""
+    with _lock:
+        code = _loaded.get(request.key)
+        if code is None:
+            try:
+                code = _load_new(request.key, request.symbol, data, needs)
+            except lljit.LinkError:  # it calls what only Numba, in its own process, provides
+                return None
+            _loaded[request.key] = code
+        return code
 
 
 def _from_disk(key: str, symbol: str) -> Code | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy import empty
 
-from nbgrad.backends import call, library
+from nbgrad.backends import call, executor, library
 from nbgrad.backends.block import BlockNest, Code, Row, Temporaries
 from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
 from nbgrad.backends.executor import Frame, object_layout
@@ -34,6 +34,12 @@ _PACK |= {"u8": "Q", "u4": "I4x", "u2": "H6x", "u1": "B7x", "b1": "?7x"}
 def kernel_of(step: Emitted) -> Kernel:
     """Compile one emitted kernel, or fetch it from the cache."""
     return compile_kernel(step.source, step.name, step.signature, noalias=True, helpers=HELPERS)
+
+
+def ready_program(program: Program, tier: str) -> CpuProgram:
+    """Return *program* with all machine code that its runs will ask for."""
+    executor.prepare()
+    return CpuProgram(program, tier)
 
 
 def compile_price(program: Program) -> float:

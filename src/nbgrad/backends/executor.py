@@ -10,14 +10,13 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from nbgrad.backends import builtin, threads
-from nbgrad.backends.compile import Code, native
+from nbgrad.backends.compile import Code, native, remembered
 
 # Words of a frame's header.
 (
@@ -96,7 +95,7 @@ def nbgrad_execute(frame, values):
 """
 
 
-@cache
+@remembered
 def _task() -> Code:
     return native(_SOURCE, "nbgrad_task", ("i8*",) * 4, result="i8")[0]
 
@@ -114,12 +113,19 @@ def nbgrad_run(owner, values):
 Entry = Callable[[list[Any]], int]
 
 
-@cache
+def prepare() -> None:
+    """Load, or compile, what every frame needs."""
+    _loop()
+    if builtin.available():
+        _run()
+
+
+@remembered
 def _loop() -> Code:
     return native(_SOURCE, "nbgrad_execute", ("i8*", "i8*"), result="i8")[0]
 
 
-@cache
+@remembered
 def _run() -> Code:
     text = _BUILTIN.format(array_data=builtin.array_data(), loop=LOOP)
     return native(text, "nbgrad_run", ("i8*", "i8*"), result="i8")[0]

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
-from nbgrad.backends.compile import Kernel, compile_kernel
+from nbgrad.backends.compile import Kernel, compile_kernel, remembered
 from nbgrad.program.lower import CODES
 from nbgrad.program.parts import Number, Pointer
 from nbgrad.program.views import Operand
@@ -51,7 +50,7 @@ class Launch:
     grain: int
 
 
-@cache
+@remembered
 def static_kernel(text: str, name: str, signature: tuple[str, ...]) -> Kernel:
     """Compile *text*, or fetch it from the cache."""
     return compile_kernel(text, name, signature, noalias=True)

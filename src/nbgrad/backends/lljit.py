@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -30,12 +34,29 @@ class Host:
     llvmlite: str
 
 
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C back until a compilation or an import is over: half of either is of no use."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where Ctrl-C raises nothing
+        return
+    pending = []
+    before = signal.signal(signal.SIGINT, lambda *_: pending.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if pending:
+            signal.raise_signal(signal.SIGINT)
+
+
 @cache
 def llvm() -> Any:
     """Return ``llvmlite.binding`` with the native target initialised."""
-    binding = importlib.import_module("llvmlite.binding")
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
+    with uninterrupted():
+        binding = importlib.import_module("llvmlite.binding")
+        binding.initialize_native_target()
+        binding.initialize_native_asmprinter()
     return binding
 
 

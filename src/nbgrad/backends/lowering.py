@@ -34,6 +34,7 @@ from numba.core.untyped_passes import (
 )
 
 from nbgrad.backends import lljit
+from nbgrad.backends.compile import Request
 from nbgrad.backends.intrinsics import CASTS
 from nbgrad.backends.numba_intrinsics import BY_PLAIN, POINTER_NAMES, BoolPointer
 
@@ -182,25 +183,13 @@ def _flags(noalias: bool) -> Any:
     return flags
 
 
-def build(
-    source: str,
-    name: str,
-    params: tuple[str, ...],
-    result: str | None,
-    symbol: str,
-    noalias: bool,
-    helpers: Mapping[str, Callable[..., Any]],
-) -> tuple[bytes, tuple[str, ...]]:
-    """Compile the function *name* of *source* to an object file that exports *symbol*.
+def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
+    """Compile the function ``request.name`` to an object file that exports ``request.symbol``.
 
-    Parameters
-    ----------
-    params : tuple of str
-        Type codes of every parameter.
-    result : str or None
-        None: *symbol* has the kernel ABI ``void (int64 lo, int64 hi, int64 *args)`` and the third
-        and later parameters are read from ``args``. Otherwise the type code of the result, and
-        the parameters are passed as they are.
+    ``params`` are the type codes of every parameter. If ``result`` is None the symbol has the
+    kernel ABI ``void (int64 lo, int64 hi, int64 *args)`` and the third and later parameters are
+    read from ``args``. Otherwise it is the type code of the result, and the parameters are passed
+    as they are.
 
     Returns
     -------
@@ -208,8 +197,9 @@ def build(
     needs : tuple of str
         Functions that the object calls.
     """
-    names = _namespace(helpers)
-    exec(compile(source, f"<nbgrad {name}>", "exec"), names)
+    name, params, result, symbol = request.name, request.params, request.result, request.symbol
+    names = _namespace(request.helpers)
+    exec(compile(request.source, f"<nbgrad {name}>", "exec"), names)
     # Numba's lock also guards the code generator, which belongs to no thread.
     with global_compiler_lock:
         compiled = compiler.compile_extra(
@@ -218,7 +208,7 @@ def build(
             names[name],
             tuple(map(numba_type, params)),
             types.none if result is None else SCALARS[result],
-            _flags(noalias),
+            _flags(request.noalias),
             {},
             pipeline_class=_Compiler,
         )

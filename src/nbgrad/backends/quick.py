@@ -9,14 +9,13 @@ None, and the Python method goes on.
 
 from __future__ import annotations
 
-from functools import cache
 from textwrap import indent
 from typing import Any, Final
 
 import numpy as np
 
 from nbgrad.backends import builtin
-from nbgrad.backends.compile import native
+from nbgrad.backends.compile import lacking, native, remembered
 from nbgrad.config import settings
 from nbgrad.core.modes import lines, not_recording
 from nbgrad.core.node import Node, next_sequence
@@ -190,7 +189,7 @@ def _words(tensor: type) -> dict[str, int]:
     return places | builtin.containers()
 
 
-@cache
+@remembered
 def install() -> None:
     """Let operations be recorded by machine code from now on, where this Python allows it."""
     tensor = shortcuts.tensor
@@ -208,6 +207,8 @@ def install() -> None:
         native(text.format(**places), name, ("i8*", "i8*", "i8"), result="i8")[0]
         for text, name in ((_RECORD, "nbgrad_record"), (_REPLAY, "nbgrad_replay"))
     )
+    if lacking():
+        return
 
     keep = (shared, objects)  # also when Python ends and empties the modules
 

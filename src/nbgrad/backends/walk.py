@@ -9,13 +9,12 @@ it leaves to ``core.linearize.walked``, whose results it repeats word by word.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from nbgrad.backends import builtin
-from nbgrad.backends.compile import native
+from nbgrad.backends.compile import lacking, native, remembered
 from nbgrad.core import linearize
 from nbgrad.core.linearize import ACTIVE, BOUND, CUT, FREED, INACTIVE, TRACKED
 from nbgrad.core.node import Node
@@ -189,13 +188,15 @@ class _Memory:
         return np.array([differentiate, self.words.ctypes.data], np.int64)
 
 
-@cache
+@remembered
 def install() -> None:
     """Let ``capture`` walk by machine code from now on, where this Python allows it."""
     places = _words()
     if not builtin.available() or 0 in places.values():
         return
     code = native(_SOURCE.format(**places), "nbgrad_walk", ("i8*", "i8*"), result="i8")[0]
+    if lacking():
+        return
     memory = _Memory()
     forward, backward = (
         builtin.builtin(code, "nbgrad_walk", memory.owner(flag), keep=memory) for flag in (0, 1)

@@ -1,0 +1,147 @@
+"""Compiling in processes of our own, while the program goes on: nobody waits, nothing is lost."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+from subprocesses import run
+
+BEGIN = """
+import time
+import nbgrad as ng
+from nbgrad.backends import background
+from nbgrad.engine import programs
+
+def step(x):
+    for _ in range(5):
+        x = np.sin(x) * 0.9 + 0.1
+    return x.sum()
+
+expected = ng.grad(step)(np.linspace(0, 1, 10))
+leaf = ng.tensor(np.linspace(0, 1, 10), requires_grad=True)
+
+def backward():
+    leaf.grad = None
+    step(leaf).backward()
+    np.testing.assert_allclose(leaf.grad.detach().numpy(), expected, rtol=1e-12)
+
+def swapped():
+    entries = [slot.entry for slot in list(programs.slots.values())]
+    return any(getattr(e, "exe", e).compiled is not None for e in entries)
+
+def until(done, seconds=100):
+    stop = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < stop, "it never came"
+        backward()
+
+def working():
+    return bool(background._pool.workers)
+"""
+
+
+def ask(text: str, tmp_path: object) -> list[str]:
+    return run(BEGIN + text, NBGRAD_DETERMINISTIC=0, NBGRAD_CACHE_DIR=tmp_path).split()
+
+
+def test_a_hot_structure_is_compiled_elsewhere_and_swapped_in(tmp_path):
+    text = """
+until(working)
+assert not swapped()
+until(swapped)
+backward()
+print("numba" in sys.modules)
+"""
+    assert ask(text, tmp_path) == ["False"]
+
+
+def test_deterministic_waits_instead(tmp_path):
+    text = """
+ng.configure(deterministic=True)
+for _ in range(2000):
+    backward()
+print(swapped(), "numba" in sys.modules, working())
+"""
+    assert ask(text, tmp_path) == ["True", "True", "False"]
+
+
+def test_a_process_that_dies_takes_nothing_along(tmp_path):
+    text = """
+until(working)
+process = background._pool.workers[0].process
+process.kill()
+process.wait()
+for _ in range(3000):
+    backward()
+print(swapped())
+"""
+    ask(text, tmp_path)
+
+
+def test_a_forked_child_asks_for_itself(tmp_path):
+    text = """
+until(working)
+child = os.fork()
+if child == 0:
+    try:
+        assert not working()
+        until(swapped)
+        backward()
+    except BaseException:
+        os._exit(1)
+    background._pool.close()
+    os._exit(0)
+until(swapped)
+print(os.waitpid(child, 0)[1])
+"""
+    assert ask(text, tmp_path) == ["0"]
+
+
+def test_a_program_that_ends_while_code_is_compiled_ends_at_once(tmp_path):
+    text = """
+until(working)
+print(background._pool.workers[0].process.pid)
+"""
+    (pid,) = ask(text, tmp_path)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid), 0)
+
+
+def test_threads_share_one_pool(tmp_path):
+    text = """
+import threading
+errors = []
+
+def work():
+    try:
+        x = ng.tensor(np.linspace(0, 1, 10), requires_grad=True)
+        stop = time.monotonic() + 100
+        while not swapped() and time.monotonic() < stop:
+            (g,) = ng.autograd.grad(step(x), x)
+            np.testing.assert_allclose(g.numpy(), expected, rtol=1e-12)
+    except BaseException as error:
+        errors.append(error)
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+for t in threads: t.start()
+for t in threads: t.join()
+print(errors, swapped())
+"""
+    assert ask(text, tmp_path) == ["[]", "True"]
+
+
+def test_a_jit_function_becomes_machine_code_in_the_background(tmp_path):
+    text = """
+f = ng.jit(ng.grad(step))
+x = np.linspace(0, 1, 10)
+stop = time.monotonic() + 100
+entry = None
+while entry is None and time.monotonic() < stop:
+    np.testing.assert_allclose(f(x), expected, rtol=1e-12)
+    cells = [c.cell_contents for c in f.__closure__]
+    entry = next((c for c in cells if type(c).__name__ == "Compiled"), None)
+np.testing.assert_allclose(f(x), expected, rtol=1e-12)
+print(entry is not None)
+"""
+    assert ask(text, tmp_path) == ["True"]
