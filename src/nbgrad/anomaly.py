@@ -71,7 +71,7 @@ def observer(env: dict[Any, Any]) -> Callable[[Equation, Sequence[Any]], None]:
             if index is not None:
                 xs = [read(env, a) for a in eqn.inputs]
                 raise AnomalyError(
-                    f"Function '{eqn.prim.grad_name}Backward0' returned {value[index]} (nan or "
+                    f"Function '{eqn.prim.backward_name}' returned {value[index]} (nan or "
                     f"infinite values) in its {k}th output, at index {index}; operands there: "
                     f"{_operands(xs, index)}. The forward operation '{eqn.prim.name}' was "
                     f"recorded at {eqn.line or 'an unknown line'}."

@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from nbgrad.anomaly import check_forward, observer, refuse_non_finite, without_checks
+from nbgrad.anomaly import check_forward, refuse_non_finite, without_checks
 from nbgrad.config import settings
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.linearize import (
@@ -35,8 +34,8 @@ from nbgrad.core.primitive import Signature
 from nbgrad.engine import demand, executable, programs, settle
 from nbgrad.errors import FREED, AutogradError
 from nbgrad.executable import Executable
-from nbgrad.ops.kinds import materialize
-from nbgrad.transforms.vjp import backpropagate, reached, vjp
+from nbgrad.transforms.vjp import vjp
+from nbgrad.watched import cotangents
 
 Found = list[tuple[Node, Node]]
 
@@ -229,6 +228,8 @@ def _free(nodes: Sequence[Node], path: Path) -> None:
         node.freed = True
         if node.value is not None:
             node.inputs = ()
+        if node.watch is not None and node.watch.context is not None:
+            node.watch.context.release()
 
 
 # ---------------------------------------------------------------------------------- program route
@@ -324,57 +325,12 @@ def _node_route(
     modes.grad = create_graph
     try:
         with without_checks():
-            results = _cotangents(cap, outputs, seeds, targets, inputs is None)
+            found = cotangents(cap, outputs, seeds, targets, inputs is None)
     finally:
         modes.grad = before
     if not create_graph and all(v is not None for v in cap.values):
+        results = [gradient for _, gradient in found]
         demand([*results, *outputs, *(n for n in cap.nodes if n.leaf is not None)])
     if not (retain_graph or create_graph):
         _free(cap.nodes, path)
-    return list(zip(targets, results, strict=True))
-
-
-def _cotangents(
-    cap: Capture,
-    outputs: Sequence[Node],
-    seeds: Sequence[Node | None],
-    targets: Sequence[Node],
-    every_leaf: bool,
-) -> list[Node]:
-    """Record the cotangents of *targets* as nodes, calling the hooks on the way.
-
-    Hooks that lie below given inputs are not on the way to them.
-    """
-    tape, var_of = build_tape(cap, outputs, lift=False)
-    env: dict[Any, Any] = {var: node for node, var in var_of.items()}
-    states = list(zip(cap.nodes, cap.states, strict=True))
-    blocked = frozenset(var_of[n] for n, state in states if state == INACTIVE)
-    stop = frozenset(var_of[n] for n, state in states if state == CUT)
-    ends = list(targets)
-    if every_leaf:
-        ends += [n for n in (*cap.nodes, *cap.leaves) if n.watch is not None and n.requires_grad]
-    active = reached(tape, [var_of[n] for n in ends], blocked)
-    seed_of: dict[Any, Any] = {}
-    for node, seed in zip(outputs, seeds, strict=True):
-        before = seed_of.get(var_of[node])
-        ct = 1.0 if seed is None else seed
-        seed_of[var_of[node]] = ct if before is None else before + ct
-
-    def hook(var: Any, ct: Any) -> Any:
-        return _call_hooks(env[var], ct)
-
-    observe = observer(env) if modes.anomaly else None
-    cts = backpropagate(tape.eqns, env, active, seed_of, stop, hook, observe)
-    results = []
-    for target in targets:
-        ct = cts.get(var_of[target], 0.0)
-        if target.sig is None or target.leaf is not None:
-            ct = _call_hooks(target, ct)
-        results.append(materialize(ct, target.aval))
-    return results
-
-
-def _call_hooks(node: Node, ct: Any) -> Any:
-    if node.watch is None:
-        return ct
-    return node.watch.on_cotangent(node, ct)
+    return found

@@ -11,7 +11,7 @@ import numpy as np
 
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.engine import demand, value_of
+from nbgrad.engine import demand, looks, value_of
 from nbgrad.errors import CUT, NUMPY_ON_GRAD, AutogradError, ConcretizationError
 from nbgrad.gradfn import grad_fn_of
 from nbgrad.protocols import call_function, call_plainly, call_ufunc, direct
@@ -36,9 +36,10 @@ class Conversions:
         Raises
         ------
         RuntimeError
-            If the tensor requires grad.
+            If the tensor requires grad, unless recording is off.
         """
-        if self._node.requires_grad:
+        looks.exported += 1
+        if self._node.requires_grad and modes.grad:
             raise AutogradError(NUMPY_ON_GRAD)
         view = value_of(self._node).view()
         view.flags.writeable = False
@@ -51,10 +52,12 @@ class Conversions:
                 f"only a tensor of one element can become a number; this one has shape "
                 f"{self._node.shape}. Use .tolist() or .numpy()."
             )
+        looks.exported += 1
         return value_of(self._node).item()
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
+        looks.exported += 1
         return value_of(self._node).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
@@ -118,7 +121,7 @@ class Conversions:
                 f"Boolean value of Tensor with more than one value (shape {self._node.shape}) is "
                 "ambiguous. Use .any() or .all()."
             )
-        return bool(self.item())
+        return bool(value_of(self._node).item())  # a choice is no value: it is not exported
 
     def _number(self, what: str) -> Any:
         # NumPy calls these for ``array[i] = tensor``, where the gradient would be lost silently.

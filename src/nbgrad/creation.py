@@ -11,7 +11,7 @@ import numpy as np
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
-from nbgrad.engine import value_of
+from nbgrad.engine import looks, value_of
 from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
 from nbgrad.ops import shaping
 from nbgrad.tensor import Tensor
@@ -84,6 +84,7 @@ def _copied(node: Node) -> Any:
     if modes.transforms and node.requires_grad:
         fix = "Use nbgrad.as_tensor or nbgrad.stack, or x.detach() if that is meant."
         raise AutogradError(CUT.format(what="nbgrad.tensor()", fix=fix))
+    looks.exported += 1
     return value_of(node)
 
 

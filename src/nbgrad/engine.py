@@ -130,12 +130,16 @@ def settle(node: Node, value: Array) -> None:
 
 
 class _Looks:
-    """``count`` rises with each value that is looked at: what depends on none can be replayed."""
+    """``count`` rises with each value that is looked at: what depends on none can be replayed.
 
-    __slots__ = ("count",)
+    ``exported`` rises with each that a user is given, as an array or a number: what is made of it
+    is not known to depend on the tensor.
+    """
+
+    __slots__ = ("count", "exported")
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count = self.exported = 0
 
 
 looks = _Looks()

@@ -112,6 +112,26 @@ TRACED_VALUE = (
     "the function. Use nbgrad.where instead of `if`, take the value outside jit, or call the "
     "function without jit."
 )
+ONCE = (
+    "trying to differentiate twice a function that was marked with @once_differentiable: "
+    "{name}.backward. Write it with nbgrad's operations on ctx.saved_tensors, without the mark."
+)
+LEFT_TAPE = (
+    "The derivative of the backward of {name} is not known: values left the graph there, or in the "
+    "forward, through numpy(), item() or the like, so a second derivative would silently miss what "
+    "depends on them. Write {name}.backward with nbgrad's operations on ctx.saved_tensors; or say "
+    "that it has a first derivative only, by @nbgrad.autograd.once_differentiable."
+)
+NO_JVP = (
+    "Trying to use forward AD with {name} that does not support it: it was declared without a jvp. "
+    "Declare one, or ask for the derivative in reverse mode."
+)
+NO_TANGENT = (
+    "Trying to use forward AD with {name} that does not support it: it has no jvp, and its tangent "
+    "cannot be found from its backward, which computes a gradient without nbgrad's operations on "
+    "the gradient it is given. Define a static method jvp(ctx, *tangents), or write backward with "
+    "nbgrad's operations. (Jacobians with fewer rows than columns take reverse mode.)"
+)
 CUT = (
     "{what} of a tensor that is being differentiated would cut it from its gradient, which would "
     "silently be zero. {fix}"

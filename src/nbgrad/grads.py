@@ -145,8 +145,7 @@ def backward(
     )
     if modes.tracing:
         _refuse_traced(found)
-    for node, gradient in found:
-        accumulate(node, gradient)
+    _accumulated(found, create_graph)
     if wanted is not None:
         _accumulate_inner(wanted, found)
 
@@ -156,6 +155,39 @@ def _refuse_traced(found: Sequence[tuple[Node, Node]]) -> None:
     for node, _ in found:
         if node.seq < modes.tracing or (node.sig is None and node.value is None):
             raise AutogradError(BACKWARD_IN_TRACE.format(aval=node.aval))
+
+
+def _accumulated(found: Sequence[tuple[Node, Node]], create_graph: bool) -> None:
+    """Add the gradients to the leaves; their hooks run without recording, as the pass did."""
+    if not any(node.watch is not None for node, _ in found):
+        for node, gradient in found:
+            accumulate(node, gradient)
+        return
+    before, modes.grad = modes.grad, create_graph
+    try:
+        for node, gradient in found:
+            if node.watch is None:
+                accumulate(node, gradient)
+            elif node.leaf is not None:
+                _accumulate_watched(node, gradient)
+    finally:
+        modes.grad = before
+
+
+def _accumulate_watched(node: Node, gradient: Node) -> None:
+    """``accumulate`` for a leaf with hooks."""
+    watch, tensor = node.watch, node.leaf()
+    (given,) = watch.run(watch.before, [gradient])
+    if given is None or tensor is None:
+        return
+    accumulate(node, given)
+    first = tensor.grad is not None and tensor.grad._node is given
+    for hook in tuple(watch.accumulated.values()):
+        if hook(tensor) is not None:
+            raise AutogradError("post accumulate grad hooks should return None.")
+    shown = tensor.grad if first else watch.tensor_type(given)  # one object, if it was the first
+    for hook in tuple(watch.after.values()):
+        hook((), (shown,))
 
 
 def _accumulate_inner(wanted: Sequence[Any], found: Sequence[tuple[Node, Node]]) -> None:

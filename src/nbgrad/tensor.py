@@ -18,9 +18,15 @@ from nbgrad.core.primitive import as_operand
 from nbgrad.core.record import shortcuts
 from nbgrad.engine import flush, value_of
 from nbgrad.errors import INPLACE_LEAF, INPLACE_VIEW, NOT_FLOATING, NOT_LEAF, AutogradError
-from nbgrad.gradfn import grad_fn_of
+from nbgrad.gradfn import grad_fn_of, output_number
 from nbgrad.grads import backward
-from nbgrad.hooks import RemovableHandle, register_hook, retain_grad
+from nbgrad.hooks import (
+    RemovableHandle,
+    keep_retaining,
+    register_hook,
+    register_post_accumulate_grad_hook,
+    retain_grad,
+)
 from nbgrad.loading import method
 from nbgrad.methods import Methods
 from nbgrad.operators import Operators
@@ -144,6 +150,11 @@ class Tensor(Operators, Conversions, Methods):
         return None if self.is_leaf else grad_fn_of(self._node)
 
     @property
+    def output_nr(self) -> int:
+        """Which result of its ``grad_fn`` this tensor is: of operations with several."""
+        return 0 if self.is_leaf else output_number(self._node)
+
+    @property
     def data(self) -> Tensor:
         """The same values without history; assigning rebinds the tensor's values."""
         return self.detach()
@@ -190,6 +201,8 @@ class Tensor(Operators, Conversions, Methods):
             self._set_leaf(node, True)
         else:
             self._node = node
+            if old.watch is not None:
+                keep_retaining(self, old)
         if self._node.depth > settings.max_pending:
             flush(self._node)
         return self
@@ -213,6 +226,12 @@ class Tensor(Operators, Conversions, Methods):
     def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
         """Call *hook* with each gradient of this tensor; what it returns replaces it."""
         return register_hook(self, hook)
+
+    def register_post_accumulate_grad_hook(
+        self, hook: Callable[[Tensor], None]
+    ) -> RemovableHandle:
+        """Call *hook* with this leaf each time its ``.grad`` has been added to."""
+        return register_post_accumulate_grad_hook(self, hook)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this non-leaf tensor in ``.grad``."""

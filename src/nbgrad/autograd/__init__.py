@@ -4,7 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from nbgrad.autograd import functional
-from nbgrad.autograd.function import Function
+from nbgrad.autograd.function import Function, once_differentiable
 from nbgrad.autograd.gradcheck import gradcheck, gradgradcheck
 from nbgrad.autograd.modes import (
     detect_anomaly,
@@ -28,6 +28,7 @@ __all__ = [
     "inference_mode",
     "is_grad_enabled",
     "no_grad",
+    "once_differentiable",
     "profiler",
     "set_grad_enabled",
 ]

@@ -1,88 +1,21 @@
-"""Function: an operation whose backward the user writes."""
+"""Function: an operation whose derivative the user writes."""
 
 from __future__ import annotations
 
-import weakref
-from collections.abc import Sequence
+import functools
+import inspect
+import warnings
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, make_aval
-from nbgrad.core.modes import modes, watching
-from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive, bind
+from nbgrad.autograd.context import Context
+from nbgrad.autograd.rules import record
+from nbgrad.core.modes import modes
+from nbgrad.engine import looks
 from nbgrad.errors import AutogradError
-from nbgrad.ops.kinds import Host, materialize
 from nbgrad.tensor import Tensor
-
-_NUMBERS = np.dtype(np.float64)
-
-
-class Context:
-    """What ``forward`` leaves for ``backward``: attributes of your own, and saved tensors.
-
-    Attributes
-    ----------
-    needs_input_grad : tuple of bool
-        For each argument of ``apply``, whether its gradient is wanted.
-    """
-
-    def __init__(self, needs_input_grad: tuple[bool, ...]) -> None:
-        self.needs_input_grad = needs_input_grad
-        self._saved: tuple[Any, ...] = ()
-        self._outputs: dict[Node, weakref.ref[Node]] = {}
-        self._non_differentiable: set[int] = set()
-        self._materialize = True
-
-    @property
-    def saved_tensors(self) -> tuple[Any, ...]:
-        """What ``save_for_backward`` was given; outputs are connected to the graph."""
-        return tuple(self._connected(t) if isinstance(t, Tensor) else t for t in self._saved)
-
-    def _connected(self, saved: Tensor) -> Tensor:
-        # The recorded output is held weakly: it holds the pack node, which holds this context.
-        reference = self._outputs.get(saved._node)
-        recorded = reference() if reference is not None else None
-        return saved if recorded is None else Tensor(recorded)
-
-    def save_for_backward(self, *tensors: Any) -> None:
-        """Keep *tensors* for the backward; they cannot be overwritten meanwhile."""
-        # Detached or not, a tensor names an immutable node, so a fresh Tensor is a snapshot.
-        self._saved = tuple(Tensor(t._node) if isinstance(t, Tensor) else t for t in tensors)
-
-    def mark_non_differentiable(self, *outputs: Tensor) -> None:
-        """Declare that these outputs carry no gradient."""
-        self._non_differentiable = {id(out) for out in outputs}
-
-    def set_materialize_grads(self, value: bool) -> None:
-        """Whether an output without a gradient gives ``backward`` zeros (default) or None."""
-        self._materialize = value
-
-
-class _Pack:
-    """Cotangents of the outputs of one Function, collected by output number.
-
-    It passes through the backward pass as a number does: nothing there looks into it.
-    """
-
-    __slots__ = ("parts",)
-
-    def __init__(self, parts: dict[int, Any]) -> None:
-        self.parts = parts
-
-    def __add__(self, other: _Pack) -> _Pack:
-        merged = dict(self.parts)
-        for k, ct in other.parts.items():
-            merged[k] = merged[k] + ct if k in merged else ct
-        return _Pack(merged)
-
-
-class _UserBackward:
-    """The watch of a pack node: sends the backward pass along the node route."""
-
-    def on_cotangent(self, node: Node, ct: Any) -> Any:
-        return ct
 
 
 class Function:
@@ -90,7 +23,19 @@ class Function:
 
     Subclass it with static methods ``forward(ctx, *args)`` and ``backward(ctx, *grad_outputs)``,
     and call it by ``apply``. ``backward`` returns one gradient (or None) for each argument of
-    ``forward``; made of nbgrad operations it can be differentiated again.
+    ``forward``; made of nbgrad operations it can be differentiated again, and gives forward mode
+    its tangent. What else a class may define:
+
+    ``setup_context(ctx, inputs, output)``
+        Then ``forward(*args)`` has no context, and this fills it.
+    ``jvp(ctx, *tangents)``
+        The tangents of the results, for forward mode. Without it they are found by transposing
+        ``backward``.
+    ``vjp``
+        Another name of ``backward``.
+
+    A function may return numbers, None, strings beside tensors, an argument, or the same tensor
+    twice; ``ctx.mark_dirty`` declares the arguments it wrote to.
 
     Examples
     --------
@@ -108,15 +53,55 @@ class Function:
     >>> Cube.apply(x).backward()
     >>> x.grad.item()
     12.0
+    >>> ng.hessian(Cube.apply)(2.0).item()
+    12.0
     """
 
+    def __init__(self) -> None:
+        warnings.warn(
+            f"{type(self).__name__} should not be instantiated. Call its apply: methods of an "
+            "autograd function are static.",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise AutogradError(
+            "Legacy autograd function with non-static forward method is deprecated. Write "
+            f"@staticmethod forward(ctx, ...) and call {type(self).__name__}.apply(...)."
+        )
+
     @staticmethod
-    def forward(ctx: Any, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError("define a static method forward(ctx, *args)")
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """Compute the results; the first argument is the context, unless setup_context is defined."""
+        raise NotImplementedError(
+            "You must implement the forward function for custom autograd.Function: a static "
+            "method forward(ctx, *args)"
+        )
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Fill the context of a ``forward`` that has none."""
+        raise NotImplementedError("setup_context is not implemented")
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
-        raise NotImplementedError("define a static method backward(ctx, *grad_outputs)")
+        """Return the gradient of each argument, or None."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom "
+            "autograd.Function to use it with backward mode AD: a static method "
+            "backward(ctx, *grad_outputs)"
+        )
+
+    vjp = backward
+
+    @staticmethod
+    def jvp(ctx: Any, *tangents: Any) -> Any:
+        """Return the tangent of each result, or None."""
+        raise NotImplementedError(
+            "You must implement the jvp function for custom autograd.Function to use it with "
+            "forward mode AD."
+        )
 
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
@@ -124,140 +109,120 @@ class Function:
 
         Returns
         -------
-        Tensor or tuple of Tensor
+        Tensor or tuple
             What ``forward`` returned.
+
+        Raises
+        ------
+        TypeError
+            If a result is an array: its derivative would be lost.
+        RuntimeError
+            If ``forward`` writes to a leaf that requires grad.
         """
         modes.functions += 1
-        tracked = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
-        ctx = Context(tracked)
-        inner = [Tensor(a._node) if isinstance(a, Tensor) else a for a in args]
+        apart = cls.setup_context is not Function.setup_context
+        if apart:
+            args, kwargs = _bound(cls.forward, args, kwargs), {}
+        ctx = Context(cls.__name__, args)
+        ctx._backward = cls.backward if cls.vjp is Function.vjp else cls.vjp
+        ctx._jvp = None if cls.jvp is Function.jvp else cls.jvp
+        inner = [a.__class__(a._node) if isinstance(a, Tensor) else a for a in args]
+        exported = looks.exported
         before, modes.grad = modes.grad, False
         try:
-            returned = cls.forward(ctx, *inner, **kwargs)
+            if apart:
+                returned = cls.forward(*inner)
+                cls.setup_context(ctx, tuple(inner), returned)
+            else:
+                returned = cls.forward(ctx, *inner, **kwargs)
         finally:
             modes.grad = before
+        ctx._exported = looks.exported != exported and ctx.keeps_numbers(args)
         outs = returned if isinstance(returned, tuple) else (returned,)
-        for out in outs:
-            if not isinstance(out, Tensor):
-                raise TypeError(
-                    f"{cls.__name__}.forward must return tensors, not {type(out).__name__}"
-                )
-        if not (any(tracked) and modes.grad):
-            return returned
-        nodes = [a._node for a, t in zip(args, tracked, strict=True) if t]
-        results = tuple(Tensor(n) for n in _record(cls, ctx, outs, nodes, tracked))
-        return results if isinstance(returned, tuple) else results[0]
+        results = _results(cls, ctx, outs, args, inner)
+        return tuple(results) if isinstance(returned, tuple) else results[0]
 
 
-def _record(
-    cls: type[Function],
-    ctx: Context,
-    outs: Sequence[Tensor],
-    inputs: Sequence[Node],
-    tracked: tuple[bool, ...],
-) -> list[Node]:
-    """Record a pack node with the user's rule, and one projection for each output."""
-    pack = _pack_node(cls, ctx, [out._node.aval for out in outs], inputs, tracked)
-    given = set(inputs)
-    results = []
-    for k, out in enumerate(outs):
-        node = out._node
-        if id(out) not in ctx._non_differentiable and node.aval.inexact:
-            projected = bind(_projection(cls), pack, node, number=k)
-            if node not in given:
-                ctx._outputs[node] = weakref.ref(projected)
-            node = projected
-        results.append(node)
-    return results
+def _bound(
+    forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Any, ...]:
+    """All arguments of *forward* in order, with its defaults."""
+    bound = inspect.signature(forward).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.args
 
 
-def _pack_node(
-    cls: type[Function],
-    ctx: Context,
-    avals: Sequence[Aval],
-    inputs: Sequence[Node],
-    tracked: tuple[bool, ...],
-) -> Node:
-    """The node all outputs come from; its cotangent is a _Pack and its rule the user's."""
-
-    def vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> list[Any]:
-        grads = _call_backward(cls, ctx, ct, avals)
-        if len(grads) != len(tracked):
-            raise AutogradError(
-                f"function {cls.__name__}Backward returned an incorrect number of gradients "
-                f"(expected {len(tracked)}, got {len(grads)})"
+def _results(
+    cls: type[Function], ctx: Context, outs: Sequence[Any], args: Sequence[Any], inner: list[Any]
+) -> list[Any]:
+    """What ``apply`` returns for what ``forward`` did."""
+    for out in outs:
+        if isinstance(out, (np.ndarray, np.generic)):
+            raise TypeError(
+                f"{cls.__name__}.forward must return tensors, not {type(out).__name__}: wrap it "
+                "in nbgrad.tensor"
             )
-        wanted = [g for g, t in zip(grads, tracked, strict=True) if t]
-        return [_checked(cls, g, x) for g, x in zip(wanted, xs, strict=True)]
-
-    prim = _primitive(cls.__name__, lambda *xs: np.empty(0), vjp, make_aval((0,), _NUMBERS))
-    pack = prim(*inputs)
-    pack.sig.saves = bool(ctx._saved)
-    pack.value = np.empty(0)
-    pack.depth = 0
-    pack.watch = _UserBackward()
-    watching.any = True
-    return pack
-
-
-def _projection(cls: type[Function]) -> Primitive:
-    """The primitive that takes one output from the pack, one for each class.
-
-    Shared by all calls, so that forward programs are found again.
-    """
-    prim = cls.__dict__.get("_projection")
-    if prim is None:
-        prim = _primitive(cls.__name__, _second, _project, None)
-        cls._projection = prim  # type: ignore[attr-defined]
-    return prim
-
-
-def _second(pack: Any, value: Any, number: int) -> Any:
-    return value
-
-
-def _project(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> list[Any]:
-    return [_Pack({params["number"]: ct}), None]
-
-
-def _primitive(name: str, evaluate: Any, vjp: Any, aval: Aval | None) -> Primitive:
-    """A primitive that is not in the registry; its result has *aval*, or the second operand's."""
-    return Primitive(
-        name=name,
-        kind="opaque",
-        evaluate=evaluate,
-        prepare=lambda xs, params: (xs, xs[1].aval if aval is None else aval, ()),
-        vjp=vjp,
-        jvp=None,
-        lower=Host(),
-        grad_name=name,
-        doc="A user-written operation.",
-        registered=False,
-    )
-
-
-def _call_backward(cls: type[Function], ctx: Context, ct: Any, avals: Sequence[Any]) -> list[Any]:
-    parts = ct.parts if isinstance(ct, _Pack) else {}
-    given: list[Any] = []
-    for k, aval in enumerate(avals):
-        if k in parts or ctx._materialize:
-            given.append(Tensor(materialize(parts.get(k, 0.0), aval)))
+    given = {id(x): a for x, a in zip(inner, args, strict=True) if isinstance(a, Tensor)}
+    written = {id(x) for x in inner if id(x) in given and x._node is not given[id(x)]._node}
+    written |= ctx._dirty & set(given)
+    if any(ctx.needs_input_grad) and modes.grad:
+        if not written <= {id(out) for out in outs}:
+            raise AutogradError(
+                f"{cls.__name__}.forward wrote to an argument that it does not return. The inputs "
+                "that are modified inplace must all be outputs of the Function."
+            )
+        inputs = [a._node for a, t in zip(args, ctx.needs_input_grad, strict=True) if t]
+        nodes = record(cls, ctx, outs, inputs)
+    else:
+        nodes = [o._node if isinstance(o, Tensor) else None for o in outs]
+    made: dict[int, Any] = {}
+    for out, node in zip(outs, nodes, strict=True):
+        if id(out) in made or node is None:
+            continue
+        if id(out) in written:
+            made[id(out)] = given[id(out)]._rebind(node)
         else:
-            given.append(None)
-    grads = cls.backward(ctx, *given)
-    return list(grads) if isinstance(grads, (tuple, list)) else [grads]
+            same = id(out) in given and node is given[id(out)]._node
+            made[id(out)] = given[id(out)] if same else out.__class__(node)
+    for x in inner:  # written to, but not returned
+        if id(x) in written and id(x) not in made:
+            given[id(x)]._rebind(x._node)
+    return [made.get(id(out), out) for out in outs]
 
 
-def _checked(cls: type[Function], gradient: Any, x: Node) -> Any:
-    if gradient is None:
-        return None
-    if not isinstance(gradient, Tensor):
-        raise TypeError(
-            f"{cls.__name__}.backward must return tensors or None, not {type(gradient).__name__}"
-        )
-    if gradient.shape != x.shape:
-        raise AutogradError(
-            f"Function {cls.__name__}Backward returned an invalid gradient: got shape "
-            f"{gradient.shape} but expected shape compatible with {x.shape}"
-        )
-    return gradient._node
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate the ``backward`` of a Function that has no derivative of its own.
+
+    It runs without recording, so it may use NumPy; differentiating its result raises.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> class Sine(ng.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return ng.tensor(np.sin(x.numpy()))
+    ...     @staticmethod
+    ...     @ng.autograd.once_differentiable
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return ng.tensor(g.numpy() * np.cos(x.numpy()))
+    >>> ng.grad(Sine.apply)(0.0).item()
+    1.0
+    """
+
+    @functools.wraps(backward)
+    def call(ctx: Any, *grad_outputs: Any) -> Any:
+        ctx._once = True
+        before, modes.grad = modes.grad, False
+        try:
+            return backward(ctx, *grad_outputs)
+        finally:
+            modes.grad = before
+
+    return call
+
+
+__all__ = ["Context", "Function", "once_differentiable"]

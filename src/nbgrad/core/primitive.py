@@ -72,7 +72,7 @@ class Primitive:
     lower : object
         What the program layer needs to make a kernel of it; its type depends on the kind.
     grad_name : str
-        Name of the backward node that users see, ``AddBackward0`` without the ``Backward0``.
+        Name of the backward function that users see, without its ``Backward0``.
     doc : str
     structural, alias : bool
         Inserted by nbgrad itself, so not shown to users; the operand itself where the avals agree.
@@ -80,6 +80,8 @@ class Primitive:
         As declared; tests, benchmarks and documentation read them.
     public, namespace : bool, str
         Whether users see it as ``nbgrad.<namespace>.<name>``.
+    projects : bool
+        It takes result ``number`` of an operation that has several: its first operand.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Primitive:
     public: bool = False
     namespace: str = "numpy"
     registered: bool = True
+    projects: bool = False
     signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
     recipes: dict[Any, Recipe] = field(default_factory=dict, repr=False)
 
@@ -109,6 +112,11 @@ class Primitive:
 
     def __call__(self, *operands: Any, **params: Any) -> Any:
         return bind(self, *operands, **params)
+
+    @property
+    def backward_name(self) -> str:
+        """Name of the backward function: PyTorch numbers those of its own operations."""
+        return f"{self.grad_name}Backward{'0' if self.registered else ''}"
 
 
 def as_operand(x: Any) -> Any:

@@ -10,6 +10,7 @@ from nbgrad.core.interpret import Environment, read, replay, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Equation, Literal, Tape, Var
+from nbgrad.errors import NO_JVP
 from nbgrad.ops.kinds import is_number, materialize
 
 
@@ -25,11 +26,13 @@ def push_forward(
     """
     found = dict(tangents)
     for eqn in eqns:
-        if not eqn.sig.differentiable or eqn.prim.jvp is None or eqn.out in closed:
+        if not eqn.sig.differentiable or eqn.out in closed:
             continue
         ts = [found.get(a) if isinstance(a, Var) else None for a in eqn.inputs]
         if all(t is None for t in ts):
             continue
+        if eqn.prim.jvp is None:
+            raise NotImplementedError(NO_JVP.format(name=eqn.prim.name))
         xs = [read(env, a) for a in eqn.inputs]
         tangent = eqn.prim.jvp(ts, env[eqn.out], xs, eqn.params)
         if tangent is not None:

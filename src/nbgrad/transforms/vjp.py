@@ -17,6 +17,28 @@ from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds import is_number, materialize
 
 Hook = Callable[[Var, Any], Any]
+# Calls the rule of an equation: given it, its cotangent, result, operands, and which are wanted.
+Apply = Callable[[Equation, Any, Any, list[Any], list[bool]], Sequence[Any]]
+
+
+class _Undefined:
+    """The cotangent of what a user-written backward returned None for.
+
+    It is zero, and where nothing else arrives there is no gradient, as opposed to one of zeros.
+    """
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "UNDEFINED"
+
+
+UNDEFINED = _Undefined()
+
+
+def call_rule(eqn: Equation, ct: Any, y: Any, xs: list[Any], wants: list[bool]) -> Sequence[Any]:
+    """The contributions of one equation to the cotangents of its operands."""
+    return eqn.sig.prim.vjp(ct, y, xs, eqn.params, wants)  # type: ignore[misc, no-any-return]
 
 
 def reached(tape: Tape, wrt: Iterable[Var], blocked: frozenset[Var] = frozenset()) -> set[Var]:
@@ -36,13 +58,12 @@ def backpropagate(
     seeds: dict[Var, Any],
     stop: frozenset[Var] = frozenset(),
     hook: Hook | None = None,
-    observe: Callable[[Equation, Sequence[Any]], None] | None = None,
+    apply: Apply = call_rule,
 ) -> dict[Var, Any]:
     """Run the rules in reverse over *eqns*, recording nodes; return every cotangent met.
 
     ``stop`` are variables that are not differentiated through. ``hook(var, ct)`` sees each
-    complete cotangent before it is used and returns the one to use; ``observe(eqn, cts)`` sees
-    what each rule returned.
+    complete cotangent before it is used and returns the one to use; ``apply`` calls the rules.
     """
     cts = dict(seeds)
     for eqn in reversed(eqns):
@@ -57,14 +78,15 @@ def backpropagate(
         wants = [isinstance(a, Var) and a in active for a in eqn.inputs]
         if not any(wants):
             continue
-        contributions = eqn.sig.prim.vjp(ct, env[eqn.out], xs, eqn.params, wants)
-        if observe is not None:
-            observe(eqn, contributions)
+        contributions = apply(eqn, ct, env[eqn.out], xs, wants)
         for atom, want, c in zip(eqn.inputs, wants, contributions, strict=True):
             if want and c is not None and isinstance(atom, Var):
                 c = c if is_number(c) else materialize(c, atom.aval)
                 before = cts.get(atom)
-                cts[atom] = c if before is None else before + c
+                if before is None or before is UNDEFINED:
+                    cts[atom] = c
+                elif c is not UNDEFINED:
+                    cts[atom] = before + c
     return cts
 
 
