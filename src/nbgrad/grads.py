@@ -197,8 +197,10 @@ def _accumulate_inner(wanted: Sequence[Any], found: Sequence[tuple[Node, Node]])
     """
     gradients = dict(found)
     for t in wanted:
-        gradient = gradients.get(t._node)
-        retained = getattr(t._node.watch, "retained", None) is not None
+        gradient, watch = gradients.get(t._node), t._node.watch
+        retained = watch is not None and watch.retained is not None
+        if t._node.leaf is None and gradient is not None and watch is not None:
+            watch.run(watch.before, [gradient])  # they look on: what they return goes nowhere
         if t._node.leaf is None and gradient is not None and not retained:
             t.grad = type(t)(gradient if t.grad is None else t.grad._node + gradient)
 

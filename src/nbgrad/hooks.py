@@ -92,11 +92,9 @@ class Watch:
         """Run hooks of the backward function on gradients, None where there is none.
 
         A hook is given the tuple of their tensors, and *rest*; a tuple that it returns replaces
-        them. One that an earlier hook removed is not run.
+        them. One that is removed meanwhile runs for the last time.
         """
-        for key, hook in tuple(hooks.items()):
-            if key not in hooks:
-                continue
+        for hook in tuple(hooks.values()):
             given = tuple(None if ct is None else self.tensor_type(ct) for ct in cts)
             returned = hook(given, *rest)
             if returned is None:
