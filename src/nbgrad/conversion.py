@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbgrad.core.modes import modes
+from nbgrad.core.foreign import answers_for, defers
+from nbgrad.core.modes import asked_by, modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.engine import demand, looks, value_of
 from nbgrad.errors import CUT, NUMPY_ON_GRAD, AutogradError, ConcretizationError
@@ -29,6 +30,10 @@ class Conversions:
     __slots__ = ()
 
     _node: Node
+    # Series, frames and indices leave operators with tensors to the tensors, and so do sympy's
+    # numbers, which would take a float of a tensor of one element.
+    __pandas_priority__ = 5000
+    _op_priority = 1000.0
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """Return the values as a read-only view; copy it to write.
@@ -109,10 +114,18 @@ class Conversions:
             result = NotImplemented if short is None else short(*inputs)
             if result is not NotImplemented:
                 return result
+            if defers(inputs):
+                return NotImplemented
             return call_plainly(self.__class__, ufunc, inputs)
-        return call_ufunc(self.__class__, ufunc, method, inputs, kwargs)
+        return (
+            NotImplemented
+            if defers(inputs)
+            else call_ufunc(self.__class__, ufunc, method, inputs, kwargs)
+        )
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if not all(map(answers_for, types)):
+            return NotImplemented
         return call_function(self.__class__, func, args, kwargs)
 
     def __bool__(self) -> bool:
@@ -125,7 +138,8 @@ class Conversions:
 
     def _number(self, what: str) -> Any:
         # NumPy calls these for ``array[i] = tensor``, where the gradient would be lost silently.
-        if modes.transforms and self._node.requires_grad:
+        # So does polars, for a number beside a Series.
+        if self._node.requires_grad and (modes.transforms or asked_by("polars", 2)):
             fix = (
                 "Collect the elements in a list for nbgrad.stack, preallocate with nbgrad.zeros "
                 "instead of numpy.zeros, or write .item() to print it."
@@ -144,7 +158,9 @@ class Conversions:
 
     def __index__(self) -> int:
         if self._node.dtype.kind not in "iu":
-            raise TypeError(f"only integer tensors can be an index, not {self._node.dtype}")
+            raise TypeError(
+                f"only integer tensors can be an index or repeat a sequence, not {self._node.dtype}"
+            )
         return int(self.item())
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.foreign import numbers_of
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
@@ -76,6 +77,7 @@ def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
         data = _copied(data._node)
     elif isinstance(data, (list, tuple)) and _holds_tensor(data):
         data = _copied(_stacked(data))
+    data = numbers_of(data, explicit=True)
     return _make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad)
 
 

@@ -27,6 +27,10 @@ class ConcretizationError(NbgradError, TypeError):
     """A traced value was asked for its number, which is not known while tracing."""
 
 
+class ForeignError(NbgradError, TypeError):
+    """An object that is more than its numbers: a mask, a unit, a kind of product."""
+
+
 class MissingOperation(NbgradError, NotImplementedError):
     """An operation that NumPy has and nbgrad has not; the message names the nearest ones."""
 

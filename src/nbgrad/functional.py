@@ -14,6 +14,7 @@ import numpy as np
 
 from nbgrad.autograd.functional import _columns, _rows, by_columns, differentiable_copy
 from nbgrad.backward import run_backward
+from nbgrad.core.foreign import numbers_of
 from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
@@ -24,10 +25,12 @@ from nbgrad.errors import (
     NOT_HOLOMORPHIC,
     AutogradError,
     ConcretizationError,
+    ForeignError,
 )
 from nbgrad.jit import jit
 from nbgrad.ops import arithmetic
 from nbgrad.ops.kinds import materialize
+from nbgrad.ops.shaping import as_node
 from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
@@ -39,7 +42,9 @@ _finished: weakref.WeakSet[Node] = weakref.WeakSet()
 def _argument(x: Any, name: str, position: int, holomorphic: bool) -> Tensor:
     """The node to differentiate by for argument *x*."""
     try:
-        node = x._node if isinstance(x, Tensor) else constant(x)
+        node = x._node if isinstance(x, Tensor) else constant(numbers_of(x))
+    except ForeignError:
+        raise
     except (TypeError, ValueError):
         raise TypeError(
             NOT_AN_ARRAY.format(name=name, position=position, kind=type(x).__name__)
@@ -96,7 +101,7 @@ def _output(y: Any, name: str) -> Tensor:
             f"{name}: the function returned a {type(y).__name__}; it must return one array: "
             "return nbgrad.numpy.array([...]), or stack or concatenate the parts"
         )
-    return y if isinstance(y, Tensor) else Tensor(constant(y))
+    return y if isinstance(y, Tensor) else Tensor(as_node(y))
 
 
 def _scalar(y: Any, name: str, holomorphic: bool) -> Tensor:

@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 
 from nbgrad.config import NAN_POLICIES, Config, settings
+from nbgrad.core.foreign import array_of, is_container
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.tree import flatten
+from nbgrad.errors import ForeignError
 from nbgrad.tensor import Tensor
 from nbgrad.tracing import Compiled, OpenFunction, inlined, trace
 
 Func = Callable[..., Any]
 MAX_TRACES = 1024  # of one function: values of its static arguments may have no end
 _DYNAMIC = (np.ndarray, np.generic, float, complex, Tensor)
+_PLAIN = frozenset({np.float64, float, complex, Tensor})
 
 
 def _is_dynamic(x: Any) -> bool:
-    return isinstance(x, _DYNAMIC)
+    return isinstance(x, _DYNAMIC) or is_container(x)
 
 
 def _describe(a: Any) -> Any:
@@ -39,8 +42,11 @@ def _describe(a: Any) -> Any:
 
 def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
     try:
-        return flatten((args, dict(sorted(kwargs.items()))), _is_dynamic)
-    except TypeError as error:
+        leaves, structure = flatten((args, dict(sorted(kwargs.items()))), _is_dynamic)
+        return [a if a.__class__ in _PLAIN else array_of(a, "jit") for a in leaves], structure
+    except ForeignError:
+        raise
+    except (TypeError, ValueError) as error:
         raise TypeError(
             f"jit: an argument is neither an array nor hashable ({error}); pass arrays, tensors, "
             "floats, hashable settings, or tuples, lists and dicts of them"

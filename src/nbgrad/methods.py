@@ -6,6 +6,7 @@ Written as tables where a method only forwards: name, function, and nothing else
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_operand(x: Any) -> bool:
-    return hasattr(x, "_node") or isinstance(x, np.ndarray)
+    return hasattr(x.__class__, "_node") or isinstance(x, np.ndarray)
 
 
 def _primitive(prim: Any) -> Callable[..., Any]:
@@ -271,3 +272,23 @@ class Methods:
 
     def __init__(self, node: Node) -> None:
         self._node = node
+
+
+def _give_names() -> None:
+    """Let each method bear the name that it is asked by: Pint finds the rule for units under it."""
+    named: set[Any] = set()
+    for name, method in list(vars(Methods).items()):
+        if not isinstance(method, FunctionType) or name.startswith("_"):
+            continue
+        if method in named:  # a second name
+            closure, defaults = method.__closure__, method.__defaults__
+            twin = FunctionType(method.__code__, method.__globals__, name, defaults, closure)
+            twin.__kwdefaults__, twin.__doc__ = method.__kwdefaults__, method.__doc__
+            setattr(Methods, name, twin)
+            method = twin
+        method.__name__ = name
+        method.__qualname__ = f"Tensor.{name}"
+        named.add(method)
+
+
+_give_names()

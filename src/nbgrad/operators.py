@@ -10,13 +10,15 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.ops import arithmetic, bitwise, comparison, composite, products
-from nbgrad.recording import Method, binary, operand, pair, reflected, static, unary
+from nbgrad.recording import Method, admitted, binary, operand, pair, reflected, static, unary
 
 
 def _inplace(function: Callable[..., Node]) -> Method:
     """In-place operator: binds the tensor to a new node, so nothing saved is overwritten."""
 
     def method(self: Any, other: Any) -> Any:
+        if not admitted(other):
+            return NotImplemented
         return self._rebind(function(self._node, as_operand(operand(other))))
 
     return method
@@ -107,12 +109,18 @@ class Operators:
     def __pow__(self, other: Any) -> Any:
         if other.__class__ in (float, int):
             return _power(self, other)
-        return self.__class__(composite.power(self._node, as_operand(other)))  # type: ignore[call-arg]
+        if not admitted(other):
+            return NotImplemented
+        return self.__class__(composite.power(self._node, as_operand(operand(other))))  # type: ignore[call-arg]
 
     def __matmul__(self, other: Any) -> Any:
+        if not admitted(other):
+            return NotImplemented
         return self.__class__(_matmul(self._node, as_operand(operand(other))))  # type: ignore[call-arg]
 
     def __rmatmul__(self, other: Any) -> Any:
+        if not admitted(other):
+            return NotImplemented
         return self.__class__(products.matmul(as_operand(operand(other)), self._node))  # type: ignore[call-arg]
 
     def _rebind(self, node: Node) -> Any:

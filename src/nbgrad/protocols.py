@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from inspect import signature
 from typing import Any
 
+import numpy as np
+
+from nbgrad.core.foreign import numbers_of, settled
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.registry import writers
@@ -18,18 +21,22 @@ from nbgrad.recording import apart, binary, operand, unary
 from nbgrad.replaying import Call
 
 ufuncs = LazyModule("nbgrad.ufuncs")
+PLAIN = frozenset({Node, np.ndarray, int, float, bool, str, type(None), slice})
 
 
 def unwrap(x: Any) -> Any:
-    """Replace tensors by their nodes in nested tuples, lists and dicts."""
-    node = getattr(x, "_node", None)
-    if node is not None:
-        return node
-    if type(x) in (tuple, list):
-        return type(x)(unwrap(item) for item in x)
+    """Replace tensors by their nodes in nested tuples, lists and dicts, series by arrays."""
+    kind = x.__class__
+    if hasattr(kind, "_node"):
+        return x._node
+    if kind is tuple or kind is list:
+        return kind(unwrap(item) for item in x)
     if isinstance(x, dict):
         return {key: unwrap(item) for key, item in x.items()}
-    return x
+    if kind in PLAIN:
+        return x
+    found = settled(x)
+    return found._node if hasattr(found.__class__, "_node") else found
 
 
 def wrap(x: Any, tensor: type, operands: Sequence[Any] = ()) -> Any:
@@ -69,15 +76,17 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
 
 
 def as_index(index: Any) -> Any:
-    """Replace the tensors of an index by arrays (or by nodes, while tracing)."""
+    """Replace the tensors of an index by arrays (or by nodes, while tracing), a series too."""
     if isinstance(index, tuple):
         return tuple(as_index(item) for item in index)
+    if index.__class__ in PLAIN and index.__class__ is not slice:
+        return index
     if isinstance(index, slice):
         parts = (index.start, index.stop, index.step)
         return slice(*(p if p is None else p.__index__() for p in parts))
-    node = getattr(index, "_node", None)
-    if node is None:
-        return index
+    if not hasattr(index.__class__, "_node"):
+        return numbers_of(index)
+    node = index._node
     try:
         array = value_of(node)
     except TypeError:  # a traced value

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.foreign import is_numbers, numbers_of
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.record import STATIC, Recipes, Shortcut, record, replay, shortcuts
@@ -33,11 +34,11 @@ def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Calla
     def method(self: Any) -> Any:
         if quick.call is not None and (tensor := quick.call(self)) is not None:
             return tensor
-        a = getattr(self, "_node", None)
-        if a is None:
+        if not hasattr(self.__class__, "_node"):
             if general is None:
                 raise TypeError(f"{prim.name}: {self!r} is not a tensor")
             return general(self)
+        a = self._node
         return self.__class__(_recorded(prim, fast, a, a))
 
     return _named(method, prim)
@@ -68,10 +69,10 @@ def binary(prim: Primitive) -> Method:
             table = whole
         elif isinstance(other, OPERANDS):
             return cls(bind(prim, a, operand(other)))
-        elif getattr(other, "_node", None).__class__ is Node:  # of a subclass, or of its base
+        elif hasattr(kind, "_node"):  # of a subclass, or of its base
             return (kind if issubclass(kind, cls) else cls)(bind(prim, a, other._node))
         else:
-            return NotImplemented
+            return cls(bind(prim, a, numbers_of(other))) if is_numbers(other) else NotImplemented
         return cls(_recorded(prim, table, a, a, other))
 
     return _named(_quickened(general, shortcuts.ask(alike, number, whole)), prim)
@@ -86,9 +87,7 @@ def reflected(prim: Primitive) -> Method:
         cls, a, kind = self.__class__, self._node, other.__class__
         if kind is float or (kind is int and a.aval.inexact):
             return cls(_recorded(prim, number if kind is float else whole, a, other, a))
-        if not isinstance(other, OPERANDS) and getattr(other, "_node", None) is None:
-            return NotImplemented
-        return cls(bind(prim, operand(other), a))
+        return cls(bind(prim, operand(other), a)) if admitted(other) else NotImplemented
 
     return _quickened(general, shortcuts.ask({}, number, whole, swapped=True))
 
@@ -118,7 +117,14 @@ def _recorded(prim: Primitive, table: dict[Any, Any], a: Node, *operands: Any) -
 
 def operand(x: Any) -> Any:
     """The second operand as `bind` takes it: a list with tensors in it is their stack."""
-    return as_node(x) if isinstance(x, (list, tuple)) else x
+    if isinstance(x, (list, tuple)):
+        return as_node(x)
+    return x if isinstance(x, OPERANDS) or hasattr(x.__class__, "_node") else numbers_of(x)
+
+
+def admitted(x: Any) -> bool:
+    """Whether operators take *x* as a second operand, or leave it to its own class."""
+    return isinstance(x, OPERANDS) or hasattr(x.__class__, "_node") or is_numbers(x)
 
 
 def static(function: Callable[..., Node], told: bool = False) -> Method:

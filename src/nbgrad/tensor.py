@@ -242,7 +242,9 @@ class Tensor(Operators, Conversions, Methods):
         function = None if name.startswith("_") else method(name)
         if function is None:
             raise AttributeError(f"'Tensor' object has no attribute {name!r}")
-        return functools.partial(_call_method, self, function)
+        bound = functools.partial(_call_method, self, function)
+        bound.__name__ = name  # type: ignore[attr-defined]
+        return bound
 
     @property
     def at(self) -> Updates:

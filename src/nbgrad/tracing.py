@@ -20,6 +20,7 @@ from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
 from nbgrad.engine import demand, executable, value_of
 from nbgrad.errors import TRACKED_OUTSIDE, ConcretizationError
 from nbgrad.executable import Executable, as_input
+from nbgrad.ops.shaping import as_node
 from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
@@ -190,7 +191,7 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any, is_dynamic: Any) -> Co
         modes.grad, modes.gradients = before, outer
         modes.tracing = 0
     outs, rebuild = _results(y)
-    nodes = [out._node if isinstance(out, Tensor) else constant(out) for out in outs]
+    nodes = [as_node(out) for out in outs]
     cap = capture([*nodes, *gradients])
     tape, var_of = build_tape(cap, [*nodes, *gradients], inputs, lift=False)
     constants = _constants(cap, inputs, start)
@@ -273,7 +274,7 @@ def inlined(f: Func, leaves: Sequence[Any], structure: Any) -> Any:
     ]
     args, kwargs = unflatten(structure, [Tensor(node) for node in nodes])
     outs, rebuild = _results(f(*args, **kwargs))
-    found = [out if isinstance(out, Tensor) else Tensor(constant(out)) for out in outs]
+    found = [out if isinstance(out, Tensor) else Tensor(as_node(out)) for out in outs]
     if not any(isinstance(a, Tensor) for a in leaves) and not any(t.requires_grad for t in found):
         try:
             demand([t._node for t in found])

@@ -82,6 +82,12 @@ def unrecorded() -> Iterator[None]:
         modes.recorded = before
 
 
+def asked_by(package: str, above: int) -> bool:
+    """Whether the function *above* calls up from the caller was called by code of *package*."""
+    caller = str(sys._getframe(above + 1).f_globals.get("__name__"))
+    return caller.partition(".")[0] == package
+
+
 def user_line() -> str | None:
     """``file:line`` of the innermost frame outside nbgrad and NumPy, or None."""
     frame = sys._getframe(1)

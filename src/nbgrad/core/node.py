@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbgrad.core.aval import Aval, aval_of, make_aval
+from nbgrad.core.foreign import numbers_of
 from nbgrad.core.registry import by_reference
 
 next_sequence = count().__next__
@@ -137,7 +138,7 @@ def placeholder(aval: Aval, requires_grad: bool = False) -> Node:
 
 def constant(value: Any) -> Node:
     """Return a leaf that holds a private copy of *value*, safe from later writes to it."""
-    array = np.array(value, order="C", copy=True)
+    array = np.array(numbers_of(value), order="C", copy=True)
     if array.dtype.kind not in "biufc":
         raise TypeError(f"nbgrad holds numbers and booleans, not {array.dtype} ({value!r})")
     if not array.dtype.isnative:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import Aval
+from nbgrad.core.foreign import numbers_of
 from nbgrad.core.node import Node, constant
 from nbgrad.core.record import Recipe, recipe_of, record, replay
 from nbgrad.core.registry import register_primitive
@@ -124,8 +125,11 @@ def as_operand(x: Any) -> Any:
     kind = x.__class__
     if kind is Node or kind in (float, int, bool, complex):
         return x
-    node = getattr(x, "_node", None)
-    return node if node is not None else constant(x)
+    # Asked of the class: a container of another library may pass the question on to its contents.
+    if hasattr(kind, "_node"):
+        return x._node
+    found = numbers_of(x)
+    return found._node if hasattr(found.__class__, "_node") else constant(found)
 
 
 def operand_key(x: Any) -> Any:

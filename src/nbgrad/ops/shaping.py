@@ -31,7 +31,7 @@ def holds_node(x: Any) -> bool:
     """Whether *x* is a node or a tensor, or a nest of lists and tuples with one in it."""
     if isinstance(x, (list, tuple)):
         return any(holds_node(item) for item in x)
-    return x.__class__ is Node or hasattr(x, "_node")
+    return x.__class__ is Node or hasattr(x.__class__, "_node")
 
 
 def listed(xs: Any) -> list[Any]:

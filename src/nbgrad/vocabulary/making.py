@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.foreign import numbers_of
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import as_operand
 from nbgrad.errors import refuse
@@ -31,7 +32,7 @@ def converted(data: Any, dtype: Any = None) -> Node:
     elif data.__class__ is Node:
         node = data
     else:
-        return constant(np.asarray(_plain(data), dtype))
+        return constant(np.asarray(numbers_of(_plain(data)), dtype))
     return node if dtype is None else cast_to("array", node, dtype)
 
 
@@ -42,7 +43,7 @@ def _plain(data: Any) -> Any:
 
 def as_operand_or(data: Any) -> Any:
     """The node of a tensor, or *data* itself."""
-    return as_operand(data) if hasattr(data, "_node") else data
+    return as_operand(data) if hasattr(data.__class__, "_node") else data
 
 
 @function(
