@@ -31,15 +31,18 @@ Axis = int | tuple[int, ...] | None
 def logsumexp(
     a: Any, axis: Axis = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
 ) -> Any:
-    """``log(sum(b * exp(a)))`` over *axis*, without overflow; weights 0 where all are -inf."""
+    """``log(sum(b * exp(a)))`` over *axis*, without overflow; weights 0 where all are -inf.
+
+    Elements of +inf share the weight evenly, as equal elements of a maximum do.
+    """
     node = as_node(a)
     if b is not None:
         node = node + arithmetic.multiply(as_node(b), 0)  # the shape and dtype of both
         node = where(equal(b, 0), -math.inf, node)
     axes = normalize_axis("logsumexp", axis, node.ndim)
     top = detached(max(node, axes, keepdims=True))
-    shift = where(equal(top - top, 0), top, 0.0)
-    weights = exp(node - shift)
+    shift = where(equal(top, -math.inf), 0.0, top)
+    weights = exp(arithmetic.shifted(node, shift))
     total = sum(weights if b is None else weights * b, axes, keepdims=keepdims)
     if not keepdims:
         shift = reshape(shift, total.shape)
@@ -51,10 +54,19 @@ def logsumexp(
 
 @function("special", "scipy.special.softmax", cases=lambda d: [call(d(2, 3), axis=1)])
 def softmax(x: Any, axis: Axis = None) -> Node:
-    """Exponentials over *axis* (all axes by default), normalised to add up to 1."""
-    node = as_node(x)
-    weights = exp(node - detached(max(node, axis, keepdims=True)))
+    """Exponentials over *axis* (all axes by default), normalised to add up to 1.
+
+    Elements of +inf share it evenly, which is the limit, with derivatives to match (SciPy's result
+    is NaN there); where all are -inf there is no limit, and value and derivatives are NaN.
+    """
+    weights = exp(below_top(as_node(x), axis))
     return weights / sum(weights, axis, keepdims=True)
+
+
+def below_top(x: Node, axis: Axis) -> Node:
+    """How far elements are below the largest over *axis*; NaN where all are -inf."""
+    top = detached(max(x, axis, keepdims=True))
+    return arithmetic.shifted(x, where(equal(top, -math.inf), math.nan, top))
 
 
 def detached(x: Node) -> Node:

@@ -13,7 +13,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node, constant
-from nbgrad.ops.arithmetic import exp, where
+from nbgrad.ops.arithmetic import exp, shifted, where
 from nbgrad.ops.comparison import equal
 from nbgrad.ops.kinds import Library, add_up, conjugate, linear, materialize, opaque, times
 from nbgrad.ops.structure import cast, concatenate, full, slice_
@@ -157,22 +157,39 @@ cumprod = opaque(
 def _share(part: Node, whole: Node) -> Node:
     """``exp(part - whole)``, which is at most 1; 0 where both are -inf."""
     nothing = equal(whole, -np.inf)
-    return where(nothing, 0.0, exp(where(nothing, 0.0, part - whole)))
+    return where(nothing, 0.0, exp(where(nothing, 0.0, shifted(part, whole))))
+
+
+def _shares(x: Node, y: Node, axis: int) -> tuple[Node, Node]:
+    """Weights of each element, and of the running result before it, in the running result.
+
+    Elements of +inf share the weight evenly, however many of them have come.
+    """
+    full_ = equal(x, np.inf)
+    count = cumsum(cast(full_, dtype=x.dtype), axis=axis, reverse=False)
+    none = equal(count, 0)
+    own, before = _share(x, y), _share(previous(y, axis, first=-np.inf), y)
+    each = 1.0 / where(none, 1.0, count)
+    return (
+        where(none, own, where(full_, each, 0.0)),
+        where(none, before, where(full_, 1.0 - each, 1.0)),
+    )
 
 
 def _logcumsumexp_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
     # Weights relative to the running result itself, so that nothing overflows.
     axis = params["axis"]
-    later = _share(y, previous(y, axis, reverse=True))
+    own, before = _shares(xs[0], y, axis)
+    later = previous(before, axis, reverse=True)
     passed = recurrence(later, materialize(ct, y.aval), axis=axis, reverse=True)
-    return (times(passed, _share(xs[0], y)),)
+    return (times(passed, own),)
 
 
 def _logcumsumexp_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
     axis = params["axis"]
-    earlier = _share(previous(y, axis, first=-np.inf), y)
-    step = times(materialize(tangents[0], y.aval), _share(xs[0], y))
-    return recurrence(earlier, step, axis=axis, reverse=False)
+    own, before = _shares(xs[0], y, axis)
+    step = times(materialize(tangents[0], y.aval), own)
+    return recurrence(before, step, axis=axis, reverse=False)
 
 
 logcumsumexp = opaque(
@@ -182,5 +199,6 @@ logcumsumexp = opaque(
     vjp=_logcumsumexp_vjp,
     jvp=_logcumsumexp_jvp,
     cases=(((2, 3), {"axis": 1}),),
-    doc="log(cumsum(exp(x))) along an axis without overflow; elements of -inf have weight 0.",
+    doc="log(cumsum(exp(x))) along an axis without overflow; elements of -inf have weight 0, "
+    "those of +inf share it evenly.",
 )

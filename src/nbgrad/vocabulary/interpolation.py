@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,8 @@ import numpy as np
 from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic, sorting
-from nbgrad.ops.arithmetic import absolute, maximum, minimum, where
-from nbgrad.ops.comparison import equal
+from nbgrad.ops.arithmetic import absolute, maximum, minimum, shifted, strong_multiply, where
+from nbgrad.ops.comparison import equal, logical_and, logical_or, not_equal
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.indexing import take
 from nbgrad.ops.reducing import as_dtype
@@ -38,8 +39,13 @@ def between(x: Node, y: Node, at: Node) -> Node:
     flat = equal(x1, x0)  # two knots in one place: a jump, which has no slope
     slope = (y1 - y0) / column(where(flat, 1.0, x1 - x0))
     slope = where(column(flat), 0.0, slope)
-    after, before = y0 + slope * column(at - x0), y1 + slope * column(at - x1)
-    return where(column(at >= x1), before, after)
+    # On a knot nothing is added to its value, though the slope to its neighbour be infinite.
+    after = y0 + strong_multiply(column(shifted(at, x0)), slope)
+    before = y1 + strong_multiply(column(shifted(at, x1)), slope)
+    found = where(logical_or(column(at >= x1), not_equal(after, after)), before, after)
+    # Both knots infinite: only what is equal at both has a value between them.
+    found = where(logical_and(not_equal(found, found), equal(y0, y1)), y0, found)
+    return where(column(not_equal(at, at)), math.nan, found)
 
 
 @function(
