@@ -42,22 +42,6 @@ subtract = elementwise(
     grad_name="Sub",
     doc="Difference of two arrays.",
 )
-
-
-def _shifted(x: Any, y: Any) -> Any:
-    return np.where(x == y, np.zeros((), np.result_type(x, y)), np.subtract(x, y))
-
-
-shifted = elementwise(
-    "shifted",
-    public=False,
-    expr="({x} - {y} if {x} != {y} else {t}(0))",
-    reference=_shifted,
-    loop=common_loop(),
-    partials=lambda out, x, y: (1, -1),
-    grad_name="Sub",
-    doc="Difference that is 0 where the operands are equal, infinities too.",
-)
 multiply = elementwise(
     "multiply",
     expr="{x} * {y}",

@@ -17,6 +17,7 @@ from nbgrad.ops import arithmetic, structure
 from nbgrad.ops.arithmetic import absolute, exp, log, sqrt, square, where
 from nbgrad.ops.comparison import equal
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.elementary import shifted
 from nbgrad.ops.reducing import max, sum
 from nbgrad.ops.shaping import as_node, reshape
 
@@ -42,7 +43,7 @@ def logsumexp(
     axes = normalize_axis("logsumexp", axis, node.ndim)
     top = detached(max(node, axes, keepdims=True))
     shift = where(equal(top, -math.inf), 0.0, top)
-    weights = exp(arithmetic.shifted(node, shift))
+    weights = exp(shifted(node, shift))
     total = sum(weights if b is None else weights * b, axes, keepdims=keepdims)
     if not keepdims:
         shift = reshape(shift, total.shape)
@@ -66,7 +67,7 @@ def softmax(x: Any, axis: Axis = None) -> Node:
 def below_top(x: Node, axis: Axis) -> Node:
     """How far elements are below the largest over *axis*; NaN where all are -inf."""
     top = detached(max(x, axis, keepdims=True))
-    return arithmetic.shifted(x, where(equal(top, -math.inf), math.nan, top))
+    return shifted(x, where(equal(top, -math.inf), math.nan, top))
 
 
 def detached(x: Node) -> Node:

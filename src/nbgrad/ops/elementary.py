@@ -10,7 +10,7 @@ import numpy as np
 from nbgrad.core.primitive import Primitive
 from nbgrad.ops.arithmetic import ANY, NONZERO, POSITIVE, absolute, sqrt, square, where
 from nbgrad.ops.comparison import equal, logical_and
-from nbgrad.ops.kinds import elementwise
+from nbgrad.ops.kinds import common_loop, elementwise
 from nbgrad.ops.transcendental import UNIT, sigmoid
 
 LN2 = math.log(2.0)
@@ -81,6 +81,22 @@ arctanh = elementwise(
     domain=UNIT,
     grad_name="Atanh",
     doc="Inverse hyperbolic tangent.",
+)
+
+
+def _shifted(x: Any, y: Any) -> Any:
+    return np.where(x == y, np.zeros((), np.result_type(x, y)), np.subtract(x, y))
+
+
+shifted = elementwise(
+    "shifted",
+    public=False,
+    expr="({x} - {y} if {x} != {y} else {t}(0))",
+    reference=_shifted,
+    loop=common_loop(),
+    partials=lambda out, x, y: (1, -1),
+    grad_name="Sub",
+    doc="Difference that is 0 where the operands are equal, infinities too.",
 )
 
 
@@ -192,4 +208,4 @@ sinc_derivative = elementwise(
 )
 __all__ = ["arccosh", "arcsinh", "arctanh", "cbrt", "deg2rad", "degrees", "exp2", "hypot", "log10"]
 __all__ += ["log2", "logaddexp", "logaddexp2", "rad2deg", "radians", "reciprocal"]
-__all__ += ["sinc_derivative"]
+__all__ += ["shifted", "sinc_derivative"]

@@ -13,8 +13,9 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node, constant
-from nbgrad.ops.arithmetic import exp, shifted, where
+from nbgrad.ops.arithmetic import exp, where
 from nbgrad.ops.comparison import equal
+from nbgrad.ops.elementary import shifted
 from nbgrad.ops.kinds import Library, add_up, conjugate, linear, materialize, opaque, times
 from nbgrad.ops.structure import cast, concatenate, full, slice_
 

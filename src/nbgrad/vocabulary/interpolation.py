@@ -10,9 +10,10 @@ import numpy as np
 from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic, sorting
-from nbgrad.ops.arithmetic import absolute, maximum, minimum, shifted, strong_multiply, where
+from nbgrad.ops.arithmetic import absolute, maximum, minimum, strong_multiply, where
 from nbgrad.ops.comparison import equal, logical_and, logical_or, not_equal
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.elementary import shifted
 from nbgrad.ops.indexing import take
 from nbgrad.ops.reducing import as_dtype
 from nbgrad.ops.shaping import as_node, concatenate, moveaxis, reshape
