@@ -145,3 +145,20 @@ np.testing.assert_allclose(f(x), expected, rtol=1e-12)
 print(entry is not None)
 """
     assert ask(text, tmp_path) == ["True"]
+
+
+def test_runs_are_serial_while_numba_is_imported_for_its_threads(tmp_path):
+    text = """
+from nbgrad.backends import threads
+x = np.linspace(0, 1, 1_000_000)
+f = ng.jit(lambda x: np.sin(x) * x)  # which may import Numba itself
+with threads.pool() as (first, count):
+    pass
+importer = threads._state.importer
+if importer is not None:
+    assert (first, count) == (0, 1) and importer.name != "MainThread"
+    importer.join()
+with threads.pool() as (address, count):
+    print(address != 0, count, np.array_equal(f(x), f(x)))
+"""
+    assert ask(text, tmp_path) == ["True", "2", "True"]

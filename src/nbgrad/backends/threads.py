@@ -1,6 +1,8 @@
 """Numba's thread pool, used directly: no parallel code is compiled, tasks are C functions.
 
-Numba is imported at the first parallel run, no thread starts before it. What is guarded against:
+Numba is imported at the first parallel run, no thread starts before it. That takes 0.4 to 0.9 s, so
+a thread does it while runs stay serial, which changes no bit of what they compute. What is guarded
+against:
 the workqueue layer aborts the process when two threads enter it or one enters it twice; a child
 forked after GNU OpenMP started its threads is killed when it enters a parallel region.
 """
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.config import settings
+
 Launch = tuple[int, int]
+NUMBA_POOL = "numba.np.ufunc.parallel"
 
 
 class _State:
@@ -24,6 +30,7 @@ class _State:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.importer: threading.Thread | None = None
         self.count = 0  # threads asked for; 0: not asked
         self.address = 0  # of numba_parallel_for; 0: not launched
         self.limit = 0  # threads that Numba started
@@ -44,8 +51,14 @@ def _after_fork() -> None:
     _state = child
 
 
+def _imported() -> None:
+    """Wait for Numba if it is being imported: a child of fork would never see the end of it."""
+    if _state.importer is not None:
+        _state.importer.join()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_imported, after_in_child=_after_fork)
 
 
 def _available() -> int:
@@ -123,9 +136,19 @@ def threading_layer() -> str:
     return _state.layer
 
 
+def _importing(state: _State) -> bool:
+    """Whether to go on without threads, because Numba is not imported yet."""
+    if state.importer is None:
+        if settings.current.deterministic or NUMBA_POOL in sys.modules:
+            return False
+        state.importer = threading.Thread(target=importlib.import_module, args=(NUMBA_POOL,))
+        state.importer.start()
+    return state.importer.is_alive()
+
+
 def _launch(state: _State) -> None:
     """Start Numba's threads and find the function that gives them work."""
-    parallel: Any = importlib.import_module("numba.np.ufunc.parallel")
+    parallel: Any = importlib.import_module(NUMBA_POOL)
     parallel._launch_threads()
     binding = importlib.import_module("llvmlite.binding")
     state.layer = parallel.threading_layer()
@@ -147,8 +170,11 @@ def pool() -> Iterator[Launch]:
         return
     if not state.address:
         with state.lock:
-            if not state.address:
+            if not state.address and not _importing(state):
                 _launch(state)
+        if not state.address:
+            yield 0, 1
+            return
     # NUMBA_NUM_THREADS may have been changed since Numba was imported.
     count = min(count, state.limit)
     if state.layer != "workqueue":
