@@ -13,14 +13,19 @@ from __future__ import annotations
 import ctypes
 import sys
 import sysconfig
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from nbgrad.backends.compile import Absent, Code
+from nbgrad.core.aval import Aval
 
+# NumPy's flags of an array, ndarraytypes.h: contiguous in C's order, aligned.
+BEHAVED: Final = 0x0001 | 0x0100
+# The bytes of a dtype's word that say what its elements are: kind, letter, byte order and number.
+ELEMENTS: Final = -0xFF000001
 METH_O: Final = 0x8  # one argument, passed as it is
 METH_FASTCALL: Final = 0x80  # any number: an array of them, and their number
 WORD: Final = 8
@@ -104,6 +109,42 @@ def array_data() -> int:
 
 
 @cache
+def array_layout() -> dict[str, int]:
+    """Where arrays keep dtype, rank, extents and flags, and dtypes their elements; 0 if unknown."""
+    arrays = [np.ones((2, 3)), np.ones((5, 7), np.float32)[:, ::2], np.ones((4, 6), ">i2")]
+    place = {word_with(a, id(a.dtype), 9 * WORD) for a in arrays}
+    ndim, shape, flags, elements = 3, 4, max(place) + 1, 3  # their order is NumPy's documented one
+    known = len(place) == 1 and all(_as_documented(a, ndim, shape, flags) for a in arrays)
+    known = known and all(elements_of(a.dtype) == _documented(a.dtype) for a in arrays)
+    found = {"dtype": max(place), "ndim": ndim, "shape": shape, "flags": flags}
+    found["elements"] = elements
+    return found if known else dict.fromkeys(found, 0)
+
+
+def _as_documented(a: Any, ndim: int, shape: int, flags: int) -> bool:
+    words = words_of(a, (flags + 1) * WORD)
+    extents = words[shape] or 0
+    return (
+        (words[ndim] or 0) & 0xFFFFFFFF == a.ndim
+        and extents > 2**16
+        and extents % WORD == 0
+        and tuple((ctypes.c_int64 * 2).from_address(extents)) == a.shape
+        and (((words[flags] or 0) & BEHAVED) == BEHAVED) == a.flags.c_contiguous
+    )
+
+
+def elements_of(dtype: np.dtype[Any]) -> int:
+    """The word that tells what the elements are: equal for dtypes of the same bits."""
+    word = words_of(dtype, 4 * WORD)[3] or 0
+    return (word - (word >> 63 << 64)) & ELEMENTS
+
+
+def _documented(dtype: np.dtype[Any]) -> int:
+    letters = (dtype.kind, dtype.char, dtype.byteorder)
+    return sum(ord(c) << 8 * k for k, c in enumerate(letters)) | dtype.num << 32
+
+
+@cache
 def tuple_items() -> int:
     """The word of a tuple where its items start; 0 if there is none."""
     specimens = [(object(), object()), (object(), object(), object())]
@@ -120,6 +161,27 @@ def containers() -> dict[str, int]:
     """Where tuples, lists and arrays keep what they hold, by the names that source uses."""
     places = {"items": tuple_items(), "size": container_size()}
     return places | {"list_items": list_items(), "array_data": array_data()}
+
+
+def specification(avals: Iterable[Aval]) -> list[int]:
+    """What :data:`FITS` compares arrays with, for one array after another."""
+    return [w for a in avals for w in (elements_of(a.dtype), a.ndim, *a.shape)]
+
+
+# Whether the array ``x``, of exactly NumPy's class at ``kind``, is as ``spec`` says. A subclass may
+# be of another shape or dtype than it tells, and has a memory of its own that may have shrunk.
+FITS: Final = f"""
+fits = x[1] == kind
+if fits:
+    fits = (
+        (load_pointer(x, {{dtype}})[{{elements}}] & {ELEMENTS}) == spec[0]
+        and (x[{{ndim}}] & 0xFFFFFFFF) == spec[1]
+        and (x[{{flags}}] & {BEHAVED}) == {BEHAVED}
+    )
+    extents = load_pointer(x, {{shape}})
+    for axis in range(spec[1] if fits else 0):
+        fits = fits and extents[axis] == spec[2 + axis]
+"""
 
 
 def word_with(specimen: object, wanted: int, size: int) -> int:

@@ -13,6 +13,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from pathlib import Path
+from textwrap import indent
 from typing import Any, Final
 
 import numpy as np
@@ -23,47 +24,44 @@ from nbgrad.backends.executor import LIST_ITEMS, Frame
 from nbgrad.backends.executor import LOOP as LOOP_ADDRESS
 from nbgrad.core.aval import Aval
 
-# NumPy's flags of an array, ndarraytypes.h: contiguous in C's order, aligned.
-BEHAVED: Final = 0x0001 | 0x0100
-# Words of a function's owner; then for each argument and each result: dtype, ndim, extents.
+# Words of a function's owner.
 BUSY, FRAME, ARGS, OUTS, LOOP, N_ARGS, N_OUTS, NONE, ARRAY, EMPTY = range(10)
-FLOAT, DOUBLE, DTYPE, NUMBERS, SPECS = range(10, 15)  # for arguments that are Python's numbers
+FLOAT, DOUBLE, DTYPE, NUMBERS = range(10, 14)  # for arguments that are numbers
+DTYPES, SPECS = range(14, 16)  # the dtypes of results, and what arguments and results are
 
-_SOURCE: Final = f"""
+_SOURCE: Final = (
+    f"""
 def nbgrad_call(owner, args):
     given = load_pointer(owner, {{array_data}})
     if given[{BUSY}] != 0 or args[{{size}}] != given[{N_ARGS}]:
         Py_IncRef(given[{NONE}])
         return given[{NONE}]
     bases, spec = load_pointer(given, {ARGS}), offset_words(given, {SPECS})
+    numbers, kind = load_pointer(given, {NUMBERS}), given[{ARRAY}]
     for k in range(given[{N_ARGS}]):
-        x, fits = load_pointer(args, {{items}} + k), False
-        if x[1] == given[{ARRAY}]:
-            fits = (
-                x[{{dtype}}] == spec[0]
-                and (x[{{ndim}}] & 0xFFFFFFFF) == spec[1]
-                and (x[{{flags}}] & {BEHAVED}) == {BEHAVED}
-            )
-            for axis in range(spec[1] if fits else 0):
-                fits = fits and load_pointer(x, {{shape}})[axis] == spec[2 + axis]
+        x = load_pointer(args, {{items}} + k)
+        weak = numbers[given[{N_ARGS}] + k] != 0
+"""
+    + indent(builtin.FITS, " " * 8)
+    + f"""
+        if fits:
             store_pointer(bases, k, load_pointer(x, {{array_data}}))
         elif x[1] == given[{FLOAT}] or x[1] == given[{DOUBLE}]:
-            numbers = load_pointer(given, {NUMBERS})
             fits = spec[0] == given[{DTYPE}] and spec[1] == 0
-            # A weak number is not the same to promotion as an array or NumPy's scalar.
-            fits = fits and (x[1] == given[{DOUBLE}] or numbers[given[{N_ARGS}] + k] != 0)
             numbers[k] = f8_as_i8(PyFloat_AsDouble(args[{{items}} + k]))
             store_pointer(bases, k, offset_words(numbers, k))
-        if not fits:
+        # A Python float is not the same to promotion as an array or NumPy's scalar.
+        if not fits or weak != (x[1] == given[{FLOAT}]):
             Py_IncRef(given[{NONE}])
             return given[{NONE}]
         spec = offset_words(spec, 2 + spec[1])
     # Making objects may run a finalizer, and the kernels run without the GIL.
+    dtypes = load_pointer(given, {DTYPES})
     given[{BUSY}] = 1
     results = PyList_New(given[{N_OUTS}])
     for j in range(given[{N_OUTS}] if results != 0 else 0):
-        Py_IncRef(spec[0])  # which the call takes
-        out = call_empty(load_pointer(given, {EMPTY}), spec[1], offset_words(spec, 2), spec[0])
+        Py_IncRef(dtypes[j])  # which the call takes
+        out = call_empty(load_pointer(given, {EMPTY}), spec[1], offset_words(spec, 2), dtypes[j])
         if address(out) == 0:
             Py_DecRef(results)
             results = 0
@@ -83,26 +81,13 @@ def nbgrad_call(owner, args):
     given[{BUSY}] = 0
     return results
 """
+)
 
 
 @cache
 def _words() -> dict[str, int]:
     """Where arrays and tuples keep what the code reads; 0 where unknown."""
-    arrays = [np.ones((2, 3)), np.ones((5, 7), np.float32)[:, ::2]]
-    dtype = {builtin.word_with(a, id(a.dtype), 9 * builtin.WORD) for a in arrays}
-    ndim, shape, flags = 3, 4, max(dtype) + 1  # their order is NumPy's documented one
-    known = len(dtype) == 1
-    for a in arrays:
-        words = builtin.words_of(a, (flags + 1) * builtin.WORD)
-        known = known and (words[ndim] or 0) & 0xFFFFFFFF == a.ndim
-        place = words[shape] or 0
-        known = known and place > 2**16 and place % builtin.WORD == 0
-        known = known and tuple((ctypes.c_int64 * 2).from_address(place)) == a.shape
-        given = ((words[flags] or 0) & BEHAVED) == BEHAVED
-        known = known and given == a.flags.c_contiguous
-    found = {"dtype": max(dtype), "ndim": ndim, "shape": shape, "flags": flags}
-    found |= builtin.containers()
-    return found if known else dict.fromkeys(found, 0)
+    return builtin.array_layout() | builtin.containers()
 
 
 @cache
@@ -149,12 +134,13 @@ def entry(
     words += [int(frame.words[LOOP_ADDRESS]), len(args), len(outs)]
     numbers = np.array([0] * len(args) + [k in weak for k in range(len(args))], np.int64)
     words += [id(None), id(np.ndarray), _make_empty()]
-    words += [id(float), id(np.float64), id(np.dtype(np.float64)), numbers.ctypes.data]
-    for aval in (*args, *outs):
-        words += [id(aval.dtype), aval.ndim, *aval.shape]
+    double = builtin.elements_of(np.dtype(np.float64))
+    dtypes = np.array([id(aval.dtype) for aval in outs], np.int64)
+    words += [id(float), id(np.float64), double, numbers.ctypes.data, dtypes.ctypes.data]
+    words += builtin.specification((*args, *outs))
     text = _SOURCE.format(**_words())
     code = native(text, "nbgrad_call", ("i8*", "i8*"), result="i8")[0]
-    keep = (frame, args, outs, numbers, keep)
+    keep = (frame, args, outs, numbers, dtypes, keep)
     return builtin.builtin(code, "nbgrad_call", np.array(words, np.int64), keep=keep)
 
 

@@ -12,7 +12,7 @@ from numpy import empty
 from nbgrad.backends import call, executor, library
 from nbgrad.backends.block import BlockNest, Code, Row, Temporaries
 from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
-from nbgrad.backends.executor import Frame, object_layout
+from nbgrad.backends.executor import MISFIT, Frame, object_layout
 from nbgrad.backends.intrinsics import CASTS
 from nbgrad.backends.launch import BlasThreads, Launch, Scratch, Status
 from nbgrad.backends.scalar import HELPERS
@@ -130,7 +130,7 @@ class Instance:
             and object_layout() != (0, 0)
         )
         if isinstance(first, Frame):
-            self.enter = first.enter
+            self.frame, self.enter = first, first.enter
 
     def _frame(
         self, owner: CpuProgram, launches: Sequence[Launch], bases: tuple[int, int]
@@ -139,7 +139,8 @@ class Instance:
         layout = Layout(owner.place)
         instructions = [(n.kernel.address, n.tasks, n.grain, layout.add(n.args)) for n in launches]
         words = layout.words
-        frame = Frame(len(owner.base_of), bases, layout.patches, instructions, words)
+        avals = [var.aval for var in owner.base_of]
+        frame = Frame(len(avals), bases, layout.patches, instructions, words, avals)
         frame.args[layout.status] = frame.status_address
         for word, row in layout.rows:
             frame.args[word] = frame.args.ctypes.data + 8 * row
@@ -241,6 +242,8 @@ class CpuProgram:
         if instance.quick:
             # One frame of serial kernels: nothing else to set up.
             status = instance.enter(values)
+            if status == MISFIT:
+                status = instance.frame.refit(values)
             self.pool.append(instance)
             if status:
                 self._fail(status)

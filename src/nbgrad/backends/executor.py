@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import functools
 from collections.abc import Callable, Iterable, Sequence
+from textwrap import indent
 from typing import Any, Final
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from nbgrad.backends import builtin, threads
 from nbgrad.backends.compile import Code, native, remembered
+from nbgrad.core.aval import Aval
 
 # Words of a frame's header.
 (
@@ -37,8 +39,11 @@ from nbgrad.backends.compile import Code, native, remembered
     LIST_ITEMS,  # word of a list object that points to its items; 0: bases are filled in already
     ARRAY_DATA,  # word of an array object that points to its data
     LOOP,  # address of the compiled loop
+    ARRAY,  # NumPy's class of arrays
+    SPECS,  # what the arrays must be, see builtin.FITS; 0: they are not looked at
     HEADER,
-) = range(18)
+) = range(20)
+MISFIT: Final = -1  # status of a run that was refused: some value is not the array it must be
 
 _SOURCE: Final = f"""
 def nbgrad_task(rows, dims, steps, frame):
@@ -101,14 +106,30 @@ def _task() -> Code:
 
 
 # The loop as a built-in function: *owner* is the array of a frame's words.
-_BUILTIN: Final = """
+_BUILTIN: Final = (
+    f"""
 def nbgrad_run(owner, values):
-    frame = load_pointer(owner, {array_data})
+    frame = load_pointer(owner, {{array_data}})
+    if frame[{SPECS}] != 0:
+        spec, kind = load_pointer(frame, {SPECS}), frame[{ARRAY}]
+        items = load_pointer(values, {{list_items}})
+        fits = values[{{size}}] == frame[{N_VALUES}]
+        for k in range(frame[{N_VALUES}] if fits else 0):
+            x = load_pointer(items, k)
+"""
+    + indent(builtin.FITS, " " * 12)
+    + f"""
+            if not fits:
+                break
+            spec = offset_words(spec, 2 + spec[1])
+        if not fits:
+            return PyLong_FromLongLong({MISFIT})
     state = PyEval_SaveThread()
-    status = call_loop(load_pointer(frame, {loop}), frame, values)
+    status = call_loop(load_pointer(frame, {LOOP}), frame, values)
     PyEval_RestoreThread(state)
     return PyLong_FromLongLong(status)
 """
+)
 
 Entry = Callable[[list[Any]], int]
 
@@ -127,7 +148,7 @@ def _loop() -> Code:
 
 @remembered
 def _run() -> Code:
-    text = _BUILTIN.format(array_data=builtin.array_data(), loop=LOOP)
+    text = _BUILTIN.format(**builtin.array_layout(), **builtin.containers())
     return native(text, "nbgrad_run", ("i8*", "i8*"), result="i8")[0]
 
 
@@ -165,6 +186,8 @@ class Frame:
         into tasks of that size, which may run in parallel.
     args : sequence of int
         The argument words, with the bits of scalars in place.
+    avals : sequence of Aval
+        What the arrays must be. Without them they are not looked at.
 
     Attributes
     ----------
@@ -181,6 +204,7 @@ class Frame:
         patches: Iterable[tuple[int, int, int]],
         instructions: Iterable[tuple[int, int, int, int]],
         args: Sequence[int] | npt.NDArray[np.int64],
+        avals: Sequence[Aval] = (),
     ) -> None:
         triples = np.array(list(patches), np.int64).reshape(-1, 3)
         rows = np.array(list(instructions), np.int64).reshape(-1, 4)
@@ -203,6 +227,11 @@ class Frame:
         words[at_patches:at_rows] = triples.ravel()
         words[at_rows:at_args] = rows.ravel()
         words[at_args:] = args
+        self.avals = tuple(avals)
+        self.specification = np.array(builtin.specification(self.avals), np.int64)
+        known = avals and builtin.available() and 0 not in builtin.array_layout().values()
+        words[ARRAY] = id(np.ndarray)
+        words[SPECS] = self.specification.ctypes.data if known else 0
         self.parallel = bool(np.any((rows[:, 2] > 0) & (rows[:, 1] > rows[:, 2])))
         self._finish()
 
@@ -227,16 +256,24 @@ class Frame:
         """
         other = object.__new__(Frame)
         other.words, other.parallel = self.words.copy(), self.parallel
+        other.avals, other.specification = self.avals, self.specification
         other._finish()
         return other
 
     def run(self, values: list[Any]) -> int:
         """Run the program on arrays and return the status word, 0 unless a kernel set it."""
         if self._fill:
+            values = fitting(values, self.avals) if self.avals else values
             self.bases[: len(values)] = [a.ctypes.data for a in values]
-        if self.parallel and threads.get_num_threads() > 1:
-            return self._run_parallel(values)
-        return self.enter(values)
+        parallel = self.parallel and threads.get_num_threads() > 1
+        status = self._run_parallel(values) if parallel else self.enter(values)
+        return self.refit(values) if status == MISFIT else status
+
+    def refit(self, values: list[Any]) -> int:
+        """Run on *values*, some of which were refused, as the arrays they must be."""
+        if (status := self.enter(fitting(values, self.avals))) == MISFIT:
+            raise AssertionError("arrays that fit were refused")
+        return status
 
     def _run_parallel(self, values: list[Any]) -> int:
         with threads.pool() as (launch, count):
@@ -246,3 +283,26 @@ class Frame:
                 return self.enter(values)
             finally:
                 self.words[POOL] = 0
+
+
+def fitting(values: Sequence[Any], avals: Sequence[Aval]) -> list[Any]:
+    """*values* as arrays of exactly these avals, contiguous and aligned, copied where need be.
+
+    Raises
+    ------
+    TypeError
+        For a value of another shape, or of a dtype with other elements.
+    """
+    found = []
+    for k, (value, aval) in enumerate(zip(values, avals, strict=True)):
+        array = np.asarray(value)
+        if array.shape != aval.shape or array.dtype != aval.dtype:
+            raise TypeError(
+                f"a compiled program was made for {aval} as its value {k} and got an array of "
+                f"shape {array.shape} and dtype {array.dtype}"
+            )
+        flags = array.flags
+        whole = flags.c_contiguous and flags.aligned
+        array = array if whole else np.require(array, None, ["C", "A"])
+        found.append(array if array.dtype is aval.dtype else array.view(aval.dtype))
+    return found
