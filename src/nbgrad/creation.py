@@ -14,6 +14,7 @@ from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
 from nbgrad.engine import looks, value_of
 from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
+from nbgrad.number import as_array
 from nbgrad.ops import shaping
 from nbgrad.tensor import Tensor
 
@@ -118,7 +119,7 @@ def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> T
     if isinstance(data, (list, tuple)) and _holds_tensor(data):
         data = Tensor(_stacked(data))
     if isinstance(data, Tensor):
-        out = data if dtype is None else data.astype(dtype)
+        out = as_array(data) if dtype is None else data.astype(dtype)
         return out.detach().requires_grad_() if requires_grad and not out.requires_grad else out
     if isinstance(data, np.ndarray) and not data.flags.writeable and dtype in (None, data.dtype):
         return _make(data, requires_grad)

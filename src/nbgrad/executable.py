@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
-
-import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
-from nbgrad.core.tape import Tape, Var
+from nbgrad.core.tape import Tape
 from nbgrad.lazy import LazyModule
 from nbgrad.program.reference import ReferenceProgram
 
@@ -148,7 +146,7 @@ class Executable:
         return self.compiled
 
     def entry(
-        self, weak: Collection[int] = ()
+        self, numbers: Mapping[int, type] | None = None
     ) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
         """Machine code for a run on exactly fitting arrays, if the program is compiled and plain.
 
@@ -157,9 +155,10 @@ class Executable:
         compiled = self.compiled
         if compiled is None:
             return None
+        given = numbers or {}
         if settings.current.deterministic or not background.available():
-            return compiled.entry(self.constants, weak)
-        wish = self._wish("entry", lambda: compiled.entry(self.constants, weak))
+            return compiled.entry(self.constants, given)
+        wish = self._wish("entry", lambda: compiled.entry(self.constants, given))
         found: Callable[[tuple[Any, ...]], list[Any] | None] | None = wish.get()
         self.entering = not wish.done
         return found
@@ -179,10 +178,3 @@ class Executable:
             with paused():
                 self._program = planning.make_program(self.tape)
         return self._program
-
-
-def as_input(value: Any, var: Var) -> Any:
-    """Return *value* as what a program reads: contiguous, aligned, of the input's dtype."""
-    if value.__class__ is float:
-        return np.array(value, var.aval.dtype)
-    return np.require(value, var.aval.dtype, ["C", "A"])

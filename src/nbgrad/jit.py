@@ -8,49 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.arguments import describe, leaves_of
 from nbgrad.config import NAN_POLICIES, Config, settings
-from nbgrad.core.foreign import array_of, is_container
 from nbgrad.core.modes import lines, modes
-from nbgrad.core.tree import flatten
-from nbgrad.errors import ForeignError
 from nbgrad.tensor import Tensor
 from nbgrad.tracing import Compiled, OpenFunction, inlined, trace
 
 Func = Callable[..., Any]
 MAX_TRACES = 1024  # of one function: values of its static arguments may have no end
-_DYNAMIC = (np.ndarray, np.generic, float, complex, Tensor)
-_PLAIN = frozenset({np.float64, float, complex, Tensor})
-
-
-def _is_dynamic(x: Any) -> bool:
-    return isinstance(x, _DYNAMIC) or is_container(x)
-
-
-def _describe(a: Any) -> Any:
-    """Key of one array argument: its shape and dtype, and whether it is a tensor, or recorded on.
-
-    What is recorded on one that requires grad depends on whether recording is switched on.
-    """
-    kind = a.__class__
-    if kind is np.ndarray:
-        return (a.shape, a.dtype)
-    if kind is Tensor:
-        node = a._node
-        return (Tensor, node.aval, modes.grad) if node.requires_grad else (Tensor, node.aval)
-    return ((), a.dtype) if isinstance(a, np.generic) else kind
-
-
-def _arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
-    try:
-        leaves, structure = flatten((args, dict(sorted(kwargs.items()))), _is_dynamic)
-        return [a if a.__class__ in _PLAIN else array_of(a, "jit") for a in leaves], structure
-    except ForeignError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"jit: an argument is neither an array nor hashable ({error}); pass arrays, tensors, "
-            "floats, hashable settings, or tuples, lists and dicts of them"
-        ) from None
 
 
 class _Traces:
@@ -74,8 +39,8 @@ class _Traces:
             entry = compiled.get(arrays) if len(arrays) == len(args) else None
             if entry is not None and entry.plain:
                 return args, entry
-        leaves, structure = _arguments(args, kwargs)
-        key: Any = tuple([_describe(a) for a in leaves])
+        leaves, structure = leaves_of(args, kwargs)
+        key: Any = tuple([describe(a) for a in leaves])
         if kwargs or any(a.__class__ is not np.ndarray for a in args):
             key = (structure, key)
         if key not in compiled:
@@ -86,7 +51,7 @@ class _Traces:
 
     def _traced(self, leaves: Sequence[Any], structure: Any) -> Compiled | None:
         try:
-            return trace(self.f, leaves, structure, _is_dynamic)
+            return trace(self.f, leaves, structure)
         except OpenFunction:
             return None
 
@@ -137,15 +102,15 @@ def jit(f: Func) -> Func:
             if outs is not None:
                 return entry.finished(outs)
         if modes.tracing:  # what the enclosing function traces may be read here
-            return inlined(f, *_arguments(args, kwargs))
+            return inlined(f, *leaves_of(args, kwargs))
         config = settings.current  # once: another thread may change it meanwhile
         leaves, entry = traces.find(config, args, kwargs)
         if entry is None:
-            return inlined(f, *_arguments(args, kwargs))
-        if not entry.plain and any(a.__class__ is Tensor for a in leaves):
-            if entry.watched and any(a.__class__ is Tensor and a.requires_grad for a in leaves):
+            return inlined(f, *leaves_of(args, kwargs))
+        if not entry.plain and any(isinstance(a, Tensor) for a in leaves):
+            if entry.watched and any(isinstance(a, Tensor) and a.requires_grad for a in leaves):
                 # A user-written backward lives on the graph.
-                return inlined(f, *_arguments(args, kwargs))
+                return inlined(f, *leaves_of(args, kwargs))
             return entry.apply(leaves)
         if entry.shortened(config) and not lines.on:
             short = entry

@@ -17,6 +17,7 @@ from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
 from nbgrad.ops import arithmetic, shaping
+from nbgrad.ops.structure import strong
 from nbgrad.recording import apart, binary, operand, unary
 from nbgrad.replaying import Call
 
@@ -42,6 +43,8 @@ def unwrap(x: Any) -> Any:
 def wrap(x: Any, tensor: type, operands: Sequence[Any] = ()) -> Any:
     """Return nodes as tensors; none shares its node with a tracked operand."""
     if x.__class__ is Node:
+        if x.aval.weak:  # of a traced number: NumPy's functions return arrays
+            return tensor(strong(x))
         if x.requires_grad:
             for y in operands:
                 if x is y:

@@ -39,7 +39,10 @@ def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Calla
                 raise TypeError(f"{prim.name}: {self!r} is not a tensor")
             return general(self)
         a = self._node
-        return self.__class__(_recorded(prim, fast, a, a))
+        node = _recorded(prim, fast, a, a)
+        if node.aval.weak and general is not None:  # a function, not an operator, of a number
+            node = structure.strong(node)
+        return self.__class__(node)
 
     return _named(method, prim)
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nbgrad.anomaly import refuse_non_finite
+from nbgrad.arguments import (
+    HOT_NUMBERS,
+    as_input,
+    aval_of_leaf,
+    is_dynamic,
+    node_of_leaf,
+    stand_in,
+)
 from nbgrad.config import Config, settings
-from nbgrad.core.aval import make_aval
 from nbgrad.core.interpret import read
 from nbgrad.core.linearize import Capture, build_tape, capture
 from nbgrad.core.modes import lines, modes, watching
@@ -19,8 +26,10 @@ from nbgrad.core.tape import Tape, Var
 from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
 from nbgrad.engine import demand, executable, value_of
 from nbgrad.errors import TRACKED_OUTSIDE, ConcretizationError
-from nbgrad.executable import Executable, as_input
+from nbgrad.executable import Executable
+from nbgrad.number import as_array
 from nbgrad.ops.shaping import as_node
+from nbgrad.ops.structure import strong
 from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
@@ -37,7 +46,7 @@ class Compiled:
     The last *gradients* outputs of the tape are gradients that ``nan_policy="raise"`` checks.
     *active* are the variables that a gradient passes through, where arguments require grad: what
     the function computed in ``no_grad`` or of a ``detach`` is none. *structure* is that of
-    ``(args, kwargs)``; *weak* are the places of Python's floats among the leaves; *plain* says that
+    ``(args, kwargs)``; *numbers* are the classes of numbers, by their places among the leaves; *plain* says that
     the arguments are arrays and nothing else; *watched* that the function calls a user-written
     backward or a hook, which a tape does not hold.
     """
@@ -51,7 +60,7 @@ class Compiled:
         *,
         active: frozenset[Var],
         structure: Any,
-        weak: Collection[int],
+        numbers: Mapping[int, type],
         plain: bool,
         watched: bool,
     ) -> None:
@@ -72,7 +81,7 @@ class Compiled:
         self.warm = bool(tape.inputs) and not self.checked
         self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
         self.config = settings.current
-        self.structure, self.weak = structure, weak
+        self.structure, self.numbers = structure, numbers
         self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
 
     @property
@@ -89,7 +98,7 @@ class Compiled:
             self.warm = False
             self.match = None if self.plain else matcher(self.structure)
             if self.plain or self.match is not None:
-                self.enter = self.exe.entry(self.weak)
+                self.enter = self.exe.entry(self.numbers)
                 self.warm = self.exe.entering
         served = self.enter is not None and config.tier in ("auto", "fused")
         if served:
@@ -130,15 +139,15 @@ class Compiled:
 
         It is recorded if the result can be differentiated, or if values are not known yet.
         """
-        given = {id(a._node): a for a in leaves if a.__class__ is Tensor}
+        given = {id(a._node): a for a in leaves if isinstance(a, Tensor)}
         recorded = not self.active.isdisjoint(self.tape.outputs)
         if not recorded and all(a._node.value is not None for a in given.values()):
             inputs = zip(leaves, self.tape.inputs, strict=False)
             values = [
-                a._node.value if a.__class__ is Tensor else as_input(a, v) for a, v in inputs
+                a._node.value if isinstance(a, Tensor) else as_input(a, v) for a, v in inputs
             ]
             return self.rebuild([_tensor(y) for y in self._computed(values)])
-        nodes = [a._node if a.__class__ is Tensor else constant(a) for a in leaves]
+        nodes = [node_of_leaf(a) for a in leaves]
         found = self._replayed(nodes)[: self.results]
         # An argument that is returned as it came is the argument: a leaf stays one.
         kept = given if recorded else {}
@@ -166,7 +175,7 @@ def _results(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
     return leaves, tuple if flat else builder(structure)
 
 
-def trace(f: Func, leaves: Sequence[Any], structure: Any, is_dynamic: Any) -> Compiled:
+def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     """Run *f* on placeholders for the arrays among its arguments.
 
     Raises
@@ -178,7 +187,7 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any, is_dynamic: Any) -> Co
     """
     start = next_sequence() or 1
     inputs = placeholders(leaves)
-    args, kwargs = unflatten(structure, [Tensor(node) for node in inputs])
+    args, kwargs = unflatten(structure, list(map(stand_in, leaves, inputs)))
     before = modes.grad
     modes.grad = before or not any(node.requires_grad for node in inputs)
     outer, modes.gradients = modes.gradients, []
@@ -191,7 +200,7 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any, is_dynamic: Any) -> Co
         modes.grad, modes.gradients = before, outer
         modes.tracing = 0
     outs, rebuild = _results(y)
-    nodes = [as_node(out) for out in outs]
+    nodes = [strong(as_node(out)) for out in outs]
     cap = capture([*nodes, *gradients])
     tape, var_of = build_tape(cap, [*nodes, *gradients], inputs, lift=False)
     constants = _constants(cap, inputs, start)
@@ -205,7 +214,7 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any, is_dynamic: Any) -> Co
         len(gradients),
         active=_active(cap, inputs, var_of),
         structure=structure,
-        weak={k for k, a in enumerate(leaves) if a.__class__ is float},
+        numbers={k: a.__class__ for k, a in enumerate(leaves) if a.__class__ in HOT_NUMBERS},
         plain=bool(leaves) and native and flat,
         watched=watched,
     )
@@ -247,19 +256,9 @@ def _hooked(nodes: Sequence[Node]) -> bool:
 
 def placeholders(leaves: Sequence[Any]) -> list[Node]:
     """Nodes that stand for arguments; they require grad if these are tensors that do."""
-    arrays = [a.dtype for a in leaves if isinstance(a, (np.ndarray, np.generic, Tensor))]
-    dtype = np.result_type(np.float32, *arrays) if arrays else np.dtype(np.float64)
     return [
-        placeholder(_aval(a, dtype), isinstance(a, Tensor) and a.requires_grad) for a in leaves
+        placeholder(aval_of_leaf(a), isinstance(a, Tensor) and a.requires_grad) for a in leaves
     ]
-
-
-def _aval(a: Any, dtype: Any) -> Any:
-    if isinstance(a, Tensor):
-        return a._node.aval
-    if a.__class__ in (float, complex):
-        return make_aval((), np.result_type(dtype, a))
-    return make_aval(a.shape, a.dtype)
 
 
 def inlined(f: Func, leaves: Sequence[Any], structure: Any) -> Any:
@@ -268,13 +267,10 @@ def inlined(f: Func, leaves: Sequence[Any], structure: Any) -> Any:
     So it may read what an enclosing function differentiates or traces. The results are tensors if
     an argument is one, or if they depend on such a value; else arrays.
     """
-    nodes = [
-        a._node if isinstance(a, Tensor) else _filled(n, a)
-        for a, n in zip(leaves, placeholders(leaves), strict=True)
-    ]
-    args, kwargs = unflatten(structure, [Tensor(node) for node in nodes])
+    nodes = [node_of_leaf(a) for a in leaves]
+    args, kwargs = unflatten(structure, list(map(stand_in, leaves, nodes)))
     outs, rebuild = _results(f(*args, **kwargs))
-    found = [out if isinstance(out, Tensor) else Tensor(as_node(out)) for out in outs]
+    found = [as_array(out) if isinstance(out, Tensor) else Tensor(as_node(out)) for out in outs]
     if not any(isinstance(a, Tensor) for a in leaves) and not any(t.requires_grad for t in found):
         try:
             demand([t._node for t in found])
@@ -282,8 +278,3 @@ def inlined(f: Func, leaves: Sequence[Any], structure: Any) -> Any:
             return rebuild(found)
         return rebuild([value_of(t._node)[()] if not t.ndim else t.numpy().copy() for t in found])
     return rebuild(found)
-
-
-def _filled(node: Node, value: Any) -> Node:
-    node.value = np.array(value, node.dtype, order="C")
-    return node

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from textwrap import indent
@@ -26,8 +26,8 @@ from nbgrad.core.aval import Aval
 
 # Words of a function's owner.
 BUSY, FRAME, ARGS, OUTS, LOOP, N_ARGS, N_OUTS, NONE, ARRAY, EMPTY = range(10)
-FLOAT, DOUBLE, DTYPE, NUMBERS = range(10, 14)  # for arguments that are numbers
-DTYPES, SPECS = range(14, 16)  # the dtypes of results, and what arguments and results are
+DTYPE, NUMBERS = range(10, 12)  # for arguments that are numbers: their values, then their classes
+DTYPES, SPECS = range(12, 14)  # the dtypes of results, and what arguments and results are
 
 _SOURCE: Final = (
     f"""
@@ -40,18 +40,18 @@ def nbgrad_call(owner, args):
     numbers, kind = load_pointer(given, {NUMBERS}), given[{ARRAY}]
     for k in range(given[{N_ARGS}]):
         x = load_pointer(args, {{items}} + k)
-        weak = numbers[given[{N_ARGS}] + k] != 0
+        number = numbers[given[{N_ARGS}] + k]
 """
     + indent(builtin.FITS, " " * 8)
     + f"""
         if fits:
             store_pointer(bases, k, load_pointer(x, {{array_data}}))
-        elif x[1] == given[{FLOAT}] or x[1] == given[{DOUBLE}]:
+        elif number != 0 and x[1] == number:
             fits = spec[0] == given[{DTYPE}] and spec[1] == 0
             numbers[k] = f8_as_i8(PyFloat_AsDouble(args[{{items}} + k]))
             store_pointer(bases, k, offset_words(numbers, k))
-        # A Python float is not the same to promotion as an array or NumPy's scalar.
-        if not fits or weak != (x[1] == given[{FLOAT}]):
+        # To promotion a Python float is another thing than an array, to ``+=`` a scalar is.
+        if not fits or (number != 0 and x[1] != number):
             Py_IncRef(given[{NONE}])
             return given[{NONE}]
         spec = offset_words(spec, 2 + spec[1])
@@ -113,7 +113,7 @@ def entry(
     args: Sequence[Aval],
     held: int,
     outs: Sequence[Aval],
-    weak: Collection[int],
+    numbers: Mapping[int, type],
     keep: object,
 ) -> Enter:
     """Return the machine code ``(args) -> results or None`` of a frame that nothing else runs.
@@ -123,8 +123,8 @@ def entry(
     frame : Frame
         Its first bases are *args*, then *held* addresses that stay, then *outs*.
     args, outs : sequence of Aval
-    weak : collection of int
-        The places of arguments that were Python's floats when the program was made.
+    numbers : mapping of int to type
+        The classes, float or ``np.float64``, of the arguments that must be numbers, by place.
     keep : object
         What the addresses in the frame lead to; it lives as long as the function.
     """
@@ -132,15 +132,16 @@ def entry(
     first = frame.bases.ctypes.data
     words = [0, frame.address, first, first + builtin.WORD * (len(args) + held)]
     words += [int(frame.words[LOOP_ADDRESS]), len(args), len(outs)]
-    numbers = np.array([0] * len(args) + [k in weak for k in range(len(args))], np.int64)
+    kinds = [id(numbers[k]) if k in numbers else 0 for k in range(len(args))]
+    values = np.array([0] * len(args) + kinds, np.int64)
     words += [id(None), id(np.ndarray), _make_empty()]
     double = builtin.elements_of(np.dtype(np.float64))
     dtypes = np.array([id(aval.dtype) for aval in outs], np.int64)
-    words += [id(float), id(np.float64), double, numbers.ctypes.data, dtypes.ctypes.data]
+    words += [double, values.ctypes.data, dtypes.ctypes.data]
     words += builtin.specification((*args, *outs))
     text = _SOURCE.format(**_words())
     code = native(text, "nbgrad_call", ("i8*", "i8*"), result="i8")[0]
-    keep = (frame, args, outs, numbers, dtypes, keep)
+    keep = (frame, args, outs, values, dtypes, keep)
     return builtin.builtin(code, "nbgrad_call", np.array(words, np.int64), keep=keep)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -259,10 +259,11 @@ class CpuProgram:
             self.pool.append(instance)
         return outs if self.direct else self._assemble(args, outs)
 
-    def entry(self, constants: Sequence[Array], weak: Collection[int] = ()) -> call.Enter | None:
+    def entry(self, constants: Sequence[Array], numbers: Mapping[int, type]) -> call.Enter | None:
         """Machine code from arguments to results, *constants* being the last inputs.
 
-        Arguments at the places *weak* were Python's floats when the function was traced.
+        *numbers* are the classes, float or NumPy's, of the arguments that were numbers when the
+        function was traced, by their places.
 
         None if a run takes anything but one frame of serial kernels on arrays: no kernel at all,
         for a function that returns its argument.
@@ -280,7 +281,7 @@ class CpuProgram:
             frame.bases[k] = array.ctypes.data
         avals = [v.aval for v in args], [v.aval for v in self.outputs]
         keep = (self, instance, constants)
-        return call.entry(frame, avals[0], len(constants), avals[1], weak, keep)
+        return call.entry(frame, avals[0], len(constants), avals[1], numbers, keep)
 
     def _pack_rounded(self, instance: Instance, scalars: Sequence[Any]) -> None:
         """Pack numbers after rounding them to the dtypes they are read in."""

@@ -26,12 +26,15 @@ class Aval:
         Number of elements.
     inexact : bool
         Whether the dtype is real or complex floating point, so differentiable.
+    weak : bool
+        Whether it is a Python number to promotion (NEP 50): beside arrays it takes their dtype.
     """
 
-    __slots__ = ("dtype", "inexact", "ndim", "shape", "size")
+    __slots__ = ("dtype", "inexact", "ndim", "shape", "size", "weak")
 
-    def __init__(self, shape: Shape, dtype: np.dtype[Any]) -> None:
+    def __init__(self, shape: Shape, dtype: np.dtype[Any], weak: bool = False) -> None:
         self.shape = shape
+        self.weak = weak
         self.dtype = dtype
         self.ndim = len(shape)
         size = 1
@@ -46,9 +49,12 @@ class Aval:
         return self.size * self.dtype.itemsize
 
     def __repr__(self) -> str:
-        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]"
+        weak = " weak" if self.weak else ""
+        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]{weak}"
 
     def __reduce__(self) -> tuple[Any, ...]:
+        if self.weak:
+            return weak_aval, (self.dtype,)
         return make_aval, (self.shape, self.dtype)
 
 
@@ -65,6 +71,16 @@ def make_aval(shape: Shape, dtype: np.dtype[Any]) -> Aval:
         # setdefault: two threads that race here still agree on one object.
         aval = _interned.setdefault(key, Aval(shape, native))
     return aval
+
+
+# Python's numbers by the dtype that holds them, and what is known of one whose value is not.
+NUMBERS: Final = {np.dtype(kind): kind for kind in (float, int, complex)}
+_weak: Final = {dtype: Aval((), dtype, weak=True) for dtype in NUMBERS}
+
+
+def weak_aval(dtype: Any) -> Aval:
+    """Return the one Aval of a Python number that *dtype* holds: of float, int or complex."""
+    return _weak[np.dtype(dtype)]
 
 
 def aval_of(array: np.ndarray[Any, Any]) -> Aval:

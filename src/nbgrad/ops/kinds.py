@@ -27,45 +27,12 @@ from nbgrad.ops.cotangents import (
     times,
 )
 from nbgrad.ops.lowerings import Assembly, Combine, Expression, Host, Library, View
+from nbgrad.ops.promotion import common_loop, result_aval, ufunc_loop, weak_or_dtype
 
 Rule = Callable[..., Any]
 
 
 # ------------------------------------------------------------------------------------ elementwise
-
-
-def weak_or_dtype(x: Any) -> Any:
-    """The dtype of a node, or the Python type of a scalar (bool is strong in NEP 50)."""
-    if x.__class__ is Node:
-        return x.dtype
-    return np.dtype(bool) if x.__class__ is bool else x.__class__
-
-
-def ufunc_loop(ufunc: np.ufunc) -> Callable[[Sequence[Any]], tuple[np.dtype[Any], ...]]:
-    """Dtype rule of a NumPy ufunc: its own loop resolution, so NEP 50 holds by construction."""
-
-    def resolve(kinds: Sequence[Any]) -> tuple[np.dtype[Any], ...]:
-        resolved = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
-        return tuple(resolved)
-
-    return resolve
-
-
-def common_loop(
-    floating: bool = False, ordered: bool = False
-) -> Callable[[Sequence[Any]], tuple[np.dtype[Any], ...]]:
-    """Dtype rule: all operands and the result share one dtype (at least float if asked)."""
-
-    def resolve(kinds: Sequence[Any]) -> tuple[np.dtype[Any], ...]:
-        samples = {float: 0.0, int: 0, complex: 0j}
-        dtype = np.result_type(*(samples.get(k, k) if isinstance(k, type) else k for k in kinds))
-        if floating and dtype.kind not in "fc":
-            dtype = np.result_type(dtype, np.float64)
-        if dtype.kind == "c" and ordered:
-            raise TypeError("Complex numbers have no order; apply it to .real and .imag.")
-        return (dtype,) * (len(kinds) + 1)
-
-    return resolve
 
 
 def cast_operands(
@@ -123,7 +90,7 @@ def elementwise(
             given = ", ".join(str(weak_or_dtype(x)) for x in xs)
             raise TypeError(f"{name}: not defined for operands of type {given}. {error}") from None
         operands, shape = cast_operands(name, xs, dts)
-        return tuple(operands), make_aval(shape, dts[-1]), dts[:-1]
+        return tuple(operands), result_aval(xs, shape, dts[-1]), dts[:-1]
 
     if partials is not None:
         partials.__name__ = f"{name}_partials"
@@ -397,4 +364,5 @@ def arity(prim: Primitive) -> int:
 
 __all__ = ["Assembly", "Combine", "Expression", "Host", "Library", "View", "add_up", "arity"]
 __all__ += ["bilinear", "common_loop", "conjugate", "elementwise", "expand", "is_number", "linear"]
+__all__ += ["weak_or_dtype"]
 __all__ += ["materialize", "opaque", "reduction", "settle", "times", "ufunc_loop"]

@@ -62,6 +62,11 @@ cast = Primitive(
 )
 
 
+def strong(x: Node) -> Node:
+    """*x*, as an array to promotion if it is a number: what NumPy's functions return."""
+    return cast(x, dtype=x.dtype) if x.aval.weak else x  # type: ignore[no-any-return]
+
+
 def _full_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
     dtype = np.dtype(params["dtype"])
     (value,) = xs
@@ -301,7 +306,7 @@ detach = Primitive(
     name="detach",
     kind="elementwise",
     evaluate=lambda x: x,
-    prepare=lambda xs, params: (xs, xs[0].aval, (xs[0].dtype,)),
+    prepare=lambda xs, params: (xs, make_aval(xs[0].shape, xs[0].dtype), (xs[0].dtype,)),
     vjp=None,
     jvp=None,
     lower=Expression("{x}", "fiub"),
