@@ -12,6 +12,7 @@ has arrived without blocking. A forked child forgets the processes, which belong
 from __future__ import annotations
 
 import atexit
+import contextlib
 import json
 import logging
 import os
@@ -112,7 +113,8 @@ class _Worker:
             self.process.returncode = 0  # or its finalizer would wait for it
         for pipe in (self.process.stdin, self.process.stdout):
             if pipe is not None:
-                pipe.close()
+                with contextlib.suppress(OSError):  # the program has closed it itself
+                    pipe.close()
         if ours:
             self.process.wait()
 
@@ -229,7 +231,13 @@ atexit.register(lambda: _pool.close())
 
 
 def limit() -> int:
-    """How many processes may compile: one processor is left to the program itself."""
+    """How many processes may compile: one processor is left to the program itself.
+
+    One of several workers, which together fill the machine, has one.
+    """
+    workers = sys.modules.get("multiprocessing")
+    if workers is not None and workers.parent_process() is not None:
+        return 1
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return max(1, min(MAX_PROCESSES, (count or 1) - 1))
 
