@@ -7,6 +7,7 @@ another shape or dtype than its memory has, and another one at each call.
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from nbgrad.core.tape import Var
 from nbgrad.core.tree import flatten
 from nbgrad.errors import ForeignError
 from nbgrad.number import Number, Scalar
+from nbgrad.statics import refused_name, static
 from nbgrad.tensor import Tensor
 
 _KINDS = "biufc"
@@ -33,24 +35,28 @@ def is_dynamic(x: Any) -> bool:
     return (isinstance(x, _DYNAMIC) and not isinstance(x, enum.Enum)) or is_container(x)
 
 
-def leaves_of(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[list[Any], Any]:
-    """The arrays and numbers among the arguments, and the structure that holds the rest.
+def leaves_of(
+    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[list[Any], Any]:
+    """The arrays and numbers among the arguments of *f*, and the structure that holds the rest.
 
     Raises
     ------
     TypeError
-        For arrays of something else than numbers, and for settings that are not hashable.
+        For arrays of something else than numbers, and for settings that can change unseen.
     """
     try:
-        leaves, structure = flatten((args, dict(sorted(kwargs.items()))), is_dynamic)
-        return [_plain(x) for x in leaves], structure
+        return _flattened((args, dict(sorted(kwargs.items()))))
     except ForeignError:
         raise
     except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"jit: an argument is neither an array nor hashable ({error}); pass arrays, tensors, "
-            "floats, hashable settings, or tuples, lists and dicts of them"
-        ) from None
+        name = refused_name(f, args, kwargs, _flattened)
+        raise TypeError(f"jit: argument {name}: {error}.") from None
+
+
+def _flattened(x: Any) -> tuple[list[Any], Any]:
+    leaves, structure = flatten(x, is_dynamic, static)
+    return [_plain(leaf) for leaf in leaves], structure
 
 
 def _plain(x: Any) -> Any:

@@ -162,3 +162,11 @@ TRACKED_OUTSIDE = (
     "jit: the function reads a tensor that requires grad ({aval}) from outside; its value would be "
     "frozen and its gradient lost. Pass it as an argument."
 )
+UNHASHABLE = (
+    "it is a {kind}, neither an array nor hashable. Pass arrays, tensors, numbers, immutable "
+    "settings (a frozen dataclass, a tuple, a frozenset, an Enum), or tuples, lists and dicts of them"
+)
+STATE = (
+    "it is a {kind}, whose state can change without a trace, while a compiled function is not run "
+    "again. Use it outside, and pass the arrays or numbers that come of it"
+)

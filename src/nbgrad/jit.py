@@ -11,11 +11,14 @@ import numpy as np
 from nbgrad.arguments import describe, leaves_of
 from nbgrad.config import NAN_POLICIES, Config, settings
 from nbgrad.core.modes import lines, modes
+from nbgrad.core.tree import statics
+from nbgrad.outside import Reader
 from nbgrad.tensor import Tensor
 from nbgrad.tracing import Compiled, OpenFunction, inlined, trace
 
 Func = Callable[..., Any]
 MAX_TRACES = 1024  # of one function: values of its static arguments may have no end
+MAX_STATES = 4  # of what it reads from outside, for which a structure's traces are kept
 
 
 class _Traces:
@@ -23,7 +26,9 @@ class _Traces:
 
     def __init__(self, f: Func) -> None:
         self.f = f
-        self.by_policy: dict[str, dict[Any, Compiled | None]] = {p: {} for p in NAN_POLICIES}
+        self.by_policy: dict[str, dict[Any, tuple[Compiled | None, ...]]] = {
+            policy: {} for policy in NAN_POLICIES
+        }
 
     def find(
         self, config: Config, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -36,32 +41,51 @@ class _Traces:
         if not kwargs:
             # Arrays only: by a key of their shapes and dtypes.
             arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
-            entry = compiled.get(arrays) if len(arrays) == len(args) else None
+            entry = _valid(compiled.get(arrays, ())) if len(arrays) == len(args) else None
             if entry is not None and entry.plain:
                 return args, entry
-        leaves, structure = leaves_of(args, kwargs)
+        leaves, structure = leaves_of(self.f, args, kwargs)
         key: Any = tuple([describe(a) for a in leaves])
         if kwargs or any(a.__class__ is not np.ndarray for a in args):
             key = (structure, key)
-        if key not in compiled:
+        known = compiled.get(key, ())
+        if None in known:
+            return leaves, None
+        entry = _valid(known)
+        if entry is None:
             if len(compiled) >= MAX_TRACES:
                 compiled.clear()
-            compiled[key] = self._traced(leaves, structure)
-        return leaves, compiled[key]
+            entry = self._traced(leaves, structure)
+            compiled[key] = (entry, *known[: MAX_STATES - 1])
+        return leaves, entry
 
     def _traced(self, leaves: Sequence[Any], structure: Any) -> Compiled | None:
+        outside = Reader([self.f, *statics(structure)])
         try:
-            return trace(self.f, leaves, structure)
+            entry = trace(self.f, leaves, structure)
         except OpenFunction:
             return None
+        entry.guard = outside.guard()
+        return entry
+
+
+def _valid(entries: Sequence[Compiled | None]) -> Compiled | None:
+    """The one of *entries* that was traced of a state outside as it is now."""
+    for entry in entries:
+        if entry is not None and (entry.guard is None or entry.guard()):
+            return entry
+    return None
 
 
 def jit(f: Func) -> Func:
     """Compile a function of arrays.
 
     The function is traced once for each combination of argument shapes and dtypes, and values of
-    its other (hashable) arguments; then each call runs compiled kernels only. Arrays that it
-    reads from outside are frozen at that first call: pass what changes as an argument.
+    its other arguments; then each call runs compiled kernels only. What it reads from outside, of
+    closures, globals and attributes (also of ``self``, so a method can be compiled), is compared
+    with what it was at each call, and the function traced again if it has changed: pass what
+    changes often as an argument, and keep what is large in a tensor, or in an array that is
+    read-only, of which the elements need no look. A tensor that requires grad must be an argument.
 
     Parameters
     ----------
@@ -80,7 +104,8 @@ def jit(f: Func) -> Func:
     ConcretizationError
         If the function needs the number of a traced value.
     TypeError
-        If it reads a tensor that requires grad from outside, or gets an unhashable setting.
+        If it reads a tensor that requires grad from outside, or gets a setting that can change
+        unseen: a random generator, an iterator, something that is not hashable.
 
     Examples
     --------
@@ -99,18 +124,18 @@ def jit(f: Func) -> Func:
         entry = short
         if entry is not None and not lines.on and entry.config is settings.current:
             outs = entry.short_way(args, kwargs)
-            if outs is not None:
+            if outs is not None and (entry.guard is None or entry.guard()):
                 return entry.finished(outs)
         if modes.tracing:  # what the enclosing function traces may be read here
-            return inlined(f, *leaves_of(args, kwargs))
+            return inlined(f, *leaves_of(f, args, kwargs))
         config = settings.current  # once: another thread may change it meanwhile
         leaves, entry = traces.find(config, args, kwargs)
         if entry is None:
-            return inlined(f, *leaves_of(args, kwargs))
+            return inlined(f, *leaves_of(f, args, kwargs))
         if not entry.plain and any(isinstance(a, Tensor) for a in leaves):
             if entry.watched and any(isinstance(a, Tensor) and a.requires_grad for a in leaves):
                 # A user-written backward lives on the graph.
-                return inlined(f, *leaves_of(args, kwargs))
+                return inlined(f, *leaves_of(f, args, kwargs))
             return entry.apply(leaves)
         if entry.shortened(config) and not lines.on:
             short = entry

@@ -76,6 +76,8 @@ class Compiled:
         self._exe: Executable | None = None
         if active.isdisjoint(tape.outputs):  # else the tape is recorded, and run with what follows
             self.exe.compile_soon()
+        # Whether what the function read from outside is as it was.
+        self.guard: Callable[[], bool] | None = None
         self.calls = 0
         # Whether it may turn hot, which has not been looked at yet.
         self.warm = bool(tape.inputs) and not self.checked

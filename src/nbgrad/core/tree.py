@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import count
+from types import MethodType
 from typing import Any
 
 LEAF = "*"
@@ -12,8 +13,35 @@ MAX_NESTING = 50  # Python refuses expressions of more than 200 parentheses
 Structure = Any
 
 
-def flatten(x: Any, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], Structure]:
+class Same:
+    """Stands in a structure for an object that equals what has the same *key*: itself, if None."""
+
+    __slots__ = ("key", "value")
+
+    def __init__(self, value: Any, key: Any = None) -> None:
+        self.value = value
+        self.key = id(value) if key is None else key
+
+    def __eq__(self, other: object) -> bool:
+        return other.__class__ is Same and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+
+def hashed(x: Any) -> Any:
+    """*x*, if it is hashable: what stands for it in a structure."""
+    hash(x)
+    return x
+
+
+def flatten(
+    x: Any, is_leaf: Callable[[Any], bool], static: Callable[[Any], Any] = hashed
+) -> tuple[list[Any], Structure]:
     """Return the leaves of *x* in order, and a hashable structure that holds everything else.
+
+    ``static(x)`` is what stands for something that is neither a leaf nor a container: itself or a
+    ``Same`` of it.
 
     Raises
     ------
@@ -21,21 +49,34 @@ def flatten(x: Any, is_leaf: Callable[[Any], bool]) -> tuple[list[Any], Structur
         For something that is neither a leaf, a container nor hashable.
     """
     leaves: list[Any] = []
-    return leaves, _structure(x, is_leaf, leaves)
+    return leaves, _structure(x, is_leaf, leaves, static)
 
 
-def _structure(x: Any, is_leaf: Callable[[Any], bool], leaves: list[Any]) -> Structure:
+def _structure(
+    x: Any, is_leaf: Callable[[Any], bool], leaves: list[Any], static: Callable[[Any], Any]
+) -> Structure:
     if is_leaf(x):
         leaves.append(x)
         return LEAF
     if isinstance(x, (tuple, list)):
-        return type(x), None, tuple(_structure(item, is_leaf, leaves) for item in x)
+        return type(x), None, tuple(_structure(item, is_leaf, leaves, static) for item in x)
     if isinstance(x, dict):
-        items = tuple(_structure(item, is_leaf, leaves) for item in x.values())
+        items = tuple(_structure(item, is_leaf, leaves, static) for item in x.values())
         return type(x), tuple(x), items
-    hash(x)
     # The type tells True from 1, which are equal.
-    return _STATIC, type(x), x
+    return _STATIC, type(x), static(x)
+
+
+def statics(structure: Structure) -> Iterator[Any]:
+    """What a structure holds beside containers and leaves."""
+    if structure == LEAF:
+        return
+    kind, _, content = structure
+    if kind == _STATIC:
+        yield content.value if content.__class__ is Same else content
+    else:
+        for part in content:
+            yield from statics(part)
 
 
 def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
@@ -67,7 +108,7 @@ def _text(structure: Structure, position: Iterator[int], names: dict[str, Any], 
         return f"x[{next(position)}]"
     kind, keys, content = structure
     if kind == _STATIC:
-        return named(content)
+        return named(content.value if content.__class__ is Same else content)
     if depth % MAX_NESTING == MAX_NESTING - 1:
         return f"{named(_compiled(structure, position, depth + 1))}(x)"
     parts = [_text(part, position, names, depth + 1) for part in content]
@@ -130,9 +171,11 @@ def _match(
         return
     kind, keys, content = structure
     if kind == _STATIC:
-        same = "==" if keys in (int, bool, str) else "is"
+        # Bound methods are made anew at each access.
+        same = "==" if keys in (int, bool, str, MethodType) else "is"
+        held = content.value if content.__class__ is Same else content
         tests.append(f"{path}.__class__ is {_named(names, keys)}")
-        tests.append(f"{path} {same} {_named(names, content)}")
+        tests.append(f"{path} {same} {_named(names, held)}")
         return
     tests.append(f"{path}.__class__ is {_named(names, kind)} and len({path}) == {len(content)}")
     if keys is not None:

@@ -1,0 +1,125 @@
+"""Settings among the arguments of a traced function: what cannot change, and what stands for it.
+
+A trace belongs to the settings that it was made with. Those that are immutable are told apart by
+equality. An instance of a class of the user's, or a function, equals itself alone, and what is read
+of it is tested at each call (see outside.py). All else is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import inspect
+from collections.abc import Callable
+from functools import partial
+from types import FunctionType, MethodType, ModuleType
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.tree import Same
+from nbgrad.errors import STATE, UNHASHABLE
+from nbgrad.outside import attributes, content_of, is_users
+
+_VALUES = (int, str, bytes, float, complex, type(None), range, type(...), type(NotImplemented))
+_VALUES += (enum.Enum, np.dtype, type, ModuleType, np.ufunc, type(np._NoValue))
+
+
+def static(x: Any) -> Any:
+    """Return what stands for a setting in the structure of arguments: itself, or a ``Same``.
+
+    Raises
+    ------
+    TypeError
+        If it has a state that can change unseen.
+    """
+    if isinstance(x, _VALUES):
+        return x
+    if isinstance(x, MethodType):
+        if not is_users(type(x.__self__)):
+            static(x.__self__)
+        return x
+    if isinstance(x, FunctionType):
+        return Same(x, _function_key(x))
+    if immutable(x):
+        return Same(x, key_of(x))
+    if isinstance(x, partial) or _belongs_to_compiler(x):
+        return Same(x)
+    if type(x).__hash__ is None:
+        raise TypeError(UNHASHABLE.format(kind=_kind(x)))
+    if attributes(x) is not None or (hasattr(type(x), "__slots__") and is_users(type(x))):
+        return Same(x)
+    owner = getattr(x, "__self__", x)  # of a method written in C
+    stateful = type(owner).__hash__ in (None, object.__hash__)
+    if stateful and not isinstance(owner, _VALUES):
+        raise TypeError(STATE.format(kind=_kind(owner)))
+    hash(x)
+    return x
+
+
+def immutable(x: Any) -> bool:
+    """Whether *x* is made of values that cannot change: a frozen dataclass or set of such."""
+    if isinstance(x, _VALUES):
+        return True
+    if isinstance(x, (tuple, frozenset)):
+        return all(map(immutable, x))
+    options = getattr(type(x), "__dataclass_params__", None)
+    if options is None or not (options.frozen and options.eq) or isinstance(x, type):
+        return False
+    return all(immutable(part) for part in _fields(x))
+
+
+def _fields(x: Any) -> list[Any]:
+    """The values of a dataclass; one that is not set is an object that is like no other."""
+    return [getattr(x, field.name, object()) for field in dataclasses.fields(x)]
+
+
+def key_of(x: Any) -> Any:
+    """A key of an immutable value that tells 1 from True and 0.0 from -0.0."""
+    if isinstance(x, (float, complex)):
+        return type(x), repr(x)
+    if isinstance(x, frozenset):
+        return type(x), frozenset(map(key_of, x))
+    if isinstance(x, tuple):
+        return type(x), tuple(map(key_of, x))
+    if dataclasses.is_dataclass(x) and not isinstance(x, type):
+        return type(x), tuple(map(key_of, _fields(x)))
+    return type(x), x
+
+
+def _function_key(f: FunctionType) -> Any:
+    """What a function does: made anew by the same line with the same contents, it is the same."""
+    held = [content_of(cell) for cell in f.__closure__ or ()]
+    held += [*(f.__defaults__ or ()), *(f.__kwdefaults__ or {}).values()]
+    keys = tuple(key_of(x) if immutable(x) else id(x) for x in held)
+    return f.__code__, id(f.__globals__), keys
+
+
+def _belongs_to_compiler(x: Any) -> bool:
+    """Whether it is a compiled function of nbgrad's or Numba's, which has no state of its own."""
+    return callable(x) and type(x).__module__.split(".")[0] in ("nbgrad", "numba")
+
+
+def _kind(x: Any) -> str:
+    module = type(x).__module__
+    name = type(x).__qualname__
+    return name if module in ("builtins", "__main__") else f"{module}.{name}"
+
+
+def refused_name(
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    check: Callable[[Any], Any],
+) -> str:
+    """The name of the argument that *check* raises for, or its number if it has none."""
+    try:
+        names = list(inspect.signature(f).parameters)
+    except (TypeError, ValueError):
+        names = []
+    for k, (name, x) in enumerate([*((None, x) for x in args), *kwargs.items()]):
+        try:
+            check(x)
+        except (TypeError, ValueError):
+            return repr(name or (names[k] if k < len(names) else k))
+    return ""
