@@ -21,6 +21,7 @@ from nbgrad.ops import (
     composite,
     products,
     reducing,
+    scaled,
     shaping,
     structure,
     transcendental,
@@ -37,6 +38,8 @@ def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         operands = [as_operand(a) if _is_operand(a) else a for a in args]
+        if kwargs:
+            kwargs = {k: as_operand(a) if _is_operand(a) else a for k, a in kwargs.items()}
         return self.__class__(function(self._node, *operands, **kwargs))
 
     method.__doc__ = getattr(function, "doc", function.__doc__)
@@ -77,6 +80,8 @@ def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         operands = [as_operand(a) if _is_operand(a) else a for a in args]
+        if kwargs:
+            kwargs = {k: as_operand(a) if _is_operand(a) else a for k, a in kwargs.items()}
         return self._rebind(function(self._node, *operands, **kwargs))
 
     method.__doc__ = "In-place form: the tensor is bound to the result."
@@ -137,10 +142,10 @@ class Methods:
     log = _primitive(arithmetic.log)
     sqrt = _primitive(arithmetic.sqrt)
     square = _primitive(arithmetic.square)
-    add = _primitive(arithmetic.add)
-    sub = _primitive(arithmetic.subtract)
+    add = _unary(scaled.add)
+    sub = _unary(scaled.subtract)
     mul = _primitive(arithmetic.multiply)
-    div = _primitive(arithmetic.divide)
+    div = _unary(scaled.divide)
     maximum = _primitive(arithmetic.maximum)
     minimum = _primitive(arithmetic.minimum)
     isnan = _primitive(comparison.isnan)
@@ -185,10 +190,18 @@ class Methods:
     clone = _primitive(arithmetic.positive)
     copy = clone
 
-    add_ = _in_place(arithmetic.add)
-    sub_ = _in_place(arithmetic.subtract)
+    add_ = _in_place(scaled.add)
+    sub_ = _in_place(scaled.subtract)
     mul_ = _in_place(arithmetic.multiply)
-    div_ = _in_place(arithmetic.divide)
+    div_ = _in_place(scaled.divide)
+    addcmul_ = _in_place(scaled.addcmul)
+    addcdiv_ = _in_place(scaled.addcdiv)
+    lerp_ = _in_place(scaled.lerp)
+    addmm_ = _in_place(scaled.addmm)
+    addmv_ = _in_place(scaled.addmv)
+    addr_ = _in_place(scaled.addr)
+    addbmm_ = _in_place(scaled.addbmm)
+    baddbmm_ = _in_place(scaled.baddbmm)
     pow_ = _in_place(composite.power)
     neg_ = _in_place(arithmetic.negative)
     abs_ = _in_place(arithmetic.absolute)

@@ -11,7 +11,7 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand
-from nbgrad.core.registry import by_reference, functions, objects, primitives
+from nbgrad.core.registry import by_reference, functions, objects, primitives, variants
 from nbgrad.loading import load_vocabulary
 from nbgrad.ops.kinds import arity
 from nbgrad.ops.shaping import as_node
@@ -150,6 +150,9 @@ def _fast(prim: Primitive, count: int, general: Callable[..., Any]) -> Callable[
 
     def call_two(x: Any, y: Any, **keywords: Any) -> Any:
         if keywords:
+            known, variant = variants.get(prim.name, ((), None))
+            if keywords.keys() <= set(known):
+                return apply(Tensor, variant, (x, y), keywords)
             return _of_numpy(prim.reference, x, y, **keywords)
         result = two(x, y) if x.__class__ is Tensor else NotImplemented
         return general(x, y) if result is NotImplemented else result

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -171,6 +172,7 @@ def _prepared(
     prim: Primitive, xs: tuple[Any, ...], params: dict[str, Any]
 ) -> tuple[Signature, tuple[Any, ...]]:
     """Cast and broadcast *xs*; return the signature of the operation on them, and them."""
+    _refuse_undeclared(prim, xs, params)
     operands, aval, loop = prim.prepare(xs, params)
     avals = tuple([operand_key(x) for x in operands])
     key = (avals, tuple(params.items()))
@@ -178,6 +180,21 @@ def _prepared(
     if sig is None:
         sig = intern_signature(prim, key, Signature(prim, avals, params, aval, loop))
     return sig, operands
+
+
+def _refuse_undeclared(prim: Primitive, xs: tuple[Any, ...], params: dict[str, Any]) -> None:
+    """Raise unless the primitive takes so many operands, and these params."""
+    evaluate = prim.evaluate
+    if not isinstance(evaluate, np.ufunc):
+        try:
+            inspect.signature(evaluate).bind(*xs, **params)
+        except TypeError as error:
+            raise TypeError(f"{prim.name}: {error}") from None
+    elif params or len(xs) != evaluate.nin:
+        given = f", and {', '.join(params)}" if params else ""
+        raise TypeError(
+            f"{prim.name}: it takes {evaluate.nin} operands and nothing else, not {len(xs)}{given}"
+        )
 
 
 def fit_integers(sig: Signature, xs: tuple[Any, ...]) -> tuple[Any, ...]:

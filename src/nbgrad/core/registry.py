@@ -53,6 +53,8 @@ class PublicFunction:
 functions: dict[str, dict[str, PublicFunction]] = {}
 # What a namespace holds beside functions, such as ``mgrid``, which is subscripted.
 objects: dict[str, dict[str, Any]] = {}
+# What the public function of a primitive does with PyTorch's keywords: these, and a function of nodes.
+variants: dict[str, tuple[frozenset[str], Callable[..., Any]]] = {}
 # Functions of nodes whose result takes the place of their first argument, as ``np.copyto`` does.
 writers: set[Callable[..., Any]] = set()
 
