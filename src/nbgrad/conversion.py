@@ -15,12 +15,14 @@ from nbgrad.core.node import Node, leaf_node
 from nbgrad.engine import demand, looks, value_of
 from nbgrad.errors import CUT, NUMPY_ON_GRAD, AutogradError, ConcretizationError
 from nbgrad.gradfn import grad_fn_of
+from nbgrad.lazy import LazyModule
 from nbgrad.protocols import call_function, call_plainly, call_ufunc, direct
 
 if TYPE_CHECKING:
     from nbgrad.tensor import Tensor
 
 
+asking = LazyModule("nbgrad.asking")
 API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
 
@@ -45,7 +47,7 @@ class Conversions:
         """
         looks.exported += 1
         if self._node.requires_grad and modes.grad:
-            raise AutogradError(NUMPY_ON_GRAD)
+            raise AutogradError(NUMPY_ON_GRAD.format(advice=asking.advice()))
         view = value_of(self._node).view()
         view.flags.writeable = False
         return view
@@ -144,7 +146,7 @@ class Conversions:
                 "Collect the elements in a list for nbgrad.stack, preallocate with nbgrad.zeros "
                 "instead of numpy.zeros, or write .item() to print it."
             )
-            raise AutogradError(CUT.format(what=what, fix=fix))
+            raise AutogradError(CUT.format(what=what, fix=asking.advice(fix)))
         return self.item()
 
     def __float__(self) -> float:

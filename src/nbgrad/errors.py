@@ -93,8 +93,7 @@ GRAD_SHAPE = (
 )
 NUMPY_ON_GRAD = (
     "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead. "
-    "(np.asarray of a tracked tensor would silently cut the gradient: use the function of the "
-    "same name in nbgrad, or .detach() if that is what you want.)"
+    "{advice}"
 )
 NON_FINITE = (
     "The gradient of a tensor of shape {shape} is {value} at index {index}, and nan_policy is "

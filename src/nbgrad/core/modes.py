@@ -14,6 +14,11 @@ import numpy as np
 # Not by pathlib, whose import takes a twentieth of that of nbgrad.
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__)))
 _NUMPY = os.path.dirname(np.__file__) + os.sep  # the operators of nodes are Python functions there
+_LIBRARIES = (
+    os.path.dirname(os.__file__),
+    os.path.dirname(os.path.dirname(np.__file__)),
+    "<frozen",
+)
 
 
 class _Modes(threading.local):
@@ -86,6 +91,16 @@ def asked_by(package: str, above: int) -> bool:
     """Whether the function *above* calls up from the caller was called by code of *package*."""
     caller = str(sys._getframe(above + 1).f_globals.get("__name__"))
     return caller.partition(".")[0] == package
+
+
+def in_package(filename: str) -> bool:
+    """Whether code of that file is nbgrad's own."""
+    return filename.startswith(_PACKAGE) and "examples" not in filename[len(_PACKAGE) :]
+
+
+def in_library(filename: str) -> bool:
+    """Whether code of that file is nbgrad's, Python's or of an installed package."""
+    return in_package(filename) or filename.startswith(_LIBRARIES)
 
 
 def user_line() -> str | None:

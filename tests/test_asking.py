@@ -1,0 +1,88 @@
+"""Errors about values that are asked for: they name the call, its line and nbgrad's own function."""
+
+from __future__ import annotations
+
+import builtins
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.linalg
+import scipy.special
+from scipy.linalg import expm as matrix_exponential
+
+import nbgrad as ng
+from nbgrad.errors import AutogradError
+
+REFUSED = "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+P = ng.tensor([1.0, 2.0], requires_grad=True)
+A = ng.tensor(np.eye(2), requires_grad=True)
+
+CALLS: dict[str, tuple[Callable[[], Any], str, str]] = {
+    "array": (lambda: np.array([P[0], P[1]]), "numpy.array", "nbgrad.numpy.array"),
+    "asarray": (lambda: np.asarray(P), "numpy.asarray", "nbgrad.numpy.asarray"),
+    "sum": (lambda: np.sum([P[0], P[1]]), "numpy.sum", "nbgrad.numpy.sum"),
+    "sin": (lambda: np.sin([P[0], P[1]]), "numpy.sin", "nbgrad.numpy.sin"),
+    "norm": (lambda: np.linalg.norm([P[0]]), "numpy.linalg.norm", "nbgrad.linalg.norm"),
+    "expm": (lambda: scipy.linalg.expm(A), "scipy.linalg.expm", "nbgrad.linalg.expm"),
+    "renamed": (lambda: matrix_exponential(A), "scipy.linalg.expm", "nbgrad.linalg.expm"),
+    "gamma": (lambda: scipy.special.gamma([P[0]]), "scipy.special.gamma", "nbgrad.special.gamma"),
+    "broken": (
+        lambda: np.array(
+            [
+                P[0],
+                P[1],
+            ]
+        ),
+        "numpy.array",
+        "nbgrad.numpy.array",
+    ),
+    "operator": (lambda: np.ma.array([1.0, 2.0]) * P, "operator *", "nbgrad.multiply"),
+    "solver": (
+        lambda: scipy.integrate.solve_ivp(lambda t, y: y * P, (0, 1), [1.0, 1.0]),
+        "scipy.integrate.solve_ivp",
+        ".detach().numpy()",
+    ),
+    "itself": (lambda: P.numpy(), "", ".detach().numpy()"),
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_a_refusal_names_the_call_its_line_and_what_to_write(kind: str) -> None:
+    ask, called, own = CALLS[kind]
+    with pytest.raises(AutogradError) as error:
+        ask()
+    text = str(error.value)
+    assert text.startswith(REFUSED)
+    first = inspect.getsourcelines(ask)[1]
+    lines = [int(part.split()[0].rstrip(",.)")) for part in text.split(f"{__file__}:")[1:]]
+    assert lines and first <= lines[0] <= first + 12
+    assert called in text and own in text.removeprefix(REFUSED) + REFUSED
+
+
+@pytest.mark.parametrize(
+    ("f", "called", "own"),
+    [
+        (lambda x: math.sin(x), "math.sin", "nbgrad.sin"),
+        (lambda x: math.lgamma(x), "math.lgamma", "nbgrad.special.gammaln"),
+        (lambda x: math.asin(x), "math.asin", "nbgrad.asin"),
+        (lambda x: math.gamma(x), "math.gamma", "nbgrad.special.gamma"),
+        (lambda x: float(x), "float", "nbgrad.stack"),
+        (lambda x: builtins.int(x) * x, "int", "nbgrad.stack"),
+        (lambda x: np.array([x, x]).sum(), "numpy.array", "nbgrad.numpy.array"),
+    ],
+)
+def test_numbers_of_what_is_differentiated(f: Any, called: str, own: str) -> None:
+    with pytest.raises(AutogradError, match="cut") as error:
+        ng.grad(f)(0.5)
+    assert all(part in str(error.value) for part in (called, own, f"{__file__}:"))
+
+
+def test_no_source_is_needed() -> None:
+    names: dict[str, Any] = {"np": np, "P": P}
+    with pytest.raises(AutogradError, match=r"numpy\.array, at <text>:2, .* nbgrad\.numpy\.array"):
+        exec(compile("\nnp.array([P[0], P[1]])", "<text>", "exec"), names)
