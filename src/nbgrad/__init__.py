@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Any
 from nbgrad import autograd, errors, functions, numpy
 from nbgrad.autograd import (
     Function,
+    checkpoint,
     detect_anomaly,
     enable_grad,
     inference_mode,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
@@ -38,9 +40,9 @@ from nbgrad.tensor import Tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "Function", "Tensor", "arange", "as_tensor", "autograd", "configure", "detect_anomaly",
+    "Function", "Tensor", "arange", "as_tensor", "autograd", "checkpoint", "configure", "detect_anomaly",
     "enable_grad", "errors", "eye", "fft", "full", "full_like", "get_num_threads", "grad",
-    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "jacobian", "jit", "linalg", "linspace", "manual_seed",
+    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "linspace", "manual_seed",
     "no_grad", "numpy", "ones", "ones_like", "optim", "random", "rand", "randn", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "zeros", "zeros_like", *functions.__all__,
 ]  # fmt: skip

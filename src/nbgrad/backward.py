@@ -13,6 +13,7 @@ keeps does not keep the graph. Nodes that the pass did not execute are untouched
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -28,7 +29,7 @@ from nbgrad.core.linearize import (
     capture,
     require_values,
 )
-from nbgrad.core.modes import lines, modes, watching
+from nbgrad.core.modes import lines, modes, unrecorded, watching
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import Signature
 from nbgrad.engine import demand, executable, programs, settle
@@ -194,31 +195,33 @@ def _path(
 def saves(sig: Signature) -> bool:
     """Whether the backward rule of *sig* reads the value of an operand or of the result."""
     if sig.saves is None:
-        sig.saves = _reads_values(sig)
+        wants = tuple(o.__class__ is Aval and o.inexact for o in sig.operands)
+        sig.saves = bool(read_by_rule(sig, wants))
     return sig.saves
 
 
-def _reads_values(sig: Signature) -> bool:
-    """Run the rule on placeholders and look whether the cotangents depend on a value.
+@functools.lru_cache(maxsize=4096)
+def read_by_rule(sig: Signature, wants: tuple[bool, ...]) -> tuple[int, ...]:
+    """The places of the operands whose values the rule of *sig* reads, -1 for the result.
 
-    A Python number counts as one where it is a factor, as it does in PyTorch.
+    Runs the rule on placeholders and looks whether the cotangents depend on a value. A Python
+    number counts as one where it is a factor, as it does in PyTorch.
     """
     if sig.prim.vjp is None:
-        return False
+        return ()
     avals = [
         make_aval((), sig.loop[k]) if isinstance(o, type) else o
         for k, o in enumerate(sig.operands)
     ]
     xs = [placeholder(aval) for aval in avals]
     y, ct = placeholder(sig.aval), placeholder(sig.aval)
-    wants = [o.__class__ is Aval and o.inexact for o in sig.operands]
     try:
-        cts = sig.prim.vjp(ct, y, xs, sig.params, wants)
+        with unrecorded():
+            cts = sig.prim.vjp(ct, y, xs, sig.params, wants)
     except NotImplementedError:  # it refuses some operand, which need not be a wanted one
-        return True
-    found = capture([c for c in cts if c.__class__ is Node])
-    saved = {y, *xs}
-    return any(leaf in saved for leaf in found.leaves)
+        return tuple(range(len(xs)))
+    found = set(capture([c for c in cts if c.__class__ is Node]).leaves)
+    return tuple(k for k, x in [*enumerate(xs), (-1, y)] if x in found)
 
 
 def _free(nodes: Sequence[Node], path: Path) -> None:

@@ -265,6 +265,11 @@ def manual_seed(seed: int) -> np.random.Generator:
     return _default.rng
 
 
+def default_generator() -> np.random.Generator:
+    """Return the generator of this thread, for who keeps its state."""
+    return _default.rng
+
+
 def generator(rng: Any) -> np.random.Generator:
     """The generator that ``rng=`` stands for; None is that of :func:`manual_seed`."""
     if modes.tracing:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from nbgrad.core.node import Node
 from nbgrad.core.record import shortcuts
+from nbgrad.errors import AutogradError
 from nbgrad.hooks import RemovableHandle, added, watch_node
 
 Edge = tuple["GradFn | None", int]
@@ -72,6 +73,12 @@ class GradFn:
         A tuple that it returns replaces the gradients of the results.
         """
         return added(watch_node(self._node, _tensor_type()).before, hook)
+
+    def results(self) -> list[Node]:
+        """The values that this function takes gradients of, as far as they still exist."""
+        watch = self._node.watch
+        context = None if watch is None else watch.context
+        return [self._node] if context is None else context.results()
 
     def short(self) -> str:
         return f"<{self.name()}>"
@@ -150,3 +157,14 @@ def grad_fn_of(node: Node) -> GradFn:
 def _one(node: Node, kind: type[GradFn]) -> GradFn:
     found = _made.get(node)
     return _made.setdefault(node, kind(node)) if found is None else found
+
+
+def result_of(function: GradFn, number: int) -> Node:
+    """The value whose gradient is that of result *number* of *function*."""
+    watch = function._node.watch
+    if watch is None or watch.context is None:
+        return function._node
+    for node in watch.context.results():
+        if output_number(node) == number:
+            return node
+    raise AutogradError(f"nobody holds result {number} of {function!r} any more")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from nbgrad.backward import run_backward
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
+from nbgrad.core.record import shortcuts
 from nbgrad.engine import demand
 from nbgrad.errors import (
     BACKWARD_IN_TRACE,
@@ -22,7 +23,7 @@ from nbgrad.errors import (
     UNUSED,
     AutogradError,
 )
-from nbgrad.ops.structure import cast
+from nbgrad.ops import structure
 
 _accumulating = ThreadLock()
 
@@ -35,14 +36,19 @@ def is_tensor(x: Any) -> bool:
 
 
 def _tensors(x: Any) -> list[Any]:
-    return list(x) if isinstance(x, (tuple, list)) else [x]
+    return list(x) if isinstance(x, (tuple, list)) and not is_tensor(x) else [x]
+
+
+def _class_of(x: Any) -> type:
+    """The class of the gradient of *x*, a tensor or a gradient edge."""
+    return type(x) if hasattr(x, "grad") else cast(type, shortcuts.tensor)
 
 
 def _seeds(tensors: Any, outputs: Sequence[Any], given: Any) -> list[Node | None]:
     """Check the starting cotangents; None stands for ones (scalar outputs only)."""
     if given is None:
         seeds = [None] * len(outputs)
-    elif isinstance(tensors, (tuple, list)):
+    elif isinstance(tensors, (tuple, list)) and not is_tensor(tensors):
         seeds = _tensors(given)
     else:
         # A list of numbers is the seed of a single output; a list of one tensor holds its seed.
@@ -76,7 +82,7 @@ def _seed(out: Any, seed: Any, k: int) -> Node:
         raise AutogradError(
             f"grad_output[{k}] is complex but output[{k}] is {out.dtype}: pass its real part"
         )
-    return node if node.dtype == out.dtype else cast(node, dtype=out.dtype)
+    return node if node.dtype == out.dtype else structure.cast(node, dtype=out.dtype)
 
 
 def backward(
@@ -201,7 +207,7 @@ def _accumulate_inner(wanted: Sequence[Any], found: Sequence[tuple[Node, Node]])
         retained = watch is not None and watch.retained is not None
         if t._node.leaf is None and gradient is not None and watch is not None:
             watch.run(watch.before, [gradient])  # they look on: what they return goes nowhere
-        if t._node.leaf is None and gradient is not None and not retained:
+        if t._node.leaf is None and gradient is not None and not retained and hasattr(t, "grad"):
             t.grad = type(t)(gradient if t.grad is None else t.grad._node + gradient)
 
 
@@ -307,8 +313,12 @@ def grad(
     for k, t in enumerate(ins):
         gradient = found.get(t._node)
         if gradient is not None:
-            results.append(type(t)(gradient))
+            results.append(_class_of(t)(gradient))
         elif materialize_grads:
+            if not hasattr(t, "grad"):
+                raise AutogradError(
+                    "materialize_grads cannot be used when the given input is a GradientEdge"
+                )
             results.append(type(t)(leaf_node(np.zeros(t.shape, t.dtype))))
         elif allowed:
             results.append(None)

@@ -38,6 +38,8 @@ class Watch:
         Keeps its gradient in ``.grad``.
     context : object or None
         Of a user-written function, whose rule takes care of gradients that are not defined.
+    saved : dict
+        What hooks packed of the operands (-1: of the result), as functions that unpack it.
     metadata : dict
         The user's own, see :attr:`nbgrad.gradfn.GradFn.metadata`.
     """
@@ -50,6 +52,7 @@ class Watch:
         "hooks",
         "metadata",
         "retained",
+        "saved",
         "tensor_type",
     )
 
@@ -60,6 +63,7 @@ class Watch:
         self.accumulated: Hooks = {}
         self.retained: weakref.ref[Any] | None = None
         self.context = context
+        self.saved: dict[int, Callable[[], Node]] = {}
         self.metadata: dict[Any, Any] = {}
         self.tensor_type = tensor_type
 
@@ -124,11 +128,11 @@ class RemovableHandle:
     """
 
     def __init__(self, *held: tuple[Hooks, int]) -> None:
-        self._held = held
+        self.held = held
 
     def remove(self) -> None:
         """Remove the hook; a second call does nothing."""
-        for hooks, key in self._held:
+        for hooks, key in self.held:
             hooks.pop(key, None)
 
     def __enter__(self) -> RemovableHandle:

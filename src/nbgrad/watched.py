@@ -11,19 +11,27 @@ from nbgrad.anomaly import observer
 from nbgrad.core.linearize import CUT, INACTIVE, Capture, build_tape
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
+from nbgrad.core.primitive import Primitive
 from nbgrad.core.tape import Equation
-from nbgrad.ops.kinds import materialize
+from nbgrad.ops.kinds import Host, materialize
 from nbgrad.transforms.vjp import UNDEFINED, Apply, backpropagate, call_rule, reached
 
 
 class Pass:
-    """One backward pass while it runs: what it executes, and what is to be called after it."""
+    """One backward pass while it runs: what it executes, and what is to be called after it.
 
-    __slots__ = ("callbacks", "executed")
+    ``callbacks`` are called if it has succeeded, ``last`` in any case.
+    """
+
+    __slots__ = ("callbacks", "executed", "last")
 
     def __init__(self, executed: set[Node]) -> None:
         self.executed = executed
         self.callbacks: list[Callable[[], None]] = []
+        self.last: list[Callable[[], object]] = []
+
+    def finally_call(self, callback: Callable[[], object]) -> None:
+        self.last.append(callback)
 
 
 class _Running(threading.local):
@@ -51,6 +59,8 @@ def _run(executed: set[Node]) -> Iterator[None]:
             callback()
     finally:
         _running.passes.pop()
+        for finish in now.last:
+            finish()
 
 
 def cotangents(
@@ -59,31 +69,38 @@ def cotangents(
     seeds: Sequence[Node | None],
     targets: Sequence[Node],
     every_leaf: bool,
+    ends: frozenset[Node] = frozenset(),
 ) -> list[tuple[Node, Node]]:
     """Record the cotangents of *targets* as nodes, calling the hooks on the way.
 
     Left out are those that no cotangent reached because user-written functions returned None.
-    Hooks that lie below given inputs are not on the way to them.
+    Hooks that lie below given inputs are not on the way to them. The pass is part of another one
+    that goes on at *ends*: nothing flows through these, and their hooks are left to it.
     """
     tape, var_of = build_tape(cap, outputs, lift=False)
     env: dict[Any, Any] = {var: node for node, var in var_of.items()}
     states = list(zip(cap.nodes, cap.states, strict=True))
     blocked = frozenset(var_of[n] for n, state in states if state == INACTIVE)
-    stop = frozenset(var_of[n] for n, state in states if state == CUT)
-    ends = list(targets)
+    stop = frozenset(var_of[n] for n, state in states if state == CUT or n in ends)
+    sources = list(targets)
     if every_leaf:
-        ends += [n for n in (*cap.nodes, *cap.leaves) if n.watch is not None and n.requires_grad]
-    active = reached(tape, [var_of[n] for n in ends], blocked)
+        sources += [
+            n for n in (*cap.nodes, *cap.leaves) if n.watch is not None and n.requires_grad
+        ]
+    active = reached(tape, [var_of[n] for n in sources], blocked)
     seed_of: dict[Any, Any] = {}
     for node, seed in zip(outputs, seeds, strict=True):
         before = seed_of.get(var_of[node])
         ct = 1.0 if seed is None else seed
         seed_of[var_of[node]] = ct if before is None else before + ct
-    met: set[Node] = set()
+    met = set(ends)
 
     def hook(var: Any, ct: Any) -> Any:
-        met.add(env[var])
-        return call_hooks(env[var], ct)
+        node = env[var]
+        if node in ends:
+            return ct
+        met.add(node)
+        return call_hooks(node, ct)
 
     with _run({env[var] for var in active}):
         cts = backpropagate(tape.eqns, env, active, seed_of, stop, hook, _applying(env))
@@ -111,11 +128,15 @@ def _applying(env: dict[Any, Any]) -> Apply:
     observe = observer(env) if modes.anomaly else None
 
     def apply(eqn: Equation, ct: Any, y: Any, xs: list[Any], wants: list[bool]) -> Sequence[Any]:
-        watch = y.watch
+        node, watch = y, y.watch
         if ct is UNDEFINED and (watch is None or watch.context is None):
             return [UNDEFINED] * len(xs)
+        if watch is not None and watch.saved:
+            unpacked = {k: restored() for k, restored in watch.saved.items()}
+            xs, y = [unpacked.get(k, x) for k, x in enumerate(xs)], unpacked.get(-1, y)
         hooked = watch is not None and (watch.before or watch.after)
-        cts = (_hooked_rule if hooked else call_rule)(eqn, ct, y, xs, wants)
+        given = (eqn, ct, y, xs, wants)
+        cts = _hooked_rule(node, *given) if hooked else call_rule(*given)
         if observe is not None:
             observe(eqn, cts)
         return cts
@@ -124,10 +145,10 @@ def _applying(env: dict[Any, Any]) -> Apply:
 
 
 def _hooked_rule(
-    eqn: Equation, ct: Any, y: Node, xs: list[Any], wants: list[bool]
+    node: Node, eqn: Equation, ct: Any, y: Node, xs: list[Any], wants: list[bool]
 ) -> Sequence[Any]:
     """The rule of a node with hooks before or after it."""
-    watch = y.watch
+    watch = node.watch
     split, joined = (_whole, _only) if watch.context is None else watch.context.outputs_of(y)
     given = watch.run(watch.before, split(ct, y))
     cts = list(call_rule(eqn, joined(given), y, xs, wants))
@@ -147,3 +168,40 @@ def _whole(ct: Any, y: Node) -> list[Node | None]:
 
 def _only(cts: Sequence[Node | None]) -> Any:
     return UNDEFINED if cts[0] is None else cts[0]
+
+
+# --------------------------------------------------------------------------------- saved values
+
+
+def _value(node: Any, value: Any) -> Any:
+    return value
+
+
+def _to_graph(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> list[Any]:
+    return [ct, None]
+
+
+def _from_graph(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
+    return tangents[0]
+
+
+_reattach = Primitive(
+    name="unpacked",
+    kind="opaque",
+    evaluate=_value,
+    prepare=lambda xs, params: (xs, xs[0].aval, ()),
+    vjp=_to_graph,
+    jvp=_from_graph,
+    lower=Host(),
+    grad_name="Unpacked",
+    doc="A saved value in the place of the one that was recorded, whose graph it has.",
+    registered=False,
+)
+
+
+def reattached(node: Node, value: Node) -> Node:
+    """*value* on the graph of *node*."""
+    if value.dtype != node.dtype:
+        value = materialize(value, node.aval)
+    made: Node = _reattach(node, value)
+    return made

@@ -3,7 +3,8 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from nbgrad.autograd import functional
+from nbgrad.autograd import functional, graph
+from nbgrad.autograd.checkpointing import checkpoint
 from nbgrad.autograd.function import Function, once_differentiable
 from nbgrad.autograd.gradcheck import gradcheck, gradgradcheck
 from nbgrad.autograd.modes import (
@@ -11,22 +12,42 @@ from nbgrad.autograd.modes import (
     enable_grad,
     inference_mode,
     is_grad_enabled,
+    is_inference_mode_enabled,
     no_grad,
     set_grad_enabled,
 )
+from nbgrad.creation import as_tensor
 from nbgrad.grads import backward, grad
+
+
+def Variable(data: Any, requires_grad: bool = False) -> Any:
+    """Return *data* as a tensor without history: PyTorch's name of the time before tensors had it.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.autograd.Variable(ng.ones(2), requires_grad=True).requires_grad
+    True
+    """
+    tensor = as_tensor(data).detach()
+    return tensor.requires_grad_() if requires_grad else tensor
+
 
 __all__ = [
     "Function",
+    "Variable",
     "backward",
+    "checkpoint",
     "detect_anomaly",
     "enable_grad",
     "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "is_grad_enabled",
+    "is_inference_mode_enabled",
     "no_grad",
     "once_differentiable",
     "profiler",

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.autograd.saving import packed
 from nbgrad.core.aval import Aval
+from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.errors import FREED, AutogradError
 from nbgrad.ops.kinds import materialize
 from nbgrad.tensor import Tensor
+from nbgrad.watched import reattached
 
 
 class Pack:
@@ -53,6 +56,7 @@ class Context:
         self._saved: tuple[Any, ...] | None = ()
         self._saved_forward: tuple[Any, ...] = ()
         self._outputs: dict[Node, weakref.ref[Node]] = {}
+        self._results: list[weakref.ref[Node]] = []
         self._input_avals = [a._node.aval if isinstance(a, Tensor) else None for a in args]
         self._avals: list[Aval | None] = []
         self._dirty: set[int] = set()
@@ -61,6 +65,7 @@ class Context:
         # Whether values were taken off the tape, and whether the backward says it cannot be
         # differentiated.
         self._exported = self._once = False
+        self._trusted = False  # its backward is ours
 
     # ------------------------------------------------------------------------- what users call
 
@@ -75,18 +80,19 @@ class Context:
         """
         if self._saved is None:
             raise AutogradError(f"{FREED} ({self._name})")
-        return tuple(self._connected(t) if isinstance(t, Tensor) else t for t in self._saved)
+        return tuple(self._connected(t) for t in self._saved)
 
     @property
     def saved_for_forward(self) -> tuple[Any, ...]:
         """What ``save_for_forward`` was given."""
-        return tuple(
-            self._connected(t) if isinstance(t, Tensor) else t for t in self._saved_forward
-        )
+        return tuple(self._connected(t) for t in self._saved_forward)
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keep *tensors* (or None) for the backward; they cannot be overwritten meanwhile."""
-        self._saved = _snapshots(tensors)
+        saved = _snapshots(tensors)
+        if modes.saving:
+            saved = tuple(_Packed(t) if isinstance(t, Tensor) else t for t in saved)
+        self._saved = saved
 
     def save_for_forward(self, *tensors: Any) -> None:
         """Keep *tensors* (or None) for ``jvp``."""
@@ -106,7 +112,12 @@ class Context:
 
     # ---------------------------------------------------------------------- what nbgrad calls
 
-    def _connected(self, saved: Tensor) -> Tensor:
+    def _connected(self, saved: Any) -> Any:
+        if isinstance(saved, _Packed):
+            recorded = self._connected(saved.like(saved.node))._node
+            return saved.like(saved.restored(recorded))
+        if not isinstance(saved, Tensor):
+            return saved
         # The recorded output is held weakly: it holds the pack node, which holds this context.
         reference = self._outputs.get(saved._node)
         recorded = reference() if reference is not None else None
@@ -141,6 +152,10 @@ class Context:
 
         return split, join
 
+    def results(self) -> list[Node]:
+        """The recorded results that still exist."""
+        return [node for reference in self._results if (node := reference()) is not None]
+
     def release(self) -> None:
         """Forget the saved tensors: a pass that did not retain the graph went through."""
         self._saved = None
@@ -155,6 +170,20 @@ class Context:
         own = [v for k, v in vars(self).items() if not k.startswith("_")]
         own = [v for v in own if not any(v is a for a in args)]
         return any(_is_number(v, nodes) for v in (*own, *(self._saved or ())))
+
+
+class _Packed:
+    """A saved tensor that a hook has packed: its node, for the graph, and how to restore it."""
+
+    __slots__ = ("like", "node", "unpack")
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.node, self.like = tensor._node, tensor.__class__
+        self.unpack = packed(self.node, self.like(self.node))
+
+    def restored(self, recorded: Node) -> Node:
+        made = self.unpack()
+        return recorded if made is self.node else reattached(recorded, made)
 
 
 def _is_number(x: Any, given: set[Node]) -> bool:

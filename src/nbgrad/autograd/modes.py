@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import warnings
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -46,6 +48,15 @@ class set_grad_enabled:
 
 
 def _decorated(function: F, mode: bool) -> F:
+    if inspect.isgeneratorfunction(function):
+        return _decorated_generator(function, mode)
+    if inspect.isclass(function):
+        text = (
+            "Decorating classes is deprecated: recording is switched while an object is made, not "
+            "in its methods. Decorate __init__ and the methods that are meant."
+        )
+        warnings.warn(text, FutureWarning, stacklevel=3)
+
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         before, modes.grad = modes.grad, mode
@@ -55,6 +66,40 @@ def _decorated(function: F, mode: bool) -> F:
             modes.grad = before
 
     return call  # type: ignore[return-value]
+
+
+def _decorated_generator(function: Any, mode: bool) -> Any:
+    """*function* with the mode switched while its body runs, and back at each ``yield``."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        generator = function(*args, **kwargs)
+        resume: Callable[[], Any] = functools.partial(next, generator)
+        while True:
+            before, modes.grad = modes.grad, mode
+            try:
+                item = resume()
+            except StopIteration as stop:
+                return stop.value
+            finally:
+                modes.grad = before
+            try:
+                resume = functools.partial(generator.send, (yield item))
+            except GeneratorExit:
+                _closed(generator, mode)
+                raise
+            except BaseException as error:  # thrown in by the caller: the body may handle it
+                resume = functools.partial(generator.throw, error)
+
+    return call
+
+
+def _closed(generator: Any, mode: bool) -> None:
+    before, modes.grad = modes.grad, mode
+    try:
+        generator.close()
+    finally:
+        modes.grad = before
 
 
 class _Switch:
@@ -114,7 +159,49 @@ class enable_grad(_Switch):
     mode = True
 
 
-inference_mode = no_grad
+class inference_mode(_Switch):
+    """:class:`no_grad`, as PyTorch's faster form of it is called; ``inference_mode(False)`` undoes it.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> with ng.inference_mode():
+    ...     ng.is_inference_mode_enabled()
+    True
+    """
+
+    mode = False
+
+    def __new__(cls, mode: Any = True) -> Any:
+        return _decorated(mode, False) if callable(mode) else object.__new__(cls)
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self.mode, self._outer = not mode, [False]
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        self._outer.append(modes.inference)
+        modes.inference = not self.mode
+
+    def __exit__(self, *exc: object) -> None:
+        super().__exit__(*exc)
+        modes.inference = self._outer.pop()
+
+    def __call__(self, function: F) -> F:
+        return _decorated(function, self.mode)
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is inside :class:`inference_mode`.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.is_inference_mode_enabled()
+    False
+    """
+    return modes.inference
 
 
 def is_grad_enabled() -> bool:

@@ -46,8 +46,9 @@ def record(cls: Any, ctx: Context, outs: Sequence[Any], inputs: Sequence[Node]) 
         node = out._node
         if id(out) not in ctx._non_differentiable and node.aval.inexact:
             results[k] = bind(_projection(cls), pack, node, number=k)
+            ctx._results.append(weakref.ref(results[k]))
             if node not in given:
-                ctx._outputs[node] = weakref.ref(results[k])
+                ctx._outputs[node] = ctx._results[-1]
         else:
             results[k] = detached(node) if node.requires_grad else node
     return [None if k is None else results[k] for k in (last.get(id(o)) for o in outs)]
@@ -135,7 +136,8 @@ def _gradients(cls: Any, ctx: Context, ct: Any, xs: Sequence[Node]) -> list[Node
     """Call the user's backward; return one gradient, or None, for each of *xs*."""
     exported = looks.exported
     returned = ctx._backward(ctx, *ctx.cotangents(ct))
-    ctx._exported = ctx._exported or looks.exported != exported
+    if not ctx._trusted:
+        ctx._exported = ctx._exported or looks.exported != exported
     grads = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     tracked = ctx.needs_input_grad
     if len(grads) > len(tracked) and all(g is None for g in grads[len(tracked) :]):

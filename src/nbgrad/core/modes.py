@@ -27,7 +27,10 @@ class _Modes(threading.local):
     ``transforms`` counts the functions that ``grad`` and ``jacobian`` are running. ``observers`` see each operation's value as it is computed: ``observer(node, start, end)``,
     times in nanoseconds. While there are any, operations are computed one at a time. ``recorded``
     sees each operation as it is recorded, ``gradients`` collects those that a trace makes,
-    ``functions`` counts the user-written functions that were called.
+    ``functions`` counts the user-written functions that were called. ``inference`` is true inside
+    ``inference_mode``. ``saving`` are the open hooks
+    on what is saved for the backward, which ``saved`` shows each operation; ``saving_refused`` is
+    what to say if there must be none.
     """
 
     _grad: bool = True
@@ -37,6 +40,10 @@ class _Modes(threading.local):
     recorded: Callable[[Any], None] | None = None
     gradients: list[Any] | None = None
     functions: int = 0
+    inference: bool = False
+    saving: tuple[Any, ...] = ()
+    saved: Callable[[Any], None] | None = None
+    saving_refused: str | None = None
     tracing: int = 0  # while jit traces: the position in recording order at which it began
 
     @property
@@ -80,11 +87,12 @@ watching = _Watching()
 @contextmanager
 def unrecorded() -> Iterator[None]:
     """Show nothing to ``modes.recorded``: a tape is being built, not a user's program recorded."""
-    before, modes.recorded = modes.recorded, None
+    before = modes.recorded, modes.saved
+    modes.recorded = modes.saved = None
     try:
         yield
     finally:
-        modes.recorded = before
+        modes.recorded, modes.saved = before
 
 
 def asked_by(package: str, above: int) -> bool:

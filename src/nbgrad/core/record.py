@@ -94,6 +94,8 @@ def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
         node.line = user_line()
         if modes.recorded is not None:
             modes.recorded(node)
+        if modes.saved is not None:
+            modes.saved(node)
     return node
 
 
