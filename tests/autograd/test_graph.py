@@ -295,7 +295,7 @@ def test_saved_tensors_of_functions_are_packed_too() -> None:
 
         @staticmethod
         def backward(ctx: Any, g: Any) -> Any:
-            x, none, y = ctx.saved_tensors
+            x, none, _ = ctx.saved_tensors
             assert none is None
             return g * 3 * x * x
 
@@ -322,12 +322,15 @@ def test_hooks_on_saved_tensors_nest_are_refused_and_raise() -> None:
         graph.saved_tensors_hooks(*same),
     ):
         pass
-    with graph.saved_tensors_hooks(*same), pytest.raises(RuntimeError, match="not here"):
-        with graph.disable_saved_tensors_hooks("not here"):
-            pass
-    with graph.saved_tensors_hooks(lambda t: t.add_(1), same[1]):
-        with pytest.raises(RuntimeError, match="in place"):
-            x.exp()
+    with (
+        graph.saved_tensors_hooks(*same),
+        pytest.raises(RuntimeError, match="not here"),
+        graph.disable_saved_tensors_hooks("not here"),
+    ):
+        pass
+    writes = graph.saved_tensors_hooks(lambda t: t.add_(1), same[1])
+    with writes, pytest.raises(RuntimeError, match="in place"):
+        x.exp()
     assert ng.autograd.grad((x * x).sum(), x)[0].tolist() == [2.0, 4.0]
 
 
