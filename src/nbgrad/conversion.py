@@ -126,9 +126,11 @@ class Conversions:
         )
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
-        if not all(map(answers_for, types)):
-            return NotImplemented
-        return call_function(self.__class__, func, args, kwargs)
+        cls = self.__class__
+        for kind in types:
+            if kind is not cls and not answers_for(kind):
+                return NotImplemented
+        return call_function(cls, func, args, kwargs)
 
     def __bool__(self) -> bool:
         if self._node.aval.size != 1:

@@ -78,7 +78,8 @@ def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
         data = _copied(data._node)
     elif isinstance(data, (list, tuple)) and _holds_tensor(data):
         data = _copied(_stacked(data))
-    data = numbers_of(data, explicit=True)
+    if data.__class__ is not np.ndarray:
+        data = numbers_of(data, explicit=True)
     return _make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad)
 
 

@@ -17,9 +17,12 @@ def _inplace(function: Callable[..., Node]) -> Method:
     """In-place operator: binds the tensor to a new node, so nothing saved is overwritten."""
 
     def method(self: Any, other: Any) -> Any:
-        if not admitted(other):
-            return NotImplemented
-        return self._rebind(function(self._node, as_operand(operand(other))))
+        kind = other.__class__
+        if kind is not self.__class__ and kind not in _PLAIN:
+            if not admitted(other):
+                return NotImplemented
+            other = operand(other)
+        return self._rebind(function(self._node, as_operand(other)))
 
     return method
 
@@ -42,6 +45,8 @@ def _bits(of_booleans: Primitive, of_integers: Primitive) -> tuple[Method, Metho
     method.__name__, method.__doc__ = of_integers.name, of_integers.doc
     return method, reflected(of_integers), _inplace(function)
 
+
+_PLAIN = frozenset({np.ndarray, float, int, bool, complex})
 
 _power = static(composite.power)
 _matmul = pair(products.matmul)
@@ -114,9 +119,14 @@ class Operators:
         return self.__class__(composite.power(self._node, as_operand(operand(other))))  # type: ignore[call-arg]
 
     def __matmul__(self, other: Any) -> Any:
-        if not admitted(other):
-            return NotImplemented
-        return self.__class__(_matmul(self._node, as_operand(operand(other))))  # type: ignore[call-arg]
+        cls, kind = self.__class__, other.__class__
+        if kind is cls:
+            return cls(_matmul(self._node, other._node))  # type: ignore[call-arg]
+        if kind is not np.ndarray:
+            if not admitted(other):
+                return NotImplemented
+            other = operand(other)
+        return cls(_matmul(self._node, as_operand(other)))  # type: ignore[call-arg]
 
     def __rmatmul__(self, other: Any) -> Any:
         if not admitted(other):

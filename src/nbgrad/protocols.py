@@ -11,6 +11,7 @@ import numpy as np
 from nbgrad.core.foreign import numbers_of, settled
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
+from nbgrad.core.record import shortcuts
 from nbgrad.core.registry import writers
 from nbgrad.engine import value_of
 from nbgrad.lazy import LazyModule
@@ -28,14 +29,16 @@ PLAIN = frozenset({Node, np.ndarray, int, float, bool, str, type(None), slice})
 def unwrap(x: Any) -> Any:
     """Replace tensors by their nodes in nested tuples, lists and dicts, series by arrays."""
     kind = x.__class__
-    if hasattr(kind, "_node"):
+    if kind is shortcuts.tensor:
         return x._node
-    if kind is tuple or kind is list:
-        return kind(unwrap(item) for item in x)
-    if isinstance(x, dict):
-        return {key: unwrap(item) for key, item in x.items()}
     if kind in PLAIN:
         return x
+    if kind is tuple or kind is list:
+        return kind([unwrap(item) for item in x])
+    if isinstance(x, dict):
+        return {key: unwrap(item) for key, item in x.items()}
+    if hasattr(kind, "_node"):
+        return x._node
     found = settled(x)
     return found._node if hasattr(found.__class__, "_node") else found
 

@@ -138,7 +138,9 @@ def placeholder(aval: Aval, requires_grad: bool = False) -> Node:
 
 def constant(value: Any) -> Node:
     """Return a leaf that holds a private copy of *value*, safe from later writes to it."""
-    array = np.array(numbers_of(value), order="C", copy=True)
+    if value.__class__ is not np.ndarray:
+        value = numbers_of(value)
+    array = np.array(value, order="C", copy=True)
     if array.dtype.kind not in "biufc":
         raise TypeError(f"nbgrad holds numbers and booleans, not {array.dtype} ({value!r})")
     if not array.dtype.isnative:

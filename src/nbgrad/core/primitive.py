@@ -14,7 +14,7 @@ import numpy as np
 from nbgrad.core.aval import Aval
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.node import Node, constant
-from nbgrad.core.record import Recipe, recipe_of, record, replay
+from nbgrad.core.record import Recipe, recipe_of, record, replay, shortcuts
 from nbgrad.core.registry import register_primitive
 
 MAX_SIGNATURES = 8192
@@ -126,6 +126,10 @@ def as_operand(x: Any) -> Any:
     kind = x.__class__
     if kind is Node or kind in (float, int, bool, complex):
         return x
+    if kind is shortcuts.tensor:
+        return x._node
+    if kind is np.ndarray:
+        return constant(x)
     # Asked of the class: a container of another library may pass the question on to its contents.
     if hasattr(kind, "_node"):
         return x._node
