@@ -231,8 +231,11 @@ def _free(nodes: Sequence[Node], path: Path) -> None:
         node.freed = True
         if node.value is not None:
             node.inputs = ()
-        if node.watch is not None and node.watch.context is not None:
-            node.watch.context.release()
+    if watching.any:
+        for k in path.freed:
+            watch = nodes[k].watch
+            if watch is not None and watch.context is not None:
+                watch.context.release()
 
 
 # ---------------------------------------------------------------------------------- program route

@@ -165,19 +165,15 @@ def _refuse_traced(found: Sequence[tuple[Node, Node]]) -> None:
 
 def _accumulated(found: Sequence[tuple[Node, Node]], create_graph: bool) -> None:
     """Add the gradients to the leaves; their hooks run without recording, as the pass did."""
-    if not any(node.watch is not None for node, _ in found):
-        for node, gradient in found:
+    for node, gradient in found:
+        if node.watch is None:
             accumulate(node, gradient)
-        return
-    before, modes.grad = modes.grad, create_graph
-    try:
-        for node, gradient in found:
-            if node.watch is None:
-                accumulate(node, gradient)
-            elif node.leaf is not None:
+        elif node.leaf is not None:
+            before, modes.grad = modes.grad, create_graph
+            try:
                 _accumulate_watched(node, gradient)
-    finally:
-        modes.grad = before
+            finally:
+                modes.grad = before
 
 
 def _accumulate_watched(node: Node, gradient: Node) -> None:
