@@ -110,6 +110,19 @@ INPLACE_VIEW = (
     "to the leaf itself (x[index] = value) in `with nbgrad.no_grad():`, or write the operation "
     "out of place."
 )
+UNRECORDED_VIEW = (
+    "A view was created in no_grad mode and is being modified inplace with grad mode enabled: "
+    "whether that is to be differentiated cannot be told. Take the view outside `with "
+    "nbgrad.no_grad():`, or write in it."
+)
+READ_ONLY = (
+    "assignment destination is read-only: broadcasting shows one element in several places. Write "
+    "to what was broadcast, or to a copy (x = x.copy())."
+)
+NOT_VIEWABLE = (
+    "view size is not compatible with input tensor's size and stride (at least one dimension spans "
+    "across two contiguous subspaces), so it would be a copy. Use .reshape(...) instead."
+)
 TRACED_VALUE = (
     "{what} needs the number of a traced {aval} value, which is not known while nbgrad.jit traces "
     "the function. Use nbgrad.where instead of `if`, take the value outside jit, or call the "

@@ -137,7 +137,7 @@ def source(x: Any) -> Node | None:
         if x.sig is None or x.leaf is not None or not (x.sig.prim.structural and x.inputs):
             found: Node = x
             return found
-        x = x.inputs[0]
+        x = x.inputs[-1]  # of graft, whose history this is
     return None
 
 
@@ -149,6 +149,8 @@ def output_number(node: Node) -> int:
 
 def grad_fn_of(node: Node) -> GradFn:
     """Return the GradFn of a node that was recorded for differentiation."""
+    while node.sig.prim.keeps_history and node.inputs:
+        node = node.inputs[-1]
     if node.sig.prim.projects and node.inputs:
         node = node.inputs[0]
     return _one(node, _class_of(node.sig.prim.backward_name))

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from nbgrad import aliases
 from nbgrad.backward import run_backward
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import modes
@@ -219,6 +220,8 @@ def accumulate(node: Node, gradient: Node) -> None:
         held = tensor.grad
         if held is None:
             tensor._grad = tensor.__class__(gradient)
+        elif held._alias is not None:  # its views see what is added
+            aliases.write(held, held._node + gradient)
         elif gradient.requires_grad or held._node.requires_grad or held._node.value is None:
             held._node = held._node + gradient
         else:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbgrad import aliases, views
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand, bind
+from nbgrad.errors import NOT_VIEWABLE, AutogradError
 from nbgrad.loading import ours
 from nbgrad.ops import (
     arithmetic,
@@ -82,9 +84,10 @@ def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
         operands = [as_operand(a) if _is_operand(a) else a for a in args]
         if kwargs:
             kwargs = {k: as_operand(a) if _is_operand(a) else a for k, a in kwargs.items()}
-        return self._rebind(function(self._node, *operands, **kwargs))
+        node = self._node if self._alias is None else aliases.latest(self)
+        return self._rebind(function(node, *operands, **kwargs))
 
-    method.__doc__ = "In-place form: the tensor is bound to the result."
+    method.__doc__ = "In-place form: the result is written to the tensor."
     return method
 
 
@@ -102,12 +105,14 @@ def _overwritten(node: Node, source: Any) -> Node:
     value = composite.astype(source, node.dtype)
     value = shaping.broadcast_to(value, node.shape)
     if not (node.requires_grad and modes.grad):
-        return apart(value) if value is source and value.requires_grad else value
+        return apart(value) if value is source else value
     return structure.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
 
 
-_reshape = static(shaping.reshape)
-_transpose = static(shaping.transpose)
+_reshape = static(shaping.reshape, share=views.share_if_strided)
+_ravel = static(shaping.reshape, share=views.share_if_contiguous)
+_transpose = static(shaping.transpose, share=views.share)
+_flat_copy = static(shaping.reshape)
 
 
 class Methods:
@@ -116,6 +121,7 @@ class Methods:
     __slots__ = ()
 
     _node: Node
+    _alias: Any
     _grad: Any
 
     sum = _reducer(reducing.sum)
@@ -180,11 +186,11 @@ class Methods:
     matmul = _unary(products.matmul)
     mm = matmul
     dot = _unary(products.dot)
-    squeeze = static(shaping.squeeze)
-    unsqueeze = static(shaping.expand_dims)
+    squeeze = static(shaping.squeeze, share=views.share)
+    unsqueeze = static(shaping.expand_dims, share=views.share)
     expand_dims = unsqueeze
-    broadcast_to = static(shaping.broadcast_to)
-    swapaxes = static(shaping.swapaxes)
+    broadcast_to = static(shaping.broadcast_to, share=views.share)
+    swapaxes = static(shaping.swapaxes, share=views.share)
     astype = static(composite.astype)
     softmax = _unary(composite.softmax)
     clone = _primitive(arithmetic.positive)
@@ -222,21 +228,36 @@ class Methods:
         """Replace the values by those of *source*, broadcast to this shape."""
         return self._rebind(_overwritten(self._node, source))
 
-    T = property(static(shaping.transpose), doc="The transpose: dimensions in reverse order.")
+    T = property(
+        static(shaping.transpose, share=views.share),
+        doc="The transpose: dimensions in reverse order.",
+    )
     mT = property(
-        static(lambda node: shaping.swapaxes(node, -1, -2)),
+        static(lambda node: shaping.swapaxes(node, -1, -2), share=views.share),
         doc="The transpose of the last two dimensions.",
     )
 
     @property
     def real(self) -> Tensor:
-        """The real part."""
-        return self.__class__(ours(np.real)(self._node))
+        """A view of the real part."""
+        return self._part(np.real)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self._part(np.real).copy_(value)
 
     @property
     def imag(self) -> Tensor:
-        """The imaginary part; zero of real numbers."""
-        return self.__class__(ours(np.imag)(self._node))
+        """A view of the imaginary part; zeros of real numbers."""
+        return self._part(np.imag)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        self._part(np.imag).copy_(value)
+
+    def _part(self, function: Any) -> Any:
+        made = self.__class__(ours(function)(self._node))
+        return views.adopt(made, [self])
 
     def transpose(self, *axes: Any) -> Tensor:
         """Permute the dimensions; two integers exchange those two, as in PyTorch."""
@@ -248,17 +269,33 @@ class Methods:
     permute = transpose
 
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
-        """The same elements in another shape; one extent may be -1."""
+        """The same elements in another shape; one extent may be -1.
+
+        A view, unless the tensor is one with gaps in memory, such as ``x.T``; then a copy.
+        """
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
         return _reshape(self, tuple(target), *(() if order == "C" else (order,)))  # type: ignore[no-any-return]
 
-    view = reshape
+    def view(self, *shape: Any) -> Tensor:
+        """The same elements in another shape, always as a view; :meth:`reshape` may copy.
+
+        Raises
+        ------
+        RuntimeError
+            If it would have to be a copy.
+        """
+        made = self.reshape(*shape)
+        if made._alias is None and self._alias is not None:
+            raise AutogradError(NOT_VIEWABLE)
+        return made
+
+    def ravel(self, order: str = "C") -> Tensor:
+        """The elements in one dimension: a view if they lie so in memory."""
+        return _ravel(self, (-1,), *(() if order in ("C", "K") else (order,)))  # type: ignore[no-any-return]
 
     def flatten(self, order: str = "C") -> Tensor:
-        """The elements in one dimension."""
-        return self.reshape(-1, order="C" if order == "K" else order)
-
-    ravel = flatten
+        """A copy of the elements in one dimension."""
+        return _flat_copy(self, (-1,), *(() if order in ("C", "K") else (order,)))  # type: ignore[no-any-return]
 
     def to(self, dtype: Any) -> Tensor:
         """Convert to *dtype*."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad import views
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.ops import arithmetic, bitwise, comparison, composite, products
@@ -22,6 +23,8 @@ def _inplace(function: Callable[..., Node]) -> Method:
             if not admitted(other):
                 return NotImplemented
             other = operand(other)
+        if self._alias is not None and views.scalar(self):
+            self._alias = None  # ``a = x[0]; a += 1`` makes another number, as in NumPy
         return self._rebind(function(self._node, as_operand(other)))
 
     return method
@@ -59,6 +62,7 @@ class Operators:
     __slots__ = ()
 
     _node: Node
+    _alias: Any
 
     __add__ = binary(arithmetic.add)
     __radd__ = binary(arithmetic.add)  # 2.0 + x records the same as x + 2.0

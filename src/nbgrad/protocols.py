@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad import views
 from nbgrad.core.foreign import numbers_of, settled
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
-from nbgrad.core.registry import writers
+from nbgrad.core.registry import viewers, writers
 from nbgrad.engine import value_of
 from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
@@ -69,6 +70,9 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
         operands, settings = unwrap(args), unwrap(kwargs)
         result = call.run(function, operands, settings)
         operands = (*operands, *settings.values())
+    if function in viewers:
+        made = wrap(result, tensor, operands)
+        return _views(made, _tensors((*args, *kwargs.values()), tensor), viewers[function])
     if function not in writers:
         return wrap(result, tensor, operands)
     target = args[0] if args else kwargs[next(iter(signature(function).parameters))]
@@ -79,6 +83,26 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
         )
     target._rebind(result)  # type: ignore[attr-defined]
     return None
+
+
+def _tensors(xs: Any, tensor: type) -> list[Any]:
+    """The tensors among arguments and in their lists."""
+    found = []
+    for x in xs:
+        if isinstance(x, tensor):
+            found.append(x)
+        elif isinstance(x, (tuple, list)):
+            found += _tensors(x, tensor)
+    return found
+
+
+def _views(made: Any, operands: list[Any], kind: Any) -> Any:
+    """Let results be views of the operands they are made of."""
+    if isinstance(made, (tuple, list)):
+        for item in made:
+            _views(item, operands, kind)
+        return made
+    return views.adopt(made, operands, kind)
 
 
 def as_index(index: Any) -> Any:

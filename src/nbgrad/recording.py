@@ -16,7 +16,15 @@ import numpy as np
 from nbgrad.core.foreign import is_numbers, numbers_of
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, bind
-from nbgrad.core.record import STATIC, Recipes, Shortcut, record, replay, shortcuts
+from nbgrad.core.record import (
+    STATIC,
+    Recipes,
+    Shortcut,
+    record,
+    replay,
+    shortcuts,
+    window_between,
+)
 from nbgrad.ops import structure
 from nbgrad.ops.shaping import as_node
 
@@ -130,11 +138,16 @@ def admitted(x: Any) -> bool:
     return isinstance(x, OPERANDS) or hasattr(x.__class__, "_node") or is_numbers(x)
 
 
-def static(function: Callable[..., Node], told: bool = False) -> Method:
+def static(
+    function: Callable[..., Node],
+    told: bool = False,
+    share: Callable[..., Any] | None = None,
+) -> Method:
     """Return the method that records *function* of one tensor and of settings.
 
     What it recorded is remembered by the aval and the settings, and replayed the next time.
-    *told* says that tuples among the settings are told apart by equality alone.
+    *told* says that tuples among the settings are told apart by equality alone. What is a view is
+    shown to ``share(made, tensor, chain, args)``: see aliases.py.
     """
     fast = Recipes()
     quick = shortcuts.ask()  # it is always told the signature
@@ -151,18 +164,21 @@ def static(function: Callable[..., Node], told: bool = False) -> Method:
             recipe = fast[key]
         except KeyError:
             node = _new(function(a, *args, **given), a)
+            chain = None if share is None else window_between(node, a)
             if told or all(map(_tells, (*args, *given.values()))):
                 fast.learn(key, node, (a,))
         except TypeError:  # a list, a slice, an array
             node = _new(function(a, *args, **given), a)
+            chain = None if share is None else window_between(node, a)
         else:
-            sig = recipe.alone
+            sig, chain = recipe.alone, recipe.window
             if sig is not None and quick.call is not None:
                 made = quick.call(self, sig)
                 if made is not None:
-                    return made
+                    return made if share is None else share(made, self, chain, args)
             node = replay(recipe, (a,))
-        return self.__class__(node)
+        made = self.__class__(node)
+        return made if share is None else share(made, self, chain, args)
 
     method.__name__ = function.__name__
     method.__doc__ = function.__doc__

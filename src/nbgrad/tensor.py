@@ -10,14 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad import aliases, views
 from nbgrad.config import settings
 from nbgrad.conversion import Conversions
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
-from nbgrad.core.record import shortcuts
+from nbgrad.core.record import shortcuts, window_between
 from nbgrad.engine import flush, value_of
-from nbgrad.errors import INPLACE_LEAF, INPLACE_VIEW, NOT_FLOATING, NOT_LEAF, AutogradError
+from nbgrad.errors import INPLACE_LEAF, NOT_FLOATING, NOT_LEAF, AutogradError
 from nbgrad.gradfn import grad_fn_of, output_number
 from nbgrad.grads import backward
 from nbgrad.hooks import (
@@ -31,10 +32,9 @@ from nbgrad.loading import method
 from nbgrad.methods import Methods
 from nbgrad.operators import Operators
 from nbgrad.ops import shaping, structure
-from nbgrad.ops.kinds import View
 from nbgrad.ops.subscript import getitem, setitem
 from nbgrad.protocols import apply, as_index
-from nbgrad.recording import index_key, index_of, pair, static
+from nbgrad.recording import apart, index_key, index_of, pair, static
 from nbgrad.updates import Updates
 
 
@@ -64,10 +64,11 @@ class Tensor(Operators, Conversions, Methods):
     tensor([2., 4.])
     """
 
-    __slots__ = ("__weakref__", "_grad", "_node")
+    __slots__ = ("__weakref__", "_alias", "_grad", "_node")
 
     def __init__(self, node: Node) -> None:
         self._node = node
+        self._alias: Any = None
         if node.depth > settings.max_pending:
             flush(node)
 
@@ -156,32 +157,41 @@ class Tensor(Operators, Conversions, Methods):
 
     @property
     def data(self) -> Tensor:
-        """The same values without history; assigning rebinds the tensor's values."""
+        """A view of the values without history; assigning writes them."""
         return self.detach()
 
     @data.setter
     def data(self, value: Any) -> None:
-        node = as_operand(value)
-        before = modes.grad
-        modes.grad = False
+        if views.same(self, value):
+            return  # what ``x.data += 1`` has written already
+        node = apart(shaping.as_node(as_operand(value)))
+        before, modes.grad = modes.grad, False
         try:
-            self._rebind(shaping.as_node(node))
+            self._rebind(node)
         finally:
             modes.grad = before
 
     def detach(self) -> Tensor:
-        """Return a tensor of the same values (and buffer, if computed) without history."""
-        node = self._node
-        if not node.requires_grad:
-            return Tensor(node)
-        return Tensor(leaf_node(node.value) if node.value is not None else _pending_copy(node))
+        """Return a view of the same values without history.
+
+        What is written to one is seen in the other. Of a tracked tensor it changes the values
+        alone: gradients are those of what was there, as in PyTorch.
+
+        Examples
+        --------
+        >>> import nbgrad as ng
+        >>> w = ng.tensor([1.0, 2.0], requires_grad=True)
+        >>> w.detach()[0] = 5.0
+        >>> w
+        tensor([5., 2.], requires_grad=True)
+        """
+        return views.detached(Tensor(aliases.unrecorded(self._node)), self)  # type: ignore[no-any-return]
 
     def _rebind(self, node: Node) -> Tensor:
-        """Make this tensor name *node*, as an in-place operation does."""
+        """Make *node* the value of this tensor, and of what shares it, as writing does."""
         old = self._node
-        leaf = old.requires_grad and old.leaf is not None
-        if modes.grad and old.requires_grad and _views_leaf(old):
-            raise AutogradError(INPLACE_LEAF if leaf else INPLACE_VIEW)
+        if modes.grad and old.requires_grad and old.leaf is not None:
+            raise AutogradError(INPLACE_LEAF)
         if node.shape != old.shape:
             raise RuntimeError(
                 f"output with shape {list(old.shape)} doesn't match the broadcast shape "
@@ -194,18 +204,25 @@ class Tensor(Operators, Conversions, Methods):
                     "x = x + y instead of x += y"
                 )
             node = structure.cast(node, dtype=old.dtype)
-        if leaf:
-            node = node if not node.requires_grad and node is not old else _pending_copy(node)
-            if node.leaf is not None or node.sig is None:
-                node = _pending_copy(node)
-            self._set_leaf(node, True)
+        aliases.write(self, node)
+        return self
+
+    def _replace(self, node: Node, quiet: bool) -> None:
+        """Bind this tensor, which is a view of none; *quiet* changes the values alone."""
+        old = self._node
+        if old.requires_grad and old.leaf is not None:
+            fresh = node if not node.requires_grad and node is not old else _pending_copy(node)
+            if fresh.leaf is not None or fresh.sig is None:
+                fresh = _pending_copy(fresh)
+            self._set_leaf(fresh, True)
+        elif quiet:
+            self._node = aliases.grafted(node, old)
         else:
             self._node = node
             if old.watch is not None:
                 keep_retaining(self, old)
         if self._node.depth > settings.max_pending:
             flush(self._node)
-        return self
 
     # ------------------------------------------------------------------------- differentiation
 
@@ -238,6 +255,8 @@ class Tensor(Operators, Conversions, Methods):
         retain_grad(self)
 
     def __getattr__(self, name: str) -> Any:
+        if name == "_node":  # a view whose base was written
+            return aliases.derive(self)
         # Methods that the vocabulary declares; those of every day are in methods.py.
         function = None if name.startswith("_") else method(name)
         if function is None:
@@ -253,14 +272,29 @@ class Tensor(Operators, Conversions, Methods):
 
     def __getitem__(self, index: Any) -> Tensor:
         key = index_key(index)
-        return Tensor(getitem(self._node, as_index(index))) if key is None else _basic(self, key)
+        if key is not None:
+            return _basic(self, key)  # type: ignore[no-any-return]
+        made = Tensor(getitem(self._node, as_index(index)))
+        return _share_item(made, self, window_between(made._node, self._node), (index,))  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        """Bind the tensor to its values with those at *index* replaced.
+        """Write *value* to the elements at *index*: views of the tensor see it.
 
-        What was taken from it before (``v = x[0]``) does not change, nor does writing to that
-        (``v += 1``) reach this tensor: write ``x[0] += 1``.
+        So a slice can be written as well (``v = x[1:]; v += 1``), and the tensor sees that. What
+        was computed from the old values keeps them, and their gradients; see docs/aliases.md.
+
+        Examples
+        --------
+        >>> import nbgrad as ng
+        >>> x = ng.zeros(3)
+        >>> v = x[1:]
+        >>> v += 1.0
+        >>> x[2] = 5.0
+        >>> x, v
+        (tensor([0., 1., 5.]), tensor([1., 5.]))
         """
+        if value.__class__ is Tensor and _written(self, index, value):
+            return
         key, node = index_key(index), as_operand(value)
         if key is None:
             self._rebind(setitem(self._node, as_index(index), node))
@@ -293,7 +327,28 @@ def _with_item(node: Node, value: Node, key: Any) -> Node:
     return setitem(node, index_of(key), value)
 
 
-_basic = static(_item, told=True)
+def _written(x: Tensor, index: Any, value: Tensor) -> bool:
+    """Whether *value* is what stands there, as in ``x[1:] += 1``."""
+    return (
+        value._alias.__class__ is tuple and views.related(x, value) and views.same(x[index], value)
+    )
+
+
+def _share_item(made: Tensor, base: Tensor, chain: Any, args: tuple[Any, ...]) -> Any:
+    """A view; where all is indexed by integers, an element, which NumPy copies."""
+    if made._node.aval.shape == () and base._node.aval.shape != () and _no_ellipsis(args[0]):
+        return views.share_element(made, base, chain)
+    return views.share(made, base, chain)
+
+
+def _no_ellipsis(index: Any) -> bool:
+    """Whether an index, or the key of one, has no ellipsis."""
+    if index.__class__ is tuple:
+        return all(_no_ellipsis(item) for item in index)
+    return index is not Ellipsis
+
+
+_basic = static(_item, told=True, share=_share_item)
 _assign = pair(_with_item)
 
 
@@ -318,15 +373,3 @@ def _pending_copy(node: Node) -> Node:
     if node.value is not None:
         return leaf_node(node.value)
     return structure.detach(node)
-
-
-def _views_leaf(node: Node) -> bool:
-    """Whether *node* is a leaf, or reads a leaf through nothing but views."""
-    while node.sig is not None and node.leaf is None:
-        if not node.inputs or not isinstance(node.sig.prim.lower, View):
-            return False
-        node = node.inputs[0]
-        if node.__class__ is not Node:
-            return False
-    # The argument of a function that is differentiated or traced is a copy, which it may write to.
-    return node.requires_grad and node.leaf is not None

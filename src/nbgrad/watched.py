@@ -93,26 +93,41 @@ def cotangents(
         before = seed_of.get(var_of[node])
         ct = 1.0 if seed is None else seed
         seed_of[var_of[node]] = ct if before is None else before + ct
-    met = set(ends)
 
     def hook(var: Any, ct: Any) -> Any:
         node = env[var]
-        if node in ends:
-            return ct
-        met.add(node)
-        return call_hooks(node, ct)
+        return ct if node.leaf is not None or node in ends else call_hooks(node, ct)
 
     with _run({env[var] for var in active}):
         cts = backpropagate(tape.eqns, env, active, seed_of, stop, hook, _applying(env))
-        results = [_arrived(t, cts.get(var_of[t], 0.0), t in met) for t in targets]
+        results = _at_leaves(targets, [cts.get(var_of[t], 0.0) for t in targets], ends)
     return [(t, ct) for t, ct in zip(targets, results, strict=True) if ct is not None]
 
 
-def _arrived(target: Node, ct: Any, hooked: bool) -> Node | None:
-    """The gradient of *target*: a leaf that no equation computes is hooked only now."""
-    if not hooked and (target.sig is None or target.leaf is not None):
-        ct = call_hooks(target, ct)
-    return None if ct is UNDEFINED else materialize(ct, target.aval)
+def _at_leaves(
+    targets: Sequence[Node], cts: list[Any], ends: frozenset[Node]
+) -> list[Node | None]:
+    """Call the hooks of leaves, each once: a leaf has a node for each value that was written to it."""
+    first: dict[int, int] = {}
+    for k, target in enumerate(targets):
+        # By identity of the weak reference: those compare as the tensors do, element by element.
+        if target in ends or target.leaf is None:
+            continue
+        if (j := first.setdefault(id(target.leaf), k)) != k:
+            cts[j], cts[k] = _sum(cts[j], cts[k]), UNDEFINED
+    for k, target in enumerate(targets):
+        if target not in ends and (target.sig is None or target.leaf is not None):
+            cts[k] = call_hooks(target, cts[k])
+    return [
+        None if ct is UNDEFINED else materialize(ct, target.aval)
+        for ct, target in zip(cts, targets, strict=True)
+    ]
+
+
+def _sum(a: Any, b: Any) -> Any:
+    if a is UNDEFINED or b is UNDEFINED:
+        return b if a is UNDEFINED else a
+    return a + b
 
 
 def call_hooks(node: Node, ct: Any) -> Any:

@@ -121,7 +121,8 @@ def nbgrad_record(owner, args, count):
     + """
     tensor = PyType_GenericAlloc(shared[{TENSOR}], 0)
     if address(tensor) != 0:
-        tensor[{_node}] = address(node)
+        Py_IncRef(none)
+        tensor[{_node}], tensor[{_alias}] = address(node), none
     return address(tensor)
 """
 )
@@ -182,7 +183,7 @@ def _words(tensor: type) -> dict[str, int]:
         (Recipe.__new__(Recipe), ("constants", "steps", "result")),
         (type(settings)(), ("max_pending",)),
         (type(lines)(), ("on",)),
-        (tensor.__new__(tensor), ("_node",)),
+        (tensor.__new__(tensor), ("_alias", "_node")),
     ]
     places = {name: builtin.slot(x, name) for x, names in specimens for name in names}
     places["sig_aval"] = builtin.slot(Signature.__new__(Signature), "aval")

@@ -74,7 +74,8 @@ class Primitive:
     lower : object
         What the program layer needs to make a kernel of it; its type depends on the kind.
     grad_name : str
-        Name of the backward function that users see, without its ``Backward0``.
+        Name of the backward function that users see, without its ``Backward0``; empty if they see
+        that of the last operand, whose history the result has.
     doc : str
     structural, alias : bool
         Inserted by nbgrad itself, so not shown to users; the operand itself where the avals agree.
@@ -107,6 +108,11 @@ class Primitive:
     projects: bool = False
     signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
     recipes: dict[Any, Recipe] = field(default_factory=dict, repr=False)
+
+    @property
+    def keeps_history(self) -> bool:
+        """Whether users see the history of the last operand."""
+        return not self.grad_name
 
     def __post_init__(self) -> None:
         if self.registered:

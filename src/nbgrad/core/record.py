@@ -15,6 +15,7 @@ import numpy as np
 
 from nbgrad.core.modes import lines, modes, not_recording, user_line
 from nbgrad.core.node import Node, new_node
+from nbgrad.core.registry import views
 
 if TYPE_CHECKING:
     from nbgrad.core.primitive import Signature
@@ -113,12 +114,15 @@ class Recipe:
         The place of the result.
     alone : Signature or None
         The operation, if it is just one of one operand.
+    window : tuple of Signature or None
+        The operations, if they make a view of one operand.
     """
 
     constants: tuple[Any, ...]
     steps: tuple[tuple[Any, tuple[int, ...]], ...]
     result: int
     alone: Signature | None = None
+    window: tuple[Any, ...] | None = None
 
     @property
     def nbytes(self) -> int:
@@ -174,7 +178,25 @@ def recipe_of(out: Node, operands: Sequence[Any]) -> Recipe | None:
         place[id(node)] = len(place)
     steps = tuple((n.sig, tuple(place[id(x)] for x in n.inputs)) for n in ordered)
     alone = steps[0][0] if [reads for _, reads in steps] == [(0,)] else None
-    return Recipe(tuple(constants.values()), steps, place[id(out)], alone)
+    return Recipe(tuple(constants.values()), steps, place[id(out)], alone, _window(out, operands))
+
+
+def _window(out: Node, operands: Sequence[Any]) -> tuple[Any, ...] | None:
+    return window_between(out, operands[0]) if len(operands) == 1 else None
+
+
+def window_between(out: Node, source: Node) -> tuple[Any, ...] | None:
+    """The operations that make *out* as a view of *source*, or None if it is none."""
+    found = []
+    node: Any = out
+    while node is not source:
+        if node.__class__ is not Node or node.sig is None or not node.inputs:
+            return None
+        if node.sig.prim not in views:
+            return None
+        found.append(node.sig)
+        node = node.inputs[0]
+    return tuple(found[::-1])
 
 
 def replay(recipe: Recipe, operands: Sequence[Any]) -> Any:

@@ -50,11 +50,37 @@ class PublicFunction:
     restrict: Callable[..., Any] | None = None
 
 
+@dataclass(frozen=True)
+class IndexMap:
+    """How a view lies in what it is a view of.
+
+    Attributes
+    ----------
+    put : callable or None
+        ``put(x, y, params)`` is *x* with the elements that the view names replaced by *y*; None if
+        the view cannot be written.
+    strides : callable
+        ``strides(shape, strides, params)`` of the view, in elements, from those of its operand;
+        None if there are none, where NumPy would copy.
+    reads : bool
+        Whether ``put`` reads more of *x* than its shape.
+    """
+
+    put: Callable[..., Any] | None
+    strides: Callable[..., Any]
+    reads: bool = False
+
+
 functions: dict[str, dict[str, PublicFunction]] = {}
 # What a namespace holds beside functions, such as ``mgrid``, which is subscripted.
 objects: dict[str, dict[str, Any]] = {}
 # What the public function of a primitive does with PyTorch's keywords: these, and a function of nodes.
 variants: dict[str, tuple[frozenset[str], Callable[..., Any]]] = {}
+# Primitives whose result NumPy would give as a view of the operand, and how to write through it.
+views: dict[Any, IndexMap] = {}
+# Functions of nodes whose results are views of an operand if they are made of such primitives
+# alone: True, or of which operands NumPy makes them, see ``ops/declare.py``.
+viewers: dict[Callable[..., Any], bool | str] = {}
 # Functions of nodes whose result takes the place of their first argument, as ``np.copyto`` does.
 writers: set[Callable[..., Any]] = set()
 
@@ -80,6 +106,13 @@ def register_object(namespace: str, name: str, value: Any) -> None:
     if name in held:
         raise ValueError(f"{namespace}.{name} is already declared")
     held[name] = value
+
+
+def register_view(
+    prim: Any, put: Callable[..., Any] | None, strides: Callable[..., Any], reads: bool = False
+) -> None:
+    """Say how *prim* shares elements with its operand; see IndexMap."""
+    views[prim] = IndexMap(put, strides, reads)
 
 
 def register_reference(reference: Any, function: Callable[..., Any]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
+from nbgrad.core.registry import register_view
 from nbgrad.ops.kinds import common_loop, elementwise, is_number, materialize
 from nbgrad.ops.structure import cast
 
@@ -67,4 +68,15 @@ imaginary_part = elementwise(
     grad_name="Imag",
     doc="Imaginary part of a complex number; the cotangent becomes imaginary.",
 )
+
+
+def _halves(shape: Any, strides: Any, params: Any) -> tuple[int, ...]:
+    return tuple(2 * s for s in strides)  # of numbers half as wide
+
+
+register_view(
+    imaginary_part, lambda x, y, params: from_parts(cast(x, dtype=y.dtype), y), _halves, True
+)
+# Of a complex operand: that to another dtype, or of a real one, is a copy and is not asked for.
+register_view(cast, lambda x, y, params: from_parts(y, imaginary_part(x)), _halves, True)
 __all__ = ["from_parts", "imaginary_part", "real_dtype"]

@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nbgrad.core.registry import PublicFunction, register_function, reroute, writers
+from nbgrad.core.registry import PublicFunction, register_function, reroute, viewers, writers
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -51,6 +51,7 @@ def function(
     also: tuple[Any, ...] = (),
     method: bool = False,
     writes: bool = False,
+    view: bool | str = False,
     traceable: bool = True,
     restrict: Callable[..., Any] | None = None,
 ) -> Callable[[Any], Any]:
@@ -75,6 +76,10 @@ def function(
     writes : bool
         The result is the new value of the first argument, a tensor, as of ``np.copyto``; the
         public function binds that tensor to it and returns None.
+    view : bool or "contiguous"
+        The results are views of an operand where they are made of its elements in their order of
+        memory, as NumPy's are: writing to one is writing to the other. "strided" if NumPy copies
+        where no strides make them, "contiguous" if it copies what does not lie in order.
     traceable : bool
         False if the shape of a result depends on values: it looks at them, which jit refuses.
     """
@@ -89,6 +94,8 @@ def function(
             )
         if writes:
             writers.add(implementation)
+        if view:
+            viewers[implementation] = view
         for target in (reference, *also):
             if callable(target):
                 reroute(target, implementation)

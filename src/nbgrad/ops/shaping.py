@@ -66,6 +66,7 @@ def one_axis(name: str, axis: Any, ndim: int) -> int:
     np.reshape,
     cases=lambda d: [call(d(2, 3), (3, -1)), call(d(2, 3), 6, order="F"), call(d(), (1, 1))],
     complex=True,
+    view="strided",
 )
 def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Node:
     """The same elements in another *shape*; one extent may be -1.
@@ -103,6 +104,7 @@ def _resolved(node: Node, extents: list[int]) -> tuple[int, ...]:
     also=(np.permute_dims,),
     cases=lambda d: [call(d(2, 3)), call(d(2, 1, 3), (2, 0, -2))],
     complex=True,
+    view=True,
 )
 def transpose(a: Any, axes: Sequence[int] | None = None) -> Node:
     """Permute the dimensions; reverse them by default."""
@@ -114,7 +116,7 @@ def transpose(a: Any, axes: Sequence[int] | None = None) -> Node:
     return structure.transpose(node, perm=perm)
 
 
-@function("numpy", np.swapaxes, cases=lambda d: [call(d(2, 1, 3), 0, -1)], complex=True)
+@function("numpy", np.swapaxes, cases=lambda d: [call(d(2, 1, 3), 0, -1)], complex=True, view=True)
 def swapaxes(a: Any, axis1: int, axis2: int) -> Node:
     """Exchange two dimensions."""
     node = as_node(a)
@@ -130,6 +132,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Node:
     cases=lambda d: [call(d(2, 1, 3), 0, -1), call(d(2, 1, 3), (0, 1), (-1, 0))],
     complex=True,
     method=True,
+    view=True,
 )
 def moveaxis(a: Any, source: Any, destination: Any) -> Node:
     """Move the dimensions *source* to *destination*; the others keep their order."""
@@ -153,6 +156,7 @@ def moveaxis(a: Any, source: Any, destination: Any) -> Node:
     np.broadcast_to,
     cases=lambda d: [call(d(2, 1), (3, 2, 2)), call(d(), 2)],
     complex=True,
+    view=True,
 )
 def broadcast_to(array: Any, shape: Shape, subok: bool = False) -> Node:
     """Repeat *array* to *shape* by NumPy's broadcasting rule."""
@@ -168,6 +172,7 @@ def broadcast_to(array: Any, shape: Shape, subok: bool = False) -> Node:
     np.squeeze,
     cases=lambda d: [call(d(1, 2, 1)), call(d(1, 2, 1), axis=-1)],
     complex=True,
+    view=True,
 )
 def squeeze(a: Any, axis: Axis = None) -> Node:
     """Drop dimensions of size 1 (all of them, or those of *axis*)."""
@@ -186,6 +191,7 @@ def squeeze(a: Any, axis: Axis = None) -> Node:
     np.expand_dims,
     cases=lambda d: [call(d(2, 3), 1), call(d(2), axis=(0, -1))],
     complex=True,
+    view=True,
 )
 def expand_dims(a: Any, axis: int | Sequence[int]) -> Node:
     """Insert dimensions of size 1 at *axis* of the result."""

@@ -5,6 +5,7 @@ These stand together because their adjoints refer to one another.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,12 @@ import numpy as np
 from nbgrad.core.aval import Aval, Scalar, make_aval
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
+from nbgrad.core.registry import register_view
 from nbgrad.ops.kinds import (
     Assembly,
     Combine,
     Expression,
+    Host,
     View,
     expand,
     linear,
@@ -117,6 +120,9 @@ broadcast_to = linear(
 )
 
 
+register_view(broadcast_to, None, lambda shape, strides, params: None)
+
+
 def _reshape_aval(x: Aval, shape: tuple[int, ...]) -> Aval:
     aval = make_aval(shape, x.dtype)
     if aval.size != x.size:
@@ -138,6 +144,12 @@ reshape = linear(
     grad_name="View",
 )
 
+register_view(
+    reshape,
+    lambda x, y, params: reshape(y, shape=x.shape),
+    lambda shape, strides, params: strides_of_reshape(shape, strides, params["shape"]),
+)
+
 transpose = linear(
     "transpose",
     aval=lambda x, perm: make_aval(tuple(x.shape[k] for k in perm), x.dtype),
@@ -147,6 +159,13 @@ transpose = linear(
     cases=(((2, 3), {"perm": (1, 0)}), ((2, 3, 4), {"perm": (2, 0, 1)})),
     doc="Permute the dimensions.",
     grad_name="Permute",
+)
+
+
+register_view(
+    transpose,
+    lambda x, y, params: transpose(y, perm=tuple(int(k) for k in np.argsort(params["perm"]))),
+    lambda shape, strides, params: tuple(strides[k] for k in params["perm"]),
 )
 
 
@@ -302,6 +321,15 @@ update_slice = opaque(
     grad_name="CopySlices",
 )
 
+register_view(
+    slice_,
+    lambda x, y, params: update_slice(x, y, starts=params["starts"], steps=params["steps"]),
+    lambda shape, strides, params: tuple(
+        s * step for s, step in zip(strides, params["steps"], strict=True)
+    ),
+    reads=True,
+)
+
 detach = Primitive(
     name="detach",
     kind="elementwise",
@@ -315,3 +343,55 @@ detach = Primitive(
     alias=True,
     structural=True,
 )
+
+# What is written while nothing is recorded changes the value alone: the derivative stays that of
+# what was there, as it does in PyTorch.
+graft = Primitive(
+    name="graft",
+    kind="opaque",
+    evaluate=lambda value, history: value,
+    prepare=lambda xs, params: (xs, xs[0].aval, ()),
+    vjp=lambda ct, y, xs, params, wants: (None, ct),
+    jvp=lambda tangents, y, xs, params: tangents[1],
+    lower=Host(),
+    grad_name="",
+    doc="The value of the first operand with the history of the second.",
+    registered=False,  # its derivative is not that of its value, which tests of all others compare
+    alias=True,
+    structural=True,
+)
+
+
+def strides_of_reshape(shape: Any, strides: Any, target: Any) -> tuple[int, ...] | None:
+    """Strides of the same memory in the shape *target*; None if it has to be copied.
+
+    Runs of dimensions of equal extent in all are matched; those of the old shape must lie without
+    gaps, so that one step leads through them.
+
+    Examples
+    --------
+    >>> strides_of_reshape((2, 3), (3, 1), (6,)), strides_of_reshape((3, 2), (1, 3), (6,))
+    ((1,), None)
+    """
+    old = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    new = [k for k, n in enumerate(target) if n != 1]
+    found = [1] * len(target)
+    if 0 in target:
+        return tuple(found)
+    while old:
+        n, run = 1, []
+        group, m = [], 1
+        while n != m or not run:
+            if n <= m:
+                run.append(old.pop(0))
+                n *= run[-1][0]
+            else:
+                group.append(new.pop(0))
+                m *= target[group[-1]]
+        if any(a[1] != b[0] * b[1] for a, b in pairwise(run)):
+            return None
+        step = run[-1][1]
+        for k in reversed(group):
+            found[k] = step
+            step *= target[k]
+    return tuple(found)

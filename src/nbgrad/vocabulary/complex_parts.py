@@ -14,14 +14,14 @@ from nbgrad.ops.shaping import as_node
 from nbgrad.ops.structure import full
 
 
-@function("numpy", np.real, cases=lambda d: [call(d(2, 3)), call(d())], complex=True)
+@function("numpy", np.real, cases=lambda d: [call(d(2, 3)), call(d())], complex=True, view=True)
 def real(val: Any) -> Node:
     """Real part; the cotangent of its operand is real."""
     node = as_node(val)
     return astype(node, real_dtype(node.dtype))
 
 
-@function("numpy", np.imag, cases=lambda d: [call(d(2, 3)), call(d())], complex=True)
+@function("numpy", np.imag, cases=lambda d: [call(d(2, 3)), call(d())], complex=True, view=True)
 def imag(val: Any) -> Node:
     """Imaginary part; zero for real numbers."""
     node = as_node(val)

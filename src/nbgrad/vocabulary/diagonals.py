@@ -32,6 +32,7 @@ def _span(rows: int, columns: int, offset: int) -> tuple[int, int]:
     ],
     complex=True,
     method=True,
+    view=True,
 )
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
     """The diagonal of the matrices in two axes, as a new last axis."""
@@ -57,6 +58,7 @@ def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Node:
     cases=lambda d: [call(d(2)), call(d(2), -1), call(d(3, 2)), call(d(2, 3), k=1)],
     complex=True,
     method=True,
+    view=True,
 )
 def diag(v: Any, k: int = 0) -> Node:
     """The diagonal *k* of a matrix, or the matrix that has a vector there."""

@@ -198,6 +198,7 @@ def _cut(node: Node, cuts: Sequence[Any], axis: int) -> list[Node]:
     np.array_split,
     cases=lambda d: [call(d(5), 3), call(d(2, 3), [1], axis=1)],
     complex=True,
+    view=True,
 )
 def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Node]:
     """Parts along *axis*: a number of nearly equal ones, or cut at the given indices."""
@@ -220,6 +221,7 @@ def array_split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Node]
     cases=lambda d: [call(d(2, 4), 2, axis=1), call(d(5), [1, 3])],
     complex=True,
     method=True,
+    view=True,
 )
 def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Node]:
     """Parts along *axis*: a number of equal ones, or cut at the given indices."""
@@ -232,7 +234,7 @@ def split(ary: Any, indices_or_sections: Any, axis: int = 0) -> list[Node]:
     return array_split(node, where, axis)
 
 
-@function("numpy", np.hsplit, cases=lambda d: [call(d(2, 4), 2), call(d(4), [1])])
+@function("numpy", np.hsplit, cases=lambda d: [call(d(2, 4), 2), call(d(4), [1])], view=True)
 def hsplit(ary: Any, indices_or_sections: Any) -> list[Node]:
     """Parts along the second axis (the first of a 1-d array)."""
     node = as_node(ary)
@@ -241,7 +243,7 @@ def hsplit(ary: Any, indices_or_sections: Any) -> list[Node]:
     return split(node, indices_or_sections, 1 if node.ndim > 1 else 0)
 
 
-@function("numpy", np.vsplit, cases=lambda d: [call(d(4, 2), 2)])
+@function("numpy", np.vsplit, cases=lambda d: [call(d(4, 2), 2)], view=True)
 def vsplit(ary: Any, indices_or_sections: Any) -> list[Node]:
     """Parts along the first axis of an array of two or more dimensions."""
     node = as_node(ary)
@@ -250,7 +252,7 @@ def vsplit(ary: Any, indices_or_sections: Any) -> list[Node]:
     return split(node, indices_or_sections, 0)
 
 
-@function("numpy", np.dsplit, cases=lambda d: [call(d(1, 2, 4), 2)])
+@function("numpy", np.dsplit, cases=lambda d: [call(d(1, 2, 4), 2)], view=True)
 def dsplit(ary: Any, indices_or_sections: Any) -> list[Node]:
     """Parts along the third axis."""
     node = as_node(ary)
@@ -260,7 +262,11 @@ def dsplit(ary: Any, indices_or_sections: Any) -> list[Node]:
 
 
 @function(
-    "numpy", "numpy.unstack", cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1)], complex=True
+    "numpy",
+    "numpy.unstack",
+    cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1)],
+    complex=True,
+    view=True,
 )
 def unstack(x: Any, /, *, axis: int = 0) -> tuple[Node, ...]:
     """The slices along *axis*, as a tuple: the inverse of stack."""

@@ -18,7 +18,7 @@ from nbgrad.ops.structure import cast
 
 
 @function(
-    "linalg", np.linalg.matrix_transpose, cases=lambda d: [call(d(2, 3, 2))],
+    "linalg", np.linalg.matrix_transpose, view=True, cases=lambda d: [call(d(2, 3, 2))],
     complex=True,
 )  # fmt: skip
 def matrix_transpose(x: Any, /) -> Node:
@@ -32,7 +32,7 @@ def matrix_transpose(x: Any, /) -> Node:
 
 
 @function(
-    "linalg", np.linalg.diagonal, cases=lambda d: [call(d(2, 3, 2)), call(d(3, 3), offset=-1)],
+    "linalg", np.linalg.diagonal, view=True, cases=lambda d: [call(d(2, 3, 2)), call(d(3, 3), offset=-1)],
     complex=True,
 )  # fmt: skip
 def diagonal(x: Any, /, *, offset: int = 0) -> Node:

@@ -50,6 +50,7 @@ def placed(x: Node, positions: Any) -> Node:
     cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=-1), call(d(2, 3), (0, 1))],
     complex=True,
     method=True,
+    view=True,
 )
 def flip(m: Any, axis: Axis = None) -> Node:
     """Reverse the order of the elements along *axis* (all axes by default)."""
@@ -60,7 +61,9 @@ def flip(m: Any, axis: Axis = None) -> Node:
     )
 
 
-@function("numpy", np.fliplr, cases=lambda d: [call(d(2, 3))], complex=True, method=True)
+@function(
+    "numpy", np.fliplr, cases=lambda d: [call(d(2, 3))], complex=True, method=True, view=True
+)
 def fliplr(m: Any) -> Node:
     """Reverse the order along the second axis."""
     node = as_node(m)
@@ -69,7 +72,9 @@ def fliplr(m: Any) -> Node:
     return flip(node, 1)
 
 
-@function("numpy", np.flipud, cases=lambda d: [call(d(3, 2))], complex=True, method=True)
+@function(
+    "numpy", np.flipud, cases=lambda d: [call(d(3, 2))], complex=True, method=True, view=True
+)
 def flipud(m: Any) -> Node:
     """Reverse the order along the first axis."""
     node = as_node(m)
@@ -84,6 +89,7 @@ def flipud(m: Any) -> Node:
     cases=lambda d: [call(d(2, 3)), call(d(2, 3, 2), 3, axes=(0, -1)), call(d(2, 3), k=-2)],
     complex=True,
     method=True,
+    view=True,
 )
 def rot90(m: Any, k: int = 1, axes: Sequence[int] = (0, 1)) -> Node:
     """Rotate *k* quarter turns in the plane of two *axes*, from the first to the second."""
@@ -190,14 +196,20 @@ def repeat(a: Any, repeats: Any, axis: int | None = None) -> Node:
 
 
 @function(
-    "numpy", np.ravel, cases=lambda d: [call(d(2, 3)), call(d(2, 3), order="F")], complex=True
+    "numpy",
+    np.ravel,
+    cases=lambda d: [call(d(2, 3)), call(d(2, 3), order="F")],
+    complex=True,
+    view="contiguous",
 )
 def ravel(a: Any, order: str = "C") -> Node:
     """The elements in one dimension."""
     return reshape(a, (-1,), order="C" if order == "K" else order)
 
 
-@function("numpy", np.rollaxis, cases=lambda d: [call(d(2, 1, 3), 2), call(d(2, 3), 0, 2)])
+@function(
+    "numpy", np.rollaxis, cases=lambda d: [call(d(2, 1, 3), 2), call(d(2, 3), 0, 2)], view=True
+)
 def rollaxis(a: Any, axis: int, start: int = 0) -> Node:
     """Move *axis* back until it stands before *start*; moveaxis is easier to read."""
     node = as_node(a)
@@ -211,7 +223,9 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Node:
     return moveaxis(node, k, place - 1 if k < place else place)
 
 
-@function("numpy", np.matrix_transpose, cases=lambda d: [call(d(2, 1, 3))], complex=True)
+@function(
+    "numpy", np.matrix_transpose, cases=lambda d: [call(d(2, 1, 3))], complex=True, view=True
+)
 def matrix_transpose(x: Any, /) -> Node:
     """Exchange the last two dimensions."""
     node = as_node(x)
@@ -237,7 +251,8 @@ def resize(a: Any, new_shape: Any) -> Node:
     np.trim_zeros,
     cases=lambda d: [call(np.pad(d(2), 1)), call(np.pad(d(2, 2), 1), "f", axis=1)],
     complex=True,
-    differentiable=False,  # a step of finite differences fills the zeros: see test_shapes.py
+    differentiable=False,  # a step of finite differences fills the zeros: see test_shapes.py,
+    view=True,
 )
 def trim_zeros(filt: Any, trim: str = "fb", axis: Axis = None) -> Node:
     """Drop the zeros at the front (``f``) and the back (``b``); looks at the values."""
@@ -259,13 +274,19 @@ def _at_least(xs: Sequence[Any], grown: Any) -> Any:
     return found[0] if len(found) == 1 else found
 
 
-@function("numpy", np.atleast_1d, cases=lambda d: [call(d(), d(2, 3))], complex=True)
+@function("numpy", np.atleast_1d, cases=lambda d: [call(d(), d(2, 3))], complex=True, view=True)
 def atleast_1d(*arys: Any) -> Any:
     """Give each array at least one dimension."""
     return _at_least(arys, lambda x: x if x.ndim else reshape(x, (1,)))
 
 
-@function("numpy", np.atleast_2d, cases=lambda d: [call(d()), call(d(3), d(1, 2))], complex=True)
+@function(
+    "numpy",
+    np.atleast_2d,
+    cases=lambda d: [call(d()), call(d(3), d(1, 2))],
+    complex=True,
+    view=True,
+)
 def atleast_2d(*arys: Any) -> Any:
     """Give each array at least two dimensions; new ones come first."""
     return _at_least(arys, lambda x: reshape(x, (1,) * (2 - x.ndim) + x.shape))
@@ -276,13 +297,21 @@ def _grown_3d(x: Node) -> Node:
     return reshape(x, shapes[x.ndim]) if x.ndim < 3 else x
 
 
-@function("numpy", np.atleast_3d, cases=lambda d: [call(d(), d(3), d(2, 3))], complex=True)
+@function(
+    "numpy", np.atleast_3d, cases=lambda d: [call(d(), d(3), d(2, 3))], complex=True, view=True
+)
 def atleast_3d(*arys: Any) -> Any:
     """Give each array at least three dimensions; a vector becomes ``(1, n, 1)``."""
     return _at_least(arys, _grown_3d)
 
 
-@function("numpy", np.broadcast_arrays, cases=lambda d: [call(d(3), d(2, 1), d())], complex=True)
+@function(
+    "numpy",
+    np.broadcast_arrays,
+    cases=lambda d: [call(d(3), d(2, 1), d())],
+    complex=True,
+    view=True,
+)
 def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     """All arrays in the shape they have when broadcast against each other."""
     nodes = [as_node(x) for x in args]

@@ -26,7 +26,7 @@ def compress(a: Node, condition: Any, axis: int | None = None, out: None = None)
     return picking.compress(condition, a, axis, out)
 
 
-@function("tensor", method=True)
+@function("tensor", method=True, view=True)
 def chunk(x: Node, chunks: int, dim: int = 0) -> tuple[Node, ...]:
     """At most *chunks* parts along *dim*, all of one size but the last."""
     if chunks < 1:
@@ -37,13 +37,13 @@ def chunk(x: Node, chunks: int, dim: int = 0) -> tuple[Node, ...]:
     return tuple(getitem(x, along(k, slice(j, j + size))) for j in range(0, max(n, 1), size))
 
 
-@function("tensor", method=True)
+@function("tensor", method=True, view=True)
 def unbind(x: Node, dim: int = 0) -> tuple[Node, ...]:
     """The slices along *dim*."""
     return unstack(x, axis=dim)
 
 
-@function("tensor", method=True)
+@function("tensor", method=True, view=True)
 def narrow(x: Node, dim: int, start: int, length: int) -> Node:
     """*length* slices along *dim* from *start* on."""
     k = one_axis("narrow", dim, x.ndim)
@@ -85,7 +85,7 @@ def masked_select(x: Node, mask: Any) -> Node:
     return picking.extract(chosen, broadcast_to(x, chosen.shape))
 
 
-@function("tensor", method=True)
+@function("tensor", method=True, view=True)
 def expand(x: Node, *sizes: Any) -> Node:
     """Repeat dimensions of size 1 to *sizes*; -1 keeps one as it is."""
     wanted = sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes
@@ -93,25 +93,25 @@ def expand(x: Node, *sizes: Any) -> Node:
     return broadcast_to(x, tuple(k if n == -1 else n for n, k in zip(wanted, kept, strict=True)))
 
 
-@function("tensor", method=True)
+@function("tensor", method=True, view=True)
 def expand_as(x: Node, other: Any) -> Node:
     """Broadcast to the shape of *other*."""
     return broadcast_to(x, as_node(other).shape)
 
 
-@function("tensor", aliases=("reshape_as",), method=True)
+@function("tensor", aliases=("reshape_as",), method=True, view="strided")
 def view_as(x: Node, other: Any) -> Node:
     """The same elements in the shape of *other*."""
     return reshape(x, as_node(other).shape)
 
 
-@function("tensor", method=True)
+@function("tensor", method=True, view=True)
 def movedim(x: Node, source: Any, destination: Any) -> Node:
     """Move the dimensions *source* to *destination*."""
     return moveaxis(x, source, destination)
 
 
-@function("tensor", method=True)
+@function("tensor", method=True, view=True)
 def t(x: Node) -> Node:
     """The transpose of a matrix; vectors stay."""
     if x.ndim > 2:
@@ -119,7 +119,7 @@ def t(x: Node) -> Node:
     return transpose(x)
 
 
-@function("tensor", method=True)
+@function("tensor", method=True, view="contiguous")
 def contiguous(x: Node) -> Node:
     """The tensor itself: nobody can tell its memory order."""
     return x

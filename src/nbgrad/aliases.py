@@ -1,0 +1,235 @@
+"""Reading and writing tensors that share their values, as in NumPy.
+
+Nothing is overwritten underneath. A tensor names a node, and a node has one value for ever. A view
+knows the operations that make it of what it is a view of, and how they are undone. A write to a view
+makes a new node for its base, which reads the old one and what was written; a write to the base
+takes away the nodes of its views, and each records its operations again when it is next looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from nbgrad.chains import scattered, source_of, viewed, writable
+from nbgrad.core.modes import modes, watching
+from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.registry import views
+from nbgrad.errors import INPLACE_VIEW, READ_ONLY, UNRECORDED_VIEW, AutogradError
+from nbgrad.hooks import keep_retaining, watch_of
+from nbgrad.ops import structure
+from nbgrad.recording import apart
+from nbgrad.views import ELEMENT, Group, chain_of, ref
+
+
+@contextmanager
+def _recording(flag: bool) -> Iterator[None]:
+    before, modes.grad = modes.grad, flag
+    try:
+        yield
+    finally:
+        modes.grad = before
+
+
+# ----------------------------------------------------------------------------------------- reading
+
+
+def derive(t: Any) -> Node:
+    """Record a view again whose base was written; returns its node."""
+    group = t._alias[0]
+    with _recording(True):
+        node = viewed(_whole(group), chain_of(t._alias))
+    t._node = node
+    mine = ref(t)
+    group.stale.pop(id(mine), None)
+    group.append(mine)
+    if id(mine) in group.retaining:
+        group.retaining.discard(id(mine))
+        if node.requires_grad:
+            watch_of(t).retained = mine
+    if len(group) > group.limit:
+        group.tidy()
+    return node
+
+
+def _whole(group: Group, rebuild: bool = True) -> Node:
+    """The node of the whole; without its tensor it is put together from the views that live."""
+    base = group[0]()
+    if base is not None:
+        return base._node  # type: ignore[no-any-return]
+    if group.current is not None or not rebuild:
+        return group.current  # type: ignore[return-value]
+    found = [t for r in group[1:] if (t := r()) is not None]
+    node: Any = None
+    for t in found:
+        chain = chain_of(t._alias)
+        if node is None:
+            source = source_of(chain)
+            node = leaf_node(np.zeros(source.shape, source.dtype))
+        if writable(chain):
+            node = scattered(node, t._node, chain)
+    group.current = node
+    return node  # type: ignore[no-any-return]
+
+
+def latest(t: Any) -> Node:
+    """The node that an in-place method of *t* reads: an element is that of its base as it is now."""
+    alias = t._alias
+    if alias.__class__ is tuple and alias[3] == ELEMENT:
+        whole = _whole(alias[0], rebuild=False)
+        if whole is not None:
+            with _recording(modes.grad):
+                t._node = viewed(whole, chain_of(alias))
+    return t._node  # type: ignore[no-any-return]
+
+
+# ----------------------------------------------------------------------------------------- writing
+
+
+def write(t: Any, node: Node) -> None:
+    """Make *node*, of its shape and dtype, the value of *t* and of all that share it."""
+    alias = t._alias
+    if alias.__class__ is tuple:
+        group, keep = alias[0], _write_through(t, alias, node)
+    else:
+        t._replace(node, quiet=not modes.grad)
+        if alias is None:
+            return
+        group, keep = alias, None
+    _take_away(group, keep)
+    base = group[0]()
+    if base is not None:
+        group.current = base._node if group.stale else None
+    if group.storage is not None:
+        _spread(group)
+
+
+def _write_through(t: Any, alias: Any, node: Node) -> Any:
+    """Write to a view; returns it if its node is up to date."""
+    group, chain = alias[0], chain_of(alias)
+    if not writable(chain):
+        raise ValueError(READ_ONLY)
+    base = group[0]()
+    whole = _whole(group, rebuild=False)
+    tracked = node.requires_grad or t._node.requires_grad
+    quiet = not modes.grad
+    leaf = _reads_leaf(t._node) if base is None else whole.leaf is not None
+    if leaf and modes.grad and tracked:
+        raise AutogradError(INPLACE_VIEW)
+    quiet = quiet or (leaf and base is not None)
+    _refuse_unrecorded(group, node)
+    if whole is None and not _has_others(group, t):
+        if alias[3] == ELEMENT:
+            t._alias = None
+        t._node = grafted(node, t._node) if quiet else node
+        return t
+    whole = _whole(group) if whole is None else whole
+    with _recording(not quiet):
+        new = scattered(whole, node, chain)
+    if base is not None:
+        base._replace(new, quiet)
+        tracked = base._node.requires_grad
+    else:
+        group.current = grafted(new, whole) if quiet else new
+        tracked = group.current.requires_grad
+    if quiet and (tracked) and alias[3] != ELEMENT:
+        return None
+    before, t._node = t._node, node
+    if before.watch is not None:
+        keep_retaining(t, before)
+    return t if alias[3] != ELEMENT else None
+
+
+def _reads_leaf(node: Node) -> bool:
+    """Whether a view whose base is gone was one of a leaf."""
+    while node.sig is not None and node.leaf is None:
+        if node.sig.prim not in views or not node.inputs:
+            return False
+        node = node.inputs[0]
+    return node.requires_grad and node.leaf is not None
+
+
+def _refuse_unrecorded(group: Group, node: Node) -> None:
+    if group.guarded and modes.grad and node.requires_grad:
+        raise AutogradError(UNRECORDED_VIEW)
+
+
+def _has_others(group: Group, t: Any) -> bool:
+    alive = [*group[1:], *group.stale.values()]
+    if any((other := r()) is not None and other is not t for r in alive):
+        return True
+    return group.storage is not None and bool(group.storage.others(group))
+
+
+def _take_away(group: Group, keep: Any) -> None:
+    """Leave the views of *group* without a node, but for *keep*."""
+    if len(group) > 1:
+        held = group[1:]
+        del group[1:]
+        if "stale" not in group.__dict__:
+            group.stale, group.retaining = {}, set()
+        for r in held:
+            t = r()
+            if t is not None and t is not keep:
+                if watching.any and _retains(t._node):
+                    group.retaining.add(id(r))
+                del t._node
+                group.stale[id(r)] = r
+        if len(group.stale) > group.limit:
+            group.stale = {k: r for k, r in group.stale.items() if r() is not None}
+            group.limit = 2 * len(group.stale) + 32
+    if keep is not None:
+        mine = ref(keep)
+        group.stale.pop(id(mine), None)
+        group.append(mine)
+
+
+def _spread(group: Group) -> None:
+    """Give the groups of one storage the values that were written to *group*, not the history."""
+    storage = group.storage
+    others = storage.others(group)  # type: ignore[union-attr]
+    if not others:
+        return
+    with _recording(False):
+        full = unrecorded(_whole(group))
+        if group.place:
+            start = next((unrecorded(_whole(g)) for g in others if not g.place), None)
+            if start is None:
+                start = leaf_node(np.zeros(storage.aval.shape, storage.aval.dtype))  # type: ignore[union-attr]
+                for g in others:
+                    if writable(g.place):
+                        start = scattered(start, unrecorded(_whole(g)), g.place)
+            full = scattered(start, full, group.place) if writable(group.place) else start
+        values = [viewed(full, g.place) for g in others]
+    for g, value in zip(others, values, strict=True):
+        base = g[0]()
+        if base is not None:
+            base._replace(apart(value), quiet=True)
+            g.current = base._node
+        else:
+            g.current = grafted(value, _whole(g))
+        _take_away(g, None)
+
+
+def unrecorded(node: Node) -> Node:
+    """The value of *node* without its history, still lazy."""
+    if node.value is not None:
+        return leaf_node(node.value) if node.requires_grad else node
+    return structure.detach(node) if node.requires_grad else node  # type: ignore[no-any-return]
+
+
+def grafted(value: Node, history: Node) -> Node:
+    """*value*, with the derivatives of *history*: a write that is not recorded."""
+    if not history.requires_grad:
+        return value
+    if history.sig is not None and history.sig.prim is structure.graft and history.watch is None:
+        history = history.inputs[1] if history.inputs else history
+    with _recording(True):
+        return structure.graft(unrecorded(value), history)  # type: ignore[no-any-return]
+
+
+def _retains(node: Node) -> bool:
+    return getattr(node.watch, "retained", None) is not None

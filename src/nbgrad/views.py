@@ -1,0 +1,246 @@
+"""Which tensors are views of which: groups of them, and what makes one.
+
+A group refers to its tensors weakly, so a view keeps nothing alive. What it does hold, once something
+was written while views were held, is the node that they are to be made of.
+
+    base ──► Group ◄── view, view, view      differentiated together
+               │
+            Storage ◄── other groups         the same values with another history: detach(), data
+
+A tensor's ``_alias`` is None while it has no views, its group if it has, and if it is one a tuple:
+the group, the alias of the view it was taken from or None, the chain from there, and how many views
+stand between it and the base.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+from nbgrad.chains import Chain, shortened, source_of, strides_of
+from nbgrad.core.aval import Aval
+from nbgrad.core.node import Node
+from nbgrad.core.record import window_between
+
+ref = weakref.ref
+ELEMENT = 0  # the depth of what NumPy gives as a scalar: it keeps its value
+MAX_DEPTH = 48  # of a chain of views of views, before it is replaced by the positions it selects
+
+
+class Group(list[Any]):
+    """The tensors that are views of one: weak references to it, then to those with a node.
+
+    Attributes
+    ----------
+    limit : int
+        Length at which dead references are dropped.
+    stale : dict
+        References to the views whose node a write has taken away, by identity.
+    retaining : set
+        Which of them are to keep their gradients.
+    current : Node or None
+        The value of the whole, once something was written.
+    storage : Storage or None
+    place : tuple
+        The operations that make the whole of the storage.
+    guarded : bool
+        The whole is a view that was made while nothing was recorded.
+    """
+
+    limit = 32
+    stale: dict[int, Any] = {}  # noqa: RUF012 - replaced, never changed
+    retaining: set[int] = set()  # noqa: RUF012
+    current: Node | None = None
+    storage: Storage | None = None
+    place: Chain = ()
+    guarded = False
+
+    def tidy(self) -> None:
+        """Drop the references to what is gone."""
+        self[1:] = [r for r in self[1:] if r() is not None]
+        self.limit = 2 * len(self) + 32
+
+
+class Storage:
+    """Groups that share values, but no history."""
+
+    def __init__(self, group: Group, aval: Aval) -> None:
+        self.groups: list[weakref.ref[Group]] = [ref(group)]
+        self.aval = aval
+        self.limit = 16
+
+    def add(self, group: Group) -> None:
+        if len(self.groups) >= self.limit:
+            self.groups = [r for r in self.groups if r() is not None]
+            self.limit = 2 * len(self.groups) + 16
+        self.groups.append(ref(group))
+
+    def others(self, group: Group) -> list[Group]:
+        found = [r() for r in self.groups]
+        return [g for g in found if g is not None and g is not group]
+
+
+def chain_of(alias: Any) -> Chain:
+    """The operations that make a view of the whole of its group."""
+    if alias[1] is None:
+        return alias[2]  # type: ignore[no-any-return]
+    parts = []
+    while alias is not None:
+        parts.append(alias[2])
+        alias = alias[1]
+    return tuple(sig for part in reversed(parts) for sig in part)
+
+
+def scalar(t: Any) -> bool:
+    """Whether *t* is an element, which NumPy would give as a scalar."""
+    return t._alias.__class__ is tuple and t._alias[3] == ELEMENT
+
+
+def related(a: Any, b: Any) -> bool:
+    """Whether *a* and *b* are views of one tensor."""
+    x, y = (t._alias[0] if t._alias.__class__ is tuple else t._alias for t in (a, b))
+    return x is y and x is not None
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether *a* and *b* are the same elements in the same order."""
+    x, y = (getattr(t, "_alias", None) for t in (a, b))
+    if x is None or y is None:
+        return a is b
+    (one, first), (other, second) = (
+        (z[0], chain_of(z)) if z.__class__ is tuple else (z, ()) for z in (x, y)
+    )
+    if one is other:
+        return first == second
+    return (
+        one.storage is not None
+        and one.storage is other.storage
+        and (*one.place, *first) == (*other.place, *second)
+    )
+
+
+# ------------------------------------------------------------------------------------------ making
+
+
+def share(made: Any, base: Any, chain: Chain | None, args: Any = ()) -> Any:
+    """Let *made*, which *chain* makes of *base*, be a view of it; returns *made*."""
+    if chain is None:
+        return made
+    node = made._node
+    if not node.requires_grad and base._node.requires_grad:
+        return _apart(made, base, chain, guarded=True)
+    group = base._alias
+    if group.__class__ is tuple:
+        parent, group = group, group[0]
+        depth = parent[3] + 1
+        if depth == 1:
+            return made  # of a scalar
+        if depth > MAX_DEPTH:
+            made._alias = (group, None, shortened((*chain_of(parent), *chain)), 1)
+        else:
+            made._alias = (group, parent, chain, depth)
+    else:
+        if group is None:
+            group = base._alias = Group((ref(base),))
+        made._alias = (group, None, chain, 1)
+    group.append(ref(made))
+    if len(group) > group.limit:
+        group.tidy()
+    return made
+
+
+def share_if_strided(made: Any, base: Any, chain: Chain | None, args: Any = ()) -> Any:
+    """The same, unless NumPy would copy: a reshape of what has no regular steps in memory."""
+    whole = _place(base)
+    if chain and whole and _layout((*whole, *chain)) is None:
+        return made
+    return share(made, base, chain)
+
+
+def share_if_contiguous(made: Any, base: Any, chain: Chain | None, args: Any = ()) -> Any:
+    """The same, unless *base* has gaps in memory, or its elements stand in another order."""
+    whole = _place(base)
+    if chain and whole:
+        strides, step = _layout(whole), 1
+        for n, stride in zip(base.shape[::-1], (strides or ())[::-1], strict=bool(strides)):
+            if n != 1 and stride != step:
+                return made
+            step *= n
+        if strides is None:
+            return made
+    return share(made, base, chain)
+
+
+SHARING = {True: share, "strided": share_if_strided, "contiguous": share_if_contiguous}
+
+
+def _place(base: Any) -> Chain:
+    """The operations that make *base* of contiguous memory."""
+    alias = base._alias
+    if alias is None:
+        return ()
+    if alias.__class__ is tuple:
+        return (*alias[0].place, *chain_of(alias))
+    return alias.place  # type: ignore[no-any-return]
+
+
+def _layout(chain: Chain) -> tuple[int, ...] | None:
+    """Strides of what *chain* makes of contiguous memory; None where that must be copied."""
+    if chain not in _layouts:
+        if len(_layouts) >= 4096:
+            _layouts.clear()
+        _layouts[chain] = strides_of(source_of(chain), chain)
+    return _layouts[chain]
+
+
+_layouts: dict[Chain, tuple[int, ...] | None] = {}
+
+
+def share_element(made: Any, base: Any, chain: Chain | None) -> Any:
+    """Let *made*, a scalar where NumPy is concerned, know where PyTorch's methods write."""
+    if chain is None:
+        return made
+    group = base._alias
+    if group.__class__ is tuple:
+        made._alias = (group[0], group, chain, ELEMENT)
+    else:
+        if group is None:
+            group = base._alias = Group((ref(base),))
+        made._alias = (group, None, chain, ELEMENT)
+    return made
+
+
+def adopt(made: Any, operands: Sequence[Any], kind: Any = True) -> Any:
+    """Let *made* be a view of the one among *operands* that it is made of, if it is one."""
+    for base in operands:
+        chain = window_between(made._node, base._node)
+        if chain is not None:
+            return SHARING[kind](made, base, chain)
+    return made
+
+
+def detached(made: Any, source: Any) -> Any:
+    """Let *made* share the values of *source*, but not its history."""
+    return _apart(made, source, ())
+
+
+def _apart(made: Any, source: Any, chain: Chain, guarded: bool = False) -> Any:
+    alias = source._alias
+    if alias.__class__ is tuple:
+        if alias[3] == ELEMENT:
+            return made
+        group, chain = alias[0], (*chain_of(alias), *chain)
+    elif alias is None:
+        group = source._alias = Group((ref(source),))
+    else:
+        group = alias
+    if group.storage is None:
+        group.storage = Storage(group, source_of(chain) if chain else source._node.aval)
+    chain = (*group.place, *chain)
+    mine = made._alias = Group((ref(made),))
+    mine.storage = group.storage
+    mine.place = shortened(chain) if len(chain) > MAX_DEPTH else chain
+    mine.guarded = guarded
+    mine.storage.add(mine)
+    return made
