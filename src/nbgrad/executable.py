@@ -14,17 +14,22 @@ from nbgrad.program.reference import ReferenceProgram
 
 if TYPE_CHECKING:
     from nbgrad.backends.cpu import CpuProgram
+    from nbgrad.backends.flat import FlatProgram
     from nbgrad.program.program import Program
 
 cpu = LazyModule("nbgrad.backends.cpu")
 background = LazyModule("nbgrad.backends.background")
 hot = LazyModule("nbgrad.backends.hot")
+flat = LazyModule("nbgrad.backends.flat")
 planning = LazyModule("nbgrad.program.program")
 
 # Beyond this many equations a structure stays interpreted unless its tier is "fused".
 MAX_COMPILED = 4000
-# Rough seconds of one equation and of one element on the reference tier.
-EQUATION, ELEMENT = 5e-6, 1.5e-9
+# From this many equations on, of so few elements on average, a tape is flat: its blocks are one
+# kernel an equation, which takes little more to plan than to run once in NumPy.
+LONG, SMALL = 1000, 256
+# Rough seconds of one equation and of one element on the reference tier; of one in a flat tape.
+EQUATION, ELEMENT, FLAT_EQUATION = 5e-6, 1.5e-9, 3e-8
 # Rough seconds that planning takes for each equation.
 PLANNING = 5e-4
 # A structure is planned, and then compiled, once it has spent this part of what that will take.
@@ -57,13 +62,16 @@ class Executable:
         self.runs = 0
         self.reference = ReferenceProgram(tape)
         self.compiled: CpuProgram | None = None
-        self.interpreted: CpuProgram | None = None
+        self.interpreted: CpuProgram | FlatProgram | None = None
         self.lock = ThreadLock()
         self.impatient = self.entering = False
         self.wishes: dict[str, Any] = {}
         self._price: float | None = None
         self._program: Program | None = None
-        self.elements = sum(eqn.out.aval.size for eqn in tape.eqns)
+        self.elements = sum([eqn.out.aval.size for eqn in tape.eqns])
+        n = len(tape.eqns)
+        self.flat = n >= LONG and self.elements <= SMALL * n
+        self.cost = FLAT_EQUATION * n if self.flat else EQUATION * n + ELEMENT * self.elements
 
     def run(self, args: list[Any]) -> list[Any]:
         """Return one fresh array for each output of the tape."""
@@ -87,15 +95,19 @@ class Executable:
         """
         self.runs += 1
         current = settings.current
-        large = self.impatient or self.elements >= current.hot_elements
-        spent = self.runs * (EQUATION * len(self.tape) + ELEMENT * self.elements)
-        if not self.impatient and (
-            spent < PATIENCE * PLANNING * len(self.tape)
-            or (self.runs < current.hot_runs and not large)
+        large = self.impatient or self.flat or self.elements >= current.hot_elements
+        spent = self.runs * self.cost
+        planned = spent >= PATIENCE * PLANNING * len(self.tape)
+        if not (self.impatient or self.flat) and (
+            not planned or (self.runs < current.hot_runs and not large)
         ):
             return self.reference
         waiting = current.deterministic or not background.available()
-        if len(self.tape) <= MAX_COMPILED and spent >= PATIENCE * self.price():
+        if (
+            len(self.tape) <= MAX_COMPILED
+            and (planned or not self.flat)
+            and spent >= PATIENCE * self.price()
+        ):
             if waiting:
                 hot.install()  # where kernels take microseconds, recording and finding them must too
                 return self.compile()
@@ -106,6 +118,8 @@ class Executable:
         return self._interpreted(waiting) if large else self.reference
 
     def _interpreted(self, waiting: bool) -> Runnable:
+        if self.flat and self.runs >= settings.current.hot_runs:
+            hot.install() if waiting else hot.wish.get()  # recording is most of what a call takes
         if self.interpreted is None and not waiting and 8 * self.elements < MUCH:
             self.interpreted = self._ready("block")
             return self.interpreted or self.reference
@@ -115,12 +129,15 @@ class Executable:
         wish = self.wishes.get(name)
         return wish or self.wishes.setdefault(name, background.Wish(make))
 
-    def _ready(self, tier: str) -> CpuProgram | None:
+    def _ready(self, tier: str) -> Any:
         """The program of a tier if its machine code is there; it is compiled elsewhere if not."""
-        found: CpuProgram | None = self._wish(
-            tier, lambda: cpu.ready_program(self.program(), tier)
-        ).get()
-        return found
+        return self._wish(tier, lambda: cpu.ready(lambda: self._made(tier))).get()
+
+    def _made(self, tier: str) -> Any:
+        with paused():
+            if tier == "block" and self.flat:
+                return flat.FlatProgram(self.tape)
+            return cpu.CpuProgram(self.program(), tier)
 
     def price(self) -> float:
         """Estimated seconds that compiling will take; 0 if every kernel is in the cache."""
@@ -132,7 +149,7 @@ class Executable:
         """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
         if settings.current.tier in ("reference", "block"):
             return  # the kernels would not be used
-        if len(self.tape) <= MAX_COMPILED and self.price() <= JIT_WAIT:
+        if not self.flat and len(self.tape) <= MAX_COMPILED and self.price() <= JIT_WAIT:
             self.compile()
         else:
             self.impatient = True
@@ -163,13 +180,12 @@ class Executable:
         self.entering = not wish.done
         return found
 
-    def blocks(self) -> CpuProgram:
-        """Return the program of the block tier, made on first use."""
+    def blocks(self) -> CpuProgram | FlatProgram:
+        """Return the program of the block tier, made on first use; a flat one for a long tape."""
         if self.interpreted is None:
             with self.lock.held:
                 if self.interpreted is None:
-                    with paused():
-                        self.interpreted = cpu.CpuProgram(self.program(), "block")
+                    self.interpreted = self._made("block")
         return self.interpreted
 
     def program(self) -> Program:

@@ -36,10 +36,10 @@ def kernel_of(step: Emitted) -> Kernel:
     return compile_kernel(step.source, step.name, step.signature, noalias=True, helpers=HELPERS)
 
 
-def ready_program(program: Program, tier: str) -> CpuProgram:
-    """Return *program* with all machine code that its runs will ask for."""
+def ready(make: Callable[[], Runner]) -> Runner:
+    """Return what *make* makes, with all machine code that its runs will ask for."""
     executor.prepare()
-    return CpuProgram(program, tier)
+    return make()
 
 
 def compile_price(program: Program) -> float:
@@ -70,8 +70,15 @@ class HostStep:
 class Layout:
     """Argument words of a frame, and which of them are filled in for each frame or run."""
 
-    def __init__(self, place: Callable[[Pointer | Scratch], tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        place: Callable[[Pointer | Scratch], tuple[int, int]],
+        n_values: int,
+        bases: Sequence[int],
+    ) -> None:
         self.place = place
+        self.n_values = n_values  # bases from here on stay where they are
+        self.bases = bases
         self.words: list[int] = []
         self.patches: list[tuple[int, int, int]] = []
         self.status: list[int] = []
@@ -84,7 +91,11 @@ class Layout:
         self.words += [0] * len(args)
         for word, arg in enumerate(args, start):
             if isinstance(arg, (Pointer, Scratch)):
-                self.patches.append((word, *self.place(arg)))
+                base, offset = self.place(arg)
+                if base < self.n_values:
+                    self.patches.append((word, base, offset))
+                else:
+                    self.words[word] = self.bases[base - self.n_values] + offset
             elif isinstance(arg, Row):
                 self.rows.append((word, self.add(arg.args)))
             elif isinstance(arg, Code):
@@ -94,7 +105,7 @@ class Layout:
             elif isinstance(arg, BlasThreads):
                 self.blas.append(word)
             else:
-                self.words[word] = _bits(arg)
+                self.words[word] = bits(arg)
         return start
 
 
@@ -108,19 +119,17 @@ def scratch_size(segments: Sequence[Any]) -> int:
 class Instance:
     """The memory of one run: arena, scalars and frames. Each thread that runs has its own."""
 
-    def __init__(self, owner: CpuProgram) -> None:
+    def __init__(self, owner: Runner) -> None:
         size = owner.arena_bytes
         raw = np.empty(size + 64, np.uint8)
         start = -raw.ctypes.data % 64
         self.arena = raw[start : start + size]
         self.scalars = bytearray(max(8, 8 * len(owner.weak)))
         self.scalar_view = np.frombuffer(self.scalars, np.uint8)
-        bases = (self.arena.ctypes.data, self.scalar_view.ctypes.data)
+        self.bases = (self.arena.ctypes.data, self.scalar_view.ctypes.data)
         self.blas_words: list[tuple[Frame, int]] = []
-        self.segments: list[Frame | HostStep] = [
-            segment if isinstance(segment, HostStep) else self._frame(owner, segment, bases)
-            for segment in owner.segments
-        ]
+        self.frame: Frame | None = None
+        self.segments: list[Any] = [owner.lay_out(segment, self) for segment in owner.segments]
         first = self.segments[0] if len(self.segments) == 1 else None
         self.quick = (
             isinstance(first, Frame)
@@ -131,21 +140,7 @@ class Instance:
         )
         if isinstance(first, Frame):
             self.frame, self.enter = first, first.enter
-
-    def _frame(
-        self, owner: CpuProgram, launches: Sequence[Launch], bases: tuple[int, int]
-    ) -> Frame:
-        """Lay out arguments, patches and instructions of *launches*."""
-        layout = Layout(owner.place)
-        instructions = [(n.kernel.address, n.tasks, n.grain, layout.add(n.args)) for n in launches]
-        words = layout.words
-        avals = [var.aval for var in owner.base_of]
-        frame = Frame(len(avals), bases, layout.patches, instructions, words, avals)
-        frame.args[layout.status] = frame.status_address
-        for word, row in layout.rows:
-            frame.args[word] = frame.args.ctypes.data + 8 * row
-        self.blas_words += [(frame, word) for word in layout.blas]
-        return frame
+        owner.fill(self)
 
     def view(self, var: Var, offset: int) -> Array:
         """The arena buffer of *var* as an array."""
@@ -153,20 +148,17 @@ class Instance:
         return raw.view(var.aval.dtype).reshape(var.aval.shape)
 
 
-class CpuProgram:
-    """A compiled Program.
+class Runner:
+    """What runs a tape on arrays: places of its inputs and outputs, and memory for each thread.
 
-    Parameters
-    ----------
-    program : Program
-    tier : {"fused", "block"}
-        Whether each nest is one compiled kernel, or is interpreted block by block.
+    A subclass sets ``segments`` and ``arena_bytes``.
     """
 
-    def __init__(self, program: Program, tier: str = "fused") -> None:
-        self.program = program
-        self.temporaries = Temporaries() if tier == "block" else None
-        tape = program.tape
+    segments: list[Any]
+    arena_bytes: int
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
         self.weak = [v for v in tape.inputs if v.weak]
         self.arrays = [v for v in tape.inputs if not v.weak]
         first = tape.inputs.index(self.weak[0]) if self.weak else len(tape.inputs)
@@ -176,47 +168,17 @@ class CpuProgram:
         self.base_of = {v: k for k, v in enumerate((*self.arrays, *self.outputs))}
         formats = [_PACK.get(CODES.get(v.aval.dtype, ""), "8x") for v in self.weak]
         self.packable = [f != "8x" for f in formats]
+        self.weak_index = {v: k for k, v in enumerate(self.weak)}
         self.pack = struct.Struct("=" + "".join(formats)).pack_into if self.weak else None
-        self.segments = self._segments()
-        self.offsets = dict(program.plan.offsets)
-        self.arena_bytes = program.plan.arena_bytes
-        for var in self.temporaries.slots if self.temporaries else ():
-            self.offsets[var] = self.arena_bytes
-            self.arena_bytes += var.aval.nbytes
-        self.scratch = -(-self.arena_bytes // 64) * 64
-        if size := scratch_size(self.segments):
-            self.arena_bytes = self.scratch + size
-        self.simple = len(self.segments) == 1 and not isinstance(self.segments[0], HostStep)
         self.direct = all(self.packable) and self.outputs == list(tape.outputs)
         self.pool: list[Instance] = []
 
-    def _segments(self) -> list[Any]:
-        """Runs of instructions, each of which one frame executes, and host calls between them."""
-        segments: list[Any] = []
-        for k, step in enumerate(self.program.steps):
-            if isinstance(step, Call):
-                segments.append(HostStep(step))
-                continue
-            if not segments or isinstance(segments[-1], HostStep):
-                segments.append([])
-            if isinstance(step, LibraryCall):
-                segments[-1] += library.launches(step, k + 1)
-            elif self.temporaries is not None:
-                segments[-1] += BlockNest(self.program.items[k], self.temporaries).launches()
-            else:
-                segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
-        return segments
+    def lay_out(self, segment: Any, instance: Instance) -> Frame | Any:
+        """The frame of a segment in the memory of *instance*, or the host call that it is."""
+        raise NotImplementedError
 
-    def place(self, arg: Pointer | Scratch) -> tuple[int, int]:
-        """Base number and byte offset of a buffer, or of scratch memory at the arena's end."""
-        if isinstance(arg, Scratch):
-            return len(self.base_of), self.scratch + arg.start
-        var = self.program.shared.get(arg.buffer, arg.buffer)
-        if var in self.base_of:
-            return self.base_of[var], arg.offset
-        if var.weak:
-            return len(self.base_of) + 1, 8 * self.weak.index(var) + arg.offset
-        return len(self.base_of), self.offsets[var] + arg.offset
+    def fill(self, instance: Instance) -> None:
+        """Write what is the same in every run to the memory of *instance*."""
 
     def run(self, args: list[Any]) -> list[Array]:
         """Run on the tape's inputs; return fresh outputs.
@@ -268,13 +230,13 @@ class CpuProgram:
         None if a run takes anything but one frame of serial kernels on arrays: no kernel at all,
         for a function that returns its argument.
         """
-        if self.weak or not self.simple or not call.available():
+        if self.weak or len(self.segments) != 1 or not call.available():
             return None
         instance = Instance(self)
         if not instance.quick:
             return None
-        frame = instance.segments[0]
-        assert isinstance(frame, Frame)
+        frame = instance.frame
+        assert frame is not None
         self.pool.clear()  # a run of the usual kind is now rare, and makes its memory anew
         args = self.arrays[: len(self.arrays) - len(constants)]
         for k, array in enumerate(constants, len(args)):
@@ -294,12 +256,106 @@ class CpuProgram:
     def _run(
         self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
     ) -> None:
-        if self.simple:
-            status = instance.segments[0].run(values)  # type: ignore[arg-type, call-arg]
-            if status:
+        if instance.frame is not None:
+            if status := instance.frame.run(values):
                 self._fail(status)
         else:
             self._run_segments(instance, args, outs, values)
+
+    def _fail(self, status: int) -> None:
+        """Raise what the library call with the number in the low bits of *status* found."""
+        raise NotImplementedError
+
+    def _run_segments(
+        self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
+    ) -> None:
+        """Run frames and host calls in turn."""
+        raise NotImplementedError
+
+    def _assemble(self, args: list[Any], outs: list[Array]) -> list[Any]:
+        """Outputs that are inputs, numbers or repeated are copies."""
+        found: dict[Any, Any] = dict(zip(self.tape.inputs, args, strict=True))
+        given = dict(zip(self.outputs, outs, strict=True))
+        results: list[Any] = []
+        for atom in self.tape.outputs:
+            if isinstance(atom, Var):
+                value = given.pop(atom, None)
+                if value is None:
+                    source = found.get(atom, atom)
+                    value = np.array(source, atom.aval.dtype, order="C", copy=True)
+                found[atom] = value
+                results.append(value)
+            else:
+                results.append(atom.value)
+        return results
+
+
+class CpuProgram(Runner):
+    """A compiled Program.
+
+    Parameters
+    ----------
+    program : Program
+    tier : {"fused", "block"}
+        Whether each nest is one compiled kernel, or is interpreted block by block.
+    """
+
+    def __init__(self, program: Program, tier: str = "fused") -> None:
+        self.program = program
+        self.temporaries = Temporaries() if tier == "block" else None
+        super().__init__(program.tape)
+        self.segments = self._segments()
+        self.offsets = dict(program.plan.offsets)
+        self.arena_bytes = program.plan.arena_bytes
+        for var in self.temporaries.slots if self.temporaries else ():
+            self.offsets[var] = self.arena_bytes
+            self.arena_bytes += var.aval.nbytes
+        self.scratch = -(-self.arena_bytes // 64) * 64
+        if size := scratch_size(self.segments):
+            self.arena_bytes = self.scratch + size
+
+    def _segments(self) -> list[Any]:
+        """Runs of instructions, each of which one frame executes, and host calls between them."""
+        segments: list[Any] = []
+        for k, step in enumerate(self.program.steps):
+            if isinstance(step, Call):
+                segments.append(HostStep(step))
+                continue
+            if not segments or isinstance(segments[-1], HostStep):
+                segments.append([])
+            if isinstance(step, LibraryCall):
+                segments[-1] += library.launches(step, k + 1)
+            elif self.temporaries is not None:
+                segments[-1] += BlockNest(self.program.items[k], self.temporaries).launches()
+            else:
+                segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
+        return segments
+
+    def place(self, arg: Pointer | Scratch) -> tuple[int, int]:
+        """Base number and byte offset of a buffer, or of scratch memory at the arena's end."""
+        if isinstance(arg, Scratch):
+            return len(self.base_of), self.scratch + arg.start
+        var = self.program.shared.get(arg.buffer, arg.buffer)
+        if var in self.base_of:
+            return self.base_of[var], arg.offset
+        if var.weak:
+            return len(self.base_of) + 1, 8 * self.weak_index[var] + arg.offset
+        return len(self.base_of), self.offsets[var] + arg.offset
+
+    def lay_out(self, segment: list[Launch] | HostStep, instance: Instance) -> Frame | HostStep:
+        """Lay out arguments, patches and instructions of the launches of a segment."""
+        if isinstance(segment, HostStep):
+            return segment
+        layout = Layout(self.place, len(self.base_of), instance.bases)
+        instructions = [(n.kernel.address, n.tasks, n.grain, layout.add(n.args)) for n in segment]
+        words = layout.words
+        avals = [var.aval for var in self.base_of]
+        frame = Frame(len(avals), instance.bases, layout.patches, instructions, words, avals)
+        frame.args[layout.status] = frame.status_address
+        for word, row in layout.rows:
+            frame.args[word] = frame.args.ctypes.data + 8 * row
+        instance.blas_words += [(frame, word) for word in layout.blas]
+        return frame
 
     def _fail(self, status: int) -> None:
         """Raise what the library call with the number in the low bits of *status* found."""
@@ -308,7 +364,7 @@ class CpuProgram:
     def _run_segments(
         self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
     ) -> None:
-        env: dict[Var, Any] = dict(zip(self.program.tape.inputs, args, strict=True))
+        env: dict[Var, Any] = dict(zip(self.tape.inputs, args, strict=True))
         env.update(zip(self.outputs, outs, strict=True))
         env.update({v: env[o].reshape(v.aval.shape) for v, o in self.program.shared.items()})
         offsets = self.program.plan.offsets
@@ -326,23 +382,6 @@ class CpuProgram:
                 place = instance.view(out, offsets[out]) if out in offsets else env[out]
                 segment.run(env, place)
 
-    def _assemble(self, args: list[Any], outs: list[Array]) -> list[Any]:
-        """Outputs that are inputs, numbers or repeated are copies."""
-        found: dict[Any, Any] = dict(zip(self.program.tape.inputs, args, strict=True))
-        given = dict(zip(self.outputs, outs, strict=True))
-        results: list[Any] = []
-        for atom in self.program.tape.outputs:
-            if isinstance(atom, Var):
-                value = given.pop(atom, None)
-                if value is None:
-                    source = found.get(atom, atom)
-                    value = np.array(source, atom.aval.dtype, order="C", copy=True)
-                found[atom] = value
-                results.append(value)
-            else:
-                results.append(atom.value)
-        return results
-
 
 def _fresh_outputs(tape: Tape) -> list[Var]:
     """Outputs that the program computes, each once."""
@@ -351,8 +390,10 @@ def _fresh_outputs(tape: Tape) -> list[Var]:
     return list(dict.fromkeys(found))
 
 
-def _bits(arg: Number) -> int:
+def bits(arg: Number) -> int:
     """The argument word of a number: an integer, or the bits of a float in the low bytes."""
+    if arg.value.__class__ is int and arg.code in ("i8", "i8*"):
+        return arg.value
     word = np.zeros(1, np.int64)
     with np.errstate(over="ignore"):
         value = np.array(arg.value).astype(CASTS.get(arg.code, np.int64))

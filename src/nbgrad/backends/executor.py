@@ -170,6 +170,12 @@ def object_layout() -> tuple[int, int]:
     return found if all(found) else (0, 0)
 
 
+def _rows(given: Any, width: int) -> npt.NDArray[np.int64]:
+    """A table of its own of *given* rows."""
+    found = given if isinstance(given, np.ndarray) else list(given)
+    return np.array(found, np.int64).reshape(-1, width)
+
+
 class Frame:
     """The memory of one Program's run: addresses, patches, instructions and their arguments.
 
@@ -201,13 +207,12 @@ class Frame:
         self,
         n_values: int,
         bases: Sequence[int],
-        patches: Iterable[tuple[int, int, int]],
-        instructions: Iterable[tuple[int, int, int, int]],
+        patches: Iterable[tuple[int, int, int]] | npt.NDArray[np.int64],
+        instructions: Iterable[tuple[int, int, int, int]] | npt.NDArray[np.int64],
         args: Sequence[int] | npt.NDArray[np.int64],
         avals: Sequence[Aval] = (),
     ) -> None:
-        triples = np.array(list(patches), np.int64).reshape(-1, 3)
-        rows = np.array(list(instructions), np.int64).reshape(-1, 4)
+        triples, rows = _rows(patches, 3), _rows(instructions, 4)
         at_bases = HEADER
         at_patches = at_bases + n_values + len(bases)
         at_rows = at_patches + triples.size
