@@ -18,6 +18,7 @@ from nbgrad.backends.launch import BlasThreads, Launch, Scratch, Status
 from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.interpret import read
 from nbgrad.core.tape import Tape, Var
+from nbgrad.program.arrange import Arranged
 from nbgrad.program.lower import CODES
 from nbgrad.program.nests import Call
 from nbgrad.program.parts import Emitted, Number, Pointer
@@ -326,7 +327,9 @@ class CpuProgram(Runner):
             if isinstance(step, LibraryCall):
                 segments[-1] += library.launches(step, k + 1)
             elif self.temporaries is not None:
-                segments[-1] += BlockNest(self.program.items[k], self.temporaries).launches()
+                item = self.program.items[k]
+                assert isinstance(item, Arranged)
+                segments[-1] += BlockNest(item, self.temporaries).launches()
             else:
                 segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
         return segments
@@ -394,8 +397,8 @@ def bits(arg: Number) -> int:
     """The argument word of a number: an integer, or the bits of a float in the low bytes."""
     if arg.value.__class__ is int and arg.code in ("i8", "i8*"):
         return arg.value
-    word = np.zeros(1, np.int64)
+    word: Array = np.zeros(1, np.int64)
     with np.errstate(over="ignore"):
-        value = np.array(arg.value).astype(CASTS.get(arg.code, np.int64))
+        value: Array = np.array(arg.value).astype(CASTS.get(arg.code, np.int64))
     word.view(np.uint8)[: value.itemsize] = np.frombuffer(value.tobytes(), np.uint8)
     return int(word[0])

@@ -19,7 +19,8 @@ from nbgrad.core.interpret import evaluate
 from nbgrad.core.tape import Equation, Literal, Tape
 from nbgrad.program.flat import Flat, Pattern, base_and_offset, place
 from nbgrad.program.lower import CODES
-from nbgrad.program.parts import Number, Pointer
+from nbgrad.program.parts import Emitted, Number, Pointer
+from nbgrad.program.program import Program
 from nbgrad.program.views import LibraryCall
 
 Array = np.ndarray[Any, Any]
@@ -50,47 +51,68 @@ class Template:
 def template(pattern: Pattern, number: int) -> Template:
     """Compile the kernels of *pattern*; *number* is what its library calls fail by."""
     program = pattern.program
-    tape = program.tape
-    values = {var: k for k, var in enumerate((*tape.inputs, tape.eqns[0].out))}
     launches: list[Launch] = []
     for step in program.steps:
         if isinstance(step, LibraryCall):
             launches += library.launches(step, number)
         else:
-            launches.append(Launch(kernel_of(step), step.args, step.tasks, step.grain))  # type: ignore[arg-type, union-attr]
-    arena = -(-program.plan.arena_bytes // 64) * 64
-    words: list[int] = []
-    rows, columns, scratch, status, blas = [], [], [], [], []
-    size = arena
+            assert isinstance(step, Emitted)
+            launches.append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
+    words = _Words(program)
+    rows = []
     for launch in launches:
-        rows.append((launch.kernel.address, launch.tasks, launch.grain, len(words)))
+        rows.append((launch.kernel.address, launch.tasks, launch.grain, len(words.words)))
         for arg in launch.args:
-            at = len(words)
-            words.append(0)
-            if isinstance(arg, Scratch):
-                scratch.append(at)
-                words[at] = arena + arg.start
-                size = max(size, arena + arg.end)
-            elif isinstance(arg, Status):
-                status.append(at)
-            elif isinstance(arg, BlasThreads):
-                blas.append(at)
-            elif isinstance(arg, Pointer):
-                words[at] = arg.offset
-                buffer = program.shared.get(arg.buffer, arg.buffer)
-                if buffer in values:
-                    columns.append((at, values[buffer]))
-                else:
-                    scratch.append(at)
-                    words[at] += program.plan.offsets[buffer]
-            else:
-                words[at] = bits(arg)
-    pairs = _table(columns, 2)
+            words.add(arg)
+    pairs = _table(words.columns, 2)
     return Template(
-        _table(words, 1).ravel(), _table(rows, 4), pairs[:, 0], pairs[:, 1],
-        *(_table(found, 1).ravel() for found in (scratch, status, blas)), size,
-        tuple([launch.kernel for launch in launches]),
-    )  # fmt: skip
+        words=_table(words.words, 1).ravel(),
+        instructions=_table(rows, 4),
+        columns=pairs[:, 0],
+        values=pairs[:, 1],
+        scratch=_table(words.scratch, 1).ravel(),
+        status=_table(words.status, 1).ravel(),
+        blas=_table(words.blas, 1).ravel(),
+        scratch_bytes=words.size,
+        kernels=tuple([launch.kernel for launch in launches]),
+    )
+
+
+class _Words:
+    """The argument words of a template, and which of them are what."""
+
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        tape = program.tape
+        self.values = {var: k for k, var in enumerate((*tape.inputs, tape.eqns[0].out))}
+        self.arena = self.size = -(-program.plan.arena_bytes // 64) * 64
+        self.words: list[int] = []
+        self.columns: list[tuple[int, int]] = []
+        self.scratch: list[int] = []
+        self.status: list[int] = []
+        self.blas: list[int] = []
+
+    def add(self, arg: Any) -> None:
+        at, word = len(self.words), 0
+        if isinstance(arg, Scratch):
+            self.scratch.append(at)
+            word = self.arena + arg.start
+            self.size = max(self.size, self.arena + arg.end)
+        elif isinstance(arg, Status):
+            self.status.append(at)
+        elif isinstance(arg, BlasThreads):
+            self.blas.append(at)
+        elif isinstance(arg, Pointer):
+            word = arg.offset
+            buffer = self.program.shared.get(arg.buffer, arg.buffer)
+            if buffer in self.values:
+                self.columns.append((at, self.values[buffer]))
+            else:
+                self.scratch.append(at)
+                word += self.program.plan.offsets[buffer]
+        else:
+            word = bits(arg)
+        self.words.append(word)
 
 
 def _table(rows: Sequence[Any], width: int) -> Integers:
@@ -158,7 +180,9 @@ class FlatProgram(Runner):
         ends, row_ends = np.cumsum(widths[which]), np.cumsum(counts[which])
         words = np.zeros(ends[-1], np.int64)
         rows = np.zeros((row_ends[-1], 4), np.int64)
-        pointers, status, blas = [], [], []
+        pointers: list[Integers] = []
+        status: list[Integers] = []
+        blas: list[Integers] = []
         order = np.argsort(which, kind="stable")
         bounds = np.searchsorted(which[order], np.arange(len(templates) + 1))
         here = place(flat.n_bases, self.scratch)
@@ -198,8 +222,11 @@ class FlatProgram(Runner):
         return frame
 
     def fill(self, instance: Instance) -> None:
-        """Write the numbers of the tape's structure."""
-        words = [bits(Number(value, CODES[dtype])) for value, dtype in self.literals]
+        """Write the numbers of the tape's structure; those without kernels NumPy takes from it."""
+        words = [
+            bits(Number(value, CODES[dtype])) if dtype in CODES else 0
+            for value, dtype in self.literals
+        ]
         instance.arena[: 8 * len(words)] = np.array(words, np.int64).view(np.uint8)
 
     def _fail(self, status: int) -> None:

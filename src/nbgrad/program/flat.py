@@ -182,7 +182,9 @@ class Flat:
         homes, sizes = self._home, self._bytes
         patterns: dict[Signature, int] = {}
         aliases: dict[Signature, int | None] = {}
-        which, reads, first, outs = [], [], [0], []
+        which: list[int] = []
+        reads: list[int] = []
+        first, outs = [0], []
         for eqn in self.tape.eqns:
             sig, out = eqn.sig, eqn.out
             outs.append(len(roots))
