@@ -12,9 +12,10 @@ import numpy.typing as npt
 
 from nbgrad.backends import library
 from nbgrad.backends.compile import Kernel
-from nbgrad.backends.cpu import Instance, Runner, bits, kernel_of
+from nbgrad.backends.cpu import bits, kernel_of
 from nbgrad.backends.executor import Frame
 from nbgrad.backends.launch import BlasThreads, Launch, Scratch, Status
+from nbgrad.backends.runner import Instance, Runner
 from nbgrad.core.interpret import evaluate
 from nbgrad.core.tape import Equation, Literal, Tape
 from nbgrad.program.flat import Flat, Pattern, base_and_offset, place
