@@ -6,9 +6,13 @@ with NumPy on the same memory.
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import decimal
 import enum
 import itertools
 import pickle
+from collections import namedtuple
 from typing import Any
 
 import numpy as np
@@ -323,3 +327,62 @@ def test_jit_inside_jit_keeps_numbers_weak() -> None:
     a = np.ones(3, np.float32)
     assert outer(a, 0.5).dtype == np.float32
     np.testing.assert_array_equal(outer(a, 0.5), [2.0] * 3)
+
+
+class Level(enum.IntEnum):
+    ONE = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    value: Any
+
+
+Pair = namedtuple("Pair", "first")
+UTC, CET = datetime.UTC, datetime.timezone(datetime.timedelta(hours=1))
+# In each line settings that are equal, or that hold what is equal, and are not the same.
+ALIKE: list[tuple[Any, ...]] = [
+    (1, True, Level.ONE),
+    (frozenset({1}), frozenset({True}), frozenset({1.0})),
+    (frozenset({(1,)}), frozenset({(True,)})),
+    (frozenset({frozenset({0})}), frozenset({frozenset({False})})),
+    ((1, (2,)), (True, (2,)), [1, (2,)], Pair(1)),
+    ({1: 2}, {True: 2}, {1.0: 2}),
+    ({(1,): 2}, {(True,): 2}),
+    ({0.0: 1}, {-0.0: 1}),
+    ({frozenset({1}): 1}, {frozenset({True}): 1}),
+    ({1: {1: 3}}, {1: {True: 3}}),
+    (Setting(1), Setting(True), Setting(1.0), Setting((1,)), Setting((True,))),
+    (Setting(frozenset({1})), Setting(frozenset({True}))),
+    (Setting({0.0: 1}.keys().__iter__().__next__()), Setting(-0.0)),
+    (range(0, 3, 2), range(0, 4, 2)),
+    (range(0), range(5, 5)),
+    (decimal.Decimal("1.0"), decimal.Decimal("1.00"), decimal.Decimal(1)),
+    (datetime.datetime(2020, 1, 1, 12, tzinfo=UTC), datetime.datetime(2020, 1, 1, 13, tzinfo=CET)),
+]
+
+
+def shown(x: Any) -> Any:
+    """What a function can see of a setting."""
+    if isinstance(x, frozenset):
+        return frozenset(map(shown, x)), "set"
+    if isinstance(x, (tuple, list)):
+        return type(x).__name__, tuple(map(shown, x))
+    if isinstance(x, dict):
+        return tuple((shown(k), shown(v)) for k, v in x.items())
+    return (type(x).__name__, shown(x.value)) if isinstance(x, Setting) else f"{type(x)} {x!r}"
+
+
+@pytest.mark.parametrize("line", range(len(ALIKE)))
+@pytest.mark.parametrize("warm", [1, HOT])
+def test_equal_settings_that_are_not_the_same_have_traces_of_their_own(
+    line: int, warm: int
+) -> None:
+    f = jit(lambda x, setting: x * 0 + seen.setdefault(shown(setting), len(seen)))
+    seen: dict[Any, int] = {}
+    settings = ALIKE[line]
+    for setting in (*settings, *reversed(settings)):
+        for _ in range(warm):
+            found = f(np.ones(1), setting)
+        assert found[0] == seen[shown(setting)]
+    assert len(seen) == len(settings)

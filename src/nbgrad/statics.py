@@ -17,12 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.tree import Same
+from nbgrad.core.tree import Same, key_of
 from nbgrad.errors import STATE, UNHASHABLE
 from nbgrad.outside import attributes, content_of, is_users
 
 _VALUES = (int, str, bytes, float, complex, type(None), range, type(...), type(NotImplemented))
 _VALUES += (enum.Enum, np.dtype, type, ModuleType, np.ufunc, type(np._NoValue))
+# Told apart by class and equality, as most settings are.
+_PLAIN = frozenset({int, bool, str, bytes, type(None), type})
 
 
 def static(x: Any) -> Any:
@@ -33,8 +35,10 @@ def static(x: Any) -> Any:
     TypeError
         If it has a state that can change unseen.
     """
-    if isinstance(x, _VALUES):
+    if type(x) in _PLAIN:
         return x
+    if isinstance(x, _VALUES):
+        return Same(x, key_of(x))
     if isinstance(x, MethodType):
         if not is_users(type(x.__self__)):
             static(x.__self__)
@@ -54,7 +58,7 @@ def static(x: Any) -> Any:
     if stateful and not isinstance(owner, _VALUES):
         raise TypeError(STATE.format(kind=_kind(owner)))
     hash(x)
-    return x
+    return Same(x, key_of(x))
 
 
 def immutable(x: Any) -> bool:
@@ -72,19 +76,6 @@ def immutable(x: Any) -> bool:
 def _fields(x: Any) -> list[Any]:
     """The values of a dataclass; one that is not set is an object that is like no other."""
     return [getattr(x, field.name, object()) for field in dataclasses.fields(x)]
-
-
-def key_of(x: Any) -> Any:
-    """A key of an immutable value that tells 1 from True and 0.0 from -0.0."""
-    if isinstance(x, (float, complex)):
-        return type(x), repr(x)
-    if isinstance(x, frozenset):
-        return type(x), frozenset(map(key_of, x))
-    if isinstance(x, tuple):
-        return type(x), tuple(map(key_of, x))
-    if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        return type(x), tuple(map(key_of, _fields(x)))
-    return type(x), x
 
 
 def _function_key(f: FunctionType) -> Any:

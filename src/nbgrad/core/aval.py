@@ -93,14 +93,19 @@ def broadcast_shapes(name: str, *shapes: Shape) -> Shape:
     first = shapes[0]
     if all(shape == first for shape in shapes):
         return first
-    try:
-        return np.broadcast_shapes(*shapes)
-    except ValueError:
-        listed = " ".join(str(shape) for shape in shapes)
-        raise ValueError(
-            f"{name}: operands could not be broadcast together with shapes {listed}. "
-            "Trailing dimensions must be equal or 1; insert one with x[:, None] or reshape."
-        ) from None
+    # Not by np.broadcast_shapes, which knows 32 dimensions where arrays have 64.
+    ndim = max(map(len, shapes))
+    found = [1] * ndim
+    for shape in shapes:
+        for axis, n in enumerate(shape, ndim - len(shape)):
+            if n != 1 and found[axis] not in (1, n):
+                listed = " ".join(str(shape) for shape in shapes)
+                raise ValueError(
+                    f"{name}: operands could not be broadcast together with shapes {listed}. "
+                    "Trailing dimensions must be equal or 1; insert one with x[:, None] or reshape."
+                )
+            found[axis] = found[axis] if n == 1 else n
+    return tuple(found)
 
 
 def normalize_axis(name: str, axis: Any, ndim: int) -> tuple[int, ...]:

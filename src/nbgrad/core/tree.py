@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
 from itertools import count
 from types import MethodType
 from typing import Any
@@ -62,9 +64,66 @@ def _structure(
         return type(x), None, tuple(_structure(item, is_leaf, leaves, static) for item in x)
     if isinstance(x, dict):
         items = tuple(_structure(item, is_leaf, leaves, static) for item in x.values())
-        return type(x), tuple(x), items
+        return type(x), _keys(tuple(x)), items
     # The type tells True from 1, which are equal.
     return _STATIC, type(x), static(x)
+
+
+class Keys(tuple[Any, ...]):
+    """Keys of a dictionary, not all of them text: equal to such of the same types alone."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Keys) and _exact(self) == _exact(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash(_exact(self))
+
+
+def _exact(keys: Keys) -> Any:
+    return tuple(map(key_of, keys))
+
+
+def _keys(keys: tuple[Any, ...]) -> tuple[Any, ...]:
+    return keys if all(k.__class__ is str for k in keys) else Keys(keys)
+
+
+def key_of(x: Any) -> Any:
+    """A key of an immutable value, equal to that of another only where nothing tells them apart.
+
+    So it tells 1 from True, 0.0 from -0.0, and those apart which a class of its own makes equal:
+    ``Decimal("1.0")`` and ``Decimal("1.00")``, one instant in two time zones.
+    """
+    kind = type(x)
+    if issubclass(kind, (float, complex)):
+        return kind, repr(x)
+    if issubclass(kind, frozenset):
+        return kind, frozenset(map(key_of, x))
+    if issubclass(kind, tuple):
+        return kind, tuple(map(key_of, x))
+    if kind is range:
+        return kind, x.start, x.stop, x.step
+    own = kind.__eq__ is not object.__eq__  # type: ignore[comparison-overlap]
+    if not own or kind in (int, bool, str, bytes) or isinstance(x, Enum):
+        return kind, x
+    if dataclasses.is_dataclass(kind):
+        # One that is not set is an object that is like no other.
+        return kind, tuple(key_of(getattr(x, f.name, object())) for f in dataclasses.fields(x))
+    return kind, x, _state(x)
+
+
+def _state(x: Any) -> Any:
+    """What a value would be pickled by, where that is hashable."""
+    try:
+        state = x.__reduce_ex__(2)
+        hash(state)
+    except Exception:
+        return None  # what its class calls equal is equal
+    return state
 
 
 def statics(structure: Structure) -> Iterator[Any]:
@@ -158,6 +217,8 @@ def _subscripts_plainly(structure: Structure) -> bool:
         return True
     kind, keys, content = structure
     base = dict if keys is not None else list if issubclass(kind, list) else tuple
+    if keys.__class__ is Keys:
+        return False  # nor for keys that their types tell apart
     same = kind.__getitem__ is base.__getitem__ and kind.__len__ is base.__len__
     return same and kind.__iter__ is base.__iter__ and all(map(_subscripts_plainly, content))
 

@@ -63,7 +63,9 @@ def _scatter_add(v: Any, index: Any, size: int) -> Any:
     row = v.shape[index.ndim :]
     out = np.zeros((size, *row), v.dtype)
     if v.size:
-        np.add.at(out, index.reshape(-1), v.reshape(-1, *row))
+        # In two dimensions: NumPy's add.at reads out of bounds beyond 32 of them.
+        rows = index.reshape(-1)
+        np.add.at(out.reshape(size, -1), rows, v.reshape(rows.size, -1))
     return out
 
 

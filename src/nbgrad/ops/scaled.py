@@ -40,12 +40,16 @@ def times(x: Any, factor: Any) -> Any:
 @variant(arithmetic.add, "alpha")
 def add(x: Any, y: Any, *, alpha: Any = 1) -> Node:
     """``x + alpha * y``."""
+    if alpha.__class__ is int and alpha == 1:
+        return arithmetic.add(x, y)  # type: ignore[no-any-return]
     return arithmetic.add(x, times(y, alpha))  # type: ignore[no-any-return]
 
 
 @variant(arithmetic.subtract, "alpha")
 def subtract(x: Any, y: Any, *, alpha: Any = 1) -> Node:
     """``x - alpha * y``."""
+    if alpha.__class__ is int and alpha == 1:
+        return arithmetic.subtract(x, y)  # type: ignore[no-any-return]
     return arithmetic.subtract(x, times(y, alpha))  # type: ignore[no-any-return]
 
 

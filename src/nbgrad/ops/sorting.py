@@ -5,6 +5,7 @@ The values they point at are differentiable through a gather: see :func:`along`.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,20 @@ def untracked(
     return opaque(name, prepare=prepare, evaluate=evaluate, doc=doc, cases=cases)
 
 
+def _in_lines(evaluate: Callable[..., Any]) -> Callable[..., Any]:
+    """*evaluate* of arrays in three dimensions: NumPy sorts at most 32, and arrays have 64."""
+
+    @functools.wraps(evaluate)
+    def call(*xs: Any, axis: int, **params: Any) -> Any:
+        shape = xs[0].shape
+        if len(shape) <= 32:
+            return evaluate(*xs, axis=axis, **params)
+        lines = (math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :]))
+        return evaluate(*(x.reshape(lines) for x in xs), axis=1, **params).reshape(shape)
+
+    return call
+
+
 def _argsort(x: Any, axis: int) -> Any:
     """Stable order. NumPy's fastest sort gives it too where no two elements are equal, or NaN."""
     if x.shape[axis] > 64 and x.dtype.kind in "fiu":
@@ -51,21 +66,21 @@ def _argsort(x: Any, axis: int) -> Any:
 
 argsort = untracked(
     "argsort",
-    _argsort,
+    _in_lines(_argsort),
     lambda x, axis: x.shape,
     "Positions of the sorted elements along an axis; equal ones stay in order, NaN is last.",
     cases=(((2, 3), {"axis": 0}), ((4,), {"axis": 0})),
 )
 argpartition = untracked(
     "argpartition",
-    lambda x, kth, axis: np.argpartition(x, kth, axis=axis),
+    _in_lines(lambda x, kth, axis: np.argpartition(x, kth, axis=axis)),
     lambda x, kth, axis: x.shape,
     "Positions that put the kth elements in their sorted places, smaller ones before.",
     cases=(((2, 4), {"kth": (1,), "axis": 1}),),
 )
 lexsort = untracked(
     "lexsort",
-    lambda *keys, axis: np.lexsort(keys, axis=axis),
+    _in_lines(lambda *keys, axis: np.lexsort(keys, axis=axis)),
     lambda *keys, axis: keys[0].shape,
     "Positions sorted by the last key, ties by the one before it, and so on.",
     cases=(((3,), (3,), {"axis": 0}),),
