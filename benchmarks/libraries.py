@@ -103,10 +103,10 @@ def prices_and_greeks(arrays: Sequence[Array], problem: Problem) -> Step:
     def step() -> tuple[Array, list[Array]]:
         prices = problem(*leaves, strike, module)
         prices.sum().backward()
-        grads = [leaf.grad.numpy() for leaf in leaves]
+        grads = [leaf.grad.numpy(copy=False) for leaf in leaves]
         for leaf in leaves:
             leaf.grad = None
-        return prices.detach().numpy(), grads
+        return prices.detach().numpy(copy=False), grads
 
     return step
 

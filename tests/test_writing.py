@@ -168,3 +168,55 @@ def test_the_target_is_found_by_its_name():
         np.copyto(src=b, dst=a)
         np.put(v=[9.0], ind=[0], a=b)
         assert a.tolist() == [3.0, 4.0] and b.tolist() == [9.0, 4.0]
+
+
+# -------------------------------------------------------------------------- into NumPy's own arrays
+
+
+def _added(x: Any) -> Any:
+    a = b = np.ones(3)
+    a += x
+    a *= x
+    return b
+
+
+def _copied(x: Any) -> Any:
+    a = np.ones(3)
+    np.copyto(a, x)
+    return a
+
+
+def _placed(x: Any) -> Any:
+    a = np.zeros(3)
+    np.put(a, [0, 2], x)
+    np.place(a, a > 2.0, x)
+    return a
+
+
+def _given(x: Any) -> Any:
+    a = np.ones(3)
+    np.multiply(x, 2.0, out=a, where=[True, False, True])
+    np.add.at(a, [0, 0], x[0])
+    np.clip(x, 0.0, 2.0, out=a[1:2].repeat(3))
+    return a
+
+
+def _joined(x: Any) -> Any:
+    a = np.zeros(6)
+    np.concatenate([x, x], out=a)
+    np.cumsum(x, out=a[:3])
+    return a
+
+
+@pytest.mark.parametrize("write", [_added, _copied, _placed, _given, _joined])
+def test_an_array_takes_what_an_untracked_tensor_has(write: Any) -> None:
+    values = np.array([1.0, 2.0, 3.0])
+    assert_array_equal(write(ng.tensor(values)), write(values))
+    tracked = ng.tensor(values, requires_grad=True)
+    with pytest.raises((TypeError, RuntimeError), match="cut the gradient"):
+        write(tracked)
+    with ng.no_grad():
+        assert_array_equal(write(tracked), write(values))
+    for differentiated in (ng.grad, ng.jit):
+        with pytest.raises((TypeError, RuntimeError)):
+            differentiated(lambda x: ng.sum(write(x)))(values)

@@ -37,18 +37,37 @@ class Conversions:
     __pandas_priority__ = 5000
     _op_priority = 1000.0
 
-    def numpy(self) -> np.ndarray[Any, Any]:
-        """Return the values as a read-only view; copy it to write.
+    def numpy(self, copy: bool | None = None, *, force: bool = False) -> np.ndarray[Any, Any]:
+        """Return the values as an array of your own: what is written to it, the tensor never sees.
+
+        Parameters
+        ----------
+        copy : bool, optional
+            False: a view of the tensor's memory, which costs nothing and cannot be written to.
+        force : bool
+            The same as ``detach().numpy()``.
 
         Raises
         ------
         RuntimeError
             If the tensor requires grad, unless recording is off.
+
+        Examples
+        --------
+        >>> import nbgrad as ng
+        >>> t = ng.tensor([1.0, 2.0])
+        >>> a = t.numpy()
+        >>> a[0] = 5.0
+        >>> a, t
+        (array([5., 2.]), tensor([1., 2.]))
         """
         looks.exported += 1
-        if self._node.requires_grad and modes.grad:
+        if self._node.requires_grad and modes.grad and not force:
             raise AutogradError(NUMPY_ON_GRAD.format(advice=asking.advice()))
-        view = value_of(self._node).view()
+        value = value_of(self._node)
+        if copy is not False:
+            return value.copy()
+        view = value.view()
         view.flags.writeable = False
         return view
 
@@ -68,7 +87,10 @@ class Conversions:
         return value_of(self._node).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        return np.array(self.numpy(), dtype=dtype, copy=copy)
+        view = self.numpy(copy=False)
+        if copy is False:
+            return np.array(view, dtype=dtype, copy=False)
+        return np.array(view, dtype=dtype)  # for whoever asks to write to
 
     def __array_namespace__(self, *, api_version: str | None = None) -> Any:
         """The module :mod:`nbgrad.numpy`, for code written for the Array API standard."""
@@ -101,7 +123,7 @@ class Conversions:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
-        array = self.numpy()
+        array = self.numpy(copy=False)
         if max_version is None or max_version[0] < 1:
             # A consumer of the first protocol cannot be told that memory is read-only.
             if copy is False:

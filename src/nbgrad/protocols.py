@@ -10,11 +10,12 @@ import numpy as np
 
 from nbgrad import views
 from nbgrad.core.foreign import numbers_of, settled
+from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
 from nbgrad.core.registry import viewers, writers
-from nbgrad.engine import value_of
+from nbgrad.engine import looks, value_of
 from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
@@ -133,13 +134,10 @@ def call_ufunc(tensor: type, ufunc: Any, method: str, inputs: Any, kwargs: dict[
     given = dict(kwargs)
     outs = given.pop("out", None) or (None,) * ufunc.nout
     name = f"numpy.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}")
-    for out in outs if method != "at" else inputs[:1]:
-        if out is not None and not isinstance(out, tensor):
-            raise TypeError(
-                f"{name} would write the result of a tensor to an array, which would cut the "
-                "gradient: leave out= away, make it a tensor (nbgrad.zeros instead of "
-                "numpy.zeros), or use tensor.detach().numpy()"
-            )
+    targets = outs if method != "at" else inputs[:1]
+    if any(isinstance(out, np.ndarray) for out in targets):
+        called = ufunc if method == "__call__" else getattr(ufunc, method)
+        return on_arrays(name, called, inputs, kwargs)
     if method == "at":
         index = as_index(inputs[1])
         found = ufuncs.apply(ufunc, method, [*unwrap(inputs[:1]), index, *unwrap(inputs[2:])], {})
@@ -187,4 +185,40 @@ def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     implementation = ours(function)
     if implementation is None:
         raise missing(full_name(function))
+    writes = implementation in writers and args and isinstance(args[0], np.ndarray)
+    if writes or isinstance(kwargs.get("out"), np.ndarray):
+        return on_arrays(full_name(function), function, args, kwargs)
     return apply(tensor, implementation, args, kwargs)
+
+
+def on_arrays(name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Call NumPy's *function*, which writes into an array, with the tensors' values.
+
+    Raises
+    ------
+    TypeError
+        If one of them is tracked: an array has no gradient.
+    """
+
+    def plain(x: Any) -> Any:
+        kind = x.__class__
+        if hasattr(kind, "_node"):
+            if x._node.requires_grad and modes.grad:
+                raise TypeError(
+                    f"{name} would write the result of a tensor to an array, which would cut the "
+                    "gradient: leave out= away, make it a tensor (nbgrad.zeros instead of "
+                    "numpy.zeros), or use tensor.detach().numpy()"
+                )
+            return value_of(x._node)
+        if kind is tuple or kind is list:
+            return kind([plain(item) for item in x])
+        return x
+
+    if modes.tracing:
+        raise TypeError(
+            f"{name} would write into an array while nbgrad.jit traces the function, once for all "
+            "calls: make the array a tensor (nbgrad.zeros instead of numpy.zeros)"
+        )
+    looks.exported += 1
+    given = {key: plain(x) for key, x in kwargs.items()}
+    return function(*plain(tuple(args)), **given)

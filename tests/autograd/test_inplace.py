@@ -255,10 +255,26 @@ def test_assignment_out_of_range_and_of_wrong_shape() -> None:
 
 def test_numpy_view_cannot_be_written() -> None:
     t = ng.tensor(VALUES)
-    view = t.numpy()
-    with pytest.raises(ValueError, match="read-only"):
-        view[0] = 99.0
+    for view in (t.numpy(copy=False), t.__array__(copy=False), np.array(t, copy=False)):
+        with pytest.raises(ValueError, match="read-only"):
+            view[0] = 99.0
     assert_allclose(t.numpy(), VALUES)
+
+
+def test_what_is_written_to_an_array_of_a_tensor_changes_no_tensor() -> None:
+    x = ng.tensor(VALUES, requires_grad=True)
+    y = x * x  # whose gradient needs x as it is
+    y.sum().backward(retain_graph=True)
+    asked = (lambda t: t.numpy(), np.asarray, np.array, np.asanyarray, np.ascontiguousarray)
+    for tensor in (x.detach(), y.detach(), x.grad, x.data):
+        for ask in asked:
+            array = ask(tensor)
+            assert array.flags.writeable and array.flags.c_contiguous and array.flags.owndata
+            array[...] = 99.0
+    x.grad = None
+    y.sum().backward()
+    assert_allclose(x.grad.numpy(), 2.0 * np.asarray(VALUES))
+    assert_allclose(y.numpy(force=True), np.asarray(VALUES) ** 2)
 
 
 def test_numpy_view_taken_before_an_update_keeps_its_values() -> None:
