@@ -7,7 +7,7 @@ another shape or dtype than its memory has, and another one at each call.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,9 @@ from nbgrad.core.foreign import array_of, is_container
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.core.tape import Var
-from nbgrad.core.tree import flatten
+from nbgrad.core.tree import flatten, pinned
 from nbgrad.errors import ForeignError
-from nbgrad.number import Number, Scalar
+from nbgrad.number import Number, Scalar, Whole
 from nbgrad.statics import refused_name, static
 from nbgrad.tensor import Tensor
 
@@ -35,10 +35,22 @@ def is_dynamic(x: Any) -> bool:
     return (isinstance(x, _DYNAMIC) and not isinstance(x, enum.Enum)) or is_container(x)
 
 
+def settled(
+    leaves: Sequence[Any], structure: Any, free: Collection[int] = ()
+) -> tuple[list[Any], Any]:
+    """*leaves* and *structure* with the integers among the leaves as settings, but for *free*."""
+    held = {k: x for k, x in enumerate(leaves) if x.__class__ is int and k not in free}
+    if not held:
+        return list(leaves), structure
+    return [x for k, x in enumerate(leaves) if k not in held], pinned(structure, held)
+
+
 def leaves_of(
     f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[list[Any], Any]:
     """The arrays and numbers among the arguments of *f*, and the structure that holds the rest.
+
+    Python's integers are leaves, too: see :func:`settled`.
 
     Raises
     ------
@@ -54,15 +66,19 @@ def leaves_of(
         raise TypeError(f"jit: argument {name}: {error}.") from None
 
 
+def _is_leaf(x: Any) -> bool:
+    return x.__class__ is int or is_dynamic(x)
+
+
 def _flattened(x: Any) -> tuple[list[Any], Any]:
-    leaves, structure = flatten(x, is_dynamic, static)
+    leaves, structure = flatten(x, _is_leaf, static)
     return [_plain(leaf) for leaf in leaves], structure
 
 
 def _plain(x: Any) -> Any:
     """*x* as NumPy's own array or scalar, or one of Python's own numbers, or a tensor."""
     kind = x.__class__
-    if kind is float or kind is complex or isinstance(x, Tensor):
+    if kind is float or kind is complex or kind is int or isinstance(x, Tensor):
         return x
     x = array_of(x, "jit")
     # Of a subclass of float, too, NumPy makes one of its scalars: such a number is not weak.
@@ -97,7 +113,8 @@ def aval_of_leaf(x: Any) -> Aval:
 def stand_in(x: Any, node: Node) -> Tensor:
     """What a function sees of the leaf *x* while it is traced."""
     if node.aval.weak:
-        return Number(node)  # type: ignore[no-any-return]
+        made: Tensor = (Whole if x.__class__ is int else Number)(node)
+        return made
     return Scalar(node) if isinstance(x, np.generic) else Tensor(node)  # type: ignore[no-any-return]
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
 
-from nbgrad.arguments import describe, leaves_of
+from nbgrad.arguments import describe, leaves_of, settled
 from nbgrad.config import NAN_POLICIES, Config, settings
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.tree import statics
 from nbgrad.outside import Reader
 from nbgrad.tensor import Tensor
 from nbgrad.tracing import Compiled, OpenFunction, inlined, trace
+from nbgrad.whole import Integers, traced_alike
 
 Func = Callable[..., Any]
+Entries = dict[Any, tuple[Compiled | None, ...]]
 MAX_TRACES = 1024  # of one function: values of its static arguments may have no end
 MAX_STATES = 4  # of what it reads from outside, for which a structure's traces are kept
 
@@ -26,9 +28,8 @@ class _Traces:
 
     def __init__(self, f: Func) -> None:
         self.f = f
-        self.by_policy: dict[str, dict[Any, tuple[Compiled | None, ...]]] = {
-            policy: {} for policy in NAN_POLICIES
-        }
+        self.by_policy: dict[str, Entries] = {policy: {} for policy in NAN_POLICIES}
+        self.integers = Integers()
 
     def find(
         self, config: Config, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -48,25 +49,71 @@ class _Traces:
         key: Any = tuple([describe(a) for a in leaves])
         if kwargs or any(a.__class__ is not np.ndarray for a in args):
             key = (structure, key)
+        places = [k for k, a in enumerate(leaves) if a.__class__ is int]
+        if not places:
+            entry = self._found(compiled, key, leaves, structure, ())
+        else:
+            entry = self._found_of_integers(compiled, key, leaves, structure, places)
+        return leaves if entry is None else entry.pick(leaves), entry
+
+    def _found(
+        self,
+        compiled: Entries,
+        key: Any,
+        leaves: Sequence[Any],
+        structure: Any,
+        free: Sequence[int],
+    ) -> Compiled | None:
+        """The entry of *key*, traced if it is new: of integers those at *free* are its inputs."""
         known = compiled.get(key, ())
         if None in known:
-            return leaves, None
+            return None
         entry = _valid(known)
         if entry is None:
+            entry = self._traced(leaves, structure, free)
             if len(compiled) >= MAX_TRACES:
                 compiled.clear()
-            entry = self._traced(leaves, structure)
             compiled[key] = (entry, *known[: MAX_STATES - 1])
-        return leaves, entry
+        return entry
 
-    def _traced(self, leaves: Sequence[Any], structure: Any) -> Compiled | None:
+    def _found_of_integers(
+        self, compiled: Entries, key: Any, leaves: Sequence[Any], structure: Any, places: list[int]
+    ) -> Compiled | None:
+        free = self.integers.free(key, leaves, places)
+        values = {k: leaves[k] for k in places}
+        entry = _valid(compiled.get((key, *_split(values, free)), ())) if free else None
+        if entry is not None:
+            return entry
+        fixed = self._found(compiled, (key, *_split(values, ())), leaves, structure, ())
+        if not free or fixed is None:
+            return fixed
+        attempt = functools.partial(self._traced, leaves, structure)
+        entry, needed = traced_alike(free, attempt, fixed, leaves)
+        if needed:
+            self.integers.need(key, needed)
+        if entry is None:
+            return fixed
+        compiled[key, *_split(values, [k for k in free if k not in needed])] = (entry,)
+        return entry
+
+    def _traced(
+        self, leaves: Sequence[Any], structure: Any, free: Sequence[int]
+    ) -> Compiled | None:
         outside = Reader([self.f, *statics(structure)])
         try:
-            entry = trace(self.f, leaves, structure)
+            entry = trace(self.f, *settled(leaves, structure, free))
         except OpenFunction:
             return None
         entry.guard = outside.guard()
+        if len(entry.tape.inputs) - len(entry.constants) < len(leaves):
+            held = [k for k, a in enumerate(leaves) if a.__class__ is not int or k in free]
+            entry.picked = tuple(held)
         return entry
+
+
+def _split(values: dict[int, int], free: Collection[int]) -> tuple[Any, Any]:
+    """Which integers are numbers, and the values of those that are settings."""
+    return tuple(free), tuple([x for k, x in values.items() if k not in free])
 
 
 def _valid(entries: Sequence[Compiled | None]) -> Compiled | None:
@@ -127,15 +174,15 @@ def jit(f: Func) -> Func:
             if outs is not None and (entry.guard is None or entry.guard()):
                 return entry.finished(outs)
         if modes.tracing:  # what the enclosing function traces may be read here
-            return inlined(f, *leaves_of(f, args, kwargs))
+            return inlined(f, *settled(*leaves_of(f, args, kwargs)))
         config = settings.current  # once: another thread may change it meanwhile
         leaves, entry = traces.find(config, args, kwargs)
         if entry is None:
-            return inlined(f, *leaves_of(f, args, kwargs))
+            return inlined(f, *settled(*leaves_of(f, args, kwargs)))
         if not entry.plain and any(isinstance(a, Tensor) for a in leaves):
             if entry.watched and any(isinstance(a, Tensor) and a.requires_grad for a in leaves):
                 # A user-written backward lives on the graph.
-                return inlined(f, *leaves_of(f, args, kwargs))
+                return inlined(f, *settled(*leaves_of(f, args, kwargs)))
             return entry.apply(leaves)
         if entry.shortened(config) and not lines.on:
             short = entry

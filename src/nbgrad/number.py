@@ -62,6 +62,21 @@ class Number(Scalar):
         return as_array(found)
 
 
+class Whole(Number):
+    """A number made of an integer, which may be asked for its value where no number is computed."""
+
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        return hash(self.item())  # as a key: not known while tracing
+
+    def __repr__(self) -> str:
+        return repr(self.item())
+
+    def __str__(self) -> str:
+        return str(self.item())
+
+
 def as_array(x: Any) -> Any:
     """*x*, as an array to promotion if it is a number."""
-    return Tensor(strong(x._node)) if x.__class__ is Number else x
+    return Tensor(strong(x._node)) if isinstance(x, Number) else x

@@ -17,6 +17,7 @@ from nbgrad.arguments import (
     stand_in,
 )
 from nbgrad.config import Config, settings
+from nbgrad.core.aval import Aval
 from nbgrad.core.interpret import read
 from nbgrad.core.linearize import Capture, build_tape, capture
 from nbgrad.core.modes import lines, modes, watching
@@ -33,6 +34,7 @@ from nbgrad.ops.structure import strong
 from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
+MAX_WHOLE = 1 << 24  # integers that are not below are settings
 HOT_CALLS = 50  # of one structure, before its calls are machine code from end to end
 
 
@@ -76,6 +78,8 @@ class Compiled:
         self._exe: Executable | None = None
         if active.isdisjoint(tape.outputs):  # else the tape is recorded, and run with what follows
             self.exe.compile_soon()
+        # Places of its inputs among all leaves of the arguments; None if all are inputs.
+        self.picked: tuple[int, ...] | None = None
         # Whether what the function read from outside is as it was.
         self.guard: Callable[[], bool] | None = None
         self.calls = 0
@@ -85,6 +89,10 @@ class Compiled:
         self.config = settings.current
         self.structure, self.numbers = structure, numbers
         self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+    def pick(self, leaves: Sequence[Any]) -> Sequence[Any]:
+        """Those of *leaves* that are inputs: the others are settings."""
+        return leaves if self.picked is None else [leaves[k] for k in self.picked]
 
     @property
     def exe(self) -> Executable:
@@ -98,7 +106,8 @@ class Compiled:
         self.calls += 1
         if self.warm and self.calls >= HOT_CALLS and self.exe.compiled is not None:
             self.warm = False
-            self.match = None if self.plain else matcher(self.structure)
+            whole = {k: _whole for k, var in enumerate(self.tape.inputs) if _is_whole(var.aval)}
+            self.match = None if self.plain else matcher(self.structure, whole)
             if self.plain or self.match is not None:
                 self.enter = self.exe.entry(self.numbers)
                 self.warm = self.exe.entering
@@ -166,6 +175,15 @@ class Compiled:
         return [n if isinstance(n, Node) else constant(n) for n in found]
 
 
+def _is_whole(aval: Aval) -> bool:
+    return aval.weak and aval.dtype.kind == "i"
+
+
+def _whole(x: Any) -> Any:
+    """An integer as machine code takes it; something that it does not take if it is none."""
+    return np.array(x, np.int64) if x.__class__ is int and -MAX_WHOLE < x < MAX_WHOLE else None
+
+
 def _tensor(y: Any) -> Tensor:
     return Tensor(leaf_node(y) if y.__class__ is np.ndarray else constant(y))
 
@@ -216,7 +234,7 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
         len(gradients),
         active=_active(cap, inputs, var_of),
         structure=structure,
-        numbers={k: a.__class__ for k, a in enumerate(leaves) if a.__class__ in HOT_NUMBERS},
+        numbers={k: x.__class__ for k, x in enumerate(leaves) if x.__class__ in HOT_NUMBERS},
         plain=bool(leaves) and native and flat,
         watched=watched,
     )

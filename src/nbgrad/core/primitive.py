@@ -79,6 +79,8 @@ class Primitive:
     doc : str
     structural, alias : bool
         Inserted by nbgrad itself, so not shown to users; the operand itself where the avals agree.
+    multilinear : bool
+        Of integers it is an integer, which is extreme where the operands are.
     partials, domain, cases :
         As declared; tests, benchmarks and documentation read them.
     public, namespace : bool, str
@@ -102,6 +104,7 @@ class Primitive:
     cases: tuple[Any, ...] = ()
     structural: bool = False
     alias: bool = False
+    multilinear: bool = False
     public: bool = False
     namespace: str = "numpy"
     registered: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from itertools import count
 from types import MethodType
@@ -126,6 +126,21 @@ def _state(x: Any) -> Any:
     return state
 
 
+def pinned(structure: Structure, values: Mapping[int, Any]) -> Structure:
+    """*structure* with the leaves of some places, by their number, as the values they have."""
+    return _pinned(structure, values, count())
+
+
+def _pinned(structure: Structure, values: Mapping[int, Any], place: Iterator[int]) -> Structure:
+    if structure == LEAF:
+        k = next(place)
+        return (_STATIC, type(values[k]), values[k]) if k in values else LEAF
+    kind, keys, content = structure
+    if kind == _STATIC:
+        return structure
+    return kind, keys, tuple([_pinned(part, values, place) for part in content])
+
+
 def statics(structure: Structure) -> Iterator[Any]:
     """What a structure holds beside containers and leaves."""
     if structure == LEAF:
@@ -189,12 +204,15 @@ def _named(names: dict[str, Any], value: Any) -> str:
     return name
 
 
-def matcher(structure: Structure) -> Callable[[tuple[Any, ...], dict[str, Any]], Any] | None:
+def matcher(
+    structure: Structure, fitting: Mapping[int, Callable[[Any], Any]] | None = None
+) -> Callable[[tuple[Any, ...], dict[str, Any]], Any] | None:
     """Return the inverse of :func:`builder` for arguments, as code of its own.
 
     It takes positional and keyword arguments and returns the tuple of their leaves, or None if
     anything else about them differs from *structure*, that of ``(args, kwargs)``. There is no such
-    code for containers that find their items in a way of their own.
+    code for containers that find their items in a way of their own. *fitting* has functions that
+    are applied to the leaves of some places.
     """
     if not _subscripts_plainly(structure):
         return None
@@ -207,6 +225,8 @@ def matcher(structure: Structure) -> Callable[[tuple[Any, ...], dict[str, Any]],
     parts += [(f"kwargs[{name!r}]", part) for name, part in zip(keywords, values, strict=True)]
     for path, part in parts:
         _match(part, path, names, tests, leaves)
+    for k, fit in (fitting or {}).items():
+        leaves[k] = f"{_named(names, fit)}({leaves[k]})"
     found = "".join(f"{leaf}, " for leaf in leaves)
     code = f"lambda args, kwargs: ({found}) if {' and '.join(tests)} else None"
     return eval(code, names)  # type: ignore[no-any-return]

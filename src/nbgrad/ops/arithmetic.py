@@ -31,6 +31,7 @@ add = elementwise(
     reference=np.add,
     partials=lambda out, x, y: (1, 1),
     dtypes="fiu",
+    multilinear=True,
     doc="Sum of two arrays.",
 )
 subtract = elementwise(
@@ -40,6 +41,7 @@ subtract = elementwise(
     partials=lambda out, x, y: (1, -1),
     dtypes="fiu",
     grad_name="Sub",
+    multilinear=True,
     doc="Difference of two arrays.",
 )
 multiply = elementwise(
@@ -49,6 +51,7 @@ multiply = elementwise(
     partials=lambda out, x, y: (y, x),
     dtypes="fiu",
     grad_name="Mul",
+    multilinear=True,
     doc="Product of two arrays.",
 )
 
@@ -147,6 +150,7 @@ negative = elementwise(
     partials=lambda out, x: (-1,),
     dtypes="fi",
     grad_name="Neg",
+    multilinear=True,
     doc="Minus the operand.",
 )
 positive = elementwise(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, broadcast_shapes, make_aval, normalize_axis
+from nbgrad.core.aval import NUMBERS, Aval, broadcast_shapes, make_aval, normalize_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import primitives, register_reference
@@ -42,12 +42,15 @@ def cast_operands(
 
     Scalars and 0-d nodes are read as they are: a kernel holds them in a register.
     """
-    shape = broadcast_shapes(name, *(x.shape for x in xs if x.__class__ is Node))
+    nodes = [x for x in xs if x.__class__ is Node]
+    shape = broadcast_shapes(name, *(x.shape for x in nodes))
+    # What numbers alone give is a number: an integer that enters real arithmetic stays one.
+    numbers = {"weak": True} if all(x.aval.weak for x in nodes) else {}
     out = []
     for x, dtype in zip(xs, loop, strict=False):
         if x.__class__ is Node:
             if x.dtype != dtype:
-                x = primitives["cast"](x, dtype=dtype)
+                x = primitives["cast"](x, dtype=dtype, **(numbers if dtype in NUMBERS else {}))
             if x.ndim and x.shape != shape:
                 x = primitives["broadcast_to"](x, shape=shape)
         out.append(x)
@@ -71,6 +74,7 @@ def elementwise(
     public: bool = True,
     namespace: str = "numpy",
     alias: bool = False,
+    multilinear: bool = False,
 ) -> Primitive:
     """Declare an operation that maps each element on its own.
 
@@ -113,6 +117,7 @@ def elementwise(
         public=public,
         namespace=namespace,
         alias=alias,
+        multilinear=multilinear,
     )
     register_reference(reference, prim)
     return prim

@@ -26,6 +26,8 @@ def ufunc_loop(ufunc: np.ufunc) -> Callable[[Sequence[Any]], tuple[np.dtype[Any]
     """Dtype rule of a NumPy ufunc: its own loop resolution, so NEP 50 holds by construction."""
 
     def resolve(kinds: Sequence[Any]) -> tuple[np.dtype[Any], ...]:
+        if all(kind is int for kind in kinds):  # of which NumPy compares as Python does
+            kinds = [np.dtype(np.int64)] * len(kinds)
         resolved = ufunc.resolve_dtypes((*kinds, *[None] * ufunc.nout))
         return tuple(resolved)
 

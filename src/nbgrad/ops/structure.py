@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, Scalar, make_aval
+from nbgrad.core.aval import Aval, Scalar, make_aval, weak_aval
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import register_view
@@ -31,7 +31,8 @@ from nbgrad.ops.lowerings import Part
 
 def _cast_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
     (x,) = xs
-    return xs, make_aval(x.shape, np.dtype(params["dtype"])), (x.dtype,)
+    dtype = np.dtype(params["dtype"])
+    return xs, weak_aval(dtype) if "weak" in params else make_aval(x.shape, dtype), (x.dtype,)
 
 
 def _cast_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
@@ -42,7 +43,7 @@ def _cast_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
     return cast(materialize(tangents[0], xs[0].aval), dtype=y.dtype)
 
 
-def _cast(x: Any, dtype: Any) -> Any:
+def _cast(x: Any, dtype: Any, weak: bool = False) -> Any:
     array = np.asarray(x)
     if array.dtype.kind == "c" and dtype.kind not in "cb":
         array = array.real  # what the edge from complex to real keeps of a cotangent
