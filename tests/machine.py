@@ -63,9 +63,10 @@ def _compared(code: Callable[[Any], Any], differentiate: bool) -> Callable[[Any]
 
 def same_as_walked(found: Any, roots: Any, differentiate: bool) -> None:
     """Fail unless the machine code has found what the walk in Python finds."""
-    expected = linearize.walked(roots, differentiate)
-    key, *parts = found
+    expected = linearize.walked(roots, differentiate, others=1)
+    key, *parts, noted = found
     assert key == expected.key, (np.frombuffer(key, np.int64), roots)
+    assert noted == expected.noted, (np.frombuffer(noted, np.int64), roots)
     for name, part in zip(PARTS, parts, strict=True):
         wanted = getattr(expected, name)
         assert len(part) == len(wanted), name

@@ -32,7 +32,7 @@ from nbgrad.core.linearize import (
 from nbgrad.core.modes import lines, modes, unrecorded, watching
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import Signature
-from nbgrad.engine import demand, executable, programs, settle
+from nbgrad.engine import demand, executable, kept, programs, settle, to_keep
 from nbgrad.errors import FREED, AutogradError
 from nbgrad.executable import Executable
 from nbgrad.transforms.vjp import vjp
@@ -251,9 +251,10 @@ def _program_route(
     wrt = None if inputs is None else _targets(cap, inputs)  # else the key tells
     given = tuple([s is not None for s in seeds])
     policy = settings.current.nan_policy
-    key = ("backward", cap.key, given, wrt, policy)
+    places = to_keep(cap, backward=True) if cap.noted else b""
+    key = ("backward", cap.key, given, wrt, policy, places)
     # A structure with freed nodes has a key of its own, so they are looked for when it is planned.
-    plan: Plan = programs.find(key, _plan, cap, outputs, given, wrt)
+    plan: Plan = programs.find(key, _plan, cap, outputs, given, wrt, places)
     nodes = cap.nodes
     args = cap.values + cap.scalars
     if plan.bound:
@@ -282,6 +283,7 @@ def _plan(
     outputs: Sequence[Node],
     given: tuple[bool, ...],
     given_wrt: tuple[int, ...] | None,
+    places: bytes = b"",
 ) -> Plan:
     """Differentiate a captured structure and make it runnable."""
     below = _below(cap, outputs)
@@ -296,6 +298,7 @@ def _plan(
     bound = tuple(k for k, state in enumerate(states) if state == BOUND)
     results = {k for k, state in enumerate(states) if state == CUT}
     results |= {cap.index[n] for n in outputs if n.value is None}
+    results |= set(kept(cap, places)) if places else set()
     tape, constants = vjp(
         tape,
         [at[k] for k in wrt],

@@ -5,6 +5,7 @@ Programs are found by structural key in an LRU cache, so a steady state records,
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
@@ -20,6 +21,7 @@ from nbgrad.core.modes import lines, modes, unrecorded
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Tape
 from nbgrad.executable import Executable
+from nbgrad.ops.lowerings import View
 from nbgrad.program.reference import owned
 from nbgrad.transforms.simplify import simplify
 
@@ -76,6 +78,66 @@ class ProgramCache:
 
 
 programs = ProgramCache()
+habits = ProgramCache()
+
+
+class Habit:
+    """Whether evaluations of one structure keep, beside what is asked for, what others still hold.
+
+    They do not at first: what nobody asks for is best left inside a kernel. But a node that is
+    passed through a second time while it is pending would be computed again and again, with its
+    whole history, as in ``x = x*0.5 + 1; (x*2).item()``. So both evaluations, this one and the one
+    that left the node, keep all such nodes from then on. A backward pass over what was looked at
+    before is no second time: it needs the history.
+    """
+
+    __slots__ = ("backward", "keeps")
+
+    def __init__(self, backward: bool) -> None:
+        self.backward, self.keeps = backward, False
+
+
+def to_keep(cap: Capture, backward: bool) -> bytes:
+    """Which of the noted nodes an evaluation of the structure keeps: all of them, or none."""
+    habit: Habit = habits.find((backward, cap.key), Habit, backward)
+    nodes = cap.nodes
+    places = array("q", cap.noted)
+    for k in places:
+        earlier = nodes[k].passed
+        if earlier is not None and (
+            not backward or earlier.backward or not nodes[k].requires_grad
+        ):
+            earlier.keeps = habit.keeps = True
+    if habit.keeps:
+        return cap.noted
+    for k in places:
+        nodes[k].passed = habit
+    return b""
+
+
+def kept(cap: Capture, places: bytes) -> tuple[int, ...]:
+    """The nodes to keep for those at *places*: of a view that repeats elements, what it views."""
+    found: dict[int, None] = {}
+    for k in array("q", places):
+        while k >= 0 and isinstance(cap.nodes[k].sig.prim.lower, View):
+            operands = [x for x in cap.operands[k] if x.__class__ is Node]
+            if operands and operands[0].aval.size >= cap.nodes[k].aval.size:
+                break
+            k = cap.index[operands[0]] if operands else -1
+        if k >= 0 and cap.nodes[k].value is None:
+            found[k] = None
+    return tuple(found)
+
+
+class Forward:
+    """A program, and the places of the captured nodes that it computes beside what is asked for."""
+
+    __slots__ = ("exe", "kept")
+
+    def __init__(self, cap: Capture, outputs: Sequence[Node], places: bytes) -> None:
+        self.kept = kept(cap, places) if places else ()
+        tape, _ = build_tape(cap, [*outputs, *(cap.nodes[k] for k in self.kept)])
+        self.exe = executable(tape)
 
 
 def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
@@ -94,15 +156,12 @@ def demand(nodes: Sequence[Node]) -> None:
     if lines.on and modes.observers:
         _step_through(cap)
         return
-
-    exe = programs.find(("forward", cap.key), _build, cap, pending)
-    for node, value in zip(pending, exe.run([*cap.values, *cap.scalars]), strict=True):
+    places = to_keep(cap, backward=False) if cap.noted else b""
+    found: Forward = programs.find(("forward", cap.key, places), Forward, cap, pending, places)
+    if found.kept:
+        pending += [cap.nodes[k] for k in found.kept]
+    for node, value in zip(pending, found.exe.run([*cap.values, *cap.scalars]), strict=True):
         settle(node, value)
-
-
-def _build(cap: Capture, outputs: Sequence[Node]) -> Executable:
-    tape, _ = build_tape(cap, outputs)
-    return executable(tape)
 
 
 def _step_through(cap: Capture) -> None:

@@ -55,10 +55,11 @@ _MAKE_NODE: Final = """
     node[{sig}], node[{aval}], node[{inputs}] = address(sig), sig[{sig_aval}], inputs
     node[{requires_grad}], node[{depth}], node[{seq}] = flag, level, sequence
     node[{value}], node[{leaf}], node[{line}], node[{watch}] = none, none, none, none
+    node[{passed}] = none
     node[{freed}] = shared[{FALSE}]
     Py_IncRef(flag)
     Py_IncRef(shared[{FALSE}])
-    for _ in range(4):
+    for _ in range(5):
         Py_IncRef(none)
 """
 

@@ -29,7 +29,8 @@ DIFFERENTIATE, TABLE = range(2)
 # Words of the table: identities of objects, then the memory of a walk.
 BUSY, EPOCH, NODE_TYPE, LIST_TYPE, NONE, TRUE = range(6)
 FOUND, OPERANDS, LEAVES, VALUES, SCALARS, COUNTS = range(6, 12)  # five counts
-KEY, PLACES, WORDS = range(17, 20)
+KEY, PLACES, READS, NOTED, WORDS = range(17, 22)
+REFERENCES: Final = (1 << 32) - 1  # the bits of an object's header that count them in any version
 
 _SOURCE: Final = f"""
 def nbgrad_walk(owner, roots):
@@ -46,7 +47,7 @@ def nbgrad_walk(owner, roots):
     nodes, lists = load_pointer(table, {FOUND}), load_pointer(table, {OPERANDS})
     leaves, values = load_pointer(table, {LEAVES}), load_pointer(table, {VALUES})
     scalars, key = load_pointer(table, {SCALARS}), load_pointer(table, {KEY})
-    places = load_pointer(table, {PLACES})
+    places, reads = load_pointer(table, {PLACES}), load_pointer(table, {READS})
     n_nodes, n_leaves, n_scalars, n_key, fits = 0, 0, 0, 0, True
 
     n_roots = roots[{{size}}]
@@ -111,6 +112,7 @@ def nbgrad_walk(owner, roots):
                 )):
                     index = n_nodes
                     nodes[n_nodes] = operands[j]
+                    reads[n_nodes] = 0
                     n_nodes += 1
                     fits = fits and n_nodes < {NODES}
                 else:
@@ -125,6 +127,8 @@ def nbgrad_walk(owner, roots):
                 places[3 * at + 2] = index
                 if index < 0 and x[{{requires_grad}}] == true:
                     index -= {TRACKED}
+            if index >= 0:
+                reads[index] += 1
             key[n_key] = index
             n_key += 1
             if not fits:
@@ -139,12 +143,20 @@ def nbgrad_walk(owner, roots):
         n_key += 1
     table[{COUNTS}], table[{COUNTS} + 1], table[{COUNTS} + 2] = n_nodes, n_nodes, n_leaves
     table[{COUNTS} + 3], table[{COUNTS} + 4] = n_leaves, n_scalars
+    noted, n_noted = load_pointer(table, {NOTED}), 0
+    for k in range(n_roots, n_nodes):
+        node = load_pointer(nodes, k)
+        if node[{{value}}] == nothing and node[{{leaf}}] == nothing and (
+            (node[0] & {REFERENCES}) > reads[k] or node[{{passed}}] != nothing
+        ):
+            noted[n_noted] = k
+            n_noted += 1
     # Making objects may run a finalizer, so what was found is owned before that.
     for part in range(5):
         items = load_pointer(table, {FOUND} + part)
         for k in range(table[{COUNTS} + part]):
             Py_IncRef(items[k])
-    found = PyTuple_New(6)
+    found = PyTuple_New(7)
     made = PyBytes_FromStringAndSize(key, 8 * n_key)
     for part in range(5):
         if found == 0 or made == 0:  # out of memory: Python raises what the call has set
@@ -154,10 +166,13 @@ def nbgrad_walk(owner, roots):
         made = PyList_New(n)
         for k in range(n if made != 0 else 0):
             PyList_SetItem(made, k, items[k])
+    if found != 0 and made != 0:
+        PyTuple_SetItem(found, 5, made)
+        made = PyBytes_FromStringAndSize(noted, 8 * n_noted)
     table[{BUSY}] = 0
     if found == 0 or made == 0:
         return 0
-    PyTuple_SetItem(found, 5, made)
+    PyTuple_SetItem(found, 6, made)
     return found
 """
 
@@ -166,7 +181,7 @@ def _words() -> dict[str, int]:
     """Where nodes, signatures and containers keep what the walk reads; 0 where unknown."""
     node, signature = Node(), Signature.__new__(Signature)
     places = {"number": builtin.slot(signature, "number")}
-    for name in ("freed", "inputs", "leaf", "requires_grad", "sig", "value"):
+    for name in ("freed", "inputs", "leaf", "passed", "requires_grad", "sig", "value"):
         places[name] = builtin.slot(node, name)
     return places | builtin.containers()
 
@@ -178,7 +193,7 @@ class _Memory:
         self.words = np.zeros(WORDS, np.int64)
         self.kind = Node  # its address must stay its own
         self.words[[NODE_TYPE, LIST_TYPE, NONE, TRUE]] = [id(x) for x in (Node, list, None, True)]
-        sizes = dict.fromkeys((FOUND, OPERANDS, LEAVES, VALUES, SCALARS), NODES)
+        sizes = dict.fromkeys((FOUND, OPERANDS, LEAVES, VALUES, SCALARS, READS, NOTED), NODES)
         sizes |= {KEY: KEYS, PLACES: 3 * SLOTS}
         self.rooms = {word: np.zeros(size, np.int64) for word, size in sizes.items()}
         for word, room in self.rooms.items():

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
+from sys import getrefcount
 from typing import Any
+
+import numpy as np
 
 from nbgrad.core.aval import make_aval
 from nbgrad.core.collector import paused
-from nbgrad.core.node import Node
+from nbgrad.core.node import Node, new_node
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.errors import TRACED_VALUE, ConcretizationError
 
@@ -23,8 +26,9 @@ INACTIVE, ACTIVE, BOUND, CUT = 0, 1, 2, 3
 FREED = 4
 # Taken from the index of a leaf that requires grad, so that the key tells the two kinds apart.
 TRACKED, MAX_LEAVES = 1 << 40, 1 << 39
+UNCOUNTED = 1 << 40  # reads of a root, which is computed anyway
 
-Found = tuple[bytes, list[Node], list[tuple[Any, ...]], list[Node], list[Any], list[Any]]
+Found = tuple[bytes, list[Node], list[tuple[Any, ...]], list[Node], list[Any], list[Any], bytes]
 
 
 class _Compiled:
@@ -47,9 +51,13 @@ class Capture:
     ``operands`` are the nodes' operands as they were: another thread may compute a node, which
     drops its operands, between the capture and the building of a tape from it. What only a new
     structure needs is read from these when it is asked for.
+
+    ``noted`` are the places, as 64-bit words, of pending nodes that may be asked for again: something
+    outside the capture refers to them (a tensor, or a node that it does not reach), or an earlier
+    evaluation passed through them.
     """
 
-    __slots__ = ("_index", "key", "leaves", "nodes", "operands", "scalars", "values")
+    __slots__ = ("_index", "key", "leaves", "nodes", "noted", "operands", "scalars", "values")
 
     key: Any
     _index: dict[Node, int]
@@ -58,6 +66,7 @@ class Capture:
     leaves: list[Node]
     values: list[Any]
     scalars: list[Any]
+    noted: bytes
 
     @property
     def index(self) -> dict[Node, int]:
@@ -124,13 +133,16 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
     walk = compiled.backward if differentiate else compiled.forward
     if walk is not None and (found := walk(roots)) is not None:
         cap = Capture()
-        cap.key, cap.nodes, cap.operands, cap.leaves, cap.values, cap.scalars = found
+        cap.key, cap.nodes, cap.operands, cap.leaves, cap.values, cap.scalars, cap.noted = found
         return cap
     return walked(roots, differentiate)
 
 
-def walked(roots: Sequence[Node], differentiate: bool) -> Capture:
-    """``capture`` in Python: the first runs, and the structures that the compiled walk leaves."""
+def walked(roots: Sequence[Node], differentiate: bool, others: int = 0) -> Capture:
+    """``capture`` in Python: the first runs, and the structures that the compiled walk leaves.
+
+    *others* are references of the caller's to each node, which do not count.
+    """
     nodes = [n for n in dict.fromkeys(roots) if not _ends(n, differentiate)]
     index = {node: k for k, node in enumerate(nodes)}
     leaves: list[Node] = []
@@ -138,13 +150,13 @@ def walked(roots: Sequence[Node], differentiate: bool) -> Capture:
     operands: list[tuple[Any, ...]] = []
     key: list[int] = []  # without types: signatures say those of scalars, and avals of leaves
     append, keep, keep_operands, find = key.append, nodes.append, operands.append, index.get
-    count = len(nodes)
+    reads = [UNCOUNTED] * len(nodes)  # of each node, by others of the capture
     for node in nodes:  # which grows while it is walked
         inputs = node.inputs
         if node.value is None and node.leaf is None and not node.freed:
             append(node.sig.number | node.requires_grad)  # ACTIVE is 1, INACTIVE 0
         elif not inputs:  # another thread has computed the node meanwhile
-            return walked(roots, differentiate)
+            return walked(roots, differentiate, others)
         else:
             append(node.sig.number | _state(node, differentiate))
         keep_operands(inputs)
@@ -154,18 +166,48 @@ def walked(roots: Sequence[Node], differentiate: bool) -> Capture:
                 continue
             if (i := find(x)) is None:
                 if x.sig is not None and (x.value is None or not _ends(x, differentiate)):
-                    i = index[x] = count
+                    i = index[x] = len(reads)
                     keep(x)
-                    count += 1
+                    reads.append(1)
                 else:
                     leaves.append(x)
                     i = index[x] = -len(leaves)
                     if x.requires_grad:
                         i -= TRACKED
+            elif i >= 0:
+                reads[i] += 1
             append(i)
+    x = node = None  # type: ignore[assignment]
     cap = Capture()
     cap.nodes, cap.operands, cap.leaves, cap.scalars = nodes, operands, leaves, scalars
+    cap.noted = _noted(nodes, reads, _HELD + others)
     return _finished(cap, roots, key, index)
+
+
+def _noted(nodes: list[Node], reads: list[int], held: int) -> bytes:
+    """Places of the pending nodes that something else refers to or an evaluation passed through."""
+    places = [
+        k
+        for k, node in enumerate(nodes)
+        if node.value is None
+        and node.leaf is None
+        and reads[k] < UNCOUNTED
+        and (node.passed is not None or getrefcount(node) - reads[k] > held)
+    ]
+    return array("q", places).tobytes()
+
+
+def _own_references() -> int:
+    """References to a node during ``_noted`` that nobody else holds: they differ by version."""
+    nodes = [new_node(None, make_aval((), np.dtype(float)), (), False, 0)]
+    index = {nodes[0]: 0}
+    held = 0
+    while index and _noted(nodes, [0], held):
+        held += 1
+    return held
+
+
+_HELD = _own_references()
 
 
 def _finished(

@@ -41,6 +41,8 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
         Hooks, a retained gradient, or a user-written backward: see autograd.
     line : str or None
         The user's source line, when anomaly detection or profiling is on.
+    passed : Habit or None
+        The structure of an evaluation that computed this value and did not keep it: see engine.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
         "inputs",
         "leaf",
         "line",
+        "passed",
         "requires_grad",
         "seq",
         "sig",
@@ -69,6 +72,7 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
     freed: bool
     leaf: Any
     line: str | None
+    passed: Any
     watch: Any
 
     @property
@@ -119,7 +123,7 @@ def new_node(
     node.requires_grad = requires_grad
     node.depth = depth
     node.seq = next_sequence()
-    node.value = node.leaf = node.line = node.watch = None
+    node.value = node.leaf = node.line = node.passed = node.watch = None
     node.freed = False
     return node
 

@@ -1,0 +1,223 @@
+"""Python loops that read some of what they compute: a step costs the same however far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import nbgrad as ng
+from nbgrad import backward, engine
+from nbgrad.engine import programs
+
+Step = Callable[[], Any]
+STEPS = 60
+
+
+@pytest.fixture
+def captured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The number of nodes of each evaluation."""
+    sizes: list[int] = []
+    for module in (engine, backward):
+
+        def capture(*args: Any, _original: Any = module.capture, **kwargs: Any) -> Any:
+            cap = _original(*args, **kwargs)
+            sizes.append(len(cap.nodes))
+            return cap
+
+        monkeypatch.setattr(module, "capture", capture)
+    return sizes
+
+
+def _affine(m: Any) -> Step:
+    state = [m(np.linspace(0, 1, 5))]
+
+    def step() -> Any:
+        state[0] = state[0] * 0.5 + 1
+        return (state[0] * 2).sum()
+
+    return step
+
+
+def _branch(m: Any) -> Step:
+    state = [m(0.3)]
+    bound = m(0.5)
+
+    def step() -> Any:
+        x = state[0]
+        state[0] = x * 0.7 if x > bound else x * 1.3 + 0.01
+        return x if x > 0.4 else bound
+
+    return step
+
+
+def _read_by_its_sum(m: Any) -> Step:
+    state = [m(np.linspace(0, 1, 5))]
+
+    def step() -> Any:
+        state[0] = np.tanh(state[0])
+        return state[0].sum()
+
+    return step
+
+
+def _moving_averages(m: Any) -> Step:
+    mean, square, k = [m(0.0)], [m(0.0)], [0]
+
+    def step() -> Any:
+        k[0] += 1
+        x = np.sin(float(k[0]))
+        mean[0] = 0.9 * mean[0] + 0.1 * x
+        square[0] = 0.99 * square[0] + 0.01 * (x - mean[0]) ** 2
+        return mean[0] / np.sqrt(square[0] + 1e-8)
+
+    return step
+
+
+def _kalman(m: Any) -> Step:
+    moved = np.array([[1.0, 0.1], [0.0, 1.0]])
+    seen = np.array([[1.0, 0.0]])
+    state = [m(np.zeros(2)), m(np.eye(2))]
+
+    def step() -> Any:
+        x, p = state
+        x = moved @ x
+        p = moved @ p @ moved.T + 0.01 * np.eye(2)
+        gain = p @ seen.T / (seen @ p @ seen.T + 0.1)
+        x = x + gain @ (1.0 - seen @ x)
+        state[:] = x, (np.eye(2) - gain @ seen) @ p
+        return x[0]
+
+    return step
+
+
+def _views(m: Any) -> Step:
+    state = [m(np.arange(6.0).reshape(2, 3))]
+
+    def step() -> Any:
+        state[0] = state[0][:, ::-1].T
+        return (state[0] * np.array([[1.0], [2.0], [4.0]])[: len(state[0])]).sum()
+
+    return step
+
+
+def _repeated(m: Any) -> Step:
+    state = [m(1.0)]
+
+    def step() -> Any:
+        state[0] = np.broadcast_to(state[0], (30, 40))[0, 0] * 0.9
+        wide = np.broadcast_to(state[0], (30, 40))
+        return (wide * 2.0).sum()
+
+    return step
+
+
+LOOPS = [_affine, _branch, _read_by_its_sum, _moving_averages, _kalman, _views, _repeated]
+
+
+@pytest.mark.parametrize("loop", LOOPS, ids=lambda f: f.__name__.strip("_"))
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_step_costs_the_same_however_far_the_loop_is(
+    loop: Any, tracked: bool, captured: list[int]
+) -> None:
+    step = loop(lambda v: ng.tensor(v, requires_grad=tracked))
+    expected = loop(np.array)
+    sizes, built = [], []
+    for _ in range(STEPS):
+        captured.clear()
+        assert_allclose(float(step()), float(expected()), rtol=1e-12)
+        sizes.append(sum(captured))
+        built.append(len(programs))
+    assert max(sizes[STEPS // 2 :]) <= max(sizes[3:8])
+    assert built[-1] == built[STEPS // 2]
+
+
+def _momentum() -> tuple[Step, Step]:
+    w, state = ng.tensor(np.ones(5), requires_grad=True), [ng.tensor(np.zeros(5))]
+    theirs, velocity = np.ones(5), np.zeros(5)
+
+    def step() -> Any:
+        w.grad = None
+        ((w - 2.0) ** 2).sum().backward()
+        with ng.no_grad():
+            state[0] = 0.9 * state[0] + w.grad
+            w.sub_(0.01 * state[0])
+        return w.detach().sum()
+
+    def expected() -> Any:
+        velocity[:] = 0.9 * velocity + 2 * (theirs - 2.0)
+        theirs[:] = theirs - 0.01 * velocity
+        return theirs.sum()
+
+    return step, expected
+
+
+def _truncated() -> tuple[Step, Step]:
+    """The state of a recurrent network, carried over and never looked at itself."""
+    weight = np.array([[0.3, 0.2], [-0.1, 0.4]])
+    w, state, theirs = ng.tensor(weight, requires_grad=True), [ng.tensor(np.zeros(2))], np.zeros(2)
+
+    def step() -> Any:
+        h = np.tanh(w @ state[0] + 1.0)
+        w.grad = None
+        (h**2).sum().backward()
+        state[0] = h.detach()
+        return w.grad.sum()
+
+    def expected() -> Any:
+        before = theirs.copy()
+        theirs[:] = np.tanh(weight @ before + 1.0)
+        return np.outer(2 * theirs * (1 - theirs**2), before).sum()
+
+    return step, expected
+
+
+@pytest.mark.parametrize("loop", [_momentum, _truncated])
+def test_a_backward_pass_costs_the_same_however_far_the_loop_is(
+    loop: Any, captured: list[int]
+) -> None:
+    step, expected = loop()
+    sizes, built = [], []
+    for _ in range(STEPS):
+        captured.clear()
+        assert_allclose(float(step()), float(expected()), rtol=1e-12)
+        sizes.append(sum(captured))
+        built.append(len(programs))
+    assert max(sizes[STEPS // 2 :]) <= max(sizes[3:8])
+    assert built[-1] == built[STEPS // 2]
+
+
+def test_what_is_held_and_never_read_again_stays_inside_the_kernel() -> None:
+    x = ng.tensor(np.linspace(0, 1, 5), requires_grad=True)
+    for _ in range(5):
+        y = x * 2.0
+        z = np.sin(y)
+        z.sum().backward()
+        assert y._node.value is None and z._node.value is None
+
+
+def test_what_is_read_after_a_backward_pass_is_then_kept_by_it() -> None:
+    x = ng.tensor(np.linspace(0, 1, 5), requires_grad=True)
+    kept = []
+    for _ in range(4):
+        prediction = np.sin(x) * 2.0
+        (prediction**2).sum().backward()
+        kept.append(prediction._node.value is not None)
+        assert (prediction > 0.5).sum().item() == 3
+    assert kept == [False, True, True, True]
+
+
+def test_temporaries_are_not_kept() -> None:
+    x, kept = ng.tensor(np.linspace(0, 1, 5), requires_grad=True), []
+    for _ in range(4):
+        y = np.sin(x) * x
+        total = (y * y + 1.0).sum()
+        total.item()
+        kept.append(y._node.value is not None)
+        assert all(node.value is None for node in total._node.inputs)
+        (y + 2.0).sum().item()
+        assert y._node.value is not None
+    assert kept == [False, True, True, True]
