@@ -32,6 +32,7 @@ from nbgrad.ops import arithmetic
 from nbgrad.ops.kinds import materialize
 from nbgrad.ops.shaping import as_node
 from nbgrad.tensor import Tensor
+from nbgrad.transformed import transform
 
 Func = Callable[..., Any]
 
@@ -142,6 +143,7 @@ def _tracked(operands: Sequence[Any]) -> bool:
     return any(x.__class__ is Node and x.requires_grad for x in operands)
 
 
+@transform
 def value_and_grad(
     f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
 ) -> Func:
@@ -222,6 +224,7 @@ def _returned(nodes: list[Node], outer: bool, given: tuple[Any, Any]) -> list[An
     return [Tensor(n) for n in nodes]
 
 
+@transform
 def grad(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False) -> Func:
     """Return the function that computes the gradient of ``f``.
 
@@ -247,6 +250,7 @@ def grad(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
     return gradient
 
 
+@transform
 def jacobian(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False) -> Func:
     """Return the function that computes the Jacobian of ``f`` by one argument, or by several.
 
@@ -337,6 +341,7 @@ def _jacobian(
         modes.grad = before
 
 
+@transform
 def hessian(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False) -> Func:
     """Return the function that computes the Hessian of a scalar ``f`` by one argument, or by several.
 

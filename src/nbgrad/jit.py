@@ -15,6 +15,7 @@ from nbgrad.core.tree import statics
 from nbgrad.outside import Reader
 from nbgrad.tensor import Tensor
 from nbgrad.tracing import Compiled, OpenFunction, inlined, trace
+from nbgrad.transformed import Transformed
 from nbgrad.whole import Integers, traced_alike
 
 Func = Callable[..., Any]
@@ -162,21 +163,37 @@ def jit(f: Func) -> Func:
     >>> float(round(f(np.ones(4)), 12))
     4.0
     """
-    traces = _Traces(f)
-    short: Compiled | None = None  # the last structure whose calls are machine code
+    return Jitted(f)
 
-    @functools.wraps(f)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        nonlocal short
-        entry = short
-        if entry is not None and not lines.on and entry.config is settings.current:
-            outs = entry.short_way(args, kwargs)
-            if outs is not None and (entry.guard is None or entry.guard()):
-                return entry.finished(outs)
+
+class Jitted(Transformed):
+    """What :func:`jit` returns.
+
+    ``quick`` is of the last structure whose calls are machine code: the settings that it holds
+    under, what finds the arrays among the arguments, the code, what nests the results, and the test
+    of what the function reads from outside.
+    """
+
+    def __init__(self, f: Func) -> None:
+        super().__init__(None, jit, f, (), {})
+        self.traces = _Traces(f)
+        self.quick: tuple[Any, ...] = (None,) * 5
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        config, match, enter, finish, guard = self.quick
+        if config is settings.current and not lines.on:
+            given = match(args, kwargs) if match is not None else None if kwargs else args
+            outs = None if given is None else enter(given)
+            if outs is not None and (guard is None or guard()):
+                return finish(outs)
+        return self._long_way(args, kwargs)
+
+    def _long_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        f = self.traces.f
         if modes.tracing:  # what the enclosing function traces may be read here
             return inlined(f, *settled(*leaves_of(f, args, kwargs)))
         config = settings.current  # once: another thread may change it meanwhile
-        leaves, entry = traces.find(config, args, kwargs)
+        leaves, entry = self.traces.find(config, args, kwargs)
         if entry is None:
             return inlined(f, *settled(*leaves_of(f, args, kwargs)))
         if not entry.plain and any(isinstance(a, Tensor) for a in leaves):
@@ -185,10 +202,9 @@ def jit(f: Func) -> Func:
                 return inlined(f, *settled(*leaves_of(f, args, kwargs)))
             return entry.apply(leaves)
         if entry.shortened(config) and not lines.on:
-            short = entry
+            finish = entry.finished if entry.scalars else entry.rebuild
+            self.quick = (config, entry.match, entry.enter, finish, entry.guard)
             outs = entry.short_way(args, kwargs)
             if outs is not None:
                 return entry.finished(outs)
         return entry.run(tuple(leaves))
-
-    return call
