@@ -142,12 +142,15 @@ def static(
     function: Callable[..., Node],
     told: bool = False,
     share: Callable[..., Any] | None = None,
+    everywhere: bool = True,
+    element: Callable[..., bool] | None = None,
 ) -> Method:
     """Return the method that records *function* of one tensor and of settings.
 
     What it recorded is remembered by the aval and the settings, and replayed the next time.
     *told* says that tuples among the settings are told apart by equality alone. What is a view is
-    shown to ``share(made, tensor, chain, args)``: see aliases.py.
+    shown to ``share(made, tensor, chain, element)``: see views.py. *everywhere* says that it is a
+    view of any tensor, ``element(a, node, *settings)`` whether one that NumPy gives as a scalar.
     """
     fast = Recipes()
     quick = shortcuts.ask()  # it is always told the signature
@@ -164,25 +167,41 @@ def static(
             recipe = fast[key]
         except KeyError:
             node = _new(function(a, *args, **given), a)
-            chain = None if share is None else window_between(node, a)
+            single = element is not None and element(a, node, *args)
             if told or all(map(_tells, (*args, *given.values()))):
-                fast.learn(key, node, (a,))
+                fast.learn(key, node, (a,), single)
         except TypeError:  # a list, a slice, an array
             node = _new(function(a, *args, **given), a)
-            chain = None if share is None else window_between(node, a)
+            single = element is not None and element(a, node, *args)
         else:
-            sig, chain = recipe.alone, recipe.window
-            if sig is not None and quick.call is not None:
+            sig, single = recipe.alone, recipe.element
+            if share is not None:
+                if (
+                    (view := shortcuts.view) is not None
+                    and recipe.window is not None
+                    and (everywhere or self._alias is None or plain(self._alias))
+                    and (made := view(self, recipe.window, single)) is not None
+                ):
+                    return made
+            elif sig is not None and quick.call is not None:
                 made = quick.call(self, sig)
                 if made is not None:
-                    return made if share is None else share(made, self, chain, args)
+                    return made
             node = replay(recipe, (a,))
         made = self.__class__(node)
-        return made if share is None else share(made, self, chain, args)
+        if share is None:
+            return made
+        return share(made, self, window_between(node, a), single)
 
     method.__name__ = function.__name__
     method.__doc__ = function.__doc__
+    method.recipes = fast  # type: ignore[attr-defined]
     return method
+
+
+def plain(alias: Any) -> bool:
+    """Whether a tensor of this alias is contiguous: no view, nor what detach() made of one."""
+    return alias.__class__ is not tuple and not alias.place
 
 
 def apart(node: Node) -> Node:

@@ -13,7 +13,7 @@ import numpy as np
 from nbgrad import aliases, views
 from nbgrad.config import settings
 from nbgrad.conversion import Conversions
-from nbgrad.core.modes import modes
+from nbgrad.core.modes import modes, not_recording
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
 from nbgrad.core.record import shortcuts, window_between
@@ -190,21 +190,19 @@ class Tensor(Operators, Conversions, Methods):
     def _rebind(self, node: Node) -> Tensor:
         """Make *node* the value of this tensor, and of what shares it, as writing does."""
         old = self._node
-        if modes.grad and old.requires_grad and old.leaf is not None:
+        quiet = bool(not_recording) and not modes.grad
+        if old.leaf is not None and old.requires_grad and not quiet:
             raise AutogradError(INPLACE_LEAF)
-        if node.shape != old.shape:
-            raise RuntimeError(
-                f"output with shape {list(old.shape)} doesn't match the broadcast shape "
-                f"{list(node.shape)}: an in-place operation cannot change the shape"
-            )
-        if node.dtype != old.dtype:
-            if not np.can_cast(node.dtype, old.dtype, "same_kind"):
-                raise TypeError(
-                    f"result type {node.dtype} can't be cast to {old.dtype} in place; write "
-                    "x = x + y instead of x += y"
-                )
-            node = structure.cast(node, dtype=old.dtype)
-        aliases.write(self, node)
+        if node.aval is not old.aval:
+            node = _fitted(node, old)
+        if self._alias is not None:
+            aliases.write(self, node)
+        elif old.requires_grad:
+            self._replace(node, quiet)
+        else:
+            self._node = node
+            if node.depth > settings.max_pending:
+                flush(node)
         return self
 
     def _replace(self, node: Node, quiet: bool) -> None:
@@ -271,11 +269,17 @@ class Tensor(Operators, Conversions, Methods):
         return Updates(self)
 
     def __getitem__(self, index: Any) -> Tensor:
-        key = index_key(index)
+        key, node = index_key(index), self._node
         if key is not None:
+            view, recipe = shortcuts.view, _items.get((node.aval, tuple, key))
+            if view is not None and recipe is not None and recipe.window is not None:
+                made = view(self, recipe.window, recipe.element)
+                if made is not None:
+                    return made  # type: ignore[no-any-return]
             return _basic(self, key)  # type: ignore[no-any-return]
-        made = Tensor(getitem(self._node, as_index(index)))
-        return _share_item(made, self, window_between(made._node, self._node), (index,))  # type: ignore[no-any-return]
+        made = Tensor(getitem(node, as_index(index)))
+        chain = window_between(made._node, node)
+        return views.share(made, self, chain, _is_element(node, made._node, index))  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Write *value* to the elements at *index*: views of the tensor see it.
@@ -303,6 +307,21 @@ class Tensor(Operators, Conversions, Methods):
 
 
 shortcuts.tensor = Tensor
+
+
+def _fitted(node: Node, old: Node) -> Node:
+    """*node* in the dtype of *old*, if it is of its shape and may be cast."""
+    if node.shape != old.shape:
+        raise RuntimeError(
+            f"output with shape {list(old.shape)} doesn't match the broadcast shape "
+            f"{list(node.shape)}: an in-place operation cannot change the shape"
+        )
+    if not np.can_cast(node.dtype, old.dtype, "same_kind"):
+        raise TypeError(
+            f"result type {node.dtype} can't be cast to {old.dtype} in place; write "
+            "x = x + y instead of x += y"
+        )
+    return structure.cast(node, dtype=old.dtype)  # type: ignore[no-any-return]
 
 
 class _Size(int):
@@ -334,11 +353,9 @@ def _written(x: Tensor, index: Any, value: Tensor) -> bool:
     )
 
 
-def _share_item(made: Tensor, base: Tensor, chain: Any, args: tuple[Any, ...]) -> Any:
-    """A view; where all is indexed by integers, an element, which NumPy copies."""
-    if made._node.aval.shape == () and base._node.aval.shape != () and _no_ellipsis(args[0]):
-        return views.share_element(made, base, chain)
-    return views.share(made, base, chain)
+def _is_element(node: Node, item: Node, index: Any) -> bool:
+    """Whether ``x[index]`` is a scalar where NumPy is concerned: integers, one for each dimension."""
+    return item.aval.shape == () and node.aval.shape != () and _no_ellipsis(index)
 
 
 def _no_ellipsis(index: Any) -> bool:
@@ -348,7 +365,8 @@ def _no_ellipsis(index: Any) -> bool:
     return index is not Ellipsis
 
 
-_basic = static(_item, told=True, share=_share_item)
+_basic = static(_item, told=True, share=views.share, element=_is_element)
+_items = _basic.recipes  # by aval and key, to look there first
 _assign = pair(_with_item)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 from nbgrad.chains import Chain, shortened, source_of, strides_of
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
-from nbgrad.core.record import window_between
+from nbgrad.core.record import shortcuts, window_between
 
 ref = weakref.ref
 ELEMENT = 0  # the depth of what NumPy gives as a scalar: it keeps its value
@@ -48,7 +48,7 @@ class Group(list[Any]):
         The whole is a view that was made while nothing was recorded.
     """
 
-    limit = 32
+    limit = 128
     stale: dict[int, Any] = {}  # noqa: RUF012 - replaced, never changed
     retaining: set[int] = set()  # noqa: RUF012
     current: Node | None = None
@@ -59,25 +59,30 @@ class Group(list[Any]):
     def tidy(self) -> None:
         """Drop the references to what is gone."""
         self[1:] = [r for r in self[1:] if r() is not None]
-        self.limit = 2 * len(self) + 32
+        self.limit = 2 * len(self) + 128
 
 
-class Storage:
-    """Groups that share values, but no history."""
+shortcuts.group = Group
 
-    def __init__(self, group: Group, aval: Aval) -> None:
-        self.groups: list[weakref.ref[Group]] = [ref(group)]
-        self.aval = aval
-        self.limit = 16
 
-    def add(self, group: Group) -> None:
-        if len(self.groups) >= self.limit:
-            self.groups = [r for r in self.groups if r() is not None]
-            self.limit = 2 * len(self.groups) + 16
-        self.groups.append(ref(group))
+class Storage(list[Any]):
+    """Groups that share values, but no history: weak references to them.
+
+    Attributes
+    ----------
+    aval : Aval
+        Of the whole.
+    """
+
+    aval: Aval
+    limit = 16
+
+    def tidy(self) -> None:
+        self[:] = [r for r in self if r() is not None]
+        self.limit = 2 * len(self) + 16
 
     def others(self, group: Group) -> list[Group]:
-        found = [r() for r in self.groups]
+        found = [r() for r in self]
         return [g for g in found if g is not None and g is not group]
 
 
@@ -123,34 +128,35 @@ def same(a: Any, b: Any) -> bool:
 # ------------------------------------------------------------------------------------------ making
 
 
-def share(made: Any, base: Any, chain: Chain | None, args: Any = ()) -> Any:
-    """Let *made*, which *chain* makes of *base*, be a view of it; returns *made*."""
+def share(made: Any, base: Any, chain: Chain | None, element: bool = False) -> Any:
+    """Let *made*, which *chain* makes of *base*, be a view of it; returns *made*.
+
+    An *element* keeps its value, as NumPy's scalars do, and only knows where PyTorch's methods
+    write: ``x[0].mul_(2)``.
+    """
     if chain is None:
         return made
-    node = made._node
-    if not node.requires_grad and base._node.requires_grad:
+    if not element and not made._node.requires_grad and base._node.requires_grad:
         return _apart(made, base, chain, guarded=True)
-    group = base._alias
+    parent, group, depth = None, base._alias, 1
     if group.__class__ is tuple:
         parent, group = group, group[0]
         depth = parent[3] + 1
         if depth == 1:
             return made  # of a scalar
         if depth > MAX_DEPTH:
-            made._alias = (group, None, shortened((*chain_of(parent), *chain)), 1)
-        else:
-            made._alias = (group, parent, chain, depth)
-    else:
-        if group is None:
-            group = base._alias = Group((ref(base),))
-        made._alias = (group, None, chain, 1)
-    group.append(ref(made))
-    if len(group) > group.limit:
-        group.tidy()
+            parent, chain, depth = None, shortened((*chain_of(parent), *chain)), 1
+    elif group is None:
+        group = base._alias = Group((ref(base),))
+    made._alias = (group, parent, chain, ELEMENT if element else depth)
+    if not element:
+        group.append(ref(made))
+        if len(group) > group.limit:
+            group.tidy()
     return made
 
 
-def share_if_strided(made: Any, base: Any, chain: Chain | None, args: Any = ()) -> Any:
+def share_if_strided(made: Any, base: Any, chain: Chain | None, element: bool = False) -> Any:
     """The same, unless NumPy would copy: a reshape of what has no regular steps in memory."""
     whole = _place(base)
     if chain and whole and _layout((*whole, *chain)) is None:
@@ -158,7 +164,7 @@ def share_if_strided(made: Any, base: Any, chain: Chain | None, args: Any = ()) 
     return share(made, base, chain)
 
 
-def share_if_contiguous(made: Any, base: Any, chain: Chain | None, args: Any = ()) -> Any:
+def share_if_contiguous(made: Any, base: Any, chain: Chain | None, element: bool = False) -> Any:
     """The same, unless *base* has gaps in memory, or its elements stand in another order."""
     whole = _place(base)
     if chain and whole:
@@ -197,20 +203,6 @@ def _layout(chain: Chain) -> tuple[int, ...] | None:
 _layouts: dict[Chain, tuple[int, ...] | None] = {}
 
 
-def share_element(made: Any, base: Any, chain: Chain | None) -> Any:
-    """Let *made*, a scalar where NumPy is concerned, know where PyTorch's methods write."""
-    if chain is None:
-        return made
-    group = base._alias
-    if group.__class__ is tuple:
-        made._alias = (group[0], group, chain, ELEMENT)
-    else:
-        if group is None:
-            group = base._alias = Group((ref(base),))
-        made._alias = (group, None, chain, ELEMENT)
-    return made
-
-
 def adopt(made: Any, operands: Sequence[Any], kind: Any = True) -> Any:
     """Let *made* be a view of the one among *operands* that it is made of, if it is one."""
     for base in operands:
@@ -226,21 +218,25 @@ def detached(made: Any, source: Any) -> Any:
 
 
 def _apart(made: Any, source: Any, chain: Chain, guarded: bool = False) -> Any:
-    alias = source._alias
-    if alias.__class__ is tuple:
-        if alias[3] == ELEMENT:
-            return made
-        group, chain = alias[0], (*chain_of(alias), *chain)
-    elif alias is None:
+    group = source._alias
+    if group is None:
         group = source._alias = Group((ref(source),))
-    else:
-        group = alias
-    if group.storage is None:
-        group.storage = Storage(group, source_of(chain) if chain else source._node.aval)
-    chain = (*group.place, *chain)
+    elif group.__class__ is tuple:
+        if group[3] == ELEMENT:
+            return made
+        group, chain = group[0], (*chain_of(group), *chain)
+    storage = group.storage
+    if storage is None:
+        storage = group.storage = Storage((ref(group),))
+        storage.aval = source_of(chain) if chain else source._node.aval
     mine = made._alias = Group((ref(made),))
-    mine.storage = group.storage
-    mine.place = shortened(chain) if len(chain) > MAX_DEPTH else chain
-    mine.guarded = guarded
-    mine.storage.add(mine)
+    mine.storage = storage
+    if group.place or chain:
+        whole = (*group.place, *chain)
+        mine.place = shortened(whole) if len(whole) > MAX_DEPTH else whole
+    if guarded:
+        mine.guarded = True
+    storage.append(ref(mine))
+    if len(storage) > storage.limit:
+        storage.tidy()
     return made

@@ -263,6 +263,8 @@ INTERPRETER: Final = {
     "PyTuple_New": _OBJECT(types.int64),
     "PyTuple_SetItem": types.int32(_OBJECT, types.int64, _OBJECT),
     "PyList_New": _OBJECT(types.int64),
+    "PyList_Append": types.int32(_OBJECT, _OBJECT),
+    "PyWeakref_NewRef": _OBJECT(_OBJECT, _OBJECT),
     "PyList_SetItem": types.int32(_OBJECT, types.int64, _OBJECT),
     "PyBytes_FromStringAndSize": _OBJECT(WORDS, types.int64),
 }

@@ -8,7 +8,7 @@ again: ``x[1:]`` costs 1.5 µs instead of 7, a product with broadcasting 2 inste
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -45,13 +45,16 @@ class Shortcuts:
     """Recording by machine code: who can use it, and, once a backend is there, who makes it.
 
     ``make(tables, swapped)`` returns the ``call`` of a Shortcut; ``replay(recipe, operands)`` takes a
-    tuple or a list of operands and returns a node, or None.
+    tuple or a list of operands and returns a node, or None; ``view(tensor, window, element)`` returns
+    a tensor that is a view, or None. The classes are those of tensors and of their groups.
     """
 
-    __slots__ = ("asked", "make", "replay", "tensor")
+    __slots__ = ("asked", "group", "make", "replay", "tensor", "view")
 
     def __init__(self) -> None:
         self.tensor: type | None = None
+        self.group: type | None = None
+        self.view: Callable[[Any, tuple[Any, ...], bool], Any] | None = None
         self.make: Callable[[Tables, bool], Callable[..., Any]] | None = None
         self.replay: Callable[[Recipe, Sequence[Any]], Any] | None = None
         self.asked: list[Shortcut] = []
@@ -116,6 +119,8 @@ class Recipe:
         The operation, if it is just one of one operand.
     window : tuple of Signature or None
         The operations, if they make a view of one operand.
+    element : bool
+        Whether the view is one that NumPy gives as a scalar.
     """
 
     constants: tuple[Any, ...]
@@ -123,6 +128,7 @@ class Recipe:
     result: int
     alone: Signature | None = None
     window: tuple[Any, ...] | None = None
+    element: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -137,9 +143,11 @@ class Recipes(dict[Any, Recipe]):
     CAPACITY = 4096
     MAX_BYTES = 1 << 14  # of a recipe's constants: 64 MB in a full table
 
-    def learn(self, key: Any, out: Node, operands: Sequence[Any]) -> None:
+    def learn(self, key: Any, out: Node, operands: Sequence[Any], element: bool = False) -> None:
         """Keep how *out* was recorded on *operands*, if that can be replayed."""
         recipe = recipe_of(out, operands)
+        if recipe is not None and element:
+            recipe = replace(recipe, element=True)
         if recipe is not None and recipe.nbytes <= self.MAX_BYTES:
             if len(self) >= self.CAPACITY:
                 self.clear()
