@@ -109,8 +109,8 @@ def _overwritten(node: Node, source: Any) -> Node:
     return structure.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
 
 
-_reshape = static(shaping.reshape, share=views.share_if_strided, everywhere=False)
-_ravel = static(shaping.reshape, share=views.share_if_contiguous, everywhere=False)
+_reshape = static(shaping.reshape, share=views.share, only=views.strided)
+_ravel = static(shaping.reshape, share=views.share, only=views.contiguous)
 _transpose = static(shaping.transpose, share=views.share)
 _flat_copy = static(shaping.reshape)
 

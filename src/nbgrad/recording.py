@@ -18,6 +18,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.record import (
     STATIC,
+    Recipe,
     Recipes,
     Shortcut,
     record,
@@ -142,15 +143,15 @@ def static(
     function: Callable[..., Node],
     told: bool = False,
     share: Callable[..., Any] | None = None,
-    everywhere: bool = True,
+    only: Callable[..., bool] | None = None,
     element: Callable[..., bool] | None = None,
 ) -> Method:
     """Return the method that records *function* of one tensor and of settings.
 
     What it recorded is remembered by the aval and the settings, and replayed the next time.
     *told* says that tuples among the settings are told apart by equality alone. What is a view is
-    shown to ``share(made, tensor, chain, element)``: see views.py. *everywhere* says that it is a
-    view of any tensor, ``element(a, node, *settings)`` whether one that NumPy gives as a scalar.
+    shown to ``share(made, tensor, chain, element)``: see views.py. ``only(tensor, chain)`` says
+    whether it is a view, ``element(a, node, *settings)`` whether one that NumPy gives as a scalar.
     """
     fast = Recipes()
     quick = shortcuts.ask()  # it is always told the signature
@@ -174,24 +175,20 @@ def static(
             node = _new(function(a, *args, **given), a)
             single = element is not None and element(a, node, *args)
         else:
-            sig, single = recipe.alone, recipe.element
-            if share is not None:
-                if (
-                    (view := shortcuts.view) is not None
-                    and recipe.window is not None
-                    and (everywhere or self._alias is None or plain(self._alias))
-                    and (made := view(self, recipe.window, single)) is not None
-                ):
-                    return made
-            elif sig is not None and quick.call is not None:
+            if recipe.window is not None and share is not None:
+                return again(self, recipe, share, only)
+            sig = recipe.alone
+            if sig is not None and quick.call is not None:
                 made = quick.call(self, sig)
                 if made is not None:
                     return made
-            node = replay(recipe, (a,))
+            return self.__class__(replay(recipe, (a,)))
         made = self.__class__(node)
         if share is None:
             return made
-        return share(made, self, window_between(node, a), single)
+        chain = window_between(node, a)
+        shared = chain is not None and (only is None or only(self, chain))
+        return share(made, self, chain, single) if shared else made
 
     method.__name__ = function.__name__
     method.__doc__ = function.__doc__
@@ -199,9 +196,29 @@ def static(
     return method
 
 
-def plain(alias: Any) -> bool:
-    """Whether a tensor of this alias is contiguous: no view, nor what detach() made of one."""
-    return alias.__class__ is not tuple and not alias.place
+def again(
+    tensor: Any,
+    recipe: Recipe,
+    share: Callable[..., Any],
+    only: Callable[..., bool] | None = None,
+) -> Any:
+    """The view of *tensor* that *recipe* makes; a copy where *only* does not hold."""
+    window, alias = recipe.window, tensor._alias
+    shared = (
+        only is None
+        or alias is None
+        or (alias.__class__ is shortcuts.group and not alias.place)  # contiguous, as if no view
+        or only(tensor, window)
+    )
+    if shared and shortcuts.view is not None:
+        made = shortcuts.view(tensor, window, recipe.element)
+        if made is not None:
+            return made
+    node = tensor._node
+    for sig in window:  # type: ignore[union-attr]
+        node = record(sig, (node,))
+    made = tensor.__class__(node)
+    return share(made, tensor, window, recipe.element) if shared else made
 
 
 def apart(node: Node) -> Node:

@@ -34,7 +34,7 @@ from nbgrad.operators import Operators
 from nbgrad.ops import shaping, structure
 from nbgrad.ops.subscript import getitem, setitem
 from nbgrad.protocols import apply, as_index
-from nbgrad.recording import apart, index_key, index_of, pair, static
+from nbgrad.recording import again, apart, index_key, index_of, pair, static
 from nbgrad.updates import Updates
 
 
@@ -271,11 +271,9 @@ class Tensor(Operators, Conversions, Methods):
     def __getitem__(self, index: Any) -> Tensor:
         key, node = index_key(index), self._node
         if key is not None:
-            view, recipe = shortcuts.view, _items.get((node.aval, tuple, key))
-            if view is not None and recipe is not None and recipe.window is not None:
-                made = view(self, recipe.window, recipe.element)
-                if made is not None:
-                    return made  # type: ignore[no-any-return]
+            recipe = _items.get((node.aval, tuple, key))
+            if recipe is not None and recipe.window is not None:
+                return again(self, recipe, views.share)  # type: ignore[no-any-return]
             return _basic(self, key)  # type: ignore[no-any-return]
         made = Tensor(getitem(node, as_index(index)))
         chain = window_between(made._node, node)

@@ -15,7 +15,7 @@ stand between it and the base.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nbgrad.chains import Chain, shortened, source_of, strides_of
@@ -156,29 +156,31 @@ def share(made: Any, base: Any, chain: Chain | None, element: bool = False) -> A
     return made
 
 
-def share_if_strided(made: Any, base: Any, chain: Chain | None, element: bool = False) -> Any:
-    """The same, unless NumPy would copy: a reshape of what has no regular steps in memory."""
+def strided(base: Any, chain: Chain) -> bool:
+    """Whether *chain* gives *base* regular steps in memory, so that NumPy need not copy."""
     whole = _place(base)
-    if chain and whole and _layout((*whole, *chain)) is None:
-        return made
-    return share(made, base, chain)
+    return not whole or _layout((*whole, *chain)) is not None
 
 
-def share_if_contiguous(made: Any, base: Any, chain: Chain | None, element: bool = False) -> Any:
-    """The same, unless *base* has gaps in memory, or its elements stand in another order."""
+def contiguous(base: Any, chain: Chain) -> bool:
+    """Whether the elements of *base* stand in memory in their order, without gaps."""
     whole = _place(base)
-    if chain and whole:
-        strides, step = _layout(whole), 1
-        for n, stride in zip(base.shape[::-1], (strides or ())[::-1], strict=bool(strides)):
-            if n != 1 and stride != step:
-                return made
-            step *= n
-        if strides is None:
-            return made
-    return share(made, base, chain)
+    strides, step = _layout(whole) if whole else (), 1
+    if strides is None:
+        return False
+    for n, stride in zip(base.shape[::-1], strides[::-1], strict=False):
+        if n != 1 and stride != step:
+            return False
+        step *= n
+    return True
 
 
-SHARING = {True: share, "strided": share_if_strided, "contiguous": share_if_contiguous}
+# When the results of a function are views: see ``ops/declare.py``.
+CONDITIONS: dict[Any, Callable[[Any, Chain], bool] | None] = {
+    True: None,
+    "strided": strided,
+    "contiguous": contiguous,
+}
 
 
 def _place(base: Any) -> Chain:
@@ -208,7 +210,8 @@ def adopt(made: Any, operands: Sequence[Any], kind: Any = True) -> Any:
     for base in operands:
         chain = window_between(made._node, base._node)
         if chain is not None:
-            return SHARING[kind](made, base, chain)
+            only = CONDITIONS[kind]
+            return share(made, base, chain) if only is None or only(base, chain) else made
     return made
 
 
