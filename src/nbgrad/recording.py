@@ -168,12 +168,10 @@ def static(
             recipe = fast[key]
         except KeyError:
             node = _new(function(a, *args, **given), a)
-            single = element is not None and element(a, node, *args)
             if told or all(map(_tells, (*args, *given.values()))):
-                fast.learn(key, node, (a,), single)
+                fast.learn(key, node, (a,), element is not None and element(a, node, *args))
         except TypeError:  # a list, a slice, an array
             node = _new(function(a, *args, **given), a)
-            single = element is not None and element(a, node, *args)
         else:
             if recipe.window is not None and share is not None:
                 return again(self, recipe, share, only)
@@ -188,6 +186,7 @@ def static(
             return made
         chain = window_between(node, a)
         shared = chain is not None and (only is None or only(self, chain))
+        single = element is not None and element(a, node, *args)
         return share(made, self, chain, single) if shared else made
 
     method.__name__ = function.__name__
