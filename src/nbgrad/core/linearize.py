@@ -57,10 +57,15 @@ class Capture:
     evaluation passed through them.
     """
 
-    __slots__ = ("_index", "key", "leaves", "nodes", "noted", "operands", "scalars", "values")
+    __slots__ = (
+        "_found", "_index", "_order",
+        "key", "leaves", "nodes", "noted", "operands", "scalars", "values",
+    )  # fmt: skip
 
     key: Any
+    _found: tuple[list[int], list[int]]
     _index: dict[Node, int]
+    _order: list[int]
     nodes: list[Node]
     operands: list[tuple[Any, ...]]
     leaves: list[Node]
@@ -89,22 +94,36 @@ class Capture:
         return self._read()[1]
 
     def _read(self) -> tuple[list[int], list[int]]:
+        try:
+            return self._found
+        except AttributeError:
+            pass
         words, roots = (self.key, ()) if self.key.__class__ is bytes else self.key
         key = array("q", words)
-        states, targets, place = [], [], 0
-        for k, operands in enumerate(self.operands):
+        states: list[int] = []
+        targets: list[int] = []
+        place = 0
+        for operands in self.operands:
             states.append(key[place] & 3)
             if states[-1] == CUT:
-                targets.append(k)
-            reads = sum(x.__class__ is Node for x in operands)
-            targets += [i + TRACKED for i in key[place + 1 : place + 1 + reads] if i < -MAX_LEAVES]
-            place += 1 + reads
-        return states, targets + [i for i, _, tracked in roots if tracked]
+                targets.append(len(states) - 1)
+            place += 1
+            for x in operands:
+                if x.__class__ is Node:
+                    if key[place] < -MAX_LEAVES:
+                        targets.append(key[place] + TRACKED)
+                    place += 1
+        self._found = states, targets + [i for i, _, tracked in roots if tracked]
+        return self._found
 
     def order(self) -> list[int]:
         """Indices of the nodes in recording order, operands first."""
-        recorded = [node.seq for node in self.nodes]
-        return sorted(range(len(recorded)), key=recorded.__getitem__)
+        try:
+            return self._order
+        except AttributeError:
+            recorded = [node.seq for node in self.nodes]
+            self._order = sorted(range(len(recorded)), key=recorded.__getitem__)
+            return self._order
 
 
 def _ends(node: Node, differentiate: bool) -> bool:

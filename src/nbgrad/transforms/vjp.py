@@ -9,10 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from nbgrad.config import settings
 from nbgrad.core.check import checked
 from nbgrad.core.interpret import Environment, read, replay, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
+from nbgrad.core.primitive import Signature
+from nbgrad.core.record import Recipe, recipe_of
+from nbgrad.core.record import replay as again
+from nbgrad.core.registry import primitives
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds import is_number, materialize
 
@@ -38,7 +43,41 @@ UNDEFINED = _Undefined()
 
 def call_rule(eqn: Equation, ct: Any, y: Any, xs: list[Any], wants: list[bool]) -> Sequence[Any]:
     """The contributions of one equation to the cotangents of its operands."""
-    return eqn.sig.prim.vjp(ct, y, xs, eqn.params, wants)  # type: ignore[misc, no-any-return]
+    sig = eqn.sig
+    if (
+        ct.__class__ is Node
+        and ct.aval is sig.aval
+        and sig.prim.partials is not None
+        and not any(is_number(x) for x in xs)
+    ):
+        key = (sig, settings.current.nan_policy, *wants)
+        recipes = _rules.get(key)
+        if recipes is None:
+            recipes = _rules[key] = _recipes(sig, xs, wants)
+        if recipes:
+            operands = [ct, y, *xs]
+            return [r if r.__class__ is not Recipe else again(r, operands) for r in recipes]
+    return sig.prim.vjp(ct, y, xs, sig.params, wants)  # type: ignore[misc, no-any-return]
+
+
+# What the rules of elementwise operations record: the same for every equation of a signature.
+_rules: dict[Any, tuple[Any, ...]] = {}
+MAX_RULES = 8192
+
+
+def _recipes(sig: Signature, given: list[Node], wants: Sequence[bool]) -> tuple[Any, ...]:
+    """A recipe, number or None for each cotangent that the rule of *sig* returns; () if it has none.
+
+    Python's numbers may decide what a rule records; nodes, even those that stand for numbers, do not.
+    """
+    if len(_rules) >= MAX_RULES:
+        _rules.clear()
+    ct, y = placeholder(sig.aval), placeholder(sig.aval)
+    xs = [placeholder(x.aval) for x in given]
+    cts = sig.prim.vjp(ct, y, xs, sig.params, list(wants))  # type: ignore[misc]
+    found = tuple([c if is_number(c) else recipe_of(c, [ct, y, *xs]) for c in cts])
+    complete = not any(c.__class__ is Node and f is None for c, f in zip(cts, found, strict=True))
+    return found if complete else ()
 
 
 def reached(tape: Tape, wrt: Iterable[Var], blocked: frozenset[Var] = frozenset()) -> set[Var]:
@@ -86,7 +125,8 @@ def backpropagate(
                 if before is None or before is UNDEFINED:
                     cts[atom] = c
                 elif c is not UNDEFINED:
-                    cts[atom] = before + c
+                    both = is_number(before) and is_number(c)
+                    cts[atom] = before + c if both else primitives["add"](before, c)
     return cts
 
 
