@@ -116,7 +116,7 @@ def _write_through(t: Any, alias: Any, node: Node) -> Any:
     whole = _whole(group, rebuild=False)
     tracked = node.requires_grad or t._node.requires_grad
     quiet = not modes.grad
-    leaf = _reads_leaf(t._node) if base is None else whole.leaf is not None
+    leaf = _reads_leaf(t._node) if base is None else _is_leaf(base, whole)
     if leaf and modes.grad and tracked:
         raise AutogradError(INPLACE_VIEW)
     quiet = quiet or (leaf and base is not None)
@@ -141,6 +141,11 @@ def _write_through(t: Any, alias: Any, node: Node) -> Any:
     if before.watch is not None:
         keep_retaining(t, before)
     return t if alias[3] != ELEMENT else None
+
+
+def _is_leaf(t: Any, node: Node) -> bool:
+    """Whether gradients are accumulated in *t*: functions are given tensors of their own to write to."""
+    return node.requires_grad and node.leaf is not None and node.leaf() is t
 
 
 def _reads_leaf(node: Node) -> bool:

@@ -30,7 +30,8 @@ def asarray(
     """Convert *a* to a tensor; one of the wanted dtype is returned itself, unless ``copy``.
 
     Nested sequences with tensors in them are stacked and stay differentiable. Arrays are copied
-    unless they are read-only, because a later write to one would change what has been recorded.
+    unless they are read-only, and what they are views of is as well: a later write would change
+    what has been recorded.
 
     Raises
     ------

@@ -16,6 +16,7 @@ from nbgrad.engine import looks, value_of
 from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
 from nbgrad.number import as_array
 from nbgrad.ops import shaping
+from nbgrad.outside import frozen
 from nbgrad.tensor import Tensor
 
 Shape = int | tuple[int, ...]
@@ -107,7 +108,8 @@ def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> T
     """Return *data* as a tensor: itself if it is one already, else as :func:`tensor` does.
 
     Lists of tensors are stacked and stay differentiable. Arrays are copied unless they are
-    read-only, because a later write to one would change what has been recorded.
+    read-only, and what they are views of is as well: a later write would change what has been
+    recorded.
 
     Examples
     --------
@@ -122,7 +124,7 @@ def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> T
     if isinstance(data, Tensor):
         out = as_array(data) if dtype is None else data.astype(dtype)
         return out.detach().requires_grad_() if requires_grad and not out.requires_grad else out
-    if isinstance(data, np.ndarray) and not data.flags.writeable and dtype in (None, data.dtype):
+    if data.__class__ is np.ndarray and dtype in (None, data.dtype) and frozen(data):
         return _make(data, requires_grad)
     return tensor(data, dtype, requires_grad=requires_grad)
 

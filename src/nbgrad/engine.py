@@ -18,7 +18,7 @@ from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.linearize import Capture, build_tape, capture, require_values
 from nbgrad.core.modes import lines, modes, unrecorded
-from nbgrad.core.node import Node
+from nbgrad.core.node import Node, concrete
 from nbgrad.core.tape import Tape
 from nbgrad.executable import Executable
 from nbgrad.ops.lowerings import View
@@ -210,6 +210,9 @@ def value_of(node: Node) -> Array:
     if node.value is None:
         demand([node])
     return node.value
+
+
+concrete.value_of = value_of
 
 
 def known_value(node: Node) -> Array | None:

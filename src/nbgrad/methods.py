@@ -193,8 +193,7 @@ class Methods:
     swapaxes = static(shaping.swapaxes, share=views.share)
     astype = static(composite.astype)
     softmax = _unary(composite.softmax)
-    clone = _primitive(arithmetic.positive)
-    copy = clone
+    _positive = _primitive(arithmetic.positive)
 
     add_ = _in_place(scaled.add)
     sub_ = _in_place(scaled.subtract)
@@ -297,8 +296,18 @@ class Methods:
         """A copy of the elements in one dimension."""
         return _flat_copy(self, (-1,), *(() if order in ("C", "K") else (order,)))  # type: ignore[no-any-return]
 
+    def clone(self) -> Tensor:
+        """A copy, which is differentiated as the tensor is; nothing is shared."""
+        if self._node.aval.dtype.kind == "b":
+            return self.__class__(apart(self._node))
+        return self._positive()  # type: ignore[no-any-return]
+
+    copy = clone
+
     def to(self, dtype: Any) -> Tensor:
-        """Convert to *dtype*."""
+        """Convert to *dtype*; the tensor itself if it is of that."""
+        if self._node.aval.dtype == dtype:
+            return self  # type: ignore[return-value]
         return self.__class__(composite.astype(self._node, dtype))
 
     def float(self) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad import aliases, views
+from nbgrad.buffers import Buffers
 from nbgrad.config import settings
 from nbgrad.conversion import Conversions
 from nbgrad.core.modes import modes, not_recording
@@ -38,7 +39,7 @@ from nbgrad.recording import again, apart, index_key, index_of, pair, static
 from nbgrad.updates import Updates
 
 
-class Tensor(Operators, Conversions, Methods):
+class Tensor(Operators, Conversions, Buffers, Methods):
     """An n-dimensional array that records the operations on it.
 
     Make one with :func:`nbgrad.tensor`; the constructor is internal. Operations are recorded and
@@ -191,7 +192,7 @@ class Tensor(Operators, Conversions, Methods):
         """Make *node* the value of this tensor, and of what shares it, as writing does."""
         old = self._node
         quiet = bool(not_recording) and not modes.grad
-        if old.leaf is not None and old.requires_grad and not quiet:
+        if old.leaf is not None and not quiet and old.requires_grad and old.leaf() is self:
             raise AutogradError(INPLACE_LEAF)
         if node.aval is not old.aval:
             node = _fitted(node, old)
@@ -208,7 +209,7 @@ class Tensor(Operators, Conversions, Methods):
     def _replace(self, node: Node, quiet: bool) -> None:
         """Bind this tensor, which is a view of none; *quiet* changes the values alone."""
         old = self._node
-        if old.requires_grad and old.leaf is not None:
+        if old.requires_grad and old.leaf is not None and old.leaf() is self:
             fresh = node if not node.requires_grad and node is not old else _pending_copy(node)
             if fresh.leaf is not None or fresh.sig is None:
                 fresh = _pending_copy(fresh)

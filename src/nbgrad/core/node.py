@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,15 @@ from nbgrad.core.foreign import numbers_of
 from nbgrad.core.registry import by_reference
 
 next_sequence = count().__next__
+
+
+class _Concrete:
+    """Where the engine, which lies above, puts the function that evaluates a node."""
+
+    value_of: Callable[[Node], Any]
+
+
+concrete = _Concrete()
 
 
 class Node(np.lib.mixins.NDArrayOperatorsMixin):
@@ -110,6 +120,14 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
 
         def __bool__(self):
             raise TypeError("the truth value of a Node is not known while recording")
+
+        def __index__(self):
+            # For functions that are given a tensor as an axis or a count.
+            if self.aval.shape or self.aval.dtype.kind not in "iu":
+                raise TypeError(f"only integer scalars can be an index, not {self.aval!r}")
+            return int(concrete.value_of(self))
+
+        __int__ = __index__
 
 
 def new_node(

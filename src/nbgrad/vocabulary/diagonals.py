@@ -112,7 +112,7 @@ def _kept(m: Any, mask: Any) -> Node:
 def tril(m: Any, k: int = 0) -> Node:
     """The lower triangle of the last two dimensions, zeros above the diagonal *k*."""
     node = as_node(m)
-    return _kept(node, np.tri(*node.shape[-2:], k=k, dtype=bool))
+    return _kept(node, np.tri(*node.shape[-2:], k=int(k), dtype=bool))
 
 
 @function(
@@ -125,7 +125,7 @@ def tril(m: Any, k: int = 0) -> Node:
 def triu(m: Any, k: int = 0) -> Node:
     """The upper triangle of the last two dimensions, zeros below the diagonal *k*."""
     node = as_node(m)
-    return _kept(node, ~np.tri(*node.shape[-2:], k=k - 1, dtype=bool))
+    return _kept(node, ~np.tri(*node.shape[-2:], k=int(k) - 1, dtype=bool))
 
 
 def _held(indices: Any) -> tuple[Node, ...]:
