@@ -68,7 +68,8 @@ def _zeros_like(a: Any) -> list[Any]:
 
 def fresh(c: list[Any], tracked: bool) -> Twin:
     rest = c[1:] if tracked else [np.zeros_like(a) for a in c[1:]]
-    return Twin([np.array(a) for a in (c[0], *rest)], Group(tracked))
+    # In C order, as tensors always are, which decides whether ravel copies.
+    return Twin([np.array(a, order="C") for a in (c[0], *rest)], Group(tracked))
 
 
 def constant(a: Any) -> list[Any]:
