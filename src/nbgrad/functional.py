@@ -28,7 +28,7 @@ from nbgrad.errors import (
     ForeignError,
 )
 from nbgrad.jit import jit
-from nbgrad.ops import arithmetic
+from nbgrad.ops import arithmetic, composite
 from nbgrad.ops.kinds import materialize
 from nbgrad.ops.shaping import as_node
 from nbgrad.tensor import Tensor
@@ -50,6 +50,8 @@ def _argument(x: Any, name: str, position: int, holomorphic: bool) -> Tensor:
         raise TypeError(
             NOT_AN_ARRAY.format(name=name, position=position, kind=type(x).__name__)
         ) from None
+    if node.dtype.kind in "iu" and x.__class__ is not int:
+        node = composite.astype(node, np.float64)  # SciPy's solvers start from lists of integers
     if not node.aval.inexact:
         raise TypeError(
             f"{name}: argument {position} is {node.dtype}; differentiation needs real or complex "
@@ -170,7 +172,8 @@ def value_and_grad(
     Raises
     ------
     TypeError
-        When called with integers to differentiate by, or if the output is not a scalar.
+        When called with a Python integer or with booleans to differentiate by, or if the output is
+        not a scalar. Arrays and lists of integers become float64.
 
     Examples
     --------

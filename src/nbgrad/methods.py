@@ -109,6 +109,23 @@ def _overwritten(node: Node, source: Any) -> Node:
     return structure.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
 
 
+def _converted(
+    node: Node,
+    dtype: Any,
+    order: str = "K",
+    casting: Any = "unsafe",
+    subok: bool = True,
+    copy: bool = True,
+) -> Node:
+    """Convert to *dtype*; the gradient is converted back. *casting* says what may be lost."""
+    if casting != "unsafe" and not np.can_cast(node.dtype, dtype, casting):
+        wanted = np.dtype(dtype)
+        raise TypeError(
+            f"astype: cannot cast {node.dtype} to {wanted} according to the rule {casting!r}"
+        )
+    return composite.astype(node, dtype, copy=copy)  # type: ignore[no-any-return]
+
+
 _reshape = static(shaping.reshape, share=views.share, only=views.strided)
 _ravel = static(shaping.reshape, share=views.share, only=views.contiguous)
 _transpose = static(shaping.transpose, share=views.share)
@@ -191,7 +208,7 @@ class Methods:
     expand_dims = unsqueeze
     broadcast_to = static(shaping.broadcast_to, share=views.share)
     swapaxes = static(shaping.swapaxes, share=views.share)
-    astype = static(composite.astype)
+    astype = static(_converted)
     softmax = _unary(composite.softmax)
     _positive = _primitive(arithmetic.positive)
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from nbgrad import views
 from nbgrad.core.foreign import numbers_of, settled
-from nbgrad.core.modes import modes
+from nbgrad.core.modes import asked_by, modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
@@ -25,6 +25,7 @@ from nbgrad.recording import apart, binary, operand, unary
 from nbgrad.replaying import Call
 
 ufuncs = LazyModule("nbgrad.ufuncs")
+_TAKEN = frozenset({np.atleast_1d, np.atleast_2d})
 PLAIN = frozenset({Node, np.ndarray, int, float, bool, str, type(None), slice})
 
 
@@ -182,6 +183,8 @@ def _stored(result: Any, out: Any, mask: Any, tensor: Any) -> Any:
 
 def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     """``__array_function__``: the same for NumPy's other functions."""
+    if function in _TAKEN and asked_by("scipy.optimize", 2) and not modes.tracing:
+        return function(*[_array(x) for x in args])
     implementation = ours(function)
     if implementation is None:
         raise missing(full_name(function))
@@ -189,6 +192,11 @@ def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     if writes or isinstance(kwargs.get("out"), np.ndarray):
         return on_arrays(full_name(function), function, args, kwargs)
     return apply(tensor, implementation, args, kwargs)
+
+
+def _array(x: Any) -> Any:
+    """What a user's function gave a solver of SciPy's, which computes on with it, as an array."""
+    return x.numpy() if hasattr(x.__class__, "_node") else x
 
 
 def on_arrays(name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:

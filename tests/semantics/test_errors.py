@@ -177,7 +177,7 @@ def test_failed_backward_leaves_gradients_alone() -> None:
     assert_allclose(x.grad.numpy(), [2.0, 4.0])
 
 
-@pytest.mark.parametrize("value", [3, True, np.int32(3), np.array([1, 2])])
+@pytest.mark.parametrize("value", [3, True, np.array([True, False])])
 def test_functional_grad_of_an_integer_suggests_a_float(value: Any) -> None:
     with pytest.raises(TypeError, match=re.escape("3.0")):
         ng.grad(lambda x: (x * x).sum())(value)

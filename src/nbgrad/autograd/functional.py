@@ -35,6 +35,8 @@ def _fresh(inputs: Any, create_graph: bool) -> list[Tensor]:
     fresh = []
     for x in _as_tuple(inputs):
         node = as_tensor(x)._node
+        if node.dtype.kind in "iu" and not isinstance(x, (int, Tensor)):
+            node = composite.astype(node, float)
         if not node.aval.inexact:
             raise TypeError(
                 f"differentiation needs real or complex floating-point inputs, not {node.dtype}: "

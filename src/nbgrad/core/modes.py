@@ -98,7 +98,7 @@ def unrecorded() -> Iterator[None]:
 def asked_by(package: str, above: int) -> bool:
     """Whether the function *above* calls up from the caller was called by code of *package*."""
     caller = str(sys._getframe(above + 1).f_globals.get("__name__"))
-    return caller.partition(".")[0] == package
+    return caller == package or caller.startswith(f"{package}.")
 
 
 def in_package(filename: str) -> bool:
