@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 import nbgrad as ng
 from nbgrad import backward, engine
 from nbgrad.engine import programs
+from nbgrad.flushing import _repeating
 
 Step = Callable[[], Any]
 STEPS = 60
@@ -221,3 +222,87 @@ def test_temporaries_are_not_kept() -> None:
         (y + 2.0).sum().item()
         assert y._node.value is not None
     assert kept == [False, True, True, True]
+
+
+# ---------------------------------------------------------------------------- loops that read nothing
+
+
+def _runge_kutta(m: Any, steps: int) -> Any:
+    y, h = m(np.array([1.0, 0.5])), 0.01
+
+    def f(y: Any) -> Any:
+        return np.stack([y[0] * (1.1 - 0.4 * y[1]), y[1] * (0.1 * y[0] - 0.4)])
+
+    for _ in range(steps):
+        k1 = f(y)
+        k2 = f(y + h / 2 * k1)
+        y = y + h * k2
+    return y.sum()
+
+
+def _bodies(m: Any, steps: int) -> Any:
+    start = np.random.default_rng(0).normal(size=(3, 2))
+    places, speeds = [m(row) for row in start], [m(np.zeros(2)) for _ in start]
+    for _ in range(steps):
+        for i, here in enumerate(places):
+            for j, there in enumerate(places):
+                if i != j:
+                    d = there - here
+                    speeds[i] = speeds[i] + 0.01 * d / ((d * d).sum() + 0.1) ** 1.5
+        places = [p + 0.01 * v for p, v in zip(places, speeds, strict=True)]
+    return sum(p.sum() for p in places)
+
+
+def _sum_beside(m: Any, steps: int) -> Any:
+    x, total = m(0.3), m(0.0)
+    for _ in range(steps):
+        x = 3.9 * x * (1 - x)
+        total = total + np.log(abs(3.9 - 7.8 * x))
+    return total
+
+
+@pytest.mark.parametrize("loop", [_runge_kutta, _bodies, _sum_beside])
+@pytest.mark.parametrize("tracked", [False, True])
+def test_long_chains_are_cut_where_they_repeat(loop: Any, tracked: bool) -> None:
+    steps = 120
+    with ng.configure(max_pending=100):
+        before = len(programs)
+        y = loop(lambda v: ng.tensor(v, requires_grad=tracked), steps)
+        assert_allclose(float(y), float(loop(np.array, steps)), rtol=1e-9)
+        assert len(programs) - before <= 4  # before the loop, in it, behind it
+        before = len(programs)
+        float(loop(lambda v: ng.tensor(v, requires_grad=tracked), 2 * steps))
+        assert len(programs) - before <= 1
+
+
+def test_a_chain_cut_is_differentiated_as_a_whole() -> None:
+    x = ng.tensor(0.3, requires_grad=True)
+    with ng.configure(max_pending=20):
+        y = x
+        for _ in range(100):
+            y = np.sin(y) * 1.2
+        y.backward()
+    slope, value = 1.0, 0.3
+    for _ in range(100):
+        slope, value = slope * np.cos(value) * 1.2, np.sin(value) * 1.2
+    assert_allclose(x.grad.item(), slope, rtol=1e-12)
+
+
+def test_chains_without_a_period_are_evaluated_too() -> None:
+    random = np.random.default_rng(0)
+    functions = [np.sin, np.cos, np.tanh, np.arctan, abs]
+    order = random.integers(len(functions), size=200)
+    x, expected = ng.tensor(np.linspace(0, 1, 4)), np.linspace(0, 1, 4)
+    with ng.configure(max_pending=30):
+        for k in order:
+            x, expected = functions[k](x) + 0.5, functions[k](expected) + 0.5
+            assert x._node.depth <= 30
+    assert_allclose(x.numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "end"),
+    [("abcabcabcabcab", 12), ("xyabcabcabcabc", 14), ("abcabcabcabcxz", 12), ("abcdefghij", 10)],
+)
+def test_cuts_are_behind_whole_periods(text: str, end: int) -> None:
+    assert _repeating(text) == end

@@ -41,7 +41,7 @@ class Config:
     nan_policy: str = "safe"
     hot_runs: int = 3
     hot_elements: int = 2_000_000
-    max_pending: int = 4096
+    max_pending: int = 1024
     deterministic: bool = False
     check_tapes: bool = False
 

@@ -16,7 +16,7 @@ import numpy as np
 from nbgrad.core.check import checked
 from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
-from nbgrad.core.linearize import Capture, build_tape, capture, require_values
+from nbgrad.core.linearize import BOUND, Capture, build_tape, capture, require_values
 from nbgrad.core.modes import lines, modes, unrecorded
 from nbgrad.core.node import Node, concrete
 from nbgrad.core.tape import Tape
@@ -118,13 +118,14 @@ def to_keep(cap: Capture, backward: bool) -> bytes:
 def kept(cap: Capture, places: bytes) -> tuple[int, ...]:
     """The nodes to keep for those at *places*: of a view that repeats elements, what it views."""
     found: dict[int, None] = {}
+    states = cap.states
     for k in array("q", places):
         while k >= 0 and isinstance(cap.nodes[k].sig.prim.lower, View):
             operands = [x for x in cap.operands[k] if x.__class__ is Node]
             if operands and operands[0].aval.size >= cap.nodes[k].aval.size:
                 break
             k = cap.index[operands[0]] if operands else -1
-        if k >= 0 and cap.nodes[k].value is None:
+        if k >= 0 and states[k] != BOUND:
             found[k] = None
     return tuple(found)
 
@@ -219,15 +220,3 @@ def known_value(node: Node) -> Array | None:
     """Return the buffer of *node* if it has one: for checks that are not worth computing it."""
     looks.count += 1
     return node.value  # type: ignore[no-any-return]
-
-
-def flush(node: Node) -> None:
-    """Evaluate the end of a long pending chain, so that abandoned work cannot pile up.
-
-    While a function is traced there is nothing to evaluate; the chain then starts anew.
-    """
-    cap = capture([node])
-    if any(v is None for v in cap.values):
-        node.depth = 0
-    else:
-        demand([node])

@@ -18,8 +18,9 @@ from nbgrad.core.modes import modes, not_recording
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
 from nbgrad.core.record import shortcuts, window_between
-from nbgrad.engine import flush, value_of
+from nbgrad.engine import value_of
 from nbgrad.errors import INPLACE_LEAF, NOT_FLOATING, NOT_LEAF, AutogradError
+from nbgrad.flushing import flush
 from nbgrad.gradfn import grad_fn_of, output_number
 from nbgrad.grads import backward
 from nbgrad.hooks import (

@@ -20,7 +20,7 @@ from nbgrad.core.linearize import ACTIVE, BOUND, CUT, FREED, INACTIVE, TRACKED
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Signature
 
-NODES: Final = 4096  # room for nodes, for leaves and for scalars
+NODES: Final = 8192  # room for nodes, for leaves and for scalars
 SLOTS: Final = 4 * NODES  # of the hash table: at most half full
 KEYS: Final = 8 * NODES
 
