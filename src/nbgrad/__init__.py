@@ -20,6 +20,8 @@ from nbgrad.config import configure
 from nbgrad.creation import (
     arange,
     as_tensor,
+    empty,
+    empty_like,
     eye,
     full,
     full_like,
@@ -33,6 +35,8 @@ from nbgrad.creation import (
     zeros,
     zeros_like,
 )
+from nbgrad.drawing import bernoulli, rand_like, randint, randn_like
+from nbgrad.dtypes import *  # noqa: F403 - not in __all__: three are names of Python's own types
 from nbgrad.functional import grad, hessian, jacobian, jit, value_and_grad
 from nbgrad.functions import *  # noqa: F403 - the registry's operations
 from nbgrad.tensor import Tensor
@@ -40,10 +44,10 @@ from nbgrad.tensor import Tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "Function", "Tensor", "arange", "as_tensor", "autograd", "checkpoint", "configure", "detect_anomaly",
-    "enable_grad", "errors", "eye", "fft", "full", "full_like", "get_num_threads", "grad",
+    "Function", "Tensor", "arange", "as_tensor", "autograd", "bernoulli", "checkpoint", "configure", "detect_anomaly",
+    "empty", "empty_like", "enable_grad", "errors", "eye", "fft", "full", "full_like", "get_num_threads", "grad",
     "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "linspace", "manual_seed",
-    "no_grad", "numpy", "ones", "ones_like", "optim", "random", "rand", "randn", "set_grad_enabled",
+    "no_grad", "numpy", "ones", "ones_like", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "zeros", "zeros_like", *functions.__all__,
 ]  # fmt: skip
 

@@ -70,10 +70,11 @@ def observer(env: dict[Any, Any]) -> Callable[[Equation, Sequence[Any]], None]:
             index = first_non_finite(value)
             if index is not None:
                 xs = [read(env, a) for a in eqn.inputs]
+                kind = "nan" if np.isnan(value[index]) else "infinite"
                 raise AnomalyError(
-                    f"Function '{eqn.prim.backward_name}' returned {value[index]} (nan or "
-                    f"infinite values) in its {k}th output, at index {index}; operands there: "
-                    f"{_operands(xs, index)}. The forward operation '{eqn.prim.name}' was "
+                    f"Function '{eqn.prim.backward_name}' returned {kind} values in its "
+                    f"{k}th output, at index {index}; operands there: {_operands(xs, index)}. The "
+                    f"forward operation '{eqn.prim.name}' was "
                     f"recorded at {eqn.line or 'an unknown line'}."
                 )
 

@@ -33,6 +33,9 @@ class Config:
         Whether the tier of a run depends on counts alone, so that a script gives the same bits each
         time. A structure that turns hot is then compiled while its caller waits, instead of in the
         background. ``NBGRAD_DETERMINISTIC=1`` in the environment.
+    print_precision : int or None
+        Digits that tensors print after the point, as many for each element: 4 as in PyTorch. None
+        prints them as NumPy prints arrays.
     check_tapes : bool
         Run the tape checker after every transform (the test suite does).
     """
@@ -43,6 +46,7 @@ class Config:
     hot_elements: int = 2_000_000
     max_pending: int = 1024
     deterministic: bool = False
+    print_precision: int | None = None
     check_tapes: bool = False
 
     def __post_init__(self) -> None:
@@ -50,6 +54,8 @@ class Config:
             raise ValueError(f"tier must be one of {TIERS}, not {self.tier!r}")
         if self.nan_policy not in NAN_POLICIES:
             raise ValueError(f"nan_policy must be one of {NAN_POLICIES}, not {self.nan_policy!r}")
+        if not (self.print_precision is None or self.print_precision >= 0):
+            raise ValueError(f"print_precision must not be negative: {self.print_precision}")
 
 
 def _from_environment() -> Config:

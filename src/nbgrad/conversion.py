@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbgrad.config import settings
 from nbgrad.core.foreign import answers_for, defers
 from nbgrad.core.modes import asked_by, modes
 from nbgrad.core.node import Node, leaf_node
@@ -206,7 +207,7 @@ class Conversions:
         node = self._node
         try:
             demand([node])
-            text = np.array2string(node.value, separator=", ", prefix="tensor(")
+            text = _printed(node.value, settings.current.print_precision)
         except ConcretizationError:
             text = f"<traced {node.aval!r}>"
         if node.dtype not in (np.float64, np.int64, np.bool_):
@@ -243,6 +244,16 @@ class Conversions:
         memo[id(self)] = out
         out.grad = copy.deepcopy(self.grad, memo)
         return out
+
+
+def _printed(value: np.ndarray[Any, Any], digits: int | None) -> str:
+    """The values as text, with *digits* after the point of each unless all are whole numbers."""
+    options: Any = {}
+    if digits is not None and value.dtype.kind in "fc":
+        known = value[np.isfinite(value)]
+        whole = known.size == 0 or bool((known == np.rint(known)).all())
+        options = {"precision": digits, "floatmode": "maxprec_equal" if whole else "fixed"}
+    return np.array2string(value, separator=", ", prefix="tensor(", **options)
 
 
 def _rebuild(

@@ -34,7 +34,8 @@ class _Default(threading.local):
 _default = _Default()
 
 
-def _make(array: Any, requires_grad: bool) -> Tensor:
+def make(array: Any, requires_grad: bool) -> Tensor:
+    """A tensor of *array*, which nobody else writes to."""
     value = np.asarray(array, order="C")
     if not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
@@ -81,7 +82,7 @@ def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
         data = _copied(_stacked(data))
     if data.__class__ is not np.ndarray:
         data = numbers_of(data, explicit=True)
-    return _make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad)
+    return make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad)
 
 
 def _copied(node: Node) -> Any:
@@ -125,7 +126,7 @@ def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> T
         out = as_array(data) if dtype is None else data.astype(dtype)
         return out.detach().requires_grad_() if requires_grad and not out.requires_grad else out
     if data.__class__ is np.ndarray and dtype in (None, data.dtype) and frozen(data):
-        return _make(data, requires_grad)
+        return make(data, requires_grad)
     return tensor(data, dtype, requires_grad=requires_grad)
 
 
@@ -139,7 +140,7 @@ def zeros(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tenso
     tensor([[0., 0.],
             [0., 0.]])
     """
-    return _make(np.zeros(_shape(shape), dtype), requires_grad)
+    return make(np.zeros(shape_of(shape), dtype), requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tensor:
@@ -151,7 +152,7 @@ def ones(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tensor
     >>> ng.ones(2, requires_grad=True)
     tensor([1., 1.], requires_grad=True)
     """
-    return _make(np.ones(_shape(shape), dtype), requires_grad)
+    return make(np.ones(shape_of(shape), dtype), requires_grad)
 
 
 def full(shape: Shape, value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
@@ -163,7 +164,7 @@ def full(shape: Shape, value: Any, dtype: Any = None, *, requires_grad: bool = F
     >>> ng.full((2,), 7.0)
     tensor([7., 7.])
     """
-    return _make(np.full(shape, value, dtype), requires_grad)
+    return make(np.full(shape, value, dtype), requires_grad)
 
 
 def arange(*args: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
@@ -175,7 +176,7 @@ def arange(*args: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor
     >>> ng.arange(3.0)
     tensor([0., 1., 2.])
     """
-    return _make(np.arange(*args, dtype=dtype), requires_grad)
+    return make(np.arange(*args, dtype=dtype), requires_grad)
 
 
 def linspace(
@@ -196,7 +197,7 @@ def linspace(
     tensor([0. , 0.5, 1. ])
     """
     count = num if steps is None else steps
-    return _make(np.linspace(start, stop, count, dtype=dtype), requires_grad)
+    return make(np.linspace(start, stop, count, dtype=dtype), requires_grad)
 
 
 def eye(
@@ -211,7 +212,7 @@ def eye(
     tensor([[1., 0.],
             [0., 1.]])
     """
-    return _make(np.eye(n, m, dtype=dtype), requires_grad)
+    return make(np.eye(n, m, dtype=dtype), requires_grad)
 
 
 def zeros_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
@@ -224,7 +225,7 @@ def zeros_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Ten
     tensor([0., 0.])
     """
     node = shaping.as_node(x)
-    return _make(np.zeros(node.shape, dtype or node.dtype), requires_grad)
+    return make(np.zeros(node.shape, dtype or node.dtype), requires_grad)
 
 
 def ones_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
@@ -237,7 +238,7 @@ def ones_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
     tensor([1., 1.])
     """
     node = shaping.as_node(x)
-    return _make(np.ones(node.shape, dtype or node.dtype), requires_grad)
+    return make(np.ones(node.shape, dtype or node.dtype), requires_grad)
 
 
 def full_like(x: Any, value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
@@ -250,7 +251,7 @@ def full_like(x: Any, value: Any, dtype: Any = None, *, requires_grad: bool = Fa
     tensor([3., 3.])
     """
     node = shaping.as_node(x)
-    return _make(np.full(node.shape, value, dtype or node.dtype), requires_grad)
+    return make(np.full(node.shape, value, dtype or node.dtype), requires_grad)
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -302,8 +303,8 @@ def rand(
     >>> ng.rand(2, 3, rng=0).shape
     (2, 3)
     """
-    draw = generator(rng).random(_shape(shape) if size is None else size)
-    return _make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
+    draw = generator(rng).random(shape_of(shape) if size is None else size)
+    return make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
 
 
 def randn(
@@ -321,11 +322,36 @@ def randn(
     >>> ng.randn(size=(), rng=0).ndim
     0
     """
-    draw = generator(rng).standard_normal(_shape(shape) if size is None else size)
-    return _make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
+    draw = generator(rng).standard_normal(shape_of(shape) if size is None else size)
+    return make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
 
 
-def _shape(shape: Any) -> tuple[int, ...]:
+def empty(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tensor:
+    """Zeros: memory that nobody has written to is no use to a recorded computation.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.empty(2)
+    tensor([0., 0.])
+    """
+    return zeros(*shape, dtype=dtype, requires_grad=requires_grad)
+
+
+def empty_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape and dtype of *x*; see :func:`empty`.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.empty_like(ng.ones(2))
+    tensor([0., 0.])
+    """
+    return zeros_like(x, dtype, requires_grad=requires_grad)
+
+
+def shape_of(shape: Any) -> tuple[int, ...]:
+    """The shape that the arguments of a factory stand for: one of them may be the whole."""
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         return tuple(int(n) for n in shape[0])
     return tuple(int(n) for n in shape)

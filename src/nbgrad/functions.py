@@ -80,7 +80,8 @@ def __getattr__(name: str) -> Any:
         public.update(_of_primitive(primitives[name.removesuffix("_")]))  # declared since
     if name not in public:
         load_vocabulary()
-        found = find(ELSEWHERE.get(name, "numpy"), name)
+        # Methods of tensors are functions here, as in PyTorch: ``ng.gather(x, 1, index)``.
+        found = find(ELSEWHERE.get(name, "numpy"), name) or find("tensor", name)
         if found is None:
             raise AttributeError(f"module 'nbgrad' has no attribute {name!r}")
         public[name] = found

@@ -76,9 +76,7 @@ def _seeds(tensors: Any, outputs: Sequence[Any], given: Any) -> list[Node | None
 def _seed(out: Any, seed: Any, k: int) -> Node:
     node = seed._node if is_tensor(seed) else constant(seed)
     if node.shape != out.shape:
-        raise AutogradError(
-            GRAD_SHAPE.format(index=k, given=list(node.shape), wanted=list(out.shape))
-        )
+        raise AutogradError(GRAD_SHAPE.format(index=k, given=node.shape, wanted=out.shape))
     if node.dtype.kind == "c" and out.dtype.kind != "c":
         raise AutogradError(
             f"grad_output[{k}] is complex but output[{k}] is {out.dtype}: pass its real part"
@@ -168,22 +166,22 @@ def _accumulated(found: Sequence[tuple[Node, Node]], create_graph: bool) -> None
     """Add the gradients to the leaves; their hooks run without recording, as the pass did."""
     for node, gradient in found:
         if node.watch is None:
-            accumulate(node, gradient)
+            accumulate(node, gradient, create_graph)
         elif node.leaf is not None:
             before, modes.grad = modes.grad, create_graph
             try:
-                _accumulate_watched(node, gradient)
+                _accumulate_watched(node, gradient, create_graph)
             finally:
                 modes.grad = before
 
 
-def _accumulate_watched(node: Node, gradient: Node) -> None:
+def _accumulate_watched(node: Node, gradient: Node, create_graph: bool) -> None:
     """``accumulate`` for a leaf with hooks."""
     watch, tensor = node.watch, node.leaf()
     (given,) = watch.run(watch.before, [gradient])
     if given is None or tensor is None:
         return
-    accumulate(node, given)
+    accumulate(node, given, create_graph)
     first = tensor.grad is not None and tensor.grad._node is given
     for hook in tuple(watch.accumulated.values()):
         if hook(tensor) is not None:
@@ -202,16 +200,15 @@ def _accumulate_inner(wanted: Sequence[Any], found: Sequence[tuple[Node, Node]])
     for t in wanted:
         gradient, watch = gradients.get(t._node), t._node.watch
         retained = watch is not None and watch.retained is not None
-        if t._node.leaf is None and gradient is not None and watch is not None:
-            watch.run(watch.before, [gradient])  # they look on: what they return goes nowhere
         if t._node.leaf is None and gradient is not None and not retained and hasattr(t, "grad"):
             t.grad = type(t)(gradient if t.grad is None else t.grad._node + gradient)
 
 
-def accumulate(node: Node, gradient: Node) -> None:
+def accumulate(node: Node, gradient: Node, create_graph: bool = False) -> None:
     """Add *gradient* to the ``.grad`` of the tensor that *node* is a leaf of.
 
-    The buffer of ``.grad`` is updated in place when nobody else can see it.
+    The buffer of ``.grad`` is updated in place when nobody else can see it; with *create_graph*
+    it is another tensor, so that who holds the first has the first.
     """
     tensor = node.leaf() if node.leaf is not None else None
     if tensor is None or not tensor._node.requires_grad:
@@ -290,6 +287,8 @@ def grad(
             "stand for the gradient of an unused input, so it is allowed"
         )
     outs, ins = _tensors(outputs), _tensors(inputs)
+    if not ins:
+        raise AutogradError("grad requires non-empty inputs: name what to differentiate by")
     seeds = _seeds(outputs, outs, grad_outputs)
     for k, t in enumerate(ins):
         if not is_tensor(t) or not t.requires_grad:
@@ -318,7 +317,7 @@ def grad(
                 raise AutogradError(
                     "materialize_grads cannot be used when the given input is a GradientEdge"
                 )
-            results.append(type(t)(leaf_node(np.zeros(t.shape, t.dtype))))
+            results.append(type(t)(leaf_node(np.zeros(t.shape, t.dtype), create_graph)))
         elif allowed:
             results.append(None)
         else:

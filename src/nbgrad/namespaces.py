@@ -13,6 +13,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand
 from nbgrad.core.registry import by_reference, functions, objects, primitives, variants
 from nbgrad.loading import load_vocabulary
+from nbgrad.naming import in_words_of
 from nbgrad.ops.kinds import arity
 from nbgrad.ops.shaping import as_node
 from nbgrad.protocols import apply
@@ -110,6 +111,8 @@ def wrapped(name: str, function: Callable[..., Any], doc: str) -> Any:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            kwargs = in_words_of(function, kwargs)
         return apply(Tensor, function, args, kwargs)
 
     call.__name__ = call.__qualname__ = name

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from nbgrad import aliases, views
+from nbgrad import aliases, naming, views
 from nbgrad.buffers import Buffers
 from nbgrad.config import settings
 from nbgrad.conversion import Conversions
@@ -30,12 +28,11 @@ from nbgrad.hooks import (
     register_post_accumulate_grad_hook,
     retain_grad,
 )
-from nbgrad.loading import method
 from nbgrad.methods import Methods
 from nbgrad.operators import Operators
 from nbgrad.ops import shaping, structure
 from nbgrad.ops.subscript import getitem, setitem
-from nbgrad.protocols import apply, as_index
+from nbgrad.protocols import as_index
 from nbgrad.recording import again, apart, index_key, index_of, pair, static
 from nbgrad.updates import Updates
 
@@ -148,6 +145,10 @@ class Tensor(Operators, Conversions, Buffers, Methods):
                 )
         self._grad = value
 
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
     @property
     def grad_fn(self) -> Any:
         return None if self.is_leaf else grad_fn_of(self._node)
@@ -156,6 +157,11 @@ class Tensor(Operators, Conversions, Buffers, Methods):
     def output_nr(self) -> int:
         """Which result of its ``grad_fn`` this tensor is: of operations with several."""
         return 0 if self.is_leaf else output_number(self._node)
+
+    @property
+    def _version(self) -> int:
+        """A number that each write in place raises."""
+        return self._node.seq
 
     @property
     def data(self) -> Tensor:
@@ -188,6 +194,21 @@ class Tensor(Operators, Conversions, Buffers, Methods):
         tensor([5., 2.], requires_grad=True)
         """
         return views.detached(Tensor(aliases.unrecorded(self._node)), self)  # type: ignore[no-any-return]
+
+    def detach_(self) -> Tensor:
+        """Take this tensor off the graph, in place; returns the tensor.
+
+        Raises
+        ------
+        RuntimeError
+            If it is a view of another tensor that has a history.
+        """
+        if self.requires_grad and self._alias.__class__ is tuple:
+            raise AutogradError(
+                "Can't detach views in-place: their base keeps its history. Use detach() instead."
+            )
+        self._node = aliases.unrecorded(self._node)
+        return self
 
     def _rebind(self, node: Node) -> Tensor:
         """Make *node* the value of this tensor, and of what shares it, as writing does."""
@@ -257,13 +278,10 @@ class Tensor(Operators, Conversions, Buffers, Methods):
     def __getattr__(self, name: str) -> Any:
         if name == "_node":  # a view whose base was written
             return aliases.derive(self)
-        # Methods that the vocabulary declares; those of every day are in methods.py.
-        function = None if name.startswith("_") else method(name)
-        if function is None:
+        found = naming.find(self, name)
+        if found is None:
             raise AttributeError(f"'Tensor' object has no attribute {name!r}")
-        bound = functools.partial(_call_method, self, function)
-        bound.__name__ = name  # type: ignore[attr-defined]
-        return bound
+        return found
 
     @property
     def at(self) -> Updates:
@@ -368,22 +386,6 @@ def _no_ellipsis(index: Any) -> bool:
 _basic = static(_item, told=True, share=views.share, element=_is_element)
 _items = _basic.recipes  # by aval and key, to look there first
 _assign = pair(_with_item)
-
-
-def _call_method(x: Tensor, function: Any, *args: Any, **kwargs: Any) -> Any:
-    if "dim" in kwargs or "keepdim" in kwargs:
-        kwargs = _with_axis(function, kwargs)
-    return apply(Tensor, function, (x, *args), kwargs)
-
-
-def _with_axis(function: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """PyTorch's ``dim`` and ``keepdim`` under NumPy's names, where *function* has those."""
-    known = inspect.signature(function).parameters
-    names = {"dim": "axis", "keepdim": "keepdims"}
-    return {
-        names[key] if key not in known and names.get(key) in known else key: value
-        for key, value in kwargs.items()
-    }
 
 
 def _pending_copy(node: Node) -> Node:

@@ -124,6 +124,11 @@ class Function:
         if apart:
             args, kwargs = _bound(cls.forward, args, kwargs), {}
         ctx = Context(cls.__name__, args)
+        if cls.vjp is not Function.vjp and cls.backward is not Function.backward:
+            raise AutogradError(
+                f"Implementing both 'backward' and 'vjp' for {cls.__name__} is not allowed: they "
+                "are two names of one rule"
+            )
         ctx._backward = cls.backward if cls.vjp is Function.vjp else cls.vjp
         ctx._jvp = None if cls.jvp is Function.jvp else cls.jvp
         inner = [a.__class__(a._node) if isinstance(a, Tensor) else a for a in args]

@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from nbgrad.autograd.saving import disable_saved_tensors_hooks, saved_tensors_hooks
-from nbgrad.core.node import Node
+from nbgrad.core import node as nodes
 from nbgrad.errors import AutogradError
 from nbgrad.gradfn import AccumulateGrad, GradFn, edge, result_of
 from nbgrad.hooks import RemovableHandle, added, watch_of
 from nbgrad.tensor import Tensor
 from nbgrad.watched import current_pass
+
+Node = GradFn  # PyTorch's name of its class
 
 
 class GradientEdge(NamedTuple):
@@ -26,7 +28,7 @@ class GradientEdge(NamedTuple):
     output_nr: int
 
     @property
-    def _node(self) -> Node:
+    def _node(self) -> nodes.Node:
         return result_of(self.node, self.output_nr)
 
     @property
@@ -111,7 +113,7 @@ def register_multi_grad_hook(
 class _Seen:
     """The gradients that have come in one pass, and what is called when it is all of them."""
 
-    def __init__(self, nodes: list[Node], fn: Callable[[Any], None], first: bool) -> None:
+    def __init__(self, nodes: list[nodes.Node], fn: Callable[[Any], None], first: bool) -> None:
         self._nodes, self._fn, self._first = nodes, fn, first
         self._lock = threading.Lock()
         self._passes: dict[int, list[Any]] = {}
@@ -176,6 +178,7 @@ __all__ = [
     "AccumulateGrad",
     "GradFn",
     "GradientEdge",
+    "Node",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "queue_callback",

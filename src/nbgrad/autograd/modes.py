@@ -231,7 +231,7 @@ class detect_anomaly:
     ...         ng.sqrt(x).sum().backward()
     ...     except ng.errors.AnomalyError as error:
     ...         print(str(error).split(",")[0])
-    Function 'SqrtBackward0' returned inf (nan or infinite values) in its 0th output
+    Function 'SqrtBackward0' returned infinite values in its 0th output
     """
 
     def __init__(self, check_nan: bool = True) -> None:

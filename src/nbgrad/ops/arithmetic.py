@@ -159,7 +159,7 @@ positive = elementwise(
     reference=np.positive,
     partials=lambda out, x: (1,),
     dtypes="fiu",
-    grad_name="Alias",
+    grad_name="Clone",
     doc="The operand itself, as a new value.",
     alias=True,
 )

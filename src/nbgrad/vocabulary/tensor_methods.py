@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops import arithmetic
+from nbgrad.ops import arithmetic, composite
 from nbgrad.ops.declare import function
 from nbgrad.ops.shaping import as_node, broadcast_to, moveaxis, one_axis, reshape, transpose
 from nbgrad.ops.subscript import getitem
@@ -123,3 +123,27 @@ def t(x: Node) -> Node:
 def contiguous(x: Node) -> Node:
     """The tensor itself: nobody can tell its memory order."""
     return x
+
+
+@function("tensor", method=True)
+def type_as(x: Node, other: Any) -> Node:
+    """The tensor in the dtype of *other*."""
+    return composite.astype(x, as_node(other).dtype)
+
+
+def _cast(name: str, dtype: type, doc: str) -> None:
+    def convert(x: Node) -> Node:
+        return composite.astype(x, np.dtype(dtype))
+
+    convert.__name__, convert.__doc__ = name, doc
+    convert.__module__ = __name__
+    function("tensor", method=True, name=name)(convert)
+
+
+_cast("half", np.float16, "Convert to float16.")
+_cast("short", np.int16, "Convert to int16.")
+_cast("int", np.int32, "Convert to int32.")
+_cast("long", np.int64, "Convert to int64.")
+_cast("bool", np.bool_, "Whether each element is not zero.")
+_cast("cfloat", np.complex64, "Convert to complex64.")
+_cast("cdouble", np.complex128, "Convert to complex128.")
