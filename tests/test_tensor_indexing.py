@@ -81,7 +81,7 @@ def test_gradients(name: str) -> None:
     assert ng.autograd.gradcheck(CALLS[name], (x, s), check_forward_ad=True)
 
 
-@pytest.mark.parametrize("name", set(CALLS) - {"masked_scatter"})
+@pytest.mark.parametrize("name", [name for name in CALLS if name != "masked_scatter"])
 def test_under_jit(name: str) -> None:
     f = ng.jit(lambda x, s: CALLS[name](x, s))
     assert_allclose(f(X, SRC), CALLS[name](ng.tensor(X), ng.tensor(SRC)), rtol=1e-14)

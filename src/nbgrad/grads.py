@@ -313,13 +313,18 @@ def grad(
         if gradient is not None:
             results.append(_class_of(t)(gradient))
         elif materialize_grads:
-            if not hasattr(t, "grad"):
-                raise AutogradError(
-                    "materialize_grads cannot be used when the given input is a GradientEdge"
-                )
-            results.append(type(t)(leaf_node(np.zeros(t.shape, t.dtype), create_graph)))
+            results.append(_zeros(t, create_graph))
         elif allowed:
             results.append(None)
         else:
             raise AutogradError(UNUSED.format(index=k, shape=t.shape))
     return tuple(results)
+
+
+def _zeros(t: Any, create_graph: bool) -> Any:
+    """What stands for the gradient of an unused input."""
+    if not hasattr(t, "grad"):
+        raise AutogradError(
+            "materialize_grads cannot be used when the given input is a GradientEdge"
+        )
+    return type(t)(leaf_node(np.zeros(t.shape, t.dtype), create_graph))
