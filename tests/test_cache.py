@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import tempfile
+import textwrap
 import time
 import warnings
 from pathlib import Path
@@ -217,3 +219,109 @@ def test_damaged_objects_are_compiled_again(tmp_path, damage):
 def test_the_disk_can_be_left_alone(tmp_path):
     assert run(ONE_KERNEL, NBGRAD_CACHE_DIR=tmp_path, NBGRAD_CACHE=0).split() == ["compiled"]
     assert not files(tmp_path)
+
+
+def _fifo(place: Path) -> None:
+    os.mkfifo(place)
+
+
+def _link(place: Path) -> None:
+    target = place.parent / "elsewhere"
+    target.write_bytes(b"code of somebody else")
+    place.symlink_to(target)
+
+
+def _socket(place: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as end:
+        before = Path.cwd()
+        os.chdir(place.parent)  # the name of a socket may have a hundred letters
+        try:
+            end.bind(place.name)
+        finally:
+            os.chdir(before)
+
+
+SPECIAL = {
+    "fifo": _fifo,
+    "socket": _socket,
+    "directory": lambda place: place.mkdir(),
+    "link": _link,
+    "link to nothing": lambda place: place.symlink_to(place.parent / "nothing"),
+    "link to itself": lambda place: place.symlink_to(place),
+    "device": lambda place: place.symlink_to("/dev/zero"),
+    "unreadable": lambda place: place.touch(0o000),
+    "empty": lambda place: place.touch(),
+}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="special files are a POSIX matter")
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_a_special_file_under_the_name_of_a_kernel_is_a_miss(tmp_path, kind):
+    store = ObjectCache(tmp_path / "cache")
+    store.store(KEY, b"code")
+    place = files(store.path)[0]
+    place.unlink()
+    SPECIAL[kind](place)
+    again = ObjectCache(store.path)
+    assert again.load(KEY) is None
+    again.store(KEY, b"new code")
+    assert again.load(KEY) == b"new code"
+    assert again.path is not None and again.store(digest("another"), b"code")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="special files are a POSIX matter")
+@pytest.mark.parametrize("kind", ["fifo", "socket", "empty", "link to nothing"])
+def test_a_special_file_in_place_of_a_folder_goes(tmp_path, kind):
+    store = ObjectCache(tmp_path)
+    SPECIAL[kind](tmp_path / KEY[:2])
+    assert store.load(KEY) is None and not store.contains(KEY)
+    assert store.store(KEY, b"code") and ObjectCache(tmp_path).load(KEY) == b"code"
+
+
+def test_a_file_too_large_for_the_cache_is_a_miss(tmp_path):
+    store = ObjectCache(tmp_path, max_bytes=1000)
+    store.store(KEY, b"code")
+    os.truncate(files(tmp_path)[0], 10**12)  # sparse
+    assert ObjectCache(tmp_path, max_bytes=1000).load(KEY) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NBGRAD_CACHE_DIR", ""),
+        ("NBGRAD_CACHE_DIR", "."),
+        ("NBGRAD_CACHE_DIR", "kernels"),
+        ("NBGRAD_CACHE_DIR", "~nobody-of-this-name/kernels"),
+        ("XDG_CACHE_HOME", "."),
+        ("XDG_CACHE_HOME", "relative/cache"),
+        ("HOME", "relative"),
+    ],
+)
+def test_a_directory_that_is_not_absolute_is_refused(tmp_path, monkeypatch, name, value):
+    for other in ("NBGRAD_CACHE", "NBGRAD_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(CacheWarning, match="no absolute path"):
+        assert default_directory() is None
+
+
+def test_an_empty_name_of_the_users_cache_means_the_usual_one(monkeypatch, tmp_path):
+    monkeypatch.delenv("NBGRAD_CACHE", raising=False)
+    monkeypatch.delenv("NBGRAD_CACHE_DIR", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    assert default_directory() == tmp_path / ".cache" / "nbgrad"
+
+
+@pytest.mark.parametrize("name", ["NBGRAD_CACHE_DIR", "XDG_CACHE_HOME"])
+def test_nothing_is_written_to_or_run_from_the_working_directory(tmp_path, name):
+    text = f"""
+    os.chdir({str(tmp_path)!r})
+    os.environ.pop("NBGRAD_CACHE_DIR")
+    os.environ[{name!r}] = "." if {name!r} == "XDG_CACHE_HOME" else ""
+    import warnings
+    warnings.simplefilter("ignore")
+    """
+    run(textwrap.dedent(text) + ONE_KERNEL, NBGRAD_CACHE="1")
+    assert not list(tmp_path.iterdir())

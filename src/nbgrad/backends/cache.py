@@ -27,6 +27,10 @@ MAX_BYTES: Final = 256 * 2**20
 STORES_PER_PRUNE: Final = 128
 STALE_SECONDS: Final = 3600.0
 _DIGEST: Final = 32
+# A link is not followed, and a fifo without a writer does not block, where there are such things.
+_READ: Final = os.O_RDONLY | sum(
+    getattr(os, name, 0) for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY")
+)
 
 
 def digest(*parts: str) -> str:
@@ -68,9 +72,8 @@ class ObjectCache:
         if data is not None or not self._readable():
             return data
         file = self._file(key)
-        try:
-            data = file.read_bytes()
-        except OSError:
+        data = self._read(file)
+        if data is None:
             return None
         payload, seal = data[:-_DIGEST], data[-_DIGEST:]
         if not payload or _seal(key, payload) != seal:
@@ -85,6 +88,8 @@ class ObjectCache:
         if self._writable():
             try:
                 self._write(self._file(key), payload + _seal(key, payload))
+            except IsADirectoryError:
+                pass  # in the place of this one file
             except OSError as error:
                 self._give_up(f"cannot write to {self.path}: {error}")
             else:
@@ -97,7 +102,12 @@ class ObjectCache:
 
     def contains(self, key: str) -> bool:
         """Return whether *key* is there, without checking its file."""
-        return key in self._memory or (self._readable() and self._file(key).exists())
+        if key in self._memory or not self._readable():
+            return key in self._memory
+        try:
+            return stat.S_ISREG(os.lstat(self._file(key)).st_mode)
+        except OSError:
+            return False
 
     def discard(self, key: str) -> None:
         """Forget *key*."""
@@ -137,6 +147,24 @@ class ObjectCache:
     def _file(self, key: str) -> Path:
         assert self.path is not None
         return self.path / key[:2] / f"{key}.o"
+
+    def _read(self, file: Path) -> bytes | None:
+        """The bytes of a file of ours; None for anything else, which may block whoever reads it."""
+        try:
+            handle = os.open(file, _READ)
+        except (OSError, ValueError):
+            return None
+        try:
+            info = os.fstat(handle)
+            own = os.name != "posix" or info.st_uid == os.geteuid()
+            if not stat.S_ISREG(info.st_mode) or not own or info.st_size > self.max_bytes:
+                return None
+            with os.fdopen(handle, "rb", closefd=False) as stream:
+                return stream.read()
+        except OSError:
+            return None
+        finally:
+            os.close(handle)
 
     def _remember(self, key: str, payload: bytes) -> None:
         with self._lock:
@@ -187,7 +215,10 @@ class ObjectCache:
 
     @staticmethod
     def _write(file: Path, data: bytes) -> None:
-        file.parent.mkdir(mode=0o700, exist_ok=True)
+        if not file.parent.is_dir():
+            with contextlib.suppress(FileNotFoundError):
+                file.parent.unlink()  # whatever is in the place of a folder of ours
+            file.parent.mkdir(mode=0o700, exist_ok=True)
         handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=file.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -206,23 +237,46 @@ def _seal(key: str, payload: bytes) -> bytes:
 
 
 def default_directory() -> Path | None:
-    """Return where kernels are cached by default; None where the environment says not to."""
-    env = os.environ
-    if env.get("NBGRAD_CACHE", "1") == "0":
+    """Return where kernels are cached by default; None where the environment says not to.
+
+    A path that is not absolute would be one of the working directory, that is, of whoever wrote
+    there: code from it is not run, and nothing is written to it.
+    """
+    if os.environ.get("NBGRAD_CACHE", "1") == "0":
         return None
+    name, path = _named_directory()
+    if path is None or path.is_absolute():
+        return path
+    warnings.warn(
+        f"nbgrad keeps compiled kernels in memory only, for this process: {name} is "
+        f"{os.environ.get(name, '')!r}, which is no absolute path. Set NBGRAD_CACHE_DIR to a "
+        "directory of your own, or NBGRAD_CACHE=0 to silence this.",
+        CacheWarning,
+        stacklevel=3,
+    )
+    return None
+
+
+def _named_directory() -> tuple[str, Path | None]:
+    """The directory that the environment names, and the variable that names it."""
+    env = os.environ
     if "NBGRAD_CACHE_DIR" in env:
-        return Path(env["NBGRAD_CACHE_DIR"]).expanduser()
-    if "XDG_CACHE_HOME" in env:
-        return Path(env["XDG_CACHE_HOME"]) / "nbgrad"
+        try:
+            return "NBGRAD_CACHE_DIR", Path(env["NBGRAD_CACHE_DIR"]).expanduser()
+        except RuntimeError:  # ~ of a user whom nobody knows
+            return "NBGRAD_CACHE_DIR", Path()
+    if env.get("XDG_CACHE_HOME"):  # empty means unset, as its specification says
+        return "XDG_CACHE_HOME", Path(env["XDG_CACHE_HOME"]) / "nbgrad"
     try:
         home = Path.home()
     except RuntimeError:  # no home directory: a container's bare uid
-        return None
+        return "HOME", None
     if sys.platform == "darwin":
-        return home / "Library" / "Caches" / "nbgrad"
+        return "HOME", home / "Library" / "Caches" / "nbgrad"
     if sys.platform == "win32":
-        return Path(env.get("LOCALAPPDATA", home / "AppData" / "Local")) / "nbgrad" / "Cache"
-    return home / ".cache" / "nbgrad"
+        local = Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local")
+        return "LOCALAPPDATA", local / "nbgrad" / "Cache"
+    return "HOME", home / ".cache" / "nbgrad"
 
 
 @cache
