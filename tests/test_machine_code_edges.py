@@ -106,7 +106,7 @@ def test_a_finalizer_records_and_calls_when_python_ends() -> None:
         walk.install(); quick.install()
         x, a = ng.ones(3), np.ones(3)
         f = ng.jit(lambda a: a * 2.0)
-        for _ in range(60): ng.sin(x) * 2.0; f(a)
+        for _ in range(25): ng.sin(x) * 2.0; f(a)
         class Last:
             def __init__(self):
                 self.held = x, a, f, ng.sin, os.write
@@ -254,3 +254,36 @@ def test_containers_with_their_own_subscripts_go_the_long_way() -> None:
     f = ng.jit(lambda p: sum(p.values()) * 2.0)
     for _ in range(HOT_CALLS + 5):
         np.testing.assert_array_equal(f(Odd(a=np.ones(2), b=np.ones(2))), [4.0, 4.0])
+
+
+def test_a_child_forked_beside_a_thread_that_drops_machine_code_goes_on() -> None:
+    output = run(
+        """
+        import faulthandler, threading
+        from nbgrad.backends.compile import forget
+        multiply()
+        stop = threading.Event()
+        def drop():
+            while not stop.is_set():
+                last = multiply()
+                forget()
+                del last
+        workers = [threading.Thread(target=drop) for _ in range(2)]
+        for worker in workers:
+            worker.start()
+        failed = 0
+        for _ in range(25):
+            if (child := os.fork()) == 0:
+                faulthandler.dump_traceback_later(20, exit=True)
+                forget()
+                x = np.ones(3)
+                frame(multiply(), 3, 0).run([x, x, x])
+                os._exit(0 if (x == 2.0).all() else 3)
+            failed += os.waitpid(child, 0)[1] != 0
+        stop.set()
+        for worker in workers:
+            worker.join()
+        print(failed)
+        """
+    )
+    assert output == "0\n"

@@ -102,11 +102,47 @@ _loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
 _lock = threading.RLock()
 
 
+# The last codes that were loaded. A function made anew, of the same structure as one that was
+# dropped, finds its code here instead of linking it again.
+_recent: dict[str, Code] = {}
+RECENT: Final = 1024
+
+
+def _keep(key: str, code: Code) -> Code:
+    """Remember a code that was loaded."""
+    _loaded[key] = _recent[key] = code
+    while len(_recent) > RECENT:
+        del _recent[next(iter(_recent))]
+    return code
+
+
+def forget() -> None:
+    """Unload every code that nothing else refers to."""
+    with _lock:
+        _recent.clear()
+
+
+_alone: list[Any] = []  # what keeps others out of LLVM while a process is forked
+
+
+def _before_fork() -> None:
+    """Fork between compilations, never during one, and while nobody is in LLVM.
+
+    The child would inherit locks that nobody releases, ours and those of Numba and LLVM.
+    """
+    _lock.acquire()
+    _alone.append(lljit.alone())
+    _alone[-1].__enter__()
+
+
+def _after_fork() -> None:
+    _alone.pop().__exit__(None, None, None)
+    _lock.release()
+
+
 if hasattr(os, "register_at_fork"):
-    # Fork between compilations, never during one: the child would inherit locks that nobody
-    # releases, ours and those of Numba and LLVM.
     os.register_at_fork(
-        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
     )
 
 
@@ -208,8 +244,7 @@ def native(
             with lljit.uninterrupted():
                 lowering = importlib.import_module("nbgrad.backends.lowering")
                 code, origin = _load_new(key, symbol, *lowering.build(request)), "compiled"
-        _loaded[key] = code
-        return code, origin
+        return _keep(key, code), origin
 
 
 def attempt(make: Callable[[], Made]) -> tuple[Made | None, list[Request]]:
@@ -255,7 +290,7 @@ def deliver(request: Request, data: bytes, needs: tuple[str, ...]) -> Code | Non
                 code = _load_new(request.key, request.symbol, data, needs)
             except lljit.LinkError:  # it calls what only Numba, in its own process, provides
                 return None
-            _loaded[request.key] = code
+            _keep(request.key, code)
         return code
 
 

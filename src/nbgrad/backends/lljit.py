@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib
 import itertools
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -90,22 +91,50 @@ def target_machine() -> Any:
     )
 
 
+PER_ENGINE = 64
+
+
 class _Linker:
-    """The process's one LLJIT. Library names are never reused, as LLJIT requires.
+    """The LLJIT that links what comes next. Library names are never reused, as LLJIT requires.
+
+    An engine keeps some 9 kB of each library that it ever linked, so it is given up after a number
+    of them, and goes with the last that is still loaded. Making one takes 0.7 ms and 0.1 MB.
 
     llvmlite lets one thread at a time into LLVM, so there is no lock here.
     """
 
     def __init__(self) -> None:
         self.serial = itertools.count()
-        self.engine = llvm().create_lljit_compiler(target_machine(), suppress_errors=True)
+        self._engine: Any = None
+        self._linked = 0
+
+    def engine(self) -> Any:
+        """The engine for one more library."""
+        if self._engine is None or self._linked >= PER_ENGINE:
+            self._engine = llvm().create_lljit_compiler(target_machine(), suppress_errors=True)
+            self._linked = 0
+        self._linked += 1
+        return self._engine
 
     def link(self, data: bytes, symbol: str, imports: dict[str, int]) -> Any:
+        engine = self.engine()
         builder = llvm().JITLibraryBuilder()
         builder.add_object_img(data).add_current_process().export_symbol(symbol)
         for name, address in imports.items():
             builder.import_symbol(name, address)
-        return builder.link(self.engine, f"{symbol}.{next(self.serial)}")
+        tracker = builder.link(engine, f"{symbol}.{next(self.serial)}")
+        tracker.engine = engine  # which must outlive what it has linked
+        return tracker
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Keep every other thread out of LLVM: whoever drops machine code is in it for a moment."""
+    binding = sys.modules.get("llvmlite.binding")
+    # Not part of llvmlite's interface, which has no other way to hold it.
+    lock = getattr(getattr(getattr(binding, "ffi", None), "lib", None), "_lock", None)
+    with lock if lock is not None else nullcontext():
+        yield
 
 
 @cache
