@@ -106,7 +106,7 @@ def test_a_finalizer_records_and_calls_when_python_ends() -> None:
         walk.install(); quick.install()
         x, a = ng.ones(3), np.ones(3)
         f = ng.jit(lambda a: a * 2.0)
-        for _ in range(25): ng.sin(x) * 2.0; f(a)
+        for _ in range(60): ng.sin(x) * 2.0; f(a)
         class Last:
             def __init__(self):
                 self.held = x, a, f, ng.sin, os.write

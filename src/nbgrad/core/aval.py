@@ -12,6 +12,7 @@ import numpy as np
 
 Shape = tuple[int, ...]
 Scalar = bool | int | float | complex
+MAX_NDIM: Final = 64  # of NumPy's arrays
 SCALAR_TYPES: Final = (float, int, bool, complex)
 
 
@@ -66,6 +67,8 @@ def make_aval(shape: Shape, dtype: np.dtype[Any]) -> Aval:
     key = (shape, dtype)
     aval = _interned.get(key)
     if aval is None:
+        if len(shape) > MAX_NDIM:
+            raise ValueError(f"an array has at most {MAX_NDIM} dimensions, not {len(shape)}")
         # NumPy's own object of the dtype, which arrays share: native byte order, no metadata.
         native = np.dtype(dtype.char) if dtype.kind in "biufc" else dtype.newbyteorder("=")
         # setdefault: two threads that race here still agree on one object.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -69,14 +70,15 @@ def i0(x: Any) -> Node:
 def round(a: Any, decimals: int = 0, out: Any = None) -> Node:
     """Round to *decimals*, halves to the even digit; derivative zero."""
     no_out("round", out)
-    node = as_node(a)
+    node, decimals = as_node(a), index(decimals)
     if not node.aval.inexact:
         if decimals >= 0:
             return astype(node, np.float16) if node.dtype.kind == "b" else positive(node)
         return astype(round(astype(node, np.float64), decimals), node.dtype)
     if not decimals:
         return rounding.rint(node)
-    scale = float(10 ** abs(decimals))
+    # Beyond the largest power of ten that is a float, as NumPy's product of tens is.
+    scale = float(10 ** abs(decimals)) if abs(decimals) <= 308 else math.inf
     rounded = rounding.rint(node * scale if decimals > 0 else node / scale)
     return rounded / scale if decimals > 0 else rounded * scale
 

@@ -15,6 +15,7 @@ from nbgrad.ops.arithmetic import sqrt
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.reducing import as_dtype, sum
 from nbgrad.ops.shaping import as_node, concatenate, reshape, transpose
+from nbgrad.vocabulary.support import repeats
 
 SIZES = "polyfit: expected {what} for {name}"
 
@@ -67,7 +68,7 @@ def polyfit(
     Differentiable in *x*, *y* and the weights *w*; with *full*, or *cov*, it returns what NumPy
     does beside the coefficients.
     """
-    places, values = _checked(x, y, int(deg))
+    places, values = _checked(x, y, repeats("polyfit", "deg", deg))
     order = int(deg) + 1
     if rcond is None:
         rcond = places.size * float(np.finfo(places.dtype).eps)

@@ -15,7 +15,7 @@ from nbgrad.tensor import Tensor
 from nbgrad.vocabulary.making import converted
 from nbgrad.vocabulary.picking import known
 from nbgrad.vocabulary.ranges import arange, linspace
-from nbgrad.vocabulary.support import concrete, held
+from nbgrad.vocabulary.support import concrete, held, repeats
 
 
 @function(
@@ -85,7 +85,7 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Node:
     node = as_node(x)
     if node.ndim != 1:
         raise ValueError(f"vander: x must be a one-dimensional array, not of shape {node.shape}")
-    count = node.shape[0] if N is None else int(N)
+    count = node.shape[0] if N is None else repeats("vander", "N", N)
     if count < 0:
         raise ValueError(f"vander: the number of columns must not be negative ({count})")
     node = converted(node, np.result_type(node.dtype, int))

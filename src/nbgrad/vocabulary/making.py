@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.aval import MAX_NDIM
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import as_operand
@@ -86,6 +87,8 @@ def array(
     node = converted(object, dtype)
     if ndmax and node.ndim > ndmax:
         raise ValueError(f"array: object has {node.ndim} dimensions, more than ndmax={ndmax}")
+    if not 0 <= ndmin <= MAX_NDIM:
+        raise ValueError(f"array: ndmin must be between 0 and {MAX_NDIM}, not {ndmin}")
     if node.ndim < ndmin:
         node = reshape(node, (1,) * (ndmin - node.ndim) + node.shape)
     return arithmetic.positive(node) if node is object and node.dtype != bool else node

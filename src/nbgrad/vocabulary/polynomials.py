@@ -18,6 +18,7 @@ from nbgrad.ops.reducing import as_dtype
 from nbgrad.ops.shaping import as_node, broadcast_to, concatenate, reshape, stack
 from nbgrad.ops.structure import full
 from nbgrad.vocabulary.scans import window
+from nbgrad.vocabulary.support import repeats
 
 
 def _vector(p: Any) -> Node:
@@ -141,7 +142,8 @@ def polyder(p: Any, m: int = 1) -> Node:
     if int(m) < 0:
         raise ValueError("polyder: order of derivative must be positive (see polyint)")
     y = _vector(p)
-    for _ in range(int(m)):
+    # Beyond the degree all that is left is nothing, and stays so.
+    for _ in range(repeats("polyder", "m", min(int(m), y.shape[0] + 1))):
         n = max(y.shape[0] - 1, 0)
         y = window(y, 0, 0, n) * np.arange(n, 0, -1)
     return y
@@ -155,7 +157,7 @@ def polyder(p: Any, m: int = 1) -> Node:
 )
 def polyint(p: Any, m: int = 1, k: Any = None) -> Node:
     """The *m*-th integral of a polynomial; *k* are the constants, in order of integration."""
-    order = int(m)
+    order = repeats("polyint", "m", m)
     if order < 0:
         raise ValueError("polyint: order of integral must be positive (see polyder)")
     constants = _zeros(order, float) if k is None else _vector(k)

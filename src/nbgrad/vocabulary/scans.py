@@ -17,6 +17,7 @@ from nbgrad.ops.comparison import not_equal
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.reducing import OUT, as_dtype
 from nbgrad.ops.shaping import as_node, broadcast_to, concatenate, reshape
+from nbgrad.vocabulary.support import repeats
 
 
 def _flat(name: str, a: Any, axis: Any) -> tuple[Node, int]:
@@ -211,7 +212,8 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
     before, after = (e if e is None or e.ndim else broadcast_to(e, edge) for e in ends)
     joined = [x for x in (before, node, after) if x is not None]
     node = concatenate(joined, k) if len(joined) > 1 else node
-    for _ in range(n):
+    # Beyond the extent all that is left is empty, and stays so.
+    for _ in range(repeats("diff", "n", min(n, node.shape[k] + 1))):
         node = _difference(node, k)
     return node
 

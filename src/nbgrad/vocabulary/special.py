@@ -21,6 +21,7 @@ from nbgrad.ops.composite import below_top
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.reducing import sum
 from nbgrad.ops.shaping import as_node
+from nbgrad.vocabulary.support import repeats
 
 __all__ = ["special_bessel", "special_elementary", "special_incomplete"]
 
@@ -77,7 +78,7 @@ def fresnel(z: Any) -> tuple[Node, Node]:
 @function("special", "scipy.special.multigammaln", cases=lambda d: [call(d.unit(2) + 2.0, 3)])
 def multigammaln(a: Any, d: int) -> Node:
     """Logarithm of the multivariate gamma function of dimension d (DLMF 35.3.4)."""
-    node, size = as_node(a), int(d)
+    node, size = as_node(a), repeats("multigammaln", "d", d)
     total = special_gamma.gammaln(node)
     for k in range(1, size):
         total = total + special_gamma.gammaln(node - 0.5 * k)

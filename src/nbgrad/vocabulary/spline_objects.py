@@ -12,6 +12,7 @@ from nbgrad.tensor import Tensor
 from nbgrad.vocabulary import piecewise
 from nbgrad.vocabulary.interpolation import spread
 from nbgrad.vocabulary.splines import coefficients, polynomial_pieces, spline_data
+from nbgrad.vocabulary.support import repeats
 
 
 class PPoly:
@@ -65,7 +66,7 @@ class PPoly:
     def antiderivative(self, nu: int = 1) -> PPoly:
         """The *nu*-th integral from the first breakpoint as a piecewise polynomial."""
         c = self._c
-        for _ in range(nu):
+        for _ in range(repeats("antiderivative", "nu", nu)):
             c = piecewise.antiderivative(c, self._x)
         # The integral of a periodic function is not periodic.
         return self._made(c, False if self.extrapolate == "periodic" else None)

@@ -148,6 +148,8 @@ def coefficients(x: Node, y: Node, bc_type: Any) -> Node:
 def polynomial_pieces(c: Node, x: Node, at: Node, nu: int, extrapolate: Any) -> Node:
     """The *nu*-th derivative at places *at* of the polynomials *c* (highest first) between *x*."""
     n = x.shape[0]
+    if nu < 0:
+        raise ValueError(f"the order of a derivative cannot be negative ({nu})")
     first, last = reshape(window(x, 0, 0, 1), ()), reshape(window(x, 0, n - 1, n), ())
     inside = at
     if extrapolate == "periodic":

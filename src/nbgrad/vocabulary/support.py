@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,26 @@ def held(array: Any) -> Node:
 def integers(x: Any) -> Any:
     """An integer array as it is, a node too; lists become arrays."""
     return x if x.__class__ is Node else np.asarray(x)
+
+
+MAX_REPEATS = 10_000
+
+
+def repeats(name: str, what: str, n: Any) -> int:
+    """The setting *n*, which says how many operations are recorded.
+
+    Raises
+    ------
+    ValueError
+        For more of them than anyone can mean, which would take memory and time without end.
+    """
+    count = index(n)
+    if count > MAX_REPEATS:
+        raise ValueError(
+            f"{name}: {what} is {count}, and as many operations would be recorded; it can be at "
+            f"most {MAX_REPEATS}"
+        )
+    return count
 
 
 Function = Callable[..., Any]
