@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -32,6 +33,8 @@ LONG, SMALL = 1000, 256
 EQUATION, ELEMENT, FLAT_EQUATION = 5e-6, 1.5e-9, 3e-8
 # Rough seconds that planning takes for each equation.
 PLANNING = 5e-4
+# Equations that are planned in less than a tenth of a second or two.
+PLANNED_HERE = 300
 # A structure is planned, and then compiled, once it has spent this part of what that will take.
 PATIENCE = 0.1
 # Longest compilation, in seconds, that jit makes its first call wait for.
@@ -68,6 +71,7 @@ class Executable:
         self.wishes: dict[str, Any] = {}
         self._price: float | None = None
         self._program: Program | None = None
+        self._planner: threading.Thread | None = None
         self.elements = sum([eqn.out.aval.size for eqn in tape.eqns])
         n = len(tape.eqns)
         self.flat = n >= LONG and self.elements <= SMALL * n
@@ -106,6 +110,7 @@ class Executable:
         if (
             len(self.tape) <= MAX_COMPILED
             and (planned or not self.flat)
+            and (waiting or self._planned())
             and spent >= PATIENCE * self.price()
         ):
             if waiting:
@@ -116,6 +121,16 @@ class Executable:
             if self.compiled is not None:
                 return self.compiled
         return self._interpreted(waiting) if large else self.reference
+
+    def _planned(self) -> bool:
+        """Whether there is a plan; that of a long tape is made by a thread, beside the runs."""
+        if self._program is None and len(self.tape) > PLANNED_HERE:
+            if self._planner is None:
+                self._planner = threading.Thread(target=self.program, daemon=True)
+                self._planner.start()
+            # A child of fork has no such thread, and makes the plan when it needs it.
+            return not self._planner.is_alive()
+        return True
 
     def _interpreted(self, waiting: bool) -> Runnable:
         if self.flat and self.runs >= settings.current.hot_runs:
