@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import importlib
+import sys
 from collections.abc import Iterator
+from sys import getrefcount
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 
 asking = LazyModule("nbgrad.asking")
+# References to a tensor that a method of it sees if there are no others: its own, and the
+# question's. From 3.14 on Python does not count them all.
+_ALONE = 2 if sys.version_info < (3, 14) else 0
 API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
 
@@ -66,6 +71,9 @@ class Conversions:
         if self._node.requires_grad and modes.grad and not force:
             raise AutogradError(NUMPY_ON_GRAD.format(advice=asking.advice()))
         value = value_of(self._node)
+        if copy is None and getrefcount(self) <= _ALONE and getrefcount(self._node) <= 2:
+            del self._node  # nobody else has this tensor, which ends with this call
+            return value if getrefcount(value) <= 2 and value.base is None else value.copy()
         if copy is not False:
             return value.copy()
         view = value.view()

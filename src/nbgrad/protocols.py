@@ -14,7 +14,7 @@ from nbgrad.core.modes import asked_by, modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
-from nbgrad.core.registry import viewers, writers
+from nbgrad.core.registry import by_reference, viewers, writers
 from nbgrad.engine import looks, value_of
 from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
@@ -183,14 +183,15 @@ def _stored(result: Any, out: Any, mask: Any, tensor: Any) -> Any:
 
 def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     """``__array_function__``: the same for NumPy's other functions."""
-    if function in _TAKEN and asked_by("scipy.optimize", 2) and not modes.tracing:
-        return function(*[_array(x) for x in args])
-    implementation = ours(function)
+    implementation = by_reference.get(function) or ours(function)
     if implementation is None:
         raise missing(full_name(function))
-    writes = implementation in writers and args and isinstance(args[0], np.ndarray)
-    if writes or isinstance(kwargs.get("out"), np.ndarray):
-        return on_arrays(full_name(function), function, args, kwargs)
+    if kwargs or isinstance(args[0], np.ndarray) or function in _TAKEN:
+        if function in _TAKEN and asked_by("scipy.optimize", 2) and not modes.tracing:
+            return function(*[_array(x) for x in args])
+        writes = args and isinstance(args[0], np.ndarray) and implementation in writers
+        if writes or isinstance(kwargs.get("out"), np.ndarray):
+            return on_arrays(full_name(function), function, args, kwargs)
     return apply(tensor, implementation, args, kwargs)
 
 
