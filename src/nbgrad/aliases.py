@@ -22,7 +22,7 @@ from nbgrad.errors import INPLACE_VIEW, READ_ONLY, UNRECORDED_VIEW, AutogradErro
 from nbgrad.hooks import keep_retaining, watch_of
 from nbgrad.ops import structure
 from nbgrad.recording import apart
-from nbgrad.views import ELEMENT, Group, chain_of, ref
+from nbgrad.views import DETACHED, ELEMENT, Group, chain_of, own, ref
 
 
 @contextmanager
@@ -42,6 +42,8 @@ def derive(t: Any) -> Node:
     group = t._alias[0]
     with _recording(True):
         node = viewed(_whole(group), chain_of(t._alias))
+    if t._alias[3] == DETACHED:
+        node = unrecorded(node)
     t._node = node
     mine = ref(t)
     group.stale.pop(id(mine), None)
@@ -62,7 +64,8 @@ def _whole(group: Group, rebuild: bool = True) -> Node:
         return base._node  # type: ignore[no-any-return]
     if group.current is not None or not rebuild:
         return group.current  # type: ignore[return-value]
-    found = [t for r in group[1:] if (t := r()) is not None]
+    found = [t for r in group[1:] if (t := r()) is not None and _belongs(t, group)]
+    found.sort(key=lambda t: t._alias[3] != DETACHED)  # which have the values, but no history
     node: Any = None
     for t in found:
         chain = chain_of(t._alias)
@@ -92,6 +95,9 @@ def latest(t: Any) -> Node:
 def write(t: Any, node: Node) -> None:
     """Make *node*, of its shape and dtype, the value of *t* and of all that share it."""
     alias = t._alias
+    if alias.__class__ is tuple and alias[3] == DETACHED:
+        own(t)
+        alias = t._alias
     if alias.__class__ is tuple:
         group, keep = alias[0], _write_through(t, alias, node)
     else:
@@ -169,6 +175,11 @@ def _has_others(group: Group, t: Any) -> bool:
     return group.storage is not None and bool(group.storage.others(group))
 
 
+def _belongs(t: Any, group: Group) -> bool:
+    """Whether *t* is still a view: it may have become a tensor of its own history."""
+    return t._alias.__class__ is tuple and t._alias[0] is group
+
+
 def _take_away(group: Group, keep: Any) -> None:
     """Leave the views of *group* without a node, but for *keep*."""
     if len(group) > 1:
@@ -178,7 +189,7 @@ def _take_away(group: Group, keep: Any) -> None:
             group.stale, group.retaining = {}, set()
         for r in held:
             t = r()
-            if t is not None and t is not keep:
+            if t is not None and t is not keep and _belongs(t, group):
                 if watching.any and _retains(t._node):
                     group.retaining.add(id(r))
                 del t._node

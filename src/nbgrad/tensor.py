@@ -117,6 +117,8 @@ class Tensor(Operators, Conversions, Buffers, Methods):
         return self
 
     def _set_leaf(self, node: Node, requires_grad: bool) -> None:
+        if self._alias.__class__ is tuple:
+            views.own(self)
         node.requires_grad = requires_grad
         node.leaf = weakref.ref(self) if requires_grad else None
         node.watch = self._node.watch

@@ -25,6 +25,7 @@ from nbgrad.core.record import shortcuts, window_between
 
 ref = weakref.ref
 ELEMENT = 0  # the depth of what NumPy gives as a scalar: it keeps its value
+DETACHED = -1  # that of what detach() made and nobody has written to or viewed
 MAX_DEPTH = 48  # of a chain of views of views, before it is replaced by the positions it selects
 
 
@@ -140,10 +141,13 @@ def share(made: Any, base: Any, chain: Chain | None, element: bool = False) -> A
         return _apart(made, base, chain, guarded=True)
     parent, group, depth = None, base._alias, 1
     if group.__class__ is tuple:
+        if group[3] == ELEMENT:
+            return made
+        if group[3] == DETACHED:
+            own(base)
+            return share(made, base, chain, element)
         parent, group = group, group[0]
         depth = parent[3] + 1
-        if depth == 1:
-            return made  # of a scalar
         if depth > MAX_DEPTH:
             parent, chain, depth = None, shortened((*chain_of(parent), *chain)), 1
     elif group is None:
@@ -217,7 +221,27 @@ def adopt(made: Any, operands: Sequence[Any], kind: Any = True) -> Any:
 
 def detached(made: Any, source: Any) -> Any:
     """Let *made* share the values of *source*, but not its history."""
-    return _apart(made, source, ())
+    parent, group = None, source._alias
+    if group is None:
+        group = source._alias = Group((ref(source),))
+    elif group.__class__ is tuple:
+        if group[3] == ELEMENT:
+            return made
+        parent, group = group[1] if group[3] == DETACHED else group, group[0]
+    made._alias = (group, parent, (), DETACHED)
+    group.append(ref(made))
+    if len(group) > group.limit:
+        group.tidy()
+    return made
+
+
+def own(t: Any) -> None:
+    """Give *t*, a view, a history of its own: what is written to its base changes its values alone."""
+    if scalar(t):
+        t._alias = None
+        return
+    t._node  # noqa: B018 - as it is now
+    _apart(t, t, ())
 
 
 def _apart(made: Any, source: Any, chain: Chain, guarded: bool = False) -> Any:

@@ -209,7 +209,7 @@ def nbgrad_view(owner, args, count):
         fits = False
     if group != 0 and held[{size}] > {CROWD}:
         fits = False
-    if not fits or views == 1 and parent != none or views > {FAR} or depth + 16 > limit:
+    if not fits or views < 2 and parent != none or views > {FAR} or depth + 16 > limit:
         Py_IncRef(none)
         return none
     Py_IncRef(parent)
