@@ -101,6 +101,8 @@ def write(t: Any, node: Node) -> None:
     if alias.__class__ is tuple:
         group, keep = alias[0], _write_through(t, alias, node)
     else:
+        if alias is not None:
+            _refuse_unrecorded(alias, node)
         t._replace(node, quiet=not modes.grad)
         if alias is None:
             return

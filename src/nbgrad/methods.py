@@ -29,7 +29,7 @@ from nbgrad.ops import (
     transcendental,
 )
 from nbgrad.ops.kinds import arity
-from nbgrad.recording import apart, static, unary
+from nbgrad.recording import again, apart, static, unary
 
 if TYPE_CHECKING:
     from nbgrad.tensor import Tensor
@@ -124,6 +124,18 @@ def _converted(
             f"astype: cannot cast {node.dtype} to {wanted} according to the rule {casting!r}"
         )
     return composite.astype(node, dtype, copy=copy)  # type: ignore[no-any-return]
+
+
+def _view(function: Callable[[Node], Node], doc: str) -> property:
+    """The property that is a view: found by the aval alone, as most calls of one are."""
+    general = static(function, share=views.share)
+    known = general.recipes  # type: ignore[attr-defined]
+
+    def get(self: Any) -> Any:
+        recipe = known.get(self._node.aval)
+        return general(self) if recipe is None else again(self, recipe, views.share)
+
+    return property(get, doc=doc)
 
 
 _reshape = static(shaping.reshape, share=views.share, only=views.strided)
@@ -244,14 +256,8 @@ class Methods:
         """Replace the values by those of *source*, broadcast to this shape."""
         return self._rebind(_overwritten(self._node, source))
 
-    T = property(
-        static(shaping.transpose, share=views.share),
-        doc="The transpose: dimensions in reverse order.",
-    )
-    mT = property(
-        static(lambda node: shaping.swapaxes(node, -1, -2), share=views.share),
-        doc="The transpose of the last two dimensions.",
-    )
+    T = _view(shaping.transpose, "The transpose: dimensions in reverse order.")
+    mT = _view(lambda node: shaping.swapaxes(node, -1, -2), "The last two dimensions exchanged.")
 
     @property
     def real(self) -> Tensor:

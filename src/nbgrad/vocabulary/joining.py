@@ -264,6 +264,7 @@ def dsplit(ary: Any, indices_or_sections: Any) -> list[Node]:
 @function(
     "numpy",
     "numpy.unstack",
+    also=(getattr(np, "unstack", None),),  # which NumPy 2.0 has not
     cases=lambda d: [call(d(2, 3)), call(d(2, 3), axis=1)],
     complex=True,
     view=True,
