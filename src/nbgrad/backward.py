@@ -73,9 +73,13 @@ def run_backward(
     inputs: Sequence[Node] | None,
     retain_graph: bool,
     create_graph: bool,
+    captured: Capture | None = None,
 ) -> Found:
-    """Return (node, gradient) for each of *inputs*, or for every leaf if None."""
-    cap = capture(outputs, differentiate=True)
+    """Return (node, gradient) for each of *inputs*, or for every leaf if None.
+
+    *captured* is the capture of *outputs*, if the caller has it.
+    """
+    cap = captured or capture(outputs, differentiate=True)
     earlier: dict[Node, Node] = {}
     if inputs is not None:
         earlier = _earlier(cap, inputs)
@@ -120,7 +124,11 @@ def _earlier(cap: Capture, inputs: Sequence[Node]) -> dict[Node, Node]:
 def _targets(cap: Capture, inputs: Sequence[Node] | None) -> tuple[int, ...]:
     """Indices of the nodes whose gradient is wanted and that the outputs read."""
     if inputs is not None:
-        return tuple(cap.index[n] for n in inputs if n in cap.index and n.requires_grad)
+        if all(n.sig is None for n in inputs):  # no node but a leaf, of which there are few
+            places = {leaf: -1 - k for k, leaf in enumerate(cap.leaves)}
+        else:
+            places = cap.index
+        return tuple([places[n] for n in inputs if n.requires_grad and n in places])
     return tuple(cap.targets)
 
 

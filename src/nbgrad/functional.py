@@ -15,7 +15,7 @@ import numpy as np
 from nbgrad.autograd.functional import _columns, _rows, by_columns, differentiable_copy
 from nbgrad.backward import run_backward
 from nbgrad.core.foreign import numbers_of
-from nbgrad.core.linearize import capture
+from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.engine import demand
@@ -27,6 +27,7 @@ from nbgrad.errors import (
     ConcretizationError,
     ForeignError,
 )
+from nbgrad.jacobians import jacobian_values
 from nbgrad.jit import jit
 from nbgrad.ops import arithmetic, composite
 from nbgrad.ops.kinds import materialize
@@ -38,6 +39,9 @@ Func = Callable[..., Any]
 
 # Inputs of inner transforms that have returned: a graph that reaches them alone is nobody's.
 _finished: weakref.WeakSet[Node] = weakref.WeakSet()
+# Places of the nodes that require grad though no operand of theirs does, by structure.
+_sources: dict[Any, tuple[int, ...]] = {}
+MAX_STRUCTURES = 1024
 
 
 def _argument(x: Any, name: str, position: int, holomorphic: bool) -> Tensor:
@@ -127,18 +131,22 @@ def _check_kind(out: Tensor, name: str, holomorphic: bool) -> None:
         raise TypeError(f"{name} needs a real floating-point output, not {out.dtype}")
 
 
-def _outer(y: Node, inner: Sequence[Node]) -> bool:
+def _outer(cap: Capture, inner: Sequence[Node]) -> bool:
     """Whether the result must stay on a graph: it depends on tracked or traced values outside."""
-    cap = capture([y], differentiate=True)
-    sources = [leaf for leaf in cap.leaves if leaf.requires_grad]
-    # A traced input to differentiate by is no leaf, but a recorded node that nothing leads to.
-    sources += [
-        node
-        for node, operands in zip(cap.nodes, cap.operands, strict=True)
-        if node.requires_grad and not _tracked(operands)
-    ]
-    own = set(inner)
-    return any(node not in own and node not in _finished for node in sources)
+    for leaf in cap.leaves:
+        if leaf.requires_grad and leaf not in inner and leaf not in _finished:
+            return True
+    sources = _sources.get(cap.key)
+    if sources is None:
+        if len(_sources) >= MAX_STRUCTURES:
+            _sources.clear()
+        # A traced input to differentiate by is no leaf, but a recorded node that nothing leads to.
+        sources = _sources[cap.key] = tuple(
+            k
+            for k, (node, operands) in enumerate(zip(cap.nodes, cap.operands, strict=True))
+            if node.requires_grad and not _tracked(operands)
+        )
+    return any(cap.nodes[k] not in inner and cap.nodes[k] not in _finished for k in sources)
 
 
 def _tracked(operands: Sequence[Any]) -> bool:
@@ -191,8 +199,9 @@ def value_and_grad(
         tensors, y = _call(f, "value_and_grad", positions, args, kwargs, holomorphic)
         out = _scalar(y, "value_and_grad", holomorphic)
         nodes = [t._node for t in tensors]
-        outer = modes.grad and _outer(out._node, nodes)
-        found = _gradient_nodes(out._node, nodes, outer)
+        cap = capture([out._node], differentiate=True)
+        outer = modes.grad and _outer(cap, nodes)
+        found = _gradient_nodes(cap, out._node, nodes, outer)
         if outer:
             _finished.update(nodes)
         if holomorphic:  # a cotangent of 1 gives the conjugate of the derivative
@@ -205,12 +214,14 @@ def value_and_grad(
     return differentiated
 
 
-def _gradient_nodes(out: Node, nodes: list[Node], outer: bool) -> list[Node]:
+def _gradient_nodes(cap: Capture, out: Node, nodes: list[Node], outer: bool) -> list[Node]:
     if not out.requires_grad:
         return [materialize(0.0, n.aval) for n in nodes]
     wanted = list(dict.fromkeys(nodes))
     found = dict(
-        run_backward([out], [None], inputs=wanted, retain_graph=outer, create_graph=outer)
+        run_backward(
+            [out], [None], inputs=wanted, retain_graph=outer, create_graph=outer, captured=cap
+        )
     )
     return [found[n] if n in found else materialize(0.0, n.aval) for n in nodes]
 
@@ -311,9 +322,10 @@ def _blocks(
 ) -> list[list[Any]]:
     """The Jacobian of each of *outs* by each of *xs*, as the caller is to see them."""
     nodes = [x._node for x in xs]
-    outer = modes.grad and any(_outer(out._node, nodes) for out in outs)
     tracked = [out for out in outs if out.requires_grad]
-    found = iter(_jacobian(tracked, xs, outer, holomorphic) if tracked else ())
+    cap = capture([out._node for out in tracked], differentiate=True)
+    outer = modes.grad and _outer(cap, nodes)
+    found = iter(_jacobian(cap, tracked, xs, outer, holomorphic) if tracked else ())
     blocks = [next(found) if out.requires_grad else _zeros(out, xs) for out in outs]
     if outer:
         _finished.update(nodes)
@@ -326,14 +338,20 @@ def _zeros(out: Tensor, xs: list[Tensor]) -> list[Tensor]:
 
 
 def _jacobian(
-    outs: list[Tensor], xs: list[Tensor], outer: bool, holomorphic: bool
+    cap: Capture, outs: list[Tensor], xs: list[Tensor], outer: bool, holomorphic: bool
 ) -> list[list[Tensor]]:
+    if holomorphic:
+        by_column = sum(x._node.size for x in xs) <= sum(out._node.size for out in outs)
+    else:
+        by_column = by_columns(outs, xs, "jacobian")
+    if not outer:
+        nodes = [x._node for x in xs]
+        values = jacobian_values(cap, [o._node for o in outs], nodes, by_column, holomorphic)
+        if values is not None:
+            blocks = iter(Tensor(leaf_node(value)) for value in values)
+            return [[next(blocks) for _ in xs] for _ in outs]
     before, modes.grad = modes.grad, outer
     try:
-        if holomorphic:
-            by_column = sum(x._node.size for x in xs) <= sum(out._node.size for out in outs)
-        else:
-            by_column = by_columns(outs, xs, "jacobian")
         if by_column:
             return _columns(outs, xs)
         rows = [_rows(out, xs, outer) for out in outs]
