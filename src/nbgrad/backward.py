@@ -30,11 +30,12 @@ from nbgrad.core.linearize import (
     require_values,
 )
 from nbgrad.core.modes import lines, modes, unrecorded, watching
-from nbgrad.core.node import Node, placeholder
+from nbgrad.core.node import Node, next_sequence, placeholder
 from nbgrad.core.primitive import Signature
-from nbgrad.engine import demand, executable, kept, programs, settle, to_keep
+from nbgrad.engine import demand, executable, kept, looks, programs, settle, to_keep
 from nbgrad.errors import FREED, AutogradError
 from nbgrad.executable import Executable
+from nbgrad.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.transforms.vjp import vjp
 from nbgrad.watched import cotangents
 
@@ -91,7 +92,9 @@ def run_backward(
         if leaf.value is None:
             traced = True
     watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
-    if create_graph or watched or traced or (lines.on and modes.observers):
+    if create_graph and not watched and not lines.on:
+        found = _recorded_again(cap, outputs, seeds, inputs)
+    elif create_graph or watched or traced or (lines.on and modes.observers):
         found = _node_route(cap, outputs, seeds, inputs, retain_graph, create_graph)
     else:
         found = _program_route(cap, outputs, seeds, inputs, retain_graph)
@@ -320,6 +323,30 @@ def _plan(
 
 
 # ------------------------------------------------------------------------------------- node route
+
+
+def _recorded_again(
+    cap: Capture,
+    outputs: Sequence[Node],
+    seeds: Sequence[Node | None],
+    inputs: Sequence[Node] | None,
+) -> Found:
+    """The node route of ``create_graph``: by the rules, or as for the last graph like this one."""
+    operands = operands_of_pass(cap, seeds)
+    key = key_of_pass(cap, seeds, _targets(cap, inputs), inputs is None)
+    before, start, modes.grad = modes.grad, next_sequence(), True
+    try:
+        known = None if operands is None else again(key, operands)
+    finally:
+        modes.grad = before
+    if known is not None:
+        return [(_node_at(cap, k), ct) for k, ct in zip(*known, strict=True)]
+    looked = looks.count
+    found = _node_route(cap, outputs, seeds, inputs, True, True)
+    if operands is not None and looks.count == looked:
+        wrt = [cap.index[node] for node, _ in found]
+        learn(key, operands, wrt, [ct for _, ct in found], start)
+    return found
 
 
 def _node_route(

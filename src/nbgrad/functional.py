@@ -6,7 +6,6 @@ Arrays in give arrays out; tensors in give tensors out, connected to the graph o
 from __future__ import annotations
 
 import functools
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,9 +15,10 @@ from nbgrad.autograd.functional import _columns, _rows, by_columns, differentiab
 from nbgrad.backward import run_backward
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.linearize import Capture, capture
-from nbgrad.core.modes import modes
-from nbgrad.core.node import Node, constant, leaf_node
-from nbgrad.engine import demand
+from nbgrad.core.modes import lines, modes
+from nbgrad.core.node import Node, constant, leaf_node, next_sequence
+from nbgrad.enclosing import belongs_outside, finished
+from nbgrad.engine import demand, looks
 from nbgrad.errors import (
     COMPLEX_OUTPUT,
     NOT_AN_ARRAY,
@@ -32,16 +32,11 @@ from nbgrad.jit import jit
 from nbgrad.ops import arithmetic, composite
 from nbgrad.ops.kinds import materialize
 from nbgrad.ops.shaping import as_node
+from nbgrad.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.tensor import Tensor
 from nbgrad.transformed import transform
 
 Func = Callable[..., Any]
-
-# Inputs of inner transforms that have returned: a graph that reaches them alone is nobody's.
-_finished: weakref.WeakSet[Node] = weakref.WeakSet()
-# Places of the nodes that require grad though no operand of theirs does, by structure.
-_sources: dict[Any, tuple[int, ...]] = {}
-MAX_STRUCTURES = 1024
 
 
 def _argument(x: Any, name: str, position: int, holomorphic: bool) -> Tensor:
@@ -131,28 +126,6 @@ def _check_kind(out: Tensor, name: str, holomorphic: bool) -> None:
         raise TypeError(f"{name} needs a real floating-point output, not {out.dtype}")
 
 
-def _outer(cap: Capture, inner: Sequence[Node]) -> bool:
-    """Whether the result must stay on a graph: it depends on tracked or traced values outside."""
-    for leaf in cap.leaves:
-        if leaf.requires_grad and leaf not in inner and leaf not in _finished:
-            return True
-    sources = _sources.get(cap.key)
-    if sources is None:
-        if len(_sources) >= MAX_STRUCTURES:
-            _sources.clear()
-        # A traced input to differentiate by is no leaf, but a recorded node that nothing leads to.
-        sources = _sources[cap.key] = tuple(
-            k
-            for k, (node, operands) in enumerate(zip(cap.nodes, cap.operands, strict=True))
-            if node.requires_grad and not _tracked(operands)
-        )
-    return any(cap.nodes[k] not in inner and cap.nodes[k] not in _finished for k in sources)
-
-
-def _tracked(operands: Sequence[Any]) -> bool:
-    return any(x.__class__ is Node and x.requires_grad for x in operands)
-
-
 @transform
 def value_and_grad(
     f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
@@ -200,10 +173,10 @@ def value_and_grad(
         out = _scalar(y, "value_and_grad", holomorphic)
         nodes = [t._node for t in tensors]
         cap = capture([out._node], differentiate=True)
-        outer = modes.grad and _outer(cap, nodes)
+        outer = modes.grad and belongs_outside(cap, nodes)
         found = _gradient_nodes(cap, out._node, nodes, outer)
         if outer:
-            _finished.update(nodes)
+            finished.update(nodes)
         if holomorphic:  # a cotangent of 1 gives the conjugate of the derivative
             found = [arithmetic.conjugate(g) for g in found]
         value, *gradients = _returned(
@@ -324,11 +297,11 @@ def _blocks(
     nodes = [x._node for x in xs]
     tracked = [out for out in outs if out.requires_grad]
     cap = capture([out._node for out in tracked], differentiate=True)
-    outer = modes.grad and _outer(cap, nodes)
+    outer = modes.grad and belongs_outside(cap, nodes)
     found = iter(_jacobian(cap, tracked, xs, outer, holomorphic) if tracked else ())
     blocks = [next(found) if out.requires_grad else _zeros(out, xs) for out in outs]
     if outer:
-        _finished.update(nodes)
+        finished.update(nodes)
     flat = iter(_returned([b._node for row in blocks for b in row], outer, given))
     return [[next(flat) for _ in row] for row in blocks]
 
@@ -353,13 +326,29 @@ def _jacobian(
     before, modes.grad = modes.grad, outer
     try:
         if by_column:
-            return _columns(outs, xs)
+            return _recorded_columns(cap, outs, xs)
         rows = [_rows(out, xs, outer) for out in outs]
         if not holomorphic:
             return rows
         return [[Tensor(arithmetic.conjugate(b._node)) for b in row] for row in rows]
     finally:
         modes.grad = before
+
+
+def _recorded_columns(cap: Capture, outs: list[Tensor], xs: list[Tensor]) -> list[list[Tensor]]:
+    """The Jacobian as nodes: by the rules, or as for the last graph like this one."""
+    operands = operands_of_pass(cap, ())
+    places = [cap.index.get(x._node, len(cap.nodes)) for x in xs]
+    key = "columns", modes.grad, key_of_pass(cap, (), places, False)
+    found = None if lines.on or operands is None else again(key, operands)
+    if found is not None:
+        blocks = iter(found[1])
+        return [[Tensor(next(blocks)) for _ in xs] for _ in outs]
+    looked, start = looks.count, next_sequence()
+    columns = _columns(outs, xs)
+    if operands is not None and looks.count == looked:
+        learn(key, operands, (), [block._node for row in columns for block in row], start)
+    return columns
 
 
 @transform

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.config import settings
 from nbgrad.core.check import checked
 from nbgrad.core.interpret import Environment, replay, walk
 from nbgrad.core.linearize import (
@@ -55,8 +56,10 @@ def jacobian_values(
     if watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves)):
         return None
     places = tuple([cap.index.get(n) for n in inputs])
-    roots = tuple([cap.index[n] for n in outs])
-    key = ("jacobian", cap.key, roots, places, by_column, holomorphic)
+    policy = settings.current.nan_policy
+    if policy == "raise" and not by_column:
+        return None  # which looks at each gradient
+    key = ("jacobian", cap.key, places, by_column, holomorphic, policy)
     plan: Plan = programs.find(key, _plan, cap, outs, inputs, by_column, holomorphic)
     return plan.exe.run(cap.values + cap.scalars + [cap.nodes[k].value for k in plan.bound])
 
