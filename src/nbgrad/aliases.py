@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.chains import scattered, source_of, viewed, writable
+from nbgrad.chains import Chain, scattered, source_of, viewed, writable
+from nbgrad.core.aval import Aval
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.core.registry import views
 from nbgrad.errors import INPLACE_VIEW, READ_ONLY, UNRECORDED_VIEW, AutogradError
 from nbgrad.hooks import keep_retaining, watch_of
 from nbgrad.ops import structure
@@ -64,17 +64,29 @@ def _whole(group: Group, rebuild: bool = True) -> Node:
         return base._node  # type: ignore[no-any-return]
     if group.current is not None or not rebuild:
         return group.current  # type: ignore[return-value]
-    found = [t for r in group[1:] if (t := r()) is not None and _belongs(t, group)]
-    found.sort(key=lambda t: t._alias[3] != DETACHED)  # which have the values, but no history
+    found = sorted(_living(group), key=lambda t: t._alias[3] != DETACHED)  # with history on top
+    source = source_of(chain_of(found[0]._alias)) if chain_of(found[0]._alias) else None
+    with _recording(True):
+        group.current = _together([(t._node, chain_of(t._alias)) for t in found], source)
+    return group.current
+
+
+def _living(group: Group) -> list[Any]:
+    """The views of *group* that somebody holds."""
+    found = [r() for r in (*group[1:], *group.stale.values())]
+    return [t for t in found if t is not None and _belongs(t, group)]
+
+
+def _together(parts: list[tuple[Node, Chain]], aval: Aval | None) -> Node:
+    """The whole with *parts* in the places of their chains, and zeros where nobody looks."""
     node: Any = None
-    for t in found:
-        chain = chain_of(t._alias)
+    for part, chain in parts:
+        if not chain:
+            node = part
+            continue
         if node is None:
-            source = source_of(chain)
-            node = leaf_node(np.zeros(source.shape, source.dtype))
-        if writable(chain):
-            node = scattered(node, t._node, chain)
-    group.current = node
+            node = leaf_node(np.zeros(aval.shape, aval.dtype))  # type: ignore[union-attr]
+        node = scattered(node, part, chain)
     return node  # type: ignore[no-any-return]
 
 
@@ -124,7 +136,7 @@ def _write_through(t: Any, alias: Any, node: Node) -> Any:
     whole = _whole(group, rebuild=False)
     tracked = node.requires_grad or t._node.requires_grad
     quiet = not modes.grad
-    leaf = _reads_leaf(t._node) if base is None else _is_leaf(base, whole)
+    leaf = _read_leaf(t) if base is None else _is_leaf(base, whole)
     if leaf and modes.grad and tracked:
         raise AutogradError(INPLACE_VIEW)
     quiet = quiet or (leaf and base is not None)
@@ -156,13 +168,14 @@ def _is_leaf(t: Any, node: Node) -> bool:
     return node.requires_grad and node.leaf is not None and node.leaf() is t
 
 
-def _reads_leaf(node: Node) -> bool:
-    """Whether a view whose base is gone was one of a leaf."""
-    while node.sig is not None and node.leaf is None:
-        if node.sig.prim not in views or not node.inputs:
+def _read_leaf(t: Any) -> bool:
+    """Whether a view whose base is gone was one of a leaf, and is still made of that."""
+    node = t._node
+    for sig in reversed(chain_of(t._alias)):
+        if node.sig is not sig or not node.inputs:
             return False
         node = node.inputs[0]
-    return node.requires_grad and node.leaf is not None
+    return _is_leaf(None, node)
 
 
 def _refuse_unrecorded(group: Group, node: Node) -> None:
@@ -211,25 +224,28 @@ def _spread(group: Group) -> None:
     others = storage.others(group)  # type: ignore[union-attr]
     if not others:
         return
+    parts = [part for g in (*others, group) for part in _parts(g)]
+    first = next((k for k, (_, chain) in enumerate(parts) if not chain), 0)
     with _recording(False):
-        full = unrecorded(_whole(group))
-        if group.place:
-            start = next((unrecorded(_whole(g)) for g in others if not g.place), None)
-            if start is None:
-                start = leaf_node(np.zeros(storage.aval.shape, storage.aval.dtype))  # type: ignore[union-attr]
-                for g in others:
-                    if writable(g.place):
-                        start = scattered(start, unrecorded(_whole(g)), g.place)
-            full = scattered(start, full, group.place) if writable(group.place) else start
+        full = _together([parts[first], *parts], storage.aval)  # type: ignore[union-attr]
         values = [viewed(full, g.place) for g in others]
     for g, value in zip(others, values, strict=True):
         base = g[0]()
         if base is not None:
             base._replace(apart(value), quiet=True)
-            g.current = base._node
         else:
             g.current = grafted(value, _whole(g))
         _take_away(g, None)
+        if base is not None:
+            g.current = base._node if g.stale else None
+
+
+def _parts(group: Group) -> list[tuple[Node, Chain]]:
+    """Values that somebody can see, and where they are in the storage."""
+    base = group[0]()
+    if base is not None:
+        return [(unrecorded(base._node), group.place)]
+    return [(unrecorded(t._node), (*group.place, *chain_of(t._alias))) for t in _living(group)]
 
 
 def unrecorded(node: Node) -> Node:

@@ -61,7 +61,7 @@ def _scattered(node: Node, value: Node, chain: Chain) -> Node:
             value = sig.put(olds[k], value)
         else:
             old = olds[k] if k < len(olds) else sig.operands[0]
-            value = views[sig.prim].put(old, value, sig.params)  # type: ignore[misc]
+            value = views[sig.prim].put(old, value, sig.params)
     return value
 
 
@@ -70,7 +70,7 @@ scattered = pair(_scattered)
 
 def writable(chain: Chain) -> bool:
     """Whether each element of the view is another one of the base."""
-    return all(sig.__class__ is Positions or views[sig.prim].put is not None for sig in chain)
+    return all(sig.__class__ is Positions or views[sig.prim].writable for sig in chain)
 
 
 def strides_of(aval: Aval, chain: Chain) -> tuple[int, ...] | None:

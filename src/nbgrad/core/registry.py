@@ -56,19 +56,21 @@ class IndexMap:
 
     Attributes
     ----------
-    put : callable or None
-        ``put(x, y, params)`` is *x* with the elements that the view names replaced by *y*; None if
-        the view cannot be written.
+    put : callable
+        ``put(x, y, params)`` is *x* with the elements that the view names replaced by *y*.
     strides : callable
         ``strides(shape, strides, params)`` of the view, in elements, from those of its operand;
         None if there are none, where NumPy would copy.
     reads : bool
         Whether ``put`` reads more of *x* than its shape.
+    writable : bool
+        Whether each element of the view is another one of the operand.
     """
 
-    put: Callable[..., Any] | None
+    put: Callable[..., Any]
     strides: Callable[..., Any]
     reads: bool = False
+    writable: bool = True
 
 
 functions: dict[str, dict[str, PublicFunction]] = {}
@@ -109,10 +111,14 @@ def register_object(namespace: str, name: str, value: Any) -> None:
 
 
 def register_view(
-    prim: Any, put: Callable[..., Any] | None, strides: Callable[..., Any], reads: bool = False
+    prim: Any,
+    put: Callable[..., Any],
+    strides: Callable[..., Any],
+    reads: bool = False,
+    writable: bool = True,
 ) -> None:
     """Say how *prim* shares elements with its operand; see IndexMap."""
-    views[prim] = IndexMap(put, strides, reads)
+    views[prim] = IndexMap(put, strides, reads, writable)
 
 
 def register_reference(reference: Any, function: Callable[..., Any]) -> None:

@@ -121,7 +121,15 @@ broadcast_to = linear(
 )
 
 
-register_view(broadcast_to, None, lambda shape, strides, params: None)
+def _unbroadcast(x: Any, y: Node, params: dict[str, Any]) -> Node:
+    """One of the copies of each element."""
+    lead = y.ndim - len(x.shape)
+    sizes = (1,) * lead + x.shape
+    first = slice_(y, starts=(0,) * y.ndim, sizes=sizes, steps=(1,) * y.ndim)
+    return reshape(first, shape=x.shape)
+
+
+register_view(broadcast_to, _unbroadcast, lambda shape, strides, params: None, writable=False)
 
 
 def _reshape_aval(x: Aval, shape: tuple[int, ...]) -> Aval:
