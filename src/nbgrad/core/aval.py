@@ -5,6 +5,7 @@ Avals are interned, so that equal ones are the same object and a dictionary find
 
 from __future__ import annotations
 
+from itertools import pairwise
 from operator import index
 from typing import Any, Final
 
@@ -125,3 +126,38 @@ def normalize_axis(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     if len(set(result)) != len(result):
         raise ValueError(f"{name}: duplicate value in axis {axis}")
     return tuple(sorted(result))
+
+
+def strides_of_reshape(shape: Any, strides: Any, target: Any) -> tuple[int, ...] | None:
+    """Strides of the same memory in the shape *target*; None if it has to be copied.
+
+    Runs of dimensions of equal extent in all are matched; those of the old shape must lie without
+    gaps, so that one step leads through them.
+
+    Examples
+    --------
+    >>> strides_of_reshape((2, 3), (3, 1), (6,)), strides_of_reshape((3, 2), (1, 3), (6,))
+    ((1,), None)
+    """
+    old = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
+    new = [k for k, n in enumerate(target) if n != 1]
+    found = [1] * len(target)
+    if 0 in target:
+        return tuple(found)
+    while old:
+        n, run = 1, []
+        group, m = [], 1
+        while n != m or not run:
+            if n <= m:
+                run.append(old.pop(0))
+                n *= run[-1][0]
+            else:
+                group.append(new.pop(0))
+                m *= target[group[-1]]
+        if any(a[1] != b[0] * b[1] for a, b in pairwise(run)):
+            return None
+        step = run[-1][1]
+        for k in reversed(group):
+            found[k] = step
+            step *= target[k]
+    return tuple(found)

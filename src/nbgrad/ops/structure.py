@@ -5,12 +5,11 @@ These stand together because their adjoints refer to one another.
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, Scalar, make_aval, weak_aval
+from nbgrad.core.aval import Aval, Scalar, make_aval, strides_of_reshape, weak_aval
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import register_view
@@ -369,38 +368,3 @@ graft = Primitive(
     alias=True,
     structural=True,
 )
-
-
-def strides_of_reshape(shape: Any, strides: Any, target: Any) -> tuple[int, ...] | None:
-    """Strides of the same memory in the shape *target*; None if it has to be copied.
-
-    Runs of dimensions of equal extent in all are matched; those of the old shape must lie without
-    gaps, so that one step leads through them.
-
-    Examples
-    --------
-    >>> strides_of_reshape((2, 3), (3, 1), (6,)), strides_of_reshape((3, 2), (1, 3), (6,))
-    ((1,), None)
-    """
-    old = [(n, s) for n, s in zip(shape, strides, strict=True) if n != 1]
-    new = [k for k, n in enumerate(target) if n != 1]
-    found = [1] * len(target)
-    if 0 in target:
-        return tuple(found)
-    while old:
-        n, run = 1, []
-        group, m = [], 1
-        while n != m or not run:
-            if n <= m:
-                run.append(old.pop(0))
-                n *= run[-1][0]
-            else:
-                group.append(new.pop(0))
-                m *= target[group[-1]]
-        if any(a[1] != b[0] * b[1] for a, b in pairwise(run)):
-            return None
-        step = run[-1][1]
-        for k in reversed(group):
-            found[k] = step
-            step *= target[k]
-    return tuple(found)
