@@ -145,8 +145,9 @@ def strides_of_reshape(shape: Any, strides: Any, target: Any) -> tuple[int, ...]
     if 0 in target:
         return tuple(found)
     while old:
-        n, run = 1, []
-        group, m = [], 1
+        n, m = 1, 1
+        run: list[tuple[int, int]] = []
+        group: list[int] = []
         while n != m or not run:
             if n <= m:
                 run.append(old.pop(0))
