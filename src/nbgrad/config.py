@@ -32,7 +32,8 @@ class Config:
     deterministic : bool
         Whether the tier of a run depends on counts alone, so that a script gives the same bits each
         time. A structure that turns hot is then compiled while its caller waits, instead of in the
-        background. ``NBGRAD_DETERMINISTIC=1`` in the environment.
+        background, and what is in the cache of kernels changes nothing. Products of matrices also
+        depend on BLAS's number of threads. ``NBGRAD_DETERMINISTIC=1`` in the environment.
     print_precision : int or None
         Digits that tensors print after the point, as many for each element: 4 as in PyTorch. None
         prints them as NumPy prints arrays.

@@ -69,7 +69,7 @@ class Executable:
         self.lock = ThreadLock()
         self.impatient = self.entering = False
         self.wishes: dict[str, Any] = {}
-        self._price: float | None = None
+        self._price: dict[bool, float] = {}
         self._program: Program | None = None
         self._planner: threading.Thread | None = None
         self.elements = sum([eqn.out.aval.size for eqn in tape.eqns])
@@ -155,10 +155,15 @@ class Executable:
             return cpu.CpuProgram(self.program(), tier)
 
     def price(self) -> float:
-        """Estimated seconds that compiling will take; 0 if every kernel is in the cache."""
-        if self._price is None:
-            self._price = cpu.compile_price(self.program())
-        return self._price
+        """Estimated seconds that compiling will take; 0 if every kernel is in the cache.
+
+        Where a script is to repeat its bits, the first run of it, which fills the cache, must
+        choose its tiers as the second does: the price is then that of an empty cache.
+        """
+        fresh = settings.current.deterministic
+        if fresh not in self._price:
+            self._price[fresh] = cpu.compile_price(self.program(), fresh)
+        return self._price[fresh]
 
     def compile_soon(self) -> None:
         """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
