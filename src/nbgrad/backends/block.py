@@ -8,13 +8,12 @@ structure runs without compiling anything. About 2 to 4 times slower than a fuse
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends.compile import Kernel, compile_kernel
-from nbgrad.backends.library import Launch
+from nbgrad.backends.compile import compile_kernel
+from nbgrad.backends.launch import Code, Launch, Row
 from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Var
@@ -25,20 +24,6 @@ from nbgrad.program.parts import Number, Pointer, identity_text
 
 BLOCK: Final = 512
 NO_LIMIT: Final = 1 << 62
-
-
-@dataclass(frozen=True)
-class Row:
-    """Argument: the address of a row of further argument words."""
-
-    args: tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class Code:
-    """Argument: the address of a kernel."""
-
-    kernel: Kernel
 
 
 # Walks the linear range [lo, hi) of a nest; the table has extents, strides and windows by loop.

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends import builtin
+from nbgrad.backends import bounds, builtin
 from nbgrad.backends.compile import native
 from nbgrad.backends.executor import LIST_ITEMS, Frame
 from nbgrad.backends.executor import LOOP as LOOP_ADDRESS
@@ -141,8 +141,10 @@ def entry(
     words += builtin.specification((*args, *outs))
     text = _SOURCE.format(**_words())
     code = native(text, "nbgrad_call", ("i8*", "i8*"), result="i8")[0]
+    owner = np.array(words, np.int64)
+    bounds.register(values, dtypes, owner)
     keep = (frame, args, outs, values, dtypes, keep)
-    return builtin.builtin(code, "nbgrad_call", np.array(words, np.int64), keep=keep)
+    return builtin.builtin(code, "nbgrad_call", owner, keep=keep)
 
 
 def available() -> bool:

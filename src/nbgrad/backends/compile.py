@@ -24,7 +24,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from nbgrad.backends import lljit
+from nbgrad.backends import bounds, lljit
 from nbgrad.backends.cache import default_cache, digest
 
 # Part of every key: raise it when the code generated for the same source changes.
@@ -226,6 +226,8 @@ def native(
     ABI; with it (``"i8"``), the code is a C function of these parameters.
     """
     helpers = _used(source, helpers) if helpers else {}
+    if bounds.ON:
+        source, params = bounds.instrumented(source, name, params, result)
     key = _key(source, name, params, result, noalias, helpers)
     code = _loaded.get(key)
     if code is not None:

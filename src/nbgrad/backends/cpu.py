@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from nbgrad.backends import executor, library
-from nbgrad.backends.block import BlockNest, Code, Row, Temporaries
+from nbgrad.backends.block import BlockNest, Temporaries
 from nbgrad.backends.compile import Kernel, compile_kernel, is_cached
 from nbgrad.backends.executor import Frame
 from nbgrad.backends.intrinsics import CASTS
-from nbgrad.backends.launch import BlasThreads, Launch, Scratch, Status
+from nbgrad.backends.launch import BlasThreads, Code, Launch, Row, Scratch, Status, extended
 from nbgrad.backends.runner import Instance, Runner
 from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.interpret import read
@@ -85,7 +85,7 @@ class Layout:
 
     def add(self, args: Sequence[Any]) -> int:
         """Append *args* in one row, then the rows they refer to; return where the row starts."""
-        start = len(self.words)
+        start, args = len(self.words), extended(args)
         self.words += [0] * len(args)
         for word, arg in enumerate(args, start):
             if isinstance(arg, (Pointer, Scratch)):

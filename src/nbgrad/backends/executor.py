@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from nbgrad.backends import builtin, threads
+from nbgrad.backends import bounds, builtin, threads
 from nbgrad.backends.compile import Code, native, remembered
 from nbgrad.core.aval import Aval
 
@@ -234,6 +234,7 @@ class Frame:
         words[at_args:] = args
         self.avals = tuple(avals)
         self.specification = np.array(builtin.specification(self.avals), np.int64)
+        bounds.register(self.words, self.specification)
         known = avals and builtin.available() and 0 not in builtin.array_layout().values()
         words[ARRAY] = id(np.ndarray)
         words[SPECS] = self.specification.ctypes.data if known else 0
@@ -262,6 +263,7 @@ class Frame:
         other = object.__new__(Frame)
         other.words, other.parallel = self.words.copy(), self.parallel
         other.avals, other.specification = self.avals, self.specification
+        bounds.register(other.words)
         other._finish()
         return other
 

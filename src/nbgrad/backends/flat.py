@@ -14,7 +14,7 @@ from nbgrad.backends import library
 from nbgrad.backends.compile import Kernel
 from nbgrad.backends.cpu import bits, kernel_of
 from nbgrad.backends.executor import Frame
-from nbgrad.backends.launch import BlasThreads, Launch, Scratch, Status
+from nbgrad.backends.launch import BlasThreads, Launch, Scratch, Status, extended
 from nbgrad.backends.runner import Instance, Runner
 from nbgrad.core.interpret import evaluate
 from nbgrad.core.tape import Equation, Literal, Tape
@@ -63,7 +63,7 @@ def template(pattern: Pattern, number: int) -> Template:
     rows = []
     for launch in launches:
         rows.append((launch.kernel.address, launch.tasks, launch.grain, len(words.words)))
-        for arg in launch.args:
+        for arg in extended(launch.args):
             words.add(arg)
     pairs = _table(words.columns, 2)
     return Template(

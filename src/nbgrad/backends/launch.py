@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from nbgrad.backends import bounds
 from nbgrad.backends.compile import Kernel, compile_kernel, remembered
 from nbgrad.program.lower import CODES
 from nbgrad.program.parts import Number, Pointer
@@ -34,6 +37,20 @@ class Scratch:
     @property
     def end(self) -> int:
         return self.start + self.size
+
+
+@dataclass(frozen=True)
+class Row:
+    """Argument: the address of a row of further argument words."""
+
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Argument: the address of a kernel."""
+
+    kernel: Kernel
 
 
 Argument = Pointer | Number | Status | BlasThreads | Scratch
@@ -70,6 +87,31 @@ def _code(arg: Argument) -> str:
     if isinstance(arg, Scratch):
         return arg.code + "*"
     return "i8*" if isinstance(arg, Status) else "i8"
+
+
+def extended(args: Sequence[Any]) -> Sequence[Any]:
+    """*args*, in the build that tests each access followed by the bounds of those that are pointers.
+
+    Bounds are in bytes from where an argument points to; 0 and 0 where they are not known.
+    """
+    if not bounds.ON:
+        return args
+    found = [b for arg in args if (b := _bounds(arg)) is not None]
+    return (*args, *(Number(end) for both in found for end in both))
+
+
+def _bounds(arg: Any) -> tuple[int, int] | None:
+    """Where the memory that *arg* points into starts and ends; None for a number."""
+    if isinstance(arg, Pointer):
+        return -arg.offset, arg.buffer.aval.nbytes - arg.offset
+    if isinstance(arg, Scratch):
+        return 0, arg.size
+    if isinstance(arg, Row):
+        return 0, 8 * len(extended(arg.args))
+    if isinstance(arg, Status):
+        return 0, 8
+    known = isinstance(arg, Code) or (isinstance(arg, Number) and arg.code.endswith("*"))
+    return (0, 0) if known else None
 
 
 def pointer(x: Operand) -> Pointer:

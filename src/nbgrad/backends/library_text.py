@@ -175,7 +175,8 @@ def nested(
     words[5], words[6], words[7] = m, n, k
     words[8], words[9], words[10] = ldc, lda, ldb
     words[11], words[12] = flag_a, flag_b
-    words[13] = words[14] = words[15] = words[16] = 0
+    for word in range(13, 32):  # steps and, in the build that tests bounds, none that are known
+        words[word] = 0
     for t in range(lo, hi):
         o, i = t // inner, t % inner
         store_pointer(words, 2, offset_bytes(c, o * outer_c + i * step_c))

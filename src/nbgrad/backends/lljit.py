@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from nbgrad.backends import bounds
 from nbgrad.errors import NbgradError
 
 
@@ -166,7 +167,7 @@ def load(data: bytes, symbol: str, imports: dict[str, int] | None = None) -> tup
         If the object is damaged, or needs a symbol that does not exist in this process.
     """
     try:
-        tracker = _linker().link(data, symbol, imports or {})
+        tracker = _linker().link(data, symbol, bounds.imports() | (imports or {}))
     except RuntimeError as error:
         raise LinkError(f"cannot link the kernel {symbol}: {str(error).strip()}") from error
     address = int(tracker[symbol])

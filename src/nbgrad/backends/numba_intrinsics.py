@@ -246,6 +246,46 @@ def call_empty(typingctx: Any, function: Any, ndim: Any, shape: Any, dtype: Any)
     return WORDS(WORDS, types.int64, WORDS, types.int64), generate
 
 
+def _outside(builder: Any, name: str, *args: Any) -> None:
+    """Call a function of ``bounds``, which is linked in by name."""
+    kind = ir.FunctionType(ir.VoidType(), [I64] * len(args))
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
+@intrinsic
+def checked_element(typingctx: Any, index: Any, low: Any, high: Any, size: Any, site: Any) -> Any:
+    """*index*, after a report if that element is not between the bytes *low* and *high*.
+
+    Both are 0 where they are not known.
+    """
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        index, low, high, size, site = args
+        start = builder.mul(index, size)
+        below = builder.icmp_signed("<", start, low)
+        above = builder.icmp_signed(">", builder.add(start, size), high)
+        known = builder.icmp_signed("!=", low, high)
+        wrong = builder.and_(known, builder.or_(below, above))
+        with cgutils.if_unlikely(builder, wrong):
+            _outside(builder, "nbgrad_element", index, low, high, size, site)
+        return index
+
+    return types.int64(*([types.int64] * 5)), generate
+
+
+@intrinsic
+def checked_word(typingctx: Any, pointer: Any, index: Any, site: Any) -> Any:
+    """*index*, after a report if that word of *pointer* is in no object and no known memory."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        here = builder.ptrtoint(cgutils.alloca_once(builder, I64), I64)
+        place = builder.ptrtoint(args[0], I64)
+        _outside(builder, "nbgrad_word", place, args[1], here, args[2])
+        return args[1]
+
+    return types.int64(WORDS, types.int64, types.int64), generate
+
+
 # Functions of Python's C interface. Objects are pointers where they are read, else numbers.
 _OBJECT: Final = types.int64
 INTERPRETER: Final = {
@@ -277,6 +317,8 @@ POINTER_NAMES: Final = {
     "offset_bytes": offset_bytes,
     "distance": distance,
     "address": address,
+    "checked_element": checked_element,
+    "checked_word": checked_word,
     "call_kernel": call_kernel,
     "call_pool": call_pool,
     "call_loop": call_loop,

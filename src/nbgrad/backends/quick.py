@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends import builtin
+from nbgrad.backends import bounds, builtin
 from nbgrad.backends.compile import lacking, native, remembered
 from nbgrad.config import settings
 from nbgrad.core.modes import lines, not_recording
@@ -298,10 +298,12 @@ def install() -> None:
     if lacking():
         return
 
+    bounds.register(shared)
     keep = (shared, objects)  # also when Python ends and empties the modules
 
     def make(tables: Tables, swapped: bool) -> Any:
         owner = np.array([*map(id, tables), swapped, shared.ctypes.data], np.int64)
+        bounds.register(owner)
         flags = builtin.METH_FASTCALL
         return builtin.builtin(record, "nbgrad_record", owner, flags, (tables, keep))
 

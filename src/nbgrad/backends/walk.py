@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends import builtin
+from nbgrad.backends import bounds, builtin
 from nbgrad.backends.compile import lacking, native, remembered
 from nbgrad.core import linearize
 from nbgrad.core.linearize import ACTIVE, BOUND, CUT, FREED, INACTIVE, TRACKED
@@ -196,11 +196,14 @@ class _Memory:
         sizes = dict.fromkeys((FOUND, OPERANDS, LEAVES, VALUES, SCALARS, READS, NOTED), NODES)
         sizes |= {KEY: KEYS, PLACES: 3 * SLOTS}
         self.rooms = {word: np.zeros(size, np.int64) for word, size in sizes.items()}
+        bounds.register(self.words, *self.rooms.values())
         for word, room in self.rooms.items():
             self.words[word] = room.ctypes.data
 
     def owner(self, differentiate: int) -> np.ndarray[Any, Any]:
-        return np.array([differentiate, self.words.ctypes.data], np.int64)
+        owner = np.array([differentiate, self.words.ctypes.data], np.int64)
+        bounds.register(owner)
+        return owner
 
 
 @remembered

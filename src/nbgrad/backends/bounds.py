@@ -1,0 +1,226 @@
+"""A build of all machine code that tests each load and store: ``NBGRAD_BOUNDS=1``.
+
+For finding faults, not for use: it is several times slower. The text of a kernel is rewritten so that
+each subscript of a pointer compares the index with the extent of the buffer, which the frame passes
+along (``launch.extended``). In functions that walk objects and tables each word read must lie in an
+object of Python's, as its class describes it, or in memory that was registered here. What does not
+is reported on the standard error stream, with Python's stack, and ends the process.
+"""
+
+from __future__ import annotations
+
+import ast
+import bisect
+import ctypes
+import os
+import struct
+import sys
+import threading
+import traceback
+import weakref
+import zlib
+from typing import Any, Final
+
+import numpy as np
+
+ON: Final = os.environ.get("NBGRAD_BOUNDS", "0") == "1"
+
+_SIZES: Final = {"c16": 16, "c8": 8}
+_WORDS: Final = frozenset({"load_pointer", "store_pointer"})
+# What holds the items of a list, or the extents of an array: memory of the interpreter's, of a
+# size that the loops around it read from the object itself.
+_TRUSTED: Final = frozenset({"items", "operands", "extents"})
+_sites: dict[int, str] = {}
+
+
+def instrumented(
+    source: str, name: str, params: tuple[str, ...], result: str | None
+) -> tuple[str, tuple[str, ...]]:
+    """The text of a function, and its parameters, with a test of each load and store."""
+    tree = ast.parse(source)
+    for definition in tree.body:
+        if isinstance(definition, ast.FunctionDef) and definition.name == name:
+            given = [a.arg for a in definition.args.args]
+            codes = dict(zip(given, params, strict=True))
+            pointers = {p: _size(c) for p, c in codes.items() if c.endswith("*")}
+            if result is not None:
+                _Words(name).visit(definition)
+                continue
+            _Elements(name, pointers).visit(definition)
+            added = [f"{p}__{end}" for p in pointers for end in ("lo", "hi")]
+            definition.args.args += [ast.arg(arg) for arg in added]
+            params = (*params, *("i8" for _ in added))
+    return ast.unparse(ast.fix_missing_locations(tree)), params
+
+
+def _size(code: str) -> int:
+    """Bytes of an element of a pointer's type, such as ``f8*``."""
+    code = code[:-1]
+    return _SIZES.get(code) or int(code[1:])
+
+
+def _call(name: str, *args: ast.expr) -> ast.Call:
+    return ast.Call(ast.Name(name, ast.Load()), list(args), [])
+
+
+def _site(name: str, node: ast.AST) -> ast.Constant:
+    text = f"{name}: {ast.unparse(node)}"
+    number = zlib.crc32(text.encode())
+    _sites[number] = text
+    return ast.Constant(number)
+
+
+class _Elements(ast.NodeTransformer):
+    """Rewrites ``x[i]`` of a kernel's pointers as ``x[checked_element(i, lo, hi, size, site)]``."""
+
+    def __init__(self, name: str, pointers: dict[str, int]) -> None:
+        self.name = name
+        self.pointers = pointers
+
+    def visit_Subscript(self, node: ast.Subscript) -> Any:
+        site = _site(self.name, node)
+        self.generic_visit(node)
+        if isinstance(node.value, ast.Name) and node.value.id in self.pointers:
+            pointer = node.value.id
+            ends = [ast.Name(f"{pointer}__{end}", ast.Load()) for end in ("lo", "hi")]
+            size = ast.Constant(self.pointers[pointer])
+            node.slice = _call("checked_element", node.slice, *ends, size, site)
+        return node
+
+
+class _Words(ast.NodeTransformer):
+    """Rewrites ``p[i]`` and ``load_pointer(p, i)`` of functions that walk objects and tables."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def _checked(self, pointer: ast.expr, index: ast.expr, whole: ast.AST) -> ast.expr:
+        if isinstance(pointer, ast.Name) and pointer.id in _TRUSTED:
+            return index
+        return _call("checked_word", pointer, index, _site(self.name, whole))
+
+    def visit_Subscript(self, node: ast.Subscript) -> Any:
+        whole = ast.parse(ast.unparse(node), mode="eval").body
+        self.generic_visit(node)
+        node.slice = self._checked(node.value, node.slice, whole)
+        return node
+
+    def visit_Call(self, node: ast.Call) -> Any:
+        whole = ast.parse(ast.unparse(node), mode="eval").body
+        self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id in _WORDS:
+            node.args[1] = self._checked(node.args[0], node.args[1], whole)
+        return node
+
+
+# ------------------------------------------------------------------------------ what is known
+
+
+class _Regions:
+    """Memory that functions may read and write, by first address, in the order of addresses."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.starts: list[int] = []
+        self.stops: list[int] = []
+
+    def add(self, start: int, stop: int) -> None:
+        with self.lock:
+            at = bisect.bisect(self.starts, start)
+            self.starts.insert(at, start)
+            self.stops.insert(at, stop)
+
+    def drop(self, start: int) -> None:
+        with self.lock:
+            at = bisect.bisect(self.starts, start) - 1
+            del self.starts[at], self.stops[at]
+
+    def holds(self, address: int) -> bool:
+        with self.lock:
+            at = bisect.bisect(self.starts, address) - 1
+            return at >= 0 and address + 8 <= self.stops[at]
+
+
+_regions = _Regions()
+
+
+def register(*arrays: np.ndarray[Any, Any]) -> None:
+    """Let functions read and write *arrays* for as long as they live."""
+    for array in arrays if ON else ():
+        start = array.ctypes.data
+        _regions.add(start, start + array.nbytes)
+        weakref.finalize(array, _regions.drop, start).atexit = False
+
+
+# ------------------------------------------------------------------------------ what is called
+
+
+def _report(text: str) -> None:
+    sys.stderr.write(f"\nnbgrad: out of bounds: {text}\n")
+    traceback.print_stack(file=sys.stderr)
+    sys.stderr.flush()
+    os.abort()
+
+
+def _element(index: int, low: int, high: int, size: int, site: int) -> None:
+    where = _sites.get(site, f"site {site}")
+    _report(f"{where}: index {index} of elements of {size} bytes, in bytes {low} to {high}")
+
+
+def _layout_of_types() -> tuple[int, int]:
+    """The words of a class that hold the size of its objects, and that of their items."""
+    words = (ctypes.c_int64 * 16).from_address(id(tuple))
+    basic, item = tuple.__basicsize__, tuple.__itemsize__
+    at = next(k for k in range(3, 15) if words[k] == basic and words[k + 1] == item)
+    return at, at + 1
+
+
+_BASIC, _ITEM = _layout_of_types() if ON else (0, 0)
+_STACK: Final = 1 << 20
+
+
+def _read(address: int, count: int = 1) -> tuple[int, ...]:
+    """*count* words of the process's own memory; none where there is no memory."""
+    if address & 7 or not 1 << 16 <= address < 1 << 62:
+        return ()
+    try:
+        with open("/proc/self/mem", "rb", buffering=0) as memory:
+            memory.seek(address)
+            data = memory.read(8 * count)
+    except FileNotFoundError:  # no Linux: what is wrong there ends in a crash
+        return tuple((ctypes.c_int64 * count).from_address(address))
+    except OSError:
+        return ()
+    return struct.unpack(f"{len(data) // 8}q", data) if len(data) == 8 * count else ()
+
+
+def _object_holds(pointer: int, index: int) -> bool:
+    """Whether *pointer* is an object whose class says that it has the word *index*."""
+    head = _read(pointer, 2)
+    kind = _read(head[1], 16) if head and index >= 0 else ()
+    if not kind or not _read(kind[1]):
+        return False
+    size, item = kind[_BASIC], kind[_ITEM]
+    if not 16 <= size < 1 << 20 or not 0 <= item < 1 << 12:
+        return False
+    count = abs((_read(pointer + 16) or (0,))[0]) if item else 0
+    return 8 * (index + 1) <= size + count * item
+
+
+def _word(pointer: int, index: int, stack: int, site: int) -> None:
+    address = pointer + 8 * index
+    if _regions.holds(address) or abs(address - stack) < _STACK or _object_holds(pointer, index):
+        return
+    _report(f"{_sites.get(site, f'site {site}')}: word {index} from {pointer:#x}")
+
+
+_TYPES: Final = {
+    "nbgrad_element": (ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 5), _element),
+    "nbgrad_word": (ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 4), _word),
+}
+_called: Final = {name: kind(function) for name, (kind, function) in _TYPES.items()} if ON else {}
+
+
+def imports() -> dict[str, int]:
+    """The addresses of the functions that instrumented code calls."""
+    return {name: ctypes.cast(f, ctypes.c_void_p).value or 0 for name, f in _called.items()}

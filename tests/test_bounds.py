@@ -1,0 +1,102 @@
+"""The build of machine code that tests each access: it finds faults, and finds none in ours."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+from subprocesses import run, start
+
+from nbgrad.backends import bounds
+
+PROGRAMS = """
+import nbgrad as ng
+assert ng.backends.bounds.ON
+rng = np.random.default_rng(0)
+w, x, index = rng.normal(size=(5, 4)), rng.normal(size=(9, 5)), rng.integers(-9, 9, 6)
+
+def loss(w, x):
+    h = np.tanh(x @ w)
+    rows = np.concatenate([h[index], h[1:, ::-1], np.pad(h[2:4], ((0, 1), (0, 0)))])
+    batch = (x[:, :, None] * w).sum(axis=1) @ np.ones((2, 4, 3))
+    return (rows * rows).sum(axis=0).mean() + x[1:, 2].sum() + np.linalg.norm(batch) + h.max()
+
+def solved(w, x):
+    a = x.T @ x + np.eye(5)
+    return np.linalg.solve(a, w).sum() + np.linalg.cholesky(a).sum() + np.cumsum(x, axis=0).mean()
+
+for tier in ("block", "fused", "auto"):
+    with ng.configure(tier=tier):
+        for f in (loss, solved):
+            g = ng.jit(ng.value_and_grad(f))
+            t = ng.tensor(w, requires_grad=True)
+            for _ in range(60 if tier == "auto" else 2):
+                y = f(t, x)
+                y.backward()
+                value, gradient = g(w, x)
+            assert abs(value - y.item()) < 1e-9
+"""
+
+
+def report(text: str) -> str:
+    process = start(text, NBGRAD_BOUNDS=1, NBGRAD_DETERMINISTIC=1)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGABRT, errors
+    return errors
+
+
+def test_our_programs_stay_in_bounds() -> None:
+    run(PROGRAMS, NBGRAD_BOUNDS=1, NBGRAD_DETERMINISTIC=1)
+
+
+@pytest.mark.parametrize(
+    ("index", "said"),
+    [("i + 1", "shift: x[i + 1]: index 5"), ("i - 1", "shift: x[i - 1]: index -1")],
+)
+def test_an_element_beyond_a_buffer_is_reported(index: str, said: str) -> None:
+    errors = report(
+        f"""
+        text = "def shift(lo, hi, x, o):\\n    for i in range(lo, hi):\\n        o[i] = x[{index}]\\n"
+        kernel = compile_kernel(text, "shift", ("f8*", "f8*"))
+        x, o = np.arange(5.0), np.zeros(5)
+        given = np.array([x.ctypes.data, o.ctypes.data, 0, 40, 0, 40])
+        kernel(0, 5, given)
+        """
+    )
+    assert f"out of bounds: {said} of elements of 8 bytes, in bytes 0 to 40" in errors
+
+
+def test_a_word_in_no_known_memory_is_reported() -> None:
+    errors = report(
+        """
+        f = Frame(0, [], [], [], [])
+        f.words[4], f.words[5] = 1, 10**6  # one instruction, far away
+        f.run([])
+        """
+    )
+    assert "out of bounds: nbgrad_execute: row[1]: word 1 " in errors
+
+
+def test_a_word_beyond_an_object_is_reported() -> None:
+    """The walk with a wrong idea of where nodes keep what it reads."""
+    errors = report(
+        """
+        import nbgrad as ng
+        from nbgrad.backends import walk
+        places = walk._words() | {"value": 400}
+        walk._words = lambda: places
+        walk.install()
+        (ng.ones(3, requires_grad=True) * 2.0).sum().item()
+        """
+    )
+    assert "out of bounds: nbgrad_walk: " in errors
+
+
+def test_the_usual_build_is_as_it_was() -> None:
+    assert not bounds.ON and not bounds.imports()
+    source, params = bounds.instrumented(
+        "def f(lo, hi, x, n):\n    x[n] = x[lo] + 1\n", "f", ("i8", "i8", "f4*", "i8"), None
+    )
+    assert params == ("i8", "i8", "f4*", "i8", "i8", "i8")
+    assert "def f(lo, hi, x, n, x__lo, x__hi):" in source
+    assert source.count("checked_element(") == 2
