@@ -14,6 +14,8 @@ import nbgrad as ng
 import nbgrad.numpy as xp
 from nbgrad.errors import AutogradError
 
+OLD = np.lib.NumpyVersion(np.__version__) < "2.1.0"
+
 
 def with_gradient() -> ng.Tensor:
     x = ng.tensor([1.0, 2.0], requires_grad=True)
@@ -60,6 +62,7 @@ def test_pickles_of_every_dtype() -> None:
 # ------------------------------------------------------------------------------------------ DLPack
 
 
+@pytest.mark.skipif(OLD, reason="the DLPack of NumPy 2.0 has no read-only memory: it is copied")
 def test_dlpack_to_numpy_shares_memory_and_cannot_be_written() -> None:
     x = ng.tensor([1.0, 2.0])
     array = np.from_dlpack(x)

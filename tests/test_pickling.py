@@ -129,7 +129,7 @@ if __name__ == "__main__":
                 print(pool.map(function, xs[:1]))
     from scipy.optimize import differential_evolution
 
-    search = {"updating": "deferred", "maxiter": 2, "polish": False, "rng": 1}
+    search = {"updating": "deferred", "maxiter": 2, "polish": False, "seed": 1}
     found = differential_evolution(g, [(0, 1)] * 2, workers=2, **search)
     print(found.fun < 0.1)
 """

@@ -76,7 +76,7 @@ PRODUCTS = {  # and shapes of their operands
 }
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
+@pytest.mark.parametrize("name", [name for name in PRODUCTS if hasattr(np, name)])
 def test_products_over_chosen_axes(name: str) -> None:
     ufunc = UFUNCS[name]
     shapes = PRODUCTS[name]

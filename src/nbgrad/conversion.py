@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 
 asking = LazyModule("nbgrad.asking")
+# NumPy 2.0 has the first protocol alone, which cannot say that memory is read-only.
+_FIRST_DLPACK = np.lib.NumpyVersion(np.__version__) < "2.1.0"
 # References to a tensor that a method of it sees if there are no others: its own, and the
 # question's. From 3.14 on Python does not count them all.
 _ALONE = 2 if sys.version_info < (3, 14) else 0
@@ -138,6 +140,8 @@ class Conversions:
             if copy is False:
                 raise BufferError("a consumer of DLPack before 1.0 needs a copy of a tensor")
             array, copy = array.copy(), None
+        if _FIRST_DLPACK:
+            return np.array(array).__dlpack__(stream=stream)
         options: Any = {"stream": stream, "max_version": max_version}
         return array.__dlpack__(**options, dl_device=dl_device, copy=copy)
 

@@ -203,6 +203,9 @@ def _refuse_undeclared(prim: Primitive, xs: tuple[Any, ...], params: dict[str, A
             inspect.signature(evaluate).bind(*xs, **params)
         except TypeError as error:
             raise TypeError(f"{prim.name}: {error}") from None
+        except ValueError:  # compiled functions of NumPy before 2.4 do not tell theirs
+            if params:
+                raise TypeError(f"{prim.name}: it takes no {', '.join(params)}") from None
     elif params or len(xs) != evaluate.nin:
         given = f", and {', '.join(params)}" if params else ""
         raise TypeError(

@@ -28,9 +28,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nbgrad.core.registry import PublicFunction, register_function, reroute, viewers, writers
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def newer(name: str) -> Any:
+    """NumPy's function *name*, or where it would be: the oldest versions have none."""
+    return getattr(np, name, f"numpy.{name}")
 
 
 def call(*args: Any, **kwargs: Any) -> Call:
