@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.ops.kinds import Assembly, Combine, Expression, View
 from nbgrad.program.lower import CODES, emittable
+from nbgrad.program.moved import read_at_several
 from nbgrad.program.sharing import shared_outputs
 
 # Rough costs in ns an element of vectorised code; storing and loading again costs about 1.5.
@@ -111,6 +112,7 @@ class Fusion:
     def __init__(self, tape: Tape, extra: set[Var]) -> None:
         self.tape = tape
         self.producers = {eqn.out: eqn for eqn in tape.eqns}
+        self.position = {eqn.out: k for k, eqn in enumerate(tape.eqns)}
         self.free = {eqn.out for eqn in tape.eqns if is_free(eqn)}
         self.stored: set[Var] = set(extra)
         self.shared = shared_outputs(tape, self.producers, self.free, extra)
@@ -132,6 +134,7 @@ class Fusion:
         if len(self.tape) > LONG_TAPE:
             stored |= self._reused_scalars()
         depth: dict[Var, int] = defaultdict(int)
+        self.stored |= read_at_several(self.tape, self.free, stored, cost_of)
         for eqn in self.tape.eqns:
             operands = [a for a in eqn.inputs if isinstance(a, Var)]
             if eqn.out not in self.free:

@@ -164,8 +164,7 @@ def _middle(group: Group, fusion: Fusion) -> Var:
         if isinstance(fusion.producers[x].sig.loop, tuple) and fusion.producers[x].sig.loop:
             order.append(x)
         stack.extend(fusion.producers[x].inputs)
-    position = {eqn.out: k for k, eqn in enumerate(fusion.tape.eqns)}
-    order.sort(key=lambda v: position[v])
+    order.sort(key=lambda v: fusion.position[v])
     return order[len(order) // 2]
 
 

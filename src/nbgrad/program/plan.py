@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -48,26 +50,68 @@ def plan(tape: Tape, items: Sequence[Item], shared: Iterable[Var] = ()) -> Plan:
     for k, item in enumerate(items):
         for var in (*reads(item), *writes(item)):
             last[var] = k
-    live: list[tuple[int, int, int]] = []  # (offset, end, last step)
+    dying: dict[int, list[Var]] = defaultdict(list)
     offsets: dict[Var, int] = {}
-    total = 0
+    space = Space()
     for k, item in enumerate(items):
-        live = [slot for slot in live if slot[2] >= k]
+        for var in dying.pop(k - 1, ()):
+            space.give(offsets[var], _size(var))
         for var in writes(item):
             if var in fixed or var in offsets:
                 continue
-            size = -(-max(1, var.aval.nbytes) // ALIGNMENT) * ALIGNMENT
-            offset = _first_fit(live, size)
-            offsets[var] = offset
-            live.append((offset, offset + size, last[var]))
-            total = max(total, offset + size)
-    return Plan(offsets, total)
+            offsets[var] = space.take(_size(var))
+            dying[last[var]].append(var)
+    return Plan(offsets, space.end)
 
 
-def _first_fit(live: Sequence[tuple[int, int, int]], size: int) -> int:
-    offset = 0
-    for start, end, _ in sorted(live):
-        if start - offset >= size:
-            break
-        offset = max(offset, end)
-    return offset
+def _size(var: Var) -> int:
+    return -(-max(1, var.aval.nbytes) // ALIGNMENT) * ALIGNMENT
+
+
+class Space:
+    """Memory that grows at its end; ``gaps`` are free, in order, none next to another.
+
+    Looking at few gaps keeps planning linear: a long tape may have thousands of small ones.
+
+    Examples
+    --------
+    >>> space = Space()
+    >>> space.take(64), space.take(128), space.take(64)
+    (0, 64, 192)
+    >>> space.give(64, 128)
+    >>> space.take(64), space.take(128), space.end
+    (64, 256, 384)
+    """
+
+    LOOKS = 64
+
+    def __init__(self) -> None:
+        self.gaps: list[tuple[int, int]] = []
+        self.end = 0
+
+    def take(self, size: int) -> int:
+        """The lowest place that *size* bytes fit in."""
+        for k, (start, stop) in enumerate(self.gaps[: self.LOOKS]):
+            if stop - start >= size:
+                if stop - start == size:
+                    del self.gaps[k]
+                else:
+                    self.gaps[k] = (start + size, stop)
+                return start
+        start = self.end
+        if self.gaps and self.gaps[-1][1] == start:  # the last gap, and as much more as it takes
+            start = self.gaps.pop()[0]
+        self.end = start + size
+        return start
+
+    def give(self, start: int, size: int) -> None:
+        """Free what ``take`` gave."""
+        gaps = self.gaps
+        k = bisect(gaps, (start, start))
+        stop = start + size
+        if k < len(gaps) and gaps[k][0] == stop:
+            stop = gaps.pop(k)[1]
+        if k and gaps[k - 1][1] == start:
+            start = gaps.pop(k - 1)[0]
+            k -= 1
+        gaps.insert(k, (start, stop))
