@@ -17,9 +17,9 @@ from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import Signature
 from nbgrad.core.record import Recipe, recipe_of
 from nbgrad.core.record import replay as again
-from nbgrad.core.registry import primitives
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds import is_number, materialize
+from nbgrad.ops.scattering import Terms, partial, plus
 
 Hook = Callable[[Var, Any], Any]
 # Calls the rule of an equation: given it, its cotangent, result, operands, and which are wanted.
@@ -109,6 +109,8 @@ def backpropagate(
         ct = cts.get(eqn.out)
         if ct is None or eqn.out not in active:
             continue
+        if ct.__class__ is Terms:
+            ct = cts[eqn.out] = ct.total()
         if hook is not None:
             ct = cts[eqn.out] = hook(eqn.out, ct)
         if eqn.out in stop or eqn.sig.prim.vjp is None:
@@ -124,10 +126,15 @@ def backpropagate(
                 before = cts.get(atom)
                 if before is None or before is UNDEFINED:
                     cts[atom] = c
-                elif c is not UNDEFINED:
-                    both = is_number(before) and is_number(c)
-                    cts[atom] = before + c if both else primitives["add"](before, c)
-    return cts
+                elif c is UNDEFINED:
+                    continue
+                elif before.__class__ is Terms:
+                    before.append(c)
+                elif partial(c) or partial(before):
+                    cts[atom] = Terms([before, c])
+                else:
+                    cts[atom] = plus(before, c)
+    return {var: ct.total() if ct.__class__ is Terms else ct for var, ct in cts.items()}
 
 
 def vjp(
