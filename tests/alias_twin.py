@@ -33,13 +33,14 @@ class Twin:
     def view(self, function: Callable[[Any], Any], recording: bool, writable: bool = True) -> Twin:
         """The twin that *function* makes of each coefficient, sharing memory where that does."""
         value = function(self.c[0])
+        writable = writable and self.writable
         shares = np.shares_memory(value, self.c[0]) or not value.size
         rest = [function(a) for a in self.c[1:]]
         if not shares:
             return fresh([value, *rest], self.group.tracked and recording)
         if self.group.tracked and not recording:
             return Twin([value, *_zeros_like(value)], Group(False, guarded=True), writable)
-        return Twin([value, *rest], self.group, writable and self.writable)
+        return Twin([value, *rest], self.group, writable)
 
     def detach(self) -> Twin:
         return Twin([self.c[0], *_zeros_like(self.c[0])], Group(False), self.writable)

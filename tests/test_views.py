@@ -228,6 +228,19 @@ def test_what_is_broadcast_is_read_only(view: Any) -> None:
     assert_array_equal(t.numpy(), [5.0, 2.0, 3.0])
 
 
+def test_reshape_copies_where_it_is_asked_to() -> None:
+    t = ng.tensor(VALUES)
+    for copy in (t.reshape(-1, copy=True), gnp.reshape(t, -1, copy=True)):
+        copy[0] = 9.0
+    assert_array_equal(t.numpy(), VALUES)
+    for view in (t.reshape(-1, copy=False), gnp.reshape(t, -1, copy=False)):
+        view += 1.0
+    assert_array_equal(t.numpy(), VALUES + 2.0)
+    for refused in (lambda: t.T.reshape(-1, copy=False), lambda: gnp.reshape(t.T, -1, copy=False)):
+        with pytest.raises(ValueError, match="Unable to avoid creating a copy"):
+            refused()
+
+
 def test_elements_are_copies_that_torch_s_methods_write_through() -> None:
     t = ng.tensor([1.0, 2.0, 3.0])
     first, second = t[0], t[1]

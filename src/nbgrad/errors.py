@@ -119,6 +119,10 @@ READ_ONLY = (
     "assignment destination is read-only: broadcasting shows one element in several places. Write "
     "to what was broadcast, or to a copy (x = x.copy())."
 )
+NEEDS_COPY = (
+    "Unable to avoid creating a copy: the elements do not lie in memory so that one could see them "
+    "in this shape. Leave copy=False away, or use copy=None."
+)
 NOT_VIEWABLE = (
     "view size is not compatible with input tensor's size and stride (at least one dimension spans "
     "across two contiguous subspaces), so it would be a copy. Use .reshape(...) instead."

@@ -42,7 +42,7 @@ def _in_place(function: Callable[..., Any], name: str) -> Callable[[Tensor], Ten
         return x._rebind(function(x)._node)
 
     call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"In-place form of ``{name[:-1]}``: binds the tensor to the result."
+    call.__doc__ = f"In-place form of ``{name[:-1]}``: writes the result to the tensor."
     return call
 
 

@@ -15,7 +15,7 @@ from nbgrad import aliases, views
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand, bind
-from nbgrad.errors import NOT_VIEWABLE, AutogradError
+from nbgrad.errors import NEEDS_COPY, NOT_VIEWABLE, AutogradError
 from nbgrad.loading import ours
 from nbgrad.ops import (
     arithmetic,
@@ -78,7 +78,7 @@ def _reducer(function: Callable[..., Node]) -> Callable[..., Any]:
 
 
 def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
-    """In-place method: computes, then binds the tensor to the result."""
+    """In-place method: computes, then writes the result to the tensor."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         operands = [as_operand(a) if _is_operand(a) else a for a in args]
@@ -293,10 +293,15 @@ class Methods:
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """The same elements in another shape; one extent may be -1.
 
-        A view, unless the tensor is one with gaps in memory, such as ``x.T``; then a copy.
+        A view, unless the tensor is one with gaps in memory, such as ``x.T``; then a copy. *copy*
+        asks for one (True), or refuses it (False).
         """
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
-        return _reshape(self, tuple(target), *(() if order == "C" else (order,)))  # type: ignore[no-any-return]
+        make = _flat_copy if copy else _reshape
+        made = make(self, tuple(target), *(() if order == "C" else (order,)))
+        if copy is False and made._alias is None:
+            raise ValueError(NEEDS_COPY)
+        return made  # type: ignore[no-any-return]
 
     def view(self, *shape: Any) -> Tensor:
         """The same elements in another shape, always as a view; :meth:`reshape` may copy.

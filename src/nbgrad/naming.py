@@ -19,7 +19,7 @@ def find(x: Any, name: str) -> Any:
     """The method *name* of tensor *x* that the vocabulary declares, or None.
 
     Those of every day are in methods.py. A name that ends in an underscore is the method without
-    it, and binds the tensor to the result.
+    it, and writes the result to the tensor.
     """
     if name.startswith("_"):
         return None
@@ -48,7 +48,7 @@ def _in_place(x: Any, name: str) -> Any:
         return x._rebind(node)
 
     call.__name__ = name
-    call.__doc__ = f"In-place form of ``{plain}``: binds the tensor to the result."
+    call.__doc__ = f"In-place form of ``{plain}``: writes the result to the tensor."
     return call
 
 

@@ -1,4 +1,4 @@
-"""Operators of Tensor: each records one primitive; the in-place forms bind the tensor anew."""
+"""Operators of Tensor: each records one primitive; the in-place forms write to it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nbgrad.recording import Method, admitted, binary, operand, pair, reflected,
 
 
 def _inplace(function: Callable[..., Node]) -> Method:
-    """In-place operator: binds the tensor to a new node, so nothing saved is overwritten."""
+    """In-place operator: a new node takes the place of the tensor's, so nothing saved is overwritten."""
 
     def method(self: Any, other: Any) -> Any:
         kind = other.__class__

@@ -16,6 +16,7 @@ from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
 from nbgrad.core.registry import by_reference, viewers, writers
 from nbgrad.engine import looks, value_of
+from nbgrad.errors import NEEDS_COPY
 from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
@@ -74,7 +75,13 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
         operands = (*operands, *settings.values())
     if function in viewers:
         made = wrap(result, tensor, operands)
-        return _views(made, _tensors((*args, *kwargs.values()), tensor), viewers[function])
+        if kwargs.get("copy"):
+            return made
+        operands = _tensors((*args, *kwargs.values()), tensor)
+        made = _views(made, operands, viewers[function])
+        if kwargs.get("copy") is False and made._alias is None and operands:
+            raise ValueError(NEEDS_COPY)
+        return made
     if function not in writers:
         return wrap(result, tensor, operands)
     target = args[0] if args else kwargs[next(iter(signature(function).parameters))]

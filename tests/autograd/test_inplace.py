@@ -1,4 +1,4 @@
-"""In-place operations rebind: values saved for a backward are never overwritten."""
+"""In-place operations: values saved for a backward are never overwritten. See test_views.py too."""
 
 from __future__ import annotations
 

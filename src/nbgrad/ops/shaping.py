@@ -71,8 +71,8 @@ def one_axis(name: str, axis: Any, ndim: int) -> int:
 def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None) -> Node:
     """The same elements in another *shape*; one extent may be -1.
 
-    ``order="F"`` reads and writes the elements with the first index changing fastest. Tensors
-    never share memory as far as anybody can tell, so *copy* changes nothing.
+    ``order="F"`` reads and writes the elements with the first index changing fastest. The result
+    of a tensor is a view of it where NumPy's is one, unless *copy*.
     """
     node = as_node(a)
     target = _resolved(node, list(as_shape(shape)))

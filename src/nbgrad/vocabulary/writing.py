@@ -1,7 +1,6 @@
-"""Functions that write into an array: on a tensor they bind it to the result, as ``x[i] = v`` does.
+"""Functions that write into an array: their result takes the place of a tensor's value.
 
-A view taken before does not see what is written, and writing to a view (``v = x[0]``) does not
-write through to the tensor it was taken from: write to that tensor itself.
+Views of the tensor see that, and what it is a view of, as they see ``x[i] = v``.
 """
 
 from __future__ import annotations
