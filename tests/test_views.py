@@ -310,6 +310,23 @@ def test_views_are_the_same_hot(calls: int) -> None:
         assert_array_equal(t.numpy(), expected)
 
 
+def test_a_compiled_function_writes_to_its_own_tensors_only() -> None:
+    total = ng.zeros(3)
+    part = total[1:]
+    for write in (lambda x: total.add_(x), lambda x: part.__setitem__(0, x[0])):
+        with pytest.raises(TypeError, match="jit: the function writes to a tensor from outside"):
+            ng.jit(lambda x: (write(x), x.sum())[1])(np.ones(3))  # noqa: B023
+    assert total.tolist() == [0.0, 0.0, 0.0]
+
+    def f(x: Any) -> Any:
+        own = total.copy()
+        own[1:] += x[1:]
+        x *= 2.0
+        return own.sum() + x.sum()
+
+    assert float(ng.jit(f)(np.ones(3))) == 8.0
+
+
 # ------------------------------------------------------------------------- leaves, no_grad, detach
 
 

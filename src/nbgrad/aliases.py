@@ -18,7 +18,13 @@ from nbgrad.chains import Chain, scattered, source_of, viewed, writable
 from nbgrad.core.aval import Aval
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.errors import INPLACE_VIEW, READ_ONLY, UNRECORDED_VIEW, AutogradError
+from nbgrad.errors import (
+    INPLACE_VIEW,
+    READ_ONLY,
+    UNRECORDED_VIEW,
+    WRITTEN_IN_TRACE,
+    AutogradError,
+)
 from nbgrad.hooks import keep_retaining, watch_of
 from nbgrad.ops import structure
 from nbgrad.recording import apart
@@ -125,6 +131,11 @@ def write(t: Any, node: Node) -> None:
         group.current = base._node if group.stale else None
     if group.storage is not None:
         _spread(group)
+
+
+def refuse_outside(node: Node) -> None:
+    """Refuse that a traced function writes to what was there before."""
+    raise TypeError(WRITTEN_IN_TRACE.format(aval=node.aval))
 
 
 def _write_through(t: Any, alias: Any, node: Node) -> Any:

@@ -119,6 +119,11 @@ READ_ONLY = (
     "assignment destination is read-only: broadcasting shows one element in several places. Write "
     "to what was broadcast, or to a copy (x = x.copy())."
 )
+WRITTEN_IN_TRACE = (
+    "nbgrad.jit: the function writes to a tensor from outside ({aval}), which would happen once, "
+    "while the function is traced, and never again. Pass the tensor as an argument and return its "
+    "new value, or write to a copy (x = x.copy())."
+)
 NEEDS_COPY = (
     "Unable to avoid creating a copy: the elements do not lie in memory so that one could see them "
     "in this shape. Leave copy=False away, or use copy=None."

@@ -218,6 +218,8 @@ class Tensor(Operators, Conversions, Buffers, Methods):
         quiet = bool(not_recording) and not modes.grad
         if old.leaf is not None and not quiet and old.requires_grad and old.leaf() is self:
             raise AutogradError(INPLACE_LEAF)
+        if old.seq < modes.tracing:
+            aliases.refuse_outside(old)
         if node.aval is not old.aval:
             node = _fitted(node, old)
         if self._alias is not None:
