@@ -204,8 +204,7 @@ def _hot(f: Any, *args: Any) -> Any:
     compiled = ng.jit(f)
     for _ in range(HOT_CALLS + 1):
         compiled(*args)
-    held = dict(zip(compiled.__code__.co_freevars, compiled.__closure__, strict=True))
-    return compiled, held["short"].cell_contents.enter
+    return compiled, compiled.quick[2]
 
 
 def test_a_hot_function_is_called_by_machine_code() -> None:
@@ -466,8 +465,8 @@ def test_arguments_of_any_structure_go_the_short_way(name: str) -> None:
     expected = f(*args, **kwargs)
     for _ in range(HOT_CALLS + 5):
         np.testing.assert_allclose(compiled(*args, **kwargs), expected, rtol=1e-15)
-    held = dict(zip(compiled.__code__.co_freevars, compiled.__closure__, strict=True))
-    assert held["short"].cell_contents.short_way(args, kwargs) is not None
+    _, match, enter, _, _ = compiled.quick
+    assert enter(args if match is None else match(args, kwargs)) is not None
 
 
 def test_other_arguments_than_the_last_are_other_calls() -> None:
