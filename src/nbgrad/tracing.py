@@ -244,10 +244,12 @@ def _constants(cap: Capture, inputs: Sequence[Node], start: int) -> list[Node]:
     """What the tape reads beside the arguments, computed."""
     given = set(inputs)
     constants = [leaf for leaf in dict.fromkeys(cap.leaves) if leaf not in given]
-    tracked = [leaf for leaf in constants if leaf.requires_grad and leaf.seq < start]
-    for leaf in tracked:
-        if leaf.leaf is not None and not modes.transforms:
-            raise TypeError(TRACKED_OUTSIDE.format(aval=leaf.aval))
+    # What a transform differentiates by may be a pending node, and not a leaf.
+    before = (n for n in (*constants, *cap.nodes) if n.seq < start)
+    tracked = [node for node in before if node.requires_grad]
+    for node in tracked:
+        if node.leaf is not None and not modes.transforms:
+            raise TypeError(TRACKED_OUTSIDE.format(aval=node.aval))
     if tracked:
         raise OpenFunction
     for node in constants:

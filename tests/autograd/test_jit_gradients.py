@@ -186,6 +186,17 @@ def test_a_compiled_function_reads_what_an_enclosing_one_differentiates_or_trace
             assert_allclose(found, wanted)
 
 
+def test_a_compiled_function_reads_what_is_differentiated_of_a_value_not_computed_yet() -> None:
+    pending = ng.tensor(A) + 1.0
+
+    def f(y: Any) -> Any:
+        return ng.jit(lambda z: y * z)(B).sum()
+
+    assert_allclose(ng.grad(f)(pending), B)
+    assert_allclose(ng.grad(f)(pending * 2.0), B)
+    assert_allclose(ng.jacobian(lambda y: ng.jit(lambda z: y * y)(B))(pending), np.diag(2 * A + 2))
+
+
 def test_results_of_arrays_are_arrays_also_where_a_compiled_function_runs_uncompiled() -> None:
     found = []
 
