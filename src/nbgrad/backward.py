@@ -362,7 +362,7 @@ def _node_route(
     path = _path(cap, outputs, below, wrt, inputs is None)
     _refuse_freed(cap.nodes, path.freed)
     if modes.anomaly:
-        require_values(cap, "Anomaly detection")
+        require_values(cap)
         check_forward([cap.nodes[k] for k in cap.order()])
     targets = [_node_at(cap, k) for k in wrt]
     before = modes.grad

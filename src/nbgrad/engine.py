@@ -153,7 +153,7 @@ def demand(nodes: Sequence[Node]) -> None:
     if not pending:
         return
     cap = capture(pending)
-    require_values(cap)
+    require_values(cap, pending)
     if lines.on and modes.observers:
         _step_through(cap)
         return

@@ -133,9 +133,8 @@ NOT_VIEWABLE = (
     "across two contiguous subspaces), so it would be a copy. Use .reshape(...) instead."
 )
 TRACED_VALUE = (
-    "{what} needs the number of a traced {aval} value, which is not known while nbgrad.jit traces "
-    "the function. Use nbgrad.where instead of `if`, take the value outside jit, or call the "
-    "function without jit."
+    "{what}, at {line}, needs the number of {value}, which is not known while nbgrad.jit traces the "
+    "function. {advice}."
 )
 ONCE = (
     "trying to differentiate twice a function that was marked with @once_differentiable: "

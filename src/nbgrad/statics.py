@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.tree import Same, key_of
+from nbgrad.core.tree import LEAF, STATIC, Same, key_of
 from nbgrad.errors import STATE, UNHASHABLE
 from nbgrad.outside import attributes, content_of, is_users
 
@@ -97,6 +97,35 @@ def _kind(x: Any) -> str:
     return name if module in ("builtins", "__main__") else f"{module}.{name}"
 
 
+def parameters_of(f: Callable[..., Any]) -> list[str]:
+    """Names of the parameters of *f*, or nothing where Python does not know them."""
+    try:
+        return list(inspect.signature(f).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def names_of_leaves(f: Callable[..., Any], structure: Any) -> list[str]:
+    """How the caller of *f* knows each leaf of its arguments: ``x``, ``weights['bias'][0]``."""
+    positional, keywords = structure[2]
+    names = parameters_of(f)
+    found: list[str] = []
+    for k, part in enumerate(positional[2]):
+        _name_leaves(part, names[k] if k < len(names) else str(k), found)
+    for name, part in zip(keywords[1], keywords[2], strict=True):
+        _name_leaves(part, name, found)
+    return found
+
+
+def _name_leaves(structure: Any, name: str, found: list[str]) -> None:
+    if structure == LEAF:
+        found.append(name)
+    elif structure[0] != STATIC:
+        _, keys, content = structure
+        for key, part in zip(range(len(content)) if keys is None else keys, content, strict=True):
+            _name_leaves(part, f"{name}[{key!r}]", found)
+
+
 def refused_name(
     f: Callable[..., Any],
     args: tuple[Any, ...],
@@ -104,10 +133,7 @@ def refused_name(
     check: Callable[[Any], Any],
 ) -> str:
     """The name of the argument that *check* raises for, or its number if it has none."""
-    try:
-        names = list(inspect.signature(f).parameters)
-    except (TypeError, ValueError):
-        names = []
+    names = parameters_of(f)
     for k, (name, x) in enumerate([*((None, x) for x in args), *kwargs.items()]):
         try:
             check(x)

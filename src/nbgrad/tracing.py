@@ -31,6 +31,7 @@ from nbgrad.executable import Executable
 from nbgrad.number import as_array
 from nbgrad.ops.shaping import as_node
 from nbgrad.ops.structure import strong
+from nbgrad.statics import names_of_leaves
 from nbgrad.tensor import Tensor
 
 Func = Callable[..., Any]
@@ -207,6 +208,8 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     """
     start = next_sequence() or 1
     inputs = placeholders(leaves)
+    for node, name in zip(inputs, names_of_leaves(f, structure), strict=True):
+        node.line = f"argument {name!r}"  # which errors show
     args, kwargs = unflatten(structure, list(map(stand_in, leaves, inputs)))
     before = modes.grad
     modes.grad = before or not any(node.requires_grad for node in inputs)

@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.asked import traced_value
 from nbgrad.core.aval import make_aval
 from nbgrad.core.collector import paused
 from nbgrad.core.node import Node, new_node
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
-from nbgrad.errors import TRACED_VALUE, ConcretizationError
+from nbgrad.errors import ConcretizationError
 
 # State of a captured node, part of the key.
 INACTIVE, ACTIVE, BOUND, CUT = 0, 1, 2, 3
@@ -245,11 +246,14 @@ def _finished(
     return cap
 
 
-def require_values(cap: Capture, what: str = "Computing this") -> None:
-    """Raise if a leaf of *cap* is a placeholder: its number is not known while tracing."""
+def require_values(cap: Capture, roots: Sequence[Node] = ()) -> None:
+    """Raise if a leaf of *cap* is a placeholder: its number is not known while tracing.
+
+    *roots* are the nodes whose number is asked for.
+    """
     for leaf, value in zip(cap.leaves, cap.values, strict=True):
         if value is None:
-            raise ConcretizationError(TRACED_VALUE.format(what=what, aval=leaf.aval))
+            raise ConcretizationError(traced_value(roots or cap.nodes, leaf))
 
 
 def build_tape(

@@ -10,7 +10,7 @@ from types import MethodType
 from typing import Any
 
 LEAF = "*"
-_STATIC = "static"
+STATIC = "static"
 MAX_NESTING = 50  # Python refuses expressions of more than 200 parentheses
 Structure = Any
 
@@ -66,7 +66,7 @@ def _structure(
         items = tuple(_structure(item, is_leaf, leaves, static) for item in x.values())
         return type(x), _keys(tuple(x)), items
     # The type tells True from 1, which are equal.
-    return _STATIC, type(x), static(x)
+    return STATIC, type(x), static(x)
 
 
 class Keys(tuple[Any, ...]):
@@ -134,9 +134,9 @@ def pinned(structure: Structure, values: Mapping[int, Any]) -> Structure:
 def _pinned(structure: Structure, values: Mapping[int, Any], place: Iterator[int]) -> Structure:
     if structure == LEAF:
         k = next(place)
-        return (_STATIC, type(values[k]), values[k]) if k in values else LEAF
+        return (STATIC, type(values[k]), values[k]) if k in values else LEAF
     kind, keys, content = structure
-    if kind == _STATIC:
+    if kind == STATIC:
         return structure
     return kind, keys, tuple([_pinned(part, values, place) for part in content])
 
@@ -146,7 +146,7 @@ def statics(structure: Structure) -> Iterator[Any]:
     if structure == LEAF:
         return
     kind, _, content = structure
-    if kind == _STATIC:
+    if kind == STATIC:
         yield content.value if content.__class__ is Same else content
     else:
         for part in content:
@@ -181,7 +181,7 @@ def _text(structure: Structure, position: Iterator[int], names: dict[str, Any], 
     if structure == LEAF:
         return f"x[{next(position)}]"
     kind, keys, content = structure
-    if kind == _STATIC:
+    if kind == STATIC:
         return named(content.value if content.__class__ is Same else content)
     if depth % MAX_NESTING == MAX_NESTING - 1:
         return f"{named(_compiled(structure, position, depth + 1))}(x)"
@@ -233,7 +233,7 @@ def matcher(
 
 
 def _subscripts_plainly(structure: Structure) -> bool:
-    if structure == LEAF or structure[0] == _STATIC:
+    if structure == LEAF or structure[0] == STATIC:
         return True
     kind, keys, content = structure
     base = dict if keys is not None else list if issubclass(kind, list) else tuple
@@ -251,7 +251,7 @@ def _match(
         leaves.append(path)
         return
     kind, keys, content = structure
-    if kind == _STATIC:
+    if kind == STATIC:
         # Bound methods are made anew at each access.
         same = "==" if keys in (int, bool, str, MethodType) else "is"
         held = content.value if content.__class__ is Same else content

@@ -1,0 +1,104 @@
+"""Who asks for the number of a traced value, and what to do about it: the error's text.
+
+What led there is read from the names of the functions on the stack, from the innermost to the
+user's line.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from nbgrad.core.modes import in_library, in_package
+from nbgrad.core.node import Node
+from nbgrad.errors import TRACED_VALUE
+
+_NUMBER = (
+    "Leave it a tensor: 0-d tensors compute like numbers. To see the number, return it from the "
+    "compiled function; if it is a setting and not data, pass it as a Python int, str or bool"
+)
+_CHOICE = (
+    "Choose by element with nbgrad.where(condition, a, b); a choice by a setting takes it as a "
+    "Python bool, int or str, which belongs to the trace"
+)
+_TEXT = (
+    "Print the shape while a function is traced; to see the number, return it from the compiled "
+    "function and print it there"
+)
+_ARRAY = (
+    "The function that it was given to is not one of nbgrad's, and sees arrays only: use nbgrad's "
+    "of the same meaning, or call it outside nbgrad.jit and pass what it returns"
+)
+_CAUSES: dict[str, tuple[str, str]] = {
+    "__bool__": ("`if` (or while, and, or, not, in, min, max, sorted)", _CHOICE),
+    "__contains__": ("`in`", _CHOICE),
+    "item": ("item()", _NUMBER),
+    "tolist": ("tolist()", _NUMBER),
+    "__float__": ("float()", _NUMBER),
+    "__int__": ("int()", _NUMBER),
+    "__complex__": ("complex()", _NUMBER),
+    "__round__": ("round()", _NUMBER),
+    "__trunc__": ("int() or math.trunc()", _NUMBER),
+    "__index__": (
+        "an index, a length or a number of repetitions",
+        "Pass it as a Python int, which belongs to the trace, or take it from a shape",
+    ),
+    "__hash__": ("its use as a key", _NUMBER),
+    "__format__": ("an f-string or format()", _TEXT),
+    "__str__": ("str() or print()", _TEXT),
+    "__repr__": ("repr() or print()", _TEXT),
+    "numpy": ("numpy()", _ARRAY),
+    "__array__": ("a conversion to an array", _ARRAY),
+    "__dlpack__": ("a conversion by DLPack", _ARRAY),
+    "__reduce__": ("pickling or copying", _NUMBER),
+    "backward": ("backward()", "Return the gradient instead: nbgrad.jit(nbgrad.grad(f))"),
+}
+_FUNCTION = (
+    "forward of the nbgrad.Function {name}",
+    "A forward that leaves nbgrad runs on numbers, of which a trace has none: write it in nbgrad's "
+    "operations, or call what uses it without nbgrad.jit",
+)
+_OTHER = (
+    "What it does there depends on values: use what does not (nbgrad.where instead of a mask that "
+    "selects), or call it outside nbgrad.jit and pass what it returns"
+)
+
+
+def traced_value(roots: Sequence[Node], leaf: Node) -> str:
+    """The error for the number of *roots*, which depend on the placeholder *leaf*."""
+    what, line, advice = _cause()
+    node = roots[0] if roots else leaf
+    value = f"the {node.aval} value"
+    if node is not leaf and node.sig is not None:
+        value += f" of {node.sig.prim.name}"
+    if leaf.line is not None:
+        value += f" that depends on {leaf.line}" if node is not leaf else f" of {leaf.line}"
+    return TRACED_VALUE.format(what=what, line=line, value=value, advice=advice)
+
+
+def _cause() -> tuple[str, str, str]:
+    """What asked, where, and the advice."""
+    frame = sys._getframe(2)
+    found: tuple[str, str] | None = None
+    inner, function = "", ""
+    while frame.f_back is not None and in_library(frame.f_code.co_filename):
+        name = frame.f_code.co_name
+        if in_package(frame.f_code.co_filename):
+            module = str(frame.f_globals.get("__name__"))
+            if name in _CAUSES:
+                found = _CAUSES[name]  # the outermost that is known: __float__ calls item
+            elif ".vocabulary." in module or ".ops." in module:
+                inner = name
+        frame = frame.f_back
+    line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+    above: FrameType | None = frame
+    while above is not None and not function:
+        if above.f_code.co_name == "apply" and in_package(above.f_code.co_filename):
+            function = getattr(above.f_locals.get("cls"), "__name__", "")
+        above = above.f_back
+    if function:
+        return _FUNCTION[0].format(name=function), line, _FUNCTION[1]
+    if inner and found is not _CAUSES["__index__"]:  # whatever it converts inside
+        return inner, line, _OTHER
+    return (found[0], line, found[1]) if found else ("this", line, _OTHER)
