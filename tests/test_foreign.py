@@ -107,6 +107,13 @@ def test_tensors_of_what_is_more_than_numbers(kind: str) -> None:
             make(MEANINGFUL[kind])
 
 
+def test_a_masked_array_of_which_nothing_is_masked_is_numbers() -> None:
+    for mask in (np.ma.nomask, [False] * 3):
+        m = np.ma.array(NUMBERS, mask=mask)
+        assert_array_equal(ng.tensor(m), NUMBERS)
+        assert_array_equal(ng.jit(lambda a, m=m: a * m)(m), NUMBERS**2)
+
+
 def test_a_matrix_converts_when_it_is_asked_to() -> None:
     assert ng.tensor(matrix).shape == (1, 3)
 

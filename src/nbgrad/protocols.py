@@ -193,12 +193,11 @@ def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     implementation = by_reference.get(function) or ours(function)
     if implementation is None:
         raise missing(full_name(function))
-    if kwargs or isinstance(args[0], np.ndarray) or function in _TAKEN:
-        if function in _TAKEN and asked_by("scipy.optimize", 2) and not modes.tracing:
+    if function in _TAKEN:
+        if asked_by("scipy.optimize", 2) and not modes.tracing:
             return function(*[_array(x) for x in args])
-        writes = args and isinstance(args[0], np.ndarray) and implementation in writers
-        if writes or isinstance(kwargs.get("out"), np.ndarray):
-            return on_arrays(full_name(function), function, args, kwargs)
+    elif args and isinstance(args[0], np.ndarray) and implementation in writers:
+        return on_arrays(full_name(function), function, args, kwargs)
     return apply(tensor, implementation, args, kwargs)
 
 
