@@ -418,6 +418,28 @@ def test_detached_tensors_share_values_and_no_history() -> None:
     assert d.tolist() == [1.0, 0.0, 12.0]
 
 
+def test_detaching_the_base_does_not_detach_views() -> None:
+    w = leaf()
+    y = w * 1.0
+    v = y[1:]
+    y.mul_(2.0)
+    y.detach_()
+    assert not y.requires_grad and v.requires_grad
+    with pytest.raises(RuntimeError, match="Can't detach views in-place"):
+        v.detach_()
+    v.sum().backward()
+    assert w.grad.tolist() == [0.0, 2.0, 2.0]
+
+
+def test_what_shares_memory() -> None:
+    t, c = ng.tensor(VALUES), ng.tensor([1 + 2j])
+    assert np.shares_memory(t, t[1:]) and np.shares_memory(t[1:].T, t.detach()[:2])
+    assert np.may_share_memory(t[:, 1], t[2]) and np.shares_memory(c.real, c)
+    assert not np.shares_memory(t[0], t[1:]) and not np.shares_memory(t, t.copy())
+    assert not np.shares_memory(c.real, c.imag) and not np.shares_memory(t[0, 0], t)
+    assert t[1:].T.base is t and t.base is None
+
+
 def test_a_view_can_become_a_leaf() -> None:
     base = ng.zeros(3)
     v = base[1:].requires_grad_()
@@ -464,6 +486,20 @@ def test_a_retained_gradient_follows_what_is_written() -> None:
     assert y.grad.tolist() == [1.0, 2.0, 2.0]
     assert v.grad.tolist() == [1.0, 1.0]
     assert w.grad.tolist() == [6.0, 12.0, 12.0]
+
+
+def test_gradients_of_a_written_view_are_those_of_its_own_uses() -> None:
+    w = leaf()
+    y = w * 1.0
+    first, second = y[:], y[:]
+    first.retain_grad()
+    second.retain_grad()
+    first.mul_(2.0)
+    (first + 10.0 * second).sum().backward(retain_graph=True)
+    assert first.grad.tolist() == [1.0] * 3 and second.grad.tolist() == [10.0] * 3
+    assert w.grad.tolist() == [22.0] * 3
+    with pytest.raises(RuntimeError, match="appears to not have been used"):
+        ng.autograd.grad(y.sum(), first)
 
 
 def test_views_of_a_gradient_see_what_is_added() -> None:

@@ -96,6 +96,14 @@ def _together(parts: list[tuple[Node, Chain]], aval: Aval | None) -> Node:
     return node  # type: ignore[no-any-return]
 
 
+def detach_base(t: Any) -> None:
+    """Take *t* off the graph, but not what are views of it."""
+    if t._alias.__class__ is Group:
+        for view in _living(t._alias):
+            view._node  # noqa: B018 - with the history that there still is
+    t._node = unrecorded(t._node)
+
+
 def latest(t: Any) -> Node:
     """The node that an in-place method of *t* reads: an element is that of its base as it is now."""
     alias = t._alias
@@ -168,7 +176,8 @@ def _write_through(t: Any, alias: Any, node: Node) -> Any:
         tracked = group.current.requires_grad
     if quiet and (tracked) and alias[3] != ELEMENT:
         return None
-    before, t._node = t._node, node
+    # Another node of the value that the base has: a gradient of the view is not one of that.
+    before, t._node = t._node, apart(node) if node.requires_grad else node
     if before.watch is not None:
         keep_retaining(t, before)
     return t if alias[3] != ELEMENT else None

@@ -13,6 +13,7 @@ from nbgrad.engine import looks, value_of
 from nbgrad.loading import ours
 from nbgrad.ops.shaping import reshape
 from nbgrad.ops.subscript import getitem
+from nbgrad.views import ELEMENT
 
 
 class Buffers:
@@ -36,6 +37,12 @@ class Buffers:
         """The elements as bytes, in the order of memory of *order*."""
         looks.exported += 1
         return value_of(self._node).tobytes(order)
+
+    @property
+    def base(self: Any) -> Any:
+        """The tensor that this one is a view of; None if it is none, or if that is gone."""
+        alias = self._alias
+        return alias[0][0]() if alias.__class__ is tuple and alias[3] > ELEMENT else None
 
     @property
     def flat(self) -> Flat:

@@ -14,7 +14,7 @@ from nbgrad.core.modes import asked_by, modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
-from nbgrad.core.registry import by_reference, viewers, writers
+from nbgrad.core.registry import about_tensors, by_reference, viewers, writers
 from nbgrad.engine import looks, value_of
 from nbgrad.errors import NEEDS_COPY
 from nbgrad.lazy import LazyModule
@@ -192,6 +192,8 @@ def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     """``__array_function__``: the same for NumPy's other functions."""
     implementation = by_reference.get(function) or ours(function)
     if implementation is None:
+        if function in about_tensors:
+            return about_tensors[function](*args, **kwargs)
         raise missing(full_name(function))
     if function in _TAKEN:
         if asked_by("scipy.optimize", 2) and not modes.tracing:

@@ -209,7 +209,7 @@ class Tensor(Operators, Conversions, Buffers, Methods):
             raise AutogradError(
                 "Can't detach views in-place: their base keeps its history. Use detach() instead."
             )
-        self._node = aliases.unrecorded(self._node)
+        aliases.detach_base(self)
         return self
 
     def _rebind(self, node: Node) -> Tensor:

@@ -18,10 +18,13 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from nbgrad.chains import Chain, shortened, source_of, strides_of
+import numpy as np
+
+from nbgrad.chains import Chain, Positions, shortened, source_of, strides_of
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
 from nbgrad.core.record import shortcuts, window_between
+from nbgrad.core.registry import about_tensors
 
 ref = weakref.ref
 ELEMENT = 0  # the depth of what NumPy gives as a scalar: it keeps its value
@@ -124,6 +127,46 @@ def same(a: Any, b: Any) -> bool:
         and one.storage is other.storage
         and (*one.place, *first) == (*other.place, *second)
     )
+
+
+def shares_memory(a: Any, b: Any, /, max_work: Any = None) -> bool:
+    """Whether an element of *a* is one of *b*, so that writing to one changes the other."""
+    if not (hasattr(a, "_alias") and hasattr(b, "_alias")):
+        x, y = (getattr(getattr(t, "_node", None), "value", t) for t in (a, b))
+        return isinstance(x, np.ndarray) and isinstance(y, np.ndarray) and np.shares_memory(x, y)
+    (one, first), (other, second) = _where(a), _where(b)
+    if one is not other:
+        return False
+    return bool(np.intersect1d(_places(a, first), _places(b, second)).size)
+
+
+def _where(t: Any) -> tuple[Any, Chain]:
+    """What *t* shares values by, and the operations that make it of that."""
+    alias = t._alias
+    if alias is None or scalar(t):
+        return t, ()
+    group, chain = (alias[0], chain_of(alias)) if alias.__class__ is tuple else (alias, ())
+    storage = group.storage
+    return (group, chain) if storage is None else (storage, (*group.place, *chain))
+
+
+def _places(t: Any, chain: Chain) -> Any:
+    """Numbers of the elements of the whole that *t* has; twice as many for parts of complex ones."""
+    if not chain:
+        return 2 * np.arange(t._node.size)
+    source = source_of(chain)
+    places = 2 * np.arange(source.size).reshape(source.shape)
+    for sig in chain:
+        if sig.__class__ is Positions:
+            places = places.reshape(-1)[sig.places.value]
+        elif sig.aval.dtype == sig.operands[0].dtype:
+            places = sig.prim.evaluate(places, **sig.params)
+        elif sig.prim.kind == "elementwise" and "dtype" not in sig.params:
+            places = places + 1  # the imaginary part
+    return places
+
+
+about_tensors[np.shares_memory] = about_tensors[np.may_share_memory] = shares_memory
 
 
 # ------------------------------------------------------------------------------------------ making

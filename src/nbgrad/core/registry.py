@@ -83,6 +83,8 @@ views: dict[Any, IndexMap] = {}
 # Functions of nodes whose results are views of an operand if they are made of such primitives
 # alone: True, or of which operands NumPy makes them, see ``ops/declare.py``.
 viewers: dict[Callable[..., Any], bool | str] = {}
+# NumPy's functions that ask about tensors, not about their values.
+about_tensors: dict[Any, Callable[..., Any]] = {}
 # Functions of nodes whose result takes the place of their first argument, as ``np.copyto`` does.
 writers: set[Callable[..., Any]] = set()
 
