@@ -217,6 +217,8 @@ def accumulate(node: Node, gradient: Node, create_graph: bool = False) -> None:
         held = tensor.grad
         if held is None:
             tensor._grad = tensor.__class__(gradient)
+        elif create_graph:
+            tensor._grad = tensor.__class__(held._node + gradient)
         elif held._alias is not None:  # its views see what is added
             aliases.write(held, held._node + gradient)
         elif gradient.requires_grad or held._node.requires_grad or held._node.value is None:

@@ -18,7 +18,8 @@ from nbgrad.backward import run_backward
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.core.primitive import Primitive, bind
+from nbgrad.core.primitive import Primitive, Signature, bind
+from nbgrad.core.record import record as record_node
 from nbgrad.engine import looks, value_of
 from nbgrad.errors import LEFT_TAPE, NO_TANGENT, ONCE, AutogradError, ConcretizationError
 from nbgrad.hooks import Watch
@@ -69,14 +70,24 @@ def _pack_node(cls: Any, ctx: Context, inputs: Sequence[Node]) -> Node:
             return _written_tangent(cls, ctx, tangents)
         return _transposed(cls, ctx, tangents, xs)
 
-    prim = _primitive(cls.__name__, lambda *xs: np.empty(0), vjp, jvp, lambda xs: _NOTHING)
-    pack: Node = prim(*inputs)
-    pack.sig.saves = bool(ctx._saved)
+    # A primitive of this call alone, since its rules know the context: nothing is looked up.
+    prim = _primitive(cls.__name__, _no_value, vjp, jvp, _no_aval)
+    sig = Signature(prim, tuple([x.aval for x in inputs]), {}, _NOTHING, ())
+    sig.saves = bool(ctx._saved)
+    pack = record_node(sig, tuple(inputs))
     pack.value = np.empty(0)
     pack.depth = 0
     pack.watch = Watch(Tensor, ctx)
     watching.any = True
     return pack
+
+
+def _no_value(*xs: Any) -> Any:
+    return np.empty(0)
+
+
+def _no_aval(xs: Any) -> Aval:
+    return _NOTHING
 
 
 def _projection(cls: Any) -> Primitive:
