@@ -32,6 +32,7 @@ ALIASES = {
     "clamp": "clip",
     "pow": "power",
     "cat": "concatenate",
+    "sgn": "sign",
 }
 # And those that NumPy has in another namespace.
 ELSEWHERE = {"norm": "linalg"}

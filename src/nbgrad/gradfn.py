@@ -107,7 +107,9 @@ class AccumulateGrad(GradFn):
         return None if leaf is None else leaf()
 
 
-_made: weakref.WeakValueDictionary[Node, GradFn] = weakref.WeakValueDictionary()
+# By the identity of the node, which the GradFn keeps alive: a node as a key would be kept by this
+# table, and with it a hook that refers to the GradFn.
+_made: weakref.WeakValueDictionary[int, GradFn] = weakref.WeakValueDictionary()
 
 
 @functools.cache
@@ -157,8 +159,8 @@ def grad_fn_of(node: Node) -> GradFn:
 
 
 def _one(node: Node, kind: type[GradFn]) -> GradFn:
-    found = _made.get(node)
-    return _made.setdefault(node, kind(node)) if found is None else found
+    found = _made.get(id(node))
+    return _made.setdefault(id(node), kind(node)) if found is None else found
 
 
 def result_of(function: GradFn, number: int) -> Node:

@@ -40,9 +40,14 @@ def _tensors(x: Any) -> list[Any]:
     return list(x) if isinstance(x, (tuple, list)) and not is_tensor(x) else [x]
 
 
+def _is_array(x: Any) -> bool:
+    """Whether *x* is a tensor, not a gradient edge."""
+    return hasattr(type(x), "grad")
+
+
 def _class_of(x: Any) -> type:
     """The class of the gradient of *x*, a tensor or a gradient edge."""
-    return type(x) if hasattr(x, "grad") else cast(type, shortcuts.tensor)
+    return type(x) if _is_array(x) else cast(type, shortcuts.tensor)
 
 
 def _seeds(tensors: Any, outputs: Sequence[Any], given: Any) -> list[Node | None]:
@@ -79,7 +84,8 @@ def _seed(out: Any, seed: Any, k: int) -> Node:
         raise AutogradError(GRAD_SHAPE.format(index=k, given=node.shape, wanted=out.shape))
     if node.dtype.kind == "c" and out.dtype.kind != "c":
         raise AutogradError(
-            f"grad_output[{k}] is complex but output[{k}] is {out.dtype}: pass its real part"
+            f"grad_output[{k}] is complex but output[{k}] is {out.dtype}: they are required to have "
+            "the same dtype; pass its real part"
         )
     return node if node.dtype == out.dtype else structure.cast(node, dtype=out.dtype)
 
@@ -200,8 +206,9 @@ def _accumulate_inner(wanted: Sequence[Any], found: Sequence[tuple[Node, Node]])
     for t in wanted:
         gradient, watch = gradients.get(t._node), t._node.watch
         retained = watch is not None and watch.retained is not None
-        if t._node.leaf is None and gradient is not None and not retained and hasattr(t, "grad"):
-            t.grad = type(t)(gradient if t.grad is None else t.grad._node + gradient)
+        if t._node.leaf is None and gradient is not None and not retained and _is_array(t):
+            held = getattr(t, "_grad", None)
+            t.grad = type(t)(gradient if held is None else held._node + gradient)
 
 
 def accumulate(node: Node, gradient: Node, create_graph: bool = False) -> None:
@@ -325,7 +332,7 @@ def grad(
 
 def _zeros(t: Any, create_graph: bool) -> Any:
     """What stands for the gradient of an unused input."""
-    if not hasattr(t, "grad"):
+    if not _is_array(t):
         raise AutogradError(
             "materialize_grads cannot be used when the given input is a GradientEdge"
         )

@@ -332,11 +332,26 @@ class Methods:
 
     copy = clone
 
-    def to(self, dtype: Any) -> Tensor:
-        """Convert to *dtype*; the tensor itself if it is of that."""
-        if self._node.aval.dtype == dtype:
+    def to(self, dtype: Any = None, *, device: Any = None) -> Tensor:
+        """Convert to *dtype*, or to that of a tensor; the tensor itself if it is of that.
+
+        "cpu" is the only device.
+
+        Examples
+        --------
+        >>> import nbgrad as ng
+        >>> ng.ones(2).to(ng.float32).to("cpu").dtype
+        dtype('float32')
+        """
+        dtype, device = (
+            (None, dtype) if isinstance(dtype, str) and dtype == "cpu" else (dtype, device)
+        )
+        if device not in (None, "cpu"):
+            raise ValueError(f'to: device {device!r} is not available; tensors are on "cpu"')
+        wanted = dtype.dtype if isinstance(dtype, Methods) else dtype
+        if wanted is None or self._node.aval.dtype == wanted:
             return self  # type: ignore[return-value]
-        return self.__class__(composite.astype(self._node, dtype))
+        return self.__class__(composite.astype(self._node, wanted))  # type: ignore[return-value]
 
     def float(self) -> Tensor:
         """Convert to float32."""

@@ -170,6 +170,12 @@ def _results(
     given = {id(x): a for x, a in zip(inner, args, strict=True) if isinstance(a, Tensor)}
     written = {id(x) for x in inner if id(x) in given and x._node is not given[id(x)]._node}
     written |= ctx._dirty & set(given)
+    if ctx._dirty - set(given):
+        warnings.warn(
+            f"{cls.__name__}.forward marked a tensor as dirty that is not one of its arguments: "
+            "it need not be marked",
+            stacklevel=3,
+        )
     if any(ctx.needs_input_grad) and modes.grad:
         if not written <= {id(out) for out in outs}:
             raise AutogradError(

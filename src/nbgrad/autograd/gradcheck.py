@@ -210,6 +210,12 @@ def _check_backward(
     nondet_tol: float,
 ) -> None:
     analytic = analytical_jacobian(func, given, k)
+    for j, (out, n) in enumerate(zip(_as_tuple(func(*given)), numeric, strict=True)):
+        if not out.requires_grad and not np.allclose(n, 0, rtol=0, atol=tolerances[1]):
+            raise GradcheckError(
+                "Numerical gradient for function expected to be zero: output "
+                f"{j} does not require grad, but depends on input {k}\nnumerical: {n}"
+            )
     for j, out in enumerate(_as_tuple(func(*given))):
         if out.requires_grad:
             seed = np.ones(out.shape, out.dtype)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from nbgrad.autograd.saving import disable_saved_tensors_hooks, saved_tensors_hooks
 from nbgrad.core import node as nodes
+from nbgrad.core.modes import modes
 from nbgrad.errors import AutogradError
 from nbgrad.gradfn import AccumulateGrad, GradFn, edge, result_of
 from nbgrad.hooks import RemovableHandle, added, watch_of
@@ -137,6 +138,11 @@ class _Seen:
             self._fn(tuple(found))
 
 
+def saved_tensors_hooks_is_enabled() -> bool:
+    """Whether :class:`saved_tensors_hooks` may be used here; see disable_saved_tensors_hooks."""
+    return modes.saving_refused is None
+
+
 def will_execute(node: GradFn) -> bool:
     """Whether the backward pass that runs now goes through *node*: for hooks.
 
@@ -184,5 +190,6 @@ __all__ = [
     "queue_callback",
     "register_multi_grad_hook",
     "saved_tensors_hooks",
+    "saved_tensors_hooks_is_enabled",
     "will_execute",
 ]
