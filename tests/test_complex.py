@@ -149,3 +149,16 @@ def test_gradcheck_takes_complex_inputs_and_outputs() -> None:
 
     with pytest.raises(RuntimeError, match="Jacobian mismatch"):
         ng.autograd.gradcheck(Wrong.apply, (z,))
+
+
+@pytest.mark.parametrize("tier", ["reference", "block", "fused"])
+@pytest.mark.parametrize("base", [-1, -2.5, 2, 0.5])
+def test_a_real_number_to_a_complex_power_has_a_complex_logarithm(tier: str, base: float) -> None:
+    z = np.array([0.3 + 0.2j, 1 - 0.4j])
+    expected = np.power(complex(base), z) * np.log(complex(base))
+    with ng.configure(tier=tier):
+        found = ng.jacobian(lambda z: base**z, holomorphic=True)(z)
+        assert_allclose(np.diag(found), expected, rtol=1e-12)
+        t = ng.tensor(z, requires_grad=True)
+        (g,) = ng.autograd.grad(base**t, t, ng.ones(2, dtype=complex))
+        assert_allclose(g.numpy(), np.conj(expected), rtol=1e-12)

@@ -62,6 +62,10 @@ class Executable:
     def __init__(self, tape: Tape, constants: Sequence[Any] = ()) -> None:
         self.tape = tape
         self.constants = list(constants)
+        # Numbers that are complex here, whatever the user wrote: log(-1) depends on it.
+        self.complex = [
+            k for k, v in enumerate(tape.inputs) if v.weak and v.aval.dtype.kind == "c"
+        ]
         self.runs = 0
         self.reference = ReferenceProgram(tape)
         self.compiled: CpuProgram | None = None
@@ -81,6 +85,8 @@ class Executable:
         """Return one fresh array for each output of the tape."""
         if self.constants:
             args = args + self.constants
+        if self.complex:
+            args = [complex(a) if k in self.complex else a for k, a in enumerate(args)]
         compiled = self.compiled
         tier = settings.current.tier
         if tier == "auto":

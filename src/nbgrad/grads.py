@@ -297,7 +297,9 @@ def grad(
         )
     outs, ins = _tensors(outputs), _tensors(inputs)
     if not ins:
-        raise AutogradError("grad requires non-empty inputs: name what to differentiate by")
+        raise AutogradError(
+            "inputs argument to grad() cannot be empty: name what to differentiate by"
+        )
     seeds = _seeds(outputs, outs, grad_outputs)
     for k, t in enumerate(ins):
         if not is_tensor(t) or not t.requires_grad:

@@ -146,3 +146,14 @@ def test_steps_in_place_do_not_lead_back_to_what_the_leaf_was():
     before = w.tolist()
     (w * w).sum().backward()
     assert w.grad.tolist() == [2.0 * v for v in before]
+
+
+def test_a_gradient_that_is_held_stays_when_the_next_is_recorded() -> None:
+    x = ng.ones(2, requires_grad=True)
+    y = x * x
+    y.sum().backward(retain_graph=True)
+    held = x.grad
+    y.sum().backward(retain_graph=True)
+    assert x.grad is held and held.tolist() == [4.0, 4.0]
+    y.sum().backward(create_graph=True)
+    assert x.grad is not held and held.tolist() == [4.0, 4.0] and x.grad.tolist() == [6.0, 6.0]

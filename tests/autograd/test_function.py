@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import numpy as np
@@ -303,3 +305,181 @@ def test_backward_runs_only_when_a_gradient_is_needed() -> None:
 def test_function_works_under_the_functional_front() -> None:
     gradient = ng.grad(lambda x: Cube.apply(x).sum())
     assert_allclose(gradient(VALUES), 3 * VALUES**2)
+
+
+# ------------------------------------------------------ what else a function may do, as in PyTorch
+
+
+class AddInPlace(Function):
+    """Writes to its first argument; what else it returns depends on ``extra``."""
+
+    extra = False
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, y: Any) -> Any:
+        x.add_(y)
+        ctx.mark_dirty(x)
+        return (x, x * 2) if AddInPlace.extra else x
+
+    @staticmethod
+    def backward(ctx: Any, g: Any, *more: Any) -> Any:
+        total = g + 2 * more[0] if more else g
+        return total, total
+
+
+@pytest.mark.parametrize("extra", [False, True])
+def test_an_argument_written_in_place_is_the_result(extra: bool) -> None:
+    AddInPlace.extra = extra
+    x, y = leaf(), leaf()
+    z = x * 1
+    view = z[:1]
+    made = AddInPlace.apply(z, y)
+    out = made[0] if extra else made
+    assert out is z and z.grad_fn.name() == "AddInPlaceBackward"
+    assert_allclose(z.detach().numpy(), 2 * VALUES)
+    assert view.item() == 2 * VALUES[0]
+    (z * 3 + (made[1] if extra else 0)).sum().backward()
+    assert_allclose(y.grad.numpy(), [5.0, 5.0] if extra else [3.0, 3.0])
+    assert_allclose(x.grad.numpy(), y.grad.numpy())
+
+
+def test_writing_to_a_leaf_or_not_returning_what_was_written_raises() -> None:
+    class Keeps(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, y: Any) -> Any:
+            x.add_(y)
+            ctx.mark_dirty(x)
+            return y * 1
+
+    AddInPlace.extra = False
+    x = leaf()
+    with pytest.raises(RuntimeError, match="leaf"):
+        AddInPlace.apply(x, leaf())
+    assert_allclose(x.detach().numpy(), VALUES)
+    z = leaf() * 1
+    with pytest.raises(RuntimeError, match="must all be outputs"):
+        Keeps.apply(z, leaf())
+    assert_allclose(z.detach().numpy(), VALUES)
+
+
+def test_an_untracked_argument_is_written_too() -> None:
+    AddInPlace.extra = False
+    x = ng.tensor(VALUES)
+    assert AddInPlace.apply(x, ng.tensor(VALUES)) is x and not x.requires_grad
+    assert_allclose(x.numpy(), 2 * VALUES)
+    assert AddInPlace.apply(x, leaf()) is x and x.requires_grad
+
+
+def test_results_that_are_arguments_duplicates_or_no_tensors() -> None:
+    class Mixed(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, k: float) -> Any:
+            y = x * k
+            return x, y, y, "text", None, k
+
+        @staticmethod
+        def backward(ctx: Any, *gs: Any) -> Any:
+            assert [g is None for g in gs] == [False, False, False, True, True, True]
+            return gs[0] + 10 * (gs[1] + gs[2]), None
+
+    x = leaf()
+    same, a, b, *rest = Mixed.apply(x, 2.0)
+    assert same is not x and same.grad_fn is a.grad_fn and a is b
+    assert rest == ["text", None, 2.0]
+    (same + 3 * a + x).sum().backward()
+    assert_allclose(x.grad.numpy(), [32.0, 32.0])
+
+
+def test_a_gradient_of_none_is_no_gradient_and_not_zeros() -> None:
+    class Nothing(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x * 2
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return None
+
+    x = leaf()
+    Nothing.apply(x * x).sum().backward()
+    assert x.grad is None
+    assert ng.autograd.grad(Nothing.apply(x).sum(), x, allow_unused=True) == (None,)
+    (Nothing.apply(x * x) + x).sum().backward()
+    assert_allclose(x.grad.numpy(), [1.0, 1.0])
+    assert_allclose(ng.grad(lambda x: Nothing.apply(x).sum())(VALUES), [0.0, 0.0])
+
+
+def test_setup_context_defaults_and_keywords() -> None:
+    class Power(Function):
+        @staticmethod
+        def forward(x: Any, n: int = 2, *, scale: float = 1.0) -> Any:
+            return scale * x**n
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            x, ctx.n = inputs
+            ctx.save_for_backward(x)
+
+        @staticmethod
+        def vjp(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            return g * ctx.n * x ** (ctx.n - 1), None
+
+    x = leaf()
+    Power.apply(x).sum().backward()
+    assert_allclose(x.grad.numpy(), 2 * VALUES)
+    x.grad = None
+    Power.apply(x, n=3).sum().backward()
+    assert_allclose(x.grad.numpy(), 3 * VALUES**2)
+
+
+def test_what_is_written_wrongly_is_named() -> None:
+    class Old(Function):
+        def forward(self, x: Any) -> Any:  # type: ignore[override]
+            return x
+
+    class Both(Cube):
+        @staticmethod
+        def vjp(ctx: Any, g: Any) -> Any:
+            return g
+
+    class Array(Cube):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            return x.numpy() ** 3
+
+    class Empty(Function):
+        pass
+
+    with pytest.warns(DeprecationWarning, match="should not be instantiated"):
+        old = Old()
+    with pytest.raises(RuntimeError, match="non-static forward"):
+        old(leaf())
+    with pytest.raises(RuntimeError, match="both 'backward' and 'vjp'"):
+        Both.apply(leaf())
+    with pytest.raises(TypeError, match=r"Array.forward must return tensors, not ndarray"):
+        Array.apply(leaf())
+    with pytest.raises(NotImplementedError, match="must implement the forward"):
+        Empty.apply(leaf())
+
+
+def test_saved_tensors_are_let_go_with_the_graph() -> None:
+    kept = []
+
+    class Keeps(Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            y = x * x
+            ctx.save_for_backward(y)
+            kept.append(weakref.ref(y._node))
+            return y * x
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            return g * 3 * ctx.saved_tensors[0]
+
+    x = leaf()
+    z = Keeps.apply(x).sum()
+    z.backward()
+    gc.collect()
+    assert kept[0]() is None and z.item() == pytest.approx((VALUES**3).sum())

@@ -9,6 +9,7 @@ import pytest
 
 import nbgrad as ng
 from nbgrad.autograd import gradcheck, gradgradcheck
+from nbgrad.errors import GradcheckError
 
 
 def leaf(shape: tuple[int, ...] = (2, 3), seed: int = 0) -> Any:
@@ -132,3 +133,59 @@ def test_inputs_are_left_alone() -> None:
 def test_empty_and_zero_dimensional_inputs() -> None:
     assert gradcheck(lambda x: x.sin(), (leaf(()),)) is True
     assert gradcheck(lambda x: x.sin(), (leaf((0, 3)),)) is True
+
+
+def test_forward_mode_is_checked_when_asked() -> None:
+    class WrongTangent(ng.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+        @staticmethod
+        def jvp(ctx, t):
+            return t * 3
+
+    for fast in (False, True):
+        assert gradcheck(WrongTangent.apply, (leaf(),), fast_mode=fast)
+        with pytest.raises(GradcheckError, match="computed with forward mode mismatch"):
+            gradcheck(WrongTangent.apply, (leaf(),), check_forward_ad=True, fast_mode=fast)
+        assert gradcheck(lambda x, y: (x * y.sin(), y), (leaf(), leaf()), check_forward_ad=True)
+    with pytest.raises(AssertionError, match="at least one"):
+        gradcheck(ng.sin, (leaf(),), check_backward_ad=False)
+    with pytest.raises(NotImplementedError, match="vmap"):
+        gradcheck(ng.sin, (leaf(),), check_batched_grad=True)
+
+
+@pytest.mark.parametrize("kind", [float, complex])
+def test_one_random_direction_finds_what_is_wrong_anywhere(kind: type) -> None:
+    x = ng.tensor(np.linspace(0.2, 1.0, 200), dtype=kind, requires_grad=True)
+    mask = np.arange(200) != 117
+    assert gradcheck(lambda x: x * x, (x,), fast_mode=True)
+    assert not gradcheck(
+        lambda x: x * ng.where(mask, x, x.detach()), (x,), fast_mode=True, raise_exception=False
+    )
+    assert gradgradcheck(lambda x: x**3, (x,), fast_mode=True)
+
+
+def test_a_backward_that_draws_numbers_is_found() -> None:
+    class Noisy(ng.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * (1 + 1e-4 * ng.rand(2))
+
+    with pytest.raises(GradcheckError, match="not reentrant"):
+        gradcheck(Noisy.apply, (ng.ones(2, requires_grad=True),))
+    assert gradcheck(Noisy.apply, (ng.ones(2, requires_grad=True),), nondet_tol=1e-3)
+
+
+def test_an_output_off_the_graph_that_depends_on_the_input_fails() -> None:
+    with pytest.raises(GradcheckError, match="expected to be zero"):
+        gradcheck(lambda x: x.detach() * 2, (leaf(),))

@@ -280,6 +280,8 @@ integer_power = elementwise(
 def _power_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
     base = where(equal(y, 0), 0.0, y * power(x, y - 1))
     settled = logical_and(equal(x, 0), greater_equal(y, 0))
+    if out.dtype.kind == "c" and x.__class__ in (int, float):
+        x = complex(x)  # whose logarithm is not a number if it is negative
     return base, where(settled, 0.0, out * log(x))
 
 
