@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import subprocesses
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
@@ -306,3 +307,20 @@ def test_chains_without_a_period_are_evaluated_too() -> None:
 )
 def test_cuts_are_behind_whole_periods(text: str, end: int) -> None:
     assert _repeating(text) == end
+
+
+UNTRACKED = ["read_each", "branch", "moving_averages", "kalman", "momentum", "truncated", "unread"]
+
+
+@pytest.mark.parametrize("name", UNTRACKED)
+def test_steps_leave_no_memory_behind(name: str) -> None:
+    grown = subprocesses.run(
+        f"""
+        sys.path.insert(0, {str(subprocesses.ROOT)!r})
+        from benchmarks import loops
+        print(loops.growth({name!r}, 20_000, 8_000))
+        """,
+        timeout=300.0,
+        NBGRAD_CHECK=0,
+    )
+    assert float(grown) < 3e6  # of 8,000 kB or more, were a node of each step kept
