@@ -45,7 +45,11 @@ def _recording(flag: bool) -> Iterator[None]:
 
 def derive(t: Any) -> Node:
     """Record a view again whose base was written; returns its node."""
-    group = t._alias[0]
+    try:
+        group = t._alias[0]
+    except AttributeError:
+        message = f"'{type(t).__name__}' object has no attribute '_node': it was not initialised"
+        raise AttributeError(message) from None
     with _recording(True):
         node = viewed(_whole(group), chain_of(t._alias))
     if t._alias[3] == DETACHED:

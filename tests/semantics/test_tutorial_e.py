@@ -253,7 +253,9 @@ def test_row_55_detached_tensor_shares_storage_and_has_no_history() -> None:
     y = x.detach()
     assert not y.requires_grad and x.requires_grad and y.is_leaf
     assert_allclose(y.numpy(), x.tolist(), rtol=0)
-    assert np.shares_memory(y.numpy(), x.detach().numpy())
+    assert np.shares_memory(y.numpy(copy=False), x.detach().numpy(copy=False))
+    y[0] = 5.0
+    assert x[0].item() == 5.0
 
 
 @pytest.mark.row(56)
