@@ -2,21 +2,24 @@
 
 A traced function is not run again, so what it read of closures, globals and attributes of objects
 has to be as it was. Numbers and texts are compared, arrays element by element, tensors by the value
-that they name. Modules, classes and functions are taken to stay: what functions read themselves is
-looked at. Past some hundreds of places nothing more is looked at.
+that they name. Modules, classes and functions are taken to stay: what they hold themselves is looked
+at. Past some hundreds of places nothing more is looked at.
 """
 
 from __future__ import annotations
 
+import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import is_
-from types import CodeType, FunctionType, MemberDescriptorType, MethodType
+from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
+from nbgrad.core.modes import in_library
 from nbgrad.tensor import Tensor
 
 Guard = Callable[[], bool]
@@ -29,6 +32,8 @@ _ANY = frozenset(
 _MAKING = frozenset({"__init__", "__new__", "__repr__", "__str__", "__post_init__", "__reduce__"})
 _NUMBERS = (int, float, complex, str, bytes, type(None))
 _OTHERS = frozenset(sys.stdlib_module_names) | {"nbgrad", "numpy", "numba", "scipy"}
+_CLASS_STATE = (np.ndarray, Tensor, *_NUMBERS)
+_BUILTIN = os.__file__  # what belongs to no package of its own
 _SHARED = (FunctionType, MemberDescriptorType, np.ndarray, Tensor, *_NUMBERS)
 _FAILURES = (LookupError, AttributeError, ValueError, TypeError)
 
@@ -42,6 +47,7 @@ class Reader:
 
     def __init__(self, roots: Iterable[Any]) -> None:
         roots = list(roots)
+        self.package = _package_of(roots[0]) if roots else _BUILTIN
         self.codes: set[CodeType] = set()
         self.names: frozenset[str] = frozenset()
         known = -1
@@ -102,7 +108,13 @@ class Reader:
         if isinstance(x, (FunctionType, MethodType, partial)) or "__wrapped__" in _vars(x):
             self._look_into_function(x)
             return
-        container = isinstance(x, (list, tuple, dict))
+        if isinstance(x, ModuleType):
+            self._look_into_module(x)
+            return
+        if isinstance(x, type):
+            self._look_into_class(x)
+            return
+        container = isinstance(x, (list, tuple, dict, deque))
         if container or is_users(type(x)):
             if path:
                 self._test(f"{path} is {self._named(x)}")
@@ -118,7 +130,7 @@ class Reader:
         if isinstance(f, partial):
             for part in (f.func, f.args, f.keywords):
                 self._look(part)
-        if not isinstance(f, FunctionType) or (f.__module__ or "").split(".")[0] in _OTHERS:
+        if not isinstance(f, FunctionType) or not self._is_of_user(f.__code__.co_filename):
             return
         self.codes.add(f.__code__)
         for cell in f.__closure__ or ():
@@ -140,6 +152,25 @@ class Reader:
         for key in x if isinstance(x, dict) else range(len(x)):
             self._look(x[key], f"{held}[{self._named(key)}]")
 
+    def _is_of_user(self, filename: str) -> bool:
+        """Whether code of that file belongs to the user, or to the package of the first function."""
+        return not in_library(filename) or filename.startswith(self.package)
+
+    def _look_into_module(self, module: Any) -> None:
+        # One without a file is built into Python, or made by the user.
+        file = getattr(module, "__file__", None) or ""
+        if module.__name__.split(".")[0] not in _OTHERS and self._is_of_user(file):
+            held = self._named(vars(module))
+            for name in sorted(self.names & vars(module).keys()):
+                self._look(vars(module)[name], f"{held}[{name!r}]")
+
+    def _look_into_class(self, cls: type) -> None:
+        for base, name, value in shared_by(cls, self.names) if is_users_class(cls) else ():
+            if not isinstance(value, _CLASS_STATE):
+                self._look(value)
+            elif name in self.names:
+                self._look(value, f"{self._named(base)}.__dict__[{name!r}]")
+
     def _look_into_object(self, x: Any) -> None:
         everything = not _ANY.isdisjoint(self.names)
         held = self._named(x)
@@ -153,7 +184,7 @@ class Reader:
             if isinstance(value, MemberDescriptorType):  # a slot
                 if hasattr(x, name):
                     self._look(getattr(x, name), f"{held}.{name}")
-            elif isinstance(value, (np.ndarray, Tensor, *_NUMBERS)):
+            elif isinstance(value, _CLASS_STATE):
                 if name not in inner and name in self.names:
                     self._test(
                         f"{name!r} not in {held}.__dict__" if hasattr(x, "__dict__") else "1"
@@ -161,6 +192,20 @@ class Reader:
                     self._look(value, f"{self._named(base)}.__dict__[{name!r}]")
             else:
                 self._look(value)
+
+
+def _package_of(f: Any) -> str:
+    """The directory of an installed package that *f* belongs to."""
+    while not isinstance(f, FunctionType):
+        inner = getattr(f, "__wrapped__", None) or getattr(f, "__func__", None)
+        f = inner or getattr(f, "func", None) or type(f).__call__
+        if not isinstance(f, (FunctionType, MethodType, partial)) and "__wrapped__" not in _vars(
+            f
+        ):
+            return _BUILTIN
+    root = sys.modules.get((f.__module__ or "").split(".")[0])
+    path = getattr(root, "__path__", None)
+    return path[0] if path else f.__code__.co_filename
 
 
 def names_read(codes: Iterable[CodeType]) -> frozenset[str]:
@@ -197,8 +242,13 @@ def attributes(x: Any) -> dict[str, Any] | None:
 
 def is_users(cls: type) -> bool:
     """Whether *cls* is a class of the user's, written in Python."""
+    return not issubclass(cls, type) and is_users_class(cls)
+
+
+def is_users_class(cls: type) -> bool:
+    """Whether a class, or a class of classes, is written in Python and not by a library we know."""
     root = cls.__module__.split(".")[0]
-    return not issubclass(cls, type) and (root not in _OTHERS or root == "types")
+    return root not in _OTHERS or root == "types"
 
 
 def content_of(cell: Any) -> Any:

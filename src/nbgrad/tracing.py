@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -226,7 +226,8 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     nodes = [strong(as_node(out)) for out in outs]
     cap = capture([*nodes, *gradients])
     tape, var_of = build_tape(cap, [*nodes, *gradients], inputs, lift=False)
-    constants = _constants(cap, inputs, start)
+    constants = _constants(cap, inputs, start, nodes)
+    active = _reached(cap, [node for node in inputs if node.requires_grad])
     native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)
     flat = structure == flatten((tuple(leaves), {}), is_dynamic)[1]
     watched = modes.functions > called or _hooked(nodes)
@@ -235,7 +236,7 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
         constants,
         rebuild,
         len(gradients),
-        active=_active(cap, inputs, var_of),
+        active=frozenset(var_of[node] for node in active),
         structure=structure,
         numbers={k: x.__class__ for k, x in enumerate(leaves) if x.__class__ in HOT_NUMBERS},
         plain=bool(leaves) and native and flat,
@@ -243,36 +244,36 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     )
 
 
-def _constants(cap: Capture, inputs: Sequence[Node], start: int) -> list[Node]:
+def _constants(
+    cap: Capture, inputs: Sequence[Node], start: int, outputs: Sequence[Node]
+) -> list[Node]:
     """What the tape reads beside the arguments, computed."""
     given = set(inputs)
     constants = [leaf for leaf in dict.fromkeys(cap.leaves) if leaf not in given]
     # What a transform differentiates by may be a pending node, and not a leaf.
-    before = (n for n in (*constants, *cap.nodes) if n.seq < start)
-    tracked = [node for node in before if node.requires_grad]
-    for node in tracked:
-        if node.leaf is not None and not modes.transforms:
-            raise TypeError(TRACKED_OUTSIDE.format(aval=node.aval))
-    if tracked:
+    tracked = [n for n in (*constants, *cap.nodes) if n.seq < start and n.requires_grad]
+    if tracked and not _reached(cap, tracked).isdisjoint(outputs):
+        for node in tracked:
+            if node.leaf is not None and not modes.transforms:
+                raise TypeError(TRACKED_OUTSIDE.format(aval=node.aval))
         raise OpenFunction
     for node in constants:
         value_of(node)
     return constants
 
 
-def _active(cap: Capture, inputs: Sequence[Node], var_of: dict[Node, Var]) -> frozenset[Var]:
-    """Variables that lead to an argument that requires grad through recorded operations alone.
+def _reached(cap: Capture, sources: Iterable[Node]) -> set[Node]:
+    """Nodes that lead to *sources* through recorded operations alone.
 
     A copy that a transform inside the function differentiated by requires grad too, but leads
     nowhere: nobody can ask for a gradient of it any more.
     """
-    active = {node for node in inputs if node.requires_grad}
-    if active:
-        for k in cap.order():
-            node = cap.nodes[k]
-            if node.requires_grad and node.leaf is None and not active.isdisjoint(cap.operands[k]):
-                active.add(node)
-    return frozenset(var_of[node] for node in active)
+    found = set(sources)
+    for k in cap.order() if found else ():
+        node = cap.nodes[k]
+        if node.requires_grad and node.leaf is None and not found.isdisjoint(cap.operands[k]):
+            found.add(node)
+    return found
 
 
 def _hooked(nodes: Sequence[Node]) -> bool:

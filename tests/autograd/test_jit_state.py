@@ -8,6 +8,7 @@ import functools
 import itertools
 import threading
 import types
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -166,6 +167,69 @@ def test_closures_and_globals_are_read_as_they_are(calls: int) -> None:
     finally:
         TABLE, FACTOR = table, factor
         TABLE[:] = 1.0
+
+
+class Shared:
+    table = np.array([1.0, 2.0])
+
+    @classmethod
+    def of_class(cls, x: Any) -> Any:
+        return x * cls.table
+
+    def __call__(self, x: Any) -> Any:
+        return x * self.table
+
+
+@pytest.mark.parametrize("calls", CALLS)
+def test_what_modules_classes_and_containers_hold_is_read_as_it_is(calls: int) -> None:
+    module = types.ModuleType("a_module_of_the_users")
+    exec("def scaled(x):\n    return x * W * S", vars(module))
+    module.W, module.S = X.copy(), 2.0  # type: ignore[attr-defined]
+    queue, weight = deque([X.copy()]), X.copy()
+    bound = functools.partial(lambda a, x: a * x, weight)
+    before, shared = Shared.table, Shared()
+    cases: list[tuple[Any, Callable[[], Any]]] = [
+        (lambda x: x * module.W, lambda: module.W.__imul__(2)),  # type: ignore[attr-defined]
+        (lambda x: x * module.W, lambda: setattr(module, "W", module.W + 1)),  # type: ignore[attr-defined]
+        (lambda x: module.scaled(x), lambda: setattr(module, "S", 3.0)),
+        (Shared.of_class, lambda: Shared.table.__imul__(2)),
+        (Shared.of_class, lambda: setattr(Shared, "table", Shared.table + 1)),
+        (lambda x: x * Shared.table, lambda: setattr(Shared, "table", Shared.table + 1)),
+        (shared, lambda: setattr(Shared, "table", Shared.table + 1)),
+        (lambda x: x * queue[0], lambda: queue[0].__imul__(2)),
+        (bound, lambda: weight.__imul__(2)),
+        (ng.grad(lambda x: (x * x * weight).sum()), lambda: weight.__imul__(2)),
+        (ng.grad(ng.jit(lambda x: (x * x * weight).sum())), lambda: weight.__imul__(2)),
+    ]
+    try:
+        for f, change in cases:
+            compiled = ng.jit(f)
+            for step in (lambda: None, change, change):
+                step()
+                for _ in range(calls):
+                    found = compiled(X)
+                assert_allclose(found, np.asarray(f(X)))
+    finally:
+        Shared.table = before
+
+
+@pytest.mark.parametrize("calls", CALLS)
+def test_a_tracked_tensor_that_no_gradient_passes_to_may_be_read(calls: int) -> None:
+    w = ng.tensor(X, requires_grad=True)
+
+    def silent(x: Any) -> Any:
+        with ng.no_grad():
+            return x * w
+
+    for f in (lambda x: x * w.detach(), silent):
+        compiled = ng.jit(f)
+        for _ in range(3):
+            for _ in range(calls):
+                assert_allclose(compiled(X), X * w.detach().numpy())
+            with ng.no_grad():
+                w.sub_(0.5)
+    with pytest.raises(TypeError, match="Pass it as an argument"):
+        ng.jit(lambda x: x * w * 2.0)(X)
 
 
 def test_states_that_return_are_not_traced_again() -> None:
