@@ -262,7 +262,7 @@ def _program_route(
     wrt = None if inputs is None else _targets(cap, inputs)  # else the key tells
     given = tuple([s is not None for s in seeds])
     policy = settings.current.nan_policy
-    places = to_keep(cap, backward=True) if cap.noted else b""
+    places = to_keep(cap) if cap.noted else b""
     key = ("backward", cap.key, given, wrt, policy, places)
     # A structure with freed nodes has a key of its own, so they are looked for when it is planned.
     plan: Plan = programs.find(key, _plan, cap, outputs, given, wrt, places)

@@ -89,30 +89,40 @@ class Habit:
     whole history, as in ``x = x*0.5 + 1; (x*2).item()``. So both evaluations, this one and the one
     that left the node, keep all such nodes from then on. A backward pass over what was looked at
     before is no second time: it needs the history.
+
+    Attributes
+    ----------
+    places : tuple of int
+        The noted nodes of the structure.
+    keeping : Forward or None
+        The program that keeps them, once there is one.
     """
 
-    __slots__ = ("backward", "keeps")
+    __slots__ = ("backward", "keeping", "keeps", "places")
 
-    def __init__(self, backward: bool) -> None:
+    def __init__(self, noted: bytes, backward: bool) -> None:
+        self.places = tuple(array("q", noted))
         self.backward, self.keeps = backward, False
+        self.keeping: Forward | None = None
+
+    def met(self, nodes: Sequence[Node]) -> bool:
+        """Learn from what was met again; whether this evaluation keeps what was noted."""
+        for k in self.places:
+            earlier = nodes[k].passed
+            if earlier is not None and (
+                not self.backward or earlier.backward or not nodes[k].requires_grad
+            ):
+                earlier.keeps = self.keeps = True
+        if not self.keeps:
+            for k in self.places:
+                nodes[k].passed = self
+        return self.keeps
 
 
-def to_keep(cap: Capture, backward: bool) -> bytes:
-    """Which of the noted nodes an evaluation of the structure keeps: all of them, or none."""
-    habit: Habit = habits.find((backward, cap.key), Habit, backward)
-    nodes = cap.nodes
-    places = array("q", cap.noted)
-    for k in places:
-        earlier = nodes[k].passed
-        if earlier is not None and (
-            not backward or earlier.backward or not nodes[k].requires_grad
-        ):
-            earlier.keeps = habit.keeps = True
-    if habit.keeps:
-        return cap.noted
-    for k in places:
-        nodes[k].passed = habit
-    return b""
+def to_keep(cap: Capture) -> bytes:
+    """Which of the noted nodes a backward pass keeps: all of them, or none."""
+    habit: Habit = habits.find((True, cap.key, cap.noted), Habit, cap.noted, True)
+    return cap.noted if habit.met(cap.nodes) else b""
 
 
 def kept(cap: Capture, places: bytes) -> tuple[int, ...]:
@@ -149,20 +159,41 @@ def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
 
 def demand(nodes: Sequence[Node]) -> None:
     """Compute *nodes*: afterwards each has its buffer."""
-    pending = [n for n in dict.fromkeys(nodes) if n.value is None]
-    if not pending:
-        return
+    pending = [n for n in nodes if n.value is None]
+    if len(pending) != 1:
+        pending = list(dict.fromkeys(pending))
+        if not pending:
+            return
     cap = capture(pending)
-    require_values(cap, pending)
+    if not cap.known:
+        require_values(cap, pending)
     if lines.on and modes.observers:
         _step_through(cap)
         return
-    places = to_keep(cap, backward=False) if cap.noted else b""
-    found: Forward = programs.find(("forward", cap.key, places), Forward, cap, pending, places)
+    found = _forward(cap, pending)
     if found.kept:
         pending += [cap.nodes[k] for k in found.kept]
-    for node, value in zip(pending, found.exe.run([*cap.values, *cap.scalars]), strict=True):
-        settle(node, value)
+    for node, value in zip(pending, found.exe.run(cap.values + cap.scalars), strict=True):
+        node.value = value
+        node.depth = 0
+        if not node.requires_grad or node.leaf is not None or node.freed:
+            node.inputs = ()
+
+
+def _forward(cap: Capture, pending: Sequence[Node]) -> Forward:
+    """The program for a structure, which may keep what is noted of it."""
+    if cap.noted:
+        habit: Habit = habits.find((False, cap.key, cap.noted), Habit, cap.noted, False)
+        if habit.met(cap.nodes):
+            if habit.keeping is None:
+                habit.keeping = _program(cap, pending, cap.noted)
+            return habit.keeping
+    return _program(cap, pending, b"")
+
+
+def _program(cap: Capture, pending: Sequence[Node], places: bytes) -> Forward:
+    key = ("forward", cap.key, places)
+    return programs.find(key, Forward, cap, pending, places)  # type: ignore[no-any-return]
 
 
 def _step_through(cap: Capture) -> None:

@@ -40,7 +40,7 @@ def flush(node: Node) -> None:
         node.depth = 0
         return
     cap = capture([node])
-    if any(v is None for v in cap.values):
+    if not cap.known:
         node.depth = 0
         return
     cut: Cut = cuts.find((cap.key, cap.noted, settings.max_pending), _cut, cap)

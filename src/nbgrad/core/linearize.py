@@ -55,12 +55,12 @@ class Capture:
 
     ``noted`` are the places, as 64-bit words, of pending nodes that may be asked for again: something
     outside the capture refers to them (a tensor, or a node that it does not reach), or an earlier
-    evaluation passed through them.
+    evaluation passed through them. ``known`` says that no leaf is a placeholder.
     """
 
     __slots__ = (
         "_found", "_index", "_order",
-        "key", "leaves", "nodes", "noted", "operands", "scalars", "values",
+        "key", "known", "leaves", "nodes", "noted", "operands", "scalars", "values",
     )  # fmt: skip
 
     key: Any
@@ -73,6 +73,7 @@ class Capture:
     values: list[Any]
     scalars: list[Any]
     noted: bytes
+    known: bool
 
     @property
     def index(self) -> dict[Node, int]:
@@ -154,6 +155,7 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
     if walk is not None and (found := walk(roots)) is not None:
         cap = Capture()
         cap.key, cap.nodes, cap.operands, cap.leaves, cap.values, cap.scalars, cap.noted = found
+        cap.known = True  # it leaves others to Python
         return cap
     return walked(roots, differentiate)
 
@@ -243,6 +245,7 @@ def _finished(
     words = array("q", key).tobytes()
     cap.key = (words, tuple(ends)) if ends else words
     cap.values = [leaf.value for leaf in cap.leaves]
+    cap.known = not any(value is None for value in cap.values)
     return cap
 
 
