@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nbgrad as ng
+from nbgrad.backends.cpu import compile_price
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Var
 from nbgrad.program.parts import Emitted
@@ -192,6 +193,7 @@ def test_steps_of_a_stencil_are_few_kernels_however_many_there_are() -> None:
     few, many = steps(4), steps(16)
     sources = [{s.source for s in p.steps if isinstance(s, Emitted)} for p in (few, many)]
     assert sources[0] == sources[1] and len(sources[0]) <= 6
+    assert compile_price(few) == compile_price(many)  # each text is compiled once
     assert many.stats()["kernels"] <= 2.5 * 16
     assert max(source.count("\n") for source in sources[1]) < 100
 

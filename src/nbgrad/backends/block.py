@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends.compile import compile_kernel
+from nbgrad.backends.compile import compile_kernel, remembered
 from nbgrad.backends.launch import Code, Launch, Row
 from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.aval import make_aval
@@ -95,6 +95,7 @@ def nbgrad_blocks(lo, hi, block, n_steps, steps):
 """
 
 
+@remembered  # to find a kernel by its text takes 20 µs, and a long tape asks for each many times
 def _compiled(source: str, name: str, signature: tuple[str, ...]) -> Code:
     return Code(compile_kernel(source, name, signature, noalias=True, helpers=HELPERS))
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.ops.kinds import Assembly, Combine, Expression, View
+from nbgrad.program.cost import SIMPLE_COST, cost_of
 from nbgrad.program.lower import CODES, emittable
 from nbgrad.program.moved import read_at_several
 from nbgrad.program.sharing import shared_outputs
 
-# Rough costs in ns an element of vectorised code; storing and loading again costs about 1.5.
-CALL_COST, DIVIDE_COST, SIMPLE_COST = 3.0, 1.0, 0.1
+# ns an element that computing again in other nests may cost; storing and loading costs about as much.
 RECOMPUTE_LIMIT = 1.5
 MAX_DEPTH = 60
 MAX_ROOTS = 24
@@ -90,17 +90,6 @@ def is_reduction(eqn: Equation) -> bool:
         and eqn.out.aval.dtype in CODES
         and eqn.out.aval.dtype.kind in lower.dtypes
     )
-
-
-def cost_of(eqn: Equation) -> float:
-    """Rough cost of one element of an elementwise equation."""
-    lower = eqn.prim.lower
-    if not isinstance(lower, Expression):
-        return 0.0
-    text = lower.text(eqn.params) if callable(lower.text) else lower.text
-    if "{c}(" in text or "math." in text:
-        return CALL_COST
-    return DIVIDE_COST if "/" in text else SIMPLE_COST
 
 
 class Fusion:
@@ -351,13 +340,13 @@ class Fusion:
             for var, steps in users.items()
             if len(steps) > 1
             and self.cost.get(var, 0.0) * (len(steps) - 1) > RECOMPUTE_LIMIT
-            and self._cost_once(var) * (len(steps) - 1) > RECOMPUTE_LIMIT
+            and self._costs_more(var, RECOMPUTE_LIMIT / (len(steps) - 1))
         }
 
-    def _cost_once(self, var: Var) -> float:
-        """Cost of computing *var* from memory, each equation counted once."""
+    def _costs_more(self, var: Var, limit: float) -> bool:
+        """Whether computing *var* from memory costs more, each equation counted once."""
         total, seen, stack = 0.0, {var}, [var]
-        while stack:
+        while stack and total <= limit:
             eqn = self.producers[stack.pop()]
             total += cost_of(eqn)
             for a in eqn.inputs:
@@ -369,7 +358,7 @@ class Fusion:
                 ):
                     seen.add(a)
                     stack.append(a)
-        return total
+        return total > limit
 
     def _mark(self, out: Var, step: int, users: dict[Var, set[int]]) -> None:
         stack = [a for a in self.producers[out].inputs if isinstance(a, Var)]
