@@ -29,9 +29,23 @@ class SGD:
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float = 1e-3) -> None:
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params must be an iterable of tensors, not a tensor, whose rows would be other "
+                "tensors: write SGD([w])"
+            )
         self.params = list(params)
         if not self.params:
             raise ValueError("optimizer got an empty parameter list")
+        for p in self.params:
+            if not isinstance(p, Tensor):
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one is a {type(p).__name__}"
+                )
+            if not p.is_leaf:
+                raise ValueError(
+                    "can't optimize a non-leaf Tensor: nothing accumulates its gradient"
+                )
         if lr < 0:
             raise ValueError(f"invalid learning rate: {lr}; it must not be negative")
         self.lr = float(lr)

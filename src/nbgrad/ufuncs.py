@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import normalize_axis, single_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.engine import value_of
 from nbgrad.loading import ours
@@ -222,7 +222,7 @@ def accumulate(
     node = as_node(x)
     result = ufunc.accumulate(np.ones((1,) * node.ndim, node.dtype), axis=axis, dtype=dtype).dtype
     node = astype(node, result) if result.kind != "b" else node
-    (k,) = normalize_axis(ufunc.__name__, axis, node.ndim)
+    k = single_axis(ufunc.__name__, axis, node.ndim)
     scan = ours(_SCAN[ufunc]) if ufunc in _SCAN else None
     if scan is not None:
         return astype(scan(node, axis=k), result)
@@ -246,7 +246,7 @@ def reduceat(
 ) -> Node:
     """``ufunc.reduceat``: reductions of the slices between one index and the next."""
     node = as_node(x)
-    (k,) = normalize_axis(ufunc.__name__, axis, node.ndim)
+    k = single_axis(ufunc.__name__, axis, node.ndim)
     starts = np.asarray(value_of(indices) if isinstance(indices, Node) else indices)
     ufunc.reduceat(np.ones(node.shape[k], node.dtype), starts, dtype=dtype)  # NumPy's errors
     parts = []

@@ -119,6 +119,8 @@ def normalize_axis(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
     result = []
     for a in axes:
+        if a is True or a is False:
+            raise TypeError(f"{name}: an integer is required for the axis, not {a}")
         k = index(a)
         if not -ndim <= k < ndim:
             raise np.exceptions.AxisError(k, ndim, name)
@@ -126,6 +128,13 @@ def normalize_axis(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     if len(set(result)) != len(result):
         raise ValueError(f"{name}: duplicate value in axis {axis}")
     return tuple(sorted(result))
+
+
+def single_axis(name: str, axis: Any, ndim: int) -> int:
+    """Return one *axis* as a non-negative integer."""
+    if isinstance(axis, (tuple, list)):
+        raise TypeError(f"{name}: an integer is required for the axis, not {axis}")
+    return normalize_axis(name, axis, ndim)[0]
 
 
 def strides_of_reshape(shape: Any, strides: Any, target: Any) -> tuple[int, ...] | None:

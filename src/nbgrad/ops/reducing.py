@@ -256,6 +256,8 @@ def all(
 
 def _arg(prim: Primitive, x: Any, axis: int | None, keepdims: bool) -> Node:
     node = as_node(x)
+    if isinstance(axis, (tuple, list)):
+        raise TypeError(f"{prim.name}: an integer is required for the axis, not {axis}")
     if axis is None and node.ndim > 1 and not keepdims:
         node, axis = reshape(node, (-1,)), 0
     return reduce(prim, node, axis, keepdims)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import broadcast_shapes, normalize_axis
+from nbgrad.core.aval import broadcast_shapes, normalize_axis, single_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import as_operand
 from nbgrad.errors import refuse
@@ -58,7 +58,7 @@ def as_shape(shape: Any) -> tuple[int, ...]:
 
 def one_axis(name: str, axis: Any, ndim: int) -> int:
     """*axis* as a non-negative integer."""
-    return normalize_axis(name, axis, ndim)[0]
+    return single_axis(name, axis, ndim)
 
 
 @function(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.reducing import as_dtype, sum
@@ -49,7 +49,7 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     node = as_node(f)
     axes = tuple(range(node.ndim)) if axis is None else axis
     axes = axes if isinstance(axes, (tuple, list)) else (axes,)
-    axes = tuple(normalize_axis("gradient", k, node.ndim)[0] for k in axes)
+    axes = tuple(single_axis("gradient", k, node.ndim) for k in axes)
     if edge_order > 2:
         raise ValueError("gradient: 'edge_order' greater than 2 not supported")
     if not node.aval.inexact:
@@ -143,7 +143,7 @@ def _parabola(f: list[Node], h1: Any, h2: Any) -> Node:
 def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Node:
     """Integral along *axis* by the trapezoidal rule, over coordinates *x* or steps *dx*."""
     node = as_node(y)
-    k = normalize_axis("trapezoid", axis, node.ndim)[0]
+    k = single_axis("trapezoid", axis, node.ndim)
     n = node.shape[k]
     steps: Any = dx
     if x is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import normalize_axis, single_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import structure
 from nbgrad.ops.arithmetic import conjugate
@@ -27,7 +27,7 @@ def _norm(norm: str | None) -> str:
 
 
 def _axis(name: str, x: Node, axis: int) -> int:
-    return normalize_axis(name, axis, x.ndim)[0]
+    return single_axis(name, axis, x.ndim)
 
 
 def _fitted(name: str, x: Node, axis: int, n: int | None) -> Node:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic, sorting
 from nbgrad.ops.arithmetic import absolute, maximum, minimum, strong_multiply, where
@@ -136,7 +136,7 @@ def piecewise_linear(
     """
     knots, values, at = as_dtype(x, float), as_node(y), as_dtype(xnew, float)
     values = as_dtype(values, complex if values.dtype.kind == "c" else float)
-    k = normalize_axis("piecewise_linear", axis, values.ndim)[0]
+    k = single_axis("piecewise_linear", axis, values.ndim)
     if knots.ndim != 1 or knots.shape[0] != values.shape[k] or knots.shape[0] < 2:
         raise ValueError(
             f"piecewise_linear: x of shape {knots.shape} must hold two knots or more, one for each "

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.shaping import (
@@ -274,5 +274,5 @@ def unstack(x: Any, /, *, axis: int = 0) -> tuple[Node, ...]:
     node = as_node(x)
     if not node.ndim:
         raise ValueError("unstack: input array must be at least 1-d.")
-    k = normalize_axis("unstack", axis, node.ndim)[0]
+    k = single_axis("unstack", axis, node.ndim)
     return tuple(getitem(node, along(k, j)) for j in range(node.shape[k]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic, spectra
 from nbgrad.ops.arithmetic import absolute, where
@@ -79,7 +79,7 @@ def _matrix_order(x: Node, ord: Any, axis: tuple[int, int], keepdims: bool) -> N
 def _axes(axis: Any, ndim: int) -> tuple[int, ...]:
     """The axes in the order given: of a matrix norm, rows and columns."""
     axes = axis if isinstance(axis, (tuple, list)) else (axis,)
-    found = tuple(normalize_axis("norm", k, ndim)[0] for k in axes)
+    found = tuple(single_axis("norm", k, ndim) for k in axes)
     if len(set(found)) != len(found):
         raise ValueError(f"norm: duplicate axes given: {axis}")
     return found

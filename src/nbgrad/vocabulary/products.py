@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
 from nbgrad.ops import arithmetic
 from nbgrad.ops.declare import call, function, newer
@@ -109,8 +109,8 @@ def _tensordot_axes(axes: Any, a: Node, b: Node) -> tuple[tuple[int, ...], tuple
     of_a, of_b = ((x,) if isinstance(x, (int, np.integer)) else tuple(x) for x in axes)
     if len(of_a) != len(of_b):
         raise ValueError(f"tensordot: axes {axes!r} name {len(of_a)} and {len(of_b)} dimensions")
-    over_a = tuple(normalize_axis("tensordot", k, a.ndim)[0] for k in of_a)
-    return over_a, tuple(normalize_axis("tensordot", k, b.ndim)[0] for k in of_b)
+    over_a = tuple(single_axis("tensordot", k, a.ndim) for k in of_a)
+    return over_a, tuple(single_axis("tensordot", k, b.ndim) for k in of_b)
 
 
 @function(
@@ -173,7 +173,7 @@ def kron(a: Any, b: Any) -> Node:
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Node:
     """Inner products of vectors along *axis*, broadcast; the first is conjugated."""
     x1, x2 = as_node(x1), as_node(x2)
-    n1, n2 = (x.shape[normalize_axis("vecdot", axis, x.ndim)[0]] for x in (x1, x2))
+    n1, n2 = (x.shape[single_axis("vecdot", axis, x.ndim)] for x in (x1, x2))
     if n1 != n2:
         raise ValueError(f"vecdot: vectors have {n1} and {n2} elements, not equally many")
     x1, x2 = _to_the_end(arithmetic.conjugate(x1), axis), _to_the_end(x2, axis)
@@ -183,7 +183,7 @@ def vecdot(x1: Any, x2: Any, /, *, axis: int = -1) -> Node:
 
 
 def _to_the_end(x: Node, axis: int) -> Node:
-    k = normalize_axis("vecdot", axis, x.ndim)[0]
+    k = single_axis("vecdot", axis, x.ndim)
     return transpose(x, [j for j in range(x.ndim) if j != k] + [k]) if k != x.ndim - 1 else x
 
 
@@ -261,7 +261,7 @@ def cross(
 
 def _components(x: Node, axis: int) -> list[Any]:
     """The two or three coordinates along *axis*."""
-    k = normalize_axis("cross", axis, x.ndim)[0]
+    k = single_axis("cross", axis, x.ndim)
     if x.shape[k] not in (2, 3):
         raise ValueError(
             f"cross: dimension {axis} of shape {x.shape} is {x.shape[k]}, but vectors have 3 "

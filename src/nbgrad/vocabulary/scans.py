@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.errors import refuse
@@ -27,7 +27,7 @@ def _flat(name: str, a: Any, axis: Any) -> tuple[Node, int]:
         if axis not in (None, 0, -1):
             raise np.exceptions.AxisError(axis, node.ndim, name)
         return reshape(node, (-1,)), 0
-    return node, normalize_axis(name, axis, node.ndim)[0]
+    return node, single_axis(name, axis, node.ndim)
 
 
 def _running_dtype(reduce: np.ufunc, node: Node, dtype: Any) -> Node:
@@ -79,7 +79,7 @@ def _cumulative(scan: Callable[..., Node], first: float, x: Any, axis: Any, kw: 
     if not initial:
         return result
     shape = list(result.shape)
-    k = normalize_axis(scan.__name__, axis, result.ndim)[0]
+    k = single_axis(scan.__name__, axis, result.ndim)
     shape[k] = 1
     start = structure.full(first, shape=tuple(shape), dtype=result.dtype)
     return concatenate([start, result], k)
@@ -204,7 +204,7 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = None, append: Any = 
         raise ValueError(f"diff: order must be non-negative but got {n!r}")
     if not node.ndim:
         raise ValueError("diff requires input that is at least one dimensional")
-    k = normalize_axis("diff", axis, node.ndim)[0]
+    k = single_axis("diff", axis, node.ndim)
     if n == 0:
         return node
     edge = tuple(1 if j == k else size for j, size in enumerate(node.shape))

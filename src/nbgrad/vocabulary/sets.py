@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.engine import value_of
 from nbgrad.ops.declare import call, function
@@ -53,7 +53,7 @@ def _unique(ar: Any, axis: int | None, equal_nan: bool) -> tuple[Node, Node, Nod
     array = value_of(as_node(ar))
     options: Any = {"axis": axis, "equal_nan": equal_nan}
     _, index, inverse, counts = np.unique(array, True, True, True, **options)
-    k = 0 if axis is None else normalize_axis("unique", axis, node.ndim)[0]
+    k = 0 if axis is None else single_axis("unique", axis, node.ndim)
     rows = moveaxis(node, k, 0) if k else node
     values = take(rows, constant(index))
     found = (moveaxis(values, 0, k) if k else values, index, inverse, counts)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
 from nbgrad.errors import refuse
 from nbgrad.ops import sorting
@@ -24,7 +24,7 @@ def _placed(name: str, a: Any, axis: int | None) -> tuple[Node, int]:
     node = as_node(a)
     if axis is None:
         return reshape(node, (-1,)), 0
-    return node, normalize_axis(name, axis, node.ndim)[0]
+    return node, single_axis(name, axis, node.ndim)
 
 
 @function(
@@ -122,7 +122,7 @@ def lexsort(keys: Any, axis: int = -1) -> Node:
     nodes = [as_node(key) for key in rows]
     if not nodes:
         raise TypeError("lexsort: need sequence of keys with len > 0")
-    k = normalize_axis("lexsort", axis, nodes[0].ndim)[0] if nodes[0].ndim else 0
+    k = single_axis("lexsort", axis, nodes[0].ndim) if nodes[0].ndim else 0
     return sorting.lexsort(*nodes, axis=k)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
 from nbgrad.engine import value_of
 from nbgrad.errors import ConcretizationError
@@ -176,7 +176,7 @@ def spline_data(x: Any, y: Any, axis: int, bc_type: Any) -> tuple[Node, Node, in
     values = as_node(y)
     knots = as_dtype(x, float)
     values = as_dtype(values, complex if values.dtype.kind == "c" else float)
-    k = normalize_axis("cubic_spline", axis, values.ndim)[0]
+    k = single_axis("cubic_spline", axis, values.ndim)
     if knots.ndim != 1 or knots.shape[0] < 2:
         raise ValueError("cubic_spline: `x` must be 1-dimensional and contain 2 elements or more")
     if knots.shape[0] != values.shape[k]:
