@@ -11,7 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.autograd.functional import _columns, _rows, by_columns, differentiable_copy
+from nbgrad.autograd.functional import (
+    _rows,
+    by_columns,
+    columns_or_none,
+    differentiable_copy,
+)
 from nbgrad.backward import run_backward
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.linearize import Capture, capture
@@ -325,8 +330,9 @@ def _jacobian(
             return [[next(blocks) for _ in xs] for _ in outs]
     before, modes.grad = modes.grad, outer
     try:
-        if by_column:
-            return _recorded_columns(cap, outs, xs)
+        found = _recorded_columns(cap, outs, xs) if by_column else None
+        if found is not None:
+            return found
         rows = [_rows(out, xs, outer) for out in outs]
         if not holomorphic:
             return rows
@@ -335,7 +341,9 @@ def _jacobian(
         modes.grad = before
 
 
-def _recorded_columns(cap: Capture, outs: list[Tensor], xs: list[Tensor]) -> list[list[Tensor]]:
+def _recorded_columns(
+    cap: Capture, outs: list[Tensor], xs: list[Tensor]
+) -> list[list[Tensor]] | None:
     """The Jacobian as nodes: by the rules, or as for the last graph like this one."""
     operands = operands_of_pass(cap, ())
     places = [cap.index.get(x._node, len(cap.nodes)) for x in xs]
@@ -345,8 +353,8 @@ def _recorded_columns(cap: Capture, outs: list[Tensor], xs: list[Tensor]) -> lis
         blocks = iter(found[1])
         return [[Tensor(next(blocks)) for _ in xs] for _ in outs]
     looked, start = looks.count, next_sequence()
-    columns = _columns(outs, xs)
-    if operands is not None and looks.count == looked:
+    columns = columns_or_none(outs, xs)
+    if columns is not None and operands is not None and looks.count == looked:
         learn(key, operands, (), [block._node for row in columns for block in row], start)
     return columns
 

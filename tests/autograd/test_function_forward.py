@@ -335,3 +335,36 @@ def test_a_function_with_a_jvp_alone_has_forward_mode_alone() -> None:
     assert_allclose(ng.jacobian(Tangent.apply)(X), np.diag(2 * X))
     with pytest.raises(NotImplementedError, match="backward or vjp"):
         ng.grad(lambda x: Tangent.apply(x).sum())(X)
+
+
+class NumpySort(ng.Function):
+    """Asks for the arrays of tracked tensors, in the backward too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        array = x.numpy()
+        ctx.order = np.argsort(array)
+        return ng.tensor(np.sort(array))
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        out = np.empty(2)
+        out[ctx.order] = g.numpy()
+        return ng.tensor(out)
+
+
+def test_a_backward_of_arrays_has_every_first_derivative_by_rows() -> None:
+    x = np.array([3.0, 2.0])
+    swap = np.array([[0.0, 1.0], [1.0, 0.0]])
+    assert_allclose(ng.grad(lambda x: (NumpySort.apply(x) * [1.0, 10.0]).sum())(x), [10.0, 1.0])
+    assert_allclose(ng.jacobian(NumpySort.apply)(x), swap)
+    assert_allclose(F.jacobian(NumpySort.apply, ng.tensor(x)).numpy(), swap)
+    with pytest.raises(NotImplementedError, match="forward AD with NumpySort"):
+        F.jacobian(NumpySort.apply, ng.tensor(x), strategy="forward-mode")
+    w = ng.tensor(x, requires_grad=True)
+    (g,) = ng.autograd.grad((NumpySort.apply(w) ** 2).sum(), w, create_graph=True)
+    assert_allclose(g.detach().numpy(), 2 * x)
+    with pytest.raises(AutogradError, match="NumpySort"):
+        g.sum().backward()
+    with pytest.raises(AutogradError, match="NumpySort"):
+        ng.hessian(lambda x: (NumpySort.apply(x) ** 2).sum())(x)

@@ -228,6 +228,16 @@ def _columns(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]]
     return blocks
 
 
+def columns_or_none(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]] | None:
+    """The Jacobian by columns; None if some function has no tangent and rows will do as well."""
+    try:
+        return _columns(outs, xs)
+    except NotImplementedError:
+        if any(t.dtype.kind == "c" for t in (*outs, *xs)):
+            raise
+        return None
+
+
 def by_columns(outs: Sequence[Tensor], xs: Sequence[Tensor], name: str) -> bool:
     """Whether the Jacobian is found in forward mode: fewer passes, or the only mode that is right.
 
@@ -280,8 +290,11 @@ def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str 
     )
     before, modes.grad = modes.grad, create_graph
     try:
-        by_row = (_rows(out, xs, create_graph) for out in outs)
-        blocks = _columns(outs, xs) if forward else list(by_row)
+        blocks = None
+        if forward:
+            blocks = _columns(outs, xs) if strategy != "auto" else columns_or_none(outs, xs)
+        if blocks is None:
+            blocks = [_rows(out, xs, create_graph) for out in outs]
     finally:
         modes.grad = before
     found = [_like(one, _finish(block, create_graph)) for block in blocks]

@@ -59,7 +59,9 @@ def _pack_node(cls: Any, ctx: Context, inputs: Sequence[Node]) -> Node:
     """The node all results come from; its cotangent and tangent are a Pack."""
 
     def vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> list[Any]:
-        found = _gradients(cls, ctx, ct, xs)
+        found = (
+            _recorded_gradients(cls, ctx, ct, xs) if modes.grad else _gradients(cls, ctx, ct, xs)
+        )
         if modes.grad:
             cts = ct.parts.values() if isinstance(ct, Pack) else ()
             found = _refused_twice(cls, ctx, found, [*xs, *cts])
@@ -162,6 +164,25 @@ def _gradients(cls: Any, ctx: Context, ct: Any, xs: Sequence[Node]) -> list[Node
     return [_checked(cls, g, x) for g, x in zip(wanted, xs, strict=True)]
 
 
+def _recorded_gradients(cls: Any, ctx: Context, ct: Any, xs: Sequence[Node]) -> list[Node | None]:
+    """The gradients, recorded; or as numbers, if the user's backward asks for the array of one.
+
+    It is right as long as it is not differentiated again, and then it says so.
+    """
+    try:
+        return _gradients(cls, ctx, ct, xs)
+    except (
+        AutogradError
+    ):  # numpy() of a tensor that requires grad; if it is another, it comes again
+        modes.grad = False
+        try:
+            found = _gradients(cls, ctx, ct, xs)
+        finally:
+            modes.grad = True
+        ctx._exported = True
+        return found
+
+
 def _checked(cls: Any, gradient: Any, x: Node) -> Node | None:
     if gradient is None:
         return None
@@ -258,6 +279,8 @@ def _transposed(cls: Any, ctx: Context, tangents: Sequence[Any], xs: Sequence[No
     before, modes.grad = modes.grad, True
     try:
         found = _gradients(cls, ctx, Pack(dict(probes)), xs)
+    except AutogradError as error:  # numpy() of a tensor that requires grad
+        raise NotImplementedError(NO_TANGENT.format(name=cls.__name__)) from error
     finally:
         modes.grad = before
     pairs = []
