@@ -241,6 +241,28 @@ def test_reshape_copies_where_it_is_asked_to() -> None:
             refused()
 
 
+def test_what_copies_only_if_it_must() -> None:
+    t = ng.tensor([np.nan, 1.0, np.inf])
+    assert np.nan_to_num(t[1:], False, posinf=2.0).tolist() == [1.0, 2.0]
+    assert gnp.nan_to_num(t, copy=False) is t and t.tolist() == [0.0, 1.0, 2.0]
+    np.nan_to_num(t)[0] = 9.0
+    t.astype(float)[0] = gnp.astype(t, float)[0] = 9.0
+    assert t.tolist() == [0.0, 1.0, 2.0]
+    for k, same in enumerate(
+        (
+            t.astype(float, copy=False),
+            gnp.astype(t, float, copy=False),
+            gnp.ascontiguousarray(t),
+            np.real_if_close(t),
+            np.atleast_1d(t),
+            t.to(float),
+            gnp.asarray(t),
+        )
+    ):
+        same[0] = k
+        assert t[0].item() == k
+
+
 def test_elements_are_copies_that_torch_s_methods_write_through() -> None:
     t = ng.tensor([1.0, 2.0, 3.0])
     first, second = t[0], t[1]

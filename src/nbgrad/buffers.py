@@ -38,6 +38,20 @@ class Buffers:
         looks.exported += 1
         return value_of(self._node).tobytes(order)
 
+    def astype(
+        self: Any,
+        dtype: Any,
+        order: str = "K",
+        casting: Any = "unsafe",
+        subok: bool = True,
+        copy: bool = True,
+    ) -> Any:
+        """A copy in *dtype*; the tensor itself if it is of that, unless *copy*."""
+        if not copy and self._node.aval.dtype == dtype:
+            return self
+        given = (order, casting) if (order, casting) != ("K", "unsafe") else ()
+        return self._astype(dtype, *given)
+
     @property
     def base(self: Any) -> Any:
         """The tensor that this one is a view of; None if it is none, or if that is gone."""

@@ -220,7 +220,7 @@ class Methods:
     expand_dims = unsqueeze
     broadcast_to = static(shaping.broadcast_to, share=views.share)
     swapaxes = static(shaping.swapaxes, share=views.share)
-    astype = static(_converted)
+    _astype = static(_converted)
     softmax = _unary(composite.softmax)
     _positive = _primitive(arithmetic.positive)
 

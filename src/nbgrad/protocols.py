@@ -14,7 +14,7 @@ from nbgrad.core.modes import asked_by, modes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
-from nbgrad.core.registry import about_tensors, by_reference, viewers, writers
+from nbgrad.core.registry import about_tensors, by_reference, patchers, viewers, writers
 from nbgrad.engine import looks, value_of
 from nbgrad.errors import NEEDS_COPY
 from nbgrad.lazy import LazyModule
@@ -74,15 +74,9 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
         result = call.run(function, operands, settings)
         operands = (*operands, *settings.values())
     if function in viewers:
-        made = wrap(result, tensor, operands)
-        if kwargs.get("copy"):
-            return made
-        operands = _tensors((*args, *kwargs.values()), tensor)
-        made = _views(made, operands, viewers[function])
-        if kwargs.get("copy") is False and made._alias is None and operands:
-            raise ValueError(NEEDS_COPY)
-        return made
-    if function not in writers:
+        return _shared(wrap(result, tensor, operands), tensor, function, args, kwargs)
+    patches = function in patchers and (kwargs.get("copy") is False or args[1:2] == (False,))
+    if not patches and function not in writers:
         return wrap(result, tensor, operands)
     target = args[0] if args else kwargs[next(iter(signature(function).parameters))]
     if not isinstance(target, tensor):
@@ -91,7 +85,19 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
             "gradient: write into a tensor, nbgrad.tensor(array)"
         )
     target._rebind(result)  # type: ignore[attr-defined]
-    return None
+    return target if patches else None
+
+
+def _shared(made: Any, tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Let the results of a function whose results are views be views, unless it is to copy."""
+    kind = viewers[function]
+    if kwargs.get("copy", kind == "uncopied"):
+        return made
+    operands = _tensors((*args, *kwargs.values()), tensor)
+    made = _views(made, operands, kind)
+    if kwargs.get("copy") is False and kind == "strided" and operands and made._alias is None:
+        raise ValueError(NEEDS_COPY)
+    return made
 
 
 def _tensors(xs: Any, tensor: type) -> list[Any]:

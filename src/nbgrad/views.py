@@ -227,6 +227,7 @@ CONDITIONS: dict[Any, Callable[[Any, Chain], bool] | None] = {
     True: None,
     "strided": strided,
     "contiguous": contiguous,
+    "uncopied": None,
 }
 
 

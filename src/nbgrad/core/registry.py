@@ -87,6 +87,8 @@ viewers: dict[Callable[..., Any], bool | str] = {}
 about_tensors: dict[Any, Callable[..., Any]] = {}
 # Functions of nodes whose result takes the place of their first argument, as ``np.copyto`` does.
 writers: set[Callable[..., Any]] = set()
+# The same with ``copy=False``, as ``np.nan_to_num``.
+patchers: set[Callable[..., Any]] = set()
 
 
 def register_primitive(prim: Any) -> None:

@@ -136,9 +136,10 @@ def clip(
     np.astype,
     cases=lambda d: [call(d(3), np.complex128), call(d.integers(5, 3), np.float32)],
     complex=True,
+    view="uncopied",
 )
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Node:
-    """Convert to *dtype*; the gradient is converted back. Nobody can tell whether it copies."""
+    """Convert to *dtype*; the gradient is converted back."""
     if device not in (None, "cpu"):
         raise ValueError(f'astype: device {device!r} is not available, only "cpu"')
     node = as_node(x)

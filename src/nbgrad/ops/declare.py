@@ -30,7 +30,14 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.registry import PublicFunction, register_function, reroute, viewers, writers
+from nbgrad.core.registry import (
+    PublicFunction,
+    patchers,
+    register_function,
+    reroute,
+    viewers,
+    writers,
+)
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -57,7 +64,7 @@ def function(
     observe: Callable[[Any], Any] | None = None,
     also: tuple[Any, ...] = (),
     method: bool = False,
-    writes: bool = False,
+    writes: bool | str = False,
     view: bool | str = False,
     traceable: bool = True,
     restrict: Callable[..., Any] | None = None,
@@ -82,11 +89,13 @@ def function(
         Also make it a method of tensors, under its names.
     writes : bool
         The result is the new value of the first argument, a tensor, as of ``np.copyto``; the
-        public function binds that tensor to it and returns None.
+        public function writes it there and returns None. "uncopied" if it does so only with
+        ``copy=False``, and returns the tensor.
     view : bool or "contiguous"
         The results are views of an operand where they are made of its elements in their order of
         memory, as NumPy's are: writing to one is writing to the other. "strided" if NumPy copies
-        where no strides make them, "contiguous" if it copies what does not lie in order.
+        where no strides make them, "contiguous" if it copies what does not lie in order, "uncopied"
+        if it copies unless ``copy=False``.
     traceable : bool
         False if the shape of a result depends on values: it looks at them, which jit refuses.
     """
@@ -100,7 +109,7 @@ def function(
                 PublicFunction(alias, namespace, implementation, reference, None, *shared[2:])
             )
         if writes:
-            writers.add(implementation)
+            (writers if writes is True else patchers).add(implementation)
         if view:
             viewers[implementation] = view
         for target in (reference, *also):

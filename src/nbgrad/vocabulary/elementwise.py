@@ -96,6 +96,7 @@ def fix(x: Any, out: Any = None) -> Node:
     cases=lambda d: [call(_extremes(d)), call(_extremes(d), nan=2.0, posinf=9.0, neginf=-9.0)],
     complex=True,
     differentiable=False,
+    writes="uncopied",
 )
 def nan_to_num(
     x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
@@ -132,7 +133,11 @@ def angle(z: Any, deg: bool = False) -> Node:
 
 
 @function(
-    "numpy", np.real_if_close, cases=lambda d: [call(d(3)), call(d.real(3) + 0j)], complex=True
+    "numpy",
+    np.real_if_close,
+    cases=lambda d: [call(d(3)), call(d.real(3) + 0j)],
+    complex=True,
+    view=True,
 )
 def real_if_close(a: Any, tol: float = 100) -> Node:
     """The real part, if all imaginary parts are within *tol* roundings of 0 (or below it)."""

@@ -121,6 +121,8 @@ def asarray(
     "numpy.ascontiguousarray",
     cases=lambda d: [call(d()), call(d(2, 3))],
     complex=True,
+    also=(np.ascontiguousarray,),
+    view="contiguous",
 )
 def ascontiguousarray(a: Any, dtype: Any = None, *, like: None = None) -> Node:
     """*a* as a tensor of at least one dimension."""
