@@ -13,9 +13,9 @@ import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core.foreign import answers_for, defers
-from nbgrad.core.modes import asked_by, modes
+from nbgrad.core.modes import asked_by, modes, watching
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.engine import demand, looks, value_of
+from nbgrad.engine import demand, export, value_of
 from nbgrad.errors import CUT, NUMPY_ON_GRAD, AutogradError, ConcretizationError
 from nbgrad.gradfn import grad_fn_of
 from nbgrad.lazy import LazyModule
@@ -69,7 +69,8 @@ class Conversions:
         >>> a, t
         (array([5., 2.]), tensor([1., 2.]))
         """
-        looks.exported += 1
+        if watching.any:
+            export(self._node)
         if self._node.requires_grad and modes.grad and not force:
             raise AutogradError(NUMPY_ON_GRAD.format(advice=asking.advice()))
         value = value_of(self._node)
@@ -89,12 +90,14 @@ class Conversions:
                 f"only a tensor of one element can become a number; this one has shape "
                 f"{self._node.shape}. Use .tolist() or .numpy()."
             )
-        looks.exported += 1
+        if watching.any:
+            export(self._node)
         return value_of(self._node).item()
 
     def tolist(self) -> Any:
         """Return the values as nested lists of Python numbers."""
-        looks.exported += 1
+        if watching.any:
+            export(self._node)
         return value_of(self._node).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.foreign import numbers_of
-from nbgrad.core.modes import modes
+from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
-from nbgrad.engine import looks, value_of
+from nbgrad.engine import export, value_of
 from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
 from nbgrad.number import as_array
 from nbgrad.ops import shaping
@@ -90,7 +90,8 @@ def _copied(node: Node) -> Any:
     if modes.transforms and node.requires_grad:
         fix = "Use nbgrad.as_tensor or nbgrad.stack, or x.detach() if that is meant."
         raise AutogradError(CUT.format(what="nbgrad.tensor()", fix=fix))
-    looks.exported += 1
+    if watching.any:
+        export(node)
     return value_of(node)
 
 

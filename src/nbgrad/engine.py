@@ -221,19 +221,25 @@ def settle(node: Node, value: Array) -> None:
 
 
 class _Looks:
-    """``count`` rises with each value that is looked at: what depends on none can be replayed.
+    """``count`` rises with each value that is looked at: what depends on none can be replayed."""
 
-    ``exported`` rises with each that a user is given, as an array or a number: what is made of it
-    is not known to depend on the tensor.
-    """
-
-    __slots__ = ("count", "exported")
+    __slots__ = ("count",)
 
     def __init__(self) -> None:
-        self.count = self.exported = 0
+        self.count = 0
 
 
 looks = _Looks()
+
+
+def export(node: Node) -> None:
+    """Note that a user is given the value of *node*, as an array or a number.
+
+    What is made of it is not known to depend on the tensor. It is asked by user-written functions
+    alone, so nobody need call this before ``watching.any`` is set.
+    """
+    if node.aval.inexact:
+        modes.exported += 1
 
 
 def value_of(node: Node) -> Array:

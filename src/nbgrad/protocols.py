@@ -10,12 +10,12 @@ import numpy as np
 
 from nbgrad import views
 from nbgrad.core.foreign import numbers_of, settled
-from nbgrad.core.modes import asked_by, modes
+from nbgrad.core.modes import asked_by, modes, watching
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
 from nbgrad.core.registry import about_tensors, by_reference, patchers, viewers, writers
-from nbgrad.engine import looks, value_of
+from nbgrad.engine import value_of
 from nbgrad.errors import NEEDS_COPY
 from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
@@ -242,6 +242,7 @@ def on_arrays(name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> An
             f"{name} would write into an array while nbgrad.jit traces the function, once for all "
             "calls: make the array a tensor (nbgrad.zeros instead of numpy.zeros)"
         )
-    looks.exported += 1
+    if watching.any:
+        modes.exported += 1
     given = {key: plain(x) for key, x in kwargs.items()}
     return function(*plain(tuple(args)), **given)

@@ -6,6 +6,7 @@ raise with the function's name.
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -368,3 +369,32 @@ def test_a_backward_of_arrays_has_every_first_derivative_by_rows() -> None:
         g.sum().backward()
     with pytest.raises(AutogradError, match="NumpySort"):
         ng.hessian(lambda x: (NumpySort.apply(x) ** 2).sum())(x)
+
+
+def test_integers_and_other_threads_do_not_take_values_off_the_tape() -> None:
+    started, go = threading.Event(), threading.Event()
+
+    class Power(ng.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any, n: Any) -> Any:
+            ctx.save_for_backward(x)
+            ctx.n = int(n)
+            return x**ctx.n
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            started.set()
+            assert go.wait(10)
+            return g * ctx.n * x ** (ctx.n - 1), None
+
+    def elsewhere() -> None:
+        started.wait(10)
+        ng.ones(3).numpy()
+        go.set()
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    found = ng.hessian(lambda x: Power.apply(x, ng.tensor(3)).sum())(X)
+    thread.join()
+    assert_allclose(found, np.diag(6 * X))

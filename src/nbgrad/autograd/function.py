@@ -12,8 +12,7 @@ import numpy as np
 
 from nbgrad.autograd.context import Context
 from nbgrad.autograd.rules import record
-from nbgrad.core.modes import modes
-from nbgrad.engine import looks
+from nbgrad.core.modes import modes, watching
 from nbgrad.errors import AutogradError
 from nbgrad.tensor import Tensor
 
@@ -132,7 +131,7 @@ class Function:
         ctx._backward = cls.backward if cls.vjp is Function.vjp else cls.vjp
         ctx._jvp = None if cls.jvp is Function.jvp else cls.jvp
         inner = [a.__class__(a._node) if isinstance(a, Tensor) else a for a in args]
-        exported = looks.exported
+        exported, watching.any = modes.exported, True
         before, modes.grad = modes.grad, False
         try:
             if apart:
@@ -142,7 +141,7 @@ class Function:
                 returned = cls.forward(ctx, *inner, **kwargs)
         finally:
             modes.grad = before
-        ctx._exported = looks.exported != exported and ctx.keeps_numbers(args)
+        ctx._exported = modes.exported != exported and ctx.keeps_numbers(args)
         outs = returned if isinstance(returned, tuple) else (returned,)
         results = _results(cls, ctx, outs, args, inner)
         return tuple(results) if isinstance(returned, tuple) else results[0]

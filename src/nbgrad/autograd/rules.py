@@ -20,7 +20,7 @@ from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import Primitive, Signature, bind
 from nbgrad.core.record import record as record_node
-from nbgrad.engine import looks, value_of
+from nbgrad.engine import value_of
 from nbgrad.errors import LEFT_TAPE, NO_TANGENT, ONCE, AutogradError, ConcretizationError
 from nbgrad.hooks import Watch
 from nbgrad.ops.composite import detached
@@ -147,10 +147,10 @@ def _primitive(
 
 def _gradients(cls: Any, ctx: Context, ct: Any, xs: Sequence[Node]) -> list[Node | None]:
     """Call the user's backward; return one gradient, or None, for each of *xs*."""
-    exported = looks.exported
+    exported = modes.exported
     returned = ctx._backward(ctx, *ctx.cotangents(ct))
     if not ctx._trusted:
-        ctx._exported = ctx._exported or looks.exported != exported
+        ctx._exported = ctx._exported or modes.exported != exported
     grads = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     tracked = ctx.needs_input_grad
     if len(grads) > len(tracked) and all(g is None for g in grads[len(tracked) :]):

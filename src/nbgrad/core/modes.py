@@ -41,6 +41,7 @@ class _Modes(threading.local):
     gradients: list[Any] | None = None
     functions: int = 0
     inference: bool = False
+    exported: int = 0  # floating-point values that the user was given, as arrays or numbers
     saving: tuple[Any, ...] = ()
     saved: Callable[[Any], None] | None = None
     saving_refused: str | None = None
