@@ -218,7 +218,7 @@ def read_by_rule(sig: Signature, wants: tuple[bool, ...]) -> tuple[int, ...]:
     Runs the rule on placeholders and looks whether the cotangents depend on a value. A Python
     number counts as one where it is a factor, as it does in PyTorch.
     """
-    if sig.prim.vjp is None:
+    if sig.prim.vjp is None or sig.prim.kind == "linear":  # whose adjoints are given avals
         return ()
     avals = [
         make_aval((), sig.loop[k]) if isinstance(o, type) else o

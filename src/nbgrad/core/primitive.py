@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from nbgrad.core.node import Node, constant
 from nbgrad.core.record import Recipe, recipe_of, record, replay, shortcuts
 from nbgrad.core.registry import register_primitive
 
-MAX_SIGNATURES = 8192
+MAX_SIGNATURES = 1 << 17  # of a primitive: a loop may read each element of an array by number
 next_number = count(1).__next__
 
 
@@ -195,12 +196,15 @@ def _prepared(
     return sig, operands
 
 
+_signature = functools.lru_cache(4096)(inspect.signature)
+
+
 def _refuse_undeclared(prim: Primitive, xs: tuple[Any, ...], params: dict[str, Any]) -> None:
     """Raise unless the primitive takes so many operands, and these params."""
     evaluate = prim.evaluate
     if not isinstance(evaluate, np.ufunc):
         try:
-            inspect.signature(evaluate).bind(*xs, **params)
+            _signature(evaluate).bind(*xs, **params)
         except TypeError as error:
             raise TypeError(f"{prim.name}: {error}") from None
         except ValueError:  # compiled functions of NumPy before 2.4 do not tell theirs
