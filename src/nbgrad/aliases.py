@@ -235,7 +235,7 @@ def _take_away(group: Group, keep: Any) -> None:
                 group.stale[id(r)] = r
         if len(group.stale) > group.limit:
             group.stale = {k: r for k, r in group.stale.items() if r() is not None}
-            group.limit = 2 * len(group.stale) + 128
+            group.limit = max(2 * len(group.stale), 128)
     if keep is not None:
         mine = ref(keep)
         group.stale.pop(id(mine), None)

@@ -297,6 +297,8 @@ class Methods:
         asks for one (True), or refuses it (False).
         """
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        if copy is None and order == "C":
+            return _reshape(self, tuple(target))  # type: ignore[no-any-return]
         make = _flat_copy if copy else _reshape
         made = make(self, tuple(target), *(() if order == "C" else (order,)))
         if copy is False and made._alias is None:

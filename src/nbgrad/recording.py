@@ -265,8 +265,9 @@ def index_key(index: Any) -> Any:
     if kind is int or index is None or index is Ellipsis:
         return (index,)
     if kind is slice:
-        parts = (index.start, index.stop, index.step)
-        return parts if all(p is None or p.__class__ is int for p in parts) else None
+        a, b, c = index.start, index.stop, index.step
+        plain = (a is None or a.__class__ is int) and (b is None or b.__class__ is int)
+        return (a, b, c) if plain and (c is None or c.__class__ is int) else None
     if kind is tuple:
         keys = tuple([index_key(item) for item in index])
         return None if None in keys else (kind, keys)

@@ -63,7 +63,7 @@ class Group(list[Any]):
     def tidy(self) -> None:
         """Drop the references to what is gone."""
         self[1:] = [r for r in self[1:] if r() is not None]
-        self.limit = 2 * len(self) + 128
+        self.limit = max(2 * len(self), 128)
 
 
 shortcuts.group = Group
@@ -198,8 +198,8 @@ def share(made: Any, base: Any, chain: Chain | None, element: bool = False) -> A
     made._alias = (group, parent, chain, ELEMENT if element else depth)
     if not element:
         group.append(ref(made))
-        if len(group) > group.limit:
-            group.tidy()
+    if len(group) > group.limit:
+        group.tidy()
     return made
 
 
