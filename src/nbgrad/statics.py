@@ -97,21 +97,27 @@ def _kind(x: Any) -> str:
     return name if module in ("builtins", "__main__") else f"{module}.{name}"
 
 
-def parameters_of(f: Callable[..., Any]) -> list[str]:
-    """Names of the parameters of *f*, or nothing where Python does not know them."""
+def names_of_positions(f: Callable[..., Any], count: int) -> list[str]:
+    """How *f* names *count* positional arguments; by number where Python does not know."""
+    names: list[str] = []
     try:
-        return list(inspect.signature(f).parameters)
+        parameters = inspect.signature(f).parameters.values()
     except (TypeError, ValueError):
-        return []
+        parameters = ()  # type: ignore[assignment]
+    for p in parameters:
+        if p.kind is p.VAR_POSITIONAL:
+            names += [f"{p.name}[{k}]" for k in range(count - len(names))]
+        elif p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD):
+            names.append(p.name)
+    return names[:count] + [str(k) for k in range(len(names), count)]
 
 
 def names_of_leaves(f: Callable[..., Any], structure: Any) -> list[str]:
     """How the caller of *f* knows each leaf of its arguments: ``x``, ``weights['bias'][0]``."""
     positional, keywords = structure[2]
-    names = parameters_of(f)
     found: list[str] = []
-    for k, part in enumerate(positional[2]):
-        _name_leaves(part, names[k] if k < len(names) else str(k), found)
+    for part, name in zip(positional[2], names_of_positions(f, len(positional[2])), strict=True):
+        _name_leaves(part, name, found)
     for name, part in zip(keywords[1], keywords[2], strict=True):
         _name_leaves(part, name, found)
     return found
@@ -133,10 +139,10 @@ def refused_name(
     check: Callable[[Any], Any],
 ) -> str:
     """The name of the argument that *check* raises for, or its number if it has none."""
-    names = parameters_of(f)
-    for k, (name, x) in enumerate([*((None, x) for x in args), *kwargs.items()]):
+    names = names_of_positions(f, len(args))
+    for name, x in (*zip(names, args, strict=True), *kwargs.items()):
         try:
             check(x)
         except (TypeError, ValueError):
-            return repr(name or (names[k] if k < len(names) else k))
+            return repr(name)
     return ""

@@ -60,8 +60,9 @@ _FUNCTION = (
     "operations, or call what uses it without nbgrad.jit",
 )
 _OTHER = (
-    "What it does there depends on values: use what does not (nbgrad.where instead of a mask that "
-    "selects), or call it outside nbgrad.jit and pass what it returns"
+    "What it does there depends on values: pass lengths, shapes and axes as Python ints, choose "
+    "with nbgrad.where instead of a mask that selects, or call it outside nbgrad.jit and pass what "
+    "it returns"
 )
 
 
