@@ -20,7 +20,7 @@ from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.kernel import Compute, Constant, Guard, Load, Reduce, Select
 from nbgrad.program.lower import CODES
-from nbgrad.program.parts import Number, Pointer, identity_text
+from nbgrad.program.parts import Number, Pointer, identity_text, is_wide
 
 BLOCK: Final = 512
 NO_LIMIT: Final = 1 << 62
@@ -100,10 +100,10 @@ def _compiled(source: str, name: str, signature: tuple[str, ...]) -> Code:
     return Code(compile_kernel(source, name, signature, noalias=True, helpers=HELPERS))
 
 
-def _walker(kind: str, name: str, code: str, **texts: str) -> Code:
+def _walker(kind: str, name: str, code: str, to: str = "", **texts: str) -> Code:
     inner = _INNER[kind].strip("\n").format(code=code, **texts)
     source = _WALK.format(name=name, inner=inner)
-    return _compiled(source, name, (f"{code}*", f"{code}*", "i8", "i8*"))
+    return _compiled(source, name, (f"{code}*", f"{to or code}*", "i8", "i8*"))
 
 
 def _operation(value: Compute, codes: Sequence[str]) -> Code:
@@ -125,8 +125,9 @@ def _fill(code: str) -> Code:
     return _compiled(source, name, (f"{code}*", code))
 
 
-def _reducer(r: Reduce) -> Code:
-    code = CODES[r.dtype]
+def _reducer(r: Reduce, code: str) -> Code:
+    """The kernel that adds a block of values, of type *code*, to partial results."""
+    to = "f8" if is_wide(r) else code
 
     def combined(a: str, b: str) -> str:
         text = r.combine.format(a=a, b=b)
@@ -135,7 +136,7 @@ def _reducer(r: Reduce) -> Code:
         return f"{code}({text})" if r.dtype.kind in "iu" else text
 
     return _walker(
-        "reduce", f"block_{r.name}_{code}", code,
+        "reduce", f"block_{r.name}_{code}_{to}", code, to,
         identity=identity_text(r), inner=combined("total", "x[k + m]"),
         outer=combined("y[place]", "total"), each=combined("y[at]", "x[k + m]"),
     )  # fmt: skip
@@ -180,6 +181,7 @@ class BlockNest:
         self.before: list[Launch] = []
         self.steps: list[tuple[Code, tuple[Any, ...]]] = []
         self.slot: dict[int, Var] = {}
+        self.partial: dict[Var, Var] = {}
 
     def launches(self) -> list[Launch]:
         """Fills, then one launch that runs all statements block by block, then final scalings."""
@@ -242,31 +244,43 @@ class BlockNest:
 
     def _reduction(self, r: Reduce) -> None:
         """Fill the results with the identity; then every block adds to them."""
-        code = CODES[r.dtype]
+        buffer = self.partial.setdefault(r.buffer, self._partial(r))
+        code = CODES[buffer.aval.dtype]
         identity = {"0": 0, "1": 1, "True": True, "False": False}.get(r.identity)
         if identity is None:
             sign = -1 if r.identity.startswith("-") else 1
             info = np.iinfo(r.dtype) if r.dtype.kind in "iu" else None
             identity = (info.min if sign < 0 else info.max) if info else sign * np.inf
-        fill = (Pointer(r.buffer, 0), Number(identity, code))
+        fill = (Pointer(buffer, 0), Number(identity, code))
         # All of the buffer: a reduction cut in blocks has more partial results than are used.
-        self.before.append(Launch(_fill(code).kernel, fill, r.buffer.aval.size, 0))
+        self.before.append(Launch(_fill(code).kernel, fill, buffer.aval.size, 0))
         source = Pointer(self.slot[r.arg], 0)
         table = _table(self.nest.extents, r.strides)
-        self.steps.append((_reducer(r), (source, Pointer(r.buffer, 0), *table)))
+        reducer = _reducer(r, CODES[_dtype(self.nest.body[r.arg])])
+        self.steps.append((reducer, (source, Pointer(buffer, 0), *table)))
+
+    def _partial(self, r: Reduce) -> Var:
+        """Where partial results are kept: in the result, unless they are wider."""
+        if not is_wide(r) or r.buffer.aval.dtype != r.dtype:
+            return r.buffer
+        self.temporaries.slots.append(Var(make_aval((r.buffer.aval.size,), np.dtype(np.float64))))
+        return self.temporaries.slots[-1]
 
     def _after(self) -> list[Launch]:
         launches = []
         for r in self.nest.reductions:
-            if r.finalize:
-                code = CODES[r.dtype]
-                name = f"block_finalize_{r.name}_{code}"
-                text = r.finalize.format(a="y[k]", n="n")
-                source = f"def {name}(lo, hi, y, n):\n    for k in range(lo, hi):\n"
-                source += f"        y[k] = {text}\n"
-                kernel = _compiled(source, name, (f"{code}*", code)).kernel
-                args = (Pointer(r.buffer, 0), Number(r.n, code))
-                launches.append(Launch(kernel, args, self.arranged.kept, 0))
+            buffer = self.partial[r.buffer]
+            if not r.finalize and buffer is r.buffer:
+                continue
+            code, to = CODES[buffer.aval.dtype], CODES[r.buffer.aval.dtype]
+            name = f"block_finalize_{r.name if r.finalize else 'cast'}_{code}_{to}"
+            text = (r.finalize or "{a}").format(a="x[k]", n="n")
+            source = f"def {name}(lo, hi, x, y, n):\n    for k in range(lo, hi):\n"
+            source += f"        y[k] = {to}({text})\n"
+            # Without the promise that they do not overlap: they may be the same.
+            kernel = compile_kernel(source, name, (f"{code}*", f"{to}*", code), helpers=HELPERS)
+            args = (Pointer(buffer, 0), Pointer(r.buffer, 0), Number(r.n, code))
+            launches.append(Launch(kernel, args, r.buffer.aval.size, 0))
         return launches
 
 

@@ -28,7 +28,7 @@ from nbgrad.backends import bounds, lljit
 from nbgrad.backends.cache import default_cache, digest
 
 # Part of every key: raise it when the code generated for the same source changes.
-CODEGEN_VERSION: Final = "2"
+CODEGEN_VERSION: Final = "3"
 
 Made = TypeVar("Made")
 Helper = Callable[..., Any]

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import llvmlite.binding as ll
 from numba import types
-from numba.core import codegen, compiler, cpu
+from numba.core import codegen, compiler
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 from numba.core.registry import CPUDispatcher, cpu_target
@@ -53,7 +53,9 @@ SCALARS: Final = {
     "c16": types.complex128,
     "c8": types.complex64,
 }
-FLAGS: Final = {"error_model": "numpy", "fastmath": {"contract"}}
+# Only the helpers' own polynomials may be fused into multiply-adds. What a user wrote as a product
+# and a sum is rounded twice, as in NumPy, or t*t - u*u of equal operands would not be 0.
+HELPER_FLAGS: Final = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
 class _Library(codegen.CPUCodeLibrary):  # type: ignore[misc]
@@ -138,7 +140,7 @@ def _dispatcher(helper: Callable[..., Any]) -> Any:
         names["__name__"] = "nbgrad.backends.helpers"
         copy = pytypes.FunctionType(code, names, helper.__name__, helper.__defaults__)
         # What njit does, but with NUMBA_DISABLE_JIT=1 too: kernels are always compiled.
-        options = {"nopython": True, "forceinline": True, **FLAGS}
+        options = {"nopython": True, "forceinline": True, **HELPER_FLAGS}
         options.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
         found = _dispatchers[helper] = CPUDispatcher(
             py_func=copy, targetoptions=options, pipeline_class=_Compiler
@@ -176,8 +178,7 @@ def numba_type(code: str) -> Any:
 
 def _flags(noalias: bool) -> Any:
     flags = compiler.Flags()
-    flags.error_model = FLAGS["error_model"]
-    flags.fastmath = cpu.FastMathOptions(FLAGS["fastmath"])
+    flags.error_model = HELPER_FLAGS["error_model"]
     flags.noalias = noalias
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     return flags

@@ -60,12 +60,12 @@ def reduce_add(typingctx: Any, a: Any, b: Any) -> Any:
             for v, t in zip(args, sig.args, strict=True)
         )
         if isinstance(result, types.Float):
-            return builder.fadd(x, y, flags=("reassoc", "contract"))
+            return builder.fadd(x, y, flags=("reassoc",))
         if isinstance(result, types.Complex):
             left = context.make_complex(builder, result, value=x)
             right = context.make_complex(builder, result, value=y)
-            left.real = builder.fadd(left.real, right.real, flags=("reassoc", "contract"))
-            left.imag = builder.fadd(left.imag, right.imag, flags=("reassoc", "contract"))
+            left.real = builder.fadd(left.real, right.real, flags=("reassoc",))
+            left.imag = builder.fadd(left.imag, right.imag, flags=("reassoc",))
             return left._getvalue()
         return builder.add(x, y)
 

@@ -12,7 +12,7 @@ from nbgrad.core.node import Node
 from nbgrad.ops.arithmetic import indicator
 from nbgrad.ops.comparison import equal
 from nbgrad.ops.kinds import Combine, Library, conjugate, expand, reduction, times
-from nbgrad.ops.structure import concatenate, reshape, slice_, sum_, transpose
+from nbgrad.ops.structure import concatenate, reshape, slice_, sum_, total, transpose
 
 
 def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -26,7 +26,7 @@ def count(x: Aval, axis: tuple[int, ...]) -> int:
 
 def _mean(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
     # Not np.mean, whose warning for an empty array no errstate silences.
-    return np.true_divide(np.sum(x, axis=axis, keepdims=keepdims), count(x, axis), dtype=x.dtype)
+    return np.true_divide(total(x, axis, keepdims), count(x, axis), dtype=x.dtype)
 
 
 mean = reduction(

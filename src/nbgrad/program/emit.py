@@ -22,8 +22,12 @@ from nbgrad.program.parts import (
     combined,
     identity_text,
     inline,
+    is_wide,
     literal,
 )
+
+# Elements of float32 that are added up before float64 takes over.
+LANES = 1024
 
 
 class Emitter:
@@ -269,14 +273,34 @@ class Emitter:
         self.loop(depth + 1, "start", "stop", True)
 
     def loop(self, depth: int, start: str, stop: str, guarded: bool) -> None:
+        chunked = [n for n, r in enumerate(self.nest.reductions) if self.in_lanes(r)]
+        if chunked:
+            self.line(depth, f"for k in range({start}, {stop}, {LANES}):")
+            depth += 1
+            for number in chunked:
+                self.line(depth, f"part{number} = f4(0)")
+            start, stop = "k", f"min(k + {LANES}, {stop})"
         self.line(depth, f"for j in range({start}, {stop}):")
         before = len(self.lines)
         self.body(depth + 1, guarded)
         for number, r in enumerate(self.nest.reductions):
             target = f"r{number}[{self.column(number, r)}]" if self.a.columns else f"acc{number}"
+            target = f"part{number}" if number in chunked else target
             self.line(depth + 1, f"{target} = {combined(r, target, self.operands[r.arg])}")
         if len(self.lines) == before:
             self.line(depth + 1, "pass")
+        for number in chunked:
+            self.line(depth, f"acc{number} = acc{number} + part{number}")
+
+    def in_lanes(self, r: Reduce) -> bool:
+        """Whether a float32 sum is one of many lanes for a while: where LLVM makes vectors of it.
+
+        A sum in float64 would halve the lanes of the whole loop.
+        """
+        loads = (v for v in self.nest.body if isinstance(v, Load))
+        return (
+            is_wide(r) and not self.a.columns and all(v.strides[self.last] in (0, 1) for v in loads)
+        )
 
     def column(self, number: int, r: Reduce) -> str:
         step = "j" if r.strides[self.last] == 1 else f"j * r{number}_s{self.last}"
@@ -342,10 +366,12 @@ class Emitter:
     def columns_fill(self, depth: int, identity: Any) -> None:
         self.line(depth, "for j in range(j0, j1):")
         for number, r in enumerate(self.nest.reductions):
-            self.line(depth + 1, f"r{number}[{self.column(number, r)}] = {identity(r)}")
+            code = CODES[r.buffer.aval.dtype]
+            self.line(depth + 1, f"r{number}[{self.column(number, r)}] = {identity(r, code)}")
 
     def final(self, number: int, r: Reduce, value: str) -> str:
-        return r.finalize.format(a=value, n=f"m{number}") if r.finalize else value
+        text = r.finalize.format(a=value, n=f"m{number}") if r.finalize else value
+        return f"f4({text})" if is_wide(r) and r.buffer.aval.dtype == r.dtype else text
 
 
 def emit(arranged: Arranged) -> Emitted:

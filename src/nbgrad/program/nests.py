@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
+import numpy as np
+
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds import Combine
@@ -14,6 +16,7 @@ from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
 from nbgrad.program.kernel import Guard, Load, Nest, Reduce, Select, Store
 from nbgrad.program.lower import MAX_STATEMENTS, Body, MustMaterialize, TooLong
+from nbgrad.program.parts import is_wide
 from nbgrad.program.views import LibraryCall, library_call, unreadable
 
 
@@ -29,6 +32,9 @@ class Call:
 # Attempts in which values that two nests would recompute are stored. Storing some uncovers others,
 # and a long loop could go on for dozens of rounds to save what little is left.
 STORE_ROUNDS = 3
+
+# Rows of float32 that are added up before float64 takes over.
+FEW_ROWS = 64
 
 Item = Arranged | Call | LibraryCall
 
@@ -67,7 +73,7 @@ def _items(step: Step, fusion: Fusion) -> list[Item]:
     nests = _nests(step, fusion)
     items: list[Item] = []
     for nest in nests:
-        arranged = arrange(nest)
+        arranged = _in_few_rows(arrange(nest))
         items += _in_blocks(arranged) if arranged.blocks > 1 else [arranged]
     return items
 
@@ -222,15 +228,24 @@ def _in_window(x: Any, starts: tuple[int, ...], body: Body, here: Any, dtype: An
     return body.add((value, "window"), value) if guards else inner
 
 
+def _in_few_rows(arranged: Arranged) -> Arranged:
+    """Cut columns of float32 where adding row after row would lose digits."""
+    long = arranged.columns and (arranged.block or arranged.reduced_size) > FEW_ROWS
+    if long and any(is_wide(r) for r in arranged.nest.reductions):
+        return replace(arranged, block=FEW_ROWS)
+    return arranged
+
+
 def _in_blocks(arranged: Arranged) -> list[Item]:
     """Cut the reduced range: a nest of partial results, then a nest that combines them in order."""
     nest, blocks, kept = arranged.nest, arranged.blocks, arranged.kept
     partial, combining = [], []
     for r in nest.reductions:
-        buffer = Var(make_aval((blocks, kept), r.dtype))
+        wide = is_wide(r) and not arranged.columns
+        buffer = Var(make_aval((blocks, kept), np.dtype(np.float64) if wide else r.dtype))
         strides = _partial_strides(nest, arranged)
         partial.append(replace(r, buffer=buffer, strides=strides, finalize=""))
-        load = Load(buffer, (1, kept), 0, r.dtype)
+        load = Load(buffer, (1, kept), 0, buffer.aval.dtype)
         final = replace(r, arg=0, strides=(1, 0))
         # The results of a group are contiguous over the kept loops, in order.
         combining.append(arrange(Nest((kept, blocks), frozenset({1}), (load,), (), (final,))))

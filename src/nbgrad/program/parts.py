@@ -66,8 +66,18 @@ def literal(value: Any) -> str:
     return repr(value)
 
 
-def identity_text(r: Reduce) -> str:
-    code = CODES[r.dtype]
+# Elements of float32 that may be added up in float32, one after the other.
+SHORT = 256
+
+
+def is_wide(r: Reduce) -> bool:
+    """Whether partial results are float64: sums of float32, which lose digits with their length."""
+    return r.combine == "{a} + {b}" and r.dtype == np.float32 and r.n > SHORT
+
+
+def identity_text(r: Reduce, code: str = "") -> str:
+    """The number to start from, in the dtype *code* (by default that of partial results)."""
+    code = code or ("f8" if is_wide(r) else CODES[r.dtype])
     if r.identity.endswith("inf"):
         if r.dtype.kind in "iu":
             info = np.iinfo(r.dtype)
