@@ -25,6 +25,7 @@ mp = mpmath.mp
 
 REFERENCE: dict[str, Callable[..., Any]] = {
     "pow": mpmath.power,
+    "sech2": lambda x: mp.sech(x) ** 2,
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
     "softplus": lambda x: mp.log1p(mp.exp(x)),
 } | {key[:-3]: getattr(mpmath, key[:-3]) for key in SCALAR if hasattr(mpmath, key[:-3])}
@@ -117,6 +118,8 @@ def sample(key: str, n: int, seed: int = 0) -> tuple[Any, ...]:
         "expm1": [between(-45, top), between(-1.5, 1.5)],
         "erf": [between(-6, 6), between(-1.5, 1.5), between(0.94, 1)],
         "tanh": [between(-22, 22), between(-2, 2), between(0.2, 0.3)],
+        # Up to where it is subnormal: e**2x overflows there.
+        "sech2": [between(-0.49 * top, 0.49 * top), between(-2, 2)],
         "sinh": [between(-top, top), between(-3, 3)],
         "cosh": [between(-top, top), between(-3, 3)],
         "atan": [between(-4, 4), wide(emin, emax), between(0.4, 0.6)],
@@ -187,6 +190,8 @@ def expected(name: str, *inputs: Any) -> Any:
     with np.errstate(all="ignore"):
         if name == "sigmoid":
             value = 1 / (1 + np.exp(-wide[0]))
+        elif name == "sech2":
+            value = np.where(abs(wide[0]) > 1000, 0.0, 1 / np.cosh(wide[0])) ** 2
         elif name == "softplus":
             value = np.logaddexp(wide[0], 0)
         elif name == "erf":

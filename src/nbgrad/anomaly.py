@@ -16,6 +16,17 @@ from nbgrad.engine import value_of
 from nbgrad.errors import NON_FINITE, AnomalyError
 from nbgrad.ops.kinds import is_number
 
+KINKS = {
+    "slope": "sqrt",
+    "safe_slope": "norm, or the deviation",
+    "hypot": "hypot",
+    "absolute": "absolute",
+}
+KINK = (
+    " It is a second derivative at the kink of {name}: the first derivative{line} jumps where the "
+    "length is 0."
+)
+
 
 def first_non_finite(array: np.ndarray[Any, Any]) -> tuple[int, ...] | None:
     """Index of the first NaN or infinity of *array*, or None."""
@@ -66,6 +77,7 @@ def observer(env: dict[Any, Any]) -> Callable[[Equation, Sequence[Any]], None]:
         for k, ct in enumerate(cts):
             if ct is None or is_number(ct):
                 continue
+            kink = _kink(ct)  # its history goes when it is computed
             value = value_of(ct)
             index = first_non_finite(value)
             if index is not None:
@@ -75,10 +87,24 @@ def observer(env: dict[Any, Any]) -> Callable[[Equation, Sequence[Any]], None]:
                     f"Function '{eqn.prim.backward_name}' returned {kind} values in its "
                     f"{k}th output, at index {index}; operands there: {_operands(xs, index)}. The "
                     f"forward operation '{eqn.prim.name}' was "
-                    f"recorded at {eqn.line or 'an unknown line'}."
+                    f"recorded at {eqn.line or 'an unknown line'}.{kink}"
                 )
 
     return observe
+
+
+def _kink(ct: Node) -> str:
+    """What to add if *ct* was computed from a first derivative that jumps where it was taken."""
+    ahead, seen = [ct], {ct}
+    while ahead and len(seen) < 200:
+        node = ahead.pop(0)
+        if node.sig is not None and node.sig.prim.kink in KINKS:
+            name, line = KINKS[node.sig.prim.kink], node.line
+            return KINK.format(name=name, line=f", recorded at {line}," if line else "")
+        fresh = [x for x in node.inputs if x.__class__ is Node and x not in seen]
+        seen.update(fresh)
+        ahead += fresh
+    return ""
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def fused_square_multiply_3_mean(lo, hi, n0, x0, c2, y0, r0, m0, block):
 
 # library kernel: matmul -> float64[5,2]
 
-def fused_square_subtract_strong_multiply_3_sum(lo, hi, n0, n1, x0, x0_s0, x0_s1, x2, x2_s0, x2_s1, y0, y0_s0, y0_s1, r0, r0_s0, block):
+def fused_add_tanh_slope_strong_multiply_3_sum(lo, hi, n0, n1, x0, x0_s0, x0_s1, x1, x1_s0, x1_s1, x2, x2_s0, y0, y0_s0, y0_s1, r0, r0_s0, block):
     kept = n0
     size = n1
     for t in range(lo, hi):
@@ -53,13 +53,15 @@ def fused_square_subtract_strong_multiply_3_sum(lo, hi, n0, n1, x0, x0_s0, x0_s1
         first = b * block
         last = min(first + block, size)
         x0_o = i0 * x0_s0
+        x1_o = i0 * x1_s0
         x2_o = i0 * x2_s0
         y0_o = i0 * y0_s0
+        v2 = x2[x2_o]
         for j in range(first, last):
             v0 = x0[x0_o + j * x0_s1]
-            v2 = x2[x2_o + j * x2_s1]
-            v3 = v2 * v2
-            v4 = f8(1) - v3
+            v1 = x1[x1_o + j * x1_s1]
+            v3 = v1 + v2
+            v4 = sech2_f8(v3)
             v5 = (v0 * v4 if v0 != f8(0) else f8(0))
             y0[y0_o + j * y0_s1] = v5
             acc0 = reduce_add(acc0, v5)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from nbgrad.backends.vecmath import SCALAR
+from nbgrad.backends.vecmath.exponential import bell_f4, bell_f8
 
 
 def max_f8(x: Any, y: Any) -> Any:
@@ -82,3 +83,4 @@ HELPERS: Final[dict[str, Callable[..., Any]]] = {f.__name__: f for f in _LIBM}
 # The text is the same for float32: Numba types it by its operands.
 HELPERS.update({f.__name__.replace("_f8", "_f4"): f for f in _LIBM})
 HELPERS.update(SCALAR)
+HELPERS.update(bell_f8=bell_f8, bell_f4=bell_f4)

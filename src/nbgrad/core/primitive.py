@@ -86,6 +86,8 @@ class Primitive:
         As declared; tests, benchmarks and documentation read them.
     public, namespace : bool, str
         Whether users see it as ``nbgrad.<namespace>.<name>``.
+    kink : str
+        What transforms/kinks.py must know of it where it divides 0 by 0; empty elsewhere.
     projects : bool
         It takes result ``number`` of an operation that has several: its first operand.
     """
@@ -109,6 +111,7 @@ class Primitive:
     public: bool = False
     namespace: str = "numpy"
     registered: bool = True
+    kink: str = ""
     projects: bool = False
     signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
     recipes: dict[Any, Recipe] = field(default_factory=dict, repr=False)

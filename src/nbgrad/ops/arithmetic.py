@@ -13,6 +13,7 @@ from nbgrad.ops.comparison import equal, greater, greater_equal, less, less_equa
 from nbgrad.ops.cotangents import add_up, times
 from nbgrad.ops.cotangents import conjugate as conjugated
 from nbgrad.ops.kinds import common_loop, elementwise, is_number, materialize
+from nbgrad.ops.kinks import absolute_pull, root_jvp, root_vjp
 from nbgrad.ops.structure import cast
 
 ANY = ((-2.0, 2.0),)
@@ -176,7 +177,8 @@ def _turning(t: Any, out: Any, x: Any) -> Any:
 
 sign = elementwise(
     "sign",
-    expr="({t}(1) if {x} > {t}(0) else ({t}(-1) if {x} < {t}(0) else {x}))",
+    # What is neither is 0, of either sign, or NaN.
+    expr="({t}(1) if {x} > {t}(0) else ({t}(-1) if {x} < {t}(0) else {x} + {t}(0)))",
     reference=np.sign,
     # As a real-linear map it is its own adjoint.
     vjp=lambda ct, y, xs, params, wants: (_turning(ct, y, xs[0]),),
@@ -198,17 +200,17 @@ conjugate = elementwise(
 )
 
 
-def _absolute_partials(out: Any, x: Any) -> tuple[Any]:
-    """Of a complex number, the derivative is the conjugate of its direction."""
-    direction = sign(x)
-    return (conjugate(direction) if x.dtype.kind == "c" else direction,)
+def _absolute_jvp(tangents: Any, out: Any, xs: Any, params: Any) -> Any:
+    t, (x,) = materialize(tangents[0], xs[0].aval), xs
+    return t * conjugate(absolute_pull(1.0, x)) if x.dtype.kind == "c" else absolute_pull(t, x)
 
 
 absolute = elementwise(
     "absolute",
     expr="abs({x})",
     reference=np.absolute,
-    partials=_absolute_partials,
+    vjp=lambda ct, out, xs, params, wants: (absolute_pull(ct, xs[0]),),
+    jvp=_absolute_jvp,
     domain=NONZERO,
     dtypes="fi",
     grad_name="Abs",
@@ -228,6 +230,8 @@ sqrt = elementwise(
     expr="math.sqrt({x})",
     reference=np.sqrt,
     partials=lambda out, x: (0.5 / out,),
+    vjp=root_vjp,
+    jvp=root_jvp,
     domain=POSITIVE,
     doc="Square root; derivative +inf at 0.",
 )

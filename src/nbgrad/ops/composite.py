@@ -17,7 +17,7 @@ from nbgrad.ops import arithmetic, structure
 from nbgrad.ops.arithmetic import absolute, exp, log, sqrt, square, where
 from nbgrad.ops.comparison import equal
 from nbgrad.ops.declare import call, function
-from nbgrad.ops.elementary import shifted
+from nbgrad.ops.elementary import shifted, uniform_power
 from nbgrad.ops.reducing import max, sum
 from nbgrad.ops.shaping import as_node, reshape
 
@@ -96,6 +96,9 @@ def power(x: Any, y: Any) -> Node:
         raise ValueError(
             "power: integers to negative integer powers are not allowed; use x ** -1.0"
         )
+    exponent = as_operand(y)
+    if exponent.__class__ is Node and exponent.size == 1 and node.size > 1 and node.aval.inexact:
+        return uniform_power(node, reshape(exponent, ()))
     return arithmetic.power(node, y)
 
 

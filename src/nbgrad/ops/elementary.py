@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.primitive import Primitive
-from nbgrad.ops.arithmetic import ANY, NONZERO, POSITIVE, absolute, sqrt, square, where
+from nbgrad.ops.arithmetic import ANY, NONZERO, POSITIVE, absolute, power, sqrt, square, where
 from nbgrad.ops.comparison import equal, logical_and
+from nbgrad.ops.cotangents import add_up
 from nbgrad.ops.kinds import common_loop, elementwise
-from nbgrad.ops.transcendental import UNIT, sigmoid
+from nbgrad.ops.kinks import hypot_pull
+from nbgrad.ops.transcendental import UNIT, complement, sigmoid
 
 LN2 = math.log(2.0)
 LN10 = math.log(10.0)
@@ -27,7 +29,7 @@ log2 = elementwise(
     "log2",
     expr="",
     reference=np.log2,
-    partials=lambda out, x: (1 / (LN2 * x),),
+    partials=lambda out, x: (1 / LN2 * (1 / x),),
     domain=POSITIVE,
     doc="Logarithm to base 2.",
 )
@@ -35,7 +37,7 @@ log10 = elementwise(
     "log10",
     expr="",
     reference=np.log10,
-    partials=lambda out, x: (1 / (LN10 * x),),
+    partials=lambda out, x: (1 / LN10 * (1 / x),),
     domain=POSITIVE,
     doc="Logarithm to base 10.",
 )
@@ -55,11 +57,19 @@ reciprocal = elementwise(
     domain=NONZERO,
     doc="1 divided by the operand.",
 )
+
+
+def _arcsinh_slope(x: Any) -> Any:
+    if x.dtype.kind == "c":
+        return 1 / sqrt(1 + square(x))
+    return 1 / hypot(x, 1.0)  # the square would overflow
+
+
 arcsinh = elementwise(
     "arcsinh",
     expr="",
     reference=np.arcsinh,
-    partials=lambda out, x: (1 / sqrt(1 + square(x)),),
+    partials=lambda out, x: (_arcsinh_slope(x),),
     grad_name="Asinh",
     doc="Inverse hyperbolic sine.",
 )
@@ -77,7 +87,7 @@ arctanh = elementwise(
     "arctanh",
     expr="",
     reference=np.arctanh,
-    partials=lambda out, x: (1 / ((1 - x) * (1 + x)),),
+    partials=lambda out, x: (1 / complement(x),),
     domain=UNIT,
     grad_name="Atanh",
     doc="Inverse hyperbolic tangent.",
@@ -99,6 +109,18 @@ shifted = elementwise(
     doc="Difference that is 0 where the operands are equal, infinities too.",
 )
 
+uniform_power = elementwise(
+    "uniform_power",
+    public=False,
+    expr="(math.sqrt({x}) if {y} == {t}(0.5) else pow_{c}({x}, {y}))",
+    reference=lambda x, y: np.power(x, y),
+    loop=common_loop(floating=True),
+    partials=power.partials,
+    domain=POSITIVE,
+    grad_name="Pow",
+    doc="power with one exponent for all: NumPy takes the root for 0.5, which differs at -inf.",
+)
+
 
 def _scaling(name: str, factor: float, doc: str) -> Primitive:
     return elementwise(
@@ -116,16 +138,49 @@ radians = _scaling("radians", math.pi / 180.0, "An angle in degrees, in radians.
 deg2rad = _scaling("deg2rad", math.pi / 180.0, "An angle in degrees, in radians.")
 
 
-def _hypot_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    length = where(equal(out, 0), math.inf, out)
-    return x / length, y / length
+def _direction(x: Any, y: Any) -> Any:
+    length = np.hypot(x, y)
+    return x / np.where(length == 0, np.asarray(np.inf, length.dtype), length)
+
+
+def _direction_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    length = hypot(x, y)
+    length = where(equal(length, 0), math.inf, length)
+    across = y / length
+    # Not (1 - out**2) / length, which cancels where y is small.
+    return across * (across / length), -out * (across / length)
+
+
+direction = elementwise(
+    "direction",
+    public=False,
+    expr="",
+    reference=_direction,
+    loop=common_loop(floating=True, ordered=True),
+    partials=_direction_partials,
+    domain=NONZERO,
+    grad_name="Hypot",
+    doc="The first over the length of the vector (first, second): a cosine; 0 at (0, 0).",
+)
+
+
+def _hypot_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+    pairs = zip(xs, xs[::-1], wants, strict=True)
+    return [hypot_pull(ct, x, y) if want else None for x, y, want in pairs]
 
 
 hypot = elementwise(
     "hypot",
     expr="",
     reference=np.hypot,
-    partials=_hypot_partials,
+    vjp=_hypot_vjp,
+    jvp=lambda tangents, out, xs, params: add_up(
+        [
+            hypot_pull(t, x, y)
+            for t, x, y in zip(tangents, xs, xs[::-1], strict=True)
+            if t is not None
+        ]
+    ),
     domain=ANY,
     doc="Length of the vector (first, second), without overflow; derivative 0 at (0, 0).",
 )
@@ -173,9 +228,11 @@ def _sinc_derivative(x: Any, n: int) -> Any:
     near = np.abs(u) < max(n, 2)
     safe = np.where(near, np.asarray(max(n, 2), u.dtype), u)
     # s_n(u) is the n-th derivative of sin(u) / u, and u s_n = sin^(n)(u) - n s_(n-1).
-    far = np.sin(safe) / safe
+    # Whole turns are taken off before the product with pi, whose rounding would turn the angle.
+    angle = np.pi * (work - 2 * np.round(0.5 * work))
+    far = np.sin(angle) / safe
     for k in range(1, n + 1):
-        far = (_sine_derivative(safe, k) - k * far) / safe
+        far = (_sine_derivative(angle, k) - k * far) / safe
     small = np.where(near, u, np.zeros((), u.dtype))
     series = np.zeros_like(small)
     for k in range((n + 1) // 2 + SERIES_TERMS, (n + 1) // 2 - 1, -1):
@@ -206,6 +263,7 @@ sinc_derivative = elementwise(
     grad_name="Sinc",
     doc="Derivative of order n of sin(pi x) / (pi x), exact at 0 too.",
 )
-__all__ = ["arccosh", "arcsinh", "arctanh", "cbrt", "deg2rad", "degrees", "exp2", "hypot", "log10"]
+__all__ = ["arccosh", "arcsinh", "arctanh", "cbrt", "deg2rad", "degrees", "direction", "exp2"]
+__all__ += ["hypot", "log10"]
 __all__ += ["log2", "logaddexp", "logaddexp2", "rad2deg", "radians", "reciprocal"]
-__all__ += ["shifted", "sinc_derivative"]
+__all__ += ["shifted", "sinc_derivative", "uniform_power"]

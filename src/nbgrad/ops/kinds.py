@@ -75,6 +75,7 @@ def elementwise(
     namespace: str = "numpy",
     alias: bool = False,
     multilinear: bool = False,
+    kink: str = "",
 ) -> Primitive:
     """Declare an operation that maps each element on its own.
 
@@ -116,6 +117,7 @@ def elementwise(
         cases=cases,
         public=public,
         namespace=namespace,
+        kink=kink,
         alias=alias,
         multilinear=multilinear,
     )

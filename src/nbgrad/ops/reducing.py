@@ -12,9 +12,9 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.errors import refuse
 from nbgrad.ops import arithmetic, reduction, structure
-from nbgrad.ops.arithmetic import sqrt, square
-from nbgrad.ops.comparison import equal
+from nbgrad.ops.arithmetic import square
 from nbgrad.ops.declare import call, function
+from nbgrad.ops.kinks import length
 from nbgrad.ops.shaping import as_node, reshape
 
 Axis = int | tuple[int, ...] | None
@@ -288,9 +288,8 @@ def argmin(a: Any, axis: int | None = None, out: Any = None, *, keepdims: bool =
 
 
 def safe_sqrt(x: Node) -> Node:
-    """Square root whose derivatives of every order are 0 at 0."""
-    zero = equal(x, 0)
-    return arithmetic.where(zero, 0.0, sqrt(arithmetic.where(zero, 1.0, x)))
+    """Square root of what is not negative, whose derivative is 0 at 0."""
+    return length(x)
 
 
 def _freedom(name: str, ddof: Any, correction: Any) -> Any:

@@ -12,7 +12,8 @@ from nbgrad.core.node import Node
 from nbgrad.ops.arithmetic import indicator
 from nbgrad.ops.comparison import equal
 from nbgrad.ops.kinds import Combine, Library, conjugate, expand, reduction, times
-from nbgrad.ops.structure import concatenate, reshape, slice_, sum_, total, transpose
+from nbgrad.ops.structure import concatenate, reshape, slice_, sum_, transpose
+from nbgrad.ops.totals import total
 
 
 def _floating(dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -10,6 +10,7 @@ from nbgrad.core.primitive import Primitive
 from nbgrad.ops.arithmetic import NONZERO, indicator, sign
 from nbgrad.ops.comparison import equal, greater_equal, isnan, logical_not, logical_or
 from nbgrad.ops.kinds import elementwise, is_number
+from nbgrad.ops.kinks import absolute_pull
 from nbgrad.ops.structure import cast
 
 # Between whole and half numbers, on both sides of 0.
@@ -122,7 +123,8 @@ fabs = elementwise(
     "fabs",
     expr="",
     reference=np.fabs,
-    partials=lambda out, x: (sign(x),),
+    vjp=lambda ct, out, xs, params, wants: (absolute_pull(ct, xs[0]),),
+    jvp=lambda tangents, out, xs, params: absolute_pull(tangents[0], xs[0]),
     domain=NONZERO,
     grad_name="Abs",
     doc="Absolute value as a floating-point number; derivative 0 at 0.",

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops.arithmetic import absolute, log, power, sqrt, square, where
+from nbgrad.ops.arithmetic import absolute, log, power, square, where
 from nbgrad.ops.comparison import equal, greater, greater_equal, less, less_equal, logical_and
+from nbgrad.ops.elementary import direction, hypot
 from nbgrad.ops.special_numerics import log1p_minus
 from nbgrad.ops.special_tools import special, special_function
 from nbgrad.ops.transcendental import log1p, sigmoid, sin
@@ -251,10 +252,11 @@ huber = special_function(
 
 
 def _pseudo_huber_partials(out: Any, delta: Node, r: Node) -> tuple[Any, Any]:
-    root = sqrt(1 + square(r / delta))
+    ratio = r / delta
+    root = hypot(ratio, 1.0)
     # 2 delta (root - 1) - r^2 / (delta root) with root - 1 = (r / delta)^2 / (root + 1).
-    gap = square(r / delta) / (root + 1)
-    return delta * gap * gap / root, r / root
+    gap = ratio * (ratio / (root + 1))
+    return delta * gap * (gap / root), delta * direction(r, delta)
 
 
 pseudo_huber = special_function(

@@ -9,9 +9,9 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.ops.arithmetic import absolute, exp, maximum, square, where
-from nbgrad.ops.comparison import greater, greater_equal
+from nbgrad.ops.comparison import greater, greater_equal, less
 from nbgrad.ops.special_tools import special, special_function
-from nbgrad.ops.transcendental import TWO_OVER_SQRT_PI, cos, sin
+from nbgrad.ops.transcendental import TWO_OVER_SQRT_PI, bell, cos, sin
 
 ANY = ((-2.0, 2.0),)
 UNIT = ((0.1, 0.9),)
@@ -23,7 +23,7 @@ FAR = 10.0
 erfc = special_function(
     "erfc",
     lambda x: special.erfc(x),
-    partials=lambda out, x: (-TWO_OVER_SQRT_PI * exp(-square(x)),),
+    partials=lambda out, x: (-TWO_OVER_SQRT_PI * bell(x, scale=-1.0),),
     domain=ANY,
     doc="Complementary error function 1 - erf(x), accurate where it is small (DLMF 7.2.2).",
 )
@@ -63,7 +63,7 @@ erfcx = special_function(
 erfi = special_function(
     "erfi",
     lambda x: special.erfi(x),
-    partials=lambda out, x: (TWO_OVER_SQRT_PI * exp(square(x)),),
+    partials=lambda out, x: (TWO_OVER_SQRT_PI * bell(x, scale=1.0),),
     domain=ANY,
     doc="Imaginary error function -i erf(i x) (DLMF 7.5).",
 )
@@ -91,35 +91,45 @@ dawsn = special_function(
 erfinv = special_function(
     "erfinv",
     lambda y: special.erfinv(y),
-    partials=lambda out, y: (exp(square(out)) / TWO_OVER_SQRT_PI,),
+    partials=lambda out, y: (bell(out, scale=1.0) / TWO_OVER_SQRT_PI,),
     domain=((-0.9, 0.9),),
     doc="Inverse of erf (DLMF 7.17.1); -inf and inf at -1 and 1, with derivative inf.",
 )
 erfcinv = special_function(
     "erfcinv",
     lambda y: special.erfcinv(y),
-    partials=lambda out, y: (-exp(square(out)) / TWO_OVER_SQRT_PI,),
+    partials=lambda out, y: (-bell(out, scale=1.0) / TWO_OVER_SQRT_PI,),
     domain=UNIT,
     doc="Inverse of erfc (DLMF 7.17.2).",
 )
 ndtr = special_function(
     "ndtr",
     lambda x: special.ndtr(x),
-    partials=lambda out, x: (exp(-0.5 * square(x)) / ROOT_TWO_PI,),
+    partials=lambda out, x: (bell(x, scale=-0.5) / ROOT_TWO_PI,),
     domain=ANY,
     doc="Distribution function of the standard normal, erfc(-x / sqrt(2)) / 2 (DLMF 7.2).",
 )
+
+
+def _log_ndtr_partials(out: Any, x: Node) -> tuple[Any]:
+    """The density over ndtr; on the left, where both vanish, by erfcx."""
+    left = less(x, 0)
+    near = bell(where(left, 0.0, x), scale=-0.5) / (ROOT_TWO_PI * ndtr(where(left, 0.0, x)))
+    far = 1 / (ROOT_HALF_PI * erfcx(where(left, x, 0.0) * -math.sqrt(0.5)))
+    return (where(left, far, near),)
+
+
 log_ndtr = special_function(
     "log_ndtr",
     lambda x: special.log_ndtr(x),
-    partials=lambda out, x: (1 / (ROOT_HALF_PI * erfcx(x * -math.sqrt(0.5))),),
+    partials=_log_ndtr_partials,
     domain=ANY,
     doc="Logarithm of ndtr, also where that underflows (DLMF 7.2).",
 )
 ndtri = special_function(
     "ndtri",
     lambda y: special.ndtri(y),
-    partials=lambda out, y: (ROOT_TWO_PI * exp(0.5 * square(out)),),
+    partials=lambda out, y: (ROOT_TWO_PI * bell(out, scale=0.5),),
     domain=UNIT,
     doc="Inverse of ndtr; -inf and inf at 0 and 1, with derivative inf (DLMF 7.17).",
 )

@@ -13,6 +13,36 @@ from nbgrad.ops.comparison import equal
 from nbgrad.ops.special_tools import special, special_function
 
 UP = ((0.6, 4.0),)
+# Of 1/gamma at 0 (DLMF 5.7.1).
+RGAMMA_SERIES = (
+    0.0,
+    1.0,
+    0.5772156649015329,
+    -0.6558780715202539,
+    -0.04200263503409524,
+    0.16653861138229148,
+    -0.04219773455554433,
+    -0.009621971527876973,
+    0.0072189432466631,
+    -0.0011651675918590652,
+    -0.00021524167411495098,
+    0.0001280502823881162,
+    -2.013485478078824e-05,
+    -1.2504934821426706e-06,
+    1.133027231981696e-06,
+    -2.056338416977607e-07,
+    6.116095104481416e-09,
+    5.002007644469223e-09,
+    -1.18127457048702e-09,
+    1.0434267116911005e-10,
+    7.782263439905071e-12,
+    -3.696805618642206e-12,
+    5.100370287454476e-13,
+    -2.0583260535665066e-14,
+    -5.348122539423018e-15,
+    1.2267786282382608e-15,
+    -1.1812593016974588e-16,
+)
 
 
 def _polygamma(n: Any, x: Any) -> Any:
@@ -66,28 +96,54 @@ gamma = special_function(
 rgamma = special_function(
     "rgamma",
     lambda x: special.rgamma(x),
-    partials=lambda out, x: (_rgamma_slope(x),),
+    partials=lambda out, x: (_rgamma_slope(x, n=1),),
     domain=UP,
     doc="Reciprocal of gamma, which is entire (DLMF 5.2).",
 )
 
 
-def _slope_of_rgamma(x: Any) -> Any:
-    pole = (x <= 0) & (x == np.floor(x))
-    n = np.where(pole, -x, 0.0)
-    # 1/gamma(z) = (-1)^n n! (z + n) + ... at -n (DLMF 5.2.1).
-    limit = np.where(n % 2 == 0, 1.0, -1.0) * special.gamma(n + 1.0)
-    safe = np.where(pole, 1.0, x)
-    return np.where(pole, limit, -special.rgamma(safe) * special.digamma(safe))
+def _rgamma_derivative(x: Any, n: int) -> Any:
+    """The first or second derivative of 1/gamma; by its series next to the poles of gamma."""
+    return np.where(x < 0.5, _by_series(np.minimum(x, 0.5), n), _by_digamma(x, n))
+
+
+def _by_digamma(x: Any, n: int) -> Any:
+    psi = special.digamma(x)
+    factor = psi if n == 1 else special.polygamma(1, np.where(x > 0, x, 1.0)) - psi * psi
+    return -special.rgamma(x) * factor
+
+
+def _by_series(x: Any, n: int) -> Any:
+    """Of 1/gamma(x) = x (x + 1) ... (u - 1) / gamma(u), where u is x without its whole part."""
+    whole = np.round(-x)
+    u = x + whole
+    series = np.polynomial.Polynomial(RGAMMA_SERIES)
+    r, dr, ddr = (series.deriv(k)(u) if k else series(u) for k in range(3))
+    # (u - 1) (u - 2) ... (u - whole), and the sums of 1 / (u - k) and of its square.
+    sign = np.where(whole % 2 == 0, 1.0, -1.0)
+    product = sign * special.gamma(1 + whole - u) / special.gamma(1 - u)
+    first = special.digamma(1 - u) - special.digamma(1 + whole - u)
+    if n == 1:
+        return product * (dr + r * first)
+    second = special.polygamma(1, 1 - u) - special.polygamma(1, 1 + whole - u)
+    return product * (ddr + 2 * dr * first + r * (first * first - second))
+
+
+def _rgamma_partial(out: Any, x: Node, n: int) -> tuple[Any]:
+    if n == 1:
+        return (_rgamma_slope(x, n=2),)
+    psi, slope = digamma(x), polygamma(1, x)
+    return (rgamma(x) * (psi * (3 * slope - psi * psi) - polygamma(2, x)),)
 
 
 _rgamma_slope = special_function(
     "rgamma_slope",
-    _slope_of_rgamma,
-    partials=lambda out, x: (rgamma(x) * (digamma(x) ** 2 - polygamma(1, x)),),
+    _rgamma_derivative,
+    partials=_rgamma_partial,
     domain=UP,
+    cases=({"n": 1}, {"n": 2}),
     public=False,
-    doc="Derivative of 1/gamma, with its limit at the poles of gamma.",
+    doc="First or second derivative of 1/gamma, at the poles of gamma too.",
 )
 gammaln = special_function(
     "gammaln",

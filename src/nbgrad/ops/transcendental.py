@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
+from nbgrad.core.registry import primitives
 from nbgrad.lazy import LazyModule
-from nbgrad.ops.arithmetic import NONZERO, POSITIVE, exp, indicator, sqrt, square
-from nbgrad.ops.comparison import greater
+from nbgrad.ops.arithmetic import NONZERO, POSITIVE, exp, indicator, sqrt, square, where
+from nbgrad.ops.comparison import equal, greater
 from nbgrad.ops.kinds import common_loop, elementwise
 
 special = LazyModule("scipy.special")
@@ -30,7 +31,7 @@ expm1 = elementwise(
     "expm1",
     expr="expm1_{c}({x})",
     reference=np.expm1,
-    partials=lambda out, x: (out + 1,),
+    partials=lambda out, x: (exp(x),),  # out + 1 would lose the digits of a small one
     doc="Exponential minus 1, accurate near zero.",
 )
 sin = elementwise(
@@ -59,8 +60,25 @@ tanh = elementwise(
     "tanh",
     expr="tanh_{c}({x})",
     reference=np.tanh,
-    partials=lambda out, x: (1 - square(out),),
+    partials=lambda out, x: (tanh_slope(x),),
     doc="Hyperbolic tangent.",
+)
+
+
+def _tanh_slope(x: Any) -> Any:
+    e = np.exp(-2 * np.where(np.real(x) < 0, -x, x))
+    return 4 * e / np.square(1 + e)
+
+
+tanh_slope = elementwise(
+    "tanh_slope",
+    public=False,
+    expr="sech2_{c}({x})",
+    reference=_tanh_slope,
+    loop=FLOATING,
+    partials=lambda out, x: (-2 * tanh(x) * out,),
+    grad_name="Tanh",
+    doc="1 - tanh(x)**2, without cancellation.",
 )
 sinh = elementwise(
     "sinh",
@@ -76,11 +94,27 @@ cosh = elementwise(
     partials=lambda out, x: (sinh(x),),
     doc="Hyperbolic cosine.",
 )
+
+
+def _complement(x: Any) -> Any:
+    return (1 - x) * (1 + x)
+
+
+complement = elementwise(
+    "complement",
+    public=False,
+    expr="({t}(1) - {x}) * ({t}(1) + {x})",
+    reference=_complement,
+    loop=FLOATING,
+    partials=lambda out, x: (-2 * x,),
+    domain=UNIT,
+    doc="1 - x**2, without cancellation.",
+)
 arcsin = elementwise(
     "arcsin",
     expr="asin_{c}({x})",
     reference=np.arcsin,
-    partials=lambda out, x: (1 / sqrt((1 - x) * (1 + x)),),
+    partials=lambda out, x: (1 / sqrt(complement(x)),),
     domain=UNIT,
     grad_name="Asin",
     doc="Inverse sine, in radians.",
@@ -89,7 +123,7 @@ arccos = elementwise(
     "arccos",
     expr="acos_{c}({x})",
     reference=np.arccos,
-    partials=lambda out, x: (-1 / sqrt((1 - x) * (1 + x)),),
+    partials=lambda out, x: (-1 / sqrt(complement(x)),),
     domain=UNIT,
     grad_name="Acos",
     doc="Inverse cosine, in radians.",
@@ -98,15 +132,27 @@ arctan = elementwise(
     "arctan",
     expr="atan_{c}({x})",
     reference=np.arctan,
-    partials=lambda out, x: (1 / (1 + square(x)),),
+    partials=lambda out, x: (arctan_slope(x),),
     grad_name="Atan",
     doc="Inverse tangent, in radians.",
+)
+arctan_slope = elementwise(
+    "arctan_slope",
+    public=False,
+    expr="({t}(1) / ({t}(1) + {x} * {x}))",
+    reference=lambda x: 1 / (1 + np.square(x)),
+    loop=FLOATING,
+    # Of factors in an order that does not underflow.
+    partials=lambda out, x: (-2 * (x * out) * out,),
+    grad_name="Atan",
+    doc="1 / (1 + x**2).",
 )
 
 
 def _arctan2_partials(out: Any, y: Any, x: Any) -> tuple[Any, Any]:
-    norm = square(x) + square(y)
-    return x / norm, -(y / norm)
+    length = primitives["hypot"](x, y)  # no square that overflows, or vanishes
+    length = where(equal(length, 0), math.nan, length)
+    return (x / length) / length, -((y / length) / length)
 
 
 arctan2 = elementwise(
@@ -132,9 +178,20 @@ sigmoid = elementwise(
     expr="sigmoid_{c}({x})",
     reference=_sigmoid,
     loop=FLOATING,
-    # 1 - out would lose the digits of a small derivative.
-    partials=lambda out, x: (out * sigmoid(-x),),
+    partials=lambda out, x: (sigmoid_slope(x),),
     doc="Logistic function 1 / (1 + exp(-x)).",
+)
+sigmoid_slope = elementwise(
+    "sigmoid_slope",
+    namespace="special",
+    public=False,
+    # 1 - sigmoid(x) would lose the digits of a small derivative.
+    expr="sigmoid_{c}({x}) * sigmoid_{c}(-{x})",
+    reference=lambda x: _sigmoid(x) * _sigmoid(-x),
+    loop=FLOATING,
+    partials=lambda out, x: (-out * tanh(0.5 * x),),
+    grad_name="Sigmoid",
+    doc="sigmoid(x) sigmoid(-x), the derivative of sigmoid.",
 )
 
 
@@ -170,12 +227,38 @@ relu = elementwise(
 )
 
 
+def _bell(x: Any, scale: float) -> Any:
+    """The square is taken in two parts: its rounding would be an error of the exponent."""
+    if np.asarray(x).dtype.kind == "c":
+        return np.exp(scale * np.square(x))
+    z = np.clip(np.asarray(x, np.float64), -40.0, 40.0)
+    head = (np.asarray(z).view(np.int64) & -0x8000000).view(np.float64)
+    with np.errstate(all="ignore"):
+        rest = np.expm1(scale * ((z - head) * (z + head)))
+        e = np.exp(scale * (head * head))
+        return np.where(e < np.inf, e + e * rest, e).astype(np.result_type(x, np.float16))
+
+
+bell = elementwise(
+    "bell",
+    namespace="special",
+    public=False,
+    expr=lambda params: f"bell_{{c}}({{x}}, {{t}}({params['scale']!r}))",
+    reference=_bell,
+    loop=FLOATING,
+    partials=lambda out, x, scale: (2.0 * scale * x * out,),
+    cases=({"scale": -1.0}, {"scale": -0.5}, {"scale": 0.5}),
+    grad_name="Exp",
+    doc="exp(scale x**2), to the last digit.",
+)
+
+
 def _erf(x: Any) -> Any:
     return special.erf(x)
 
 
 def _erf_partials(out: Any, x: Node) -> tuple[Any]:
-    return (TWO_OVER_SQRT_PI * exp(-square(x)),)
+    return (TWO_OVER_SQRT_PI * bell(x, scale=-1.0),)
 
 
 erf = elementwise(

@@ -299,7 +299,9 @@ class Emitter:
         """
         loads = (v for v in self.nest.body if isinstance(v, Load))
         return (
-            is_wide(r) and not self.a.columns and all(v.strides[self.last] in (0, 1) for v in loads)
+            is_wide(r)
+            and not self.a.columns
+            and all(v.strides[self.last] in (0, 1) for v in loads)
         )
 
     def column(self, number: int, r: Reduce) -> str:

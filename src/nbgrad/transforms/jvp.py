@@ -12,6 +12,7 @@ from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.errors import NO_JVP
 from nbgrad.ops.kinds import is_number, materialize
+from nbgrad.transforms.kinks import settled
 
 
 def push_forward(
@@ -25,6 +26,7 @@ def push_forward(
     The tangents of the variables in *closed* are zero.
     """
     found = dict(tangents)
+    eqns, env = settled(eqns, env)
     for eqn in eqns:
         if not eqn.sig.differentiable or eqn.out in closed:
             continue

@@ -20,6 +20,7 @@ from nbgrad.core.record import replay as again
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds import is_number, materialize
 from nbgrad.ops.scattering import Terms, partial, plus
+from nbgrad.transforms.kinks import has_kinks, settled
 
 Hook = Callable[[Var, Any], Any]
 # Calls the rule of an equation: given it, its cotangent, result, operands, and which are wanted.
@@ -105,6 +106,7 @@ def backpropagate(
     complete cotangent before it is used and returns the one to use; ``apply`` calls the rules.
     """
     cts = dict(seeds)
+    eqns, env = settled(eqns, env)
     for eqn in reversed(eqns):
         ct = cts.get(eqn.out)
         if ct is None or eqn.out not in active:
@@ -189,5 +191,15 @@ def vjp(
     cts = backpropagate(tape.eqns, env, reached(tape, wrt, blocked), seeds, stop)
     outs = [materialize(cts.get(v, 0.0), v.aval) for v in wrt]
     outs += [env[v] for v in results]
-    new, constants = linearize(outs, [*args, *given, *seed_nodes])
+    inputs = [*args, *given, *seed_nodes]
+    new, constants = linearize(outs, inputs)
+    if has_kinks(tape.eqns):
+        new, constants = _with_limits(new, inputs, constants)
     return checked(new.with_weak_inputs_of(tape)), constants
+
+
+def _with_limits(tape: Tape, inputs: list[Node], constants: list[Node]) -> tuple[Tape, list[Node]]:
+    """A second derivative, with the limits of what it divides by a distance that is 0."""
+    env = walk(tape, [*inputs, *constants], replay)
+    _, env = settled(tape.eqns, env, final=True)
+    return linearize([read(env, a) for a in tape.outputs], inputs)

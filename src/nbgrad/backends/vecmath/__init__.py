@@ -21,7 +21,7 @@ _NAMES = {
     logarithm: ("log", "log1p", "softplus"),
     trigonometric: ("sin", "cos", "tan"),
     inverse_trigonometric: ("asin", "acos", "atan", "atan2"),
-    hyperbolic: ("sinh", "cosh", "tanh"),
+    hyperbolic: ("sinh", "cosh", "tanh", "sech2"),
     power: ("pow",),
     error_function: ("erf",),
 }

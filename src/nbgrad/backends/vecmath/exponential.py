@@ -8,7 +8,17 @@ on |r| <= ln 2 / 2.
 
 from __future__ import annotations
 
-from nbgrad.backends.vecmath.bits import f4, f4_as_i4, f8_as_i8, i4, i4_as_f4, i8_as_f8
+from nbgrad.backends.vecmath.bits import (
+    HEAD_F8,
+    INF,
+    f4,
+    f4_as_i4,
+    f8,
+    f8_as_i8,
+    i4,
+    i4_as_f4,
+    i8_as_f8,
+)
 
 
 def scaled_exp_f8(x: float, magic: float) -> float:
@@ -113,3 +123,18 @@ def sigmoid_f4(x: float) -> float:
     d = f4(1.0) + e
     q = (e if x < f4(0.0) else f4(1.0)) / d
     return q - q * ((e - (d - f4(1.0))) * (f4(1.0) - q if x < f4(0.0) else q))
+
+
+def bell_f8(x: float, scale: float) -> float:
+    """Return e**(scale x*x) for scale a power of two or its negative; x*x is not rounded."""
+    z = 40.0 if x > 40.0 else x
+    z = -40.0 if z < -40.0 else z
+    h = i8_as_f8(f8_as_i8(z) & HEAD_F8)
+    d = scale * ((z - h) * (z + h))
+    e = exp_f8(scale * (h * h))
+    return e + e * (d + d * d * (0.5 + d * 0.16666666666666666)) if e < INF else e
+
+
+def bell_f4(x: float, scale: float) -> float:
+    """Return e**(scale x*x) in float32, from float64."""
+    return f4(bell_f8(f8(x), f8(scale)))

@@ -52,6 +52,34 @@ def tanh_f4(x: float) -> float:
     return i4_as_f4(i4(f4_as_i4(y) | i4(f4_as_i4(x) & SIGN_F4)))
 
 
+def sech2_f8(x: float) -> float:
+    """Return 1 - tanh(x)**2 without cancellation, of tanh's own parts: a kernel has both as one."""
+    a = abs(x)
+    z = a * a
+    z2 = z * z
+    p = 7.454570095402267e-08 * z - 8.499902432373667e-06
+    p = z * (p * z2 + (-0.33333333333333304 - 0.016560656413389968 * z))
+    d = (1.0 + 0.44968196924011683 * z) + 0.01799352549956807 * z2
+    near = a < 0.6
+    e = exp_f8(2.0 * a) + 1.0
+    q = (p if near else 2.0) / (d if near else e)
+    y = a + a * q
+    return 1.0 - y * y if near else q * (2.0 - q)
+
+
+def sech2_f4(x: float) -> float:
+    """Return 1 - tanh(x)**2 without cancellation, in float32."""
+    a = abs(x)
+    z = a * a
+    p = z * (f4(-0.3333331338347523) - f4(0.0015450456098018055) * z)
+    d = f4(1.0) + f4(0.4046245468491878) * z
+    near = a < f4(0.6)
+    e = exp_f4(f4(2.0) * a) + f4(1.0)
+    q = (p if near else f4(2.0)) / (d if near else e)
+    y = a + a * q
+    return f4(1.0) - y * y if near else q * (f4(2.0) - q)
+
+
 def sinh_f8(x: float) -> float:
     """Return the hyperbolic sine."""
     z = x * x
