@@ -175,8 +175,8 @@ def test_second_derivative_is_nan_where_the_first_was_masked(name: str) -> None:
     x = ng.zeros(3, requires_grad=True)
     (first,) = ng.autograd.grad(getattr(x, name)(), x, create_graph=True)
     assert_allclose(first.detach().numpy(), np.zeros(3))
-    (second,) = ng.autograd.grad(first.sum(), x, allow_unused=True, materialize_grads=True)
-    assert np.isnan(second.numpy()).all()
+    (second,) = ng.autograd.grad(first[0], x, allow_unused=True, materialize_grads=True)
+    assert np.isnan(second.numpy()[0])
 
 
 def test_second_derivative_of_norm_away_from_zero() -> None:

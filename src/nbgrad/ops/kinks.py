@@ -30,16 +30,21 @@ def _quotient(c: Any, r: Any) -> Any:
     return np.where(c == 0, np.zeros((), np.result_type(c, r)), c / safe)
 
 
+def _both(t: Any, y: Any) -> Any:
+    """The product, 0 where either is: in a dead branch the quotient is, and the tangent infinite."""
+    return t * y if is_number(t) else primitives["mutual_multiply"](t, y)
+
+
 def _again_jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
     """(n / r)' = (n' - (n / r) r') / r."""
     tn, tr = tangents
-    n = add_up([tn, None if tr is None else -times(tr, y)])
+    n = add_up([tn, None if tr is None else -_both(tr, y)])
     return None if n is None else again(n, xs[1])
 
 
 def _again_vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
     first = again(ct, xs[1])
-    return [first if wants[0] else None, -again(times(ct, y), xs[1]) if wants[1] else None]
+    return [first if wants[0] else None, -again(_both(ct, y), xs[1]) if wants[1] else None]
 
 
 again = elementwise(

@@ -1,4 +1,7 @@
-"""Norms of vectors and matrices, and condition numbers. Derivatives at 0 are 0."""
+"""Norms of vectors and matrices, and condition numbers.
+
+First derivatives at 0 are 0, second ones the limit of the whole or NaN: see docs/kinks.md.
+"""
 
 from __future__ import annotations
 
