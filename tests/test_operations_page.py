@@ -22,7 +22,7 @@ def test_the_page_is_up_to_date() -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("tanh", "`1 - square(out)`"),
+        ("tanh", "`tanh_slope(x)`"),
         ("less", "none"),
         ("reshape", "adjoint"),
         ("matmul", "product rule"),
