@@ -117,6 +117,16 @@ def test_all_gradients_of_several_results_are_shown_before() -> None:
     assert x.grad.tolist() == [17.0, 17.0]
 
 
+def test_a_result_without_a_gradient_is_none_to_hooks() -> None:
+    x, seen = leaf(), []
+    a, _, _ = Two.apply(x)
+    a.grad_fn.register_prehook(seen.append)
+    a.grad_fn.register_hook(lambda inner, outer: seen.append(outer))
+    a.sum().backward()
+    assert [[g is None for g in gs] for gs in seen] == [[False, True, True]] * 2
+    assert x.grad.tolist() == [2.0, 2.0]
+
+
 def test_hooks_at_a_leaf_run_around_its_accumulation_in_order() -> None:
     x, log = leaf(), []
     end = (x * 1).grad_fn.next_functions[0][0]

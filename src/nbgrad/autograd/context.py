@@ -145,7 +145,11 @@ class Context:
         """How hooks of the function take cotangents apart, and how they are put together."""
 
         def split(ct: Any, y: Node) -> list[Node | None]:
-            return [None if t is None else t._node for t in self.cotangents(ct)]
+            parts = ct.parts if isinstance(ct, Pack) else {}  # hooks see what has a gradient
+            return [
+                None if aval is None or k not in parts else materialize(parts[k], aval)
+                for k, aval in enumerate(self._avals)
+            ]
 
         def join(cts: Sequence[Node | None]) -> Pack:
             return Pack({k: ct for k, ct in enumerate(cts) if ct is not None})
