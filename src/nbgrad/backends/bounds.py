@@ -44,7 +44,9 @@ def instrumented(
             codes = dict(zip(given, params, strict=True))
             pointers = {p: _size(c) for p, c in codes.items() if c.endswith("*")}
             if result is not None:
-                _Words(name).visit(definition)
+                # Arguments of a call lie on the interpreter's stack, with their number beside them.
+                counts = {"args": "count"} if "count" in given else {}
+                _Words(name, counts).visit(definition)
                 continue
             _Elements(name, pointers).visit(definition)
             added = [f"{p}__{end}" for p in pointers for end in ("lo", "hi")]
@@ -91,12 +93,19 @@ class _Elements(ast.NodeTransformer):
 class _Words(ast.NodeTransformer):
     """Rewrites ``p[i]`` and ``load_pointer(p, i)`` of functions that walk objects and tables."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, counts: dict[str, str]) -> None:
         self.name = name
+        self.counts = counts
 
     def _checked(self, pointer: ast.expr, index: ast.expr, whole: ast.AST) -> ast.expr:
         if isinstance(pointer, ast.Name) and pointer.id in _TRUSTED:
             return index
+        if isinstance(pointer, ast.Name) and pointer.id in self.counts:
+            end = ast.BinOp(
+                ast.Constant(8), ast.Mult(), ast.Name(self.counts[pointer.id], ast.Load())
+            )
+            site = _site(self.name, whole)
+            return _call("checked_element", index, ast.Constant(0), end, ast.Constant(8), site)
         return _call("checked_word", pointer, index, _site(self.name, whole))
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
