@@ -1,6 +1,5 @@
 """nbgrad: automatic differentiation for people who write NumPy and Numba."""
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from nbgrad import autograd, errors, functions, numpy
@@ -39,6 +38,7 @@ from nbgrad.drawing import bernoulli, rand_like, randint, randn_like
 from nbgrad.dtypes import *  # noqa: F403 - not in __all__: three are names of Python's own types
 from nbgrad.functional import grad, hessian, jacobian, jit, value_and_grad
 from nbgrad.functions import *  # noqa: F403 - the registry's operations
+from nbgrad.lazy import load
 from nbgrad.tensor import Tensor
 
 __version__ = "0.1.0"
@@ -60,7 +60,7 @@ _LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special"
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
-        return importlib.import_module(f"nbgrad.{name}")
+        return load(f"nbgrad.{name}")
     return functions.__getattr__(name)  # operations declared after this import are there too
 
 

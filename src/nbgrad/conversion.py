@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import sys
 from collections.abc import Iterator
 from sys import getrefcount
@@ -18,7 +17,7 @@ from nbgrad.core.node import Node, leaf_node
 from nbgrad.engine import demand, export, value_of
 from nbgrad.errors import CUT, NUMPY_ON_GRAD, AutogradError, ConcretizationError
 from nbgrad.gradfn import grad_fn_of
-from nbgrad.lazy import LazyModule
+from nbgrad.lazy import LazyModule, load
 from nbgrad.protocols import call_function, call_plainly, call_ufunc, direct
 
 if TYPE_CHECKING:
@@ -113,7 +112,7 @@ class Conversions:
                 f"version {api_version!r} of the Array API is not available; there are "
                 f"{', '.join(API_VERSIONS)}"
             )
-        return importlib.import_module("nbgrad.numpy")
+        return load("nbgrad.numpy")
 
     @property
     def device(self) -> str:

@@ -7,7 +7,25 @@ it; importing at the top of a file would charge that to every ``import nbgrad``.
 from __future__ import annotations
 
 import importlib
+import os
+import threading
 from typing import Any
+
+# Held while a module is imported, and while the process is forked: a child cannot import what
+# another thread was importing, for whose lock it would wait for ever.
+importing = threading.RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=importing.acquire,
+        after_in_parent=importing.release,
+        after_in_child=importing.release,
+    )
+
+
+def load(name: str) -> Any:
+    """Import the module *name*."""
+    with importing:
+        return importlib.import_module(name)
 
 
 class LazyModule:
@@ -17,6 +35,6 @@ class LazyModule:
         self._name = name
 
     def __getattr__(self, attribute: str) -> Any:
-        value = getattr(importlib.import_module(self._name), attribute)
+        value = getattr(load(self._name), attribute)
         setattr(self, attribute, value)
         return value

@@ -6,14 +6,13 @@ Most programs need little of it, and all of it would double the time of ``import
 from __future__ import annotations
 
 import functools
-import importlib
 import sys
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.registry import by_reference, functions, primitives, register_reference
-from nbgrad.lazy import LazyModule
+from nbgrad.lazy import LazyModule, load
 
 pkgutil = LazyModule("pkgutil")
 
@@ -21,9 +20,9 @@ pkgutil = LazyModule("pkgutil")
 @functools.cache
 def load_vocabulary() -> None:
     """Import every module of ``nbgrad.vocabulary``; their declarations fill the registry."""
-    package = importlib.import_module("nbgrad.vocabulary")
+    package = load("nbgrad.vocabulary")
     for module in pkgutil.iter_modules(package.__path__):
-        importlib.import_module(f"nbgrad.vocabulary.{module.name}")
+        load(f"nbgrad.vocabulary.{module.name}")
 
 
 def ours(reference: Any) -> Any:

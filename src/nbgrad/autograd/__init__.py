@@ -1,6 +1,5 @@
 """Autograd, as PyTorch's: backward, grad, modes, Function, hooks, functional, checks."""
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from nbgrad.autograd import functional, graph
@@ -18,6 +17,7 @@ from nbgrad.autograd.modes import (
 )
 from nbgrad.creation import as_tensor
 from nbgrad.grads import backward, grad
+from nbgrad.lazy import load
 
 
 def Variable(data: Any, requires_grad: bool = False) -> Any:
@@ -60,5 +60,5 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     if name == "profiler":  # which few scripts use
-        return importlib.import_module("nbgrad.autograd.profiler")
+        return load("nbgrad.autograd.profiler")
     raise AttributeError(f"module 'nbgrad.autograd' has no attribute {name!r}")

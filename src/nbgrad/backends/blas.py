@@ -11,13 +11,13 @@ should run under ``blas_threads(1)``, or each task starts a second team.
 from __future__ import annotations
 
 import ctypes
-import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, Final
 
 from nbgrad.backends.compile import Kernel, compile_kernel, remembered
+from nbgrad.lazy import load
 
 PREFIXES: Final = {"f8": "d", "f4": "s", "c16": "z", "c8": "c"}
 
@@ -143,7 +143,7 @@ SMALL: Final = 48  # multiplications
 
 @cache
 def _module(library: str = "blas") -> Any:
-    return importlib.import_module(f"scipy.linalg.cython_{library}")
+    return load(f"scipy.linalg.cython_{library}")
 
 
 @cache

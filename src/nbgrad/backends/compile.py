@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import functools
-import importlib
 import importlib.util
 import os
 import threading
@@ -26,6 +25,7 @@ import numpy.typing as npt
 
 from nbgrad.backends import bounds, lljit
 from nbgrad.backends.cache import default_cache, digest
+from nbgrad.lazy import importing, load
 
 # Part of every key: raise it when the code generated for the same source changes.
 CODEGEN_VERSION: Final = "3"
@@ -131,12 +131,14 @@ def _before_fork() -> None:
     The child would inherit locks that nobody releases, ours and those of Numba and LLVM.
     """
     _lock.acquire()
+    importing.acquire()  # first, because Numba and llvmlite are in LLVM when they are imported
     _alone.append(lljit.alone())
     _alone[-1].__enter__()
 
 
 def _after_fork() -> None:
     _alone.pop().__exit__(None, None, None)
+    importing.release()
     _lock.release()
 
 
@@ -153,7 +155,7 @@ def _numba_version() -> str:
     if spec is not None and spec.origin is not None:
         for entry in Path(spec.origin).parent.parent.glob("numba-*.dist-info"):
             return entry.name.removesuffix(".dist-info")
-    return str(importlib.import_module("importlib.metadata").version("numba"))
+    return str(load("importlib.metadata").version("numba"))
 
 
 @cache
@@ -244,7 +246,7 @@ def native(
                 _wanted.requests[key] = request
                 return Code(symbol, 0, None), "wanted"
             with lljit.uninterrupted():
-                lowering = importlib.import_module("nbgrad.backends.lowering")
+                lowering = load("nbgrad.backends.lowering")
                 code, origin = _load_new(key, symbol, *lowering.build(request)), "compiled"
         return _keep(key, code), origin
 

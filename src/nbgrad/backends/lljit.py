@@ -7,7 +7,6 @@ linker places the sections wherever the process has room.
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import signal
 import sys
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from nbgrad import lazy
 from nbgrad.backends import bounds
 from nbgrad.errors import NbgradError
 
@@ -56,7 +56,7 @@ def uninterrupted() -> Iterator[None]:
 def llvm() -> Any:
     """Return ``llvmlite.binding`` with the native target initialised."""
     with uninterrupted():
-        binding = importlib.import_module("llvmlite.binding")
+        binding = lazy.load("llvmlite.binding")
         binding.initialize_native_target()
         binding.initialize_native_asmprinter()
     return binding
@@ -74,7 +74,7 @@ def host() -> Host:
         triple=binding.get_process_triple(),
         cpu=binding.get_host_cpu_name(),
         features=features,
-        llvmlite=importlib.import_module("llvmlite").__version__,
+        llvmlite=lazy.load("llvmlite").__version__,
     )
 
 

@@ -9,7 +9,6 @@ forked after GNU OpenMP started its threads is killed when it enters a parallel 
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import threading
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.config import settings
+from nbgrad.lazy import load
 
 Launch = tuple[int, int]
 NUMBA_POOL = "numba.np.ufunc.parallel"
@@ -51,14 +51,8 @@ def _after_fork() -> None:
     _state = child
 
 
-def _imported() -> None:
-    """Wait for Numba if it is being imported: a child of fork would never see the end of it."""
-    if _state.importer is not None:
-        _state.importer.join()
-
-
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_imported, after_in_child=_after_fork)
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _available() -> int:
@@ -141,16 +135,16 @@ def _importing(state: _State) -> bool:
     if state.importer is None:
         if settings.current.deterministic or NUMBA_POOL in sys.modules:
             return False
-        state.importer = threading.Thread(target=importlib.import_module, args=(NUMBA_POOL,))
+        state.importer = threading.Thread(target=load, args=(NUMBA_POOL,))
         state.importer.start()
     return state.importer.is_alive()
 
 
 def _launch(state: _State) -> None:
     """Start Numba's threads and find the function that gives them work."""
-    parallel: Any = importlib.import_module(NUMBA_POOL)
+    parallel: Any = load(NUMBA_POOL)
     parallel._launch_threads()
-    binding = importlib.import_module("llvmlite.binding")
+    binding = load("llvmlite.binding")
     state.layer = parallel.threading_layer()
     state.limit = int(parallel.NUM_THREADS)
     state.address = int(binding.address_of_symbol("numba_parallel_for") or 0)

@@ -6,13 +6,13 @@ more than it needs.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
+from nbgrad.lazy import load
 from nbgrad.ops.kinds import bilinear, conjugate
 from nbgrad.ops.structure import slice_
 
@@ -33,7 +33,7 @@ def _evaluate(mode: str) -> Any:
             return np.convolve(a, b, mode)
         if a.dtype.kind == "b":  # SciPy adds booleans up to integers
             return evaluate(a.astype(int), b.astype(int)) != 0
-        direct = importlib.import_module("scipy.signal").convolve
+        direct = load("scipy.signal").convolve
         return direct(a, b, mode, method="direct").astype(np.result_type(a, b))
 
     return evaluate

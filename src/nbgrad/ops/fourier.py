@@ -7,13 +7,13 @@ be real where complex ones are meant: the cotangent then keeps its real part.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node, constant
+from nbgrad.lazy import load
 from nbgrad.ops.kinds import linear
 
 OTHER_NORM = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
@@ -21,7 +21,7 @@ OTHER_NORM = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 
 def _scipy(name: str) -> Any:
     """SciPy's transforms keep single precision; imported on first use."""
-    return getattr(importlib.import_module("scipy.fft"), name)
+    return getattr(load("scipy.fft"), name)
 
 
 def complex_of(dtype: np.dtype[Any]) -> np.dtype[Any]:

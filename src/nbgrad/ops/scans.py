@@ -6,13 +6,13 @@ linear in the length.
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node, constant
+from nbgrad.lazy import load
 from nbgrad.ops.arithmetic import exp, where
 from nbgrad.ops.comparison import equal
 from nbgrad.ops.elementary import shifted
@@ -77,7 +77,7 @@ def _recurrence(a: Any, b: Any, axis: int, reverse: bool) -> Any:
 
 
 def _banded(factors: Any, rows: Any) -> Any:
-    lapack = importlib.import_module("scipy.linalg.lapack")
+    lapack = load("scipy.linalg.lapack")
     (solve,) = lapack.get_lapack_funcs(("tbtrs",), (rows,))
     band = np.ones((2, rows.shape[-1]), rows.dtype)
     out = np.empty_like(rows)

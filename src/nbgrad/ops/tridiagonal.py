@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
+from nbgrad.lazy import load
 from nbgrad.ops.kinds import add_up, conjugate, materialize, opaque, times
 from nbgrad.ops.structure import cast, pad, reshape, slice_, sum_
 
@@ -22,7 +22,7 @@ def _prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, An
 def _solve(below: Any, diagonal: Any, above: Any, b: Any) -> Any:
     if diagonal.shape[0] == 1 or not b.size:
         return b / diagonal[:, None]
-    lapack = importlib.import_module("scipy.linalg.lapack")
+    lapack = load("scipy.linalg.lapack")
     (gtsv,) = lapack.get_lapack_funcs(("gtsv",), (diagonal, b))
     *_, x, info = gtsv(below, diagonal, above, b)
     if info:

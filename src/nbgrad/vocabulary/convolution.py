@@ -6,7 +6,6 @@ signal much longer than the kernel differs; ``convolve`` takes the direct way th
 
 from __future__ import annotations
 
-import importlib
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes, normalize_axis
 from nbgrad.core.node import Node, constant
+from nbgrad.lazy import load
 from nbgrad.ops import structure
 from nbgrad.ops.arithmetic import add, conjugate, multiply
 from nbgrad.ops.composite import astype
@@ -170,7 +170,7 @@ def _by_transforms(a: Node, b: Node, axes: Sequence[int]) -> Node:
     real = a.dtype.kind != "c" and b.dtype.kind != "c"
     dtype = np.result_type(a.dtype, b.dtype, np.float32)
     a, b = astype(a, dtype), astype(b, dtype)
-    fast = importlib.import_module("scipy.fft").next_fast_len
+    fast = load("scipy.fft").next_fast_len
     sizes = [a.shape[k] + b.shape[k] - 1 for k in axes]
     padded = [fast(n, real) for n in sizes]
     there, back = (rfftn, irfftn) if real else (fftn, ifftn)
