@@ -364,6 +364,24 @@ def test_dropped_kernels_leave_memory():
     assert int(output) < 2_000  # bytes a reload; a kernel that stays takes 50 kB, its name 9
 
 
+def test_an_engine_outlives_what_it_has_linked_in_garbage_too(monkeypatch):
+    monkeypatch.setattr(lljit, "PER_ENGINE", 3)
+    source = "def cyclic(lo, hi, x):\n    for i in range(lo, hi):\n        x[i] *= 2.0"
+    before = len(lljit._engines)
+    for _ in range(10):
+        cycle = []
+        for _ in range(7):
+            forget()
+            cycle.append([kernel(source, "f8*"), cycle])
+            x = np.ones(3)
+            cycle[-1][0](0, 3, np.array([x.ctypes.data]))
+            assert (x == 2.0).all()
+        forget()
+        del cycle
+        gc.collect()
+    assert len(lljit._engines) <= before + 1
+
+
 def test_importing_and_keys_need_no_numba():
     run("""
         from nbgrad.backends.compile import is_cached

@@ -19,6 +19,7 @@ from typing import Any
 
 from nbgrad import lazy
 from nbgrad.backends import bounds
+from nbgrad.core.forks import ThreadLock
 from nbgrad.errors import NbgradError
 
 
@@ -93,6 +94,37 @@ def target_machine() -> Any:
 
 
 PER_ENGINE = 64
+_counting = ThreadLock()
+_engines: dict[int, list[Any]] = {}  # engines, and how many libraries of each are loaded
+
+
+class _Library:
+    """A library that is loaded until this goes; the engine that linked it goes after it.
+
+    Nothing here refers to the engine: of what the collector finds in one cycle it finalizes any
+    first, and an engine that goes before its libraries takes their memory with it.
+    """
+
+    __slots__ = ("engine", "tracker")
+
+    def __init__(self, tracker: Any, engine: Any) -> None:
+        self.tracker, self.engine = tracker, id(engine)
+        with _counting.held:
+            _engines.setdefault(self.engine, [engine, 0])[1] += 1
+
+    def __getitem__(self, symbol: str) -> Any:
+        return self.tracker[symbol]
+
+    def __del__(self) -> None:
+        if sys is None or sys.is_finalizing():
+            return
+        self.tracker.close()
+        with _counting.held:
+            held = _engines[self.engine]
+            held[1] -= 1
+            if not held[1]:
+                del _engines[self.engine]
+        del held  # here, because an engine waits for LLVM's lock to go
 
 
 class _Linker:
@@ -123,9 +155,7 @@ class _Linker:
         builder.add_object_img(data).add_current_process().export_symbol(symbol)
         for name, address in imports.items():
             builder.import_symbol(name, address)
-        tracker = builder.link(engine, f"{symbol}.{next(self.serial)}")
-        tracker.engine = engine  # which must outlive what it has linked
-        return tracker
+        return _Library(builder.link(engine, f"{symbol}.{next(self.serial)}"), engine)
 
 
 @contextmanager
