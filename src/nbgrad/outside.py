@@ -268,18 +268,24 @@ def unchanged(array: np.ndarray[Any, Any]) -> Guard:
         return lambda: not array.flags.writeable
     if array.dtype.hasobject:
         return lambda: True  # no array of numbers: nothing of it can be on a tape
-    layout = array.shape, array.strides, array.dtype
-    if not array.flags.c_contiguous:
-        pairs = [(array.tobytes, array.tobytes())]
-    else:
+    shape, dtype, strides = array.shape, array.dtype, array.strides
+    if array.flags.c_contiguous:
         flat = np.asarray(array).reshape(-1).view(np.uint8)
         parts = [flat[k : k + CHUNK] for k in range(0, flat.size, CHUNK)]
-        pairs = [(part.tobytes, part.tobytes()) for part in parts]
+    else:
+        parts = [array]
+    pairs = [(part.tobytes, part.tobytes()) for part in parts]
+    now, before = pairs[0] if pairs else (array.tobytes, b"")
+    rest = pairs[1:]
 
     def same() -> bool:
-        if (array.shape, array.strides, array.dtype) != layout:
-            return False
-        return all(now() == before for now, before in pairs)
+        return (
+            array.shape == shape
+            and array.dtype is dtype
+            and array.strides == strides
+            and now() == before
+            and (not rest or all(now() == before for now, before in rest))
+        )
 
     return same
 
