@@ -202,9 +202,8 @@ class Jitted(Transformed):
                 return inlined(f, *settled(*leaves_of(f, args, kwargs)))
             return entry.apply(leaves)
         if entry.shortened(config) and not lines.on:
-            finish = entry.finished if entry.scalars else entry.rebuild
-            self.quick = (config, entry.match, entry.enter, finish, entry.guard)
+            self.quick = (config, entry.match, entry.enter, entry.finish, entry.guard)
             outs = entry.short_way(args, kwargs)
             if outs is not None:
-                return entry.finished(outs)
+                return entry.finish(outs)
         return entry.run(tuple(leaves))

@@ -46,7 +46,7 @@ class OpenFunction(Exception):
 class Compiled:
     """One traced structure: its tape, its program, and how the results are nested.
 
-    The last *gradients* outputs of the tape are gradients that ``nan_policy="raise"`` checks.
+    *made* is how the results are nested. The last *gradients* outputs of the tape are gradients that ``nan_policy="raise"`` checks.
     *active* are the variables that a gradient passes through, where arguments require grad: what
     the function computed in ``no_grad`` or of a ``detach`` is none. *structure* is that of
     ``(args, kwargs)``; *numbers* are the classes of numbers, by their places among the leaves; *plain* says that
@@ -58,7 +58,7 @@ class Compiled:
         self,
         tape: Tape,
         constants: list[Node],
-        rebuild: Callable[[list[Any]], Any],
+        made: Any,
         gradients: int,
         *,
         active: frozenset[Var],
@@ -69,13 +69,15 @@ class Compiled:
     ) -> None:
         self.tape = tape
         self.constants = constants
-        self.rebuild = rebuild
+        self.rebuild = _rebuilder(made)
         self.active = active
         self.plain, self.watched = plain, watched
         self.results = len(tape.outputs) - gradients
         self.checked = gradients > 0
         outputs = enumerate(tape.outputs[: self.results])
-        self.scalars = [k for k, a in outputs if isinstance(a, Var) and not a.aval.ndim]
+        scalars = {k for k, a in outputs if isinstance(a, Var) and not a.aval.ndim}
+        # Nests arrays as the function did; 0-d ones become NumPy's scalars.
+        self.finish = builder(made, scalars) if scalars else self.rebuild
         self._exe: Executable | None = None
         if active.isdisjoint(tape.outputs):  # else the tape is recorded, and run with what follows
             self.exe.compile_soon()
@@ -128,7 +130,7 @@ class Compiled:
         """Run on arrays and numbers, and return arrays; 0-d results become NumPy scalars."""
         if not self.plain or not all(a.flags.carray for a in args):
             args = tuple(as_input(a, v) for a, v in zip(args, self.tape.inputs, strict=False))
-        return self.finished(self._computed(args))
+        return self.finish(self._computed(args))
 
     def _computed(self, args: Sequence[Any]) -> list[Any]:
         if lines.on:  # anomaly detection or profiling: show them each operation
@@ -139,12 +141,6 @@ class Compiled:
             refuse_non_finite([leaf_node(a) for a in outs[self.results :]])
             del outs[self.results :]
         return outs
-
-    def finished(self, outs: list[Any]) -> Any:
-        """Nest the results as the function did; 0-d ones become NumPy scalars."""
-        for k in self.scalars:
-            outs[k] = outs[k][()]
-        return self.rebuild(outs)
 
     def apply(self, leaves: Sequence[Any]) -> Any:
         """Run on tensors, whose results are tensors, or record the tape on them.
@@ -189,11 +185,15 @@ def _tensor(y: Any) -> Tensor:
     return Tensor(leaf_node(y) if y.__class__ is np.ndarray else constant(y))
 
 
-def _results(y: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """Results of a traced function and the function that nests them again."""
-    leaves, structure = flatten(y, lambda x: not isinstance(x, (tuple, list, dict)))
-    flat = structure == (tuple, None, (LEAF,) * len(leaves))
-    return leaves, tuple if flat else builder(structure)
+def _results(y: Any) -> tuple[list[Any], Any]:
+    """Results of a traced function, and how they are nested."""
+    return flatten(y, lambda x: not isinstance(x, (tuple, list, dict)))
+
+
+def _rebuilder(made: Any) -> Callable[[list[Any]], Any]:
+    """The function that nests results again."""
+    flat = made != LEAF and made == (tuple, None, (LEAF,) * len(made[2]))
+    return tuple if flat else builder(made)
 
 
 def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
@@ -222,7 +222,7 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     finally:
         modes.grad, modes.gradients = before, outer
         modes.tracing = 0
-    outs, rebuild = _results(y)
+    outs, made = _results(y)
     nodes = [strong(as_node(out)) for out in outs]
     cap = capture([*nodes, *gradients])
     tape, var_of = build_tape(cap, [*nodes, *gradients], inputs, lift=False)
@@ -234,7 +234,7 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     return Compiled(
         tape,
         constants,
-        rebuild,
+        made,
         len(gradients),
         active=frozenset(var_of[node] for node in active),
         structure=structure,
@@ -295,7 +295,8 @@ def inlined(f: Func, leaves: Sequence[Any], structure: Any) -> Any:
     """
     nodes = [node_of_leaf(a) for a in leaves]
     args, kwargs = unflatten(structure, list(map(stand_in, leaves, nodes)))
-    outs, rebuild = _results(f(*args, **kwargs))
+    outs, made = _results(f(*args, **kwargs))
+    rebuild = _rebuilder(made)
     found = [as_array(out) if isinstance(out, Tensor) else Tensor(as_node(out)) for out in outs]
     if not any(isinstance(a, Tensor) for a in leaves) and not any(t.requires_grad for t in found):
         try:

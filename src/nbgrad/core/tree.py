@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import Enum
+from functools import partial
 from itertools import count
 from types import MethodType
 from typing import Any
@@ -158,28 +159,33 @@ def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
     return builder(structure)(leaves)
 
 
-def builder(structure: Structure) -> Callable[[Sequence[Any]], Any]:
+def builder(structure: Structure, scalars: Collection[int] = ()) -> Callable[[Sequence[Any]], Any]:
     """Return :func:`unflatten` of one structure as code of its own, ``(x[0], (x[1],))``.
 
     It takes 0.1 µs where following the structure takes 1: a call of a compiled function ends here.
+    The leaves at the places *scalars*, 0-d arrays, become NumPy's scalars.
     """
-    return _compiled(structure, count(), 0)
+    return _compiled(structure, map(partial(_leaf, scalars), count()), 0)
 
 
-def _compiled(structure: Structure, position: Iterator[int], depth: int) -> Callable[..., Any]:
+def _leaf(scalars: Collection[int], place: int) -> str:
+    return f"x[{place}][()]" if place in scalars else f"x[{place}]"
+
+
+def _compiled(structure: Structure, position: Iterator[str], depth: int) -> Callable[..., Any]:
     names: dict[str, Any] = {}
     text = _text(structure, position, names, depth)
     return eval(f"lambda x: {text}", names)  # type: ignore[no-any-return]
 
 
-def _text(structure: Structure, position: Iterator[int], names: dict[str, Any], depth: int) -> str:
+def _text(structure: Structure, position: Iterator[str], names: dict[str, Any], depth: int) -> str:
     """Python for one structure; what it cannot spell is added to *names*."""
 
     def named(value: Any) -> str:
         return _named(names, value)
 
     if structure == LEAF:
-        return f"x[{next(position)}]"
+        return next(position)
     kind, keys, content = structure
     if kind == STATIC:
         return named(content.value if content.__class__ is Same else content)
