@@ -159,11 +159,13 @@ def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
 
 def demand(nodes: Sequence[Node]) -> None:
     """Compute *nodes*: afterwards each has its buffer."""
-    pending = [n for n in nodes if n.value is None]
-    if len(pending) != 1:
-        pending = list(dict.fromkeys(pending))
-        if not pending:
-            return
+    pending = [n for n in dict.fromkeys(nodes) if n.value is None]
+    if pending:
+        _evaluate(pending)
+
+
+def _evaluate(pending: list[Node]) -> None:
+    """Compute *pending* nodes, each named once."""
     cap = capture(pending)
     if not cap.known:
         require_values(cap, pending)
@@ -246,7 +248,7 @@ def value_of(node: Node) -> Array:
     """Return the buffer of *node*, computing it if it is pending."""
     looks.count += 1
     if node.value is None:
-        demand([node])
+        _evaluate([node])
     return node.value
 
 
