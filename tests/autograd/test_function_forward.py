@@ -398,3 +398,47 @@ def test_integers_and_other_threads_do_not_take_values_off_the_tape() -> None:
     found = ng.hessian(lambda x: Power.apply(x, ng.tensor(3)).sum())(X)
     thread.join()
     assert_allclose(found, np.diag(6 * X))
+
+
+class Held:
+    """Something that keeps an array and says nothing of it."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda a: {"x": a}, lambda a: [a], Held], ids=["dict", "list", "object"]
+)
+def test_values_kept_in_containers_have_left_the_tape_too(wrap: Any) -> None:
+    class Keeps(ng.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.kept = wrap(x.numpy())
+            return np.sin(x)
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            kept = ctx.kept
+            array = (
+                kept.array
+                if isinstance(kept, Held)
+                else next(iter(kept.values() if isinstance(kept, dict) else kept))
+            )
+            return g * np.cos(array)
+
+    assert_allclose(ng.grad(lambda x: Keeps.apply(x).sum())(X), np.cos(X))
+    with pytest.raises(AutogradError, match="Keeps"):
+        ng.hessian(lambda x: Keeps.apply(x).sum())(X)
+
+
+def test_a_written_tangent_that_leaves_the_tape_is_refused_twice() -> None:
+    class Sine(NumpySine):
+        @staticmethod
+        def jvp(ctx: Any, t: Any) -> Any:
+            return t * np.cos(ctx.x)
+
+    v = ng.ones(2)
+    assert_allclose(F.jvp(Sine.apply, ng.tensor(X), v)[1].numpy(), np.cos(X))
+    with pytest.raises(AutogradError, match="Sine"):
+        F.jvp(lambda x: F.jvp(Sine.apply, x, v, create_graph=True)[1], ng.tensor(X), v)

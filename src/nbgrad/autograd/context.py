@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -16,6 +17,8 @@ from nbgrad.errors import FREED, AutogradError
 from nbgrad.ops.kinds import materialize
 from nbgrad.tensor import Tensor
 from nbgrad.watched import reattached
+
+_CALLABLES = (types.FunctionType, types.BuiltinFunctionType, types.MethodType)
 
 
 class Pack:
@@ -190,13 +193,22 @@ class _Packed:
         return recorded if made is self.node else reattached(recorded, made)
 
 
+# What holds no floating-point values: settings, shapes, and what computes.
+_PLAIN = (type(None), str, bool, int, slice, type, np.dtype, np.ufunc, *_CALLABLES)
+
+
 def _is_number(x: Any, given: set[Node]) -> bool:
+    """Whether *x* may hold floating-point values that are on no graph; so may any object."""
     if isinstance(x, Tensor):
         node = x._node
         return node.sig is None and node not in given and node.aval.inexact
+    if isinstance(x, dict):
+        return any(_is_number(item, given) for item in x.values())
     if isinstance(x, (tuple, list)):
         return any(_is_number(item, given) for item in x)
-    return isinstance(x, (float, complex)) or getattr(x, "dtype", np.dtype(int)).kind in "fc"
+    if isinstance(x, (_Packed, *_PLAIN)):
+        return False
+    return getattr(x, "dtype", np.dtype(float)).kind in "fc"
 
 
 def _snapshots(tensors: Sequence[Any]) -> tuple[Any, ...]:

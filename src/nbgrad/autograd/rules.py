@@ -69,7 +69,7 @@ def _pack_node(cls: Any, ctx: Context, inputs: Sequence[Node]) -> Node:
 
     def jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
         if ctx._jvp is not None:
-            return _written_tangent(cls, ctx, tangents)
+            return _written_tangent(cls, ctx, tangents, xs)
         return _transposed(cls, ctx, tangents, xs)
 
     # A primitive of this call alone, since its rules know the context: nothing is looked up.
@@ -235,7 +235,7 @@ def _refusal(cls: Any, text: str) -> Primitive:
 # ------------------------------------------------------------------------------------ forward mode
 
 
-def _written_tangent(cls: Any, ctx: Context, tangents: Sequence[Any]) -> Pack:
+def _written_tangent(cls: Any, ctx: Context, tangents: Sequence[Any], xs: Sequence[Node]) -> Pack:
     """Call the user's jvp, with a tangent for each tensor among the arguments."""
     given = iter(tangents)
     args: list[Any] = []
@@ -245,7 +245,9 @@ def _written_tangent(cls: Any, ctx: Context, tangents: Sequence[Any]) -> Pack:
             args.append(None)
         else:
             args.append(Tensor(materialize(0.0 if t is None else t, aval)))
-    returned = ctx._jvp(ctx, *args)
+    exported = modes.exported
+    returned = ctx._jvp(ctx, *args)  # type: ignore[misc]
+    ctx._exported = ctx._exported or modes.exported != exported
     made = list(returned) if isinstance(returned, (tuple, list)) else [returned]
     if len(made) != len(ctx._avals):
         raise AutogradError(
@@ -266,6 +268,14 @@ def _written_tangent(cls: Any, ctx: Context, tangents: Sequence[Any]) -> Pack:
                 f"{k} of shape {aval.shape}"
             )
         parts[k] = t._node
+    return _recorded_pack(cls, ctx, parts, [*xs, *tangents])
+
+
+def _recorded_pack(cls: Any, ctx: Context, parts: dict[int, Any], sources: list[Any]) -> Pack:
+    """The tangents, which refuse to be differentiated if that would miss something."""
+    if modes.grad:
+        kept = _refused_twice(cls, ctx, list(parts.values()), sources)
+        parts = dict(zip(parts, kept, strict=True))
     return Pack(parts)
 
 
@@ -303,10 +313,7 @@ def _transposed(cls: Any, ctx: Context, tangents: Sequence[Any], xs: Sequence[No
         )
     )
     parts = {k: made[probe] for k, probe in probes.items() if probe in made}
-    if before:
-        kept = _refused_twice(cls, ctx, list(parts.values()), [*xs, *tangents])
-        parts = dict(zip(parts, kept, strict=True))
-    return Pack(parts)
+    return _recorded_pack(cls, ctx, parts, [*xs, *tangents])
 
 
 def _depends(node: Node, sources: Collection[Node]) -> bool:
