@@ -23,6 +23,7 @@ from nbgrad.ops.cotangents import add_up, conjugate, is_number, materialize, tim
 from nbgrad.ops.kinds import common_loop, elementwise
 
 FLOATS = common_loop(floating=True)
+REALS = common_loop(floating=True, ordered=True)
 
 
 def _quotient(c: Any, r: Any) -> Any:
@@ -52,7 +53,7 @@ again = elementwise(
     public=False,
     expr="({x} / {y} if {x} != {t}(0) else {t}(0))",
     reference=_quotient,
-    loop=FLOATS,
+    loop=REALS,
     vjp=_again_vjp,
     jvp=_again_jvp,
     domain=((0.5, 2.0),),
@@ -78,7 +79,7 @@ slope = elementwise(
     public=False,
     expr="({x} * ({t}(0.5) / {y}) if {x} != {t}(0) else {t}(0))",
     reference=lambda c, r: np.where(c == 0, np.zeros((), np.result_type(c, r)), c * (0.5 / r)),
-    loop=FLOATS,
+    loop=REALS,
     vjp=_slope_vjp,
     jvp=_slope_jvp,
     domain=((0.5, 2.0),),
@@ -97,7 +98,7 @@ safe_slope = elementwise(
     public=False,
     expr="({x} * ({t}(0.5) / {y}) if {y} != {t}(0) else {t}(0))",
     reference=_safe_slope,
-    loop=FLOATS,
+    loop=REALS,
     vjp=_slope_vjp,
     jvp=_slope_jvp,
     domain=((0.5, 2.0),),
@@ -110,7 +111,7 @@ length = elementwise(
     public=False,
     expr="math.sqrt({x})",
     reference=lambda x: np.sqrt(x),
-    loop=FLOATS,
+    loop=REALS,
     vjp=lambda ct, y, xs, params, wants: [safe_slope(ct, y)],
     jvp=lambda tangents, y, xs, params: safe_slope(tangents[0], y),
     domain=((0.5, 2.0),),
@@ -228,13 +229,23 @@ def _absolute_pull_jvp(tangents: Any, out: Any, xs: Any, params: Any) -> Any:
     c, x = xs
     terms = [] if tc is None else [absolute_pull(tc, x)]
     if tx is not None:
-        if x.dtype.kind == "c":
-            turned = primitives["sign"].jvp([tx], primitives["sign"](x), [x], {})
-            terms.append(_product(c, turned))
-        if "limit" in params:
-            terms.append(times(tx, params["limit"]))
-            terms.append(at_zero(tx, c, primitives["absolute"](x)))
+        terms.append(_absolute_along(tx, c, x, params))
     return add_up(terms)
+
+
+def _absolute_along(t: Any, c: Any, x: Any, params: Any) -> Any:
+    """What moving x by *t* does to c x / |x|."""
+    terms = []
+    if x.dtype.kind == "c":
+        turned = primitives["sign"].jvp([materialize(t, x.aval)], primitives["sign"](x), [x], {})
+        terms.append(_product(c, turned))
+    return add_up(terms + _absolute_limits(t, c, x, params))
+
+
+def _absolute_limits(t: Any, c: Any, x: Any, params: Any) -> list[Any]:
+    if "limit" not in params:
+        return []
+    return [times(t, params["limit"]), at_zero(t, c, primitives["absolute"](x))]
 
 
 def _absolute_pull_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
@@ -242,10 +253,18 @@ def _absolute_pull_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> l
     first = None
     if wants[0]:
         first = times(ct, conjugate(primitives["sign"](x)))
-        first = first if is_number(first) else materialize(first, c.aval)
-    # Multiplying by c and turning x, a real-linear map, is its own adjoint.
-    second = _absolute_pull_jvp((None, ct), out, xs, params) if wants[1] else None
-    return [first, second]
+    return [first, _absolute_turned(ct, c, x, params) if wants[1] else None]
+
+
+def _absolute_turned(ct: Any, c: Any, x: Any, params: Any) -> Any:
+    """The adjoint of that: turning x, a real-linear map, is its own."""
+    terms = []
+    if not x.ndim and not is_number(ct):
+        x = primitives["broadcast_to"](x, shape=ct.shape)
+    if x.dtype.kind == "c":
+        pulled = _product(conjugate(c), materialize(ct, x.aval))
+        terms.append(primitives["sign"].jvp([pulled], primitives["sign"](x), [x], {}))
+    return add_up(terms + _absolute_limits(ct, c, x, params))
 
 
 absolute_pull = elementwise(
