@@ -8,7 +8,7 @@ made when no program has that key yet.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -264,13 +264,15 @@ def build_tape(
     outputs: Sequence[Node],
     inputs: Sequence[Node] | None = None,
     lift: bool = True,
+    known: Mapping[Node, Var] | None = None,
 ) -> tuple[Tape, dict[Node, Var]]:
     """Make the Tape of a capture.
 
     Inputs are *inputs* (or nothing), then the remaining leaves, then, if *lift*, one weak scalar
-    for each Python scalar; without *lift* scalars stay literals.
+    for each Python scalar; without *lift* scalars stay literals. Nodes that are *known* have their
+    variables in another tape, which this one goes on.
     """
-    var_of: dict[Node, Var] = {}
+    var_of: dict[Node, Var] = dict(known or {})
     tape_inputs: list[Var] = []
     for leaf in (*(inputs or ()), *cap.leaves):
         if leaf not in var_of:
@@ -308,17 +310,19 @@ def _weak_inputs(cap: Capture) -> dict[tuple[int, int], Var]:
     }
 
 
-def linearize(outputs: Sequence[Any], inputs: Sequence[Node]) -> tuple[Tape, list[Node]]:
+def linearize(
+    outputs: Sequence[Any], inputs: Sequence[Node], known: Mapping[Node, Var] | None = None
+) -> tuple[Tape, list[Node]]:
     """Return the tape of *outputs* as a function of *inputs*, and the other leaves it reads.
 
     Outputs may be Python scalars, which become literals. The tape's inputs are *inputs* followed
-    by the returned constants.
+    by the returned constants; variables of *known* nodes are those of a tape that it goes on.
     """
     nodes = [x for x in outputs if x.__class__ is Node]
     with paused():
         cap = capture(nodes)
-        tape, var_of = build_tape(cap, nodes, inputs, lift=False)
-    given = set(inputs)
+        tape, var_of = build_tape(cap, nodes, inputs, lift=False, known=known)
+    given = {*inputs, *(known or ())}
     constants = [leaf for leaf in dict.fromkeys(cap.leaves) if leaf not in given]
     atoms: tuple[Atom, ...] = tuple(
         var_of[x] if x.__class__ is Node else Literal(x) for x in outputs

@@ -29,7 +29,7 @@ from nbgrad.program.program import Program, make_program
 # negative where a kernel has a window of what it reads.
 SHIFT = 40
 MIDDLE = 1 << SHIFT - 1
-MAX_PATTERNS = 8192
+MAX_PATTERNS = 1024
 
 Integers = npt.NDArray[np.int64]
 

@@ -19,6 +19,7 @@ from nbgrad.core.record import Recipe, recipe_of
 from nbgrad.core.record import replay as again
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds import is_number, materialize
+from nbgrad.ops.lowerings import View
 from nbgrad.ops.scattering import Terms, partial, plus
 from nbgrad.transforms.kinks import has_kinks, settled
 
@@ -175,9 +176,7 @@ def vjp(
     constants : list of Node
         Leaves that rules created (index arrays and the like).
     """
-    args = [placeholder(v.aval) for v in tape.inputs]
-    given = [placeholder(v.aval) for v in bound]
-    env = walk(tape, args, replay, dict(zip(bound, given, strict=True)))
+    env, known = _stand_ins(tape, bound)
     seeds: dict[Var, Any] = {}
     seed_nodes = []
     for out, is_given in zip(tape.outputs, seeded or [True] * len(tape.outputs), strict=True):
@@ -191,11 +190,16 @@ def vjp(
     cts = backpropagate(tape.eqns, env, reached(tape, wrt, blocked), seeds, stop)
     outs = [materialize(cts.get(v, 0.0), v.aval) for v in wrt]
     outs += [env[v] for v in results]
-    inputs = [*args, *given, *seed_nodes]
-    new, constants = linearize(outs, inputs)
+    new, constants = linearize(outs, seed_nodes, known)
+    held = set(bound)
+    eqns = [eqn for eqn in tape.eqns if eqn.out not in held] if held else tape.eqns
+    inputs = (*tape.inputs, *bound, *new.inputs)
+    whole = Tape(inputs, (*eqns, *new.eqns), new.outputs)
     if has_kinks(tape.eqns):
-        new, constants = _with_limits(new, inputs, constants)
-    return checked(new.with_weak_inputs_of(tape)), constants
+        given = [placeholder(v.aval) for v in inputs[: len(inputs) - len(constants)]]
+        whole, constants = _with_limits(whole, given, constants)
+        whole.with_weak_inputs_of(tape)
+    return checked(whole), constants
 
 
 def _with_limits(tape: Tape, inputs: list[Node], constants: list[Node]) -> tuple[Tape, list[Node]]:
@@ -203,3 +207,18 @@ def _with_limits(tape: Tape, inputs: list[Node], constants: list[Node]) -> tuple
     env = walk(tape, [*inputs, *constants], replay)
     _, env = settled(tape.eqns, env, final=True)
     return linearize([read(env, a) for a in tape.outputs], inputs)
+
+
+def _stand_ins(tape: Tape, bound: Sequence[Var]) -> tuple[Environment, dict[Node, Var]]:
+    """A node for each variable of *tape*, which rules record on; and the variable of each.
+
+    The equations are not recorded again, but for views: some rules look through those.
+    """
+    env: Environment = {v: placeholder(v.aval) for v in (*tape.inputs, *bound)}
+    for eqn in tape.eqns:
+        if eqn.out not in env:
+            if eqn.sig.prim.lower.__class__ is View:
+                env[eqn.out] = replay(eqn, [read(env, a) for a in eqn.inputs])
+            else:
+                env[eqn.out] = placeholder(eqn.out.aval)
+    return env, {node: var for var, node in env.items()}
