@@ -223,7 +223,7 @@ def _take_away(group: Group, keep: Any) -> None:
     """Leave the views of *group* without a node, but for *keep*."""
     if len(group) > 1:
         held = group[1:]
-        del group[1:]
+        del group[1 : len(held) + 1]  # not what another thread adds meanwhile
         if "stale" not in group.__dict__:
             group.stale, group.retaining = {}, set()
         for r in held:
