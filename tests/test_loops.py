@@ -212,6 +212,16 @@ def test_what_is_read_after_a_backward_pass_is_then_kept_by_it() -> None:
     assert kept == [False, True, True, True]
 
 
+def test_what_is_asked_for_itself_later_is_then_kept_too() -> None:
+    x, kept = ng.tensor(np.linspace(0, 1, 5)), []
+    for _ in range(3):
+        y = np.sin(x) * 2.0
+        (y**2).sum().item()
+        kept.append(y._node.value is not None)
+        assert_allclose(y.numpy(), 2.0 * np.sin(x.numpy()))
+    assert kept == [False, True, True]
+
+
 def test_temporaries_are_not_kept() -> None:
     x, kept = ng.tensor(np.linspace(0, 1, 5), requires_grad=True), []
     for _ in range(4):

@@ -172,6 +172,9 @@ def _evaluate(pending: list[Node]) -> None:
     if lines.on and modes.observers:
         _step_through(cap)
         return
+    for node in pending:
+        if node.passed is not None:  # asked for itself, too
+            node.passed.keeps = True
     found = _forward(cap, pending)
     if found.kept:
         pending += [cap.nodes[k] for k in found.kept]
