@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 import nbgrad as ng
 
@@ -100,9 +100,9 @@ def test_derivatives_of_sinc_join_where_the_series_ends() -> None:
             assert_allclose(f(x), float(exact), rtol=1e-11, atol=1e-11 * math.pi**order)
 
 
-def test_the_second_derivative_of_hypot_at_zero_is_zero() -> None:
+def test_hypot_has_no_second_derivative_at_zero() -> None:
     found = ng.hessian(lambda x: np.hypot(x[0], x[1]))(np.zeros(2))
-    assert_array_equal(found, np.zeros((2, 2)))
+    assert np.isnan(np.diag(found)).all()
 
 
 @pytest.mark.parametrize(("f", "curvature"), [(np.logaddexp, 0.25), (np.logaddexp2, 0.25 * LN2)])
