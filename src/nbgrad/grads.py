@@ -156,7 +156,11 @@ def backward(
     )
     if modes.tracing:
         _refuse_traced(found)
-    _accumulated(found, create_graph)
+    for node, gradient in found:
+        if node.watch is None:
+            accumulate(node, gradient, create_graph)
+        elif node.leaf is not None:
+            _accumulate_watched(node, gradient, create_graph)
     if wanted is not None:
         _accumulate_inner(wanted, found)
 
@@ -168,33 +172,25 @@ def _refuse_traced(found: Sequence[tuple[Node, Node]]) -> None:
             raise AutogradError(BACKWARD_IN_TRACE.format(aval=node.aval))
 
 
-def _accumulated(found: Sequence[tuple[Node, Node]], create_graph: bool) -> None:
-    """Add the gradients to the leaves; their hooks run without recording, as the pass did."""
-    for node, gradient in found:
-        if node.watch is None:
-            accumulate(node, gradient, create_graph)
-        elif node.leaf is not None:
-            before, modes.grad = modes.grad, create_graph
-            try:
-                _accumulate_watched(node, gradient, create_graph)
-            finally:
-                modes.grad = before
-
-
 def _accumulate_watched(node: Node, gradient: Node, create_graph: bool) -> None:
-    """``accumulate`` for a leaf with hooks."""
+    """``accumulate`` for a leaf with hooks, which run without recording, as the pass did."""
     watch, tensor = node.watch, node.leaf()
-    (given,) = watch.run(watch.before, [gradient])
-    if given is None or tensor is None:
-        return
-    accumulate(node, given, create_graph)
-    first = tensor.grad is not None and tensor.grad._node is given
-    for hook in tuple(watch.accumulated.values()):
-        if hook(tensor) is not None:
-            raise AutogradError("post accumulate grad hooks should return None.")
-    shown = tensor.grad if first else watch.tensor_type(given)  # one object, if it was the first
-    for hook in tuple(watch.after.values()):
-        hook((), (shown,))
+    before, modes.grad = modes.grad, create_graph
+    try:
+        (given,) = watch.run(watch.before, [gradient])
+        if given is None or tensor is None:
+            return
+        accumulate(node, given, create_graph)
+        first = tensor.grad is not None and tensor.grad._node is given
+        for hook in tuple(watch.accumulated.values()):
+            if hook(tensor) is not None:
+                raise AutogradError("post accumulate grad hooks should return None.")
+        # One object, if it was the first gradient: what those hooks wrote to .grad is seen.
+        shown = tensor.grad if first else watch.tensor_type(given)
+        for hook in tuple(watch.after.values()):
+            hook((), (shown,))
+    finally:
+        modes.grad = before
 
 
 def _accumulate_inner(wanted: Sequence[Any], found: Sequence[tuple[Node, Node]]) -> None:
