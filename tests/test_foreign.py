@@ -351,3 +351,20 @@ def test_torch_refuses_or_gives_its_numbers() -> None:
         t * torch.tensor(NUMBERS)
     with pytest.raises(RuntimeError):
         np.multiply(t, torch.tensor(NUMBERS, requires_grad=True))
+
+
+@pytest.mark.parametrize("connective", ["And", "Or", "Xor"])
+def test_sympys_conditions_can_be_traced(connective: str) -> None:
+    """They are reduced over tuples, for which NumPy asks no tensor."""
+    sympy = package("sympy")
+    x = sympy.Symbol("x")
+    both = getattr(sympy, connective)(x > 0, x < 2)
+    f = sympy.lambdify(x, sympy.Piecewise((x**2, both), (sympy.sin(x), True)))
+    points = np.array([-1.5, 0.5, 1.0, 3.0])
+    assert_allclose(ng.jit(f)(points), f(points))
+    wanted = ng.grad(lambda a: f(a).sum())(points)
+    for differentiated in (
+        ng.jit(ng.grad(lambda a: f(a).sum())),
+        ng.grad(ng.jit(lambda a: f(a).sum())),
+    ):
+        assert_allclose(differentiated(points), wanted)

@@ -28,6 +28,7 @@ from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
 from nbgrad.engine import demand, executable, value_of
 from nbgrad.errors import TRACKED_OUTSIDE, ConcretizationError
 from nbgrad.executable import Executable
+from nbgrad.lambdified import traceable
 from nbgrad.number import as_array
 from nbgrad.ops.shaping import as_node
 from nbgrad.ops.structure import strong
@@ -217,7 +218,7 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     called = modes.functions
     modes.tracing = start
     try:
-        y = f(*args, **kwargs)
+        y = traceable(f, args, kwargs)
         gradients = modes.gradients if settings.current.nan_policy == "raise" else []
     finally:
         modes.grad, modes.gradients = before, outer
