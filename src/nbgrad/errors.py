@@ -180,7 +180,7 @@ BACKWARD_IN_TRACE = (
 )
 TRACKED_OUTSIDE = (
     "jit: the function reads a tensor that requires grad ({aval}) from outside; its value would be "
-    "frozen and its gradient lost. Pass it as an argument."
+    "frozen and its gradient lost. Pass it as an argument, also if it is an attribute of one."
 )
 UNHASHABLE = (
     "it is a {kind}, neither an array nor hashable. Pass arrays, tensors, numbers, immutable "
