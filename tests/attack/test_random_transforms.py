@@ -18,7 +18,7 @@ from transform_twin import CONSTANTS, INNER, N, Step, columns, gradient, program
 
 import nbgrad as ng
 
-COUNT = int(os.environ.get("NBGRAD_ATTACK", "40"))
+COUNT = int(os.environ.get("NBGRAD_ATTACK", "24"))
 BATCHES = 4
 V = np.array([1.0, 2.0])
 
