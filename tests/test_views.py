@@ -276,6 +276,20 @@ def test_elements_are_copies_that_torch_s_methods_write_through() -> None:
     assert_array_equal(t.numpy(), [7.0, 9.0, 6.0])
 
 
+def test_what_is_there_already_is_written_if_it_has_another_value_or_history() -> None:
+    t = ng.tensor([1.0, 2.0])
+    first = t[0]
+    t[0] = 7.0
+    t[0] = first
+    assert t.tolist() == [1.0, 2.0]
+    w = leaf()
+    d = w.detach()
+    d[1:] = w[1:]
+    assert d.requires_grad
+    d.sum().backward()
+    assert w.grad.tolist() == [0.0, 1.0, 1.0]
+
+
 def test_long_chains_of_views() -> None:
     t = ng.tensor(VALUES)
     v = t
