@@ -370,11 +370,8 @@ def _with_item(node: Node, value: Node, key: Any) -> Node:
 
 def _written(x: Tensor, index: Any, value: Tensor) -> bool:
     """Whether *value* is a view of what stands there, as in ``x[1:] += 1``."""
-    alias = value._alias
-    if alias.__class__ is not tuple or alias[3] <= views.ELEMENT or not views.related(x, value):
-        return False
-    item = x[index]
-    return views.related(item, value) and views.same(item, value)
+    view = value._alias.__class__ is tuple and value._alias[3] > views.ELEMENT
+    return view and views.related(x, value) and views.alike(x[index], value)
 
 
 def _is_element(node: Node, item: Node, index: Any) -> bool:

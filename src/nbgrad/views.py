@@ -112,6 +112,11 @@ def related(a: Any, b: Any) -> bool:
     return x is y and x is not None
 
 
+def alike(a: Any, b: Any) -> bool:
+    """Whether they are the same elements with the same history."""
+    return related(a, b) and same(a, b)
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether *a* and *b* are the same elements in the same order."""
     x, y = (getattr(t, "_alias", None) for t in (a, b))
