@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from attacking import attack, trials
+from attacking import FULL, attack, trials
+
+MODES = [0, 1] if FULL else [0]  # NBGRAD_DETERMINISTIC
 
 PROGRAM = """
 import threading
@@ -115,7 +117,7 @@ print("survived" if not wrong and caught else f"{wrong} wrong, {caught} caught")
 """
 
 
-@pytest.mark.parametrize("deterministic", [0, 1])
+@pytest.mark.parametrize("deterministic", MODES)
 def test_threads(deterministic: int) -> None:
     text = PROGRAM + THREADS.replace("TRIALS", str(trials(40)))
     attack(text, NBGRAD_DETERMINISTIC=deterministic)
@@ -123,21 +125,21 @@ def test_threads(deterministic: int) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_forks() -> None:
-    attack(PROGRAM + FORKS.replace("TRIALS", str(trials(100) // 20)), NBGRAD_DETERMINISTIC=0)
+    attack(PROGRAM + FORKS.replace("TRIALS", str(trials(60) // 20)), NBGRAD_DETERMINISTIC=0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no timer here")
-@pytest.mark.parametrize("deterministic", [0, 1])
+@pytest.mark.parametrize("deterministic", MODES)
 def test_signals(deterministic: int) -> None:
     text = PROGRAM + SIGNALS.replace("TRIALS", str(trials(40)))
     attack(text, NBGRAD_DETERMINISTIC=deterministic)
 
 
 ONCE = """
-for w, x, wanted in PROBLEMS:
-    assert close(ng.jit(ng.value_and_grad(loss))(w, x), wanted)
-    with ng.configure(tier="block"):
-        assert close(eagerly(w, x), wanted)
+w, x, wanted = PROBLEMS[0]
+assert close(ng.jit(ng.value_and_grad(loss))(w, x), wanted)
+with ng.configure(tier="block"):
+    assert abs(np.tanh(ng.tensor(x) * 2.0).sum().item() - np.tanh(x * 2).sum()) < 1e-12
 print("survived")
 """
 
