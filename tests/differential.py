@@ -11,6 +11,7 @@ import nbgrad as ng
 from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import constant, placeholder
+from nbgrad.engine import value_of
 from nbgrad.program.program import Program, make_program
 from nbgrad.tensor import Tensor
 from nbgrad.transforms.simplify import simplify
@@ -21,12 +22,20 @@ Function = Callable[..., Any]
 
 def plan_of(f: Function, *shapes: tuple[int, ...], dtype: Any = np.float64) -> Program:
     """The planned program of *f*, a function of arrays of these shapes that captures none."""
+    program, constants = plan_and_constants(f, *shapes, dtype=dtype)
+    assert not constants
+    return program
+
+
+def plan_and_constants(
+    f: Function, *shapes: tuple[int, ...], dtype: Any = np.float64
+) -> tuple[Program, list[Array]]:
+    """The planned program of *f*, and what it takes after the arrays of these shapes."""
     inputs = [placeholder(make_aval(shape, np.dtype(dtype))) for shape in shapes]
     outputs = as_list(f(*(Tensor(node) for node in inputs)))
     nodes = [y._node if isinstance(y, Tensor) else constant(y) for y in outputs]
     tape, constants = linearize(nodes, inputs)
-    assert not constants
-    return make_program(simplify(tape))
+    return make_program(simplify(tape)), [value_of(node) for node in constants]
 
 
 def with_gradient(f: Function) -> Function:

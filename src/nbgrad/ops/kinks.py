@@ -259,11 +259,12 @@ def _absolute_pull_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> l
 def _absolute_turned(ct: Any, c: Any, x: Any, params: Any) -> Any:
     """The adjoint of that: turning x, a real-linear map, is its own."""
     terms = []
-    if not x.ndim and not is_number(ct):
-        x = primitives["broadcast_to"](x, shape=ct.shape)
     if x.dtype.kind == "c":
-        pulled = _product(conjugate(c), materialize(ct, x.aval))
-        terms.append(primitives["sign"].jvp([pulled], primitives["sign"](x), [x], {}))
+        spread = x  # not in the limits, which are found by the operand that others read
+        if not x.ndim and not is_number(ct):
+            spread = primitives["broadcast_to"](x, shape=ct.shape)
+        pulled = _product(conjugate(c), materialize(ct, spread.aval))
+        terms.append(primitives["sign"].jvp([pulled], primitives["sign"](spread), [spread], {}))
     return add_up(terms + _absolute_limits(ct, c, x, params))
 
 
