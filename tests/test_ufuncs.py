@@ -315,8 +315,8 @@ def test_what_is_missing_says_what_is_near_and_where() -> None:
     double = np.frompyfunc(lambda a: a, 1, 1)
     with pytest.raises(NotImplementedError, match=r"test_ufuncs.py:\d+"):
         double(ng.ones(2))
-    with pytest.raises(MissingOperation, match=r"Nearest: nbgrad\.numpy\.[a-z]*save|numpy\.save"):
-        np.savetxt("x", ng.ones(2))
+    with pytest.raises(MissingOperation, match=r"^numpy\.is_busday.*test_ufuncs\.py:\d+"):
+        np.is_busday(ng.ones(2))
 
 
 def test_ufuncs_of_scipy_are_found_by_the_object() -> None:

@@ -23,6 +23,8 @@ class Config:
     nan_policy : {"safe", "ieee", "raise"}
         ``safe``: a cotangent that is exactly zero contributes exactly zero, so a dead ``where``
         branch never leaks NaN. ``ieee``: plain products. ``raise``: non-finite gradients raise.
+        Values are never warned about: ``log(-1)`` is NaN in silence, whatever ``np.errstate`` says,
+        see docs/kinks.md.
     hot_runs : int
         Runs of one structure before compiling it is considered.
     hot_elements : int

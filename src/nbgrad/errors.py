@@ -95,6 +95,10 @@ NUMPY_ON_GRAD = (
     "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead. "
     "{advice}"
 )
+SAVED_WITH_GRAD = (
+    "numpy.{name} of a Tensor that requires grad would save its values without the gradient. Save "
+    "tensor.detach().numpy() instead, or save inside nbgrad.no_grad().{where}"
+)
 NON_FINITE = (
     "The gradient of a tensor of shape {shape} is {value} at index {index}, and nan_policy is "
     "'raise'. Run the same code in `with nbgrad.detect_anomaly():` to learn which operation "

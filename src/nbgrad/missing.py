@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 from nbgrad.core.modes import user_line
@@ -12,6 +13,9 @@ from nbgrad.lazy import LazyModule
 from nbgrad.loading import load_vocabulary
 
 difflib = LazyModule("difflib")
+# Two names are spelled alike from here on: an exchanged pair in five letters, one in four missing.
+_ALIKE = 0.8
+_VAGUE = {"array", "arrays", "tensor", "like", "with", "from"}
 
 
 def full_name(reference: Any) -> str:
@@ -29,9 +33,8 @@ def missing(name: str, detail: str = "") -> MissingOperation:
     load_vocabulary()
     names = {f"{f.namespace}.{f.name}" for held in functions.values() for f in held.values()}
     names |= {f"{p.namespace}.{p.name}" for p in primitives.values() if p.public}
-    short = name.rpartition(".")[2]
     by_short: dict[str, str] = {n.rpartition(".")[2]: n for n in sorted(names)}
-    close = difflib.get_close_matches(short, by_short, n=3, cutoff=0.6)
+    close = near(name.rpartition(".")[2], by_short)
     hint = f" Nearest: {', '.join(f'nbgrad.{by_short[c]}' for c in close)}." if close else ""
     line = user_line()
     where = f" ({line})" if line else ""
@@ -39,3 +42,22 @@ def missing(name: str, detail: str = "") -> MissingOperation:
         f"{name}{detail} is not available on nbgrad tensors yet.{hint} Use "
         f"tensor.detach().numpy() if no gradient is needed.{where}"
     )
+
+
+def near(name: str, names: Iterable[str]) -> list[str]:
+    """At most three of *names* that a reader takes for *name*: spelled alike, or of its words.
+
+    A few letters in common are not enough: ``save`` is not ``solve``.
+    """
+    asked, found = _words(name), []
+    for other in names:
+        likeness = difflib.SequenceMatcher(None, name, other).ratio()
+        words = _words(other)
+        if likeness >= _ALIKE or (asked and words and (asked <= words or words <= asked)):
+            found.append((-likeness, other))
+    return [other for _, other in sorted(found)[:3]]
+
+
+def _words(name: str) -> set[str]:
+    """The words of a name that say what it does."""
+    return {word for word in name.split("_") if len(word) > 3} - _VAGUE

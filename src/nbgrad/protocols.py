@@ -17,6 +17,7 @@ from nbgrad.core.record import shortcuts
 from nbgrad.core.registry import about_tensors, by_reference, patchers, viewers, writers
 from nbgrad.engine import value_of
 from nbgrad.errors import NEEDS_COPY
+from nbgrad.exits import EXITS, leave
 from nbgrad.lazy import LazyModule
 from nbgrad.loading import ours
 from nbgrad.missing import full_name, missing
@@ -196,11 +197,15 @@ def _stored(result: Any, out: Any, mask: Any, tensor: Any) -> Any:
 
 def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
     """``__array_function__``: the same for NumPy's other functions."""
-    implementation = by_reference.get(function) or ours(function)
+    implementation = by_reference.get(function)
     if implementation is None:
+        if function in EXITS:
+            return leave(function, args, kwargs)
         if function in about_tensors:
             return about_tensors[function](*args, **kwargs)
-        raise missing(full_name(function))
+        implementation = ours(function)
+        if implementation is None:
+            raise missing(full_name(function))
     if function in _TAKEN:
         if asked_by("scipy.optimize", 2) and not modes.tracing:
             return function(*[_array(x) for x in args])

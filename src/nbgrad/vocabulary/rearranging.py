@@ -9,6 +9,7 @@ import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes, normalize_axis
 from nbgrad.core.node import Node
+from nbgrad.errors import refuse
 from nbgrad.ops.declare import call, function
 from nbgrad.ops.indexing import take
 from nbgrad.ops.shaping import (
@@ -317,3 +318,39 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     nodes = [as_node(x) for x in args]
     shape = broadcast_shapes("broadcast_arrays", *(n.shape for n in nodes)) if nodes else ()
     return tuple(broadcast_to(n, shape) for n in nodes)
+
+
+@function(
+    "numpy",
+    np.lib.stride_tricks.sliding_window_view,
+    cases=lambda d: [
+        call(d(5), 3),
+        call(d(3, 4), (2, 3)),
+        call(d(3, 4), (3,), axis=(0,)),
+        call(d(2, 5), 2, -1),
+        call(d(6), (2, 3), (0, 0)),
+    ],
+    complex=True,
+)
+def sliding_window_view(
+    x: Any, window_shape: Any, axis: Axis = None, *, subok: bool = False, writeable: bool = False
+) -> Node:
+    """Every window of *window_shape*, in new dimensions at the end. It is a copy, no view."""
+    name = "sliding_window_view"
+    refuse(name, "the windows are copies; write to the tensor", writeable=writeable or None)
+    node, sizes = as_node(x), as_shape(window_shape)
+    axes = tuple(range(node.ndim)) if axis is None else as_shape(axis)
+    axes = tuple(one_axis(name, k, node.ndim) for k in axes)
+    if len(axes) != len(sizes):
+        raise ValueError(
+            f"{name}: window_shape {sizes} must have one size for each axis of {axes}"
+        )
+    for size, k in zip(sizes, axes, strict=True):
+        count = node.shape[k] - size + 1
+        if size < 0 or count < 1:
+            raise ValueError(
+                f"{name}: a window of {size} does not lie in the {node.shape[k]} elements of axis {k}"
+            )
+        index = np.arange(count)[:, None] + np.arange(size)
+        node = moveaxis(take(moveaxis(node, k, 0), held(index)), (0, 1), (k, -1))
+    return node
