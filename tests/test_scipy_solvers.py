@@ -55,6 +55,21 @@ def test_minimize_of_a_tracked_value_says_what_to_return() -> None:
             so.minimize(tracked, START, jac=True, method=method)
 
 
+@pytest.mark.parametrize("method", ["brent", "golden", "bounded"])
+@pytest.mark.parametrize("tensors", [False, True])
+def test_scalar_minimizers_give_numbers(method: str, tensors: bool) -> None:
+    """The bounded one computes on in what the function returns, and so comes to ask it for tensors."""
+    given = {"bounds": (0.0, 3.0)} if method == "bounded" else {}
+    at = ng.tensor(1.3) if tensors else 1.3
+    f = lambda a: ((ng.tensor(a) - at) ** 2).exp()
+    found = so.minimize_scalar(f, method=method, **given)
+    assert isinstance(found.x, float) and isinstance(found.fun, float)
+    assert_allclose([found.x, found.fun], [1.3, 1.0], rtol=1e-5)
+    w = ng.tensor(1.3, requires_grad=True)
+    with pytest.raises(AutogradError, match=r"scipy\.optimize\.minimize_scalar, at .*detach"):
+        so.minimize_scalar(lambda a: (a - w) ** 2, method=method, **given)
+
+
 def test_constraints_residuals_and_equations() -> None:
     t = ng.tensor
     limit = {"type": "ineq", "fun": lambda x: t(x).sum() - 6.0, "jac": lambda x: ng.ones(3)}

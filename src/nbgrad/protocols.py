@@ -27,7 +27,8 @@ from nbgrad.recording import apart, binary, operand, unary
 from nbgrad.replaying import Call
 
 ufuncs = LazyModule("nbgrad.ufuncs")
-_TAKEN = frozenset({np.atleast_1d, np.atleast_2d})
+# What SciPy's solvers call on what a user's function gave them, and minimize_scalar on its results.
+_TAKEN = frozenset({np.atleast_1d, np.atleast_2d, np.reshape})
 PLAIN = frozenset({Node, np.ndarray, int, float, bool, str, type(None), slice})
 
 
@@ -207,7 +208,8 @@ def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
         if implementation is None:
             raise missing(full_name(function))
     if function in _TAKEN:
-        if asked_by("scipy.optimize", 2) and not modes.tracing:
+        to_number = function is not np.reshape or args[1:] == ((),)
+        if to_number and asked_by("scipy.optimize", 2) and not modes.tracing:
             return function(*[_array(x) for x in args])
     elif args and isinstance(args[0], np.ndarray) and implementation in writers:
         return on_arrays(full_name(function), function, args, kwargs)

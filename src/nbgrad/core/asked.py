@@ -49,6 +49,10 @@ _CAUSES: dict[str, tuple[str, str]] = {
     "__str__": ("str() or print()", _TEXT),
     "__repr__": ("repr() or print()", _TEXT),
     "numpy": ("numpy()", _ARRAY),
+    "leave": (
+        "saving an array or printing it",
+        "Return the value from the compiled function, and save or print it there",
+    ),
     "__array__": ("a conversion to an array", _ARRAY),
     "__dlpack__": ("a conversion by DLPack", _ARRAY),
     "__reduce__": ("pickling or copying", _NUMBER),
