@@ -14,7 +14,7 @@ from nbgrad.core.modes import asked_by, modes, watching
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
-from nbgrad.core.registry import about_tensors, by_reference, patchers, viewers, writers
+from nbgrad.core.registry import about_tensors, by_reference, marked, patchers, viewers, writers
 from nbgrad.engine import value_of
 from nbgrad.errors import NEEDS_COPY
 from nbgrad.exits import EXITS, leave
@@ -75,6 +75,8 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
         operands, settings = unwrap(args), unwrap(kwargs)
         result = call.run(function, operands, settings)
         operands = (*operands, *settings.values())
+    if function not in marked:
+        return wrap(result, tensor, operands)
     if function in viewers:
         return _shared(wrap(result, tensor, operands), tensor, function, args, kwargs)
     patches = function in patchers and (kwargs.get("copy") is False or args[1:2] == (False,))

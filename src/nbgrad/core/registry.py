@@ -89,6 +89,8 @@ about_tensors: dict[Any, Callable[..., Any]] = {}
 writers: set[Callable[..., Any]] = set()
 # The same with ``copy=False``, as ``np.nan_to_num``.
 patchers: set[Callable[..., Any]] = set()
+# All of these: whose results are not just results.
+marked: set[Callable[..., Any]] = set()
 
 
 def register_primitive(prim: Any) -> None:

@@ -32,6 +32,7 @@ import numpy as np
 
 from nbgrad.core.registry import (
     PublicFunction,
+    marked,
     patchers,
     register_function,
     reroute,
@@ -112,6 +113,8 @@ def function(
             (writers if writes is True else patchers).add(implementation)
         if view:
             viewers[implementation] = view
+        if writes or view:
+            marked.add(implementation)
         for target in (reference, *also):
             if callable(target):
                 reroute(target, implementation)
