@@ -26,6 +26,7 @@ SIGN_F4 = -0x80000000
 # Clears 27 bits of a float64: what is left has 26, so the product of two such numbers is exact,
 # and no fused multiply-add can change it.
 HEAD_F8 = -0x8000000
+HEAD_F4 = -0x1000  # 12 bits of float32, whose square is exact
 
 
 def f8_as_i8(x: float) -> int:
