@@ -359,3 +359,10 @@ def test_tensors_have_the_methods_that_arrays_have() -> None:
         (t.real.clip(max=0.5), z.real.clip(max=0.5)),
     ]:
         agree(found, wanted)
+
+
+def test_no_element_has_a_negative_integer_power() -> None:
+    empty = ng.tensor(np.zeros(0, np.int32))
+    assert (empty**-129).numpy().dtype == np.int32
+    with pytest.raises(ValueError, match="negative integer powers"):
+        ng.tensor(np.ones(1, np.int32)) ** -129

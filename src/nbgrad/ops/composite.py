@@ -92,7 +92,7 @@ def power(x: Any, y: Any) -> Node:
         return square(node) if y == 2 else arithmetic.integer_power(node, n=y)
     if y.__class__ is float and y == 0.5 and node.aval.inexact:
         return sqrt(node)
-    if y.__class__ is int and y < 0 and not node.aval.inexact:
+    if y.__class__ is int and y < 0 and not node.aval.inexact and node.aval.size:
         raise ValueError(
             "power: integers to negative integer powers are not allowed; use x ** -1.0"
         )
