@@ -17,6 +17,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from odd import (
+    Derived,
+    Double,
+    Float,
+    Integer,
+    Liar,
+    mapped,
+    read_only,
+    subclassed,
+    unaligned,
+)
 
 import nbgrad as ng
 from nbgrad.backends.executor import Frame, fitting
@@ -24,53 +35,6 @@ from nbgrad.core.aval import make_aval
 from nbgrad.jit import jit
 
 HOT = 60
-
-
-class Subclass(np.ndarray):
-    pass
-
-
-class Liar(np.ndarray):
-    shape = property(lambda self: (10**9,))  # type: ignore[assignment]
-    dtype = property(lambda self: np.dtype(np.int8))  # type: ignore[assignment]
-
-
-class Float(float):
-    pass
-
-
-class Double(np.float64):
-    pass
-
-
-class Integer(int):
-    pass
-
-
-class Derived(ng.Tensor):
-    __slots__ = ()
-
-
-def subclassed(a: Any, kind: Any = Subclass) -> Any:
-    return np.asarray(a).view(kind)
-
-
-def read_only(a: np.ndarray) -> np.ndarray:
-    a.flags.writeable = False
-    return a
-
-
-def unaligned(a: np.ndarray) -> np.ndarray:
-    memory = np.zeros(a.nbytes + 1, np.uint8)[1:]
-    out = memory.view(a.dtype).reshape(a.shape)
-    out[...] = a
-    return out
-
-
-def mapped(a: np.ndarray, folder: Any) -> Any:
-    out = np.memmap(folder / f"{a.size}.{a.dtype.str[1:]}", a.dtype, "w+", shape=a.shape)
-    out[...] = a
-    return out
 
 
 def record(a: np.ndarray) -> Any:
