@@ -148,6 +148,7 @@ def damaged(cache: Path, seed: int) -> None:
     """Spoil every file of the cache, each in another way."""
     files = [file for file in sorted(cache.rglob("*.o")) if file.is_file()]
     assert files
+    other = files[0].read_bytes()
     for k, file in enumerate(files, seed):
         data, way = bytearray(file.read_bytes()), k % 9
         if way == 0:
@@ -155,7 +156,7 @@ def damaged(cache: Path, seed: int) -> None:
         elif way == 1:
             data = data[: len(data) // 2]
         elif way == 2:
-            data = bytearray(files[0].read_bytes())  # of another kernel
+            data = bytearray(other)  # another kernel's
         elif way == 3:
             data = bytearray()
         elif way == 4:
