@@ -16,12 +16,6 @@ from nbgrad.engine import value_of
 from nbgrad.errors import NON_FINITE, AnomalyError
 from nbgrad.ops.kinds import is_number
 
-KINKS = {
-    "slope": "sqrt",
-    "safe_slope": "norm, or the deviation",
-    "hypot": "hypot",
-    "absolute": "absolute",
-}
 KINK = (
     " It is a second derivative at the kink of {name}: the first derivative{line} jumps where the "
     "length is 0."
@@ -98,9 +92,10 @@ def _kink(ct: Node) -> str:
     ahead, seen = [ct], {ct}
     while ahead and len(seen) < 200:
         node = ahead.pop(0)
-        if node.sig is not None and node.sig.prim.kink in KINKS:
-            name, line = KINKS[node.sig.prim.kink], node.line
-            return KINK.format(name=name, line=f", recorded at {line}," if line else "")
+        kink = None if node.sig is None else node.sig.prim.kink
+        if kink and kink.shown:
+            line = node.line
+            return KINK.format(name=kink.shown, line=f", recorded at {line}," if line else "")
         fresh = [x for x in node.inputs if x.__class__ is Node and x not in seen]
         seen.update(fresh)
         ahead += fresh

@@ -86,8 +86,11 @@ class Primitive:
         As declared; tests, benchmarks and documentation read them.
     public, namespace : bool, str
         Whether users see it as ``nbgrad.<namespace>.<name>``.
-    kink : str
-        What transforms/kinks.py must know of it where it divides 0 by 0; empty elsewhere.
+    kink : object
+        What transforms/kinks.py must know of it where it divides 0 by 0; None elsewhere.
+    length : str
+        It is a distance, 0 only where all its operands are, in whatever order: one word for all
+        operations that compute the same.
     projects : bool
         It takes result ``number`` of an operation that has several: its first operand.
     """
@@ -111,7 +114,8 @@ class Primitive:
     public: bool = False
     namespace: str = "numpy"
     registered: bool = True
-    kink: str = ""
+    kink: Any = None
+    length: str = ""
     projects: bool = False
     signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
     recipes: dict[Any, Recipe] = field(default_factory=dict, repr=False)

@@ -214,6 +214,7 @@ absolute = elementwise(
     domain=NONZERO,
     dtypes="fi",
     grad_name="Abs",
+    length="absolute",
     doc="Absolute value; derivative 0 at 0.",
 )
 square = elementwise(

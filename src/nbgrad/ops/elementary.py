@@ -182,6 +182,7 @@ hypot = elementwise(
         ]
     ),
     domain=ANY,
+    length="hypot",
     doc="Length of the vector (first, second), without overflow; derivative 0 at (0, 0).",
 )
 

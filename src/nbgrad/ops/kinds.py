@@ -75,7 +75,8 @@ def elementwise(
     namespace: str = "numpy",
     alias: bool = False,
     multilinear: bool = False,
-    kink: str = "",
+    kink: Any = None,
+    length: str = "",
 ) -> Primitive:
     """Declare an operation that maps each element on its own.
 
@@ -118,6 +119,7 @@ def elementwise(
         public=public,
         namespace=namespace,
         kink=kink,
+        length=length,
         alias=alias,
         multilinear=multilinear,
     )

@@ -12,6 +12,7 @@ multiplied by 0 there, whatever it is. Where c is not 0 the second derivative is
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,35 @@ FLOATS = common_loop(floating=True)
 REALS = common_loop(floating=True, ordered=True)
 
 
+@dataclass(frozen=True)
+class Kink:
+    """What transforms/kinks.py has to know of an operation on a cotangent c and more.
+
+    Attributes
+    ----------
+    length : str
+        The distance of the other operands by which c is divided, as those who compute it declare
+        their ``length``. Empty where the second operand is the distance.
+    share : float
+        How much of dc/dr the limit is.
+    first : bool
+        It is part of a first derivative; not, if only rules of other such operations record it.
+    infinite : bool
+        Where c is not 0 the value itself says so.
+    straight : bool
+        Real operands have no curvature at either side.
+    shown : str
+        What anomaly detection calls it; empty if it says nothing.
+    """
+
+    length: str = ""
+    share: float = 1.0
+    first: bool = True
+    infinite: bool = False
+    straight: bool = False
+    shown: str = ""
+
+
 def _quotient(c: Any, r: Any) -> Any:
     safe = np.where(c == 0, np.ones((), np.result_type(r)), r)
     return np.where(c == 0, np.zeros((), np.result_type(c, r)), c / safe)
@@ -36,75 +66,74 @@ def _both(t: Any, y: Any) -> Any:
     return t * y if is_number(t) else primitives["mutual_multiply"](t, y)
 
 
-def _again_jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
-    """(n / r)' = (n' - (n / r) r') / r."""
-    tn, tr = tangents
-    n = add_up([tn, None if tr is None else -_both(tr, y)])
-    return None if n is None else again(n, xs[1])
+def _quotient_rules(share: float) -> tuple[Any, Any]:
+    """VJP and JVP of share * n / r."""
+
+    def part(t: Any) -> Any:
+        return None if t is None else t if share == 1 else share * t
+
+    def jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
+        """(n / r)' = (n' - (n / r) r') / r."""
+        tn, tr = tangents
+        n = add_up([part(tn), None if tr is None else -_both(tr, y)])
+        return None if n is None else again(n, xs[1])
+
+    def vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+        first = part(again(ct, xs[1])) if wants[0] else None
+        return [first, -again(_both(ct, y), xs[1]) if wants[1] else None]
+
+    return vjp, jvp
 
 
-def _again_vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
-    first = again(ct, xs[1])
-    return [first if wants[0] else None, -again(_both(ct, y), xs[1]) if wants[1] else None]
+def _by_root(name: str, text: str, reference: Any, kink: Kink, grad_name: str, doc: str) -> Any:
+    """A quotient by a distance, which is its second operand."""
+    vjp, jvp = _quotient_rules(kink.share)
+    return elementwise(
+        name,
+        public=False,
+        expr=text,
+        reference=reference,
+        loop=REALS,
+        vjp=vjp,
+        jvp=jvp,
+        domain=((0.5, 2.0),),
+        grad_name=grad_name,
+        kink=kink,
+        doc=doc,
+    )
 
 
-again = elementwise(
-    "again",
-    public=False,
-    expr="({x} / {y} if {x} != {t}(0) else {t}(0))",
-    reference=_quotient,
-    loop=REALS,
-    vjp=_again_vjp,
-    jvp=_again_jvp,
-    domain=((0.5, 2.0),),
-    grad_name="Sqrt",
-    kink="again",
-    doc="Quotient by a root, 0 where the first is 0.",
-)
-
-
-def _slope_jvp(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
-    tc, tr = tangents
-    half = None if tc is None else 0.5 * tc
-    return _again_jvp((half, tr), y, xs, params)
-
-
-def _slope_vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
-    first, second = _again_vjp(ct, y, xs, params, wants)
-    return [None if first is None else 0.5 * first, second]
-
-
-slope = elementwise(
-    "slope",
-    public=False,
-    expr="({x} * ({t}(0.5) / {y}) if {x} != {t}(0) else {t}(0))",
-    reference=lambda c, r: np.where(c == 0, np.zeros((), np.result_type(c, r)), c * (0.5 / r)),
-    loop=REALS,
-    vjp=_slope_vjp,
-    jvp=_slope_jvp,
-    domain=((0.5, 2.0),),
-    grad_name="Sqrt",
-    kink="slope",
-    doc="c / 2r, 0 where c is 0: the derivative by r**2 of what has the derivative c by r.",
-)
+def _slope(c: Any, r: Any) -> Any:
+    return np.where(c == 0, np.zeros((), np.result_type(c, r)), c * (0.5 / r))
 
 
 def _safe_slope(c: Any, r: Any) -> Any:
     return np.where(r == 0, np.zeros((), np.result_type(c, r)), c * (0.5 / r))
 
 
-safe_slope = elementwise(
+again = _by_root(
+    "again",
+    "({x} / {y} if {x} != {t}(0) else {t}(0))",
+    _quotient,
+    Kink(first=False),
+    "Sqrt",
+    "Quotient by a root, 0 where the first is 0.",
+)
+slope = _by_root(
+    "slope",
+    "({x} * ({t}(0.5) / {y}) if {x} != {t}(0) else {t}(0))",
+    _slope,
+    Kink(share=0.5, infinite=True, shown="sqrt"),
+    "Sqrt",
+    "c / 2r, 0 where c is 0: the derivative by r**2 of what has the derivative c by r.",
+)
+safe_slope = _by_root(
     "safe_slope",
-    public=False,
-    expr="({x} * ({t}(0.5) / {y}) if {y} != {t}(0) else {t}(0))",
-    reference=_safe_slope,
-    loop=REALS,
-    vjp=_slope_vjp,
-    jvp=_slope_jvp,
-    domain=((0.5, 2.0),),
-    grad_name="Norm",
-    kink="safe_slope",
-    doc="c / 2r, 0 where r is 0.",
+    "({x} * ({t}(0.5) / {y}) if {y} != {t}(0) else {t}(0))",
+    _safe_slope,
+    Kink(share=0.5, shown="norm, or the deviation"),
+    "Norm",
+    "c / 2r, 0 where r is 0.",
 )
 length = elementwise(
     "length",
@@ -143,7 +172,7 @@ spot = elementwise(
     vjp=lambda ct, y, xs, params, wants: [None, None],
     jvp=lambda tangents, y, xs, params: None,
     domain=((0.5, 2.0),),
-    kink="spot",
+    kink=Kink(first=False),
     doc="The limit of n / r where both are 0, and 0 elsewhere.",
 )
 
@@ -212,7 +241,7 @@ hypot_pull = elementwise(
     jvp=_hypot_pull_jvp,
     domain=((0.5, 2.0),),
     grad_name="Hypot",
-    kink="hypot",
+    kink=Kink(length="hypot", shown="hypot"),
     doc="c x / hypot(x, y), 0 at (0, 0): the derivative by x of what has the derivative c by hypot.",
 )
 
@@ -278,6 +307,6 @@ absolute_pull = elementwise(
     jvp=_absolute_pull_jvp,
     domain=((0.5, 2.0), (-2.0, -0.5)),
     grad_name="Abs",
-    kink="absolute",
+    kink=Kink(length="absolute", straight=True, shown="absolute"),
     doc="c x / |x|, 0 at 0: the derivative by x of what has the derivative c by |x|.",
 )

@@ -127,6 +127,7 @@ fabs = elementwise(
     jvp=lambda tangents, out, xs, params: absolute_pull(tangents[0], xs[0]),
     domain=NONZERO,
     grad_name="Abs",
+    length="absolute",
     doc="Absolute value as a floating-point number; derivative 0 at 0.",
 )
 

@@ -25,9 +25,6 @@ from nbgrad.core.tape import Equation, Literal, Var
 from nbgrad.ops.kinds import is_number, materialize
 
 TOLERANCE = 1e-9  # of what two passes may differ by
-LENGTHS = {"hypot": "hypot", "absolute": "absolute", "fabs": "absolute"}
-FIRST = ("slope", "safe_slope")
-FINAL = (*FIRST, "again", "spot")
 
 
 def settled(
@@ -38,8 +35,7 @@ def settled(
     They are the same objects if there is no kink. *final* is for what is a second derivative
     already: what is not smooth keeps its value there.
     """
-    places = {eqn.out: eqn for eqn in eqns if eqn.sig.prim.kink}
-    if not places:
+    if not has_kinks(eqns):
         return eqns, env
     return _Settling(eqns, env, final).run()
 
@@ -76,11 +72,13 @@ class _Settling:
         first: dict[Any, Var] = {}
         known: dict[Any, Var] = {}
         for eqn in self.eqns:
+            prim, aval = eqn.sig.prim, eqn.out.aval
             xs = [first.get(a, a) if isinstance(a, Var) else repr(a.value) for a in eqn.inputs]
-            if eqn.sig.prim.name == "cast" and eqn.out.aval.dtype.kind == "c":
+            same = prim.alias and prim.kind == "elementwise" and eqn.sig.differentiable
+            if same and aval.dtype.kind == "c":
                 first[eqn.out] = xs[0]  # type: ignore[assignment]  # the same 0
                 continue
-            key = (frozenset(xs),) if eqn.sig.prim.name == "hypot" else (eqn.sig, *xs)
+            key = (prim.length, aval, frozenset(xs)) if prim.length else (eqn.sig, *xs)
             first[eqn.out] = known.setdefault(key, eqn.out)
         return first
 
@@ -89,17 +87,20 @@ class _Settling:
         first = self.first
         lengths: dict[Any, Var] = {}
         for eqn in self.eqns:
-            if eqn.sig.prim.name in LENGTHS:
+            if eqn.sig.prim.length:
                 operands = frozenset(first.get(a, a) for a in eqn.inputs)
-                lengths.setdefault((LENGTHS[eqn.sig.prim.name], operands), first[eqn.out])
+                lengths.setdefault((eqn.sig.prim.length, operands), first[eqn.out])
         found: dict[Var, Var | None] = {}
         for eqn in self.eqns:
-            kind, xs = eqn.sig.prim.kink, eqn.inputs
-            if kind in FINAL:
-                if (self.final or kind in FIRST) and isinstance(xs[1], Var):
-                    found[eqn.out] = first.get(xs[1], xs[1])
-            elif kind:
-                found[eqn.out] = lengths.get((kind, frozenset(first.get(a, a) for a in xs[1:])))
+            kink, xs = eqn.sig.prim.kink, eqn.inputs
+            if kink is None:
+                continue
+            if kink.length:
+                found[eqn.out] = lengths.get(
+                    (kink.length, frozenset(first.get(a, a) for a in xs[1:]))
+                )
+            elif (self.final or kink.first) and isinstance(xs[1], Var):
+                found[eqn.out] = first.get(xs[1], xs[1])
         return found
 
     def _needed(self) -> set[Var]:
@@ -168,33 +169,27 @@ class _Settling:
     def at_kink(self, eqn: Equation, xs: list[Any]) -> Equation:
         """Put the limit where the rule of *eqn* looks for it: in its value, or in its params."""
         root = self.roots[eqn.out]
-        c, kind = xs[0], eqn.sig.prim.kink
-        r = primitives[kind](*xs[1:]) if root is None else self.read(root)
+        c, kink = xs[0], eqn.sig.prim.kink
+        r = primitives[kink.length](*xs[1:]) if root is None else self.read(root)
         limit, smooth = self.limit(eqn.inputs[0], root, c)
         where, equal = primitives["where"], primitives["equal"]
         at = equal(r, 0)
-        if kind in FINAL:
-            limit = 0.5 * limit if kind in FIRST else limit
-            value = self.read(eqn.out)
-            bad = value if self.final or kind == "slope" else np.nan
-            if kind == "slope" and not self.final:
-                bad = where(equal(c, 0), np.nan, value)
-            found = where(at, where(smooth, limit, bad), value)
-            self.now[eqn.out] = materialize(found, eqn.out.aval)
-            self.now[eqn.out].watch = value.watch
-            return eqn
-        bad = np.nan
-        if kind == "absolute" and xs[1].dtype.kind != "c":
-            bad = where(equal(limit, 0), 0.0, np.nan)  # |x| itself is straight at either side
-        limit = where(at, where(smooth, limit, bad), 0.0)
-        sig = eqn.sig
-        params = {**sig.params, "limit": limit}
-        return Equation(
-            Signature(sig.prim, sig.operands, params, sig.aval, sig.loop),
-            eqn.inputs,
-            eqn.out,
-            eqn.line,
-        )
+        if kink.length:
+            bad = np.nan
+            if kink.straight and xs[1].dtype.kind != "c":
+                bad = where(equal(limit, 0), 0.0, np.nan)
+            params = {**eqn.params, "limit": where(at, where(smooth, limit, bad), 0.0)}
+            sig = Signature(eqn.prim, eqn.sig.operands, params, eqn.sig.aval, eqn.sig.loop)
+            return Equation(sig, eqn.inputs, eqn.out, eqn.line)
+        value = self.read(eqn.out)
+        bad = value if self.final else np.nan
+        if kink.infinite and not self.final:
+            bad = where(equal(c, 0), np.nan, value)
+        limit = limit if kink.share == 1 else kink.share * limit
+        found = where(at, where(smooth, limit, bad), value)
+        self.now[eqn.out] = materialize(found, eqn.out.aval)
+        self.now[eqn.out].watch = value.watch
+        return eqn
 
     def limit(self, atom: Any, root: Var | None, c: Any) -> tuple[Any, Any]:
         """The derivative of the cotangent by its root, and whether the whole is smooth there."""
