@@ -37,7 +37,6 @@ from nbgrad.creation import (
 from nbgrad.drawing import bernoulli, rand_like, randint, randn_like
 from nbgrad.dtypes import *  # noqa: F403 - not in __all__: three are names of Python's own types
 from nbgrad.functional import grad, hessian, jacobian, jit, value_and_grad
-from nbgrad.functions import *  # noqa: F403 - the registry's operations
 from nbgrad.lazy import load
 from nbgrad.tensor import Tensor
 
@@ -61,8 +60,9 @@ _LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special"
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return load(f"nbgrad.{name}")
-    return functions.__getattr__(name)  # operations declared after this import are there too
+    # Made when first asked for, and an attribute from then on; those declared since are there too.
+    return globals().setdefault(name, functions.__getattr__(name))
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_LATER})
+    return sorted(__all__)

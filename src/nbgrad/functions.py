@@ -10,10 +10,12 @@ from typing import Any
 
 from nbgrad.core.registry import functions, primitives
 from nbgrad.loading import load_vocabulary
-from nbgrad.namespaces import find, wrapped
+from nbgrad.namespaces import find as of_namespace
+from nbgrad.namespaces import wrapped
 from nbgrad.ops import subscript
 from nbgrad.ops.kinds import arity
 from nbgrad.tensor import Tensor
+from nbgrad.tensors.describe import describe
 from nbgrad.vocabulary import searching  # noqa: F401 - declares where, which two callers share
 
 # PyTorch's names of operations that NumPy spells differently.
@@ -43,47 +45,49 @@ def _in_place(function: Callable[..., Any], name: str) -> Callable[[Tensor], Ten
         return x._rebind(function(x)._node)
 
     call.__name__ = call.__qualname__ = name
+    call.__module__ = "nbgrad"
     call.__doc__ = f"In-place form of ``{name[:-1]}``: writes the result to the tensor."
+    describe(f"numpy.{name}", call, None)
     return call
 
 
-def _of_primitive(prim: Any) -> dict[str, Any]:
-    """The function of an elementwise primitive and, of one operand, its in-place form."""
-    if not prim.public:
-        return {}
-    found = {prim.name: find(prim.namespace, prim.name)}
-    if arity(prim) == 1 and prim.vjp is not None:
-        found[f"{prim.name}_"] = _in_place(found[prim.name], f"{prim.name}_")
-    return found
-
-
-def _collect() -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _names() -> set[str]:
+    """What is declared so far, without making it: most scripts need a few of them."""
+    found = {name for held in functions.values() for name in held} | {"getitem", *ALIASES}
     for prim in primitives.values():
-        found |= _of_primitive(prim)
-    for namespace, held in functions.items():
-        found |= {name: find(namespace, name) for name in held}
-    found["getitem"] = wrapped("getitem", subscript.getitem, subscript.getitem.__doc__ or "")
-    for alias, name in ALIASES.items():
-        found[alias] = found[name]
+        if prim.public:
+            found |= {prim.name, f"{prim.name}_"} if has_in_place(prim) else {prim.name}
     return found
 
 
-public = _collect()
-__all__ = sorted(public)
+def has_in_place(prim: Any) -> bool:
+    return prim.public and arity(prim) == 1 and prim.vjp is not None
+
+
+__all__ = sorted(_names())
+
+
+def find(name: str) -> Any:
+    """The public function *name* of the top level, or None."""
+    if name == "getitem":
+        return wrapped("getitem", subscript.getitem)
+    plain = name.removesuffix("_")
+    if plain != name and plain in primitives and has_in_place(primitives[plain]):
+        return _in_place(find(plain), name)
+    # Methods of tensors are functions here, as in PyTorch: ``ng.gather(x, 1, index)``.
+    name = ALIASES.get(name, name)
+    found = of_namespace(ELSEWHERE.get(name, "numpy"), name) or of_namespace("tensor", name)
+    return of_namespace("special", name) if found is None and name in __all__ else found
 
 
 def __getattr__(name: str) -> Any:
     # Not module globals: names such as ``any`` and ``sum`` would hide Python's here.
     if name.startswith("__"):
         raise AttributeError(name)
-    if name not in public and name.removesuffix("_") in primitives:
-        public.update(_of_primitive(primitives[name.removesuffix("_")]))  # declared since
-    if name not in public:
+    found = find(name)
+    if found is None:
         load_vocabulary()
-        # Methods of tensors are functions here, as in PyTorch: ``ng.gather(x, 1, index)``.
-        found = find(ELSEWHERE.get(name, "numpy"), name) or find("tensor", name)
-        if found is None:
-            raise AttributeError(f"module 'nbgrad' has no attribute {name!r}")
-        public[name] = found
-    return public[name]
+        found = find(name)
+    if found is None:
+        raise AttributeError(f"module 'nbgrad' has no attribute {name!r}")
+    return found

@@ -14,11 +14,12 @@ from nbgrad.core.primitive import Primitive, as_operand
 from nbgrad.core.registry import by_reference, functions, objects, primitives, variants
 from nbgrad.loading import load_vocabulary
 from nbgrad.naming import in_words_of
-from nbgrad.ops.kinds import arity
+from nbgrad.ops.kinds import arity, operand_names
 from nbgrad.ops.shaping import as_node
 from nbgrad.protocols import apply
 from nbgrad.recording import binary, unary
 from nbgrad.tensor import Tensor
+from nbgrad.tensors.describe import describe
 
 _wrapped: dict[tuple[str, str], Any] = {}
 
@@ -38,7 +39,8 @@ def find(namespace: str, name: str) -> Any:
     declared = functions.get(namespace, {}).get(name)
     prim = primitives.get(name)
     if declared is not None:
-        made = wrapped(name, declared.implementation, declared.implementation.__doc__ or "")
+        made = wrapped(name, declared.implementation)
+        describe(f"{namespace}.{name}", made, declared.reference)
         made = with_keywords(made, declared.reference)
         made.__module__ = f"nbgrad.{namespace}"
         made = with_methods(made, declared.reference)
@@ -106,7 +108,7 @@ def lookup(namespace: str) -> tuple[Callable[[str], Any], Callable[[], list[str]
     return __getattr__, __dir__
 
 
-def wrapped(name: str, function: Callable[..., Any], doc: str) -> Any:
+def wrapped(name: str, function: Callable[..., Any]) -> Any:
     """Wrap a function of nodes as a function of tensors, arrays and numbers."""
 
     @functools.wraps(function)
@@ -117,7 +119,6 @@ def wrapped(name: str, function: Callable[..., Any], doc: str) -> Any:
 
     call.__name__ = call.__qualname__ = name
     call.__module__ = "nbgrad"
-    call.__doc__ = doc
     return call
 
 
@@ -131,17 +132,13 @@ def _elementwise(prim: Primitive) -> Callable[..., Any]:
             operands = (as_node(operands[0]), *operands[1:])
         return prim(*operands)
 
-    count = arity(prim)
-    names = "xyz"[:count]
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in names]
+        [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in operand_names(prim)]
     )
-    doc = (
-        f"{prim.doc}\n\nParameters\n----------\n{', '.join(names)} : array_like or Tensor\n"
-        "    Numbers, arrays or tensors, broadcast against each other.\n\n"
-        "Returns\n-------\nTensor\n    In the dtype NumPy gives (NEP 50).\n"
-    )
-    general = wrapped(prim.name, function, doc)
+    function.__doc__ = prim.doc
+    general = wrapped(prim.name, function)
+    describe(f"{prim.namespace}.{prim.name}", general, prim.reference)
+    count = arity(prim)
     return functools.wraps(general)(_fast(prim, count, general)) if count < 3 else general
 
 

@@ -142,7 +142,14 @@ def clip(
     view="uncopied",
 )
 def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> Node:
-    """Convert to *dtype*; the gradient is converted back."""
+    """Convert to *dtype*; the gradient is converted back.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.astype(ng.tensor([1.0, 2.5]), ng.float32).dtype
+    dtype('float32')
+    """
     if device not in (None, "cpu"):
         raise ValueError(f'astype: device {device!r} is not available, only "cpu"')
     node = as_node(x)

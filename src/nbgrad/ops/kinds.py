@@ -367,11 +367,23 @@ def arity(prim: Primitive) -> int:
     text = prim.lower.text
     if isinstance(text, str) and text:
         return sum(f"{{{letter}}}" in text for letter in "xyz")
+    return len(_written(prim))
+
+
+def operand_names(prim: Primitive) -> tuple[str, ...]:
+    """Names of the operands of an elementwise primitive: those that NumPy or SciPy give them."""
+    if isinstance(prim.reference, np.ufunc):
+        return ("x1", "x2") if prim.reference.nin == 2 else ("x",)
+    return _written(prim)
+
+
+def _written(prim: Primitive) -> tuple[str, ...]:
     params = set(prim.cases[0]) if prim.cases else set()
-    return len(set(inspect.signature(prim.reference).parameters) - params)
+    names = inspect.signature(prim.reference).parameters
+    return tuple(name for name in names if name not in params)
 
 
 __all__ = ["Assembly", "Combine", "Expression", "Host", "Library", "View", "add_up", "arity"]
 __all__ += ["bilinear", "common_loop", "conjugate", "elementwise", "expand", "is_number", "linear"]
 __all__ += ["weak_or_dtype"]
-__all__ += ["materialize", "opaque", "reduction", "settle", "times", "ufunc_loop"]
+__all__ += ["materialize", "opaque", "operand_names", "reduction", "settle", "times", "ufunc_loop"]

@@ -76,19 +76,40 @@ def divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> Node:
 
 @function("numpy", method=True)
 def addcmul(x: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Node:
-    """``x + value * tensor1 * tensor2``, elementwise (PyTorch's)."""
+    """``x + value * tensor1 * tensor2``, elementwise (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.addcmul(ng.tensor([1.0, 2.0]), ng.tensor([3.0, 4.0]), ng.tensor([5.0, 6.0]), value=0.5)
+    tensor([ 8.5, 14. ])
+    """
     return add(x, arithmetic.multiply(as_node(tensor1), tensor2), alpha=value)
 
 
 @function("numpy", method=True)
 def addcdiv(x: Any, tensor1: Any, tensor2: Any, *, value: Any = 1) -> Node:
-    """``x + value * tensor1 / tensor2``, elementwise (PyTorch's)."""
+    """``x + value * tensor1 / tensor2``, elementwise (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.addcdiv(ng.tensor([1.0, 2.0]), ng.tensor([3.0, 4.0]), ng.tensor([6.0, 2.0]), value=0.5)
+    tensor([1.25, 3.  ])
+    """
     return add(x, arithmetic.divide(as_node(tensor1), tensor2), alpha=value)
 
 
 @function("numpy", method=True)
 def lerp(x: Any, end: Any, weight: Any) -> Node:
-    """``x + weight * (end - x)``, elementwise (PyTorch's)."""
+    """``x + weight * (end - x)``, elementwise (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.lerp(ng.tensor([0.0, 2.0]), ng.tensor([10.0, 4.0]), 0.25)
+    tensor([2.5, 2.5])
+    """
     return add(x, arithmetic.subtract(end, as_node(x)), alpha=weight)
 
 
@@ -101,30 +122,66 @@ def _added(x: Any, product: Node, beta: Any, alpha: Any) -> Node:
 
 @function("numpy", method=True)
 def addmm(x: Any, mat1: Any, mat2: Any, *, beta: Any = 1, alpha: Any = 1) -> Node:
-    """``beta * x + alpha * mat1 @ mat2`` (PyTorch's)."""
+    """``beta * x + alpha * mat1 @ mat2`` (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.addmm(ng.tensor([1.0, 1.0]), ng.tensor([[1.0, 2.0]]), ng.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    tensor([[4., 9.]])
+    """
     return _added(x, matmul(mat1, mat2), beta, alpha)
 
 
 @function("numpy", method=True)
 def addmv(x: Any, mat: Any, vec: Any, *, beta: Any = 1, alpha: Any = 1) -> Node:
-    """``beta * x + alpha * mat @ vec`` (PyTorch's)."""
+    """``beta * x + alpha * mat @ vec`` (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.addmv(ng.tensor([1.0, 1.0]), ng.tensor([[3.0, 0.0], [0.0, 4.0]]), ng.tensor([1.0, 2.0]))
+    tensor([4., 9.])
+    """
     return _added(x, matmul(mat, vec), beta, alpha)
 
 
 @function("numpy", method=True)
 def addr(x: Any, vec1: Any, vec2: Any, *, beta: Any = 1, alpha: Any = 1) -> Node:
-    """``beta * x + alpha * outer(vec1, vec2)`` (PyTorch's)."""
+    """``beta * x + alpha * outer(vec1, vec2)`` (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.addr(ng.zeros((2, 2)), ng.tensor([1.0, 2.0]), ng.tensor([3.0, 4.0]))
+    tensor([[3., 4.],
+            [6., 8.]])
+    """
     outer = arithmetic.multiply(expand_dims(as_node(vec1), -1), vec2)
     return _added(x, outer, beta, alpha)
 
 
 @function("numpy", method=True)
 def addbmm(x: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Node:
-    """``beta * x + alpha * sum(batch1 @ batch2)`` over the batch (PyTorch's)."""
+    """``beta * x + alpha * sum(batch1 @ batch2)`` over the batch (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.addbmm(ng.zeros((1, 1)), ng.ones((3, 1, 2)), ng.ones((3, 2, 1)))
+    tensor([[6.]])
+    """
     return _added(x, total(matmul(batch1, batch2), axis=0), beta, alpha)
 
 
 @function("numpy", method=True)
 def baddbmm(x: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) -> Node:
-    """``beta * x + alpha * batch1 @ batch2``, for each of the batch (PyTorch's)."""
+    """``beta * x + alpha * batch1 @ batch2``, for each of the batch (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.baddbmm(ng.zeros((3, 1, 1)), ng.ones((3, 1, 2)), ng.ones((3, 2, 1))).shape
+    (3, 1, 1)
+    """
     return _added(x, matmul(batch1, batch2), beta, alpha)

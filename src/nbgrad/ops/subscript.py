@@ -166,7 +166,14 @@ def _select(items: list[Any], node: Node) -> tuple[Any, Node]:
 
 
 def getitem(x: Any, index: Any) -> Node:
-    """Return ``x[index]``."""
+    """Return ``x[index]``.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.getitem(ng.tensor([1.0, 2.0, 3.0]), slice(1, None))
+    tensor([2., 3.])
+    """
     node = as_node(x)
     items = _expand(index, node.shape)
     if not any(is_array(item) for item in items):

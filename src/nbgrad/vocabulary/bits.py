@@ -29,5 +29,13 @@ def packbits(a: Any, /, axis: Any = None, bitorder: Any = "big") -> Node:
     differentiable=False,
 )
 def unpackbits(a: Any, /, axis: Any = None, count: Any = None, bitorder: Any = "big") -> Node:
-    """The bits of bytes, along *axis*, as zeros and ones."""
+    """The bits of bytes, along *axis*, as zeros and ones.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.unpackbits(np.array([5], np.uint8))
+    tensor([0, 0, 0, 0, 0, 1, 0, 1], dtype=uint8)
+    """
     return held(np.unpackbits(concrete(a), axis, count, bitorder))

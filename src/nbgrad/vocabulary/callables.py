@@ -54,6 +54,13 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
 
     The functions must be elementwise: each is applied to all of *x*, and its gradient is exactly
     zero where its condition does not hold. A last function without a condition takes the rest.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.tensor([-1.0, 0.5, 2.0])
+    >>> ng.piecewise(x, [x < 0, x >= 0], [lambda x: -x, lambda x: x * x])
+    tensor([1.  , 0.25, 4.  ])
     """
     node = as_node(x)
     conditions = _conditions(condlist, node)
@@ -98,7 +105,14 @@ def _branch(f: Any, x: Node, args: Any, kw: Any) -> Node:
 def apply_along_axis(
     func1d: Callable[..., Any], axis: int, arr: Any, *args: Any, **kwargs: Any
 ) -> Node:
-    """*func1d* of each line along *axis*; its results take the place of the line."""
+    """*func1d* of each line along *axis*; its results take the place of the line.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.apply_along_axis(lambda row: row.sum(), 1, [[1.0, 2.0], [3.0, 4.0]])
+    tensor([3., 7.])
+    """
     node = as_node(arr)
     k = one_axis("apply_along_axis", axis, node.ndim)
     moved = moveaxis(node, k, -1)
@@ -120,7 +134,14 @@ def apply_along_axis(
     complex=True,
 )
 def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Node:
-    """*func(a, axis)* over several axes in turn; those it removes come back with size 1."""
+    """*func(a, axis)* over several axes in turn; those it removes come back with size 1.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.apply_over_axes(ng.sum, [[1.0, 2.0], [3.0, 4.0]], 0)
+    tensor([[4., 6.]])
+    """
     node = as_node(a)
     ndim = node.ndim
     for axis in np.atleast_1d(axes).tolist():
@@ -238,12 +259,26 @@ function("numpy", "numpy.vectorize")(vectorize)
 
 @function("numpy", "numpy.ndenumerate")
 def ndenumerate(arr: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
-    """Pairs of an index and the element there."""
+    """Pairs of an index and the element there.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> [(index, float(x)) for index, x in ng.ndenumerate(ng.tensor([4.0, 5.0]))]
+    [((0,), 4.0), ((1,), 5.0)]
+    """
     node = converted(arr)
     return ((place, Tensor(getitem(node, place))) for place in np.ndindex(*node.shape))
 
 
 @function("numpy", "numpy.ndindex")
 def ndindex(*shape: Any) -> Iterator[tuple[int, ...]]:
-    """The indices of an array of *shape*, the last changing fastest."""
+    """The indices of an array of *shape*, the last changing fastest.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> list(ng.ndindex(1, 2))
+    [(0, 0), (0, 1)]
+    """
     return np.ndindex(*shape)

@@ -201,6 +201,14 @@ def _without_ones(x: Node, labels: list[int], size: dict[int, int]) -> tuple[Nod
     differentiable=False,
 )
 def einsum_path(*operands: Any, optimize: Any = "greedy", einsum_call: bool = False) -> Any:
-    """The order in which ``einsum`` takes its operands, and a printable account of it."""
+    """The order in which ``einsum`` takes its operands, and a printable account of it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.einsum_path("ij,jk->ik", np.ones((2, 3)), np.ones((3, 2)))[0]
+    ['einsum_path', (0, 1)]
+    """
     stand_ins = [np.broadcast_to(0.0, x.shape) if hasattr(x, "aval") else x for x in operands]
     return np.einsum_path(*stand_ins, optimize=optimize, einsum_call=einsum_call)  # type: ignore[call-overload]

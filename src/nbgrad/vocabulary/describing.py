@@ -23,7 +23,15 @@ def dtype_of(x: Any) -> Any:
     differentiable=False,
 )
 def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
-    """The dtype that an operation on these would have (NEP 50)."""
+    """The dtype that an operation on these would have (NEP 50).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.result_type(np.float32(1), 3)
+    dtype('float32')
+    """
     return np.result_type(*map(dtype_of, arrays_and_dtypes))
 
 
@@ -34,7 +42,15 @@ def result_type(*arrays_and_dtypes: Any) -> np.dtype[Any]:
     differentiable=False,
 )
 def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
-    """Whether a value of one dtype may become one of another under the rule *casting*."""
+    """Whether a value of one dtype may become one of another under the rule *casting*.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.can_cast(np.int32, np.float32)
+    False
+    """
     return np.can_cast(dtype_of(from_), dtype_of(to), casting)
 
 
@@ -42,7 +58,15 @@ def can_cast(from_: Any, to: Any, casting: Any = "safe") -> bool:
     "numpy", np.common_type, cases=lambda d: [call(d(2), d(3))], differentiable=False, complex=True
 )
 def common_type(*arrays: Any) -> type[Any]:
-    """The inexact scalar type common to the arrays."""
+    """The inexact scalar type common to the arrays.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.common_type(np.ones(2, np.float32), np.ones(2))
+    <class 'numpy.float64'>
+    """
     return np.common_type(*(np.empty(0, dtype_of(x)) for x in arrays))
 
 

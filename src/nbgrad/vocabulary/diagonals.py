@@ -182,5 +182,13 @@ def diag_indices_from(arr: Any) -> tuple[Node, ...]:
 
 @function("numpy", "numpy.mask_indices", cases=lambda d: [call(3, np.triu, 1)])
 def mask_indices(n: int, mask_func: Any, k: int = 0) -> tuple[Node, ...]:
-    """Indices of an *n* by *n* matrix that *mask_func*, such as ``np.triu``, keeps."""
+    """Indices of an *n* by *n* matrix that *mask_func*, such as ``np.triu``, keeps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.mask_indices(3, np.triu, 1)
+    (tensor([0, 0, 1]), tensor([1, 2, 2]))
+    """
     return _held(np.nonzero(np.asarray(mask_func(np.ones((n, n), int), k)) != 0))

@@ -139,7 +139,14 @@ def empty_like(
     *,
     device: Any = None,
 ) -> Node:
-    """Zeros of the shape and dtype of *prototype*: see empty."""
+    """Zeros of the shape and dtype of *prototype*: see empty.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.empty_like([1.0, 2.0]).shape
+    (2,)
+    """
     return zeros_like(prototype, dtype, order, subok, shape, device=device)
 
 
@@ -209,7 +216,15 @@ def fromfunction(
     like: None = None,
     **kwargs: Any,
 ) -> Any:
-    """What *function* returns for the tensors of the indices of *shape*."""
+    """What *function* returns for the tensors of the indices of *shape*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.fromfunction(lambda i, j: i + 10 * j, (2, 3))
+    tensor([[ 0., 10., 20.],
+            [ 1., 11., 21.]])
+    """
     refuse("fromfunction", TENSOR, like=like)
     grids = (Tensor(held(g)) for g in np.indices(_extents(shape), dtype=dtype))
     found = function(*grids, **kwargs)

@@ -213,7 +213,16 @@ def histogramdd(
     density: bool | None = None,
     weights: Any = None,
 ) -> tuple[Node, list[Node]]:
-    """Histogram in several dimensions, and the edges of the bins along each."""
+    """Histogram in several dimensions, and the edges of the bins along each.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> counts, edges = ng.histogramdd([[0.1, 0.2], [0.8, 0.9]], bins=2)
+    >>> counts
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     columns = _columns(sample)
     count = len(columns)
     several = isinstance(bins, (tuple, list)) or len(getattr(bins, "shape", ())) > 0

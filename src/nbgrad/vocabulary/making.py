@@ -152,13 +152,28 @@ def copy(a: Any, order: Any = "K", subok: bool = False) -> Node:
 
 @function("numpy", "numpy.require", cases=lambda d: [call(d(2), np.complex128, "C")])
 def require(a: Any, dtype: Any = None, requirements: Any = None, *, like: None = None) -> Node:
-    """*a* as a tensor of *dtype*; tensors meet no requirements on memory but order ``C``."""
+    """*a* as a tensor of *dtype*; tensors meet no requirements on memory but order ``C``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.require([1, 2], np.float32)
+    tensor([1., 2.], dtype=float32)
+    """
     return asarray(a, dtype, like=like)
 
 
 @function("numpy", "numpy.fromiter", cases=lambda d: [call([1.5, 2.5], float)])
 def fromiter(iter: Iterable[Any], dtype: Any, count: int = -1, *, like: None = None) -> Node:
-    """A 1-d tensor of what an iterable yields: numbers, or tensors with their gradients."""
+    """A 1-d tensor of what an iterable yields: numbers, or tensors with their gradients.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.fromiter((k * k for k in range(4)), float)
+    tensor([0., 1., 4., 9.])
+    """
     refuse("fromiter", "the result is always a tensor", like=like)
     items = [as_operand_or(item) for _, item in zip(range(count), iter, strict=False)]
     items = items if count >= 0 else [as_operand_or(item) for item in iter]
@@ -174,7 +189,15 @@ def fromiter(iter: Iterable[Any], dtype: Any, count: int = -1, *, like: None = N
 def frombuffer(
     buffer: Any, dtype: Any = None, count: int = -1, offset: int = 0, *, like: None = None
 ) -> Node:
-    """A tensor that holds a copy of the numbers in a buffer."""
+    """A tensor that holds a copy of the numbers in a buffer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.frombuffer(np.array([1.0, 2.0]).tobytes())
+    tensor([1., 2.])
+    """
     refuse("frombuffer", "the result is always a tensor", like=like)
     return constant(np.frombuffer(buffer, dtype or float, count, offset))
 
@@ -190,7 +213,15 @@ def fromstring(
 
 @function("numpy", "numpy.from_dlpack", cases=lambda d: [call(d(2))], differentiable=False)
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Node:
-    """A tensor of the values that an array of another library exports, without history."""
+    """A tensor of the values that an array of another library exports, without history.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.from_dlpack(np.array([1.0, 2.0]))
+    tensor([1., 2.])
+    """
     on_cpu("from_dlpack", device)
     return constant(concrete(x) if x.__class__ is Node else np.from_dlpack(x))
 

@@ -73,6 +73,13 @@ def scatter(x: Node, dim: int, index: Any, src: Any = None, *, value: Any = None
     """The tensor with the elements of *src* (or a number) at the places *index* names along *dim*.
 
     Of equal places the last wins.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0, 3.0]).scatter(0, np.array([2, 0]), ng.tensor([7.0, 8.0]))
+    tensor([8., 2., 7.])
     """
     places = _positions("scatter", x, dim, index)
     new = _source("scatter", x, places, value if src is None else src)
@@ -81,7 +88,15 @@ def scatter(x: Node, dim: int, index: Any, src: Any = None, *, value: Any = None
 
 @function("tensor", method=True)
 def scatter_add(x: Node, dim: int, index: Any, src: Any) -> Node:
-    """The tensor with the elements of *src* added at the places *index* names along *dim*."""
+    """The tensor with the elements of *src* added at the places *index* names along *dim*.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0, 3.0]).scatter_add(0, np.array([2, 2]), ng.tensor([7.0, 8.0]))
+    tensor([ 1.,  2., 18.])
+    """
     places = _positions("scatter_add", x, dim, index)
     new = _source("scatter_add", x, places, src)
     added = indexing.scatter_add(_flat(new), _flat(places), size=x.size)
@@ -114,7 +129,15 @@ def _slices(name: str, x: Node, k: int, source: Any, count: int) -> Node:
 
 @function("tensor", method=True)
 def index_add(x: Node, dim: int, index: Any, source: Any, *, alpha: float = 1) -> Node:
-    """The tensor with *alpha* times the slices of *source* added to those at *index* along *dim*."""
+    """The tensor with *alpha* times the slices of *source* added to those at *index* along *dim*.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0, 3.0]).index_add(0, np.array([0, 0]), ng.tensor([7.0, 8.0]))
+    tensor([16.,  2.,  3.])
+    """
     front, k, places = _rows("index_add", x, dim, index)
     new = _slices("index_add", x, k, source, places.size)
     added = indexing.scatter_add(new if alpha == 1 else new * alpha, places, size=front.shape[0])
@@ -123,7 +146,15 @@ def index_add(x: Node, dim: int, index: Any, source: Any, *, alpha: float = 1) -
 
 @function("tensor", method=True)
 def index_copy(x: Node, dim: int, index: Any, source: Any) -> Node:
-    """The tensor with the slices at *index* along *dim* replaced by those of *source*."""
+    """The tensor with the slices at *index* along *dim* replaced by those of *source*.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0, 3.0]).index_copy(0, np.array([2, 0]), ng.tensor([7.0, 8.0]))
+    tensor([8., 2., 7.])
+    """
     front, k, places = _rows("index_copy", x, dim, index)
     new = _slices("index_copy", x, k, source, places.size)
     return _back(indexing.put(front, places, new), k, x)
@@ -131,7 +162,15 @@ def index_copy(x: Node, dim: int, index: Any, source: Any) -> Node:
 
 @function("tensor", method=True)
 def index_fill(x: Node, dim: int, index: Any, value: Any) -> Node:
-    """The tensor with the slices at *index* along *dim* filled with a number."""
+    """The tensor with the slices at *index* along *dim* filled with a number.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0, 3.0]).index_fill(0, np.array([2, 0]), -1.0)
+    tensor([-1.,  2., -1.])
+    """
     front, k, places = _rows("index_fill", x, dim, index)
     given = cast_to("index_fill", as_node(value), x.dtype, "same_kind")
     if given.ndim:
@@ -142,7 +181,15 @@ def index_fill(x: Node, dim: int, index: Any, value: Any) -> Node:
 
 @function("tensor", method=True, traceable=False)
 def masked_scatter(x: Node, mask: Any, source: Any) -> Node:
-    """The tensor with the first elements of *source* where *mask* holds."""
+    """The tensor with the first elements of *source* where *mask* holds.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.tensor([1.0, 2.0, 3.0])
+    >>> x.masked_scatter(x > 1, ng.tensor([7.0, 8.0]))
+    tensor([1., 7., 8.])
+    """
     chosen = np.broadcast_to(concrete(mask), x.shape)
     places = np.flatnonzero(chosen)
     given = _flat(cast_to("masked_scatter", as_node(source), x.dtype, "same_kind"))
@@ -156,13 +203,27 @@ def masked_scatter(x: Node, mask: Any, source: Any) -> Node:
 
 @function("tensor", method=True, view=True)
 def select(x: Node, dim: int, index: int) -> Node:
-    """The slice number *index* along *dim*."""
+    """The slice number *index* along *dim*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([[1.0, 2.0], [3.0, 4.0]]).select(1, 0)
+    tensor([1., 3.])
+    """
     return getitem(x, along(one_axis("select", dim, x.ndim), index))
 
 
 @function("tensor", method=True, view=True)
 def split_with_sizes(x: Node, split_sizes: Any, dim: int = 0) -> tuple[Node, ...]:
-    """Parts along *dim*, of the sizes given."""
+    """Parts along *dim*, of the sizes given.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0, 3.0]).split_with_sizes([1, 2])
+    (tensor([1.]), tensor([2., 3.]))
+    """
     k, sizes = one_axis("split_with_sizes", dim, x.ndim), [int(n) for n in split_sizes]
     if sum(sizes) != x.shape[k] or min(sizes, default=0) < 0:
         raise ValueError(
@@ -179,6 +240,12 @@ def unsafe_split(x: Node, split_size: Any, dim: int = 0) -> tuple[Node, ...]:
 
     This is PyTorch's ``split``: NumPy's, which tensors have under that name, takes the number of
     parts. The parts are no views.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0, 3.0]).unsafe_split(2)
+    (tensor([1., 2.]), tensor([3.]))
     """
     if isinstance(split_size, (tuple, list)):
         return split_with_sizes(x, split_size, dim)  # type: ignore[no-any-return]
@@ -195,7 +262,14 @@ def unsafe_split(x: Node, split_size: Any, dim: int = 0) -> tuple[Node, ...]:
 def var_mean(
     x: Node, dim: Any = None, *, correction: float = 1, keepdim: bool = False
 ) -> tuple[Node, Node]:
-    """The variance, of *correction* degrees of freedom less as in PyTorch, and the mean."""
+    """The variance, of *correction* degrees of freedom less as in PyTorch, and the mean.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0, 3.0]).var_mean()
+    (tensor(1.), tensor(2.))
+    """
     return _moments(x, dim, correction, keepdim, root=False)
 
 
@@ -203,7 +277,14 @@ def var_mean(
 def std_mean(
     x: Node, dim: Any = None, *, correction: float = 1, keepdim: bool = False
 ) -> tuple[Node, Node]:
-    """The standard deviation, of *correction* degrees of freedom less, and the mean."""
+    """The standard deviation, of *correction* degrees of freedom less, and the mean.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0, 3.0]).std_mean()
+    (tensor(1.), tensor(2.))
+    """
     return _moments(x, dim, correction, keepdim, root=True)
 
 
@@ -218,25 +299,54 @@ def _moments(x: Any, dim: Any, correction: float, keepdim: bool, root: bool) -> 
 
 @function("tensor", method=True, differentiable=False)
 def new_zeros(x: Node, *size: Any, dtype: Any = None) -> Node:
-    """Zeros of *size* in the tensor's dtype."""
+    """Zeros of *size* in the tensor's dtype.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0], dtype=ng.float32).new_zeros(2)
+    tensor([0., 0.], dtype=float32)
+    """
     return held(np.zeros(_shape(size), x.dtype if dtype is None else dtype))
 
 
 @function("tensor", method=True, differentiable=False)
 def new_ones(x: Node, *size: Any, dtype: Any = None) -> Node:
-    """Ones of *size* in the tensor's dtype."""
+    """Ones of *size* in the tensor's dtype.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0]).new_ones((2, 2))
+    tensor([[1., 1.],
+            [1., 1.]])
+    """
     return held(np.ones(_shape(size), x.dtype if dtype is None else dtype))
 
 
 @function("tensor", method=True, differentiable=False)
 def new_full(x: Node, size: Any, fill_value: Any, dtype: Any = None) -> Node:
-    """An array of *size* filled with a number, in the tensor's dtype."""
+    """An array of *size* filled with a number, in the tensor's dtype.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0]).new_full((2,), 7.0)
+    tensor([7., 7.])
+    """
     return held(np.full(size, fill_value, x.dtype if dtype is None else dtype))
 
 
 @function("tensor", method=True, differentiable=False)
 def new_tensor(x: Node, data: Any, dtype: Any = None) -> Node:
-    """A copy of *data* in the tensor's dtype."""
+    """A copy of *data* in the tensor's dtype.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([1.0, 2.0]).new_tensor([3, 4])
+    tensor([3., 4.])
+    """
     return held(np.array(concrete(data), x.dtype if dtype is None else dtype))
 
 

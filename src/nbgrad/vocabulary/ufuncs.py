@@ -58,7 +58,16 @@ def float_power(x: Any, y: Any) -> Node:
 
 @function("numpy", np.isnat)
 def isnat(x: Any) -> Node:
-    """Whether not a time: refused, because nbgrad holds numbers and booleans only."""
+    """Whether not a time: refused, because nbgrad holds numbers and booleans only.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.isnat([1.0])
+    Traceback (most recent call last):
+        ...
+    TypeError: isnat: not defined for float64; it is for times, which nbgrad does not hold
+    """
     raise TypeError(
         f"isnat: not defined for {as_node(x).dtype}; it is for times, which nbgrad does not hold"
     )

@@ -31,14 +31,32 @@ def _written(node: Node, places: Any, values: Any) -> Node:
 
 @function("numpy", np.put, writes=True, method=True)
 def put(a: Any, ind: Any, v: Any, mode: str = "raise") -> Node:
-    """``a.flat[ind] = v``, with *v* repeated as often as needed."""
+    """``a.flat[ind] = v``, with *v* repeated as often as needed.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.zeros(4)
+    >>> ng.put(x, [0, 2], [5.0, 6.0])
+    >>> x
+    tensor([5., 0., 6., 0.])
+    """
     node = as_node(a)
     return _written(node, bounded("put", known(ind), node.size, mode), v)
 
 
 @function("numpy", np.place, writes=True)
 def place(arr: Any, mask: Any, vals: Any) -> Node:
-    """``arr[mask] = vals``, using the first of *vals*, repeated as often as needed."""
+    """``arr[mask] = vals``, using the first of *vals*, repeated as often as needed.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.tensor([1.0, -2.0, -3.0])
+    >>> ng.place(x, [False, True, True], [0.0])
+    >>> x
+    tensor([1., 0., 0.])
+    """
     node = as_node(arr)
     chosen = concrete(mask)
     if chosen.size != node.size:
@@ -51,7 +69,16 @@ def place(arr: Any, mask: Any, vals: Any) -> Node:
 
 @function("numpy", np.putmask, writes=True)
 def putmask(a: Any, /, mask: Any, values: Any) -> Node:
-    """``a.flat[n] = values[n]`` for each n where *mask* holds; *values* repeat if they are short."""
+    """``a.flat[n] = values[n]`` for each n where *mask* holds; *values* repeat if they are short.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.tensor([1.0, -2.0, 3.0])
+    >>> ng.putmask(x, [False, True, False], 0.0)
+    >>> x
+    tensor([1., 0., 3.])
+    """
     node = as_node(a)
     new = cast_to("putmask", as_node(values), node.dtype, "same_kind")
     chosen = as_node(mask)
@@ -64,7 +91,16 @@ def putmask(a: Any, /, mask: Any, values: Any) -> Node:
 
 @function("numpy", np.copyto, writes=True)
 def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) -> Node:
-    """Copy *src* into *dst* where *where* holds."""
+    """Copy *src* into *dst* where *where* holds.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.zeros(3)
+    >>> ng.copyto(x, [1.0, 2.0, 3.0], where=[True, False, True])
+    >>> x
+    tensor([1., 0., 3.])
+    """
     node = as_node(dst)
     given = src if src.__class__ in (int, float, complex) else as_node(src)
     if given.__class__ is not Node:
@@ -76,7 +112,17 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
 
 @function("numpy", np.put_along_axis, writes=True)
 def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> Node:
-    """Write *values* at the *indices* along *axis*, for each line its own."""
+    """Write *values* at the *indices* along *axis*, for each line its own.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.tensor([[1.0, 5.0], [7.0, 2.0]])
+    >>> ng.put_along_axis(x, x.argmax(axis=1, keepdims=True), 0.0, axis=1)
+    >>> x
+    tensor([[1., 0.],
+            [0., 2.]])
+    """
     node = as_node(arr)
     flat = node
     if axis is None:
@@ -89,7 +135,17 @@ def put_along_axis(arr: Any, indices: Any, values: Any, axis: int | None) -> Nod
 
 @function("numpy", np.fill_diagonal, writes=True)
 def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> Node:
-    """Write *val*, repeated as often as needed, to the main diagonal."""
+    """Write *val*, repeated as often as needed, to the main diagonal.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.ones((2, 2))
+    >>> ng.fill_diagonal(x, 0.0)
+    >>> x
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
     node = as_node(a)
     if node.ndim < 2:
         raise ValueError("fill_diagonal: array must be at least 2-d")

@@ -1,0 +1,101 @@
+"""What help() shows of the public functions: sections, names that users have, examples that run."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import examples_page
+import numpy as np
+import pytest
+
+import nbgrad as ng
+from nbgrad.core.registry import functions, primitives
+from nbgrad.loading import load_vocabulary
+from nbgrad.namespaces import find
+from nbgrad.tensors.describe import examples
+
+load_vocabulary()
+NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)")
+SPACES = ["numpy", "linalg", "fft", "special", "stats", "signal", "interpolate", "tensor"]
+FILES = ["", ".random", ".autograd", ".optim"]
+
+
+def public(namespace: str) -> Iterator[tuple[str, Any]]:
+    names = {p.name for p in primitives.values() if p.public and p.namespace == namespace}
+    for name in sorted({*names, *functions.get(namespace, {})}):
+        yield name, find(namespace, name)
+
+
+def written(module: str) -> Iterator[tuple[str, Any]]:
+    """Functions and classes that a module lists itself, beside those of the registry."""
+    held = importlib.import_module(f"nbgrad{module}")
+    declared = {name for space in SPACES for name, _ in public(space)}
+    for name in getattr(held, "__all__", []):
+        value = getattr(held, name)
+        if (inspect.isfunction(value) or inspect.isclass(value)) and name not in declared:
+            yield name, value
+
+
+class Near(doctest.OutputChecker):
+    """Numbers to six digits: the last ones may be another library's."""
+
+    def check_output(self, want: str, got: str, optionflags: int) -> bool:
+        texts = [text.replace("<BLANKLINE>", "") for text in (want, got)]
+        numbers = [[float(n) for n in NUMBER.findall(text)] for text in texts]
+        shapes = [re.sub(r"\s", "", NUMBER.sub("#", text)) for text in texts]
+        same = shapes[0] == shapes[1] and len(numbers[0]) == len(numbers[1])
+        return same and np.allclose(*numbers, rtol=1e-6, atol=1e-9, equal_nan=True)
+
+
+def run(name: str, doc: str) -> None:
+    test = doctest.DocTestParser().get_doctest(doc, {}, name, None, 0)
+    said: list[str] = []
+    doctest.DocTestRunner(checker=Near(), verbose=False).run(test, out=said.append)
+    assert not said, "".join(said)
+
+
+@pytest.mark.parametrize("namespace", SPACES)
+def test_functions_are_described_and_their_examples_run(namespace: str) -> None:
+    for name, function in public(namespace):
+        doc = inspect.getdoc(function) or ""
+        label = f"{namespace}.{name}"
+        for section in ("Returns\n-", "Raises\n-", "Examples\n-"):
+            assert section in doc or "Yields\n-" in doc, f"{label} has no section {section[:-2]}"
+        run(label, doc)
+
+
+@pytest.mark.parametrize("module", FILES)
+def test_what_is_written_by_hand_has_an_example(module: str) -> None:
+    lacking = [n for n, value in written(module) if ">>>" not in (inspect.getdoc(value) or "")]
+    assert not lacking
+
+
+def test_signatures_name_what_users_have() -> None:
+    inner = [
+        f"{namespace}.{name}{inspect.signature(function)}"
+        for namespace in SPACES
+        for name, function in public(namespace)
+        if callable(function) and re.search("Node|nbgrad", str(inspect.signature(function)))
+    ]
+    assert not inner
+
+
+def test_parameters_have_the_names_that_scipy_gives_them() -> None:
+    assert str(inspect.signature(ng.special.betainc)).startswith("(a, b, x, /)")
+    assert list(inspect.signature(ng.special.pseudo_huber).parameters) == ["delta", "r"]
+    assert list(inspect.signature(ng.arctan2).parameters) == ["x1", "x2"]
+
+
+def test_examples_are_those_of_the_declarations() -> None:
+    """The file is what ``python tools/examples_page.py --write`` makes, but for last digits."""
+    found, _ = examples_page.collect()
+    held = examples()
+    assert found.keys() == held.keys()
+    near = Near()
+    stale = [name for name, text in found.items() if not near.check_output(held[name], text, 0)]
+    assert not stale
