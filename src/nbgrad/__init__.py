@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nbgrad import autograd, errors, functions, numpy
+from nbgrad import autograd, dtypes, errors, functions, numpy
 from nbgrad.autograd import (
     Function,
     checkpoint,
@@ -35,7 +35,7 @@ from nbgrad.creation import (
     zeros_like,
 )
 from nbgrad.drawing import bernoulli, rand_like, randint, randn_like
-from nbgrad.dtypes import *  # noqa: F403 - not in __all__: three are names of Python's own types
+from nbgrad.dtypes import *  # noqa: F403
 from nbgrad.functional import grad, hessian, jacobian, jit, value_and_grad
 from nbgrad.lazy import load
 from nbgrad.tensor import Tensor
@@ -49,6 +49,8 @@ __all__ = [
     "no_grad", "numpy", "ones", "ones_like", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "zeros", "zeros_like", *functions.__all__,
 ]  # fmt: skip
+# The three that bear the names of Python's own types would hide these from ``import *``.
+__all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
 
 if TYPE_CHECKING:
     from nbgrad import fft, interpolate, linalg, optim, random, signal, special, stats

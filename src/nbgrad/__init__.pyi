@@ -1,0 +1,245 @@
+# Made by `python tools/stubs.py --write` from the names at run time; a test compares.
+
+from nbgrad import autograd as autograd
+from nbgrad import errors as errors
+from nbgrad import fft as fft
+from nbgrad import interpolate as interpolate
+from nbgrad import linalg as linalg
+from nbgrad import numpy as numpy
+from nbgrad import optim as optim
+from nbgrad import random as random
+from nbgrad import signal as signal
+from nbgrad import special as special
+from nbgrad import stats as stats
+from nbgrad.autograd.checkpointing import checkpoint as checkpoint
+from nbgrad.autograd.function import Function as Function
+from nbgrad.autograd.modes import detect_anomaly as detect_anomaly
+from nbgrad.autograd.modes import enable_grad as enable_grad
+from nbgrad.autograd.modes import inference_mode as inference_mode
+from nbgrad.autograd.modes import is_grad_enabled as is_grad_enabled
+from nbgrad.autograd.modes import is_inference_mode_enabled as is_inference_mode_enabled
+from nbgrad.autograd.modes import no_grad as no_grad
+from nbgrad.autograd.modes import set_grad_enabled as set_grad_enabled
+from nbgrad.backends.threads import get_num_threads as get_num_threads
+from nbgrad.backends.threads import set_num_threads as set_num_threads
+from nbgrad.config import configure as configure
+from nbgrad.creation import arange as arange
+from nbgrad.creation import as_tensor as as_tensor
+from nbgrad.creation import empty as empty
+from nbgrad.creation import empty_like as empty_like
+from nbgrad.creation import eye as eye
+from nbgrad.creation import full as full
+from nbgrad.creation import full_like as full_like
+from nbgrad.creation import linspace as linspace
+from nbgrad.creation import manual_seed as manual_seed
+from nbgrad.creation import ones as ones
+from nbgrad.creation import ones_like as ones_like
+from nbgrad.creation import rand as rand
+from nbgrad.creation import randn as randn
+from nbgrad.creation import tensor as tensor
+from nbgrad.creation import zeros as zeros
+from nbgrad.creation import zeros_like as zeros_like
+from nbgrad.drawing import bernoulli as bernoulli
+from nbgrad.drawing import rand_like as rand_like
+from nbgrad.drawing import randint as randint
+from nbgrad.drawing import randn_like as randn_like
+from nbgrad.functional import grad as grad
+from nbgrad.functional import hessian as hessian
+from nbgrad.functional import jacobian as jacobian
+from nbgrad.functional import value_and_grad as value_and_grad
+from nbgrad.jit import jit as jit
+from nbgrad.numpy import absolute as abs
+from nbgrad.numpy import absolute as absolute
+from nbgrad.numpy import add as add
+from nbgrad.numpy import addbmm as addbmm
+from nbgrad.numpy import addcdiv as addcdiv
+from nbgrad.numpy import addcmul as addcmul
+from nbgrad.numpy import addmm as addmm
+from nbgrad.numpy import addmv as addmv
+from nbgrad.numpy import addr as addr
+from nbgrad.numpy import all as all
+from nbgrad.numpy import amax as amax
+from nbgrad.numpy import amin as amin
+from nbgrad.numpy import any as any
+from nbgrad.numpy import arccos as acos
+from nbgrad.numpy import arccos as arccos
+from nbgrad.numpy import arccosh as arccosh
+from nbgrad.numpy import arcsin as arcsin
+from nbgrad.numpy import arcsin as asin
+from nbgrad.numpy import arcsinh as arcsinh
+from nbgrad.numpy import arctan as arctan
+from nbgrad.numpy import arctan as atan
+from nbgrad.numpy import arctan2 as arctan2
+from nbgrad.numpy import arctan2 as atan2
+from nbgrad.numpy import arctanh as arctanh
+from nbgrad.numpy import argmax as argmax
+from nbgrad.numpy import argmin as argmin
+from nbgrad.numpy import argwhere as argwhere
+from nbgrad.numpy import astype as astype
+from nbgrad.numpy import baddbmm as baddbmm
+from nbgrad.numpy import bitwise_and as bitwise_and
+from nbgrad.numpy import bitwise_count as bitwise_count
+from nbgrad.numpy import bitwise_or as bitwise_or
+from nbgrad.numpy import bitwise_xor as bitwise_xor
+from nbgrad.numpy import broadcast_to as broadcast_to
+from nbgrad.numpy import cbrt as cbrt
+from nbgrad.numpy import clip as clamp
+from nbgrad.numpy import clip as clip
+from nbgrad.numpy import concat as concat
+from nbgrad.numpy import concatenate as cat
+from nbgrad.numpy import concatenate as concatenate
+from nbgrad.numpy import conjugate as conj
+from nbgrad.numpy import conjugate as conjugate
+from nbgrad.numpy import cos as cos
+from nbgrad.numpy import cosh as cosh
+from nbgrad.numpy import deg2rad as deg2rad
+from nbgrad.numpy import degrees as degrees
+from nbgrad.numpy import divide as div
+from nbgrad.numpy import divide as divide
+from nbgrad.numpy import divide as true_divide
+from nbgrad.numpy import dot as dot
+from nbgrad.numpy import equal as equal
+from nbgrad.numpy import exp as exp
+from nbgrad.numpy import exp2 as exp2
+from nbgrad.numpy import expand_dims as expand_dims
+from nbgrad.numpy import expm1 as expm1
+from nbgrad.numpy import flatnonzero as flatnonzero
+from nbgrad.numpy import floor_divide as floor_divide
+from nbgrad.numpy import gcd as gcd
+from nbgrad.numpy import greater as greater
+from nbgrad.numpy import greater_equal as greater_equal
+from nbgrad.numpy import hypot as hypot
+from nbgrad.numpy import invert as invert
+from nbgrad.numpy import isfinite as isfinite
+from nbgrad.numpy import isinf as isinf
+from nbgrad.numpy import isnan as isnan
+from nbgrad.numpy import lcm as lcm
+from nbgrad.numpy import left_shift as left_shift
+from nbgrad.numpy import lerp as lerp
+from nbgrad.numpy import less as less
+from nbgrad.numpy import less_equal as less_equal
+from nbgrad.numpy import log as log
+from nbgrad.numpy import log10 as log10
+from nbgrad.numpy import log1p as log1p
+from nbgrad.numpy import log2 as log2
+from nbgrad.numpy import logaddexp as logaddexp
+from nbgrad.numpy import logaddexp2 as logaddexp2
+from nbgrad.numpy import logical_and as logical_and
+from nbgrad.numpy import logical_not as logical_not
+from nbgrad.numpy import logical_or as logical_or
+from nbgrad.numpy import logical_xor as logical_xor
+from nbgrad.numpy import matmul as matmul
+from nbgrad.numpy import max as max
+from nbgrad.numpy import maximum as maximum
+from nbgrad.numpy import mean as mean
+from nbgrad.numpy import min as min
+from nbgrad.numpy import minimum as minimum
+from nbgrad.numpy import moveaxis as moveaxis
+from nbgrad.numpy import multiply as mul
+from nbgrad.numpy import multiply as multiply
+from nbgrad.numpy import negative as neg
+from nbgrad.numpy import negative as negative
+from nbgrad.numpy import nonzero as nonzero
+from nbgrad.numpy import not_equal as not_equal
+from nbgrad.numpy import permute_dims as permute_dims
+from nbgrad.numpy import positive as positive
+from nbgrad.numpy import power as pow
+from nbgrad.numpy import power as power
+from nbgrad.numpy import prod as prod
+from nbgrad.numpy import rad2deg as rad2deg
+from nbgrad.numpy import radians as radians
+from nbgrad.numpy import reciprocal as reciprocal
+from nbgrad.numpy import remainder as remainder
+from nbgrad.numpy import reshape as reshape
+from nbgrad.numpy import right_shift as right_shift
+from nbgrad.numpy import sign as sgn
+from nbgrad.numpy import sign as sign
+from nbgrad.numpy import sin as sin
+from nbgrad.numpy import sinh as sinh
+from nbgrad.numpy import sqrt as sqrt
+from nbgrad.numpy import square as square
+from nbgrad.numpy import squeeze as squeeze
+from nbgrad.numpy import stack as stack
+from nbgrad.numpy import std as std
+from nbgrad.numpy import subtract as sub
+from nbgrad.numpy import subtract as subtract
+from nbgrad.numpy import sum as sum
+from nbgrad.numpy import swapaxes as swapaxes
+from nbgrad.numpy import tan as tan
+from nbgrad.numpy import tanh as tanh
+from nbgrad.numpy import transpose as transpose
+from nbgrad.numpy import var as var
+from nbgrad.numpy import where as where
+from nbgrad.tensor import Tensor
+from nbgrad.tensor import Tensor as Tensor
+from typing import Any
+import builtins
+import numpy as np
+
+__version__: str
+__all__ = ["Function", "Tensor", "abs", "absolute", "absolute_", "acos", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "amax", "amin", "any", "arange", "arccos", "arccos_", "arccosh", "arccosh_", "arcsin", "arcsin_", "arcsinh", "arcsinh_", "arctan", "arctan2", "arctan_", "arctanh", "arctanh_", "argmax", "argmin", "argwhere", "as_tensor", "asin", "astype", "atan", "atan2", "autograd", "baddbmm", "bernoulli", "bitwise_and", "bitwise_count", "bitwise_or", "bitwise_xor", "broadcast_to", "cat", "cbrt", "cbrt_", "cdouble", "cfloat", "checkpoint", "clamp", "clip", "complex128", "complex64", "concat", "concatenate", "configure", "conj", "conjugate", "conjugate_", "cos", "cos_", "cosh", "cosh_", "deg2rad", "deg2rad_", "degrees", "degrees_", "detect_anomaly", "div", "divide", "dot", "double", "empty", "empty_like", "enable_grad", "equal", "erf", "erf_", "errors", "exp", "exp2", "exp2_", "exp_", "expand_dims", "expm1", "expm1_", "eye", "fft", "flatnonzero", "float16", "float32", "float64", "floor_divide", "full", "full_like", "gcd", "get_num_threads", "getitem", "grad", "greater", "greater_equal", "half", "hessian", "hypot", "inference_mode", "int16", "int32", "int64", "int8", "interpolate", "invert", "is_grad_enabled", "is_inference_mode_enabled", "isfinite", "isinf", "isnan", "jacobian", "jit", "lcm", "left_shift", "lerp", "less", "less_equal", "linalg", "linspace", "log", "log10", "log10_", "log1p", "log1p_", "log2", "log2_", "log_", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logsumexp", "long", "manual_seed", "matmul", "max", "maximum", "mean", "min", "minimum", "moveaxis", "mul", "multiply", "neg", "negative", "negative_", "no_grad", "nonzero", "not_equal", "numpy", "ones", "ones_like", "optim", "permute_dims", "positive", "positive_", "pow", "power", "prod", "rad2deg", "rad2deg_", "radians", "radians_", "rand", "rand_like", "randint", "randn", "randn_like", "random", "reciprocal", "reciprocal_", "relu", "relu_", "remainder", "reshape", "right_shift", "set_grad_enabled", "set_num_threads", "sgn", "short", "sigmoid", "sigmoid_", "sign", "sign_", "signal", "sin", "sin_", "sinh", "sinh_", "softmax", "softplus", "softplus_", "special", "sqrt", "sqrt_", "square", "square_", "squeeze", "stack", "stats", "std", "sub", "subtract", "sum", "swapaxes", "tan", "tan_", "tanh", "tanh_", "tensor", "transpose", "true_divide", "uint16", "uint32", "uint64", "uint8", "value_and_grad", "var", "where", "zeros", "zeros_like"]
+def absolute_(x: Tensor) -> Tensor: ...
+def arccos_(x: Tensor) -> Tensor: ...
+def arccosh_(x: Tensor) -> Tensor: ...
+def arcsin_(x: Tensor) -> Tensor: ...
+def arcsinh_(x: Tensor) -> Tensor: ...
+def arctan_(x: Tensor) -> Tensor: ...
+def arctanh_(x: Tensor) -> Tensor: ...
+bool: np.dtype[np.bool]
+def cbrt_(x: Tensor) -> Tensor: ...
+cdouble: np.dtype[np.complex128]
+cfloat: np.dtype[np.complex64]
+complex128: np.dtype[np.complex128]
+complex64: np.dtype[np.complex64]
+def conjugate_(x: Tensor) -> Tensor: ...
+def cos_(x: Tensor) -> Tensor: ...
+def cosh_(x: Tensor) -> Tensor: ...
+def deg2rad_(x: Tensor) -> Tensor: ...
+def degrees_(x: Tensor) -> Tensor: ...
+double: np.dtype[np.float64]
+def erf(x: Any, /) -> Tensor: ...
+def erf_(x: Tensor) -> Tensor: ...
+def exp2_(x: Tensor) -> Tensor: ...
+def exp_(x: Tensor) -> Tensor: ...
+def expm1_(x: Tensor) -> Tensor: ...
+float: np.dtype[np.float32]
+float16: np.dtype[np.float16]
+float32: np.dtype[np.float32]
+float64: np.dtype[np.float64]
+def getitem(x: Any, index: Any) -> Any: ...
+half: np.dtype[np.float16]
+int: np.dtype[np.int32]
+int16: np.dtype[np.int16]
+int32: np.dtype[np.int32]
+int64: np.dtype[np.int64]
+int8: np.dtype[np.int8]
+def log10_(x: Tensor) -> Tensor: ...
+def log1p_(x: Tensor) -> Tensor: ...
+def log2_(x: Tensor) -> Tensor: ...
+def log_(x: Tensor) -> Tensor: ...
+def logsumexp(a: Any, axis: builtins.int | tuple[builtins.int, ...] | None = ..., b: Any = ..., keepdims: builtins.bool = ..., return_sign: builtins.bool = ...) -> Any: ...
+long: np.dtype[np.int64]
+def negative_(x: Tensor) -> Tensor: ...
+def positive_(x: Tensor) -> Tensor: ...
+def rad2deg_(x: Tensor) -> Tensor: ...
+def radians_(x: Tensor) -> Tensor: ...
+def reciprocal_(x: Tensor) -> Tensor: ...
+def relu(x: Any, /) -> Tensor: ...
+def relu_(x: Tensor) -> Tensor: ...
+short: np.dtype[np.int16]
+def sigmoid(x: Any, /) -> Tensor: ...
+def sigmoid_(x: Tensor) -> Tensor: ...
+def sign_(x: Tensor) -> Tensor: ...
+def sin_(x: Tensor) -> Tensor: ...
+def sinh_(x: Tensor) -> Tensor: ...
+def softmax(x: Any, axis: builtins.int | tuple[builtins.int, ...] | None = ...) -> Tensor: ...
+def softplus(x: Any, /) -> Tensor: ...
+def softplus_(x: Tensor) -> Tensor: ...
+def sqrt_(x: Tensor) -> Tensor: ...
+def square_(x: Tensor) -> Tensor: ...
+def tan_(x: Tensor) -> Tensor: ...
+def tanh_(x: Tensor) -> Tensor: ...
+uint16: np.dtype[np.uint16]
+uint32: np.dtype[np.uint32]
+uint64: np.dtype[np.uint64]
+uint8: np.dtype[np.uint8]

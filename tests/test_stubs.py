@@ -1,0 +1,50 @@
+"""The type stubs of the namespaces are what tools/stubs.py reads from the names at run time."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+from typing import Any
+
+import pytest
+import stubs
+
+import nbgrad as ng
+
+
+def own(text: str) -> str:
+    """Without the names that NumPy gives, which its next version may have more of."""
+    return "\n".join(line for line in text.split("\n") if not line.startswith("from numpy import"))
+
+
+@pytest.mark.parametrize("module", stubs.MODULES)
+def test_stubs_are_those_of_the_run_time(module: str) -> None:
+    held = stubs.path_of(module).read_text()
+    assert own(held) == own(stubs.Stub(module).text()), "run: python tools/stubs.py --write"
+
+
+def declared(tree: ast.Module) -> set[str]:
+    found: set[str] = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef):
+            found.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found.add(node.target.id)
+        elif isinstance(node, ast.ImportFrom):
+            found |= {alias.asname for alias in node.names if alias.asname}
+    return found
+
+
+@pytest.mark.parametrize("module", stubs.MODULES)
+def test_every_name_of_a_stub_exists(module: str) -> None:
+    held: Any = importlib.import_module(f"nbgrad.{module}".rstrip("."))
+    names = declared(ast.parse(stubs.path_of(module).read_text()))
+    assert len(names) > 3
+    lacking = [n for n in names if not n.startswith("__") and not hasattr(held, n)]
+    assert not lacking
+
+
+def test_completion_shows_what_is_public() -> None:
+    assert dir(ng) == sorted(ng.__all__)
+    assert {"sin", "grad", "linalg", "float32", "tensor"} <= {*dir(ng)}
+    assert not [name for name in dir(ng) if name.startswith("_")]
