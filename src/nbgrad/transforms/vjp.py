@@ -22,6 +22,7 @@ from nbgrad.ops.kinds import is_number, materialize
 from nbgrad.ops.lowerings import View
 from nbgrad.ops.scattering import Terms, partial, plus
 from nbgrad.transforms.kinks import has_kinks, settled
+from nbgrad.transforms.reverse import Reverse
 
 Hook = Callable[[Var, Any], Any]
 # Calls the rule of an equation: given it, its cotangent, result, operands, and which are wanted.
@@ -86,9 +87,11 @@ def reached(tape: Tape, wrt: Iterable[Var], blocked: frozenset[Var] = frozenset(
     """Return the variables that *wrt* influence differentiably, *wrt* included."""
     active = set(wrt)
     for eqn in tape.eqns:
-        open_to_gradients = eqn.out not in blocked and eqn.sig.differentiable
-        if open_to_gradients and any(isinstance(a, Var) and a in active for a in eqn.inputs):
-            active.add(eqn.out)
+        if eqn.sig.differentiable and eqn.out not in blocked:
+            for a in eqn.inputs:
+                if a.__class__ is Var and a in active:
+                    active.add(eqn.out)
+                    break
     return active
 
 
@@ -176,10 +179,60 @@ def vjp(
     constants : list of Node
         Leaves that rules created (index arrays and the like).
     """
+    given = seeded or [True] * len(tape.outputs)
+    active = reached(tape, wrt, blocked)
+    if has_kinks(tape.eqns):
+        new, constants = _by_nodes(tape, wrt, given, active, stop, bound, results)
+    else:
+        new, constants = _by_equations(tape, wrt, given, active, stop, bound, results)
+    held = set(bound)
+    eqns = [eqn for eqn in tape.eqns if eqn.out not in held] if held else tape.eqns
+    inputs = (*tape.inputs, *bound, *new.inputs)
+    whole = Tape(inputs, (*eqns, *new.eqns), new.outputs)
+    if has_kinks(tape.eqns):
+        stand_ins = [placeholder(v.aval) for v in inputs[: len(inputs) - len(constants)]]
+        whole, constants = _with_limits(whole, stand_ins, constants)
+        whole.with_weak_inputs_of(tape)
+    return checked(whole), constants
+
+
+def _by_equations(
+    tape: Tape,
+    wrt: Sequence[Var],
+    seeded: Sequence[bool],
+    active: set[Var],
+    stop: frozenset[Var],
+    bound: Sequence[Var],
+    results: Sequence[Any],
+) -> tuple[Tape, list[Node]]:
+    """The equations to add to *tape*, as a tape whose inputs are the seeds and the constants."""
+    reverse = Reverse(tape, bound)
+    seeds = []
+    for out, is_given in zip(tape.outputs, seeded, strict=True):
+        if isinstance(out, Var):
+            if is_given:
+                seeds.append(Var(out.aval))
+            reverse.add(out, seeds[-1] if is_given else 1.0)
+    reverse.run(tape.eqns, active, stop)
+    outs = [reverse.cotangent(v) for v in wrt]
+    inputs = (*seeds, *reverse.constants.values())
+    return Tape(inputs, tuple(reverse.eqns), (*outs, *results)), list(reverse.constants)
+
+
+def _by_nodes(
+    tape: Tape,
+    wrt: Sequence[Var],
+    seeded: Sequence[bool],
+    active: set[Var],
+    stop: frozenset[Var],
+    bound: Sequence[Var],
+    results: Sequence[Any],
+) -> tuple[Tape, list[Node]]:
+    """The same by nodes, on which limits at kinks are worked out."""
     env, known = _stand_ins(tape, bound)
     seeds: dict[Var, Any] = {}
     seed_nodes = []
-    for out, is_given in zip(tape.outputs, seeded or [True] * len(tape.outputs), strict=True):
+    for out, is_given in zip(tape.outputs, seeded, strict=True):
         if isinstance(out, Literal):
             continue
         seed: Any = 1.0
@@ -187,19 +240,9 @@ def vjp(
             seed = placeholder(out.aval)
             seed_nodes.append(seed)
         seeds[out] = seed if out not in seeds else seeds[out] + seed
-    cts = backpropagate(tape.eqns, env, reached(tape, wrt, blocked), seeds, stop)
+    cts = backpropagate(tape.eqns, env, active, seeds, stop)
     outs = [materialize(cts.get(v, 0.0), v.aval) for v in wrt]
-    outs += [env[v] for v in results]
-    new, constants = linearize(outs, seed_nodes, known)
-    held = set(bound)
-    eqns = [eqn for eqn in tape.eqns if eqn.out not in held] if held else tape.eqns
-    inputs = (*tape.inputs, *bound, *new.inputs)
-    whole = Tape(inputs, (*eqns, *new.eqns), new.outputs)
-    if has_kinks(tape.eqns):
-        given = [placeholder(v.aval) for v in inputs[: len(inputs) - len(constants)]]
-        whole, constants = _with_limits(whole, given, constants)
-        whole.with_weak_inputs_of(tape)
-    return checked(whole), constants
+    return linearize(outs + [env[v] for v in results], seed_nodes, known)
 
 
 def _with_limits(tape: Tape, inputs: list[Node], constants: list[Node]) -> tuple[Tape, list[Node]]:

@@ -1,0 +1,309 @@
+"""Reverse mode, written as equations straight away.
+
+What a rule records is the same for every equation of a signature: it is traced once, and written for
+the others with their variables in place. So differentiating an operation of a long loop takes two or
+three microseconds. A rule whose result may depend on more (on how an operand was made, on Python's
+numbers) is run each time, on nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from nbgrad.config import settings
+from nbgrad.core.aval import Aval
+from nbgrad.core.interpret import replay
+from nbgrad.core.modes import lines
+from nbgrad.core.node import Node, placeholder
+from nbgrad.core.primitive import Signature
+from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
+from nbgrad.ops.kinds import is_number, materialize
+from nbgrad.ops.lowerings import View
+from nbgrad.ops.scattering import MERGES, Terms, plus
+
+# Rules of these kinds see how their operands were made, and write less where that is known.
+LOOKING = ("bilinear", "opaque")
+MAX_TEMPLATES = 8192
+MAX_BYTES = 1 << 14  # of a template's constants
+
+Key = tuple[Signature, tuple[bool | None, ...]]
+
+
+class Template:
+    """What a rule writes; it reads by places among cotangent, result, operands, constants, steps.
+
+    Attributes
+    ----------
+    steps : tuple of (Signature, Aval, callable or None, int)
+        A callable takes what the equation reads from the list of all values; without one it reads
+        the value at the place that follows.
+    results : tuple of (int, int)
+        Operands, by number, and the places of their cotangents.
+    constants : tuple of Node or Literal
+    plain : bool
+        Whether no constant is a node, and no step one that rules look for.
+    looks : bool
+        Whether the rule looks at how its operands were made.
+    """
+
+    __slots__ = ("constants", "looks", "plain", "results", "steps")
+
+    def __init__(
+        self, operands: Sequence[Node], found: Sequence[Node | None], looks: bool
+    ) -> None:
+        nodes, constants = _recorded([c for c in found if c is not None], operands)
+        place = {_name(x): k for k, x in enumerate((*operands, *constants, *nodes))}
+        steps = []
+        for node in nodes:
+            reads = [place[_name(x)] for x in node.inputs]
+            get = itemgetter(*reads) if len(reads) > 1 else None
+            steps.append((node.sig, node.aval, get, reads[0] if len(reads) == 1 else -1))
+        self.steps = tuple(steps)
+        self.results = tuple((k, place[c]) for k, c in enumerate(found) if c is not None)
+        self.constants = tuple(x if x.__class__ is Node else Literal(x) for x in constants)
+        self.plain = not any(x.__class__ is Node for x in constants) and not any(
+            sig.prim.lower.__class__ is View or sig.prim in MERGES for sig, *_ in steps
+        )
+        self.looks = looks
+
+
+UNKNOWN: Any = object()
+_templates: dict[Any, dict[Key, Template | None]] = {}  # by nan_policy, which rules ask for
+_sums: dict[tuple[Aval, Aval], Signature | None] = {}
+
+
+def _name(x: Any) -> Any:
+    return x if x.__class__ is Node else (x.__class__, repr(x))
+
+
+def _recorded(results: Iterable[Any], known: Collection[Any]) -> tuple[list[Node], list[Any]]:
+    """The nodes that *results* need beside those *known*, in order, and what else these read."""
+    nodes: dict[Node, None] = {}
+    constants: dict[Any, Any] = {}
+    stack = list(results)
+    while stack:
+        x = stack.pop()
+        if x.__class__ is not Node or x.sig is None or x.value is not None:
+            if x.__class__ is not Node or x not in known:
+                constants[_name(x)] = x
+        elif x not in known and x not in nodes:
+            nodes[x] = None
+            stack += x.inputs
+    return sorted(nodes, key=lambda node: node.seq), list(constants.values())
+
+
+def _learned(
+    templates: dict[Key, Template | None], eqn: Equation, wants: tuple[bool | None, ...]
+) -> Template | None:
+    """The template of a rule, remembered; None if what it writes is not the same for all equations."""
+    if lines.on:
+        return None  # each operation has its line
+    if len(templates) >= MAX_TEMPLATES:
+        templates.clear()
+    found = templates[eqn.sig, wants] = _template(eqn.sig, eqn.inputs, wants)
+    return found
+
+
+def _template(
+    sig: Signature, inputs: Sequence[Any], wants: Sequence[bool | None]
+) -> Template | None:
+    prim = sig.prim
+    if None in wants or not prim.registered or prim.vjp is None:
+        return None
+    ct, y, *xs = [placeholder(aval) for aval in (sig.aval, sig.aval, *(a.aval for a in inputs))]
+    found: list[Node | None] = [None] * len(xs)
+    if True in wants:
+        cts = prim.vjp(ct, y, xs, sig.params, [bool(w) for w in wants])
+        for k, (x, c) in enumerate(zip(xs, cts, strict=True)):
+            if wants[k] and c is not None:
+                if is_number(c):
+                    return None
+                found[k] = materialize(c, x.aval)
+    template = Template([ct, y, *xs], found, prim.kind in LOOKING)
+    size = sum(c.aval.nbytes for c in template.constants if c.__class__ is Node)
+    return template if size <= MAX_BYTES else None
+
+
+def _sum(a: Var, b: Var) -> Signature | None:
+    """The operation that adds two variables, if it takes one."""
+    key = a.aval, b.aval
+    if key not in _sums:
+        if len(_sums) >= MAX_TEMPLATES:
+            _sums.clear()
+        x, y = placeholder(a.aval), placeholder(b.aval)
+        node = plus(x, y)
+        _sums[key] = node.sig if node.inputs == (x, y) else None
+    return _sums[key]
+
+
+class Reverse:
+    """The cotangents of a tape's variables, as further equations.
+
+    Attributes
+    ----------
+    eqns : list of Equation
+        What has been written.
+    cts : dict
+        For each variable a Var, a number, or Terms.
+    constants : dict of Node to Var
+        Arrays that rules made.
+    made : dict of Var to Equation
+        The views, which rules may look through, and what is put together before it is added.
+    partials : set of Var
+        What is zero but for a part.
+    """
+
+    def __init__(self, tape: Tape, bound: Sequence[Var]) -> None:
+        self.eqns: list[Equation] = []
+        self.cts: dict[Var, Any] = {}
+        self.constants: dict[Node, Var] = {}
+        self.made = {e.out: e for e in tape.eqns if e.sig.prim.lower.__class__ is View}
+        for var in bound:
+            self.made.pop(var, None)
+        self.partials: set[Any] = set()
+        self._nodes: dict[Var, Node] = {}
+        self._vars: dict[Node, Var] = {}
+
+    def run(self, eqns: Sequence[Equation], active: set[Var], stop: Collection[Var]) -> None:
+        """Go through the equations in reverse."""
+        cts, write = self.cts, self.eqns.append
+        templates = _templates.setdefault(settings.current.nan_policy, {})
+        for eqn in reversed(eqns):
+            out = eqn.out
+            ct = cts.get(out)
+            if ct is None or out not in active or out in stop:
+                continue
+            sig, inputs = eqn.sig, eqn.inputs
+            wants = tuple([a in active if a.__class__ is Var else None for a in inputs])
+            template = templates.get((sig, wants), UNKNOWN)
+            if template is UNKNOWN:
+                template = _learned(templates, eqn, wants)
+            if (
+                template is None
+                or ct.__class__ is not Var
+                or ct.aval is not sig.aval
+                or (template.looks and self._seen(ct, *inputs))
+            ):
+                self._by_nodes(eqn, wants)
+                continue
+            values = [ct, out, *inputs, *template.constants]
+            if not template.plain:
+                self._write_seen(template, values)
+            else:
+                for one, aval, get, k in template.steps:
+                    var = Var(aval)
+                    write(Equation(one, get(values) if get else (values[k],), var))
+                    values.append(var)
+            for k, where in template.results:
+                a, c = inputs[k], values[where]
+                if a not in cts:
+                    cts[a] = c
+                else:
+                    self.add(a, c)
+
+    def _write_seen(self, template: Template, values: list[Any]) -> None:
+        """Write the steps of a template, remembering those that rules look for."""
+        for k, x in enumerate(values):
+            if x.__class__ is Node:
+                values[k] = self._constant(x)
+        for sig, aval, get, k in template.steps:
+            var = Var(aval)
+            eqn = Equation(sig, get(values) if get else (values[k],), var)
+            if sig.prim.lower.__class__ is View or sig.prim in MERGES:
+                self.made[var] = eqn
+                if sig.prim in MERGES:
+                    self.partials.add(var)
+            self.eqns.append(eqn)
+            values.append(var)
+
+    def _by_nodes(self, eqn: Equation, wants: Sequence[bool | None]) -> None:
+        """Run the rule of *eqn* itself."""
+        sig = eqn.sig
+        ct = self.cts[eqn.out]
+        if ct.__class__ is Terms:
+            ct = self.cts[eqn.out] = self.written(ct.total())
+        if sig.prim.vjp is None or True not in wants:
+            return
+        xs = [self.node(a) for a in eqn.inputs]
+        asked = [bool(w) for w in wants]
+        found = sig.prim.vjp(self.node(ct), self.node(eqn.out), xs, sig.params, asked)
+        for a, want, c in zip(eqn.inputs, asked, found, strict=True):
+            if want and c is not None:
+                c = c if is_number(c) else materialize(c, a.aval)  # type: ignore[union-attr]
+                self.add(a, self.written(c))
+
+    def add(self, a: Any, c: Any) -> None:
+        """Add *c* to the cotangent of *a*."""
+        before = self.cts.get(a)
+        if before is None:
+            self.cts[a] = c
+        elif before.__class__ is Terms:
+            before.append(self.node(c))
+        elif before in self.partials or c in self.partials:
+            self.cts[a] = Terms([self.node(before), self.node(c)])
+        elif before.__class__ is Var and c.__class__ is Var and (sig := _sum(before, c)):
+            self.cts[a] = var = Var(sig.aval)
+            self.eqns.append(Equation(sig, (before, c), var))
+        else:
+            self.cts[a] = self.written(plus(self.node(before), self.node(c)))
+
+    def cotangent(self, var: Var) -> Var:
+        """The whole cotangent of *var*, an array of its aval."""
+        ct = self.cts.get(var, 0.0)
+        if ct.__class__ is Terms:
+            ct = self.cts[var] = self.written(ct.total())
+        if ct.__class__ is Var and ct.aval is var.aval:
+            return ct
+        return self.written(materialize(self.node(ct), var.aval))  # type: ignore[no-any-return]
+
+    def _seen(self, *atoms: Any) -> bool:
+        """Whether a rule may see how one of these was made."""
+        nodes = self._nodes
+        return any(a in self.made or (a in nodes and nodes[a].sig is not None) for a in atoms)
+
+    def node(self, x: Any) -> Any:
+        """What rules take for a variable: a node, made as the variable is if that is a view."""
+        if x.__class__ is not Var:
+            return x.value if x.__class__ is Literal else x
+        views: list[Equation] = []
+        at: Any = x
+        while at not in self._nodes and at in self.made:
+            views.append(self.made[at])
+            at = views[-1].inputs[0]
+            if at.__class__ is not Var:
+                break
+        if at.__class__ is Var and at not in self._nodes:
+            self._keep(at, placeholder(at.aval))
+        for eqn in reversed(views):
+            self._keep(eqn.out, replay(eqn, [self.node(a) for a in eqn.inputs]))
+        return self._nodes[x]
+
+    def written(self, x: Any) -> Any:
+        """The variable of a node, whose operations are written; numbers stay numbers."""
+        if x.__class__ is not Node:
+            return x
+        nodes, _ = _recorded([x], self._vars)
+        for node in nodes:
+            atoms = [self._atom(a) for a in node.inputs]
+            var = Var(node.aval)
+            self._keep(var, node)
+            self.eqns.append(Equation(node.sig, tuple(atoms), var, node.line))
+            if node.sig.prim in MERGES:
+                self.partials.add(var)
+        return self._atom(x)
+
+    def _atom(self, x: Any) -> Atom:
+        if x.__class__ is not Node:
+            return Literal(x)
+        return self._vars[x] if x in self._vars else self._constant(x)
+
+    def _constant(self, node: Node) -> Var:
+        if node not in self.constants:
+            self.constants[node] = Var(node.aval)
+            self._keep(self.constants[node], node)
+        return self.constants[node]
+
+    def _keep(self, var: Var, node: Node) -> None:
+        self._nodes[var], self._vars[node] = node, var
