@@ -16,7 +16,7 @@ from nbgrad.engine import export, value_of
 from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
 from nbgrad.number import as_array
 from nbgrad.ops import shaping
-from nbgrad.outside import frozen
+from nbgrad.sameness import frozen
 from nbgrad.tensor import Tensor
 
 Shape = int | tuple[int, ...]

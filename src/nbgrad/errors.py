@@ -186,6 +186,10 @@ TRACKED_OUTSIDE = (
     "jit: the function reads a tensor that requires grad ({aval}) from outside; its value would be "
     "frozen and its gradient lost. Pass it as an argument, also if it is an attribute of one."
 )
+STATE_OUTSIDE = (
+    "jit: the function reads a {kind} from outside, whose state changes when it is read, while a "
+    "compiled function is not run again. Read it outside, and pass what comes of it as an argument"
+)
 UNHASHABLE = (
     "it is a {kind}, neither an array nor hashable. Pass arrays, tensors, numbers, immutable "
     "settings (a frozen dataclass, a tuple, a frozenset, an Enum), or tuples, lists and dicts of them"

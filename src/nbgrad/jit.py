@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -12,7 +13,9 @@ from nbgrad.arguments import describe, leaves_of, settled
 from nbgrad.config import NAN_POLICIES, Config, settings
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.tree import statics
+from nbgrad.errors import DRAWN_IN_TRACE, ConcretizationError
 from nbgrad.outside import Reader
+from nbgrad.sameness import Sources
 from nbgrad.tensor import Tensor
 from nbgrad.tracing import Compiled, OpenFunction, inlined, trace
 from nbgrad.transformed import Transformed
@@ -101,10 +104,15 @@ class _Traces:
         self, leaves: Sequence[Any], structure: Any, free: Sequence[int]
     ) -> Compiled | None:
         outside = Reader([self.f, *statics(structure)])
+        sources = Sources(outside.sources)
         try:
+            if outside.full:
+                raise OpenFunction
             entry = trace(self.f, *settled(leaves, structure, free))
         except OpenFunction:
             return None
+        if sources.drawn() and (threading.active_count() == 1 or "random" in outside.names):
+            raise ConcretizationError(DRAWN_IN_TRACE)
         entry.guard = outside.guard()
         if len(entry.tape.inputs) - len(entry.constants) < len(leaves):
             held = [k for k, a in enumerate(leaves) if a.__class__ is not int or k in free]

@@ -2,39 +2,51 @@
 
 A traced function is not run again, so what it read of closures, globals and attributes of objects
 has to be as it was. Numbers and texts are compared, arrays element by element, tensors by the value
-that they name. Modules, classes and functions are taken to stay: what they hold themselves is looked
-at. Past some hundreds of places nothing more is looked at.
+that they name, everything else by which object it is, and by what it holds itself. Modules and
+classes are taken to stay. Of generators of random numbers it is noticed if the function draws.
 """
 
 from __future__ import annotations
 
 import os
 import sys
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+import weakref
+from array import array
+from collections import ChainMap, UserDict, UserList, deque
+from collections.abc import Iterable, Iterator, Mapping, Set
+from contextvars import ContextVar
 from functools import partial
-from operator import is_
-from types import CodeType, FunctionType, MemberDescriptorType, MethodType, ModuleType
+from types import (
+    CodeType,
+    FunctionType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.modes import in_library
+from nbgrad.errors import STATE_OUTSIDE
+from nbgrad.lazy import LazyModule
+from nbgrad.sameness import Guard, alike, is_iterator, is_source, same_items, unchanged
 from nbgrad.tensor import Tensor
 
-Guard = Callable[[], bool]
-MAX_PLACES = 300
-CHUNK = 1 << 16  # bytes of an array that are compared at a time, so that they stay in the cache
+MAX_PLACES = 20_000  # of tests at each call; what reads more is run as it is
+FEW = 300  # numbers of a container, which are looked at one by one
 # A function with one of these names in it may read any attribute.
 _ANY = frozenset(
-    {"getattr", "vars", "__dict__", "attrgetter", "asdict", "astuple", "eval", "exec"}
+    {"getattr", "vars", "__dict__", "attrgetter", "asdict", "astuple", "eval", "exec", "globals"}
 )
 _MAKING = frozenset({"__init__", "__new__", "__repr__", "__str__", "__post_init__", "__reduce__"})
-_NUMBERS = (int, float, complex, str, bytes, type(None))
+_NUMBERS = (int, float, complex, str, bytes, type(None), np.generic, np.dtype)
+_CONTAINERS = (list, tuple, dict, deque, set, frozenset)
+_CONTAINERS += (ChainMap, UserDict, UserList, MappingProxyType)
 _OTHERS = frozenset(sys.stdlib_module_names) | {"nbgrad", "numpy", "numba", "scipy"}
-_CLASS_STATE = (np.ndarray, Tensor, *_NUMBERS)
+dis = LazyModule("dis")
 _BUILTIN = os.__file__  # what belongs to no package of its own
-_SHARED = (FunctionType, MemberDescriptorType, np.ndarray, Tensor, *_NUMBERS)
 _FAILURES = (LookupError, AttributeError, ValueError, TypeError)
 
 
@@ -56,6 +68,7 @@ class Reader:
             self.space: dict[str, Any] = {"failures": _FAILURES}
             self.tests: list[str] = []
             self.seen: set[int] = set()
+            self.sources: list[Any] = []
             for root in roots:
                 self._look(root)
             self.names = names_read(self.codes)
@@ -75,7 +88,7 @@ class Reader:
     def _holds(self, test: str) -> bool:
         try:
             return bool(eval(test, self.space))
-        except _FAILURES:
+        except Exception:  # of a descriptor of the user's
             return False
 
     def _named(self, value: Any) -> str:
@@ -83,54 +96,70 @@ class Reader:
         self.space[name] = value
         return name
 
-    def _test(self, *tests: str) -> None:
-        if len(self.tests) < MAX_PLACES:
-            self.tests += tests
+    @property
+    def full(self) -> bool:
+        """Whether there is too much to test at each call."""
+        return len(self.tests) > MAX_PLACES
 
     def _look(self, x: Any, path: str = "") -> None:
         """Add the test that *x*, found at *path*, is as it is now."""
         if isinstance(x, _NUMBERS):
             if path:  # 1 and True and 1.0 are equal, and a NaN does not equal itself
                 v, kind = self._named(x), self._named(x.__class__)
-                self._test(f"({path} is {v} or {path}.__class__ is {kind} and {path} == {v})")
+                self.tests.append(
+                    f"({path} is {v} or {path}.__class__ is {kind} and {path} == {v})"
+                )
         elif isinstance(x, (Tensor, np.ndarray)):
             held = path or self._named(x)
             same = [f"{path} is {self._named(x)}"] if path else []
             if isinstance(x, Tensor):
-                self._test(*same, f"{held}._node is {self._named(x._node)}")
+                self.tests += [*same, f"{held}._node is {self._named(x._node)}"]
             else:
-                self._test(*same, f"{self._named(unchanged(x))}()")
-        elif id(x) not in self.seen and len(self.tests) < MAX_PLACES:
-            self.seen.add(id(x))
-            self._look_into(x, path)
-
-    def _look_into(self, x: Any, path: str) -> None:
-        if isinstance(x, (FunctionType, MethodType, partial)) or "__wrapped__" in _vars(x):
-            self._look_into_function(x)
-            return
-        if isinstance(x, ModuleType):
-            self._look_into_module(x)
-            return
-        if isinstance(x, type):
-            self._look_into_class(x)
-            return
-        container = isinstance(x, (list, tuple, dict, deque))
-        if container or is_users(type(x)):
+                self.tests += [*same, f"{self._named(unchanged(x))}()"]
+        elif isinstance(x, ModuleType):
+            if id(x) not in self.seen:
+                self.seen.add(id(x))
+                self._look_into_module(x)
+        else:
             if path:
-                self._test(f"{path} is {self._named(x)}")
-            (self._look_into_container if container else self._look_into_object)(x)
+                self.tests.append(f"{path} is {self._named(x)}")
+            if id(x) not in self.seen and not self.full:
+                self.seen.add(id(x))
+                self._look_into(x)
 
-    def _look_into_function(self, f: Any) -> None:
-        while isinstance(f, MethodType) or "__wrapped__" in _vars(f):
-            if isinstance(f, MethodType):  # which shows the attributes of its function
-                self._look(f.__self__)
-                f = f.__func__
-            else:
-                f = f.__wrapped__
-        if isinstance(f, partial):
-            for part in (f.func, f.args, f.keywords):
+    def _look_into(self, x: Any) -> None:
+        if is_iterator(x):
+            raise TypeError(STATE_OUTSIDE.format(kind=type(x).__qualname__))
+        if is_source(x):
+            self.sources.append(x)
+        elif isinstance(x, FunctionType):
+            self._look_into_function(x)
+        elif isinstance(x, MethodType):
+            self._look(x.__self__)
+            self._look(x.__func__)
+        elif isinstance(x, partial):
+            for part in (x.func, x.args, x.keywords):
                 self._look(part)
-        if not isinstance(f, FunctionType) or not self._is_of_user(f.__code__.co_filename):
+        elif "__wrapped__" in _vars(x):
+            self._look(x.__wrapped__)
+        elif isinstance(x, type):
+            self._look_into_class(x)
+        elif (same := alike(x)) is not None:
+            self.tests.append(f"{self._named(same)}()")
+        elif isinstance(x, (array, bytearray)):
+            self.tests.append(f"bytes({self._named(x)}) == {self._named(bytes(x))}")
+        elif isinstance(x, ContextVar):
+            self._look(x.get(None), f"{self._named(x)}.get(None)")
+        elif isinstance(x, weakref.ref):
+            self._look(x(), f"{self._named(x)}()")
+        else:
+            if isinstance(x, _CONTAINERS):
+                self._look_into_container(x)
+            if is_users(type(x)):
+                self._look_into_object(x)
+
+    def _look_into_function(self, f: FunctionType) -> None:
+        if not self._is_of_user(f.__code__.co_filename):
             return
         self.codes.add(f.__code__)
         for cell in f.__closure__ or ():
@@ -138,19 +167,33 @@ class Reader:
                 self._look(content, f"{self._named(cell)}.cell_contents")
         space = f.__globals__
         for name in names_read([f.__code__]) & space.keys():
-            self._look(space[name], f"{self._named(space)}[{name!r}]")
+            if not is_iterator(space[name]) or _is_global(f.__code__, name):
+                self._look(space[name], f"{self._named(space)}[{name!r}]")
         self._look(f.__defaults__)
         self._look(f.__kwdefaults__)
 
     def _look_into_container(self, x: Any) -> None:
         held = self._named(x)
-        if len(x) > MAX_PLACES:
-            before = tuple(x.items() if isinstance(x, dict) else x)
-            self._test(f"{self._named(partial(_same_items, x, before))}()")
+        if isinstance(x, Set):
+            self.tests.append(f"{self._named(partial(same_items, x, tuple(x)))}()")
+            for element in x:
+                self._look(element)
             return
-        self._test(f"len({held}) == {len(x)}")
-        for key in x if isinstance(x, dict) else range(len(x)):
-            self._look(x[key], f"{held}[{self._named(key)}]")
+        keys = list(x) if isinstance(x, Mapping) else range(len(x))
+        few = len(x) <= FEW or not all(
+            isinstance(v, _NUMBERS) for v in (x.values() if isinstance(x, Mapping) else x)
+        )
+        if not few:
+            before = tuple(x.items() if isinstance(x, Mapping) else x)
+            self.tests.append(f"{self._named(partial(same_items, x, before))}()")
+        else:
+            ordered = f"[*{held}] == {self._named(keys)}"
+            self.tests.append(ordered if isinstance(x, Mapping) else f"len({held}) == {len(x)}")
+        for key in keys:
+            if isinstance(x, Mapping):
+                self._look(key)
+            if few:
+                self._look(x[key], f"{held}[{self._named(key)}]")
 
     def _is_of_user(self, filename: str) -> bool:
         """Whether code of that file belongs to the user, or to the package of the first function."""
@@ -165,33 +208,37 @@ class Reader:
                 self._look(vars(module)[name], f"{held}[{name!r}]")
 
     def _look_into_class(self, cls: type) -> None:
-        for base, name, value in shared_by(cls, self.names) if is_users_class(cls) else ():
-            if not isinstance(value, _CLASS_STATE):
-                self._look(value)
-            elif name in self.names:
-                self._look(value, f"{self._named(base)}.__dict__[{name!r}]")
+        """Add the tests of what a class shows of the names read."""
+        if not is_users_class(cls):
+            return
+        held = self._named(cls)
+        for name, raw in shared_by(cls, self.names):
+            if isinstance(raw, MemberDescriptorType):
+                continue
+            self._look(raw, f"{held}.{name}")
+            for part in ("__func__", "fget", "func"):  # of a method, a property, a cached one
+                self._look(getattr(raw, part, None))
+        if type(cls) is not type:
+            self._look(type(cls))
 
     def _look_into_object(self, x: Any) -> None:
-        everything = not _ANY.isdisjoint(self.names)
-        held = self._named(x)
-        inner = _vars(x)
-        if everything:
-            self._test(f"len({held}.__dict__) == {len(inner)}")
+        held, inner = self._named(x), _vars(x)
+        self.tests.append(f"{held}.__class__ is {self._named(type(x))}")
+        if everything := not _ANY.isdisjoint(self.names):
+            self.tests.append(f"len({held}.__dict__) == {len(inner)}")
         for name, value in list(inner.items()):
             if everything or name in self.names:
                 self._look(value, f"{held}.__dict__[{name!r}]")
-        for base, name, value in shared_by(type(x), self.names):
-            if isinstance(value, MemberDescriptorType):  # a slot
+        shared = dict(shared_by(type(x), self.names))
+        for name, raw in shared.items():
+            if isinstance(raw, MemberDescriptorType):  # a slot
                 if hasattr(x, name):
                     self._look(getattr(x, name), f"{held}.{name}")
-            elif isinstance(value, _CLASS_STATE):
-                if name not in inner and name in self.names:
-                    self._test(
-                        f"{name!r} not in {held}.__dict__" if hasattr(x, "__dict__") else "1"
-                    )
-                    self._look(value, f"{self._named(base)}.__dict__[{name!r}]")
-            else:
-                self._look(value)
+            elif name in self.names and hasattr(x, "__dict__") and name not in inner:
+                self.tests.append(f"{name!r} not in {held}.__dict__")
+        if id(type(x)) not in self.seen:
+            self.seen.add(id(type(x)))
+            self._look_into_class(type(x))
 
 
 def _package_of(f: Any) -> str:
@@ -211,23 +258,40 @@ def _package_of(f: Any) -> str:
 def names_read(codes: Iterable[CodeType]) -> frozenset[str]:
     """Names of globals and attributes in *codes* and in the functions that they make."""
     found: set[str] = set()
+    texts: set[str] = set()
+    for code in _with_inner(codes):
+        found.update(code.co_names)
+        texts.update(c for c in code.co_consts if isinstance(c, str))
+    return frozenset(found if _ANY.isdisjoint(found) else found | texts)
+
+
+def _with_inner(codes: Iterable[CodeType]) -> Iterator[CodeType]:
+    """*codes*, and those of the functions that they make."""
     stack = list(codes)
     while stack:
-        code = stack.pop()
-        found.update(code.co_names)
+        yield (code := stack.pop())
         stack += [c for c in code.co_consts if isinstance(c, CodeType)]
-    return frozenset(found)
 
 
-def shared_by(cls: type, names: frozenset[str]) -> Iterator[tuple[type, str, Any]]:
-    """What a class and its bases have of *names*, and their functions that operators call."""
+def _is_global(code: CodeType, name: str) -> bool:
+    """Whether *name* is that of a global in *code*, and not of an attribute alone."""
+    return any(
+        i.argval == name and i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+        for part in _with_inner([code])
+        for i in dis.get_instructions(part)
+    )
+
+
+def shared_by(cls: type, names: frozenset[str]) -> Iterator[tuple[str, Any]]:
+    """What a class shows of *names*, and its functions that operators call."""
+    met: set[str] = set()
     for base in cls.__mro__[:-1]:
-        for name, value in vars(base).items():
-            if name in names or (name.startswith("__") and name not in _MAKING):
-                for part in ("__func__", "fget", "func"):  # of a method, a property, a cached one
-                    value = getattr(value, part, None) or value
-                if isinstance(value, _SHARED):
-                    yield base, name, value
+        for name, raw in vars(base).items():
+            special = isinstance(raw, FunctionType) and name.startswith("__")
+            if name in names or (special and name not in _MAKING):
+                if name not in met or isinstance(raw, FunctionType):  # super() finds the others
+                    yield name, raw
+                met.add(name)
 
 
 def _vars(x: Any) -> dict[str, Any]:
@@ -257,51 +321,3 @@ def content_of(cell: Any) -> Any:
         return cell.cell_contents
     except ValueError:
         return cell
-
-
-def unchanged(array: np.ndarray[Any, Any]) -> Guard:
-    """Return the test that the elements of *array* are as they are now.
-
-    Those of an array that nobody can write to are not looked at.
-    """
-    if frozen(array):
-        return lambda: not array.flags.writeable
-    if array.dtype.hasobject:
-        return lambda: True  # no array of numbers: nothing of it can be on a tape
-    shape, dtype, strides = array.shape, array.dtype, array.strides
-    if array.flags.c_contiguous:
-        flat = np.asarray(array).reshape(-1).view(np.uint8)
-        parts = [flat[k : k + CHUNK] for k in range(0, flat.size, CHUNK)]
-    else:
-        parts = [array]
-    pairs = [(part.tobytes, part.tobytes()) for part in parts]
-    now, before = pairs[0] if pairs else (array.tobytes, b"")
-    rest = pairs[1:]
-
-    def same() -> bool:
-        return (
-            array.shape == shape
-            and array.dtype is dtype
-            and array.strides == strides
-            and now() == before
-            and (not rest or all(now() == before for now, before in rest))
-        )
-
-    return same
-
-
-def frozen(array: Any) -> bool:
-    """Whether no array that shares the memory of *array* can be written to."""
-    while isinstance(array, np.ndarray):
-        if array.flags.writeable:
-            return False
-        array = array.base
-    return array is None or isinstance(array, bytes)
-
-
-def _same_items(x: Any, before: tuple[Any, ...]) -> bool:
-    if len(x) != len(before):
-        return False
-    if isinstance(x, dict):
-        return all(k is j and v is w for (k, v), (j, w) in zip(x.items(), before, strict=True))
-    return all(map(is_, x, before))

@@ -1,0 +1,117 @@
+"""Whether what a compiled function read from outside is as it was: arrays, containers, sources."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from operator import is_
+from typing import Any
+
+import numpy as np
+
+Guard = Callable[[], bool]
+CHUNK = 1 << 16  # bytes of an array that are compared at a time, so that they stay in the cache
+# Packages whose containers compare themselves.
+_COMPARING = ("pandas", "polars", "xarray")
+_SOURCES = {("numpy", "Generator"), ("numpy", "RandomState"), ("numpy", "BitGenerator")}
+_SOURCES |= {("random", "Random"), ("_random", "Random")}
+
+
+def unchanged(array: np.ndarray[Any, Any]) -> Guard:
+    """Return the test that the elements of *array* are as they are now.
+
+    Those of an array that nobody can write to are not looked at.
+    """
+    if frozen(array):
+        return lambda: not array.flags.writeable
+    if array.dtype.hasobject:
+        elements = tuple(array.flat)
+        return lambda: len(elements) == array.size and all(map(is_, array.flat, elements))
+    shape, dtype, strides = array.shape, array.dtype, array.strides
+    if array.flags.c_contiguous:
+        flat = np.asarray(array).reshape(-1).view(np.uint8)
+        parts = [flat[k : k + CHUNK] for k in range(0, flat.size, CHUNK)]
+    else:
+        parts = [array]
+    pairs = [(part.tobytes, part.tobytes()) for part in parts]
+    now, before = pairs[0] if pairs else (array.tobytes, b"")
+    rest = pairs[1:]
+
+    def same() -> bool:
+        return (
+            array.shape == shape
+            and array.dtype is dtype
+            and array.strides == strides
+            and now() == before
+            and (not rest or all(now() == before for now, before in rest))
+        )
+
+    return same
+
+
+def frozen(array: Any) -> bool:
+    """Whether no array that shares the memory of *array* can be written to."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None or isinstance(array, bytes)
+
+
+def same_items(x: Any, before: tuple[Any, ...]) -> bool:
+    if len(x) != len(before):
+        return False
+    if isinstance(x, dict):
+        return all(k is j and v is w for (k, v), (j, w) in zip(x.items(), before, strict=True))
+    return all(map(is_, x, before))
+
+
+def alike(x: Any) -> Guard | None:
+    """Return the test that a container of another library holds what it does now.
+
+    None if *x* is no such container.
+    """
+    if type(x).__module__.partition(".")[0] not in _COMPARING or not hasattr(x, "equals"):
+        return None
+    before = x.clone() if hasattr(x, "clone") else x.copy(deep=True)
+    return lambda: bool(x.equals(before))
+
+
+def is_iterator(x: Any) -> bool:
+    """Whether *x* is an iterator of Python's own: to read it is to change it, and leaves no trace."""
+    kind = type(x)
+    return isinstance(x, Iterator) and kind.__module__ in ("builtins", "itertools")
+
+
+class Sources:
+    """Sources of random numbers, as they are now: those given, and Python's and NumPy's own."""
+
+    def __init__(self, given: Iterable[Any]) -> None:
+        self.given = list(given)
+        self.states = self._states()
+
+    def drawn(self) -> bool:
+        """Whether one has been drawn from since."""
+        return self._states() != self.states
+
+    def _states(self) -> list[bytes]:
+        found = [*self.given, np.random.get_bit_generator()]
+        pythons = sys.modules.get("random")
+        if pythons is not None:
+            found.append(pythons._inst)  # type: ignore[attr-defined]
+        return [pickle.dumps(_state(x)) for x in found]
+
+
+def is_source(x: Any) -> bool:
+    """Whether *x* is one of Python's or NumPy's generators of random numbers."""
+    kinds = {(base.__module__.partition(".")[0], base.__name__) for base in type(x).__mro__}
+    return not kinds.isdisjoint(_SOURCES)
+
+
+def _state(x: Any) -> Any:
+    if hasattr(x, "bit_generator"):
+        x = x.bit_generator
+    if hasattr(x, "state"):
+        return x.state
+    return x.getstate() if hasattr(x, "getstate") else x.get_state(legacy=False)
