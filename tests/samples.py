@@ -133,7 +133,7 @@ def _elementwise(prim: Primitive, rng: np.random.Generator) -> Iterator[Sample]:
 def _booleans(prim: Primitive, params: dict[str, Any], arrays: list[Array]) -> Iterator[Array]:
     """Operands that the primitive reads as booleans are true or false with equal chances."""
     _, _, loop = prim.prepare(tuple(constant(a) for a in arrays), params)
-    logical = prim.lower.dtypes == "b"
+    logical = prim.domain == ((0.0, 1.0),)
     for array, dtype in zip(arrays, loop, strict=True):
         middle = np.median(array) if array.size else 0.0
         yield array > middle if logical or dtype.kind == "b" else array

@@ -280,7 +280,7 @@ def large(prim: Primitive) -> Sample | None:
         picked = rng.integers(0, a.size, size=shape)
         arrays.append(
             a.reshape(-1)[picked] * (1 + 1e-3 * rng.random(shape))
-            if a.dtype != bool
+            if a.dtype.kind == "f"
             else a.reshape(-1)[picked]
         )
     params = first.params if prim.kind == "elementwise" else {"axis": (1,), "keepdims": False}

@@ -21,8 +21,9 @@ from nbgrad.program.parts import Emitted
 
 CAPABILITY = (9, 0)
 TYPES = {
-    "f8": types.float64, "f4": types.float32, "i8": types.int64, "i4": types.int32,
-    "b1": types.boolean,
+    "f8": types.float64, "f4": types.float32, "b1": types.boolean,
+    "i8": types.int64, "i4": types.int32, "i2": types.int16, "i1": types.int8,
+    "u8": types.uint64, "u4": types.uint32, "u2": types.uint16, "u1": types.uint8,
 }  # fmt: skip
 
 
@@ -67,7 +68,7 @@ def kernel(step: Emitted) -> str:
 
 def scalar(name: str) -> str:
     """PTX of a kernel that applies one scalar function."""
-    code = name[-2:]
+    code = name[-2:].replace("b1", "u1")  # booleans are bytes in memory
     n = HELPERS[name].__code__.co_argcount
     args = [f"x{k}" for k in range(n)]
     calls = ", ".join(f"{x}[0]" for x in args)

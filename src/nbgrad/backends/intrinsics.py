@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends.vecmath.bits import f4_as_i4, f8_as_i8, i4_as_f4, i8_as_f8
+from nbgrad.backends.vecmath.bits import f4_as_i4, f8_as_i8, i4_as_f4, i8_as_f8, rest_of
 
 
 def reduce_add(a: Any, b: Any) -> Any:
@@ -40,7 +40,9 @@ CASTS: Final = {
     "c16": np.complex128,
     "c8": np.complex64,
 }
-FUNCTIONS: Final = {f.__name__: f for f in (reduce_add, f8_as_i8, i8_as_f8, f4_as_i4, i4_as_f4)}
+FUNCTIONS: Final = {
+    f.__name__: f for f in (reduce_add, f8_as_i8, i8_as_f8, f4_as_i4, i4_as_f4, rest_of)
+}
 
 
 def plain_namespace() -> dict[str, Any]:

@@ -84,9 +84,20 @@ def _bitcast(name: str, source: Any, target: Any) -> Any:
     return intrinsic(typing)
 
 
+@intrinsic
+def rest_of(typingctx: Any, x: Any, y: Any) -> Any:
+    """C's ``fmod``, of two numbers of one type."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.frem(*args)
+
+    return x(x, x), generate
+
+
 # Keyed by the plain functions, so that a helper's globals can be translated by identity.
 BY_PLAIN: Final = {
     plain.reduce_add: reduce_add,
+    plain.rest_of: rest_of,
     plain.f8_as_i8: _bitcast("f8_as_i8", types.float64, types.int64),
     plain.i8_as_f8: _bitcast("i8_as_f8", types.int64, types.float64),
     plain.f4_as_i4: _bitcast("f4_as_i4", types.float32, types.int32),

@@ -128,20 +128,20 @@ divide = elementwise(
 )
 floor_divide = elementwise(
     "floor_divide",
-    expr="math.floor({x} / {y})",
+    expr="{to}(floor_divide_{c}({x}, {y}))",
     reference=np.floor_divide,
     partials=lambda out, x, y: (0, 0),
     domain=((0.6, 0.9), (1.6, 1.9)),
-    dtypes="",
+    dtypes="fiu",
     doc="Largest integer not above the quotient; derivative zero.",
 )
 remainder = elementwise(
     "remainder",
-    expr="",
+    expr="{to}(remainder_{c}({x}, {y}))",
     reference=np.remainder,
     partials=lambda out, x, y: (1, -floor_divide(x, y)),
     domain=((0.6, 0.9), (1.6, 1.9)),
-    dtypes="",
+    dtypes="fiu",
     doc="Remainder with the sign of the divisor, as Python's %.",
 )
 negative = elementwise(
@@ -149,7 +149,7 @@ negative = elementwise(
     expr="-{x}",
     reference=np.negative,
     partials=lambda out, x: (-1,),
-    dtypes="fi",
+    dtypes="fiu",
     grad_name="Neg",
     multilinear=True,
     doc="Minus the operand.",
@@ -184,7 +184,7 @@ sign = elementwise(
     vjp=lambda ct, y, xs, params, wants: (_turning(ct, y, xs[0]),),
     jvp=lambda tangents, y, xs, params: _turning(tangents[0], y, xs[0]),
     domain=NONZERO,
-    dtypes="fi",
+    dtypes="fiu",
     grad_name="Sgn",
     doc="-1, 0 or 1, derivative zero; of a complex number its direction z / |z|, and 0 at 0.",
 )
@@ -212,7 +212,7 @@ absolute = elementwise(
     vjp=lambda ct, out, xs, params, wants: (absolute_pull(ct, xs[0]),),
     jvp=_absolute_jvp,
     domain=NONZERO,
-    dtypes="fi",
+    dtypes="fiu",
     grad_name="Abs",
     length="absolute",
     doc="Absolute value; derivative 0 at 0.",
@@ -276,6 +276,7 @@ integer_power = elementwise(
     loop=_integer_power_loop,
     partials=_integer_power_partials,
     domain=NONZERO,
+    dtypes="fiu",
     cases=tuple({"n": n} for n in (-3, -1, 0, 1, 2, 3, 7)),
     grad_name="Pow",
     doc="The operand to a fixed small integer power.",
@@ -330,7 +331,7 @@ maximum = elementwise(
     expr="({x} if ({x} >= {y}) | ({x} != {x}) else {y})",
     reference=np.maximum,
     partials=_extremum_partials(greater),
-    dtypes="fi",
+    dtypes="fiu",
     doc="Larger of two; NaN wins; a tie gives each operand half of the gradient.",
 )
 minimum = elementwise(
@@ -338,7 +339,7 @@ minimum = elementwise(
     expr="({x} if ({x} <= {y}) | ({x} != {x}) else {y})",
     reference=np.minimum,
     partials=_extremum_partials(less),
-    dtypes="fi",
+    dtypes="fiu",
     doc="Smaller of two; NaN wins; a tie gives each operand half of the gradient.",
 )
 
@@ -359,7 +360,7 @@ clip = elementwise(
     reference=_clip,
     loop=common_loop(),
     partials=_clip_partials,
-    dtypes="",
+    dtypes="fiu",
     grad_name="Clamp",
     doc="Limit to [lo, hi]; derivative 1 on the bounds, so that a projection can leave them.",
 )

@@ -20,14 +20,14 @@ LN10 = math.log(10.0)
 
 exp2 = elementwise(
     "exp2",
-    expr="",
+    host="not written yet",
     reference=np.exp2,
     partials=lambda out, x: (LN2 * out,),
     doc="2 to the power of the operand.",
 )
 log2 = elementwise(
     "log2",
-    expr="",
+    host="not written yet",
     reference=np.log2,
     partials=lambda out, x: (1 / LN2 * (1 / x),),
     domain=POSITIVE,
@@ -35,7 +35,7 @@ log2 = elementwise(
 )
 log10 = elementwise(
     "log10",
-    expr="",
+    host="not written yet",
     reference=np.log10,
     partials=lambda out, x: (1 / LN10 * (1 / x),),
     domain=POSITIVE,
@@ -43,7 +43,7 @@ log10 = elementwise(
 )
 cbrt = elementwise(
     "cbrt",
-    expr="",
+    host="not written yet",
     reference=np.cbrt,
     partials=lambda out, x: (1 / (3.0 * square(out)),),
     domain=NONZERO,
@@ -67,7 +67,7 @@ def _arcsinh_slope(x: Any) -> Any:
 
 arcsinh = elementwise(
     "arcsinh",
-    expr="",
+    host="not written yet",
     reference=np.arcsinh,
     partials=lambda out, x: (_arcsinh_slope(x),),
     grad_name="Asinh",
@@ -75,7 +75,7 @@ arcsinh = elementwise(
 )
 arccosh = elementwise(
     "arccosh",
-    expr="",
+    host="not written yet",
     reference=np.arccosh,
     # Two roots: that of the product has another branch cut in the left half of the plane.
     partials=lambda out, x: (1 / (sqrt(x - 1) * sqrt(x + 1)),),
@@ -85,7 +85,7 @@ arccosh = elementwise(
 )
 arctanh = elementwise(
     "arctanh",
-    expr="",
+    host="not written yet",
     reference=np.arctanh,
     partials=lambda out, x: (1 / complement(x),),
     domain=UNIT,
@@ -125,7 +125,7 @@ uniform_power = elementwise(
 def _scaling(name: str, factor: float, doc: str) -> Primitive:
     return elementwise(
         name,
-        expr="",
+        host="not written yet",
         reference=getattr(np, name),
         partials=lambda out, x: (factor,),
         doc=doc,
@@ -154,7 +154,7 @@ def _direction_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
 direction = elementwise(
     "direction",
     public=False,
-    expr="",
+    host="not written yet",
     reference=_direction,
     loop=common_loop(floating=True, ordered=True),
     partials=_direction_partials,
@@ -171,7 +171,7 @@ def _hypot_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]
 
 hypot = elementwise(
     "hypot",
-    expr="",
+    host="not written yet",
     reference=np.hypot,
     vjp=_hypot_vjp,
     jvp=lambda tangents, out, xs, params: add_up(
@@ -210,7 +210,7 @@ logaddexp = elementwise(
 )
 logaddexp2 = elementwise(
     "logaddexp2",
-    expr="",
+    host="not written yet",
     reference=np.logaddexp2,
     partials=lambda out, x, y: _weights(out, x, y, LN2),
     doc="log2(2**x + 2**y), without overflow; derivatives 0 where both are -inf.",
@@ -256,7 +256,7 @@ def _sinc_loop(kinds: Any) -> Any:
 sinc_derivative = elementwise(
     "sinc_derivative",
     public=False,
-    expr="",
+    host="not written yet",
     reference=_sinc_derivative,
     loop=_sinc_loop,
     partials=lambda out, x, n: (sinc_derivative(x, n=n + 1),),

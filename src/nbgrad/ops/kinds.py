@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import NUMBERS, Aval, broadcast_shapes, make_aval, normalize_axis
+from nbgrad.core.aval import Aval, make_aval, normalize_axis
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import primitives, register_reference
@@ -27,7 +27,7 @@ from nbgrad.ops.cotangents import (
     times,
 )
 from nbgrad.ops.lowerings import Assembly, Combine, Expression, Host, Library, View
-from nbgrad.ops.promotion import common_loop, result_aval, ufunc_loop, weak_or_dtype
+from nbgrad.ops.promotion import cast_operands, common_loop, result_aval, ufunc_loop, weak_or_dtype
 
 Rule = Callable[..., Any]
 
@@ -35,32 +35,11 @@ Rule = Callable[..., Any]
 # ------------------------------------------------------------------------------------ elementwise
 
 
-def cast_operands(
-    name: str, xs: Sequence[Any], loop: Sequence[np.dtype[Any]]
-) -> tuple[list[Any], tuple[int, ...]]:
-    """Cast and broadcast *xs* to what an elementwise loop reads; return them and the shape.
-
-    Scalars and 0-d nodes are read as they are: a kernel holds them in a register.
-    """
-    nodes = [x for x in xs if x.__class__ is Node]
-    shape = broadcast_shapes(name, *(x.shape for x in nodes))
-    # What numbers alone give is a number: an integer that enters real arithmetic stays one.
-    numbers = {"weak": True} if all(x.aval.weak for x in nodes) else {}
-    out = []
-    for x, dtype in zip(xs, loop, strict=False):
-        if x.__class__ is Node:
-            if x.dtype != dtype:
-                x = primitives["cast"](x, dtype=dtype, **(numbers if dtype in NUMBERS else {}))
-            if x.ndim and x.shape != shape:
-                x = primitives["broadcast_to"](x, shape=shape)
-        out.append(x)
-    return out, shape
-
-
 def elementwise(
     name: str,
     *,
-    expr: str | Callable[[dict[str, Any]], str],
+    expr: str | Callable[[dict[str, Any]], str] = "",
+    host: str = "",
     reference: Any,
     doc: str,
     partials: Rule | None = None,
@@ -83,33 +62,23 @@ def elementwise(
     ``partials(y, *xs, **params)`` returns one partial derivative per operand: a node, a number
     (0, 1 and -1 fold away) or None for an operand that has none. ``vjp`` and ``jvp`` override the
     derived rules where a product of cotangent and partial would not do. ``cases`` are samples of
-    the params, for an operation that has some.
+    the params, for an operation that has some. Without ``expr``, its kernel text, programs call the
+    reference between their kernels, and ``host`` is the reason that the documentation gives.
     """
-    resolve = loop or ufunc_loop(reference)
-
-    def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
-        if not any(x.__class__ is Node for x in xs):
-            xs = (constant(xs[0]), *xs[1:])
-        try:
-            dts = resolve([weak_or_dtype(x) for x in xs])
-        except TypeError as error:
-            given = ", ".join(str(weak_or_dtype(x)) for x in xs)
-            raise TypeError(f"{name}: not defined for operands of type {given}. {error}") from None
-        operands, shape = cast_operands(name, xs, dts)
-        return tuple(operands), result_aval(xs, shape, dts[-1]), dts[:-1]
-
-    if partials is not None:
-        partials.__name__ = f"{name}_partials"
-    derived = _rules(partials) if partials is not None else (None, None)
+    if bool(expr) == bool(host):
+        raise TypeError(
+            f"{name}: declare either expr=, its kernel text, or host=, why it has none"
+        )
+    derived = (None, None) if partials is None else _rules(name, partials)
     rule = vjp or derived[0]
     prim = Primitive(
         name=name,
         kind="elementwise",
         evaluate=reference,
-        prepare=prepare,
+        prepare=_preparation(name, loop or ufunc_loop(reference)),
         vjp=_settled(rule) if rule else None,
         jvp=jvp or derived[1],
-        lower=Expression(expr, dtypes),
+        lower=_expression(name, expr, dtypes, host),
         grad_name=grad_name or camel(name),
         doc=doc,
         reference=reference,
@@ -127,8 +96,35 @@ def elementwise(
     return prim
 
 
-def _rules(partials: Rule) -> tuple[Rule, Rule]:
+def _preparation(name: str, resolve: Any) -> Callable[..., Any]:
+    """``prepare`` of an elementwise operation whose dtypes *resolve* finds."""
+
+    def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+        if not any(x.__class__ is Node for x in xs):
+            xs = (constant(xs[0]), *xs[1:])
+        kinds = [weak_or_dtype(x) for x in xs]
+        try:
+            dts = resolve(kinds)
+        except TypeError as error:
+            given = ", ".join(map(str, kinds))
+            raise TypeError(f"{name}: not defined for operands of type {given}. {error}") from None
+        operands, shape = cast_operands(name, xs, dts)
+        return tuple(operands), result_aval(xs, shape, dts[-1]), dts[:-1]
+
+    return prepare
+
+
+def _expression(name: str, text: Any, dtypes: str, host: str) -> Expression:
+    if bool(text) == bool(host):
+        raise TypeError(
+            f"{name}: declare either expr=, its kernel text, or host=, why it has none"
+        )
+    return Expression(text, dtypes, host)
+
+
+def _rules(name: str, partials: Rule) -> tuple[Rule, Rule]:
     """VJP and JVP of an elementwise operation from its partial derivatives."""
+    partials.__name__ = f"{name}_partials"
 
     def vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
         given = partials(y, *xs, **params)

@@ -13,11 +13,13 @@ class Expression:
 
     In ``text``, ``{x}``, ``{y}``, ``{z}`` are the operands, ``{t}`` casts a number to the loop
     dtype and ``{c}`` is the dtype's code, as in ``exp_{c}({x})``. ``dtypes`` are the kinds of
-    loop dtypes the text is right for; others run through the reference.
+    loop dtypes the text is right for; others run through the reference. Without a text ``host``
+    says why all do.
     """
 
     text: str | Callable[[dict[str, Any]], str]
     dtypes: str
+    host: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import NUMBERS, Aval, make_aval, weak_aval
+from nbgrad.core.aval import NUMBERS, Aval, broadcast_shapes, make_aval, weak_aval
 from nbgrad.core.node import Node
+from nbgrad.core.registry import primitives
 
 
 def weak_or_dtype(x: Any) -> Any:
@@ -58,3 +59,25 @@ def result_aval(xs: Sequence[Any], shape: tuple[int, ...], dtype: np.dtype[Any])
         if nodes and all(x.aval.weak for x in nodes):
             return weak_aval(dtype)
     return make_aval(shape, dtype)
+
+
+def cast_operands(
+    name: str, xs: Sequence[Any], loop: Sequence[np.dtype[Any]]
+) -> tuple[list[Any], tuple[int, ...]]:
+    """Cast and broadcast *xs* to what an elementwise loop reads; return them and the shape.
+
+    Scalars and 0-d nodes are read as they are: a kernel holds them in a register.
+    """
+    nodes = [x for x in xs if x.__class__ is Node]
+    shape = broadcast_shapes(name, *(x.shape for x in nodes))
+    # What numbers alone give is a number: an integer that enters real arithmetic stays one.
+    numbers = {"weak": True} if all(x.aval.weak for x in nodes) else {}
+    out = []
+    for x, dtype in zip(xs, loop, strict=False):
+        if x.__class__ is Node:
+            if x.dtype != dtype:
+                x = primitives["cast"](x, dtype=dtype, **(numbers if dtype in NUMBERS else {}))
+            if x.ndim and x.shape != shape:
+                x = primitives["broadcast_to"](x, shape=shape)
+        out.append(x)
+    return out, shape

@@ -17,11 +17,12 @@ from nbgrad.ops.structure import cast
 FRACTIONS = ((0.6, 0.9), (-1.9, -1.6))
 
 
-def _rounding(name: str, doc: str, text: str = "") -> Primitive:
+def _rounding(name: str, doc: str, dtypes: str = "f") -> Primitive:
     """A function whose value is constant around almost every point."""
     return elementwise(
         name,
-        expr=text,
+        expr=f"{{to}}({name}_{{c}}({{x}}))",
+        dtypes=dtypes,
         reference=getattr(np, name),
         partials=lambda out, x: (0,),
         domain=FRACTIONS,
@@ -29,10 +30,10 @@ def _rounding(name: str, doc: str, text: str = "") -> Primitive:
     )
 
 
-floor = _rounding("floor", "Largest integer that is not above; derivative zero.", "floor_{c}({x})")
-ceil = _rounding("ceil", "Smallest integer that is not below; derivative zero.", "ceil_{c}({x})")
-trunc = _rounding("trunc", "The integer nearest towards zero; derivative zero.", "trunc_{c}({x})")
-rint = _rounding("rint", "The nearest integer, halves to the even; derivative 0.", "rint_{c}({x})")
+floor = _rounding("floor", "Largest integer that is not above; derivative zero.", "fiu")
+ceil = _rounding("ceil", "Smallest integer that is not below; derivative zero.", "fiu")
+trunc = _rounding("trunc", "The integer nearest towards zero; derivative zero.", "fiu")
+rint = _rounding("rint", "The nearest integer, halves to the even; derivative 0.")
 spacing = _rounding("spacing", "Distance to the nearest other number; derivative zero.")
 
 
@@ -43,7 +44,7 @@ def _fraction(x: Any) -> Any:
 fraction = elementwise(
     "fraction",
     public=False,
-    expr="",
+    expr="{to}(fraction_{c}({x}))",
     reference=_fraction,
     loop=lambda kinds: np.modf.resolve_dtypes((*kinds, None, None))[:2],
     partials=lambda out, x: (1,),
@@ -68,7 +69,7 @@ def _power_of_two(n: Any, like: Any) -> Any:
 exponent = elementwise(
     "exponent",
     public=False,
-    expr="",
+    expr="{to}(exponent_{c}({x}))",
     reference=_exponent,
     loop=lambda kinds: np.frexp.resolve_dtypes((*kinds, None, None))[::2],
     domain=FRACTIONS,
@@ -77,7 +78,7 @@ exponent = elementwise(
 mantissa = elementwise(
     "mantissa",
     public=False,
-    expr="",
+    expr="{to}(mantissa_{c}({x}))",
     reference=_mantissa,
     loop=lambda kinds: np.frexp.resolve_dtypes((*kinds, None, None))[:2],
     partials=lambda out, x: (_power_of_two(-exponent(x), out),),
@@ -86,7 +87,8 @@ mantissa = elementwise(
 )
 ldexp = elementwise(
     "ldexp",
-    expr="",
+    expr="{to}(ldexp_{to}({x}, {y}))",
+    dtypes="fi",
     reference=np.ldexp,
     partials=lambda out, x, n: (_power_of_two(n, out), None),
     domain=((-2.0, 2.0), (-3, 4)),
@@ -94,18 +96,22 @@ ldexp = elementwise(
 )
 nextafter = elementwise(
     "nextafter",
-    expr="",
+    expr="{to}(nextafter_{c}({x}, {y}))",
     reference=np.nextafter,
     partials=lambda out, x, y: (1, 0),
     domain=FRACTIONS,
     doc="The number next to the first in the direction of the second; derivatives 1 and 0.",
 )
 signbit = elementwise(
-    "signbit", expr="", reference=np.signbit, domain=NONZERO, doc="Whether the sign is minus."
+    "signbit",
+    expr="signbit_{c}({x})",
+    reference=np.signbit,
+    domain=NONZERO,
+    doc="Whether the sign is minus.",
 )
 copysign = elementwise(
     "copysign",
-    expr="",
+    expr="{to}(math.copysign({x}, {y}))",
     reference=np.copysign,
     partials=lambda out, x, y: (sign(x) * copysign(1.0, y), 0),
     domain=NONZERO,
@@ -113,7 +119,7 @@ copysign = elementwise(
 )
 heaviside = elementwise(
     "heaviside",
-    expr="",
+    expr="{to}(heaviside_{c}({x}, {y}))",
     reference=np.heaviside,
     partials=lambda out, x, y: (0, indicator(equal(x, 0), out)),
     domain=NONZERO,
@@ -121,7 +127,7 @@ heaviside = elementwise(
 )
 fabs = elementwise(
     "fabs",
-    expr="",
+    expr="abs({x})",
     reference=np.fabs,
     vjp=lambda ct, out, xs, params, wants: (absolute_pull(ct, xs[0]),),
     jvp=lambda tangents, out, xs, params: absolute_pull(tangents[0], xs[0]),
@@ -138,7 +144,8 @@ def _quotient_truncated(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
 
 fmod = elementwise(
     "fmod",
-    expr="",
+    expr="{to}(fmod_{c}({x}, {y}))",
+    dtypes="fiu",
     reference=np.fmod,
     partials=_quotient_truncated,
     domain=((1.6, 1.9), (0.6, 0.75)),
@@ -158,14 +165,16 @@ def _first_of(wins: Any) -> Any:
 
 fmax = elementwise(
     "fmax",
-    expr="",
+    expr="({x} if ({x} >= {y}) | ({y} != {y}) else {y})",
+    dtypes="fiu",
     reference=np.fmax,
     partials=_first_of(greater_equal),
     doc="Larger of two, or the one that is not NaN; at a tie the first has the gradient.",
 )
 fmin = elementwise(
     "fmin",
-    expr="",
+    expr="({x} if ({x} <= {y}) | ({y} != {y}) else {y})",
+    dtypes="fiu",
     reference=np.fmin,
     partials=_first_of(lambda x, y: greater_equal(y, x)),
     doc="Smaller of two, or the one that is not NaN; at a tie the first has the gradient.",

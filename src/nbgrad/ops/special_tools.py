@@ -75,7 +75,7 @@ def special_function(
     return elementwise(
         name,
         namespace="special",
-        expr="",
+        host="not written yet",
         dtypes="",
         reference=in_double(reference),
         loop=real_loop(name),

@@ -222,7 +222,7 @@ relu = elementwise(
     loop=common_loop(ordered=True),
     partials=lambda out, x: (indicator(greater(x, 0), out),),
     domain=NONZERO,
-    dtypes="fi",
+    dtypes="fiu",
     doc="x where positive, else 0; derivative 0 at 0.",
 )
 

@@ -140,8 +140,9 @@ class Emitter:
         operands = [self.operands[k] for k in value.args]
         code = CODES[value.loop_dtype]
         out = CODES[value.dtype]
-        if code == out == "i8" and not WORDS.search(value.text):
-            # Signed overflow is undefined to LLVM; NumPy wraps around.
+        wide = code == "i8" or (code[0] == "i" and value.text.count("*") > 1)
+        if code == out and wide and not WORDS.search(value.text):
+            # Signed overflow of 64 bits is undefined to LLVM; NumPy wraps around.
             operands = [f"u8({name})" for name in operands]
         text = value.text.format(
             **dict(zip("xyz", operands, strict=False)), t=code, c=code, to=out

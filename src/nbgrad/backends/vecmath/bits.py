@@ -9,6 +9,7 @@ types a bare literal as 64 bits and would compute in that width.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import cast
 
@@ -47,3 +48,8 @@ def f4_as_i4(x: float) -> int:
 def i4_as_f4(bits: int) -> float:
     """Return the float32 whose bits are ``bits``."""
     return cast(float, np.int32(bits).view(np.float32))
+
+
+def rest_of(x: float, y: float) -> float:
+    """Return C's ``fmod(x, y)``: exact, with the sign of ``x``; float32 of float32."""
+    return math.fmod(x, y) if (abs(x) < INF) & (y != 0.0) else NAN
