@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.backends import quick, walk
+from nbgrad import engine
+from nbgrad.backends import quick, settle, walk
 from nbgrad.core import linearize, record
 from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
@@ -27,10 +28,13 @@ def install() -> None:
     """Install the machine code, each of its functions with its check."""
     walk.install()
     quick.install()
+    settle.install()
     compiled, make = linearize.compiled, shortcuts.make
     assert compiled.forward is not None and compiled.backward is not None and make is not None
     compiled.forward = _compared(compiled.forward, differentiate=False)
     compiled.backward = _compared(compiled.backward, differentiate=True)
+    assert compiled.value is not None
+    compiled.value = _valued(compiled.value)
     shortcuts.offer(lambda tables, swapped: _repeated(make(tables, swapped)))
     assert shortcuts.replay is not None
     shortcuts.replay = _replayed(shortcuts.replay)
@@ -40,13 +44,13 @@ def install() -> None:
 def switched_off() -> Iterator[None]:
     """Everything in Python, as in the first runs and where layouts are not known."""
     compiled, make, replay = linearize.compiled, shortcuts.make, shortcuts.replay
-    forward, backward = compiled.forward, compiled.backward
-    compiled.forward = compiled.backward = shortcuts.replay = None
+    forward, backward, value = compiled.forward, compiled.backward, compiled.value
+    compiled.forward = compiled.backward = compiled.value = shortcuts.replay = None
     shortcuts.offer(None)
     try:
         yield
     finally:
-        compiled.forward, compiled.backward = forward, backward
+        compiled.forward, compiled.backward, compiled.value = forward, backward, value
         shortcuts.offer(make)
         shortcuts.replay = replay
 
@@ -59,6 +63,31 @@ def _compared(code: Callable[[Any], Any], differentiate: bool) -> Callable[[Any]
         return found
 
     return call
+
+
+def _valued(code: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def call(node: Node) -> Any:
+        # Computed before, since what still refers to the graph changes what is noted of it.
+        expected = _computed(node) if threading.active_count() == 1 else None
+        value = code(node)
+        if value is not None and expected is not None:
+            assert value is node.value and node.depth == 0 and node.passed is None
+            assert value.dtype is node.aval.dtype and value.shape == node.aval.shape
+            assert value.tobytes() in expected
+            assert bool(node.inputs) == (node.requires_grad and node.leaf is None)
+        return value
+
+    return call
+
+
+def _computed(node: Node) -> list[bytes] | None:
+    """What the compiled programs for the structure of a pending node give, kept values or none."""
+    if node.value is not None or node.sig is None:
+        return None
+    cap = linearize.walked([node], False, others=1)
+    slots = [engine.programs.slots.get(("forward", cap.key, p)) for p in (b"", cap.noted)]
+    programs = [slot.entry.exe.compiled for slot in slots if slot is not None]
+    return [p.run(cap.values + cap.scalars)[0].tobytes() for p in programs if p is not None]
 
 
 def same_as_walked(found: Any, roots: Any, differentiate: bool) -> None:

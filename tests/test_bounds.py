@@ -35,6 +35,13 @@ for tier in ("block", "fused", "auto"):
                 y.backward()
                 value, gradient = g(w, x)
             assert abs(value - y.item()) < 1e-9
+
+x, bound = ng.tensor(0.3), ng.tensor(0.5)
+with ng.configure(tier="fused"):  # values read by machine code, kept or not
+    for _ in range(300):
+        x = x * 0.7 if x > bound else x * 1.3 + 1
+        y = x * 2.0
+        (y + 1.0).item()
 """
 
 
@@ -83,8 +90,8 @@ def test_a_word_beyond_an_object_is_reported() -> None:
         """
         import nbgrad as ng
         from nbgrad.backends import walk
-        places = walk._words() | {"value": 400}
-        walk._words = lambda: places
+        places = walk.places() | {"value": 400}
+        walk.places = lambda: places
         walk.install()
         (ng.ones(3, requires_grad=True) * 2.0).sum().item()
         """

@@ -334,7 +334,7 @@ def test_layouts_are_found() -> None:
     assert builtin.available() and call.available()
     node = ng.ones(2)._node
     words = (ctypes.c_void_p * (node.__sizeof__() // 8)).from_address(id(node))
-    assert words[walk._words()["sig"]] == id(node.sig)
+    assert words[walk.places()["sig"]] == id(node.sig)
     assert builtin.word_with((1, 2), id(object()), 32) == 0
 
 

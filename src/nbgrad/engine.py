@@ -16,7 +16,14 @@ import numpy as np
 from nbgrad.core.check import checked
 from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
-from nbgrad.core.linearize import BOUND, Capture, build_tape, capture, require_values
+from nbgrad.core.linearize import (
+    BOUND,
+    Capture,
+    build_tape,
+    capture,
+    compiled,
+    require_values,
+)
 from nbgrad.core.modes import lines, modes, unrecorded
 from nbgrad.core.node import Node, concrete
 from nbgrad.core.tape import Tape
@@ -160,6 +167,8 @@ def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
 def demand(nodes: Sequence[Node]) -> None:
     """Compute *nodes*: afterwards each has its buffer."""
     pending = [n for n in dict.fromkeys(nodes) if n.value is None]
+    if len(pending) == 1 and compiled.value is not None:
+        pending = [] if compiled.value(pending[0]) is not None else pending
     if pending:
         _evaluate(pending)
 
@@ -175,7 +184,8 @@ def _evaluate(pending: list[Node]) -> None:
     for node in pending:
         if node.passed is not None:  # asked for itself, too
             node.passed.keeps = True
-    found = _forward(cap, pending)
+    n = len(pending)
+    found, habit = _forward(cap, pending)
     if found.kept:
         pending += [cap.nodes[k] for k in found.kept]
     for node, value in zip(pending, found.exe.run(cap.values + cap.scalars), strict=True):
@@ -183,17 +193,20 @@ def _evaluate(pending: list[Node]) -> None:
         node.depth = 0
         if not node.requires_grad or node.leaf is not None or node.freed:
             node.inputs = ()
+    if compiled.learn is not None and found.exe.compiled is not None and n == 1:
+        compiled.learn(cap, found.exe.compiled, (0, *found.kept), habit)
 
 
-def _forward(cap: Capture, pending: Sequence[Node]) -> Forward:
-    """The program for a structure, which may keep what is noted of it."""
-    if cap.noted:
-        habit: Habit = habits.find((False, cap.key, cap.noted), Habit, cap.noted, False)
-        if habit.met(cap.nodes):
-            if habit.keeping is None:
-                habit.keeping = _program(cap, pending, cap.noted)
-            return habit.keeping
-    return _program(cap, pending, b"")
+def _forward(cap: Capture, pending: Sequence[Node]) -> tuple[Forward, Habit | None]:
+    """The program for a structure, which may keep what is noted of it, and what learns whether."""
+    if not cap.noted:
+        return _program(cap, pending, b""), None
+    habit: Habit = habits.find((False, cap.key, cap.noted), Habit, cap.noted, False)
+    if not habit.met(cap.nodes):
+        return _program(cap, pending, b""), habit
+    if habit.keeping is None:
+        habit.keeping = _program(cap, pending, cap.noted)
+    return habit.keeping, None
 
 
 def _program(cap: Capture, pending: Sequence[Node], places: bytes) -> Forward:
@@ -250,7 +263,7 @@ def export(node: Node) -> None:
 def value_of(node: Node) -> Array:
     """Return the buffer of *node*, computing it if it is pending."""
     looks.count += 1
-    if node.value is None:
+    if node.value is None and (compiled.value is None or compiled.value(node) is None):
         _evaluate([node])
     return node.value
 

@@ -91,7 +91,7 @@ def _words() -> dict[str, int]:
 
 
 @cache
-def _make_empty() -> int:
+def make_empty() -> int:
     """Address of ``PyArray_Empty``, found in NumPy's table of functions; 0 if unknown."""
     header = Path(np.get_include(), "numpy", "__multiarray_api.h")
     text = header.read_text() if header.exists() else ""
@@ -134,7 +134,7 @@ def entry(
     words += [int(frame.words[LOOP_ADDRESS]), len(args), len(outs)]
     kinds = [id(numbers[k]) if k in numbers else 0 for k in range(len(args))]
     values = np.array([0] * len(args) + kinds, np.int64)
-    words += [id(None), id(np.ndarray), _make_empty()]
+    words += [id(None), id(np.ndarray), make_empty()]
     double = builtin.elements_of(np.dtype(np.float64))
     dtypes = np.array([id(aval.dtype) for aval in outs], np.int64)
     words += [double, values.ctypes.data, dtypes.ctypes.data]
@@ -149,4 +149,4 @@ def entry(
 
 def available() -> bool:
     """Whether the layout of this Python's and NumPy's objects is known."""
-    return builtin.available() and 0 not in _words().values() and _make_empty() != 0
+    return builtin.available() and 0 not in _words().values() and make_empty() != 0

@@ -1,15 +1,16 @@
-"""Machine code for recording and for walking graphs, installed once some structure is hot."""
+"""Machine code for recording and for evaluating graphs, installed once some structure is hot."""
 
 from __future__ import annotations
 
-from nbgrad.backends import quick, walk
+from nbgrad.backends import quick, settle, walk
 from nbgrad.backends.background import Wish
 
 
 def install() -> bool:
-    """Record and walk by machine code from now on, where this Python allows it."""
+    """Record and evaluate by machine code from now on, where this Python allows it."""
     quick.install()
     walk.install()
+    settle.install()
     return True
 
 

@@ -307,6 +307,8 @@ INTERPRETER: Final = {
     "PyLong_FromLongLong": _OBJECT(types.int64),
     "PyLong_AsLongLong": types.int64(_OBJECT),
     "PyFloat_AsDouble": types.float64(_OBJECT),
+    "PyErr_Occurred": _OBJECT(),
+    "PyErr_Clear": types.void(),
     "PyDict_GetItem": WORDS(_OBJECT, _OBJECT),
     "PySet_Size": types.int64(_OBJECT),
     "PyObject_CallNoArgs": _OBJECT(_OBJECT),

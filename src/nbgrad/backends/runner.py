@@ -104,7 +104,7 @@ class Runner:
                 if not self.direct:
                     scalars = [s for s, ok in zip(scalars, self.packable, strict=True) if ok]
                 self.pack(instance.scalars, 0, *scalars)
-            except OverflowError:  # a number beyond float32: infinity, as in NumPy
+            except (OverflowError, struct.error):  # beyond float32: infinity, as in NumPy
                 self._pack_rounded(instance, args[first:last])
         if instance.quick:
             # One frame of serial kernels: nothing else to set up.

@@ -9,6 +9,7 @@ it leaves to ``core.linearize.walked``, whose results it repeats word by word.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -32,13 +33,11 @@ FOUND, OPERANDS, LEAVES, VALUES, SCALARS, COUNTS = range(6, 12)  # five counts
 KEY, PLACES, READS, NOTED, WORDS = range(17, 22)
 REFERENCES: Final = (1 << 32) - 1  # the bits of an object's header that count them in any version
 
-_SOURCE: Final = f"""
-def nbgrad_walk(owner, roots):
-    given = load_pointer(owner, {{array_data}})
-    differentiate, table = given[{DIFFERENTIATE}] != 0, load_pointer(given, {TABLE})
-    kind, nothing, true = table[{NODE_TYPE}], table[{NONE}], table[{TRUE}]
+# From ``n_roots`` nodes at ``items`` on: ends with None, or has filled the table with what it found.
+WALK: Final = f"""
     # Busy: a finalizer that a walk set off, or another thread while that runs.
-    if table[{BUSY}] != 0 or roots[1] != table[{LIST_TYPE}]:
+    kind, nothing, true = table[{NODE_TYPE}], table[{NONE}], table[{TRUE}]
+    if table[{BUSY}] != 0:
         Py_IncRef(nothing)
         return nothing
     table[{BUSY}] = 1
@@ -50,8 +49,6 @@ def nbgrad_walk(owner, roots):
     places, reads = load_pointer(table, {PLACES}), load_pointer(table, {READS})
     n_nodes, n_leaves, n_scalars, n_key, fits = 0, 0, 0, 0, True
 
-    n_roots = roots[{{size}}]
-    items = load_pointer(roots, {{list_items}})
     for k in range(n_roots):
         root = load_pointer(items, k)
         at = ((items[k] >> 4) * 7919) & {SLOTS - 1}
@@ -114,7 +111,7 @@ def nbgrad_walk(owner, roots):
                     nodes[n_nodes] = operands[j]
                     reads[n_nodes] = 0
                     n_nodes += 1
-                    fits = fits and n_nodes < {NODES}
+                    fits = fits and n_nodes < {{room}}
                 else:
                     if not computed or x[{{freed}}] == true:
                         fits = False
@@ -141,8 +138,6 @@ def nbgrad_walk(owner, roots):
     for k in range(n_roots):
         key[n_key] = k
         n_key += 1
-    table[{COUNTS}], table[{COUNTS} + 1], table[{COUNTS} + 2] = n_nodes, n_nodes, n_leaves
-    table[{COUNTS} + 3], table[{COUNTS} + 4] = n_leaves, n_scalars
     noted, n_noted = load_pointer(table, {NOTED}), 0
     for k in range(n_roots, n_nodes):
         node = load_pointer(nodes, k)
@@ -151,6 +146,23 @@ def nbgrad_walk(owner, roots):
         ):
             noted[n_noted] = k
             n_noted += 1
+"""
+
+_SOURCE: Final = (
+    f"""
+def nbgrad_walk(owner, roots):
+    given = load_pointer(owner, {{array_data}})
+    differentiate, table = given[{DIFFERENTIATE}] != 0, load_pointer(given, {TABLE})
+    if roots[1] != table[{LIST_TYPE}]:
+        Py_IncRef(table[{NONE}])
+        return table[{NONE}]
+    n_roots = roots[{{size}}]
+    items = load_pointer(roots, {{list_items}})
+"""
+    + WALK
+    + f"""
+    table[{COUNTS}], table[{COUNTS} + 1], table[{COUNTS} + 2] = n_nodes, n_nodes, n_leaves
+    table[{COUNTS} + 3], table[{COUNTS} + 4] = n_leaves, n_scalars
     # Making objects may run a finalizer, so what was found is owned before that.
     for part in range(5):
         items = load_pointer(table, {FOUND} + part)
@@ -175,19 +187,20 @@ def nbgrad_walk(owner, roots):
     PyTuple_SetItem(found, 6, made)
     return found
 """
+)
 
 
-def _words() -> dict[str, int]:
+def places() -> dict[str, int]:
     """Where nodes, signatures and containers keep what the walk reads; 0 where unknown."""
     node, signature = Node(), Signature.__new__(Signature)
-    places = {"number": builtin.slot(signature, "number")}
-    for name in ("freed", "inputs", "leaf", "passed", "requires_grad", "sig", "value"):
-        places[name] = builtin.slot(node, name)
-    return places | builtin.containers()
+    found = {"number": builtin.slot(signature, "number"), "room": NODES}
+    for name in ("depth", "freed", "inputs", "leaf", "passed", "requires_grad", "sig", "value"):
+        found[name] = builtin.slot(node, name)
+    return found | builtin.containers()
 
 
-class _Memory:
-    """The table that both directions share, with room for what a walk finds."""
+class Memory:
+    """The table that all walks share, with room for what one finds."""
 
     def __init__(self) -> None:
         self.words = np.zeros(WORDS, np.int64)
@@ -206,17 +219,23 @@ class _Memory:
         return owner
 
 
+@cache
+def memory() -> Memory:
+    """The one there is: whoever holds Python's lock walks."""
+    return Memory()
+
+
 @remembered
 def install() -> None:
     """Let ``capture`` walk by machine code from now on, where this Python allows it."""
-    places = _words()
-    if not builtin.available() or 0 in places.values():
+    known = places()
+    if not builtin.available() or 0 in known.values():
         return
-    code = native(_SOURCE.format(**places), "nbgrad_walk", ("i8*", "i8*"), result="i8")[0]
+    code = native(_SOURCE.format(**known), "nbgrad_walk", ("i8*", "i8*"), result="i8")[0]
     if lacking():
         return
-    memory = _Memory()
+    held = memory()
     forward, backward = (
-        builtin.builtin(code, "nbgrad_walk", memory.owner(flag), keep=memory) for flag in (0, 1)
+        builtin.builtin(code, "nbgrad_walk", held.owner(flag), keep=held) for flag in (0, 1)
     )
     linearize.compiled.forward, linearize.compiled.backward = forward, backward

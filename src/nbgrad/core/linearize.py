@@ -33,13 +33,19 @@ Found = tuple[bytes, list[Node], list[tuple[Any, ...]], list[Node], list[Any], l
 
 
 class _Compiled:
-    """Where a backend puts machine code that walks the graph: what ``walked`` finds, or None."""
+    """Where a backend puts machine code: None until there is some, as what it returns at times.
 
-    __slots__ = ("backward", "forward")
+    ``forward`` and ``backward`` walk the graph and find what ``walked`` finds. ``value`` evaluates a
+    pending node whose structure it was shown by ``learn(capture, program, places, habit)``.
+    """
+
+    __slots__ = ("backward", "forward", "learn", "value")
 
     def __init__(self) -> None:
         self.forward: Callable[[Sequence[Node]], Found | None] | None = None
         self.backward: Callable[[Sequence[Node]], Found | None] | None = None
+        self.value: Callable[[Node], Any] | None = None
+        self.learn: Callable[[Capture, Any, Sequence[int], Any], None] | None = None
 
 
 compiled = _Compiled()
