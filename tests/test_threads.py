@@ -173,13 +173,13 @@ def test_a_forked_child_computes_the_right_thing(layer):
 def test_a_fork_while_another_thread_compiles():
     run("""
     import signal, threading, warnings
-    from nbgrad.backends import compile as compiler
+    from nbgrad.core import forks
     warnings.simplefilter("ignore", DeprecationWarning)
     k = multiply()
     f = frame(k, 8, 0)
     held = threading.Event()
     def hold():
-        with compiler._lock:
+        with forks.compiling:
             held.set()
             threading.Event().wait(2)
     worker = threading.Thread(target=hold, daemon=True)

@@ -7,19 +7,11 @@ it; importing at the top of a file would charge that to every ``import nbgrad``.
 from __future__ import annotations
 
 import importlib
-import os
 import threading
 from typing import Any
 
-# Held while a module is imported, and while the process is forked: a child cannot import what
-# another thread was importing, for whose lock it would wait for ever.
+# Forks wait for it (``core/forks.py``): a child cannot import what another thread was importing.
 importing = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=importing.acquire,
-        after_in_parent=importing.release,
-        after_in_child=importing.release,
-    )
 
 
 def load(name: str) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from nbgrad.autograd.saving import disable_saved_tensors_hooks, saved_tensors_hooks
 from nbgrad.core import node as nodes
+from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import modes
 from nbgrad.errors import AutogradError
 from nbgrad.gradfn import AccumulateGrad, GradFn, edge, result_of
@@ -116,14 +116,14 @@ class _Seen:
 
     def __init__(self, nodes: list[nodes.Node], fn: Callable[[Any], None], first: bool) -> None:
         self._nodes, self._fn, self._first = nodes, fn, first
-        self._lock = threading.Lock()
+        self._lock = ThreadLock()
         self._passes: dict[int, list[Any]] = {}
 
     def note(self, k: int, gradient: Tensor) -> None:
         now = current_pass()
         if now is None:
             return
-        with self._lock:
+        with self._lock.held:
             if id(now) not in self._passes:
                 self._passes[id(now)] = [None] * len(self._nodes)
                 now.finally_call(lambda: self._passes.pop(id(now), None))

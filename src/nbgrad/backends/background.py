@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from nbgrad.backends.compile import Code, Request, attempt, deliver
-from nbgrad.core.forks import ThreadLock
+from nbgrad.core.forks import ThreadLock, in_child, starting
 
 T = TypeVar("T")
 AHEAD: Final = 3  # requests that a process has been sent and not answered
@@ -185,7 +185,9 @@ class _Pool:
             idle = [w for w in free if not w.tasks]
             if not idle and len(self.workers) < limit():
                 try:
-                    idle = [_Worker()]
+                    # A child forked meanwhile would hold the ends of pipes that it knows nothing of.
+                    with starting:
+                        idle = [_Worker()]
                 except OSError as error:
                     _log.warning("cannot start a process to compile in: %s", error)
                     self.broken = not self.workers
@@ -220,14 +222,13 @@ def _encoded(request: Request) -> bytes:
 _pool = _Pool()
 
 
+@in_child
 def _forget() -> None:
     global _pool
     old, _pool = _pool, _Pool()
     old.close(ours=False)
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
 atexit.register(lambda: _pool.close())
 
 

@@ -15,13 +15,14 @@ import ctypes
 import os
 import struct
 import sys
-import threading
 import traceback
 import weakref
 import zlib
 from typing import Any, Final
 
 import numpy as np
+
+from nbgrad.core.forks import ThreadLock
 
 ON: Final = os.environ.get("NBGRAD_BOUNDS", "0") == "1"
 
@@ -129,23 +130,23 @@ class _Regions:
     """Memory that functions may read and write, by first address, in the order of addresses."""
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock = ThreadLock()
         self.starts: list[int] = []
         self.stops: list[int] = []
 
     def add(self, start: int, stop: int) -> None:
-        with self.lock:
+        with self.lock.held:
             at = bisect.bisect(self.starts, start)
             self.starts.insert(at, start)
             self.stops.insert(at, stop)
 
     def drop(self, start: int) -> None:
-        with self.lock:
+        with self.lock.held:
             at = bisect.bisect(self.starts, start) - 1
             del self.starts[at], self.stops[at]
 
     def holds(self, address: int) -> bool:
-        with self.lock:
+        with self.lock.held:
             at = bisect.bisect(self.starts, address) - 1
             return at >= 0 and address + 8 <= self.stops[at]
 

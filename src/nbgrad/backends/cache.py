@@ -13,7 +13,6 @@ import os
 import stat
 import sys
 import tempfile
-import threading
 import time
 import warnings
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
+from nbgrad.core.forks import ThreadLock
 from nbgrad.errors import CacheWarning
 
 MAX_BYTES: Final = 256 * 2**20
@@ -64,7 +64,7 @@ class ObjectCache:
         self._memory: dict[str, bytes] = {}
         self._stores = 0
         self._trusted = False
-        self._lock = threading.Lock()
+        self._lock = ThreadLock()
 
     def load(self, key: str) -> bytes | None:
         """Return the object code of *key*, or None."""
@@ -167,7 +167,7 @@ class ObjectCache:
             os.close(handle)
 
     def _remember(self, key: str, payload: bytes) -> None:
-        with self._lock:
+        with self._lock.held:
             self._memory[key] = payload
             size = sum(map(len, self._memory.values()))
             while size > self.max_bytes and len(self._memory) > 1:
@@ -202,7 +202,7 @@ class ObjectCache:
         return self._trusted
 
     def _give_up(self, reason: str) -> None:
-        with self._lock:
+        with self._lock.held:
             if self.path is None:
                 return
             self.path, self._trusted = None, False

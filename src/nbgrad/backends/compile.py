@@ -9,7 +9,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
-import os
 import threading
 import time
 import weakref
@@ -25,7 +24,8 @@ import numpy.typing as npt
 
 from nbgrad.backends import bounds, lljit
 from nbgrad.backends.cache import default_cache, digest
-from nbgrad.lazy import importing, load
+from nbgrad.core import forks
+from nbgrad.lazy import load
 
 # Part of every key: raise it when the code generated for the same source changes.
 CODEGEN_VERSION: Final = "3"
@@ -99,7 +99,6 @@ class _Wanted(threading.local):
 
 _wanted = _Wanted()
 _loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
-_lock = threading.RLock()
 
 
 # The last codes that were loaded. A function made anew, of the same structure as one that was
@@ -118,34 +117,8 @@ def _keep(key: str, code: Code) -> Code:
 
 def forget() -> None:
     """Unload every code that nothing else refers to."""
-    with _lock:
+    with forks.compiling:
         _recent.clear()
-
-
-_alone: list[Any] = []  # what keeps others out of LLVM while a process is forked
-
-
-def _before_fork() -> None:
-    """Fork between compilations, never during one, and while nobody is in LLVM.
-
-    The child would inherit locks that nobody releases, ours and those of Numba and LLVM.
-    """
-    _lock.acquire()
-    importing.acquire()  # first, because Numba and llvmlite are in LLVM when they are imported
-    _alone.append(lljit.alone())
-    _alone[-1].__enter__()
-
-
-def _after_fork() -> None:
-    _alone.pop().__exit__(None, None, None)
-    importing.release()
-    _lock.release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(
-        before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork
-    )
 
 
 @cache
@@ -234,7 +207,7 @@ def native(
     code = _loaded.get(key)
     if code is not None:
         return code, "memory"
-    with _lock:
+    with forks.compiling:
         code = _loaded.get(key)
         if code is not None:
             return code, "memory"
@@ -287,7 +260,7 @@ def remembered(function: Callable[..., Made]) -> Callable[..., Made]:
 
 def deliver(request: Request, data: bytes, needs: tuple[str, ...]) -> Code | None:
     """Link and cache what another process compiled; None if it cannot be linked here."""
-    with _lock:
+    with forks.compiling:
         code = _loaded.get(request.key)
         if code is None:
             try:

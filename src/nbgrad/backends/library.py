@@ -8,7 +8,6 @@ its declaration (``ops.kinds.Library``); this module knows how to call it.
 from __future__ import annotations
 
 import ctypes
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from nbgrad.backends.launch import (
     launch,
     pointer,
 )
+from nbgrad.core.forks import ThreadLock, in_child
 from nbgrad.program.lower import CODES
 from nbgrad.program.parts import Number, Pointer
 from nbgrad.program.views import LibraryCall, Operand
@@ -238,7 +238,8 @@ def _thread_setter() -> int:
     return ctypes.cast(functions[1], ctypes.c_void_p).value or 0 if functions else 0
 
 
-_blas_lock: Final = threading.RLock()
+_blas_lock: Final = ThreadLock()
+_changed: list[int] = []  # the number of threads to go back to, while a run may change it
 
 
 @contextmanager
@@ -246,8 +247,22 @@ def blas_thread_count() -> Iterator[int]:
     """The number of threads to restore; nobody else changes it meanwhile."""
     functions = blas._thread_functions()
     assert functions is not None
-    with _blas_lock:
-        yield functions[0]()
+    with _blas_lock.held:
+        count = _changed[0] if _changed else functions[0]()
+        _changed.append(count)
+        try:
+            yield count
+        finally:
+            _changed.pop()
+
+
+@in_child
+def _restore() -> None:
+    """In a forked child the runs of other threads never come to that."""
+    functions = blas._thread_functions() if _changed else None
+    if functions is not None:
+        functions[1](_changed[0])
+    _changed.clear()
 
 
 _KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {

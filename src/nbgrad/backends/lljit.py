@@ -11,15 +11,16 @@ import itertools
 import signal
 import sys
 import threading
+from collections import deque
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from nbgrad import lazy
 from nbgrad.backends import bounds
-from nbgrad.core.forks import ThreadLock
+from nbgrad.core import forks
 from nbgrad.errors import NbgradError
 
 
@@ -93,9 +94,28 @@ def target_machine() -> Any:
     )
 
 
+def _llvm_lock() -> Any:
+    """The lock that llvmlite holds while a thread is in LLVM; None as long as that is not loaded.
+
+    Not part of llvmlite's interface, which has no other way to keep threads out.
+    """
+    binding = sys.modules.get("llvmlite.binding")
+    lock = getattr(getattr(getattr(binding, "ffi", None), "lib", None), "_lock", None)
+    return getattr(lock, "_lock", None)
+
+
+forks.waits_for("llvm", _llvm_lock)
+_own = forks.ThreadLock()
+
+
+def _inside() -> Any:
+    """The lock of who looks at what is loaded."""
+    return _llvm_lock() or _own.held
+
+
 PER_ENGINE = 64
-_counting = ThreadLock()
 _engines: dict[int, list[Any]] = {}  # engines, and how many libraries of each are loaded
+_dropped: deque[tuple[Any, int]] = deque()  # libraries that nobody refers to, not unloaded yet
 
 
 class _Library:
@@ -109,7 +129,7 @@ class _Library:
 
     def __init__(self, tracker: Any, engine: Any) -> None:
         self.tracker, self.engine = tracker, id(engine)
-        with _counting.held:
+        with _inside():
             _engines.setdefault(self.engine, [engine, 0])[1] += 1
 
     def __getitem__(self, symbol: str) -> Any:
@@ -118,13 +138,25 @@ class _Library:
     def __del__(self) -> None:
         if sys is None or sys.is_finalizing():
             return
-        self.tracker.close()
-        with _counting.held:
-            held = _engines[self.engine]
-            held[1] -= 1
-            if not held[1]:
-                del _engines[self.engine]
-        del held  # here, because an engine waits for LLVM's lock to go
+        _dropped.append((self.tracker, self.engine))
+        # The collector runs this at any moment, in whatever lock the thread holds: never wait here.
+        lock = _inside()
+        if lock.acquire(blocking=False):
+            try:
+                _unload()
+            finally:
+                lock.release()
+
+
+def _unload() -> None:
+    """Unload what was dropped; by who is in LLVM."""
+    while _dropped:
+        tracker, engine = _dropped.popleft()
+        tracker.close()
+        held = _engines[engine]
+        held[1] -= 1
+        if not held[1]:
+            del _engines[engine]
 
 
 class _Linker:
@@ -150,22 +182,14 @@ class _Linker:
         return self._engine
 
     def link(self, data: bytes, symbol: str, imports: dict[str, int]) -> Any:
+        with _inside():
+            _unload()
         engine = self.engine()
         builder = llvm().JITLibraryBuilder()
         builder.add_object_img(data).add_current_process().export_symbol(symbol)
         for name, address in imports.items():
             builder.import_symbol(name, address)
         return _Library(builder.link(engine, f"{symbol}.{next(self.serial)}"), engine)
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """Keep every other thread out of LLVM: whoever drops machine code is in it for a moment."""
-    binding = sys.modules.get("llvmlite.binding")
-    # Not part of llvmlite's interface, which has no other way to hold it.
-    lock = getattr(getattr(getattr(binding, "ffi", None), "lib", None), "_lock", None)
-    with lock if lock is not None else nullcontext():
-        yield
 
 
 @cache

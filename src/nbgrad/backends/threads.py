@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.config import settings
+from nbgrad.core import forks
 from nbgrad.lazy import load
 
 Launch = tuple[int, int]
@@ -29,7 +30,7 @@ class _State:
     """What is known of the pool. One per process."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = threading.Lock()  # a child has another state, with a lock of its own
         self.importer: threading.Thread | None = None
         self.count = 0  # threads asked for; 0: not asked
         self.address = 0  # of numba_parallel_for; 0: not launched
@@ -41,18 +42,30 @@ class _State:
 _state = _State()
 
 
+@forks.in_child
 def _after_fork() -> None:
     global _state
     child = _State()
     child.count, child.limit = _state.count, _state.limit
     child.address, child.layer = _state.address, _state.layer
-    # libgomp's threads do not exist in the child, and Numba kills a child that asks for them.
-    child.serial_only = _state.serial_only or _state.layer == "omp"
+    # libgomp's threads do not exist in the child, and Numba kills a child that asks for them. Who
+    # started them may have been a function of the user's own.
+    child.serial_only = _state.serial_only or _started_layer() == "omp"
     _state = child
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+def _started_layer() -> str:
+    """The layer of Numba's pool of threads, if anybody in this process has started it."""
+    return str(getattr(sys.modules.get(NUMBA_POOL), "_threading_layer", None) or "")
+
+
+forks.waits_for("compiler", lambda: _lock_of("numba.core.compiler_lock", "global_compiler_lock"))
+forks.waits_for("pool", lambda: _lock_of(NUMBA_POOL, "_backend_init_thread_lock"))
+
+
+def _lock_of(module: str, name: str) -> Any:
+    """A lock of Numba's, once that is loaded; not part of its interface, so it may be gone."""
+    return getattr(sys.modules.get(module), name, None)
 
 
 def _available() -> int:
@@ -165,7 +178,8 @@ def pool() -> Iterator[Launch]:
     if not state.address:
         with state.lock:
             if not state.address and not _importing(state):
-                _launch(state)
+                with forks.starting:
+                    _launch(state)
         if not state.address:
             yield 0, 1
             return

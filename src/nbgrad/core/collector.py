@@ -7,11 +7,10 @@ look at all of them again and again as they are made, which doubles what plannin
 from __future__ import annotations
 
 import gc
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from nbgrad.core.forks import ThreadLock
+from nbgrad.core.forks import ThreadLock, in_child
 
 _lock = ThreadLock()
 _pauses: list[bool] = []  # one for each pause that is open; the first says what to go back to
@@ -38,12 +37,9 @@ def paused() -> Iterator[None]:
                 gc.enable()
 
 
+@in_child
 def _resume() -> None:
     """In a forked child only this thread goes on: the pauses of others never end there."""
     if _pauses and _pauses[0]:
         gc.enable()
     _pauses.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_resume)
