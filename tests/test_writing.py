@@ -219,3 +219,51 @@ def test_an_array_takes_what_an_untracked_tensor_has(write: Any) -> None:
     for differentiated in (ng.grad, ng.jit):
         with pytest.raises((TypeError, RuntimeError)):
             differentiated(lambda x: ng.sum(write(x)))(values)
+
+
+OUT: dict[str, Any] = {
+    "sum": lambda x, out: np.sum(x, axis=0, out=out[0]),
+    "mean": lambda x, out: np.mean(x, axis=1, out=out[:, 1]),
+    "max": lambda x, out: np.max(x, axis=0, out=out.T[1]),
+    "cumsum": lambda x, out: np.cumsum(x, axis=1, out=out),
+    "clip": lambda x, out: np.clip(x, -0.1, 0.2, out=out),
+    "dot": lambda x, out: np.dot(x, x, out=out),
+    "einsum": lambda x, out: np.einsum("ij,kj->ik", x, x, out=out),
+    "concatenate": lambda x, out: np.concatenate([x[:1], x[1:] * 2], out=out),
+    "take": lambda x, out: np.take(x, [1, 0, 2], axis=0, out=out),
+    "round": lambda x, out: np.round(x, 1, out=out),
+    "median": lambda x, out: np.median(x, axis=0, out=out[2]),
+    "trace": lambda x, out: np.trace(x, out=out[1:2, 1].reshape(())),
+}
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_functions_that_are_no_ufuncs_write_to_out(name: str) -> None:
+    x, f = np.arange(9.0).reshape(3, 3) / 7 - 0.4, OUT[name]
+
+    def total(x: Any) -> Any:
+        out = np.ones_like(x)
+        f(x, out)
+        return (out * out * np.arange(1.0, 10.0).reshape(3, 3)).sum()
+
+    steps = 1e-6 * np.eye(9).reshape(9, 3, 3)
+    wanted = [(total(x + step) - total(x - step)) / 2e-6 for step in steps]
+    for transformed in (ng.grad(total), ng.jit(ng.grad(total)), ng.grad(ng.jit(total))):
+        assert_allclose(transformed(x), np.reshape(wanted, (3, 3)), atol=1e-6)
+    out, array = ng.ones((3, 3)), np.ones((3, 3))
+    f(ng.tensor(x), out)
+    f(x, array)
+    assert_allclose(out.numpy(), array)
+
+
+def test_what_does_not_fit_out_is_refused() -> None:
+    x = ng.tensor([[1.5, 2.0]], requires_grad=True)
+    whole, rows, leaf = ng.zeros(2, dtype=int), ng.zeros(3), ng.zeros(2, requires_grad=True)
+    for out, match in ((whole, "cannot cast"), (rows, "shape"), (leaf, "leaf"), (3, "tensor")):
+        with pytest.raises((TypeError, ValueError, RuntimeError), match=match):
+            np.sum(x, axis=0, out=out)  # type: ignore[call-overload]
+    array = np.zeros(2)
+    with pytest.raises(TypeError, match="cut the gradient"):
+        np.sum(x, axis=0, out=array)
+    np.sum(x.detach(), axis=0, out=array)
+    assert array.tolist() == [1.5, 2.0]

@@ -68,6 +68,9 @@ def wrap(x: Any, tensor: type, operands: Sequence[Any] = ()) -> Any:
 
 def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a *function* of nodes with tensors; one that writes binds its first argument anew."""
+    if kwargs and kwargs.get("out") is not None:
+        given = dict(kwargs)
+        return _written(function, given.pop("out"), apply(tensor, function, args, given))
     call = Call(tensor, function, args, kwargs)
     operands: Sequence[Any] = call.nodes
     result = call.again()
@@ -90,6 +93,19 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
         )
     target._rebind(result)  # type: ignore[attr-defined]
     return target if patches else None
+
+
+def _written(function: Any, out: Any, made: Any) -> Any:
+    """*out*, a tensor or an array, with the result *made* written to it as NumPy does."""
+    if isinstance(out, tuple) and len(out) == 1:
+        out = out[0]
+    name = getattr(function, "__name__", None) or function.name
+    if not hasattr(made.__class__, "_node") or not hasattr(out, "shape"):
+        raise TypeError(f"{name}: out= is of one result, and must be a tensor or an array")
+    if made.shape != out.shape:
+        raise ValueError(f"{name}: out= has shape {out.shape}, and the result {made.shape}")
+    np.copyto(out, made)
+    return out
 
 
 def _shared(made: Any, tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
