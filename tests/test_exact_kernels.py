@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from golden_programs import trace
 
 import nbgrad as ng
 from nbgrad.core.node import leaf_node
@@ -18,6 +19,8 @@ from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.registry import primitives
 from nbgrad.engine import demand
 from nbgrad.ops.kinds import arity
+from nbgrad.program.parts import Emitted
+from nbgrad.program.program import make_program
 
 SIGNED, UNSIGNED = ("int8", "int16", "int32", "int64"), ("uint8", "uint16", "uint32", "uint64")
 FLOATS = ("float64", "float32")
@@ -127,3 +130,23 @@ def test_powers_of_integers_wrap_around(dtype: str) -> None:
     found = ng.jit(lambda x: tuple(x**n for n in (0, 1, 3, 7)))(x)
     for n, y in zip((0, 1, 3, 7), found, strict=True):
         np.testing.assert_array_equal(y, np.power(x, n), strict=True)
+
+
+def neighbours(x: Any, y: Any) -> Any:
+    z = np.clip(x * 2.0, -1.0, 1.0) % y + np.log10(np.hypot(x, y))
+    return (z // 0.25 + np.fmax(x, y) * np.degrees(z)) - np.exp2(np.cbrt(x))
+
+
+def test_what_numpy_calls_one_by_one_is_one_kernel() -> None:
+    steps = make_program(trace(neighbours, (30,), (30,))).steps
+    assert [type(step) for step in steps] == [Emitted]
+    x, y = np.linspace(-2, 2, 30), np.linspace(0.3, 1.7, 30)
+    np.testing.assert_allclose(ng.jit(neighbours)(x, y), neighbours(x, y), rtol=1e-13)
+
+
+def test_its_gradient_is_one_kernel_too() -> None:
+    def gradient(x: Any, y: Any) -> Any:
+        return ng.grad(lambda x, y: neighbours(x, y).sum(), argnums=(0, 1))(x, y)
+
+    steps = make_program(trace(gradient, (30,), (30,))).steps
+    assert [type(step) for step in steps] == [Emitted]

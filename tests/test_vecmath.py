@@ -25,10 +25,16 @@ mp = mpmath.mp
 
 REFERENCE: dict[str, Callable[..., Any]] = {
     "pow": mpmath.power,
+    "log2": lambda x: mp.log(x, 2),
+    "exp2": lambda x: mp.mpf(2) ** x,
+    "cbrt": lambda x: mp.sign(x) * mp.cbrt(abs(x)),
     "sech2": lambda x: mp.sech(x) ** 2,
     "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
     "softplus": lambda x: mp.log1p(mp.exp(x)),
-} | {key[:-3]: getattr(mpmath, key[:-3]) for key in SCALAR if hasattr(mpmath, key[:-3])}
+}
+REFERENCE = {
+    key[:-3]: getattr(mpmath, key[:-3]) for key in SCALAR if hasattr(mpmath, key[:-3])
+} | REFERENCE
 
 
 def _bitcast(source: Any, target: Any, kind: Any) -> Any:
@@ -111,9 +117,9 @@ def sample(key: str, n: int, seed: int = 0) -> tuple[Any, ...]:
     angles = [between(-10, 10), between(-1e6, 1e6), wide(emin, emax), between(-0.9, 0.9)]
     angles.append(rng.integers(1, 600_000, n) * (np.pi / 2))
     circle = [between(-1, 1), between(0.82, 0.86), wide(emin, 0), 1 - np.abs(wide(-50, -1))]
+    positive = [np.abs(wide(emin, emax)), between(0.4, 2.1), 1 + wide(-40, -2)]
     pieces = {
         "exp": [between(low, top), between(-1, 1)],
-        "log": [np.abs(wide(emin, emax)), between(0.4, 2.1), 1 + wide(-40, -2)],
         "log1p": [np.abs(wide(emin, emax)), between(-1, 3), np.abs(wide(-50, 0)) - 1],
         "expm1": [between(-45, top), between(-1.5, 1.5)],
         "erf": [between(-6, 6), between(-1.5, 1.5), between(0.94, 1)],
@@ -124,15 +130,21 @@ def sample(key: str, n: int, seed: int = 0) -> tuple[Any, ...]:
         "cosh": [between(-top, top), between(-3, 3)],
         "atan": [between(-4, 4), wide(emin, emax), between(0.4, 0.6)],
         "atan2": [between(-4, 4), wide(emin, emax), wide(-3, 3)],
+        "exp2": [between(emin, emax), between(-2, 2), np.floor(between(emin, emax))],
+        "cbrt": [wide(emin, emax), between(-30, 30), np.floor(between(-99, 99)) ** 3],
+        "hypot": [wide(emin, emax), wide(-3, 3), wide(-0.5, 0.5), wide(emin, emin + 60)],
+        "asinh": [wide(emin, emax), between(-4, 4), wide(20, 40)],
+        "acosh": [np.abs(wide(0, emax)), between(1, 3), 1 + np.abs(wide(-50, 0)), wide(20, 40)],
         "pow": [np.abs(wide(emin, emax)), between(0.5, 2), np.abs(1 + wide(-30, -1))],
         **dict.fromkeys(("sin", "cos", "tan"), angles),
-        **dict.fromkeys(("asin", "acos"), circle),
+        **dict.fromkeys(("asin", "acos", "atanh"), circle),
+        **dict.fromkeys(("log", "log2", "log10"), positive),
     }.get(name, [between(low, top), between(-5, 5)])
-    if name not in ("log", "pow"):
+    if name not in ("log", "log2", "log10", "acosh", "pow"):
         pieces = [*pieces, wide(emin, 0)]
     x = np.concatenate(pieces).astype(DTYPES[code])
-    if name == "atan2":
-        return rng.permutation(x), x
+    if name in ("atan2", "hypot"):
+        return rng.permutation(x) if name == "atan2" else np.roll(x, 1), x
     if name == "pow":
         log2 = np.log2(x.astype(float))
         log2[log2 == 0] = 1
@@ -182,6 +194,7 @@ LARGE = [0.5, 1.0, 2.0, 89.4, 104.0, 709.9, 745.2, 1e6, 1.1e6, 1e22, 1e300, 1.79
 SPECIAL = np.array([*TINY, *LARGE, np.nan, np.nextafter(1, 0), np.nextafter(1, 2), 3.4e38])
 ODD = [3.0, 2.5, 4503599627370495.5, 4503599627370497.0, 9007199254740993.0, 8388609.0, 16777215.0]
 NUMPY = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "atan2": "arctan2", "pow": "power"}
+NUMPY |= {"asinh": "arcsinh", "acosh": "arccosh", "atanh": "arctanh"}
 
 
 def expected(name: str, *inputs: Any) -> Any:
@@ -207,7 +220,7 @@ def expected(name: str, *inputs: Any) -> Any:
 @pytest.mark.parametrize("key", SCALAR)
 def test_special_values(key: str, run: Callable[..., Any]) -> None:
     name, _, code = key.partition("_")
-    binary = name in ("pow", "atan2")
+    binary = name in ("pow", "atan2", "hypot")
     with np.errstate(over="ignore", under="ignore"):
         x = np.concatenate([SPECIAL, ODD]) if binary else SPECIAL
         x = np.concatenate([x, -x]).astype(DTYPES[code])
@@ -232,12 +245,12 @@ def hot_block(machine_code: str) -> str:
     return max(blocks, key=lambda block: len(re.findall("[yz]mm", block)))
 
 
-def assert_vectorised(machine_code: str, suffix: str) -> None:
+def assert_vectorised(machine_code: str, suffix: str, least: int = 8) -> None:
     block = hot_block(machine_code)
     # With AVX-512 the float64 inside of a float32 power fills registers twice as wide.
     kinds = f"(?:{suffix}|pd)"
     packed = re.findall(rf"\bv(?:mul|add|sub|fn?m(?:add|sub)\d+){kinds}\s.*%[yz]mm", block)
-    assert len(packed) >= 8, f"not vectorised:\n{block}"
+    assert len(packed) >= least, f"not vectorised:\n{block}"
     called = re.findall(r"movabsq\s+\$([A-Za-z_]\w*)|callq\s+([A-Za-z_]\w*)", block)
     others = {a or b for a, b in called if not (a or b).startswith("nbgrad_")}
     assert not others, f"calls in the loop: {others}"
@@ -250,12 +263,19 @@ avx2 = pytest.mark.skipif(
 )
 
 
+# Functions of float32 that are float64 arithmetic.
+WIDE = ["pow_f4", "log2_f4", "log10_f4", "exp2_f4", "cbrt_f4", "hypot_f4"]
+WIDE += ["asinh_f4", "acosh_f4", "atanh_f4"]
+
+
 @avx2
 @pytest.mark.parametrize("key", SCALAR)
 def test_loop_is_vectorised(key: str) -> None:
     code = "\n".join(loop(key).inspect_asm().values())
-    assert_vectorised(code, "pd" if key in ("pow_f4", "pow_f8") or key.endswith("f8") else "ps")
-    if key.endswith("f4") and not key.startswith(("pow", "sin_", "cos_", "tan_")):
+    assert_vectorised(
+        code, "pd" if key.endswith("f8") or key in WIDE else "ps", 4 if key == "hypot_f4" else 8
+    )
+    if key.endswith("f4") and key not in WIDE and not key.startswith(("sin_", "cos_", "tan_")):
         assert not re.search(r"v\w+pd\s.*%ymm", hot_block(code).replace("vbroadcastsd", ""))
 
 

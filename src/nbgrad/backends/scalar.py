@@ -8,8 +8,10 @@ from typing import Any, Final
 
 from nbgrad.backends.scalar_integers import INTEGERS
 from nbgrad.backends.scalar_parts import PARTS
+from nbgrad.backends.scalar_series import SERIES
 from nbgrad.backends.vecmath import SCALAR
 from nbgrad.backends.vecmath.exponential import bell_f4, bell_f8
+from nbgrad.backends.vecmath.roots import direction_f4, direction_f8
 
 
 def asin_f8(x: Any) -> Any:
@@ -49,3 +51,5 @@ HELPERS.update(SCALAR)
 HELPERS.update(PARTS)
 HELPERS.update(INTEGERS)
 HELPERS.update(bell_f8=bell_f8, bell_f4=bell_f4)
+HELPERS.update(direction_f8=direction_f8, direction_f4=direction_f4)
+HELPERS.update(SERIES)

@@ -49,7 +49,7 @@ def _from_parts_loop(kinds: Sequence[Any]) -> tuple[Any, ...]:
 from_parts = elementwise(
     "from_parts",
     public=False,
-    host="not written yet",
+    host="complex numbers have no kernels",
     reference=_from_parts,
     loop=_from_parts_loop,
     vjp=_parts_vjp,
@@ -60,7 +60,7 @@ from_parts = elementwise(
 imaginary_part = elementwise(
     "imaginary_part",
     public=False,
-    host="not written yet",
+    host="complex numbers have no kernels",
     reference=np.imag,
     loop=lambda kinds: (np.dtype(kinds[0]), real_dtype(kinds[0])),
     vjp=lambda ct, y, xs, params, wants: (from_parts(0.0, materialize(ct, y.aval)),),

@@ -20,14 +20,14 @@ LN10 = math.log(10.0)
 
 exp2 = elementwise(
     "exp2",
-    host="not written yet",
+    expr="exp2_{c}({x})",
     reference=np.exp2,
     partials=lambda out, x: (LN2 * out,),
     doc="2 to the power of the operand.",
 )
 log2 = elementwise(
     "log2",
-    host="not written yet",
+    expr="log2_{c}({x})",
     reference=np.log2,
     partials=lambda out, x: (1 / LN2 * (1 / x),),
     domain=POSITIVE,
@@ -35,7 +35,7 @@ log2 = elementwise(
 )
 log10 = elementwise(
     "log10",
-    host="not written yet",
+    expr="log10_{c}({x})",
     reference=np.log10,
     partials=lambda out, x: (1 / LN10 * (1 / x),),
     domain=POSITIVE,
@@ -43,7 +43,7 @@ log10 = elementwise(
 )
 cbrt = elementwise(
     "cbrt",
-    host="not written yet",
+    expr="cbrt_{c}({x})",
     reference=np.cbrt,
     partials=lambda out, x: (1 / (3.0 * square(out)),),
     domain=NONZERO,
@@ -67,7 +67,7 @@ def _arcsinh_slope(x: Any) -> Any:
 
 arcsinh = elementwise(
     "arcsinh",
-    host="not written yet",
+    expr="asinh_{c}({x})",
     reference=np.arcsinh,
     partials=lambda out, x: (_arcsinh_slope(x),),
     grad_name="Asinh",
@@ -75,7 +75,7 @@ arcsinh = elementwise(
 )
 arccosh = elementwise(
     "arccosh",
-    host="not written yet",
+    expr="acosh_{c}({x})",
     reference=np.arccosh,
     # Two roots: that of the product has another branch cut in the left half of the plane.
     partials=lambda out, x: (1 / (sqrt(x - 1) * sqrt(x + 1)),),
@@ -85,7 +85,7 @@ arccosh = elementwise(
 )
 arctanh = elementwise(
     "arctanh",
-    host="not written yet",
+    expr="atanh_{c}({x})",
     reference=np.arctanh,
     partials=lambda out, x: (1 / complement(x),),
     domain=UNIT,
@@ -122,20 +122,21 @@ uniform_power = elementwise(
 )
 
 
-def _scaling(name: str, factor: float, doc: str) -> Primitive:
+def _scaling(name: str, top: float, bottom: float, doc: str) -> Primitive:
     return elementwise(
         name,
-        host="not written yet",
+        # A quotient in the dtype, as NumPy has it.
+        expr=f"{{x}} * ({{t}}({top!r}) / {{t}}({bottom!r}))",
         reference=getattr(np, name),
-        partials=lambda out, x: (factor,),
+        partials=lambda out, x: (top / bottom,),
         doc=doc,
     )
 
 
-degrees = _scaling("degrees", 180.0 / math.pi, "An angle in radians, in degrees.")
-rad2deg = _scaling("rad2deg", 180.0 / math.pi, "An angle in radians, in degrees.")
-radians = _scaling("radians", math.pi / 180.0, "An angle in degrees, in radians.")
-deg2rad = _scaling("deg2rad", math.pi / 180.0, "An angle in degrees, in radians.")
+degrees = _scaling("degrees", 180.0, math.pi, "An angle in radians, in degrees.")
+rad2deg = _scaling("rad2deg", 180.0, math.pi, "An angle in radians, in degrees.")
+radians = _scaling("radians", math.pi, 180.0, "An angle in degrees, in radians.")
+deg2rad = _scaling("deg2rad", math.pi, 180.0, "An angle in degrees, in radians.")
 
 
 def _direction(x: Any, y: Any) -> Any:
@@ -154,7 +155,7 @@ def _direction_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
 direction = elementwise(
     "direction",
     public=False,
-    host="not written yet",
+    expr="direction_{c}({x}, {y})",
     reference=_direction,
     loop=common_loop(floating=True, ordered=True),
     partials=_direction_partials,
@@ -171,7 +172,7 @@ def _hypot_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]
 
 hypot = elementwise(
     "hypot",
-    host="not written yet",
+    expr="hypot_{c}({x}, {y})",
     reference=np.hypot,
     vjp=_hypot_vjp,
     jvp=lambda tangents, out, xs, params: add_up(
@@ -210,7 +211,8 @@ logaddexp = elementwise(
 )
 logaddexp2 = elementwise(
     "logaddexp2",
-    host="not written yet",
+    expr="({x} + {t}(1) if {x} == {y} else max_{c}({x}, {y}) + "
+    "{t}(1.4426950408889634) * log1p_{c}(exp2_{c}(-abs({x} - {y}))))",
     reference=np.logaddexp2,
     partials=lambda out, x, y: _weights(out, x, y, LN2),
     doc="log2(2**x + 2**y), without overflow; derivatives 0 where both are -inf.",
@@ -256,7 +258,7 @@ def _sinc_loop(kinds: Any) -> Any:
 sinc_derivative = elementwise(
     "sinc_derivative",
     public=False,
-    host="not written yet",
+    expr=lambda params: f"{{to}}(sinc_{{c}}({{x}}, {params['n']}))",
     reference=_sinc_derivative,
     loop=_sinc_loop,
     partials=lambda out, x, n: (sinc_derivative(x, n=n + 1),),

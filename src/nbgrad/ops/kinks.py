@@ -234,7 +234,7 @@ def _product(c: Any, d: Any) -> Any:
 hypot_pull = elementwise(
     "hypot_pull",
     public=False,
-    host="not written yet",
+    expr="({x} * direction_{c}({y}, {z}) if {x} != {t}(0) else {t}(0))",
     reference=_hypot_pull,
     loop=common_loop(floating=True, ordered=True),
     vjp=_hypot_pull_vjp,

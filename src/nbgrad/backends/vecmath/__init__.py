@@ -7,12 +7,15 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from nbgrad.backends.vecmath import (
+    bases,
     error_function,
     exponential,
     hyperbolic,
+    inverse_hyperbolic,
     inverse_trigonometric,
     logarithm,
     power,
+    roots,
     trigonometric,
 )
 
@@ -22,7 +25,10 @@ _NAMES = {
     trigonometric: ("sin", "cos", "tan"),
     inverse_trigonometric: ("asin", "acos", "atan", "atan2"),
     hyperbolic: ("sinh", "cosh", "tanh", "sech2"),
+    inverse_hyperbolic: ("asinh", "acosh", "atanh"),
     power: ("pow",),
+    bases: ("log2", "log10", "exp2"),
+    roots: ("cbrt", "hypot"),
     error_function: ("erf",),
 }
 

@@ -24,7 +24,7 @@ from nbgrad.backends.vecmath.bits import (
 )
 
 
-def log2_f8(x: float) -> tuple[float, float]:
+def log2_parts_f8(x: float) -> tuple[float, float]:
     """Return log2 of a positive finite number as a head of 26 bits and a tail."""
     subnormal = x < 2.2250738585072014e-308
     scaled = x * 18014398509481984.0
@@ -59,7 +59,7 @@ def log2_f8(x: float) -> tuple[float, float]:
     return head, low - ((head - k) - high)
 
 
-def exp2_f8(head: float, tail: float) -> float:
+def exp2_parts_f8(head: float, tail: float) -> float:
     """Return 2**(head + tail) for head between -1100 and 1100, |tail| < 1e-4."""
     t = head + 6755399441057790.0
     r = (head - (t - 6755399441057790.0)) + tail
@@ -109,9 +109,36 @@ def pow_special_f4(x: float, y: float, magnitude: float) -> float:
     return f4(1.0) if (x == f4(1.0)) | (y == f4(0.0)) else r
 
 
+def log2_narrow(x: float) -> float:
+    """Return log2 of a positive finite number that float32 has, to 34 bits."""
+    i = f8_as_i8(x) - 0x3FE6A09E667F3BCD
+    k = i8_as_f8((((i + 0x3FF0000000000000) >> 52) & 0xFFF) | 0x4330000000000000)
+    f = i8_as_f8((i & 0xFFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    z2 = z * z
+    p = 0.23581779956253926
+    p = p * z2 + (0.40000334699579737 + 0.28537333098042433 * z)
+    p = p * z2 + (2.0 + 0.6666666564827678 * z)
+    return (k - 4503599627371519.0) + s * p * 1.4426950408889634
+
+
+def exp2_narrow(e: float) -> float:
+    """Return 2**e to the bits of float32."""
+    e = 200.0 if e > 200.0 else e
+    e = -200.0 if e < -200.0 else e
+    t = e + 6755399441056767.0
+    r = e - (t - 6755399441056767.0)
+    r2 = r * r
+    q = 0.0013400409649810118 + 0.00015476542458773884 * r
+    q = q * r2 + (0.0555032744745515 + 0.009618002893050308 * r)
+    q = q * r2 + (0.6931472063956996 + 0.24022651356174737 * r)
+    return (1.0 + r * q) * i8_as_f8(f8_as_i8(t) << 52)
+
+
 def pow_f8(x: float, y: float) -> float:
     """Return x**y."""
-    w, w_tail = log2_f8(abs(x))
+    w, w_tail = log2_parts_f8(abs(x))
     # Beyond 2**64 only the sign of y matters, unless |x| is 1.
     c = 1.8446744073709552e19 if y > 1.8446744073709552e19 else y
     c = -1.8446744073709552e19 if c < -1.8446744073709552e19 else c
@@ -121,7 +148,7 @@ def pow_f8(x: float, y: float) -> float:
     tail = tail if abs(head) < 1100.0 else 0.0
     head = 1100.0 if head > 1100.0 else head
     head = -1100.0 if head < -1100.0 else head
-    return pow_special_f8(x, y, exp2_f8(head, tail))
+    return pow_special_f8(x, y, exp2_parts_f8(head, tail))
 
 
 def pow_f4(x: float, y: float) -> float:
@@ -129,22 +156,5 @@ def pow_f4(x: float, y: float) -> float:
     # Beyond 1e30 only the sign of y matters; infinity times log2(1) would be NaN.
     c = f4(1e30) if y > f4(1e30) else y
     c = f4(-1e30) if c < f4(-1e30) else c
-    i = f8_as_i8(f8(abs(x))) - 0x3FE6A09E667F3BCD
-    k = i8_as_f8((((i + 0x3FF0000000000000) >> 52) & 0xFFF) | 0x4330000000000000)
-    f = i8_as_f8((i & 0xFFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD) - 1.0
-    s = f / (2.0 + f)
-    z = s * s
-    z2 = z * z
-    p = 0.23581779956253926
-    p = p * z2 + (0.40000334699579737 + 0.28537333098042433 * z)
-    p = p * z2 + (2.0 + 0.6666666564827678 * z)
-    e = f8(c) * ((k - 4503599627371519.0) + s * p * 1.4426950408889634)
-    e = 200.0 if e > 200.0 else e
-    e = -200.0 if e < -200.0 else e
-    t = e + 6755399441056767.0
-    r = e - (t - 6755399441056767.0)
-    r2 = r * r
-    q = 0.0013400409649810118 + 0.00015476542458773884 * r
-    q = q * r2 + (0.0555032744745515 + 0.009618002893050308 * r)
-    q = q * r2 + (0.6931472063956996 + 0.24022651356174737 * r)
-    return pow_special_f4(x, y, f4((1.0 + r * q) * i8_as_f8(f8_as_i8(t) << 52)))
+    e = f8(c) * log2_narrow(f8(abs(x)))
+    return pow_special_f4(x, y, f4(exp2_narrow(e)))
