@@ -142,10 +142,12 @@ def _below(cap: Capture, outputs: Iterable[Node]) -> set[int]:
     or an error is told from a zero.
     """
     states, index = cap.states, cap.index
+    if INACTIVE not in states and CUT not in states:
+        return set(index.values())  # the capture holds nothing but what the outputs read
     found = {index[n] for n in outputs}
     for k in reversed(cap.order()):
         if k in found and states[k] not in (INACTIVE, CUT):
-            found.update(index[x] for x in cap.operands[k] if x.__class__ is Node)
+            found.update([index[x] for x in cap.operands[k] if x.__class__ is Node])
     return found
 
 
@@ -191,7 +193,7 @@ def _path(
     for k in order:
         if k not in below or states[k] in (INACTIVE, CUT):
             continue
-        operands = {index[x] for x in cap.operands[k] if x.__class__ is Node}
+        operands = [index[x] for x in cap.operands[k] if x.__class__ is Node]
         if every_leaf or not above.isdisjoint(operands):
             above.add(k)
             if saves(cap.nodes[k].sig):

@@ -139,6 +139,7 @@ class CpuProgram(Runner):
         self.program = program
         self.temporaries = Temporaries() if tier == "block" else None
         super().__init__(program.tape)
+        self.weak_index = {v: k for k, v in enumerate(self.weak)}
         self.segments = self._segments()
         self.offsets = dict(program.plan.offsets)
         self.arena_bytes = program.plan.arena_bytes

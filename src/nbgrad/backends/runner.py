@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -73,8 +74,9 @@ class Runner:
         self.base_of = {v: k for k, v in enumerate((*self.arrays, *self.outputs))}
         formats = [_PACK.get(CODES.get(v.aval.dtype, ""), "8x") for v in self.weak]
         self.packable = [f != "8x" for f in formats]
-        self.weak_index = {v: k for k, v in enumerate(self.weak)}
-        self.pack = struct.Struct("=" + "".join(formats)).pack_into if self.weak else None
+        runs = [(code, len(list(same))) for code, same in groupby(formats)]
+        text = "".join([f"{n}{code}" if len(code) == 1 else code * n for code, n in runs])
+        self.pack = struct.Struct("=" + text).pack_into if self.weak else None
         self.direct = all(self.packable) and self.outputs == list(tape.outputs)
         self.pool: list[Instance] = []
 

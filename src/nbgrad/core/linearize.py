@@ -286,34 +286,38 @@ def build_tape(
             tape_inputs.append(var_of[leaf])
     eqns = []
     # Weak scalars are inputs in the order in which the walk met them, as cap.scalars are.
-    weak = _weak_inputs(cap) if lift else {}
-    tape_inputs += weak.values()
+    mixed, weak = _numbers(cap, lift)
+    tape_inputs += weak
     nodes, operands = cap.nodes, cap.operands
     for k in cap.order():
         node = nodes[k]
         if node in var_of:
             continue
-        atoms: list[Atom] = []
-        for x in operands[k]:
-            if x.__class__ is Node:
-                atoms.append(var_of[x])
-            elif lift:
-                atoms.append(weak[k, len(atoms)])
-            else:
-                atoms.append(Literal(x))
+        if k in mixed:
+            atoms = [var_of[x] if x.__class__ is Node else x for x in mixed[k]]
+        else:
+            atoms = [var_of[x] for x in operands[k]]
         var_of[node] = out = Var(node.aval)
         eqns.append(Equation(node.sig, tuple(atoms), out, node.line))
     tape = Tape(tuple(tape_inputs), tuple(eqns), tuple([var_of[n] for n in outputs]))
     return tape, var_of
 
 
-def _weak_inputs(cap: Capture) -> dict[tuple[int, int], Var]:
-    return {
-        (k, position): Var(make_aval((), node.sig.loop[position]), weak=True)
-        for k, (node, operands) in enumerate(zip(cap.nodes, cap.operands, strict=True))
-        for position, x in enumerate(operands)
-        if x.__class__ is not Node
-    }
+def _numbers(cap: Capture, lift: bool) -> tuple[dict[int, list[Any]], list[Var]]:
+    """The operands of nodes that read Python numbers, these as atoms; and the weak inputs."""
+    mixed: dict[int, list[Any]] = {}
+    weak: list[Var] = []
+    if not cap.scalars:
+        return mixed, weak
+    for k, xs in enumerate(cap.operands):
+        for position, x in enumerate(xs):
+            if x.__class__ is not Node:
+                if lift:
+                    aval = make_aval((), cap.nodes[k].sig.loop[position])
+                    weak.append(Var(aval, weak=True))
+                atoms = mixed.setdefault(k, list(xs))
+                atoms[position] = weak[-1] if lift else Literal(x)
+    return mixed, weak
 
 
 def linearize(

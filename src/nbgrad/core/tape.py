@@ -20,11 +20,25 @@ class Var:
         self.weak = weak
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Literal:
-    """A Python scalar that belongs to the structure of the tape."""
+    """A Python scalar that belongs to the structure of the tape.
+
+    Equal are those that no operation tells apart: not 1 and 1.0, nor 0.0 and -0.0.
+    """
 
     value: Scalar
+
+    @property
+    def key(self) -> tuple[type, str]:
+        """What equal ones have in common."""
+        return self.value.__class__, repr(self.value)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
 
 
 Atom = Var | Literal
@@ -85,10 +99,7 @@ class Tape:
 
 
 def _atom_key(atom: Atom, number: dict[Var, int]) -> Any:
-    if isinstance(atom, Literal):
-        # repr tells 0.0 from -0.0 and 1 from True, which compare equal.
-        return (type(atom.value), repr(atom.value))
-    return number[atom]
+    return atom.key if isinstance(atom, Literal) else number[atom]
 
 
 def _name(k: int) -> str:

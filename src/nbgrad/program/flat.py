@@ -147,99 +147,83 @@ class Flat:
         self.tape = tape
         self.patterns: list[Pattern] = []
         self.literals: list[tuple[Any, np.dtype[Any]]] = []
-        self._number: dict[Any, int] = {}  # of a Var, or of a literal
-        self._roots: list[int] = []  # the root of each value
-        self._shifts: list[int] = []  # and how far from its start
-        self._home: list[int] = []  # the place of each root; -1: in the arena, by its lifetime
-        self._bytes: list[int] = []
         self.n_bases = 1 + max(bases.values(), default=-1)
-        for var in tape.inputs:
-            if var in bases:
-                self._root(var, place(bases[var]), 0)
-        for k, var in enumerate(weak):
-            self._root(var, place(self.n_bases + 1, 8 * k), 0)
-        self._walk(bases)
+        homes = {var: place(bases[var]) for var in tape.inputs if var in bases}
+        homes |= {var: place(self.n_bases + 1, 8 * k) for k, var in enumerate(weak)}
+        self._homes = list(homes.values())  # -1: in the arena, by its lifetime
+        self._number = {var: k for k, var in enumerate(homes)}
+        self._walk({out: base for out, base in bases.items() if out not in homes})
         self._allocate()
 
-    def _root(self, key: Any, home: int, size: int) -> int:
-        number = self._number[key] = len(self._roots)
-        self._roots.append(len(self._home))
-        self._shifts.append(0)
-        self._home.append(home)
-        self._bytes.append(size)
-        return number
-
-    def _literal(self, value: Any, dtype: np.dtype[Any]) -> int:
-        key = (type(value), repr(value), dtype)
-        if key not in self._number:
-            self._root(key, place(self.n_bases, 8 * len(self.literals)), 0)
-            self.literals.append((value, dtype))
-        return self._number[key]
-
     def _walk(self, bases: dict[Var, int]) -> None:
-        """Number patterns and values."""
-        number, roots, shifts = self._number, self._roots, self._shifts
-        homes, sizes = self._home, self._bytes
-        patterns: dict[Signature, int] = {}
-        aliases: dict[Signature, int | None] = {}
-        which: list[int] = []
-        reads: list[int] = []
-        first, outs = [0], []
-        for eqn in self.tape.eqns:
-            sig, out = eqn.sig, eqn.out
-            outs.append(len(roots))
-            k = patterns.get(sig)
-            if k is None and out not in bases:
-                alias = aliases[sig] if sig in aliases else aliases.setdefault(sig, _alias(eqn))
-                if alias is not None:
-                    which.append(-1)
-                    first.append(len(reads))
-                    source = number[eqn.inputs[0]]
-                    number[out] = len(roots)
-                    roots.append(roots[source])
-                    shifts.append(shifts[source] + alias)
-                    continue
-            if k is None:
-                k = len(self.patterns)
-                self.patterns.append(pattern_of(sig))
-                if aliases.get(sig) is None:
-                    patterns[sig] = k
-            which.append(k)
-            for position, a in enumerate(eqn.inputs):
-                if a.__class__ is Literal:
-                    reads.append(self._literal(a.value, sig.loop[position]))
-                else:
-                    reads.append(number[a])
-            first.append(len(reads))
-            number[out] = len(roots)  # not before: a literal may be new
-            outs[-1] = len(roots)
-            roots.append(len(homes))
-            shifts.append(0)
-            homes.append(place(bases[out]) if out in bases else -1)
-            sizes.append(out.aval.nbytes)
-        self.which, self.reads, self.first, self.outs = map(_integers, (which, reads, first, outs))
+        """Number patterns and values: those given, those defined, numbers."""
+        eqns, number, homes = self.tape.eqns, self._number, self._homes
+        start, sigs = len(homes), [eqn.sig for eqn in eqns]
+        self.outs = np.arange(start, start + len(eqns))
+        number.update(zip([eqn.out for eqn in eqns], range(start, start + len(eqns)), strict=True))
+        homes += [-1] * len(eqns)
+        examples = dict(zip(sigs, eqns, strict=True))
+        numbers = dict(zip(examples, range(len(examples)), strict=True))
+        kind = _integers([numbers[sig] for sig in sigs])
+        aliases = [_alias(eqn) for eqn in examples.values()]
+        found = zip(examples, aliases, strict=True)
+        which = [self._pattern(sig) if alias is None else -1 for sig, alias in found]
+        self.which = _integers(which)[kind]
+        for out in bases:
+            if (k := number.get(out, -1) - start) >= 0:
+                homes[start + k] = place(bases[out])
+                if self.which[k] < 0:
+                    self.which[k] = self._pattern(sigs[k])
+        reads: list[Any] = [number.get(a) for eqn in eqns for a in eqn.inputs]  # type: ignore[arg-type]
+        if None in reads:
+            self._number_literals(reads)
+        self.reads = _integers(reads)
+        counts = _integers([len(eqn.inputs) for eqn in examples.values()])[kind]
+        self.first = np.concatenate([_integers([0]), np.cumsum(counts)])
+        self._bytes = _integers([eqn.out.aval.nbytes for eqn in examples.values()])[kind]
+        roots, shifts = list(range(len(homes))), [0] * len(homes)
+        for k in np.nonzero(self.which < 0)[0].tolist():
+            source, shift = reads[self.first[k]], aliases[kind[k]]
+            assert shift is not None
+            roots[start + k], shifts[start + k] = roots[source], shifts[source] + shift
+        self._roots, self._shifts = _integers(roots), _integers(shifts)
+
+    def _pattern(self, sig: Signature) -> int:
+        self.patterns.append(pattern_of(sig))
+        return len(self.patterns) - 1
+
+    def _number_literals(self, reads: list[Any]) -> None:
+        """Give each number that the equations read, in each dtype, a place of its own."""
+        number: dict[Any, int] = {}
+        inputs = ((eqn, k) for eqn in self.tape.eqns for k in range(len(eqn.inputs)))
+        for at, (eqn, k) in enumerate(inputs):
+            atom = eqn.inputs[k]
+            if atom.__class__ is Literal:
+                key = atom, eqn.sig.loop[k]
+                if key not in number:
+                    number[key] = len(self._homes)
+                    self._homes.append(place(self.n_bases, 8 * len(self.literals)))
+                    self.literals.append((atom.value, eqn.sig.loop[k]))
+                reads[at] = number[key]
 
     def _allocate(self) -> None:
         """Give each root in the arena a place; one is free again after its last reader."""
-        roots, home = np.array(self._roots, np.int64), np.array(self._home, np.int64)
-        last = np.zeros(len(home), np.int64)
+        roots, home = self._roots, _integers(self._homes)
+        own = np.nonzero(self.which >= 0)[0]
         defined = np.full(len(home), -1, np.int64)
-        own = roots[self.outs]
-        fresh = self.which >= 0
-        defined[own[fresh]] = np.nonzero(fresh)[0]
+        defined[self.outs[own]] = own
+        last = defined.copy()
         counts = np.diff(self.first)
-        last[:] = defined
         # Of several values given to one element the last stays, and readers are in order.
         last[roots[self.reads]] = np.repeat(np.arange(len(counts)), counts)
-        mine = np.nonzero(home < 0)[0]
-        places, end = _places(
-            defined[mine].tolist(), last[mine].tolist(), [self._bytes[k] for k in mine.tolist()],
-            -(-8 * len(self.literals) // 64) * 64,
-        )  # fmt: skip
-        home[mine] = np.array(places, np.int64) + place(self.n_bases)
-        self.places = home[roots] + np.array(self._shifts, np.int64)
+        mine = self.outs[own][home[self.outs[own]] < 0]
+        sizes = self._bytes[mine - self.outs[:1]]
+        start = -(-8 * len(self.literals) // 64) * 64
+        places, end = _places(defined[mine].tolist(), last[mine], sizes, start)
+        home[mine] = _integers(places) + place(self.n_bases)
+        self.places = home[roots] + self._shifts
         self.arena_bytes = end
-        del self._roots, self._shifts, self._home, self._bytes, self._number
+        del self._roots, self._shifts, self._homes, self._bytes, self._number
 
 
 def _integers(values: list[int]) -> Integers:
@@ -247,24 +231,26 @@ def _integers(values: list[int]) -> Integers:
 
 
 def _places(
-    defined: list[int], last: list[int], sizes: list[int], start: int
+    defined: list[int], last: Integers, sizes: Integers, start: int
 ) -> tuple[list[int], int]:
     """Offsets of buffers by lifetime, in the order in which they are defined; and their end.
 
     Each size has a list of what is free, so this takes the same time for each. A buffer is never
     free within the step that reads it last: kernels promise not to write what they read.
     """
-    free: dict[int, list[int]] = {}
-    dying = sorted(range(len(last)), key=last.__getitem__)
+    unit = np.where(sizes > 32, 64, 8)
+    rounded: list[int] = (-(-np.maximum(1, sizes) // unit) * unit).tolist()
+    free: dict[int, list[int]] = {size: [] for size in set(rounded)}
+    order = np.argsort(last, kind="stable")
+    dying, ends = order.tolist(), last[order].tolist()
     places: list[int] = []
     gone, end = 0, start
-    rounded = [-(-max(1, n) // 64) * 64 if n > 32 else -(-max(1, n) // 8) * 8 for n in sizes]
     for step, size in zip(defined, rounded, strict=True):
-        while last[dying[gone]] < step:
+        while ends[gone] < step:
             k = dying[gone]
-            free.setdefault(rounded[k], []).append(places[k])
+            free[rounded[k]].append(places[k])
             gone += 1
-        spare = free.get(size)
+        spare = free[size]
         if spare:
             places.append(spare.pop())
         else:

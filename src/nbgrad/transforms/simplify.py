@@ -5,12 +5,13 @@ One walk does all of it, and an equation that nothing changed is the same object
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from nbgrad.core.check import checked
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
-from nbgrad.core.primitive import bind
+from nbgrad.core.primitive import Signature, bind
 from nbgrad.core.registry import primitives
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.ops.lowerings import View
@@ -20,57 +21,74 @@ class _Walk:
     """A tape on its way to a simpler one.
 
     ``now`` has what stands for the variables that were replaced, ``filled`` the number in each
-    filled array, ``known`` the result of each equation by its signature and operands.
+    filled array, ``known`` the equation of each signature and operands. ``touched`` are the
+    variables of the first two, and ``special`` the signatures that ``share`` alone will not do for.
     """
 
     def __init__(self) -> None:
         self.eqns: list[Equation] = []
         self.now: dict[Var, Atom] = {}
         self.filled: dict[Var, Atom] = {}
-        self.known: dict[Any, Var] = {}
+        self.known: dict[Any, Equation] = {}
+        self.touched: set[Any] = set()
+        self.special: dict[Signature, bool] = {}
 
     def atom(self, a: Atom) -> Atom:
         """What *a* is now."""
         return self.now.get(a, a) if a.__class__ is Var else a
 
+    def run(self, eqns: Sequence[Equation]) -> None:
+        """Take all equations; most are new, and read nothing that was replaced."""
+        known, special, untouched = self.known.setdefault, self.special, self.touched.isdisjoint
+        for eqn in eqns:
+            sig, xs = eqn.sig, eqn.inputs
+            if sig not in special:
+                special[sig] = sig.prim.alias or _fills(sig)
+            if special[sig] or not untouched(xs):
+                self.take(eqn)
+            elif known((sig, xs), eqn) is eqn:
+                self.eqns.append(eqn)
+            else:
+                self.replace(eqn.out, known((sig, xs), eqn).out)
+
+    def replace(self, var: Var, atom: Atom) -> None:
+        """Let *atom* stand for *var*."""
+        self.now[var] = atom
+        self.touched.add(var)
+
     def take(self, eqn: Equation) -> None:
         """Add *eqn*, or what stands for it."""
         xs, now = eqn.inputs, self.now
-        for a in xs:
-            if a in now:
-                xs = tuple([self.atom(a) for a in xs])
-                eqn = Equation(eqn.sig, xs, eqn.out, eqn.line)
-                break
-        prim = eqn.sig.prim
-        if prim.alias and xs[0].__class__ is Var and xs[0].aval is eqn.out.aval:
-            now[eqn.out] = xs[0]
+        if not now.keys().isdisjoint(xs):
+            xs = tuple([self.atom(a) for a in xs])
+            eqn = Equation(eqn.sig, xs, eqn.out, eqn.line)
+        if eqn.sig.prim.alias and xs[0].__class__ is Var and xs[0].aval is eqn.out.aval:
+            self.replace(eqn.out, xs[0])
             return
-        filled = self.filled
-        for a in xs:
-            if a in filled:
-                found = _folded(eqn, [filled.get(x, x) for x in xs])  # type: ignore[arg-type]
-                if found is not None:
-                    for one in found:
-                        self.share(one)
-                    return
-                break
+        filled: dict[Any, Atom] = self.filled
+        if not filled.keys().isdisjoint(xs):
+            found = _folded(eqn, [filled.get(x, x) for x in xs])
+            if found is not None:
+                for one in found:
+                    self.share(one)
+                return
         self.share(eqn)
 
     def share(self, eqn: Equation) -> None:
         """Add *eqn*, unless an equal one is there already."""
-        key = (eqn.sig, *[a if a.__class__ is Var else _key(a) for a in eqn.inputs])
-        earlier = self.known.setdefault(key, eqn.out)
-        if earlier is not eqn.out:
-            self.now[eqn.out] = earlier
+        earlier = self.known.setdefault((eqn.sig, eqn.inputs), eqn)
+        if earlier is not eqn:
+            self.replace(eqn.out, earlier.out)
             return
         self.eqns.append(eqn)
-        lower = eqn.sig.prim.lower
-        if lower.__class__ is View and lower.name == "full":
+        if _fills(eqn.sig):
             self.filled[eqn.out] = eqn.inputs[0]
+            self.touched.add(eqn.out)
 
 
-def _key(literal: Any) -> tuple[type, str]:
-    return (type(literal.value), repr(literal.value))  # which tells 0.0 from -0.0, 1 from True
+def _fills(sig: Signature) -> bool:
+    lower = sig.prim.lower
+    return lower.__class__ is View and lower.name == "full"
 
 
 def _folded(eqn: Equation, numbers: list[Atom]) -> list[Equation] | None:
@@ -117,8 +135,6 @@ def _living(eqns: list[Equation], outputs: tuple[Atom, ...]) -> list[Equation]:
 def simplify(tape: Tape) -> Tape:
     """Fold numbers, compute equal equations once, drop what nothing reads."""
     walk = _Walk()
-    take = walk.take
-    for eqn in tape.eqns:
-        take(eqn)
+    walk.run(tape.eqns)
     outputs = tuple([walk.atom(a) for a in tape.outputs])
     return checked(Tape(tape.inputs, tuple(_living(walk.eqns, outputs)), outputs))
