@@ -14,7 +14,7 @@ keeps does not keep the graph. Nodes that the pass did not execute are untouched
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from nbgrad.anomaly import check_forward, refuse_non_finite, without_checks
@@ -135,15 +135,16 @@ def _targets(cap: Capture, inputs: Sequence[Node] | None) -> tuple[int, ...]:
     return tuple(cap.targets)
 
 
-def _below(cap: Capture, outputs: Iterable[Node]) -> set[int]:
+def _below(cap: Capture, outputs: Iterable[Node]) -> Collection[int]:
     """Indices of what gradients flow to: not through leaves, nor through what is not recorded.
 
     A leaf that is only read there, as ``x`` in ``with no_grad(): y = x * 2``, has no gradient: None
     or an error is told from a zero.
     """
-    states, index = cap.states, cap.index
-    if INACTIVE not in states and CUT not in states:
-        return set(index.values())  # the capture holds nothing but what the outputs read
+    states = cap.states
+    if INACTIVE not in states and CUT not in states:  # nothing is captured that they do not read
+        return range(-len(cap.leaves), len(cap.nodes))
+    index = cap.index
     found = {index[n] for n in outputs}
     for k in reversed(cap.order()):
         if k in found and states[k] not in (INACTIVE, CUT):
@@ -183,26 +184,42 @@ def _raise_freed(node: Node) -> None:
 
 
 def _path(
-    cap: Capture, outputs: Iterable[Node], below: set[int], wrt: Sequence[int], every_leaf: bool
+    cap: Capture,
+    outputs: Iterable[Node],
+    below: Collection[int],
+    wrt: Sequence[int],
+    every_leaf: bool,
 ) -> Path:
     """Find what the pass from *outputs* to *wrt* executes: what lies between the two."""
-    states, index, order = cap.states, cap.index, cap.order()
-    above = set(wrt)
-    spent: set[int] = set()
-    freed = []
-    for k in order:
-        if k not in below or states[k] in (INACTIVE, CUT):
-            continue
-        operands = [index[x] for x in cap.operands[k] if x.__class__ is Node]
-        if every_leaf or not above.isdisjoint(operands):
-            above.add(k)
-            if saves(cap.nodes[k].sig):
-                freed.append(k)
-                spent.add(k)
-            elif not spent.isdisjoint(operands):
-                spent.add(k)
-    roots = {index[n] for n in outputs} & spent if every_leaf else ()
+    states, order = cap.states, cap.order()
+    executed = [k for k in order if k in below and states[k] not in (INACTIVE, CUT)]
+    if not every_leaf:
+        index, above, candidates = cap.index, set(wrt), executed
+        executed = []
+        for k in candidates:
+            if any(index[x] in above for x in cap.operands[k] if x.__class__ is Node):
+                above.add(k)
+                executed.append(k)
+    freed = [k for k in executed if saves(cap.nodes[k].sig)]
+    roots = _above(cap, outputs, {*executed}, {*freed}) if every_leaf else ()
     return Path(tuple(freed), tuple(sorted(roots)))
+
+
+def _above(
+    cap: Capture, outputs: Iterable[Node], executed: set[int], freed: set[int]
+) -> Iterable[int]:
+    """Those of *outputs* that are computed, by what was executed, from what is freed."""
+    for out in outputs if freed else ():
+        stack = [cap.index[out]]
+        seen = {*stack}
+        while stack and stack[-1] not in freed:
+            k = stack.pop()
+            if k in executed:
+                found = {cap.index[x] for x in cap.operands[k] if x.__class__ is Node} - seen
+                seen |= found
+                stack += found
+        if stack:
+            yield cap.index[out]
 
 
 def saves(sig: Signature) -> bool:
@@ -306,18 +323,18 @@ def _plan(
     _refuse_freed(cap.nodes, path.freed)
     tape, var_of = build_tape(cap, outputs)
     states = cap.states
-    at = {k: var_of[n] for k, n in enumerate(cap.nodes)}
-    at.update({-1 - k: var_of[leaf] for k, leaf in enumerate(cap.leaves)})
+    blocked = [k for k, state in enumerate(states) if state == INACTIVE]
+    stop = [k for k, state in enumerate(states) if state == CUT]
     bound = tuple(k for k, state in enumerate(states) if state == BOUND)
-    results = {k for k, state in enumerate(states) if state == CUT}
-    results |= {cap.index[n] for n in outputs if n.value is None}
+    results = {*stop, *(cap.index[n] for n in outputs if n.value is None)}
     results |= set(kept(cap, places)) if places else set()
+    at = {k: var_of[_node_at(cap, k)] for k in (*wrt, *blocked, *bound, *results)}
     tape, constants = vjp(
         tape,
         [at[k] for k in wrt],
         seeded=given,
-        blocked=frozenset(at[k] for k, state in enumerate(states) if state == INACTIVE),
-        stop=frozenset(at[k] for k, state in enumerate(states) if state == CUT),
+        blocked=frozenset(at[k] for k in blocked),
+        stop=frozenset(at[k] for k in stop),
         bound=[at[k] for k in bound],
         results=[at[k] for k in sorted(results)],
     )

@@ -226,23 +226,27 @@ class Flat:
         del self._roots, self._shifts, self._homes, self._bytes, self._number
 
 
-def _integers(values: list[int]) -> Integers:
+def _integers(values: Sequence[int] | Integers) -> Integers:
     return np.array(values, np.int64)
 
 
 def _places(
-    defined: list[int], last: Integers, sizes: Integers, start: int
+    defined: Sequence[int],
+    last: Sequence[int] | Integers,
+    sizes: Sequence[int] | Integers,
+    start: int,
 ) -> tuple[list[int], int]:
     """Offsets of buffers by lifetime, in the order in which they are defined; and their end.
 
     Each size has a list of what is free, so this takes the same time for each. A buffer is never
     free within the step that reads it last: kernels promise not to write what they read.
     """
-    unit = np.where(sizes > 32, 64, 8)
-    rounded: list[int] = (-(-np.maximum(1, sizes) // unit) * unit).tolist()
+    each = np.maximum(1, _integers(sizes))
+    unit = np.where(each > 32, 64, 8)
+    rounded: list[int] = (-(-each // unit) * unit).tolist()
     free: dict[int, list[int]] = {size: [] for size in set(rounded)}
-    order = np.argsort(last, kind="stable")
-    dying, ends = order.tolist(), last[order].tolist()
+    order = np.argsort(_integers(last), kind="stable")
+    dying, ends = order.tolist(), _integers(last)[order].tolist()
     places: list[int] = []
     gone, end = 0, start
     for step, size in zip(defined, rounded, strict=True):

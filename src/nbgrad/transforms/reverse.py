@@ -59,7 +59,7 @@ class Template:
         for node in nodes:
             reads = [place[_name(x)] for x in node.inputs]
             get = itemgetter(*reads) if len(reads) > 1 else None
-            steps.append((node.sig, node.aval, get, reads[0] if len(reads) == 1 else -1))
+            steps.append((node.sig, node.aval, get, reads[0]))
         self.steps = tuple(steps)
         self.results = tuple((k, place[c]) for k, c in enumerate(found) if c is not None)
         self.constants = tuple(x if x.__class__ is Node else Literal(x) for x in constants)
@@ -126,7 +126,7 @@ def _template(
     return template if size <= MAX_BYTES else None
 
 
-def _sum(a: Var, b: Var) -> Signature | None:
+def _adding(a: Var, b: Var) -> Signature | None:
     """The operation that adds two variables, if it takes one."""
     key = a.aval, b.aval
     if key not in _sums:
@@ -168,7 +168,7 @@ class Reverse:
 
     def run(self, eqns: Sequence[Equation], active: set[Var], stop: Collection[Var]) -> None:
         """Go through the equations in reverse."""
-        cts, write = self.cts, self.eqns.append
+        cts, partials, write = self.cts, self.partials, self.eqns.append
         templates = _templates.setdefault(settings.current.nan_policy, {})
         for eqn in reversed(eqns):
             out = eqn.out
@@ -198,10 +198,13 @@ class Reverse:
                     values.append(var)
             for k, where in template.results:
                 a, c = inputs[k], values[where]
-                if a not in cts:
+                before = cts.get(a)
+                if before is None:
                     cts[a] = c
-                else:
+                elif before.__class__ is not Var or partials:
                     self.add(a, c)
+                else:
+                    cts[a] = self._sum(before, c)
 
     def _write_seen(self, template: Template, values: list[Any]) -> None:
         """Write the steps of a template, remembering those that rules look for."""
@@ -243,11 +246,18 @@ class Reverse:
             before.append(self.node(c))
         elif before in self.partials or c in self.partials:
             self.cts[a] = Terms([self.node(before), self.node(c)])
-        elif before.__class__ is Var and c.__class__ is Var and (sig := _sum(before, c)):
-            self.cts[a] = var = Var(sig.aval)
-            self.eqns.append(Equation(sig, (before, c), var))
         else:
-            self.cts[a] = self.written(plus(self.node(before), self.node(c)))
+            self.cts[a] = self._sum(before, c)
+
+    def _sum(self, a: Any, b: Any) -> Any:
+        """The variable of the sum of two cotangents."""
+        if a.__class__ is Var and b.__class__ is Var:
+            sig = _sums.get((a.aval, b.aval)) or _adding(a, b)
+            if sig is not None:
+                var = Var(sig.aval)
+                self.eqns.append(Equation(sig, (a, b), var))
+                return var
+        return self.written(plus(self.node(a), self.node(b)))
 
     def cotangent(self, var: Var) -> Var:
         """The whole cotangent of *var*, an array of its aval."""

@@ -120,7 +120,7 @@ def _folded(eqn: Equation, numbers: list[Atom]) -> list[Equation] | None:
     ]
 
 
-def _living(eqns: list[Equation], outputs: tuple[Atom, ...]) -> list[Equation]:
+def living(eqns: list[Equation], outputs: tuple[Atom, ...]) -> list[Equation]:
     """The equations that *outputs* need."""
     needed: set[Any] = set(outputs)
     kept = []
@@ -137,4 +137,4 @@ def simplify(tape: Tape) -> Tape:
     walk = _Walk()
     walk.run(tape.eqns)
     outputs = tuple([walk.atom(a) for a in tape.outputs])
-    return checked(Tape(tape.inputs, tuple(_living(walk.eqns, outputs)), outputs))
+    return checked(Tape(tape.inputs, tuple(living(walk.eqns, outputs)), outputs))

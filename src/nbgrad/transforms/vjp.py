@@ -23,6 +23,7 @@ from nbgrad.ops.lowerings import View
 from nbgrad.ops.scattering import Terms, partial, plus
 from nbgrad.transforms.kinks import has_kinks, settled
 from nbgrad.transforms.reverse import Reverse
+from nbgrad.transforms.simplify import living
 
 Hook = Callable[[Var, Any], Any]
 # Calls the rule of an equation: given it, its cotangent, result, operands, and which are wanted.
@@ -214,9 +215,11 @@ def _by_equations(
                 seeds.append(Var(out.aval))
             reverse.add(out, seeds[-1] if is_given else 1.0)
     reverse.run(tape.eqns, active, stop)
-    outs = [reverse.cotangent(v) for v in wrt]
+    outs = (*[reverse.cotangent(v) for v in wrt], *results)
     inputs = (*seeds, *reverse.constants.values())
-    return Tape(inputs, tuple(reverse.eqns), (*outs, *results)), list(reverse.constants)
+    # What was put together before it was added is not needed any more.
+    eqns = living(reverse.eqns, outs) if reverse.partials else reverse.eqns
+    return Tape(inputs, tuple(eqns), outs), list(reverse.constants)
 
 
 def _by_nodes(
