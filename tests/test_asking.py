@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import inspect
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -86,3 +87,31 @@ def test_no_source_is_needed() -> None:
     names: dict[str, Any] = {"np": np, "P": P}
     with pytest.raises(AutogradError, match=r"numpy\.array, at <text>:2, .* nbgrad\.numpy\.array"):
         exec(compile("\nnp.array([P[0], P[1]])", "<text>", "exec"), names)
+
+
+CONVERTED = {
+    "numpy.absolute": lambda s: np.abs([s, s]),
+    "numpy.array": lambda s: np.array([s, 1.0]),
+    "numpy.linalg.det": lambda s: np.linalg.det([[s, 1.0], [0.0, s]]),
+    "numpy.full": lambda s: np.full(3, s),
+    "math.sin": lambda s: math.sin(s),
+}
+
+
+@pytest.mark.parametrize("name", CONVERTED)
+def test_a_conversion_of_a_traced_number_names_the_call_and_its_counterpart(name: str) -> None:
+    with pytest.raises(ng.errors.ConcretizationError, match=rf"^{name}, at .*test_asking") as e:
+        ng.jit(CONVERTED[name])(0.5)
+    own = re.search(r"Write (nbgrad\S+) instead", str(e.value))
+    assert own and own[1].endswith(name.rpartition(".")[2])
+
+
+@pytest.mark.parametrize("name", ["angle", "sum", "diff"])
+def test_a_tensor_as_a_setting_is_refused_by_the_name_of_the_function(name: str) -> None:
+    calls = {
+        "angle": lambda x, n: np.angle(x, n > 0),
+        "sum": lambda x, n: np.sum(x, keepdims=n > 0),
+        "diff": lambda x, n: np.diff(x, n),
+    }
+    with pytest.raises(TypeError, match=f"^{name}, at .*test_asking.* as a setting"):
+        ng.jit(calls[name])(np.arange(3.0), np.int64(1))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbgrad.config import settings
+from nbgrad.core import asked
 from nbgrad.core.foreign import answers_for, defers
 from nbgrad.core.modes import asked_by, modes, watching
 from nbgrad.core.node import Node, leaf_node
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 asking = LazyModule("nbgrad.asking")
+asked.question = lambda: asking.question()
 # NumPy 2.0 has the first protocol alone, which cannot say that memory is read-only.
 _FIRST_DLPACK = np.lib.NumpyVersion(np.__version__) < "2.1.0"
 # References to a tensor that a method of it sees if there are no others: its own, and the

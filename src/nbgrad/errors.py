@@ -136,6 +136,10 @@ NOT_VIEWABLE = (
     "view size is not compatible with input tensor's size and stride (at least one dimension spans "
     "across two contiguous subspaces), so it would be a copy. Use .reshape(...) instead."
 )
+SETTING = (
+    "{what}, at {line}, was given a tensor ({aval}) as a setting: pass a Python bool, int or str "
+    "instead, which is known when the operation is recorded"
+)
 TRACED_VALUE = (
     "{what}, at {line}, needs the number of {value}, which is not known while nbgrad.jit traces the "
     "function. {advice}."

@@ -7,12 +7,12 @@ user's line.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import FrameType
 
 from nbgrad.core.modes import in_library, in_package
-from nbgrad.core.node import Node
-from nbgrad.errors import TRACED_VALUE
+from nbgrad.core.node import Node, concrete
+from nbgrad.errors import SETTING, TRACED_VALUE
 
 _NUMBER = (
     "Leave it a tensor: 0-d tensors compute like numbers. To see the number, return it from the "
@@ -68,6 +68,11 @@ _OTHER = (
     "with nbgrad.where instead of a mask that selects, or call it outside nbgrad.jit and pass what "
     "it returns"
 )
+# What converts what it is given, so that the function that the user called is another one.
+_CONVERTING = [_CAUSES[k] for k in ("__array__", "numpy", "__float__", "__int__", "__complex__")]
+
+# asking.question, which lies above: what the user called, and what nbgrad has of the same meaning.
+question: Callable[[], tuple[str, str, str | None]] = lambda: ("", "", None)
 
 
 def traced_value(roots: Sequence[Node], leaf: Node) -> str:
@@ -80,6 +85,15 @@ def traced_value(roots: Sequence[Node], leaf: Node) -> str:
     if leaf.line is not None:
         value += f" that depends on {leaf.line}" if node is not leaf else f" of {leaf.line}"
     return TRACED_VALUE.format(what=what, line=line, value=value, advice=advice)
+
+
+def undecided(node: Node) -> str:
+    """The error for *node* where one of Python's own values has to decide."""
+    what, line, _ = _cause()
+    return SETTING.format(what=what, line=line, aval=node.aval)
+
+
+concrete.undecided = undecided
 
 
 def _cause() -> tuple[str, str, str]:
@@ -106,4 +120,10 @@ def _cause() -> tuple[str, str, str]:
         return _FUNCTION[0].format(name=function), line, _FUNCTION[1]
     if inner and found is not _CAUSES["__index__"]:  # whatever it converts inside
         return inner, line, _OTHER
+    if found in _CONVERTING:
+        called, _, own = question()
+        if own is not None:
+            return called, line, f"Write {own} instead, or pass what it returns from outside"
+        if found[1] is _ARRAY and called:
+            return called, line, _ARRAY
     return (found[0], line, found[1]) if found else ("this", line, _OTHER)

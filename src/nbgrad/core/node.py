@@ -16,9 +16,10 @@ next_sequence = count().__next__
 
 
 class _Concrete:
-    """Where the engine, which lies above, puts the function that evaluates a node."""
+    """Where modules above put the functions that evaluate a node, and that say who asked for it."""
 
     value_of: Callable[[Node], Any]
+    undecided: Callable[[Node], str]
 
 
 concrete = _Concrete()
@@ -119,12 +120,14 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
     if not TYPE_CHECKING:
 
         def __bool__(self):
-            raise TypeError("the truth value of a Node is not known while recording")
+            raise TypeError(concrete.undecided(self))
 
         def __index__(self):
             # For functions that are given a tensor as an axis or a count.
             if self.aval.shape or self.aval.dtype.kind not in "iu":
-                raise TypeError(f"only integer scalars can be an index, not {self.aval!r}")
+                raise TypeError(
+                    f"only integer scalars can be an index, not a {self.aval!r} tensor"
+                )
             return int(concrete.value_of(self))
 
         __int__ = __index__
