@@ -99,6 +99,46 @@ def test_a_word_beyond_an_object_is_reported() -> None:
     assert "out of bounds: nbgrad_walk: " in errors
 
 
+def test_an_operand_of_blas_beyond_a_buffer_is_reported() -> None:
+    """Of each operand, the first element and the last one."""
+    errors = report(
+        """
+        from nbgrad.backends import blas
+        m, n, k = 8, 9, 10
+        a, b, c = np.ones((m, k)), np.ones((k, n)), np.zeros((m, n))
+        words = (m, n, k, n, k, n, 0, 0, m * n, m * k, k * n, 0)
+        ends = (0, 0, 0, 0, 0, c.nbytes, 0, a.nbytes, 0, b.nbytes)
+        kernel = blas.gemm_kernel("f8")
+        given = [*blas.gemm_routines("f8"), c.ctypes.data, a.ctypes.data, b.ctypes.data, *words]
+        kernel(0, 1, np.array([*given, *ends]))
+        assert (c == k).all()
+        kernel(0, 1, np.array([*given, *ends[:-1], b.nbytes - 8]))
+        """
+    )
+    assert "out of bounds: gemm_f8: b[t * step_b" in errors and "index 89 of elements" in errors
+
+
+@pytest.mark.parametrize(
+    ("kind", "read"),
+    [("list", "load_pointer(x, {list_items})"), ("tuple", "offset_words(x, {items})")],
+)
+def test_an_item_beyond_a_list_is_reported(kind: str, read: str) -> None:
+    errors = report(
+        f"""
+        import ctypes
+        from nbgrad.backends import builtin
+        from nbgrad.backends.compile import native
+        text = "def peek(x, k):\\n    items = {read}\\n    return items[k]"
+        code, _ = native(text.format(**builtin.containers()), "peek", ("i8*", "i8"), result="i8")
+        made = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.py_object, ctypes.c_int64)
+        peek, given = made(code.address), {kind}([object() for _ in range(3)])
+        assert peek(given, 2) == id(given[2])
+        peek(given, 3)
+        """
+    )
+    assert "out of bounds: peek: items[k]: word 3 " in errors
+
+
 def test_the_usual_build_is_as_it_was() -> None:
     assert not bounds.ON and not bounds.imports()
     source, params = bounds.instrumented(

@@ -2,7 +2,8 @@
 
 For finding faults, not for use: it is several times slower. The text of a kernel is rewritten so that
 each subscript of a pointer compares the index with the extent of the buffer, which the frame passes
-along (``launch.extended``). In functions that walk objects and tables each word read must lie in an
+along (``launch.extended``), and each call of a routine of BLAS or LAPACK the ends of its operands. In
+functions that walk objects and tables each word read must lie in an
 object of Python's, as its class describes it, or in memory that was registered here. What does not
 is reported on the standard error stream, with Python's stack, and ends the process.
 """
@@ -18,6 +19,7 @@ import sys
 import traceback
 import weakref
 import zlib
+from collections import deque
 from typing import Any, Final
 
 import numpy as np
@@ -28,9 +30,46 @@ ON: Final = os.environ.get("NBGRAD_BOUNDS", "0") == "1"
 
 _SIZES: Final = {"c16": 16, "c8": 8}
 _WORDS: Final = frozenset({"load_pointer", "store_pointer"})
-# What holds the items of a list, or the extents of an array: memory of the interpreter's, of a
-# size that the loops around it read from the object itself.
-_TRUSTED: Final = frozenset({"items", "operands", "extents"})
+# What holds the items of a list or a tuple, or the extents of an array: when one is set, it is noted
+# how many there are.
+_ITEMS: Final = frozenset({"items", "operands", "extents"})
+# What a routine of BLAS or LAPACK, called by that name, reads and writes: the first element of each
+# operand, the last one, and what is 0 where there are none.
+_PRODUCT: Final = {
+    "c": ("t * step_c", "t * step_c + (m - 1) * ldc + n - 1", "m * n * k"),
+    "a": (
+        "t * step_a",
+        "t * step_a + ((m - 1) * lda + k - 1 if flag_a == 0 else (k - 1) * lda + m - 1)",
+        "m * n * k",
+    ),
+    "b": (
+        "t * step_b",
+        "t * step_b + ((k - 1) * ldb + n - 1 if flag_b == 0 else (n - 1) * ldb + k - 1)",
+        "m * n * k",
+    ),
+}
+_SUBSTITUTION: Final = {
+    "a": ("t * a_step", "t * a_step + (n - 1) * (lda + 1)", "n * cols * rows"),
+    "y": ("start", "start + rows * cols - 1", "n * cols * rows"),
+}
+_ROUTINES: Final = {
+    "call_gemm": _PRODUCT,
+    "call_gemv": _PRODUCT,
+    "call_trsm": _SUBSTITUTION,
+    "call_trsv": _SUBSTITUTION,
+    "call_potrf": {"y": ("t * n * n", "t * n * n + n * n - 1", "n")},
+    "call_gesv": {
+        "matrix": ("0", "n * n - 1", "n"),
+        "right": ("0", "n * cols - 1", "n * cols"),
+        "pivots": ("0", "n - 1", "n"),
+    },
+    "call_syevd": {
+        "matrix": ("0", "n * n - 1", "n"),
+        "y": ("t * width", "t * width + n - 1", "n"),
+        "work": ("0", "lwork - 1", "n"),
+        "integers": ("0", "liwork - 1", "n"),
+    },
+}
 _sites: dict[int, str] = {}
 
 
@@ -74,7 +113,10 @@ def _site(name: str, node: ast.AST) -> ast.Constant:
 
 
 class _Elements(ast.NodeTransformer):
-    """Rewrites ``x[i]`` of a kernel's pointers as ``x[checked_element(i, lo, hi, size, site)]``."""
+    """Rewrites ``x[i]`` of a kernel's pointers as ``x[checked_element(i, lo, hi, size, site)]``.
+
+    Before a call of a routine the ends of its operands are tested.
+    """
 
     def __init__(self, name: str, pointers: dict[str, int]) -> None:
         self.name = name
@@ -90,6 +132,23 @@ class _Elements(ast.NodeTransformer):
             node.slice = _call("checked_element", node.slice, *ends, size, site)
         return node
 
+    def visit_Expr(self, node: ast.Expr) -> Any:
+        self.generic_visit(node)
+        called = node.value.func if isinstance(node.value, ast.Call) else None
+        operands = _ROUTINES.get(called.id, {}) if isinstance(called, ast.Name) else {}
+        tests = [self._ends(pointer, ends) for pointer, ends in operands.items()]
+        return [*tests, node]
+
+    def _ends(self, pointer: str, ends: tuple[str, str, str]) -> ast.stmt:
+        first, last, some = ends
+        size = self.pointers[pointer]
+        lines = [f"if {some} != 0:"]
+        for index in (first, last):
+            site = _site(self.name, ast.parse(f"{pointer}[{index}]", mode="eval").body).value
+            known = f"{pointer}__lo, {pointer}__hi, {size}, {site}"
+            lines.append(f"    checked_element({index}, {known})")
+        return ast.parse("\n".join(lines)).body[0]
+
 
 class _Words(ast.NodeTransformer):
     """Rewrites ``p[i]`` and ``load_pointer(p, i)`` of functions that walk objects and tables."""
@@ -99,8 +158,6 @@ class _Words(ast.NodeTransformer):
         self.counts = counts
 
     def _checked(self, pointer: ast.expr, index: ast.expr, whole: ast.AST) -> ast.expr:
-        if isinstance(pointer, ast.Name) and pointer.id in _TRUSTED:
-            return index
         if isinstance(pointer, ast.Name) and pointer.id in self.counts:
             end = ast.BinOp(
                 ast.Constant(8), ast.Mult(), ast.Name(self.counts[pointer.id], ast.Load())
@@ -114,6 +171,23 @@ class _Words(ast.NodeTransformer):
         self.generic_visit(node)
         node.slice = self._checked(node.value, node.slice, whole)
         return node
+
+    def visit_Assign(self, node: ast.Assign) -> Any:
+        self.generic_visit(node)
+        target, value = node.targets[0], node.value
+        pairs = [(target, value)]
+        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+            pairs = list(zip(target.elts, value.elts, strict=True))
+        held = [
+            made.args[0]
+            for name, made in pairs
+            if isinstance(name, ast.Name)
+            and name.id in _ITEMS
+            and isinstance(made, ast.Call)
+            and isinstance(made.func, ast.Name)
+            and made.func.id in ("load_pointer", "offset_words")
+        ]
+        return [node, *(ast.Expr(_call("known_items", holder)) for holder in held)]
 
     def visit_Call(self, node: ast.Call) -> Any:
         whole = ast.parse(ast.unparse(node), mode="eval").body
@@ -217,8 +291,29 @@ def _object_holds(pointer: int, index: int) -> bool:
     return 8 * (index + 1) <= size + count * item
 
 
+_last: deque[tuple[int, int]] = deque(maxlen=64)  # the items of the lists and tuples last met
+
+
+def _items(pointer: int) -> None:
+    """Let the items of *pointer* be read, if it is a list or a tuple, or the extents of an array."""
+    head = _read(pointer, 2)
+    if not head or head[1] not in (id(list), id(tuple), id(np.ndarray)):
+        return
+    held = ctypes.cast(pointer, ctypes.py_object).value
+    if isinstance(held, np.ndarray):  # behind the data and the rank, as NumPy documents it
+        start, count = (_read(pointer + 32) or (0,))[0], held.ndim
+    elif isinstance(held, list):  # the first address behind the size
+        start = next((w for w in _read(pointer, list.__basicsize__ // 8)[3:] if w > 1 << 16), 0)
+        count = len(held)
+    else:
+        start, count = pointer + tuple.__basicsize__, len(held)
+    _last.append((start, start + 8 * count))
+
+
 def _word(pointer: int, index: int, stack: int, site: int) -> None:
     address = pointer + 8 * index
+    if any(start <= address < stop for start, stop in _last):
+        return
     if _regions.holds(address) or abs(address - stack) < _STACK or _object_holds(pointer, index):
         return
     _report(f"{_sites.get(site, f'site {site}')}: word {index} from {pointer:#x}")
@@ -226,6 +321,7 @@ def _word(pointer: int, index: int, stack: int, site: int) -> None:
 
 _TYPES: Final = {
     "nbgrad_element": (ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 5), _element),
+    "nbgrad_items": (ctypes.CFUNCTYPE(None, ctypes.c_int64), _items),
     "nbgrad_word": (ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 4), _word),
 }
 _called: Final = {name: kind(function) for name, (kind, function) in _TYPES.items()} if ON else {}

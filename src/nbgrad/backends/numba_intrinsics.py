@@ -297,6 +297,17 @@ def checked_word(typingctx: Any, pointer: Any, index: Any, site: Any) -> Any:
     return types.int64(WORDS, types.int64, types.int64), generate
 
 
+@intrinsic
+def known_items(typingctx: Any, pointer: Any) -> Any:
+    """Tell ``bounds`` of the items of a list or a tuple, which are read next."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _outside(builder, "nbgrad_items", builder.ptrtoint(args[0], I64))
+        return context.get_dummy_value()
+
+    return types.none(WORDS), generate
+
+
 # Functions of Python's C interface. Objects are pointers where they are read, else numbers.
 _OBJECT: Final = types.int64
 INTERPRETER: Final = {
@@ -332,6 +343,7 @@ POINTER_NAMES: Final = {
     "address": address,
     "checked_element": checked_element,
     "checked_word": checked_word,
+    "known_items": known_items,
     "call_kernel": call_kernel,
     "call_pool": call_pool,
     "call_loop": call_loop,
