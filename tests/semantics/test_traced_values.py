@@ -41,7 +41,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "f-string": (lambda x: f"{x.sum():.3f}", "an f-string.*sum.*Print the shape"),
     "Function": (Sorted.apply, "forward of the nbgrad.Function Sorted.*call what uses it without"),
     "numpy": (lambda x: x.numpy(), r"numpy\(\).*is not one of nbgrad's"),
-    "asarray": (np.asarray, "a conversion to an array.*sees arrays only"),
+    "asarray": (np.asarray, r"numpy\.asarray, at .*Write nbgrad\.numpy\.asarray instead"),
     "unique": (np.unique, "unique, at .*depends on values"),
 }
 
