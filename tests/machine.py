@@ -14,20 +14,19 @@ from typing import Any
 import numpy as np
 
 from nbgrad import engine
-from nbgrad.backends import quick, settle, walk
+from nbgrad.backends import quick, settle, viewing, walk
 from nbgrad.core import linearize, record
 from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import bind
 from nbgrad.core.record import Recipe, shortcuts
 
-PARTS = ("nodes", "operands", "leaves", "values", "scalars")
-
 
 def install() -> None:
     """Install the machine code, each of its functions with its check."""
     walk.install()
     quick.install()
+    viewing.install()
     settle.install()
     compiled, make = linearize.compiled, shortcuts.make
     assert compiled.forward is not None and compiled.backward is not None and make is not None
@@ -93,11 +92,11 @@ def _computed(node: Node) -> list[bytes] | None:
 def same_as_walked(found: Any, roots: Any, differentiate: bool) -> None:
     """Fail unless the machine code has found what the walk in Python finds."""
     expected = linearize.walked(roots, differentiate, others=1)
-    key, *parts, noted = found
-    assert key == expected.key, (np.frombuffer(key, np.int64), roots)
-    assert noted == expected.noted, (np.frombuffer(noted, np.int64), roots)
-    for name, part in zip(PARTS, parts, strict=True):
-        wanted = getattr(expected, name)
+    assert found.key == expected.key, (np.frombuffer(found.key, np.int64), roots)
+    assert found.noted == expected.noted, (np.frombuffer(found.noted, np.int64), roots)
+    assert found.known is expected.known
+    for name in walk.LISTS:
+        part, wanted = getattr(found, name), getattr(expected, name)
         assert len(part) == len(wanted), name
         assert all(x is y for x, y in zip(part, wanted, strict=True)), name
 

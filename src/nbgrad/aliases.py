@@ -26,7 +26,7 @@ from nbgrad.errors import (
     AutogradError,
 )
 from nbgrad.hooks import keep_retaining, watch_of
-from nbgrad.ops import structure
+from nbgrad.ops import composite, shaping, structure
 from nbgrad.recording import apart
 from nbgrad.views import DETACHED, ELEMENT, Group, chain_of, own, ref
 
@@ -287,6 +287,24 @@ def grafted(value: Node, history: Node) -> Node:
         history = history.inputs[1] if history.inputs else history
     with _recording(True):
         return structure.graft(unrecorded(value), history)  # type: ignore[no-any-return]
+
+
+def filled(node: Node, value: Any) -> Node:
+    """*node* with every element replaced by *value*: zero of its gradient passes."""
+    source = shaping.as_node(value)
+    if source.ndim:
+        raise RuntimeError(f"fill_ only supports 0-d values, not shape {source.shape}")
+    return overwritten(node, source)
+
+
+def overwritten(node: Node, source: Any) -> Node:
+    """*source*, cast and broadcast to *node*, which stays on the graph if it is tracked."""
+    source = shaping.as_node(source)
+    value = composite.astype(source, node.dtype)
+    value = shaping.broadcast_to(value, node.shape)
+    if not (node.requires_grad and modes.grad):
+        return apart(value) if value is source else value
+    return structure.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
 
 
 def _retains(node: Node) -> bool:

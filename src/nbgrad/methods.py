@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbgrad import aliases, views
-from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import as_operand, bind
+from nbgrad.core.primitive import Primitive, as_operand, bind
+from nbgrad.core.record import shortcuts
 from nbgrad.errors import NEEDS_COPY, NOT_VIEWABLE, AutogradError
 from nbgrad.loading import ours
 from nbgrad.ops import (
@@ -25,11 +25,10 @@ from nbgrad.ops import (
     reducing,
     scaled,
     shaping,
-    structure,
     transcendental,
 )
 from nbgrad.ops.kinds import arity
-from nbgrad.recording import again, apart, static, unary
+from nbgrad.recording import again, apart, of_nodes, static, unary
 
 if TYPE_CHECKING:
     from nbgrad.tensor import Tensor
@@ -77,36 +76,24 @@ def _reducer(function: Callable[..., Node]) -> Callable[..., Any]:
     return static(reduced)
 
 
-def _in_place(function: Callable[..., Any]) -> Callable[..., Any]:
-    """In-place method: computes, then writes the result to the tensor."""
+def _in_place(function: Callable[..., Any], plain: Primitive | None = None) -> Callable[..., Any]:
+    """In-place method: computes, then writes the result to the tensor.
+
+    It is *plain* of a single operand.
+    """
+    quick = None if plain is None else of_nodes(plain)[0]
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        node = self._node if self._alias is None else aliases.latest(self)
+        if quick is not None and not kwargs and len(args) == 1:
+            return self._rebind(quick(node, as_operand(args[0])))
         operands = [as_operand(a) if _is_operand(a) else a for a in args]
         if kwargs:
             kwargs = {k: as_operand(a) if _is_operand(a) else a for k, a in kwargs.items()}
-        node = self._node if self._alias is None else aliases.latest(self)
         return self._rebind(function(node, *operands, **kwargs))
 
     method.__doc__ = "In-place form: the result is written to the tensor."
     return method
-
-
-def _filled(node: Node, value: Any) -> Node:
-    """*node* with every element replaced by *value*: zero of its gradient passes."""
-    source = shaping.as_node(value)
-    if source.ndim:
-        raise RuntimeError(f"fill_ only supports 0-d values, not shape {source.shape}")
-    return _overwritten(node, source)
-
-
-def _overwritten(node: Node, source: Any) -> Node:
-    """*source*, cast and broadcast to *node*, which stays on the graph if it is tracked."""
-    source = shaping.as_node(source)
-    value = composite.astype(source, node.dtype)
-    value = shaping.broadcast_to(value, node.shape)
-    if not (node.requires_grad and modes.grad):
-        return apart(value) if value is source else value
-    return structure.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
 
 
 def _converted(
@@ -132,13 +119,18 @@ def _view(function: Callable[[Node], Node], doc: str) -> property:
     known = general.recipes  # type: ignore[attr-defined]
 
     def get(self: Any) -> Any:
-        recipe = known.get(self._node.aval)
-        return general(self) if recipe is None else again(self, recipe, views.share)
+        recipe, quick = known.get(self._node.aval), shortcuts.view
+        if recipe is None:
+            return general(self)
+        if quick is not None and (made := quick(self, recipe)) is not None:
+            return made
+        return again(self, recipe, views.share)
 
     return property(get, doc=doc)
 
 
 _reshape = static(shaping.reshape, share=views.share, only=views.strided)
+_reshaped = _reshape.recipes  # type: ignore[attr-defined]  # by aval, shape and its types
 _ravel = static(shaping.reshape, share=views.share, only=views.contiguous)
 _transpose = static(shaping.transpose, share=views.share)
 _flat_copy = static(shaping.reshape)
@@ -224,10 +216,10 @@ class Methods:
     softmax = _unary(composite.softmax)
     _positive = _primitive(arithmetic.positive)
 
-    add_ = _in_place(scaled.add)
-    sub_ = _in_place(scaled.subtract)
-    mul_ = _in_place(arithmetic.multiply)
-    div_ = _in_place(scaled.divide)
+    add_ = _in_place(scaled.add, arithmetic.add)
+    sub_ = _in_place(scaled.subtract, arithmetic.subtract)
+    mul_ = _in_place(arithmetic.multiply, arithmetic.multiply)
+    div_ = _in_place(scaled.divide, arithmetic.divide)
     addcmul_ = _in_place(scaled.addcmul)
     addcdiv_ = _in_place(scaled.addcdiv)
     lerp_ = _in_place(scaled.lerp)
@@ -249,12 +241,12 @@ class Methods:
     relu_ = _in_place(transcendental.relu)
     clip_ = _in_place(composite.clip)
     clamp_ = clip_
-    fill_ = _in_place(_filled)
-    zero_ = _in_place(lambda node: _filled(node, 0))
+    fill_ = _in_place(aliases.filled)
+    zero_ = _in_place(lambda node: aliases.filled(node, 0))
 
     def copy_(self, source: Any) -> Tensor:
         """Replace the values by those of *source*, broadcast to this shape."""
-        return self._rebind(_overwritten(self._node, source))
+        return self._rebind(aliases.overwritten(self._node, source))
 
     T = _view(shaping.transpose, "The transpose: dimensions in reverse order.")
     mT = _view(lambda node: shaping.swapaxes(node, -1, -2), "The last two dimensions exchanged.")
@@ -298,7 +290,11 @@ class Methods:
         """
         target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
         if copy is None and order == "C":
-            return _reshape(self, tuple(target))  # type: ignore[no-any-return]
+            target = tuple(target)
+            recipe = _reshaped.get((self._node.aval, tuple, target, *map(type, target)))
+            if recipe is not None and recipe.window is not None:
+                return again(self, recipe, views.share, views.strided)  # type: ignore[no-any-return]
+            return _reshape(self, target)  # type: ignore[no-any-return]
         make = _flat_copy if copy else _reshape
         made = make(self, tuple(target), *(() if order == "C" else (order,)))
         if copy is False and made._alias is None:

@@ -11,11 +11,23 @@ from nbgrad import views
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.ops import arithmetic, bitwise, comparison, composite, products
-from nbgrad.recording import Method, admitted, binary, operand, pair, reflected, static, unary
+from nbgrad.recording import (
+    Method,
+    admitted,
+    binary,
+    of_nodes,
+    operand,
+    pair,
+    reflected,
+    static,
+    unary,
+)
 
 
 def _inplace(function: Callable[..., Node]) -> Method:
     """In-place operator: a new node takes the place of the tensor's, so nothing saved is overwritten."""
+    if isinstance(function, Primitive):
+        function, _ = of_nodes(function)
 
     def method(self: Any, other: Any) -> Any:
         kind = other.__class__

@@ -24,7 +24,7 @@ from nbgrad.missing import full_name, missing
 from nbgrad.ops import arithmetic, shaping
 from nbgrad.ops.structure import strong
 from nbgrad.recording import apart, binary, operand, unary
-from nbgrad.replaying import Call
+from nbgrad.replaying import Call, of_one
 
 ufuncs = LazyModule("nbgrad.ufuncs")
 # What SciPy's solvers call on what a user's function gave them, and minimize_scalar on its results.
@@ -71,13 +71,12 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
     if kwargs and kwargs.get("out") is not None:
         given = dict(kwargs)
         return _written(function, given.pop("out"), apply(tensor, function, args, given))
-    call = Call(tensor, function, args, kwargs)
-    operands: Sequence[Any] = call.nodes
-    result = call.again()
+    result, operands = None, args
+    if len(args) == 1 and not kwargs and args[0].__class__ is tensor:
+        operands = (args[0]._node,)
+        result = of_one(function, operands[0])
     if result is None:
-        operands, settings = unwrap(args), unwrap(kwargs)
-        result = call.run(function, operands, settings)
-        operands = (*operands, *settings.values())
+        result, operands = _called(tensor, function, args, kwargs)
     if function not in marked:
         return wrap(result, tensor, operands)
     if function in viewers:
@@ -106,6 +105,16 @@ def _written(function: Any, out: Any, made: Any) -> Any:
         raise ValueError(f"{name}: out= has shape {out.shape}, and the result {made.shape}")
     np.copyto(out, made)
     return out
+
+
+def _called(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
+    """What *function* gives of the nodes of tensors, and these; recorded as before if it was."""
+    call = Call(tensor, function, args, kwargs)
+    result = call.again()
+    if result is not None:
+        return result, call.nodes
+    operands, settings = unwrap(args), unwrap(kwargs)
+    return call.run(function, operands, settings), (*operands, *settings.values())
 
 
 def _shared(made: Any, tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:

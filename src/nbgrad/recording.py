@@ -21,6 +21,7 @@ from nbgrad.core.record import (
     Recipe,
     Recipes,
     Shortcut,
+    Tables,
     record,
     replay,
     shortcuts,
@@ -61,33 +62,50 @@ def binary(prim: Primitive) -> Method:
 
     It returns NotImplemented for an operand that is no number, array or tensor.
     """
-    # Signatures by the aval of both operands, of a tensor with a float, of a tensor of floating
-    # point with an integer; recipes by two avals.
+    on_nodes, tables = of_nodes(prim)
+
+    def general(self: Any, other: Any) -> Any:
+        cls, kind = self.__class__, other.__class__
+        if kind is cls:
+            return cls(on_nodes(self._node, other._node))
+        if kind is float or kind is int:
+            return cls(on_nodes(self._node, other))
+        if isinstance(other, OPERANDS):
+            return cls(bind(prim, self._node, operand(other)))
+        if hasattr(kind, "_node"):  # of a subclass, or of its base
+            return (kind if issubclass(kind, cls) else cls)(on_nodes(self._node, other._node))
+        a = self._node
+        return cls(bind(prim, a, numbers_of(other))) if is_numbers(other) else NotImplemented
+
+    return _named(_quickened(general, shortcuts.ask(*tables)), prim)
+
+
+def of_nodes(prim: Primitive) -> tuple[Callable[[Node, Any], Node], Tables]:
+    """Return the function that records *prim* of a node and a second operand, and its tables.
+
+    They have signatures by the aval of both operands, of a node with a float, and of a node of
+    floating point with an integer.
+    """
     alike: dict[Any, Any] = {}
     number: dict[Any, Any] = {}
     whole: dict[Any, Any] = {}
     mixed = pair(functools.partial(bind, prim))
 
-    def general(self: Any, other: Any) -> Any:
-        cls, a, kind = self.__class__, self._node, other.__class__
-        if kind is cls:
-            other = other._node
+    def on_nodes(a: Node, other: Any) -> Node:
+        kind = other.__class__
+        if kind is Node:
             if other.aval is not a.aval:
-                return cls(mixed(a, other))
+                return mixed(a, other)
             table = alike
         elif kind is float:
             table = number
         elif kind is int and a.aval.inexact:
             table = whole
-        elif isinstance(other, OPERANDS):
-            return cls(bind(prim, a, operand(other)))
-        elif hasattr(kind, "_node"):  # of a subclass, or of its base
-            return (kind if issubclass(kind, cls) else cls)(bind(prim, a, other._node))
         else:
-            return cls(bind(prim, a, numbers_of(other))) if is_numbers(other) else NotImplemented
-        return cls(_recorded(prim, table, a, a, other))
+            return bind(prim, a, other)  # type: ignore[no-any-return]
+        return _recorded(prim, table, a, a, other)
 
-    return _named(_quickened(general, shortcuts.ask(alike, number, whole)), prim)
+    return on_nodes, (alike, number, whole)
 
 
 def reflected(prim: Primitive) -> Method:
@@ -161,9 +179,8 @@ def static(
         key: Any = (a.aval, *given) if given else a.aval
         for x in (*args, *given.values()) if given else args:
             # The types come first: 2 and 2.0 and True are equal, and a tensor compares to a tensor.
-            key = (key, x.__class__, x)
-            if x.__class__ is tuple and not told:
-                key = (key, *map(type, x))
+            tell = x.__class__ is tuple and not told
+            key = (key, tuple, x, *map(type, x)) if tell else (key, x.__class__, x)
         try:
             recipe = fast[key]
         except KeyError:
@@ -210,7 +227,7 @@ def again(
         or only(tensor, window)
     )
     if shared and shortcuts.view is not None:
-        made = shortcuts.view(tensor, window, recipe.element)
+        made = shortcuts.view(tensor, recipe)
         if made is not None:
             return made
     node = tensor._node

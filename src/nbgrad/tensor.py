@@ -195,6 +195,8 @@ class Tensor(Operators, Conversions, Buffers, Methods):
         >>> w
         tensor([5., 2.], requires_grad=True)
         """
+        if shortcuts.detached is not None and (made := shortcuts.detached(self)) is not None:
+            return made  # type: ignore[no-any-return]
         return views.detached(Tensor(aliases.unrecorded(self._node)), self)  # type: ignore[no-any-return]
 
     def detach_(self) -> Tensor:

@@ -329,6 +329,7 @@ INTERPRETER: Final = {
     "PyList_New": _OBJECT(types.int64),
     "PyList_Append": types.int32(_OBJECT, _OBJECT),
     "PyWeakref_NewRef": _OBJECT(_OBJECT, _OBJECT),
+    "PyList_SetSlice": types.int32(_OBJECT, types.int64, types.int64, _OBJECT),
     "PyList_SetItem": types.int32(_OBJECT, types.int64, _OBJECT),
     "PyBytes_FromStringAndSize": _OBJECT(WORDS, types.int64),
 }

@@ -9,6 +9,7 @@ None, and the Python method goes on.
 
 from __future__ import annotations
 
+from functools import cache
 from textwrap import indent
 from typing import Any, Final
 
@@ -26,8 +27,6 @@ from nbgrad.core.record import Recipe, Tables, shortcuts
 # and the objects that all functions read.
 ALIKE, NUMBER, WHOLE, SWAPPED, SHARED = range(5)
 ROOM: Final = 256  # operands, constants and steps of a recipe that machine code replays
-CROWD: Final = 128  # views of one tensor; of more, Python looks which are still there
-FAR: Final = 40  # views of views of views: Python shortens longer chains
 OBJECTS: Final = {
     "NODE": Node,
     "SIGNATURE": Signature,
@@ -43,11 +42,12 @@ OBJECTS: Final = {
     "NOT_RECORDING": not_recording,
     "SETTINGS": settings,
     "NEXT": next_sequence,
+    "NO_INPUTS": (),
 }
 
 # Makes a node of ``sig``, ``inputs``, ``tracked`` and ``depth``; owns what it refers to at once, since
 # making objects may run a finalizer.
-_MAKE_NODE: Final = """
+MAKE_NODE: Final = """
     Py_IncRef(address(sig))
     Py_IncRef(sig[{sig_aval}])
     flag = shared[{TRUE}] if tracked and sig[{differentiable}] == true else shared[{FALSE}]
@@ -121,7 +121,7 @@ def nbgrad_record(owner, args, count):
         if operands == 2:
             PyTuple_SetItem(inputs, 1 - at, address(y))
 """
-    + _MAKE_NODE
+    + MAKE_NODE
     + """
     tensor = PyType_GenericAlloc(shared[{TENSOR}], 0)
     if address(tensor) != 0:
@@ -167,7 +167,7 @@ def nbgrad_replay(owner, args, count):
                 tracked = tracked or x[{requires_grad}] == true
                 depth = max(depth, PyLong_AsLongLong(x[{depth}]))
 """
-    + indent(_MAKE_NODE, "    ")
+    + indent(MAKE_NODE, "    ")
     + """
         env[place + s] = address(node)
     result = env[PyLong_AsLongLong(recipe[{result}])]
@@ -179,91 +179,12 @@ def nbgrad_replay(owner, args, count):
 )
 
 
-# A view: its nodes, the tensor, its place among the views of the base, and the base's group if it is
-# the first. See nbgrad/views.py.
-_VIEW: Final = (
-    """
-def nbgrad_view(owner, args, count):
-    shared = load_pointer(owner, {array_data})
-    none, true = shared[{NONE}], shared[{TRUE}]
-    x, window = load_pointer(args, 0), load_pointer(args, 1)
-    fits = (
-        x[1] == shared[{TENSOR}]
-        and load_pointer(shared, {LINES})[{on}] == shared[{ZERO}]
-        and PySet_Size(shared[{NOT_RECORDING}]) == 0
-        and x[{_node}] != 0 and x[{_alias}] != 0
-    )
-    if not fits:
-        Py_IncRef(none)
-        return none
-    a, alias = load_pointer(x, {_node}), load_pointer(x, {_alias})
-    held, group, parent, views = alias, address(alias), none, 1
-    depth = PyLong_AsLongLong(a[{depth}])
-    limit = PyLong_AsLongLong(load_pointer(shared, {SETTINGS})[{max_pending}])
-    if group == none:
-        group = 0
-    elif alias[1] == shared[{TUPLE}]:
-        held, group, parent = load_pointer(alias, {items}), alias[{items}], address(alias)
-        views = PyLong_AsLongLong(alias[{items} + 3]) + 1
-    elif alias[1] != shared[{GROUP}]:
-        fits = False
-    if group != 0 and held[{size}] > {CROWD}:
-        fits = False
-    if not fits or views < 2 and parent != none or views > {FAR} or depth + 16 > limit:
-        Py_IncRef(none)
-        return none
-    Py_IncRef(parent)
-    first = x[{_node}]
-    Py_IncRef(first)
-    if group == 0:
-        group = PyObject_CallNoArgs(shared[{GROUP}])
-        mark = PyWeakref_NewRef(address(x), 0)
-        if group == 0 or mark == 0:
-            return 0
-        PyList_Append(group, mark)
-        Py_DecRef(mark)
-        before = x[{_alias}]
-        x[{_alias}] = group
-        Py_DecRef(before)
-    Py_IncRef(group)
-    tracked = a[{requires_grad}] == true
-    for s in range(window[{size}]):
-        sig = load_pointer(window, {items} + s)
-        inputs = PyTuple_New(1)
-        if inputs != 0:
-            PyTuple_SetItem(inputs, 0, first)
-"""
-    + indent(_MAKE_NODE, "    ")
-    + """
-        first, depth = address(node), depth + 1
-        tracked = tracked and sig[{differentiable}] == true
-    tensor = PyType_GenericAlloc(shared[{TENSOR}], 0)
-    place, number = PyTuple_New(4), PyLong_FromLongLong(views if args[2] != true else 0)
-    if address(tensor) == 0 or place == 0 or number == 0:
-        return 0
-    PyTuple_SetItem(place, 0, group)
-    PyTuple_SetItem(place, 1, parent)
-    Py_IncRef(args[1])
-    PyTuple_SetItem(place, 2, args[1])
-    PyTuple_SetItem(place, 3, number)
-    tensor[{_node}], tensor[{_alias}] = first, place
-    if args[2] != true:
-        mark = PyWeakref_NewRef(address(tensor), 0)
-        if mark == 0:
-            return 0
-        PyList_Append(group, mark)
-        Py_DecRef(mark)
-    return address(tensor)
-"""
-)
-
-
-def _words(tensor: type) -> dict[str, int]:
+def words(tensor: type) -> dict[str, int]:
     """Where objects keep what the code reads and writes; 0 where unknown."""
     specimens: list[tuple[Any, tuple[str, ...]]] = [
         (Node(), tuple(name for name in Node.__slots__ if name != "__weakref__")),
         (Signature.__new__(Signature), ("differentiable",)),
-        (Recipe.__new__(Recipe), ("constants", "steps", "result")),
+        (Recipe.__new__(Recipe), ("constants", "steps", "result", "window", "element")),
         (type(settings)(), ("max_pending",)),
         (type(lines)(), ("on",)),
         (tensor.__new__(tensor), ("_alias", "_node")),
@@ -273,32 +194,33 @@ def _words(tensor: type) -> dict[str, int]:
     return places | builtin.containers()
 
 
+@cache
+def shared_objects() -> tuple[np.ndarray[Any, Any], dict[str, int], object]:
+    """A table of what all functions read, the places in it by name, and what must live as long."""
+    objects = OBJECTS | {"TENSOR": shortcuts.tensor, "GROUP": shortcuts.group}
+    shared = np.array([id(x) for x in objects.values()], np.int64)
+    bounds.register(shared)
+    return shared, {name: k for k, name in enumerate(objects)}, objects
+
+
 @remembered
 def install() -> None:
     """Let operations be recorded by machine code from now on, where this Python allows it."""
     tensor = shortcuts.tensor
     if tensor is None or shortcuts.group is None or not builtin.available():
         return
-    places = _words(tensor)
+    places = words(tensor)
     if 0 in places.values():
         return
-    objects = OBJECTS | {"TENSOR": tensor, "GROUP": shortcuts.group}
-    shared = np.array([id(x) for x in objects.values()], np.int64)
+    shared, names, objects = shared_objects()
     places |= {"ALIKE": ALIKE, "NUMBER": NUMBER, "WHOLE": WHOLE, "SWAPPED": SWAPPED}
-    places |= {"SHARED": SHARED, "ROOM": ROOM, "CROWD": CROWD, "FAR": FAR}
-    places |= {name: k for k, name in enumerate(objects)}
-    record, replay, view = (
+    places |= {"SHARED": SHARED, "ROOM": ROOM} | names
+    record, replay = (
         native(text.format(**places), name, ("i8*", "i8*", "i8"), result="i8")[0]
-        for text, name in (
-            (_RECORD, "nbgrad_record"),
-            (_REPLAY, "nbgrad_replay"),
-            (_VIEW, "nbgrad_view"),
-        )
+        for text, name in ((_RECORD, "nbgrad_record"), (_REPLAY, "nbgrad_replay"))
     )
     if lacking():
         return
-
-    bounds.register(shared)
     keep = (shared, objects)  # also when Python ends and empties the modules
 
     def make(tables: Tables, swapped: bool) -> Any:
@@ -310,4 +232,3 @@ def install() -> None:
     shortcuts.offer(make)
     flags = builtin.METH_FASTCALL
     shortcuts.replay = builtin.builtin(replay, "nbgrad_replay", shared, flags, keep)
-    shortcuts.view = builtin.builtin(view, "nbgrad_view", shared, flags, keep)

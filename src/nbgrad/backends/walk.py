@@ -17,7 +17,7 @@ import numpy as np
 from nbgrad.backends import bounds, builtin
 from nbgrad.backends.compile import lacking, native, remembered
 from nbgrad.core import linearize
-from nbgrad.core.linearize import ACTIVE, BOUND, CUT, FREED, INACTIVE, TRACKED
+from nbgrad.core.linearize import ACTIVE, BOUND, CUT, FREED, INACTIVE, TRACKED, Capture
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Signature
 
@@ -30,7 +30,9 @@ DIFFERENTIATE, TABLE = range(2)
 # Words of the table: identities of objects, then the memory of a walk.
 BUSY, EPOCH, NODE_TYPE, LIST_TYPE, NONE, TRUE = range(6)
 FOUND, OPERANDS, LEAVES, VALUES, SCALARS, COUNTS = range(6, 12)  # five counts
-KEY, PLACES, READS, NOTED, WORDS = range(17, 22)
+KEY, PLACES, READS, NOTED, CAPTURE = range(17, 22)
+PARTS, WORDS = 22, 27  # words of a Capture for the lists, in the order of the counts
+LISTS: Final = ("nodes", "operands", "leaves", "values", "scalars")
 REFERENCES: Final = (1 << 32) - 1  # the bits of an object's header that count them in any version
 
 # From ``n_roots`` nodes at ``items`` on: ends with None, or has filled the table with what it found.
@@ -168,24 +170,27 @@ def nbgrad_walk(owner, roots):
         items = load_pointer(table, {FOUND} + part)
         for k in range(table[{COUNTS} + part]):
             Py_IncRef(items[k])
-    found = PyTuple_New(7)
+    # Places of a Capture that are not filled stay empty.
+    found = PyType_GenericAlloc(table[{CAPTURE}], 0)
     made = PyBytes_FromStringAndSize(key, 8 * n_key)
+    if address(found) != 0:
+        found[{{key}}] = made
     for part in range(5):
-        if found == 0 or made == 0:  # out of memory: Python raises what the call has set
+        if address(found) == 0 or made == 0:  # out of memory: Python raises what the call has set
             break
-        PyTuple_SetItem(found, part, made)
         items, n = load_pointer(table, {FOUND} + part), table[{COUNTS} + part]
         made = PyList_New(n)
+        found[table[{PARTS} + part]] = made
         for k in range(n if made != 0 else 0):
             PyList_SetItem(made, k, items[k])
-    if found != 0 and made != 0:
-        PyTuple_SetItem(found, 5, made)
+    if address(found) != 0 and made != 0:
         made = PyBytes_FromStringAndSize(noted, 8 * n_noted)
+        found[{{noted}}], found[{{known}}] = made, true
+        Py_IncRef(true)
     table[{BUSY}] = 0
-    if found == 0 or made == 0:
+    if address(found) == 0 or made == 0:
         return 0
-    PyTuple_SetItem(found, 6, made)
-    return found
+    return address(found)
 """
 )
 
@@ -196,7 +201,12 @@ def places() -> dict[str, int]:
     found = {"number": builtin.slot(signature, "number"), "room": NODES}
     for name in ("depth", "freed", "inputs", "leaf", "passed", "requires_grad", "sig", "value"):
         found[name] = builtin.slot(node, name)
-    return found | builtin.containers()
+    return found | builtin.containers() | _capture()
+
+
+def _capture() -> dict[str, int]:
+    capture = Capture()
+    return {name: builtin.slot(capture, name) for name in ("key", "noted", "known", *LISTS)}
 
 
 class Memory:
@@ -212,6 +222,8 @@ class Memory:
         bounds.register(self.words, *self.rooms.values())
         for word, room in self.rooms.items():
             self.words[word] = room.ctypes.data
+        self.words[CAPTURE], known = id(Capture), _capture()
+        self.words[PARTS:] = [known[name] for name in LISTS]
 
     def owner(self, differentiate: int) -> np.ndarray[Any, Any]:
         owner = np.array([differentiate, self.words.ctypes.data], np.int64)

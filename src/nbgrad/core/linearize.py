@@ -29,8 +29,6 @@ FREED = 4
 TRACKED, MAX_LEAVES = 1 << 40, 1 << 39
 UNCOUNTED = 1 << 40  # reads of a root, which is computed anyway
 
-Found = tuple[bytes, list[Node], list[tuple[Any, ...]], list[Node], list[Any], list[Any], bytes]
-
 
 class _Compiled:
     """Where a backend puts machine code: None until there is some, as what it returns at times.
@@ -42,8 +40,8 @@ class _Compiled:
     __slots__ = ("backward", "forward", "learn", "value")
 
     def __init__(self) -> None:
-        self.forward: Callable[[Sequence[Node]], Found | None] | None = None
-        self.backward: Callable[[Sequence[Node]], Found | None] | None = None
+        self.forward: Callable[[Sequence[Node]], Capture | None] | None = None
+        self.backward: Callable[[Sequence[Node]], Capture | None] | None = None
         self.value: Callable[[Node], Any] | None = None
         self.learn: Callable[[Capture, Any, Sequence[int], Any], None] | None = None
 
@@ -159,10 +157,7 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
     """Find what *roots* need and build the structural key."""
     walk = compiled.backward if differentiate else compiled.forward
     if walk is not None and (found := walk(roots)) is not None:
-        cap = Capture()
-        cap.key, cap.nodes, cap.operands, cap.leaves, cap.values, cap.scalars, cap.noted = found
-        cap.known = True  # it leaves others to Python
-        return cap
+        return found  # it leaves to Python what is not known
     return walked(roots, differentiate)
 
 

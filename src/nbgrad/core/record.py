@@ -45,16 +45,18 @@ class Shortcuts:
     """Recording by machine code: who can use it, and, once a backend is there, who makes it.
 
     ``make(tables, swapped)`` returns the ``call`` of a Shortcut; ``replay(recipe, operands)`` takes a
-    tuple or a list of operands and returns a node, or None; ``view(tensor, window, element)`` returns
-    a tensor that is a view, or None. The classes are those of tensors and of their groups.
+    tuple or a list of operands and returns a node, or None; ``view(tensor, recipe)`` returns a tensor
+    that is a view, or None, and ``detached(tensor)`` one without history. The classes are those of
+    tensors and of their groups.
     """
 
-    __slots__ = ("asked", "group", "make", "replay", "tensor", "view")
+    __slots__ = ("asked", "detached", "group", "make", "replay", "tensor", "view")
 
     def __init__(self) -> None:
         self.tensor: type | None = None
         self.group: type | None = None
-        self.view: Callable[[Any, tuple[Any, ...], bool], Any] | None = None
+        self.view: Callable[[Any, Recipe], Any] | None = None
+        self.detached: Callable[[Any], Any] | None = None
         self.make: Callable[[Tables, bool], Callable[..., Any]] | None = None
         self.replay: Callable[[Recipe, Sequence[Any]], Any] | None = None
         self.asked: list[Shortcut] = []
