@@ -323,6 +323,7 @@ INTERPRETER: Final = {
     "PyDict_GetItem": WORDS(_OBJECT, _OBJECT),
     "PySet_Size": types.int64(_OBJECT),
     "PyObject_CallNoArgs": _OBJECT(_OBJECT),
+    "PyIter_Next": _OBJECT(_OBJECT),
     "PyType_GenericAlloc": WORDS(_OBJECT, types.int64),
     "PyTuple_New": _OBJECT(types.int64),
     "PyTuple_SetItem": types.int32(_OBJECT, types.int64, _OBJECT),

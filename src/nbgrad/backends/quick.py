@@ -41,7 +41,7 @@ OBJECTS: Final = {
     "LINES": lines,
     "NOT_RECORDING": not_recording,
     "SETTINGS": settings,
-    "NEXT": next_sequence,
+    "NEXT": next_sequence.__self__,
     "NO_INPUTS": (),
 }
 
@@ -51,7 +51,7 @@ MAKE_NODE: Final = """
     Py_IncRef(address(sig))
     Py_IncRef(sig[{sig_aval}])
     flag = shared[{TRUE}] if tracked and sig[{differentiable}] == true else shared[{FALSE}]
-    sequence, level = PyObject_CallNoArgs(shared[{NEXT}]), PyLong_FromLongLong(depth + 1)
+    sequence, level = PyIter_Next(shared[{NEXT}]), PyLong_FromLongLong(depth + 1)
     node = PyType_GenericAlloc(shared[{NODE}], 0)
     if inputs == 0 or sequence == 0 or level == 0 or address(node) == 0:
         return 0  # out of memory: Python raises what the call has set

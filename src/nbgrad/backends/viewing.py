@@ -148,7 +148,7 @@ def nbgrad_detached(owner, args, count):
     Py_IncRef(first)
     if tracked:
         node, sequence = (
-            PyType_GenericAlloc(shared[{NODE}], 0), PyObject_CallNoArgs(shared[{NEXT}])
+            PyType_GenericAlloc(shared[{NODE}], 0), PyIter_Next(shared[{NEXT}])
         )
         if address(node) == 0 or sequence == 0:
             return 0
