@@ -148,31 +148,37 @@ def memory(names: list[str], lengths: list[int]) -> None:
     for name in names:
         stages(LOOPS[name], LENGTHS[0])
         for n in lengths:
-            gc.collect()
-            held = _memory(LOOPS[name], n)
-            print(f"{name:14s} {n:7d} " + " ".join(f"{k} {v:8.0f}" for k, v in held.items()))
+            for gradient in (False, True):
+                gc.collect()
+                held = bytes_held(LOOPS[name], n, gradient)
+                row = " ".join(f"{k} {v:8.0f}" for k, v in held.items())
+                print(f"{name:14s} {n:7d} {'gradient' if gradient else 'forward':8s} {row}")
 
 
-def _memory(loop: Callable[[Any, int], Any], n: int) -> dict[str, float]:
-    x = ng.tensor(np.linspace(0.5, 1.5, 10), requires_grad=True)
-    out = loop(x, n)
-    cap = capture([out._node], differentiate=True)
+def bytes_held(loop: Callable[[Any, int], Any], n: int, gradient: bool) -> dict[str, float]:
+    """Bytes an equation of a loop's tape, and of the program made of it."""
+    x = ng.tensor(np.linspace(0.5, 1.5, 10), requires_grad=gradient)
+    with ng.configure(max_pending=10 * n):
+        out = loop(x, n)
+    cap = capture([out._node], differentiate=gradient)
     tracemalloc.start()
     tape, var_of = build_tape(cap, [out._node])
-    gradient, _ = vjp(tape, [var_of[x._node]], seeded=[False])
-    gradient = simplify(gradient)
-    del tape, var_of
+    if gradient:
+        tape, _ = vjp(tape, [var_of[x._node]], seeded=[False])
+    tape = simplify(tape)
+    del var_of
     gc.collect()
-    equations = len(gradient)
+    equations = len(tape)
     base, peak = tracemalloc.get_traced_memory()
     found = {"tape": base / equations, "peak": peak / equations}
     tracemalloc.reset_peak()
-    made = Executable(gradient).blocks()
+    made = Executable(tape).blocks()
     made.run([*cap.values, *cap.scalars])
     gc.collect()
     held, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    return found | {"program": (held - base) / equations, "peak ": (peak - base) / equations}
+    found |= {"program": (held - base) / equations, "peak ": (peak - base) / equations}
+    return found | {"both": held / equations}
 
 
 def main() -> None:

@@ -121,7 +121,7 @@ def _table(rows: Sequence[Any], width: int) -> Integers:
 
 
 @dataclass(frozen=True, eq=False)
-class Stretch:
+class Laid:
     """Equations that one frame runs, with addresses still as places.
 
     ``pointers`` are the words that hold places, ``status`` and ``blas`` those of other kinds.
@@ -132,6 +132,14 @@ class Stretch:
     pointers: Integers
     status: Integers
     blas: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """The equations from *start* to *last*, which one frame runs."""
+
+    start: int
+    last: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +161,7 @@ class FlatProgram(Runner):
 
     def __init__(self, tape: Tape) -> None:
         super().__init__(tape)
-        flat = Flat(tape, self.base_of, self.weak)
+        self.flat = flat = Flat(tape, self.base_of, self.weak)
         self.patterns = flat.patterns
         self.literals = flat.literals
         self.templates = templates = [
@@ -169,12 +177,11 @@ class FlatProgram(Runner):
                 self.segments += [_host_equation(flat, k) for k in numbers]
             else:
                 equations = list(numbers)
-                self.segments.append(self._stretch(flat, templates, equations[0], equations[-1]))
+                self.segments.append(Stretch(equations[0], equations[-1]))
 
-    def _stretch(
-        self, flat: Flat, templates: Sequence[Template | None], start: int, last: int
-    ) -> Stretch:
+    def _laid(self, start: int, last: int) -> Laid:
         """Lay out the equations from *start* to *last*."""
+        flat, templates = self.flat, self.templates
         which = flat.which[start : last + 1]
         widths = np.array([len(t.words) if t else 0 for t in templates] + [0], np.int64)
         counts = np.array([len(t.instructions) if t else 0 for t in templates] + [0], np.int64)
@@ -203,23 +210,27 @@ class FlatProgram(Runner):
                 (pointers, t.columns), (pointers, t.scratch), (status, t.status), (blas, t.blas),
             ):  # fmt: skip
                 into.append((at + columns).ravel())
-        return Stretch(words, rows, *(_joined(x) for x in (pointers, status, blas)))
+        return Laid(words, rows, *(_joined(x) for x in (pointers, status, blas)))
 
     def lay_out(self, segment: Stretch | HostEquation, instance: Instance) -> Any:
-        """The frame of a stretch in the memory of *instance*."""
+        """The frame of a stretch in the memory of *instance*.
+
+        It is laid out anew for each: most programs have one, and what is read of it is small.
+        """
         if isinstance(segment, HostEquation):
             return segment
-        words = segment.words.copy()
-        held = words[segment.pointers]
+        laid = self._laid(segment.start, segment.last)
+        words = laid.words
+        held = words[laid.pointers]
         base, offset = base_and_offset(held)
         given = base < len(self.base_of)
         fixed = np.array(instance.bases, np.int64)
-        words[segment.pointers[~given]] = fixed[base[~given] - len(self.base_of)] + offset[~given]
-        patches = np.stack([segment.pointers[given], base[given], offset[given]], axis=1)
+        words[laid.pointers[~given]] = fixed[base[~given] - len(self.base_of)] + offset[~given]
+        patches = np.stack([laid.pointers[given], base[given], offset[given]], axis=1)
         avals = [var.aval for var in self.base_of]
-        frame = Frame(len(avals), instance.bases, patches, segment.instructions, words, avals)
-        frame.args[segment.status] = frame.status_address
-        instance.blas_words += [(frame, word) for word in segment.blas.tolist()]
+        frame = Frame(len(avals), instance.bases, patches, laid.instructions, words, avals)
+        frame.args[laid.status] = frame.status_address
+        instance.blas_words += [(frame, word) for word in laid.blas.tolist()]
         return frame
 
     def fill(self, instance: Instance) -> None:

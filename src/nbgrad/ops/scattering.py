@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node, constant
+from nbgrad.core.record import record
 from nbgrad.core.registry import primitives
 from nbgrad.ops.cotangents import is_number
 from nbgrad.ops.indexing import scatter_add
@@ -48,7 +49,14 @@ class Terms(list[Any]):
 
 def plus(a: Any, b: Any) -> Any:
     """The sum of two cotangents, each a node or a number."""
+    if a.__class__ is b.__class__ is Node and (sig := addition(a.aval, b.aval)) is not None:
+        return record(sig, (a, b))
     return a + b if is_number(a) and is_number(b) else primitives["add"](a, b)
+
+
+def addition(a: Aval, b: Aval) -> Any:
+    """The signature of a sum that was recorded before and needs no cast or broadcast, or None."""
+    return primitives["add"].signatures.get(((a, b), ()))
 
 
 def partial(c: Any) -> bool:
@@ -62,11 +70,14 @@ def _made_by(c: Any, prim: Any) -> bool:
 
 def _merged_pads(pads: Sequence[Node]) -> Sequence[Node]:
     """Fewer nodes of the same sum: parts of one window are added before they are padded."""
-    windows: dict[Window, list[Node]] = {}
+    alike: dict[Any, list[Node]] = {}
     for node in pads:
-        (x,), params = node.inputs, node.sig.params
-        steps = tuple(s if n > 1 else 1 for s, n in zip(params["steps"], x.shape, strict=True))
-        windows.setdefault((params["starts"], x.shape, steps), []).append(x)
+        alike.setdefault(node.sig, []).append(node.inputs[0])
+    windows: dict[Window, list[Node]] = {}
+    for sig, xs in alike.items():
+        params, shape = sig.params, xs[0].shape
+        steps = tuple(s if n > 1 else 1 for s, n in zip(params["steps"], shape, strict=True))
+        windows.setdefault((params["starts"], shape, steps), []).extend(xs)
     aval = pads[0].aval
     small = [w for w in windows if SMALL * math.prod(w[1]) < aval.size]
     if len(small) <= FEW:

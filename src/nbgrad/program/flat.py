@@ -130,11 +130,11 @@ class Flat:
     Attributes
     ----------
     patterns : list of Pattern
-    which : ndarray of int64
+    which : ndarray of int32
         The pattern of each equation, -1 where the result lies in its operand's memory.
-    reads, first : ndarray of int64
+    reads, first : ndarray of int32
         Values that the equations read, one after another, and where those of each begin.
-    outs : ndarray of int64
+    outs : ndarray of int32
         The value that each equation defines.
     places : ndarray of int64
         Where each value is.
@@ -223,6 +223,8 @@ class Flat:
         home[mine] = _integers(places) + place(self.n_bases)
         self.places = home[roots] + self._shifts
         self.arena_bytes = end
+        for name in ("which", "reads", "first", "outs"):  # which are kept as long as the program
+            setattr(self, name, getattr(self, name).astype(np.int32))
         del self._roots, self._shifts, self._homes, self._bytes, self._number
 
 

@@ -13,7 +13,6 @@ from operator import itemgetter
 from typing import Any
 
 from nbgrad.config import settings
-from nbgrad.core.aval import Aval
 from nbgrad.core.interpret import replay
 from nbgrad.core.modes import lines
 from nbgrad.core.node import Node, placeholder
@@ -21,7 +20,7 @@ from nbgrad.core.primitive import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.ops.kinds import is_number, materialize
 from nbgrad.ops.lowerings import View
-from nbgrad.ops.scattering import MERGES, Terms, plus
+from nbgrad.ops.scattering import MERGES, Terms, addition, plus
 
 # Rules of these kinds see how their operands were made, and write less where that is known.
 LOOKING = ("bilinear", "opaque")
@@ -71,7 +70,6 @@ class Template:
 
 UNKNOWN: Any = object()
 _templates: dict[Any, dict[Key, Template | None]] = {}  # by nan_policy, which rules ask for
-_sums: dict[tuple[Aval, Aval], Signature | None] = {}
 
 
 def _name(x: Any) -> Any:
@@ -124,18 +122,6 @@ def _template(
     template = Template([ct, y, *xs], found, prim.kind in LOOKING)
     size = sum(c.aval.nbytes for c in template.constants if c.__class__ is Node)
     return template if size <= MAX_BYTES else None
-
-
-def _adding(a: Var, b: Var) -> Signature | None:
-    """The operation that adds two variables, if it takes one."""
-    key = a.aval, b.aval
-    if key not in _sums:
-        if len(_sums) >= MAX_TEMPLATES:
-            _sums.clear()
-        x, y = placeholder(a.aval), placeholder(b.aval)
-        node = plus(x, y)
-        _sums[key] = node.sig if node.inputs == (x, y) else None
-    return _sums[key]
 
 
 class Reverse:
@@ -252,7 +238,7 @@ class Reverse:
     def _sum(self, a: Any, b: Any) -> Any:
         """The variable of the sum of two cotangents."""
         if a.__class__ is Var and b.__class__ is Var:
-            sig = _sums.get((a.aval, b.aval)) or _adding(a, b)
+            sig = addition(a.aval, b.aval)
             if sig is not None:
                 var = Var(sig.aval)
                 self.eqns.append(Equation(sig, (a, b), var))
