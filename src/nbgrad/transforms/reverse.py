@@ -27,7 +27,10 @@ LOOKING = ("bilinear", "opaque")
 MAX_TEMPLATES = 8192
 MAX_BYTES = 1 << 14  # of a template's constants
 
-Key = tuple[Signature, tuple[bool | None, ...]]
+Wants = tuple[
+    bool | Literal, ...
+]  # whether an operand wants a cotangent, or the number that it is
+Key = tuple[Signature, Wants]
 
 
 class Template:
@@ -49,9 +52,7 @@ class Template:
 
     __slots__ = ("constants", "looks", "plain", "results", "steps")
 
-    def __init__(
-        self, operands: Sequence[Node], found: Sequence[Node | None], looks: bool
-    ) -> None:
+    def __init__(self, operands: Sequence[Any], found: Sequence[Node | None], looks: bool) -> None:
         nodes, constants = _recorded([c for c in found if c is not None], operands)
         place = {_name(x): k for k, x in enumerate((*operands, *constants, *nodes))}
         steps = []
@@ -68,8 +69,9 @@ class Template:
         self.looks = looks
 
 
-UNKNOWN: Any = object()
-_templates: dict[Any, dict[Key, Template | None]] = {}  # by nan_policy, which rules ask for
+# By nan_policy, which rules ask for. None: what the rule writes is not the same for all equations;
+# False: there was one, with a number of Python's in it, which may never come again.
+_templates: dict[Any, dict[Key, Template | bool | None]] = {}
 
 
 def _name(x: Any) -> Any:
@@ -93,29 +95,33 @@ def _recorded(results: Iterable[Any], known: Collection[Any]) -> tuple[list[Node
 
 
 def _learned(
-    templates: dict[Key, Template | None], eqn: Equation, wants: tuple[bool | None, ...]
+    templates: dict[Key, Template | bool | None], eqn: Equation, wants: Wants
 ) -> Template | None:
-    """The template of a rule, remembered; None if what it writes is not the same for all equations."""
-    if lines.on:
+    """The template of a rule that has none yet, remembered; None if there cannot be one."""
+    key = eqn.sig, wants
+    known = templates.get(key, True)
+    if lines.on or known is None:
         return None  # each operation has its line
     if len(templates) >= MAX_TEMPLATES:
         templates.clear()
-    found = templates[eqn.sig, wants] = _template(eqn.sig, eqn.inputs, wants)
+    if known is True and any(a.__class__ is Literal for a in eqn.inputs):
+        templates[key] = False
+        return None
+    found = templates[key] = _template(eqn.sig, eqn.inputs, wants)
     return found
 
 
-def _template(
-    sig: Signature, inputs: Sequence[Any], wants: Sequence[bool | None]
-) -> Template | None:
+def _template(sig: Signature, inputs: Sequence[Atom], wants: Wants) -> Template | None:
     prim = sig.prim
-    if None in wants or not prim.registered or prim.vjp is None:
+    if not prim.registered or prim.vjp is None:
         return None
-    ct, y, *xs = [placeholder(aval) for aval in (sig.aval, sig.aval, *(a.aval for a in inputs))]
+    ct, y = placeholder(sig.aval), placeholder(sig.aval)
+    xs: list[Any] = [a.value if isinstance(a, Literal) else placeholder(a.aval) for a in inputs]
     found: list[Node | None] = [None] * len(xs)
     if True in wants:
-        cts = prim.vjp(ct, y, xs, sig.params, [bool(w) for w in wants])
+        cts = prim.vjp(ct, y, xs, sig.params, [w is True for w in wants])
         for k, (x, c) in enumerate(zip(xs, cts, strict=True)):
-            if wants[k] and c is not None:
+            if wants[k] is True and c is not None:
                 if is_number(c):
                     return None
                 found[k] = materialize(c, x.aval)
@@ -161,11 +167,11 @@ class Reverse:
             ct = cts.get(out)
             if ct is None or out not in active or out in stop:
                 continue
+            if ct.__class__ is Terms:
+                ct = cts[out] = self.written(ct.total())
             sig, inputs = eqn.sig, eqn.inputs
-            wants = tuple([a in active if a.__class__ is Var else None for a in inputs])
-            template = templates.get((sig, wants), UNKNOWN)
-            if template is UNKNOWN:
-                template = _learned(templates, eqn, wants)
+            wants: Any = tuple([a in active if a.__class__ is Var else a for a in inputs])
+            template: Any = templates.get((sig, wants)) or _learned(templates, eqn, wants)
             if (
                 template is None
                 or ct.__class__ is not Var
@@ -207,17 +213,15 @@ class Reverse:
             self.eqns.append(eqn)
             values.append(var)
 
-    def _by_nodes(self, eqn: Equation, wants: Sequence[bool | None]) -> None:
+    def _by_nodes(self, eqn: Equation, wants: Wants) -> None:
         """Run the rule of *eqn* itself."""
         sig = eqn.sig
-        ct = self.cts[eqn.out]
-        if ct.__class__ is Terms:
-            ct = self.cts[eqn.out] = self.written(ct.total())
         if sig.prim.vjp is None or True not in wants:
             return
         xs = [self.node(a) for a in eqn.inputs]
-        asked = [bool(w) for w in wants]
-        found = sig.prim.vjp(self.node(ct), self.node(eqn.out), xs, sig.params, asked)
+        asked = [w is True for w in wants]
+        ct, y = self.node(self.cts[eqn.out]), self.node(eqn.out)
+        found = sig.prim.vjp(ct, y, xs, sig.params, asked)
         for a, want, c in zip(eqn.inputs, asked, found, strict=True):
             if want and c is not None:
                 c = c if is_number(c) else materialize(c, a.aval)  # type: ignore[union-attr]
