@@ -20,12 +20,12 @@ from typing import Any
 import numpy as np
 
 import nbgrad as ng
-from nbgrad.backends.cpu import CpuProgram
-from nbgrad.backends.flat import FlatProgram
+from nbgrad.backends.cpu.flat import FlatProgram
+from nbgrad.backends.cpu.program import CpuProgram
 from nbgrad.core.collector import paused
 from nbgrad.core.linearize import build_tape, capture
 from nbgrad.core.tape import Tape
-from nbgrad.executable import Executable
+from nbgrad.engine.tiers import Executable
 from nbgrad.program.program import make_program
 from nbgrad.transforms.simplify import simplify
 from nbgrad.transforms.vjp import vjp

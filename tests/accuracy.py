@@ -21,10 +21,10 @@ import mpmath as mp
 import numpy as np
 
 import nbgrad as ng
+from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.primitive import bind
 from nbgrad.core.registry import primitives
-from nbgrad.loading import load_vocabulary
-from nbgrad.tensor import Tensor
+from nbgrad.tensors.tensor import Tensor
 
 DATA = Path(__file__).parent / "data" / "accuracy.json"
 TIERS = ("reference", "block", "fused")

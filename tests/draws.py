@@ -1,4 +1,4 @@
-"""Samples for the calls that declared functions list: see ``nbgrad/ops/declare.py``."""
+"""Samples for the calls that declared functions list: see ``nbgrad/vocabulary/declare.py``."""
 
 from __future__ import annotations
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.backends.intrinsics import CASTS, plain_namespace
-from nbgrad.backends.scalar import HELPERS
 from nbgrad.core.tape import Var
-from nbgrad.program.parts import Emitted, Pointer
+from nbgrad.machine.intrinsics import CASTS, plain_namespace
+from nbgrad.machine.scalar import HELPERS
 from nbgrad.program.program import Program
+from nbgrad.program.text import Emitted, Pointer
 
 Array = np.ndarray[Any, Any]
 Launch = Callable[[Emitted, list[Any]], None]

@@ -23,7 +23,7 @@ from nbgrad.core.linearize import linearize
 from nbgrad.core.node import constant, placeholder
 from nbgrad.core.tape import Tape
 from nbgrad.program.program import Program, make_program
-from nbgrad.tensor import Tensor
+from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.simplify import simplify
 
 FOLDER = Path(__file__).parent / "golden"

@@ -13,18 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad import engine
-from nbgrad.backends import quick, settle, viewing, walk
 from nbgrad.core import linearize, record
 from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import bind
 from nbgrad.core.record import Recipe, shortcuts
+from nbgrad.engine import demand
+from nbgrad.twins import capture, settle, viewing
+from nbgrad.twins import record as quick
 
 
 def install() -> None:
     """Install the machine code, each of its functions with its check."""
-    walk.install()
+    capture.install()
     quick.install()
     viewing.install()
     settle.install()
@@ -84,7 +85,7 @@ def _computed(node: Node) -> list[bytes] | None:
     if node.value is not None or node.sig is None:
         return None
     cap = linearize.walked([node], False, others=1)
-    slots = [engine.programs.slots.get(("forward", cap.key, p)) for p in (b"", cap.noted)]
+    slots = [demand.programs.slots.get(("forward", cap.key, p)) for p in (b"", cap.noted)]
     programs = [slot.entry.exe.compiled for slot in slots if slot is not None]
     return [p.run(cap.values + cap.scalars)[0].tobytes() for p in programs if p is not None]
 
@@ -95,7 +96,7 @@ def same_as_walked(found: Any, roots: Any, differentiate: bool) -> None:
     assert found.key == expected.key, (np.frombuffer(found.key, np.int64), roots)
     assert found.noted == expected.noted, (np.frombuffer(found.noted, np.int64), roots)
     assert found.known is expected.known
-    for name in walk.LISTS:
+    for name in capture.LISTS:
         part, wanted = getattr(found, name), getattr(expected, name)
         assert len(part) == len(wanted), name
         assert all(x is y for x, y in zip(part, wanted, strict=True)), name

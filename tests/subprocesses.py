@@ -14,9 +14,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PRELUDE = '''
 import os, sys
 import numpy as np
-from nbgrad.backends import threads
-from nbgrad.backends.compile import compile_kernel
-from nbgrad.backends.executor import Frame
+from nbgrad.machine import threads
+from nbgrad.machine.compile import compile_kernel
+from nbgrad.backends.cpu.executor import Frame
 
 MULTIPLY = """
 def multiply(lo, hi, x, y, o):

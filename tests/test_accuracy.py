@@ -10,7 +10,7 @@ import accuracy
 import mpmath as mp
 import pytest
 
-from nbgrad.loading import load_vocabulary
+from nbgrad.core.lookup import load_vocabulary
 
 load_vocabulary()
 

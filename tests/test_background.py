@@ -10,8 +10,8 @@ from subprocesses import run
 BEGIN = """
 import time
 import nbgrad as ng
-from nbgrad.backends import background
-from nbgrad.engine import programs
+from nbgrad.machine import background
+from nbgrad.engine.demand import programs
 
 def step(x):
     for _ in range(5):
@@ -148,7 +148,7 @@ print(entry is not None)
 
 def test_runs_are_serial_while_numba_is_imported_for_its_threads(tmp_path):
     text = """
-from nbgrad.backends import threads
+from nbgrad.machine import threads
 x = np.linspace(0, 1, 1_000_000)
 f = ng.jit(lambda x: np.sin(x) * x)  # which may import Numba itself
 with threads.pool() as (first, count):

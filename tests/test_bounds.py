@@ -7,7 +7,7 @@ import signal
 import pytest
 from subprocesses import run, start
 
-from nbgrad.backends import bounds
+from nbgrad.machine import bounds
 
 PROGRAMS = """
 import nbgrad as ng
@@ -89,7 +89,7 @@ def test_a_word_beyond_an_object_is_reported() -> None:
     errors = report(
         """
         import nbgrad as ng
-        from nbgrad.backends import walk
+        from nbgrad.twins import capture as walk
         places = walk.places() | {"value": 400}
         walk.places = lambda: places
         walk.install()
@@ -103,7 +103,7 @@ def test_an_operand_of_blas_beyond_a_buffer_is_reported() -> None:
     """Of each operand, the first element and the last one."""
     errors = report(
         """
-        from nbgrad.backends import blas
+        from nbgrad.backends.cpu import blas
         m, n, k = 8, 9, 10
         a, b, c = np.ones((m, k)), np.ones((k, n)), np.zeros((m, n))
         words = (m, n, k, n, k, n, 0, 0, m * n, m * k, k * n, 0)
@@ -126,8 +126,8 @@ def test_an_item_beyond_a_list_is_reported(kind: str, read: str) -> None:
     errors = report(
         f"""
         import ctypes
-        from nbgrad.backends import builtin
-        from nbgrad.backends.compile import native
+        from nbgrad.machine import builtin
+        from nbgrad.machine.compile import native
         text = "def peek(x, k):\\n    items = {read}\\n    return items[k]"
         code, _ = native(text.format(**builtin.containers()), "peek", ("i8*", "i8"), result="i8")
         made = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.py_object, ctypes.c_int64)

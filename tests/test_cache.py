@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from subprocesses import finish, run, start
 
-from nbgrad.backends.cache import ObjectCache, default_directory, digest
 from nbgrad.errors import CacheWarning
+from nbgrad.machine.cache import ObjectCache, default_directory, digest
 
 KEY = digest("a kernel")
 ONE_KERNEL = """
@@ -146,7 +146,7 @@ def test_a_read_only_directory(tmp_path):
     folders = [str(p) for p in above if p.is_relative_to(tempfile.gettempdir())][:-1]
     text = f"""
         import warnings
-        from nbgrad.backends.cache import ObjectCache
+        from nbgrad.machine.cache import ObjectCache
         path = {str(path)!r}
         if os.geteuid() == 0:  # root may write anywhere
             for folder, _, names in os.walk(path):

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from subprocesses import run
 
-from nbgrad.backends import intrinsics, lljit
-from nbgrad.backends.cache import default_cache
-from nbgrad.backends.compile import Request, compile_kernel, forget, is_cached, native
-from nbgrad.backends.vecmath.bits import f8_as_i8, i8_as_f8
+from nbgrad.machine import intrinsics, lljit
+from nbgrad.machine.cache import default_cache
+from nbgrad.machine.compile import Request, compile_kernel, forget, is_cached, native
+from nbgrad.machine.vecmath.bits import f8_as_i8, i8_as_f8
 
 CODES = ("f8", "f4", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1", "c16", "c8")
 
@@ -106,7 +106,7 @@ def {name}(lo, hi, x, o):
         total = {add}
     o[0] = total
 """
-    build = pytest.importorskip("nbgrad.backends.lowering").build
+    build = pytest.importorskip("nbgrad.machine.object_code").build
     bodies = {"ordered": "total + x[i]", "free": "reduce_add(total, x[i])"}
     sizes = {}
     for name, add in bodies.items():
@@ -176,7 +176,7 @@ def test_helpers_may_call_helpers_and_intrinsics():
 
 def test_helpers_compile_where_numba_is_told_not_to(tmp_path):
     text = """
-        from nbgrad.backends.vecmath.exponential import exp_f8
+        from nbgrad.machine.vecmath.exponential import exp_f8
         source = "def f(lo, hi, x):\\n    for i in range(lo, hi):\\n        x[i] = exp_f8(x[i])"
         x = np.zeros(3)
         k = compile_kernel(source, "f", ("f8*",), helpers={"exp_f8": exp_f8})
@@ -342,7 +342,7 @@ def at_once_{k % 3}(lo, hi, x):
 def test_dropped_kernels_leave_memory():
     output = run("""
         import gc, resource
-        from nbgrad.backends.compile import forget
+        from nbgrad.machine.compile import forget
         def resident():
             with open("/proc/self/statm") as stream:
                 return int(stream.read().split()[1]) * resource.getpagesize()
@@ -384,7 +384,7 @@ def test_an_engine_outlives_what_it_has_linked_in_garbage_too(monkeypatch):
 
 def test_importing_and_keys_need_no_numba():
     run("""
-        from nbgrad.backends.compile import is_cached
+        from nbgrad.machine.compile import is_cached
         assert "llvmlite" not in sys.modules
         is_cached(MULTIPLY, "multiply", ("f8*",) * 3)
         assert "numba" not in sys.modules

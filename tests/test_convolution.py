@@ -15,7 +15,7 @@ import nbgrad as ng
 from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
-from nbgrad.vocabulary.convolution import convolve_arrays
+from nbgrad.vocabulary.analysis.convolution import convolve_arrays
 
 rng = np.random.default_rng(0)
 

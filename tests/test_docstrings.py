@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
+from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.registry import functions, primitives
-from nbgrad.loading import load_vocabulary
-from nbgrad.namespaces import find
 from nbgrad.tensors.describe import examples
+from nbgrad.tensors.namespaces import find
 
 load_vocabulary()
 NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)")

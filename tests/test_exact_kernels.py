@@ -17,10 +17,10 @@ import nbgrad as ng
 from nbgrad.core.node import leaf_node
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.registry import primitives
-from nbgrad.engine import demand
-from nbgrad.ops.kinds import arity
-from nbgrad.program.parts import Emitted
+from nbgrad.engine.demand import demand
+from nbgrad.ops.kinds.names import arity
 from nbgrad.program.program import make_program
+from nbgrad.program.text import Emitted
 
 SIGNED, UNSIGNED = ("int8", "int16", "int32", "int64"), ("uint8", "uint16", "uint32", "uint64")
 FLOATS = ("float64", "float32")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from subprocesses import run
 
-from nbgrad.backends import blas, executor, threads
-from nbgrad.backends.compile import compile_kernel
-from nbgrad.backends.executor import Frame
+from nbgrad.backends.cpu import blas, executor
+from nbgrad.backends.cpu.executor import Frame
+from nbgrad.machine import threads
+from nbgrad.machine.compile import compile_kernel
 
 AXPY = """
 def axpy(lo, hi, x, y, a):

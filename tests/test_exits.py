@@ -12,8 +12,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.testing import assert_array_equal
 
 import nbgrad as ng
+from nbgrad.core.missing import near
 from nbgrad.errors import AutogradError, ConcretizationError, MissingOperation
-from nbgrad.missing import near
 
 File = io.BytesIO
 SAVERS: dict[str, Callable[[Any, Any], Any]] = {

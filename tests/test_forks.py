@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 BEGIN = """
 import faulthandler, logging, threading, time, warnings
 import nbgrad as ng
-from nbgrad import lazy
+from nbgrad.core import lazy
 from nbgrad.core import forks
 warnings.simplefilter("ignore")  # that there are threads
 
@@ -98,7 +98,6 @@ def test_every_lock_is_of_a_kind_that_forks_know() -> None:
         "core/forks.py",
         "lazy.py",
         "core/lazy.py",
-        "backends/threads.py",
         "machine/threads.py",
     }
     lock = re.compile(r"threading\.(R?Lock|Condition|(Bounded)?Semaphore|Barrier)\(")
@@ -129,8 +128,8 @@ def test_dropping_machine_code_waits_for_nobody() -> None:
     """The collector drops it at any moment, also in a thread that holds a lock of another's."""
     output = printed(
         """
-        from nbgrad.backends import lljit
-        from nbgrad.backends.compile import forget
+        from nbgrad.machine import lljit
+        from nbgrad.machine.compile import forget
         kernel, other = multiply(), None
         forget()
         free, done = threading.Event(), threading.Event()
@@ -175,7 +174,7 @@ def test_a_child_has_the_threads_of_blas_that_its_parent_had() -> None:
     """A run sets them to one for a while; that of another thread never comes back in a child."""
     output = printed(
         """
-        from nbgrad.backends import blas, library
+        from nbgrad.backends.cpu import blas, library
         functions = blas._thread_functions()
         if functions is None:
             print(0)

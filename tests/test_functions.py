@@ -1,7 +1,7 @@
 """Every declared function against its oracle: value, VJP, JVP and order 2, real and complex.
 
 Derivatives are compared with finite differences of the oracle along random directions. The results
-are what ``@function(cases=...)`` lists; see ``nbgrad/ops/declare.py``.
+are what ``@function(cases=...)`` lists; see ``nbgrad/vocabulary/declare.py``.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from nests import is_array, leaves, replaced
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
+from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node
 from nbgrad.core.registry import PublicFunction, functions
-from nbgrad.loading import load_vocabulary
-from nbgrad.namespaces import find
+from nbgrad.tensors.namespaces import find
 
 load_vocabulary()
 # NumPy and SciPy that are older than some functions, or than some ways of calling them.

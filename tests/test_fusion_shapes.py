@@ -7,10 +7,10 @@ import pytest
 from differential import Function, agree, as_list, evaluate, plan_of, positive, with_gradient
 
 import nbgrad as ng
-from nbgrad.backends.threads import get_num_threads, set_num_threads
+from nbgrad.machine.threads import get_num_threads, set_num_threads
 from nbgrad.program.arrange import BLOCK, CHUNK, Arranged
-from nbgrad.program.lower import MAX_STATEMENTS
-from nbgrad.program.parts import Emitted
+from nbgrad.program.text import Emitted
+from nbgrad.program.values import MAX_STATEMENTS
 
 SHAPES = [
     (),

@@ -10,8 +10,8 @@ import ast
 import pytest
 from golden_programs import FOLDER, GOLDEN, program
 
-from nbgrad.program.header import cuda_source
-from nbgrad.program.parts import Emitted
+from nbgrad.program.cuda_text import cuda_source
+from nbgrad.program.text import Emitted
 
 every_program = pytest.mark.parametrize("name", list(GOLDEN))
 

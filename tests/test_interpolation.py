@@ -11,7 +11,7 @@ from scipy import interpolate as scipy_interpolate
 
 import nbgrad as ng
 from nbgrad.core.node import constant
-from nbgrad.ops.tridiagonal import solve_tridiagonal
+from nbgrad.ops.linalg.tridiagonal import solve_tridiagonal
 
 RNG = np.random.default_rng(5)
 ENDS: list[Any] = ["not-a-knot", "natural", "clamped", ((2, 1.5), (1, -0.5)), "periodic"]

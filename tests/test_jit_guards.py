@@ -30,9 +30,9 @@ from odd import (
 )
 
 import nbgrad as ng
-from nbgrad.backends.executor import Frame, fitting
+from nbgrad.api.jit import jit
+from nbgrad.backends.cpu.executor import Frame, fitting
 from nbgrad.core.aval import make_aval
-from nbgrad.jit import jit
 
 HOT = 60
 

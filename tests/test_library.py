@@ -11,15 +11,16 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
-from nbgrad.backends import library, threads
-from nbgrad.backends.cpu import CpuProgram
+from nbgrad.backends.cpu import library
+from nbgrad.backends.cpu.program import CpuProgram
+from nbgrad.backends.reference import ReferenceProgram
 from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import constant, placeholder
-from nbgrad.engine import value_of
-from nbgrad.ops import indexing, reduction, scans
+from nbgrad.engine.demand import value_of
+from nbgrad.machine import threads
+from nbgrad.ops.arrays import indexing, reductions, scans
 from nbgrad.program.program import Program, make_program
-from nbgrad.program.reference import ReferenceProgram
 from nbgrad.program.views import LibraryCall, merged_stride
 
 
@@ -299,7 +300,7 @@ def test_wide_scatters_are_the_same_bits_for_any_number_of_threads(two_threads: 
 @pytest.mark.parametrize("axis", [(0,), (1,), (2,), (0, 1, 2)])
 @pytest.mark.parametrize("code", ["f8", "f4", "i8", "u1"])
 def test_arg_reductions(name: str, axis: tuple[int, ...], code: str) -> None:
-    prim = getattr(reduction, name)
+    prim = getattr(reductions, name)
     x = np.random.default_rng(1).integers(0, 4, (5, 6, 7)).astype(code)
     f = nodes(lambda x: prim(x, axis=axis, keepdims=False))
     check(f, x)
@@ -312,10 +313,10 @@ def test_arg_reductions(name: str, axis: tuple[int, ...], code: str) -> None:
 
 def test_arg_reduction_of_a_view_and_of_a_vector() -> None:
     x = normal(6, 8)
-    view = Both(lambda x: reduction.argmax(x[::-2, 1:].T._node, axis=(0,), keepdims=False), x)
+    view = Both(lambda x: reductions.argmax(x[::-2, 1:].T._node, axis=(0,), keepdims=False), x)
     assert view.program.stats()["kernels"] == 0
-    check(lambda x: reduction.argmin(x[::-2, 1:].T._node, axis=(1,), keepdims=False), x)
-    check(nodes(lambda x: reduction.argmax(x, axis=(0,), keepdims=False)), normal(100_000))
+    check(lambda x: reductions.argmin(x[::-2, 1:].T._node, axis=(1,), keepdims=False), x)
+    check(nodes(lambda x: reductions.argmax(x, axis=(0,), keepdims=False)), normal(100_000))
 
 
 # ------------------------------------------------------------------------------------- recurrences

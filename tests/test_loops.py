@@ -11,9 +11,9 @@ import subprocesses
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
-from nbgrad import backward, engine
-from nbgrad.engine import programs
-from nbgrad.flushing import _repeating
+from nbgrad.engine import backward, demand
+from nbgrad.engine.demand import programs
+from nbgrad.engine.flushing import _repeating
 
 Step = Callable[[], Any]
 STEPS = 60
@@ -23,7 +23,7 @@ STEPS = 60
 def captured(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The number of nodes of each evaluation."""
     sizes: list[int] = []
-    for module in (engine, backward):
+    for module in (demand, backward):
 
         def capture(*args: Any, _original: Any = module.capture, **kwargs: Any) -> Any:
             cap = _original(*args, **kwargs)

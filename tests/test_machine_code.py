@@ -15,12 +15,14 @@ import pytest
 from subprocesses import run
 
 import nbgrad as ng
-from nbgrad.backends import builtin, call, walk
+from nbgrad.api.tracing import HOT_CALLS
+from nbgrad.backends.cpu import entry
 from nbgrad.core import linearize
 from nbgrad.core.node import next_sequence
 from nbgrad.core.record import shortcuts
-from nbgrad.ops import arithmetic, transcendental
-from nbgrad.tracing import HOT_CALLS
+from nbgrad.machine import builtin
+from nbgrad.ops.elements import arithmetic, trigonometric
+from nbgrad.twins import capture
 
 
 def chain(x: Any) -> Any:
@@ -96,9 +98,9 @@ def _in_a_tuple(x: Any) -> Any:
 
 
 def _too_large(x: Any) -> Any:
-    with ng.configure(max_pending=10 * walk.NODES):
+    with ng.configure(max_pending=10 * capture.NODES):
         y = x
-        for _ in range(walk.NODES + 1):
+        for _ in range(capture.NODES + 1):
             y = y + 1.0
     return [y._node]
 
@@ -331,17 +333,17 @@ def test_machine_code_keeps_no_references(x: ng.Tensor) -> None:
 
 
 def test_layouts_are_found() -> None:
-    assert builtin.available() and call.available()
+    assert builtin.available() and entry.available()
     node = ng.ones(2)._node
     words = (ctypes.c_void_p * (node.__sizeof__() // 8)).from_address(id(node))
-    assert words[walk.places()["sig"]] == id(node.sig)
+    assert words[capture.places()["sig"]] == id(node.sig)
     assert builtin.word_with((1, 2), id(object()), 32) == 0
 
 
 def test_without_known_layouts_everything_is_python() -> None:
     output = run(
         """
-        from nbgrad.backends import builtin
+        from nbgrad.machine import builtin
         builtin.available = lambda: False
         import nbgrad as ng
         from nbgrad.core import linearize
@@ -368,7 +370,7 @@ def test_a_finalizer_that_evaluates_during_a_walk() -> None:
         """
         import gc, weakref
         import nbgrad as ng
-        from nbgrad.backends import quick, walk
+        from nbgrad.twins import record as quick, capture as walk
         walk.install(); quick.install()
         x = ng.tensor(np.linspace(0.1, 1.0, 5), requires_grad=True)
         done = []
@@ -431,7 +433,7 @@ def test_threads_share_hot_functions_and_tensors(layer: str) -> None:
 def test_primitives_of_the_tables() -> None:
     """The tables that methods and functions hand over are the ones they fill."""
     x = ng.ones(3)
-    assert ng.sin(x)._node.sig.prim is transcendental.sin
+    assert ng.sin(x)._node.sig.prim is trigonometric.sin
     assert (x * 2.0)._node.sig.prim is (2.0 * x)._node.sig.prim is arithmetic.multiply
 
 

@@ -10,11 +10,11 @@ import pytest
 from subprocesses import run
 
 import nbgrad as ng
-from nbgrad.backends import walk
+from nbgrad.api.tracing import HOT_CALLS
 from nbgrad.config import Config
 from nbgrad.core import linearize
-from nbgrad.executable import Executable
-from nbgrad.tracing import HOT_CALLS
+from nbgrad.engine.tiers import Executable
+from nbgrad.twins import capture
 
 
 def test_the_tier_reaches_every_call_of_a_hot_function(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,7 +57,7 @@ def test_a_tensor_without_a_node_is_an_error_not_a_crash() -> None:
     output = run(
         """
         import nbgrad as ng
-        from nbgrad.backends import quick
+        from nbgrad.twins import record as quick
         quick.install()
         x, blank = ng.ones(3), ng.Tensor.__new__(ng.Tensor)
         ng.sin(x), x * 2.0, x * x  # signatures for machine code to find
@@ -93,16 +93,16 @@ def test_as_many_outputs_as_the_walk_has_room_for() -> None:
     shared = ng.sin(ng.ones(2))
     backward = linearize.compiled.forward
     assert backward is not None
-    for count in (walk.NODES - 2, walk.NODES - 1, walk.NODES):
+    for count in (capture.NODES - 2, capture.NODES - 1, capture.NODES):
         found = backward([ng.cos(shared)._node for _ in range(count)])
-        assert (found is not None) == (count < walk.NODES - 1)
+        assert (found is not None) == (count < capture.NODES - 1)
 
 
 def test_a_finalizer_records_and_calls_when_python_ends() -> None:
     output = run(
         """
         import nbgrad as ng
-        from nbgrad.backends import quick, walk
+        from nbgrad.twins import record as quick, capture as walk
         walk.install(); quick.install()
         x, a = ng.ones(3), np.ones(3)
         f = ng.jit(lambda a: a * 2.0)
@@ -134,7 +134,8 @@ def test_a_child_forked_during_a_pass_of_another_thread_goes_on() -> None:
             (ng.sin(x) * 2.0).sum().backward()
             return x.grad.numpy()
         expected = gradient().copy()
-        from nbgrad import engine, grads
+        from nbgrad.engine import demand as engine
+        from nbgrad.tensors import gradients as grads
         entry = engine.programs.slots[next(reversed(engine.programs.slots))].entry
         locks = (grads._accumulating, engine.programs.lock, entry.exe.lock)
         taken, done = threading.Event(), threading.Event()
@@ -260,7 +261,7 @@ def test_a_child_forked_beside_a_thread_that_drops_machine_code_goes_on() -> Non
     output = run(
         """
         import faulthandler, threading
-        from nbgrad.backends.compile import forget
+        from nbgrad.machine.compile import forget
         multiply()
         stop = threading.Event()
         def drop():

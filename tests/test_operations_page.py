@@ -8,8 +8,8 @@ import sys
 import operations_page as operations
 import pytest
 
+from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.registry import primitives
-from nbgrad.loading import load_vocabulary
 
 
 def test_the_page_is_up_to_date() -> None:

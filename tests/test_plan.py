@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nbgrad as ng
-from nbgrad.backends.cpu import compile_price
+from nbgrad.backends.cpu.program import compile_price
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Var
-from nbgrad.program.parts import Emitted
 from nbgrad.program.plan import ALIGNMENT, Space, reads, writes
 from nbgrad.program.program import Program
+from nbgrad.program.text import Emitted
 
 # ---------------------------------------------------------------------------------------- property
 

@@ -17,13 +17,13 @@ from samples import Array, Sample, samples
 
 import nbgrad as ng
 from nbgrad.autograd.functional import tangents_of
-from nbgrad.backward import run_backward
+from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.registry import primitives
-from nbgrad.engine import demand
-from nbgrad.loading import load_vocabulary
-from nbgrad.ops.kinds import Expression, Host
+from nbgrad.engine.backward import run_backward
+from nbgrad.engine.demand import demand
+from nbgrad.ops.kinds.names import Expression, Host
 
 load_vocabulary()
 PRIMITIVES = list(primitives.values())

@@ -14,7 +14,7 @@ from nbgrad import numpy as nnp
 from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
-from nbgrad.vocabulary.contraction import einsum
+from nbgrad.vocabulary.linalg.einsum import einsum
 
 rng = np.random.default_rng(0)
 

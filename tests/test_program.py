@@ -11,9 +11,9 @@ import pytest
 from differential import Array, Function, agree, evaluate, plan_of, positive, with_gradient
 
 import nbgrad as ng
-from nbgrad.backends.cpu import compile_price, kernel_of
-from nbgrad.program.parts import Emitted
+from nbgrad.backends.cpu.program import compile_price, kernel_of
 from nbgrad.program.program import Program
+from nbgrad.program.text import Emitted
 
 INTEGERS = [np.dtype(code) for code in ("i1", "i4", "i8", "u1", "u2", "u8")]
 every_integer = pytest.mark.parametrize("dtype", INTEGERS, ids=str)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
-from nbgrad import replaying
 from nbgrad.core.record import Recipes, replay
-from nbgrad.recording import index_key, index_of
+from nbgrad.tensors import calls
+from nbgrad.tensors.dispatch import index_key, index_of
 
 A = np.arange(12.0).reshape(3, 4) / 7
 B = np.linspace(-1.0, 2.0, 4)
@@ -217,7 +217,7 @@ def test_functions_of_the_vocabulary_are_replayed(name, monkeypatch):
     operands = [ng.tensor(x, requires_grad=True) for x in (A, B)]
     first = f(*operands)
     steps = []
-    monkeypatch.setattr(replaying, "replay", lambda *given: steps.append(1) or replay(*given))
+    monkeypatch.setattr(calls, "replay", lambda *given: steps.append(1) or replay(*given))
     again = f(*operands)
     assert steps
     assert prims(again) == prims(first)
@@ -278,9 +278,9 @@ def test_what_depends_on_values_is_not_replayed():
 
 def test_large_constants_are_not_kept():
     def kept(size):
-        replaying._recipes.clear()
+        calls._recipes.clear()
         assert np.tril(ng.tensor(np.ones((size, size))), 1).sum().item() > 0
-        return [recipe.nbytes for recipe in replaying._recipes.values()]
+        return [recipe.nbytes for recipe in calls._recipes.values()]
 
     assert max(kept(3)) > 0
     assert max(kept(200), default=0) <= Recipes.MAX_BYTES
@@ -309,11 +309,11 @@ def test_warnings_come_every_time(f):
 
 def test_calls_with_long_lists_are_not_kept():
     x, many = ng.tensor(B), [ng.tensor(float(k)) for k in range(300)]
-    before = len(replaying._recipes)
+    before = len(calls._recipes)
     for _ in range(2):
         assert np.take(x, [0, 1] * 200).shape == (400,)
         np.testing.assert_array_equal(np.stack(many).numpy(), np.arange(300.0))
-    assert len(replaying._recipes) == before
+    assert len(calls._recipes) == before
 
 
 @pytest.mark.parametrize(

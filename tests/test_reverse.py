@@ -17,7 +17,7 @@ from nbgrad.core.interpret import evaluate, read, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
 from nbgrad.core.tape import Literal, Tape
-from nbgrad.tensor import Tensor
+from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms import reverse, vjp
 from nbgrad.transforms.simplify import simplify
 

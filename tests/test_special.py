@@ -18,9 +18,9 @@ import scipy.special
 from special_oracles import DATA, ORACLES, row
 
 import nbgrad as ng
+from nbgrad.core.lookup import load_vocabulary, ours
 from nbgrad.core.registry import primitives
-from nbgrad.loading import load_vocabulary, ours
-from nbgrad.namespaces import find
+from nbgrad.tensors.namespaces import find
 
 load_vocabulary()
 PUBLIC = [p.name for p in primitives.values() if p.namespace == "special" and p.public]

@@ -10,7 +10,7 @@ import pytest
 import scipy.stats
 
 import nbgrad as ng
-from nbgrad.loading import load_vocabulary
+from nbgrad.core.lookup import load_vocabulary
 
 load_vocabulary()
 inf = math.inf

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from subprocesses import run
 
-from nbgrad.backends import threads
-from nbgrad.backends.compile import compile_kernel
-from nbgrad.backends.executor import Frame
+from nbgrad.backends.cpu.executor import Frame
+from nbgrad.machine import threads
+from nbgrad.machine.compile import compile_kernel
 
 LAYERS = ["omp", "workqueue"]
 PARALLEL_RUN = """

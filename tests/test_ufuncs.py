@@ -9,8 +9,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
+from nbgrad.core.lookup import ours
 from nbgrad.errors import MissingOperation
-from nbgrad.loading import ours
 
 UFUNCS = {v.__name__: v for v in vars(np).values() if isinstance(v, np.ufunc)}
 PLAIN = {name: u for name, u in UFUNCS.items() if u.signature is None}

@@ -1,4 +1,4 @@
-"""Accuracy, special values and vectorisation of nbgrad.backends.vecmath."""
+"""Accuracy, special values and vectorisation of nbgrad.machine.vecmath."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llvmlite import binding, ir
 from numba import njit, types
 from numba.extending import intrinsic
 
-from nbgrad.backends.vecmath import SCALAR, bits, far
+from nbgrad.machine.vecmath import SCALAR, bits, far
 
 OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
 DTYPES = {"f8": np.float64, "f4": np.float32}

@@ -24,10 +24,10 @@ sys.path.insert(0, str(ROOT / "tests"))
 from draws import Draw  # noqa: E402
 
 import nbgrad as ng  # noqa: E402
+from nbgrad.core.lookup import load_vocabulary  # noqa: E402
 from nbgrad.core.registry import PublicFunction, functions, primitives  # noqa: E402
-from nbgrad.functions import has_in_place  # noqa: E402
-from nbgrad.loading import load_vocabulary  # noqa: E402
-from nbgrad.ops.kinds import arity  # noqa: E402
+from nbgrad.ops.kinds.names import arity  # noqa: E402
+from nbgrad.tensors.top_level import has_in_place  # noqa: E402
 
 FILE = ROOT / "src" / "nbgrad" / "tensors" / "examples.json"
 WIDTH = 88

@@ -21,7 +21,7 @@ import numpy as np
 from listed_calls import Call, declaration, floating, listed_calls, nests, with_floating
 from numpy_names import MODULES, numeric_functions
 
-from nbgrad.loading import load_vocabulary
+from nbgrad.core.lookup import load_vocabulary
 
 Array = np.ndarray[Any, Any]
 

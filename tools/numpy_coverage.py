@@ -36,11 +36,11 @@ from numpy_names import (
 )
 
 import nbgrad
+from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import constant
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import writers
-from nbgrad.loading import load_vocabulary
-from nbgrad.ops.kinds import arity
+from nbgrad.ops.kinds.names import arity
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "coverage.md"

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import nbgrad.ops
+from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import PublicFunction, functions, primitives, writers
-from nbgrad.loading import load_vocabulary
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "operations.md"
@@ -103,8 +103,10 @@ def parsed_def(source: str) -> ast.expr | None:
 def declared_in() -> dict[int, str]:
     """The module that declares each primitive, by the primitive's id."""
     found: dict[int, str] = {}
-    for info in pkgutil.iter_modules(nbgrad.ops.__path__):
-        module = importlib.import_module(f"nbgrad.ops.{info.name}")
+    for info in pkgutil.walk_packages(nbgrad.ops.__path__, "nbgrad.ops."):
+        if info.ispkg:
+            continue
+        module = importlib.import_module(info.name)
         source = inspect.getsource(module)
         for value in vars(module).values():
             if isinstance(value, Primitive) and f'"{value.name}"' in source:

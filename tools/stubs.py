@@ -33,7 +33,7 @@ IMPORT = {
     "Iterator": "from collections.abc import Iterator",
     "NamedTuple": "from typing import NamedTuple",
     "Sequence": "from collections.abc import Sequence",
-    "Tensor": "from nbgrad.tensor import Tensor",
+    "Tensor": "from nbgrad.tensors.tensor import Tensor",
     "np": "import numpy as np",
     "numpy": "import numpy",
 }
@@ -64,7 +64,7 @@ class Stub:
         listed = [n for n in dir(self.held) if n.isidentifier() and not n.startswith("_")]
         self.listed = sorted(listed)
         # Dtypes that are not in __all__, because Python's own types have their names.
-        self.shown = sorted({*listed, *(nbgrad.dtypes.__all__ if not module else ())})
+        self.shown = sorted({*listed, *(nbgrad.tensors.dtypes.__all__ if not module else ())})
         self.imports: set[str] = set()
         self.classes: dict[str, str] = {}
 

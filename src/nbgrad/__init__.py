@@ -2,7 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nbgrad import autograd, dtypes, errors, functions, numpy
+from nbgrad import autograd, errors, numpy
+from nbgrad.api.grad import grad, hessian, jacobian, jit, value_and_grad
 from nbgrad.autograd import (
     Function,
     checkpoint,
@@ -14,9 +15,11 @@ from nbgrad.autograd import (
     no_grad,
     set_grad_enabled,
 )
-from nbgrad.backends.threads import get_num_threads, set_num_threads
 from nbgrad.config import configure
-from nbgrad.creation import (
+from nbgrad.core.lazy import load
+from nbgrad.machine.threads import get_num_threads, set_num_threads
+from nbgrad.tensors import dtypes, top_level
+from nbgrad.tensors.creation import (
     arange,
     as_tensor,
     empty,
@@ -34,11 +37,9 @@ from nbgrad.creation import (
     zeros,
     zeros_like,
 )
-from nbgrad.drawing import bernoulli, rand_like, randint, randn_like
-from nbgrad.dtypes import *  # noqa: F403
-from nbgrad.functional import grad, hessian, jacobian, jit, value_and_grad
-from nbgrad.lazy import load
-from nbgrad.tensor import Tensor
+from nbgrad.tensors.drawing import bernoulli, rand_like, randint, randn_like
+from nbgrad.tensors.dtypes import *  # noqa: F403
+from nbgrad.tensors.tensor import Tensor
 
 __version__ = "0.1.0"
 
@@ -47,7 +48,7 @@ __all__ = [
     "empty", "empty_like", "enable_grad", "errors", "eye", "fft", "full", "full_like", "get_num_threads", "grad",
     "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "linspace", "manual_seed",
     "no_grad", "numpy", "ones", "ones_like", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
-    "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "zeros", "zeros_like", *functions.__all__,
+    "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "zeros", "zeros_like", *top_level.__all__,
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
@@ -63,7 +64,7 @@ def __getattr__(name: str) -> Any:
     if name in _LATER:
         return load(f"nbgrad.{name}")
     # Made when first asked for, and an attribute from then on; those declared since are there too.
-    return globals().setdefault(name, functions.__getattr__(name))
+    return globals().setdefault(name, top_level.__getattr__(name))
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,5 @@
 """Discrete Fourier transforms, as in ``numpy.fft``."""
 
-from nbgrad.namespaces import lookup
+from nbgrad.tensors.namespaces import lookup
 
 __getattr__, __dir__ = lookup("fft")

@@ -1,7 +1,7 @@
 # Made by `python tools/stubs.py --write` from the names at run time; a test compares.
 
 from collections.abc import Sequence
-from nbgrad.tensor import Tensor
+from nbgrad.tensors.tensor import Tensor
 from typing import Any
 
 def fft(a: Any, n: int | None = ..., axis: int = ..., norm: str | None = ..., out: Any = ...) -> Tensor: ...

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from nbgrad.core.modes import modes
-from nbgrad.tensor import Tensor
+from nbgrad.tensors.tensor import Tensor
 
 
 class SGD:

@@ -16,22 +16,22 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant
-from nbgrad.creation import generator
-from nbgrad.engine import value_of
+from nbgrad.engine.demand import value_of
 from nbgrad.errors import DRAWN_IN_TRACE, ConcretizationError
-from nbgrad.lazy import LazyModule
-from nbgrad.namespaces import find
-from nbgrad.ops.arithmetic import exp, log, sqrt
-from nbgrad.ops.composite import softmax
-from nbgrad.ops.linalg import matmul
-from nbgrad.ops.shaping import as_node, reshape, transpose
-from nbgrad.ops.transcendental import sigmoid
-from nbgrad.tensor import Tensor
+from nbgrad.ops.elements.arithmetic import exp, log, sqrt
+from nbgrad.ops.elements.trigonometric import sigmoid
+from nbgrad.ops.linalg.products import matmul
+from nbgrad.tensors.creation import generator
+from nbgrad.tensors.namespaces import find
+from nbgrad.tensors.tensor import Tensor
+from nbgrad.vocabulary.elements.composite import softmax
+from nbgrad.vocabulary.shapes import as_node, reshape, transpose
 
 # Importing nbgrad does not load the special functions.
-incomplete = LazyModule("nbgrad.ops.special_incomplete")
+incomplete = LazyModule("nbgrad.ops.special.incomplete")
 
 Size = int | tuple[int, ...] | None
 

@@ -1,5 +1,5 @@
 """Convolution of signals, as in ``scipy.signal``."""
 
-from nbgrad.namespaces import lookup
+from nbgrad.tensors.namespaces import lookup
 
 __getattr__, __dir__ = lookup("signal")

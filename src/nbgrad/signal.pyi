@@ -1,6 +1,6 @@
 # Made by `python tools/stubs.py --write` from the names at run time; a test compares.
 
-from nbgrad.tensor import Tensor
+from nbgrad.tensors.tensor import Tensor
 from typing import Any
 
 def convolve(in1: Any, in2: Any, mode: str = ..., method: str = ...) -> Tensor: ...

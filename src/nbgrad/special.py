@@ -1,5 +1,5 @@
 """Special functions, as in ``scipy.special``."""
 
-from nbgrad.namespaces import lookup
+from nbgrad.tensors.namespaces import lookup
 
 __getattr__, __dir__ = lookup("special")

@@ -12,8 +12,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
-from nbgrad.backward import saves
-from nbgrad.ops import arithmetic, linalg, reduction, structure
+from nbgrad.engine.backward import saves
+from nbgrad.ops import basis
+from nbgrad.ops.arrays import reductions
+from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.linalg import products
 
 AGAIN = "Trying to backward through the graph a second time"
 X = np.array([0.5, -1.5, 2.0])
@@ -39,16 +42,16 @@ OPERATIONS: list[tuple[str, Callable[[Any], Any], Any, bool]] = [
     ("exp", ng.exp, arithmetic.exp, True),
     ("sign", ng.sign, arithmetic.sign, False),
     ("relu", ng.relu, None, True),
-    ("sum", lambda x: x.sum(), structure.sum_, False),
-    ("mean", lambda x: x.mean(), reduction.mean, False),
-    ("max", lambda x: x.max(), reduction.max_, True),
-    ("prod", lambda x: x.prod(), reduction.prod, True),
-    ("cast", lambda x: x.float(), structure.cast, False),
-    ("reshape", lambda x: x.reshape(3, 1), structure.reshape, False),
-    ("slice", lambda x: x[1:], structure.slice_, False),
-    ("concatenate", lambda x: ng.concatenate([x, x]), structure.concatenate, False),
+    ("sum", lambda x: x.sum(), basis.sum_, False),
+    ("mean", lambda x: x.mean(), reductions.mean, False),
+    ("max", lambda x: x.max(), reductions.max_, True),
+    ("prod", lambda x: x.prod(), reductions.prod, True),
+    ("cast", lambda x: x.float(), basis.cast, False),
+    ("reshape", lambda x: x.reshape(3, 1), basis.reshape, False),
+    ("slice", lambda x: x[1:], basis.slice_, False),
+    ("concatenate", lambda x: ng.concatenate([x, x]), basis.concatenate, False),
     ("take", lambda x: x[np.array([0, 0])], None, True),  # its index
-    ("matmul", lambda x: ng.matmul(x.reshape(1, 3), x.reshape(3, 1)), linalg.matmul, True),
+    ("matmul", lambda x: ng.matmul(x.reshape(1, 3), x.reshape(3, 1)), products.matmul, True),
 ]
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
-from nbgrad.autograd import gradcheck, gradgradcheck
+from nbgrad.api import gradcheck
+from nbgrad.autograd import gradgradcheck
 from nbgrad.errors import GradcheckError
 
 

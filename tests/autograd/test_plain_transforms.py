@@ -10,8 +10,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
-from nbgrad import jacobians, watched
 from nbgrad.autograd import functional
+from nbgrad.engine import jacobians, watched
 from nbgrad.transforms import jvp, reverse, vjp
 
 _USERS = (

@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
-from nbgrad.autograd.profiler import profile, record_function
+from nbgrad.engine.profiler import profile, record_function
 
 X = np.array([0.5, -1.5, 2.0])
 

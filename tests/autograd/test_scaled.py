@@ -9,7 +9,8 @@ import pytest
 
 import nbgrad as ng
 from nbgrad.core.primitive import bind
-from nbgrad.ops import arithmetic, structure
+from nbgrad.ops import basis
+from nbgrad.ops.elements import arithmetic
 
 A, B, C = (np.random.default_rng(k).uniform(0.5, 2.0, (3, 3)) for k in range(3))
 BATCHES = np.random.default_rng(3).normal(size=(2, 4, 3, 3))
@@ -112,7 +113,7 @@ def test_a_keyword_that_is_not_declared_is_refused(wrong: Any, tier: str) -> Non
         (arithmetic.sqrt, (1.0,), {"n": 2}),
         (arithmetic.integer_power, (1.0,), {}),
         (arithmetic.integer_power, (1.0,), {"n": 2, "m": 3}),
-        (structure.reshape, (1.0,), {"shape": (1,), "order": "F"}),
+        (basis.reshape, (1.0,), {"shape": (1,), "order": "F"}),
     ],
     ids=map(str, range(7)),
 )

@@ -14,10 +14,10 @@ from typing import Any
 from golden_programs import GOLDEN, program
 from numba import cuda, types
 
-from nbgrad.backends.intrinsics import CASTS, plain_namespace
-from nbgrad.backends.scalar import HELPERS
-from nbgrad.program.header import cuda_source
-from nbgrad.program.parts import Emitted
+from nbgrad.machine.intrinsics import CASTS, plain_namespace
+from nbgrad.machine.scalar import HELPERS
+from nbgrad.program.cuda_text import cuda_source
+from nbgrad.program.text import Emitted
 
 CAPABILITY = (9, 0)
 TYPES = {

@@ -15,8 +15,8 @@ from golden_programs import GOLDEN, arguments, expected, program
 from numba import cuda
 from numpy.testing import assert_allclose
 
-from nbgrad.program.header import cuda_source
-from nbgrad.program.parts import Emitted
+from nbgrad.program.cuda_text import cuda_source
+from nbgrad.program.text import Emitted
 
 pytestmark = [
     pytest.mark.skipif(

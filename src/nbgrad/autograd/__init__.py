@@ -2,11 +2,14 @@
 
 from typing import TYPE_CHECKING, Any
 
+from nbgrad.api.checkpointing import checkpoint
+from nbgrad.api.gradcheck import gradcheck, gradgradcheck
 from nbgrad.autograd import functional, graph
-from nbgrad.autograd.checkpointing import checkpoint
-from nbgrad.autograd.function import Function, once_differentiable
-from nbgrad.autograd.gradcheck import gradcheck, gradgradcheck
-from nbgrad.autograd.modes import (
+from nbgrad.core.lazy import load
+from nbgrad.tensors.creation import as_tensor
+from nbgrad.tensors.function import Function, once_differentiable
+from nbgrad.tensors.gradients import backward, grad
+from nbgrad.tensors.modes import (
     detect_anomaly,
     enable_grad,
     inference_mode,
@@ -15,9 +18,6 @@ from nbgrad.autograd.modes import (
     no_grad,
     set_grad_enabled,
 )
-from nbgrad.creation import as_tensor
-from nbgrad.grads import backward, grad
-from nbgrad.lazy import load
 
 
 def Variable(data: Any, requires_grad: bool = False) -> Any:
@@ -55,10 +55,10 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from nbgrad.autograd import profiler
+    from nbgrad.engine import profiler
 
 
 def __getattr__(name: str) -> Any:
     if name == "profiler":  # which few scripts use
-        return load("nbgrad.autograd.profiler")
+        return load("nbgrad.engine.profiler")
     raise AttributeError(f"module 'nbgrad.autograd' has no attribute {name!r}")

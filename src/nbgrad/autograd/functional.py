@@ -10,13 +10,15 @@ import numpy as np
 from nbgrad.core.linearize import build_tape, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.creation import as_tensor
 from nbgrad.errors import COMPLEX_OUTPUT
-from nbgrad.grads import grad
-from nbgrad.ops import arithmetic, composite, shaping
-from nbgrad.ops.kinds import materialize
-from nbgrad.tensor import Tensor
+from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.kinds.names import materialize
+from nbgrad.tensors.creation import as_tensor
+from nbgrad.tensors.gradients import grad
+from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.jvp import push_forward
+from nbgrad.vocabulary import shapes
+from nbgrad.vocabulary.elements import composite
 
 Func = Callable[..., Any]
 STRATEGIES = "auto", "forward-mode", "reverse-mode"  # of jacobian
@@ -200,7 +202,7 @@ def _rows(out: Tensor, xs: Sequence[Tensor], create_graph: bool) -> list[Tensor]
         for k, g in enumerate(_gradients([out], xs, [as_tensor(seed)], create_graph, True)):
             rows[k].append(g)
     return [
-        Tensor(shaping.reshape(shaping.stack([r._node for r in found]), out.shape + x.shape))
+        Tensor(shapes.reshape(shapes.stack([r._node for r in found]), out.shape + x.shape))
         if found
         else Tensor(leaf_node(np.zeros(out.shape + x.shape, x.dtype)))
         for found, x in zip(rows, xs, strict=True)
@@ -220,11 +222,11 @@ def _columns(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]]
                 found.append(tangent)
         for block, found, out in zip(blocks, columns, outs, strict=True):
             stacked = (
-                shaping.stack(found, axis=-1)
+                shapes.stack(found, axis=-1)
                 if found
                 else leaf_node(np.zeros((*out.shape, 0), out.dtype))
             )
-            block.append(Tensor(shaping.reshape(stacked, out.shape + x.shape)))
+            block.append(Tensor(shapes.reshape(stacked, out.shape + x.shape)))
     return blocks
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from nbgrad.autograd.saving import disable_saved_tensors_hooks, saved_tensors_hooks
 from nbgrad.core import node as nodes
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import modes
+from nbgrad.engine.watched import current_pass
 from nbgrad.errors import AutogradError
-from nbgrad.gradfn import AccumulateGrad, GradFn, edge, result_of
-from nbgrad.hooks import RemovableHandle, added, watch_of
-from nbgrad.tensor import Tensor
-from nbgrad.watched import current_pass
+from nbgrad.tensors.grad_fn import AccumulateGrad, GradFn, edge, result_of
+from nbgrad.tensors.hooks import RemovableHandle, added, watch_of
+from nbgrad.tensors.saving import disable_saved_tensors_hooks, saved_tensors_hooks
+from nbgrad.tensors.tensor import Tensor
 
 Node = GradFn  # PyTorch's name of its class
 

@@ -22,7 +22,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Final
 
-from nbgrad.lazy import importing
+from nbgrad.core.lazy import importing
 
 # compiling: a kernel is compiled or linked; starting: a process or a pool of threads is started;
 # importing: a module is imported. The rest belong to libraries: "compiler" is held by who compiles

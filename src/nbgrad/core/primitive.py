@@ -56,7 +56,7 @@ class Signature:
 
 @dataclass(frozen=True, eq=False)
 class Primitive:
-    """One declared operation; the fields are filled by a kind in ``ops/kinds.py``.
+    """One declared operation; the fields are filled by a kind of ``ops/kinds``.
 
     Attributes
     ----------

@@ -12,7 +12,7 @@ by_reference: dict[Any, Callable[..., Any]] = {}
 
 @dataclass(frozen=True, eq=False)
 class PublicFunction:
-    """A function of nodes and its declaration; see ``ops/declare.py``.
+    """A function of nodes and its declaration; see ``vocabulary/declare.py``.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class PublicFunction:
         The oracle on arrays, or its dotted name: what tests compare with, and the NumPy function
         whose calls on tensors come here.
     cases : callable or None
-        ``cases(draw)`` lists calls that tests make: see ``ops/declare.py``.
+        ``cases(draw)`` lists calls that tests make: see ``vocabulary/declare.py``.
     differentiable, complex : bool
         Whether tests differentiate those calls, and whether they draw complex numbers too.
     observe : callable or None
@@ -81,7 +81,7 @@ variants: dict[str, tuple[frozenset[str], Callable[..., Any]]] = {}
 # Primitives whose result NumPy would give as a view of the operand, and how to write through it.
 views: dict[Any, IndexMap] = {}
 # Functions of nodes whose results are views of an operand if they are made of such primitives
-# alone: True, or of which operands NumPy makes them, see ``ops/declare.py``.
+# alone: True, or of which operands NumPy makes them, see ``vocabulary/declare.py``.
 viewers: dict[Callable[..., Any], bool | str] = {}
 # NumPy's functions that ask about tensors, not about their values.
 about_tensors: dict[Any, Callable[..., Any]] = {}

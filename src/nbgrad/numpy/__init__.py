@@ -9,15 +9,11 @@ from typing import Any
 
 import numpy as _numpy
 
-from nbgrad.arrays import (
-    ARRAY_API_VERSION as __array_api_version__,
-)
-from nbgrad.arrays import (
-    array_namespace_info as __array_namespace_info__,
-)
-from nbgrad.arrays import asanyarray, asarray, finfo, iinfo
-from nbgrad.namespaces import lookup
 from nbgrad.numpy import fft, linalg
+from nbgrad.numpy.array_api import ARRAY_API_VERSION as __array_api_version__
+from nbgrad.numpy.array_api import array_namespace_info as __array_namespace_info__
+from nbgrad.numpy.array_api import asanyarray, asarray, finfo, iinfo
+from nbgrad.tensors.namespaces import lookup
 
 __all__ = ["__array_api_version__", "__array_namespace_info__", "asanyarray", "asarray", "fft"]
 __all__ += ["finfo", "iinfo", "linalg"]

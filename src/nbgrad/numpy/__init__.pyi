@@ -4,13 +4,13 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
-from nbgrad.arrays import asanyarray as asanyarray
-from nbgrad.arrays import asarray as asarray
-from nbgrad.arrays import finfo as finfo
-from nbgrad.arrays import iinfo as iinfo
 from nbgrad.numpy import fft as fft
 from nbgrad.numpy import linalg as linalg
-from nbgrad.tensor import Tensor
+from nbgrad.numpy.array_api import asanyarray as asanyarray
+from nbgrad.numpy.array_api import asarray as asarray
+from nbgrad.numpy.array_api import finfo as finfo
+from nbgrad.numpy.array_api import iinfo as iinfo
+from nbgrad.tensors.tensor import Tensor
 from numpy import array2string as array2string
 from numpy import array_repr as array_repr
 from numpy import array_str as array_str

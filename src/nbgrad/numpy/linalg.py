@@ -2,7 +2,7 @@
 
 from numpy.linalg import LinAlgError as LinAlgError
 
-from nbgrad.namespaces import lookup
+from nbgrad.tensors.namespaces import lookup
 
 _declared, _names = lookup("linalg")
 __getattr__ = _declared

@@ -1,1 +1,1 @@
-"""The vocabulary of nbgrad: each operation is one declaration of one kind (see kinds.py)."""
+"""The vocabulary of nbgrad: each operation is one declaration of one kind (see kinds/)."""

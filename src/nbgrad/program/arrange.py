@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nbgrad.program.kernel import Guard, Load, Nest, Select, Value
+from nbgrad.program.nest import Guard, Load, Nest, Select, Value
 
 # Elements of one task. Fixed, so that the partition never depends on the number of threads.
 BLOCK = 16384

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from nbgrad.core.primitive import Signature
 from nbgrad.core.tape import Equation
-from nbgrad.ops.lowerings import Expression
+from nbgrad.ops.kinds.forms import Expression
 
 # Rough costs in ns an element of vectorised code.
 CALL_COST, DIVIDE_COST, SIMPLE_COST = 3.0, 1.0, 0.1

@@ -11,9 +11,8 @@ from typing import Any
 
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import CHUNK, Arranged
-from nbgrad.program.kernel import Compute, Constant, Guard, Load, Reduce, Select, Value
-from nbgrad.program.lower import CODES
-from nbgrad.program.parts import (
+from nbgrad.program.nest import Compute, Constant, Guard, Load, Reduce, Select, Value
+from nbgrad.program.text import (
     WORDS,
     Emitted,
     Number,
@@ -25,6 +24,7 @@ from nbgrad.program.parts import (
     is_wide,
     literal,
 )
+from nbgrad.program.values import CODES
 
 # Elements of float32 that are added up before float64 takes over.
 LANES = 1024

@@ -19,9 +19,9 @@ import numpy.typing as npt
 from nbgrad.core.aval import make_aval
 from nbgrad.core.primitive import Signature
 from nbgrad.core.tape import Equation, Literal, Tape, Var
-from nbgrad.ops.lowerings import View
+from nbgrad.ops.kinds.forms import View
 from nbgrad.program import index
-from nbgrad.program.kernel import Load
+from nbgrad.program.nest import Load
 from nbgrad.program.nests import Call
 from nbgrad.program.program import Program, make_program
 

@@ -12,11 +12,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.ops.kinds import Assembly, Combine, Expression, View
+from nbgrad.ops.kinds.names import Assembly, Combine, Expression, View
 from nbgrad.program.cost import SIMPLE_COST, cost_of
-from nbgrad.program.lower import CODES, emittable
 from nbgrad.program.moved import read_at_several
 from nbgrad.program.sharing import shared_outputs
+from nbgrad.program.values import CODES, emittable
 
 # ns an element that computing again in other nests may cost; storing and loading costs about as much.
 RECOMPUTE_LIMIT = 1.5

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nbgrad.program.kernel import Guard
+from nbgrad.program.nest import Guard
 
 
 @dataclass(frozen=True)

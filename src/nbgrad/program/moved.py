@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.ops.lowerings import View
+from nbgrad.ops.kinds.forms import View
 
 # ns an element that computing a value again may cost, for all the places it is read at.
 AGAIN_LIMIT = 1.5

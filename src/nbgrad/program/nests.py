@@ -10,13 +10,13 @@ import numpy as np
 
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Equation, Literal, Tape, Var
-from nbgrad.ops.kinds import Combine
+from nbgrad.ops.kinds.names import Combine
 from nbgrad.program import index
 from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
-from nbgrad.program.kernel import Guard, Load, Nest, Reduce, Select, Store
-from nbgrad.program.lower import MAX_STATEMENTS, Body, MustMaterialize, TooLong
-from nbgrad.program.parts import is_wide
+from nbgrad.program.nest import Guard, Load, Nest, Reduce, Select, Store
+from nbgrad.program.text import is_wide
+from nbgrad.program.values import MAX_STATEMENTS, Body, MustMaterialize, TooLong
 from nbgrad.program.views import LibraryCall, library_call, unreadable
 
 

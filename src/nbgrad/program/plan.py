@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
-from nbgrad.program.kernel import Load
+from nbgrad.program.nest import Load
 from nbgrad.program.nests import Item
 
 ALIGNMENT = 64

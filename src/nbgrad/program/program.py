@@ -9,8 +9,8 @@ from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import emit
 from nbgrad.program.nests import Call, build
-from nbgrad.program.parts import Emitted
 from nbgrad.program.plan import Plan, plan
+from nbgrad.program.text import Emitted
 from nbgrad.program.views import LibraryCall
 
 Step = Emitted | Call | LibraryCall

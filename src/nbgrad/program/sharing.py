@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.ops.kinds import View
+from nbgrad.ops.kinds.names import View
 from nbgrad.program import index
-from nbgrad.program.kernel import Load
-from nbgrad.program.lower import Body, MustMaterialize, TooLong
+from nbgrad.program.nest import Load
+from nbgrad.program.values import Body, MustMaterialize, TooLong
 
 
 def shared_outputs(

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from nbgrad.core.tape import Atom, Equation, Var
-from nbgrad.ops.kinds import Library
+from nbgrad.ops.kinds.names import Library
 from nbgrad.program import index
 from nbgrad.program.fuse import Fusion, HostCall
-from nbgrad.program.kernel import Load
-from nbgrad.program.lower import CODES, Body, MustMaterialize
+from nbgrad.program.nest import Load
+from nbgrad.program.values import CODES, Body, MustMaterialize
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from nbgrad.lazy import LazyModule
+from nbgrad.core.lazy import LazyModule
 
 json = LazyModule("json")
 

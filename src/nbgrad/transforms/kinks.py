@@ -1,7 +1,7 @@
 """Limits of derivatives at kinks that cancel: a pass over a tape that is to be differentiated.
 
 First derivatives of roots, lengths and absolute values are written with operations that divide by
-a distance r (ops/kinks.py). Where r is 0 and the cotangent c of r is 0 too, the quotient has the
+a distance r (ops/elements/kinks.py). Where r is 0 and the cotangent c of r is 0 too, the quotient has the
 limit dc/dr, which the next derivative needs. Here c is differentiated by r, for all such r in one
 forward pass of tangents that are 1 where r is 0, and the rules are given the limits.
 
@@ -22,7 +22,7 @@ from nbgrad.core.node import constant
 from nbgrad.core.primitive import Signature
 from nbgrad.core.registry import primitives
 from nbgrad.core.tape import Equation, Literal, Var
-from nbgrad.ops.kinds import is_number, materialize
+from nbgrad.ops.kinds.names import is_number, materialize
 
 TOLERANCE = 1e-9  # of what two passes may differ by
 

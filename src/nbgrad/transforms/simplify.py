@@ -14,7 +14,7 @@ from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import Signature, bind
 from nbgrad.core.registry import primitives
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
-from nbgrad.ops.lowerings import View
+from nbgrad.ops.kinds.forms import View
 
 
 class _Walk:

@@ -18,9 +18,9 @@ from nbgrad.core.primitive import Signature
 from nbgrad.core.record import Recipe, recipe_of
 from nbgrad.core.record import replay as again
 from nbgrad.core.tape import Equation, Literal, Tape, Var
-from nbgrad.ops.kinds import is_number, materialize
-from nbgrad.ops.lowerings import View
-from nbgrad.ops.scattering import Terms, partial, plus
+from nbgrad.ops.arrays.scattering import Terms, partial, plus
+from nbgrad.ops.kinds.forms import View
+from nbgrad.ops.kinds.names import is_number, materialize
 from nbgrad.transforms.kinks import has_kinks, settled
 from nbgrad.transforms.reverse import Reverse
 from nbgrad.transforms.simplify import living

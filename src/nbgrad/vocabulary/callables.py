@@ -12,9 +12,12 @@ import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes
 from nbgrad.core.node import Node
-from nbgrad.ops import arithmetic
-from nbgrad.ops.declare import call, function
-from nbgrad.ops.shaping import (
+from nbgrad.ops.elements import arithmetic
+from nbgrad.tensors.protocols import unwrap, wrap
+from nbgrad.tensors.tensor import Tensor
+from nbgrad.vocabulary.arrays.making import converted
+from nbgrad.vocabulary.declare import call, function
+from nbgrad.vocabulary.shapes import (
     as_node,
     broadcast_to,
     cast_to,
@@ -24,10 +27,7 @@ from nbgrad.ops.shaping import (
     reshape,
     stack,
 )
-from nbgrad.ops.subscript import getitem
-from nbgrad.protocols import unwrap, wrap
-from nbgrad.tensor import Tensor
-from nbgrad.vocabulary.making import converted
+from nbgrad.vocabulary.subscript import getitem
 
 
 def called(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops import arithmetic, indexing, reducing
-from nbgrad.ops.declare import function
-from nbgrad.ops.shaping import as_node, broadcast_to, cast_to, moveaxis, one_axis, reshape
-from nbgrad.ops.subscript import getitem
-from nbgrad.vocabulary.picking import bounded, known
-from nbgrad.vocabulary.rearranging import along
+from nbgrad.ops.arrays import indexing
+from nbgrad.ops.elements import arithmetic
+from nbgrad.vocabulary.arrays.picking import bounded, known
+from nbgrad.vocabulary.arrays.rearranging import along
+from nbgrad.vocabulary.declare import function
+from nbgrad.vocabulary.reductions import plain
+from nbgrad.vocabulary.shapes import as_node, broadcast_to, cast_to, moveaxis, one_axis, reshape
+from nbgrad.vocabulary.subscript import getitem
 from nbgrad.vocabulary.support import concrete, held
 
 
@@ -291,10 +293,8 @@ def std_mean(
 def _moments(x: Any, dim: Any, correction: float, keepdim: bool, root: bool) -> tuple[Node, Node]:
     node = as_node(x)
     axis = tuple(dim) if isinstance(dim, list) else dim
-    spread = (reducing.std if root else reducing.var)(
-        node, axis=axis, ddof=correction, keepdims=keepdim
-    )
-    return spread, reducing.mean(node, axis=axis, keepdims=keepdim)
+    spread = (plain.std if root else plain.var)(node, axis=axis, ddof=correction, keepdims=keepdim)
+    return spread, plain.mean(node, axis=axis, keepdims=keepdim)
 
 
 @function("tensor", method=True, differentiable=False)

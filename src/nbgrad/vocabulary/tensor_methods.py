@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops import arithmetic, composite
-from nbgrad.ops.declare import function
-from nbgrad.ops.shaping import as_node, broadcast_to, moveaxis, one_axis, reshape, transpose
-from nbgrad.ops.subscript import getitem
-from nbgrad.vocabulary import picking
-from nbgrad.vocabulary.joining import unstack
-from nbgrad.vocabulary.rearranging import along
+from nbgrad.ops.elements import arithmetic
+from nbgrad.vocabulary.arrays import picking
+from nbgrad.vocabulary.arrays.joining import unstack
+from nbgrad.vocabulary.arrays.rearranging import along
+from nbgrad.vocabulary.declare import function
+from nbgrad.vocabulary.elements import composite
+from nbgrad.vocabulary.shapes import as_node, broadcast_to, moveaxis, one_axis, reshape, transpose
+from nbgrad.vocabulary.subscript import getitem
 from nbgrad.vocabulary.support import concrete
 
 

@@ -1,0 +1,217 @@
+"""``jit``: trace a function of arrays once per structure of its arguments, then run a program."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
+
+import numpy as np
+
+from nbgrad.api.arguments import describe, leaves_of, settled
+from nbgrad.api.outside import Reader
+from nbgrad.api.sameness import Sources
+from nbgrad.api.tracing import Compiled, OpenFunction, inlined, trace
+from nbgrad.api.transformed import Transformed
+from nbgrad.api.whole import Integers, traced_alike
+from nbgrad.config import NAN_POLICIES, Config, settings
+from nbgrad.core.modes import lines, modes
+from nbgrad.core.tree import statics
+from nbgrad.errors import DRAWN_IN_TRACE, ConcretizationError
+from nbgrad.tensors.tensor import Tensor
+
+Func = Callable[..., Any]
+Entries = dict[Any, tuple[Compiled | None, ...]]
+MAX_TRACES = 1024  # of one function: values of its static arguments may have no end
+MAX_STATES = 4  # of what it reads from outside, for which a structure's traces are kept
+
+
+class _Traces:
+    """What one function was traced as, for each structure of arguments and policy for NaN."""
+
+    def __init__(self, f: Func) -> None:
+        self.f = f
+        self.by_policy: dict[str, Entries] = {policy: {} for policy in NAN_POLICIES}
+        self.integers = Integers()
+
+    def find(
+        self, config: Config, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Sequence[Any], Compiled | None]:
+        """The arrays among the arguments, and the structure, traced if it is new.
+
+        None instead of it if no program can stand for the function.
+        """
+        compiled = self.by_policy[config.nan_policy]
+        if not kwargs:
+            # Arrays only: by a key of their shapes and dtypes.
+            arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
+            entry = _valid(compiled.get(arrays, ())) if len(arrays) == len(args) else None
+            if entry is not None and entry.plain:
+                return args, entry
+        leaves, structure = leaves_of(self.f, args, kwargs)
+        key: Any = tuple([describe(a) for a in leaves])
+        if kwargs or any(a.__class__ is not np.ndarray for a in args):
+            key = (structure, key)
+        places = [k for k, a in enumerate(leaves) if a.__class__ is int]
+        if not places:
+            entry = self._found(compiled, key, leaves, structure, ())
+        else:
+            entry = self._found_of_integers(compiled, key, leaves, structure, places)
+        return leaves if entry is None else entry.pick(leaves), entry
+
+    def _found(
+        self,
+        compiled: Entries,
+        key: Any,
+        leaves: Sequence[Any],
+        structure: Any,
+        free: Sequence[int],
+    ) -> Compiled | None:
+        """The entry of *key*, traced if it is new: of integers those at *free* are its inputs."""
+        known = compiled.get(key, ())
+        if None in known:
+            return None
+        entry = _valid(known)
+        if entry is None:
+            entry = self._traced(leaves, structure, free)
+            if len(compiled) >= MAX_TRACES:
+                compiled.clear()
+            compiled[key] = (entry, *known[: MAX_STATES - 1])
+        return entry
+
+    def _found_of_integers(
+        self, compiled: Entries, key: Any, leaves: Sequence[Any], structure: Any, places: list[int]
+    ) -> Compiled | None:
+        free = self.integers.free(key, leaves, places)
+        values = {k: leaves[k] for k in places}
+        entry = _valid(compiled.get((key, *_split(values, free)), ())) if free else None
+        if entry is not None:
+            return entry
+        fixed = self._found(compiled, (key, *_split(values, ())), leaves, structure, ())
+        if not free or fixed is None:
+            return fixed
+        attempt = functools.partial(self._traced, leaves, structure)
+        entry, needed = traced_alike(free, attempt, fixed, leaves)
+        if needed:
+            self.integers.need(key, needed)
+        if entry is None:
+            return fixed
+        compiled[key, *_split(values, [k for k in free if k not in needed])] = (entry,)
+        return entry
+
+    def _traced(
+        self, leaves: Sequence[Any], structure: Any, free: Sequence[int]
+    ) -> Compiled | None:
+        outside = Reader([self.f, *statics(structure)])
+        sources = Sources(outside.sources)
+        try:
+            if outside.full:
+                raise OpenFunction
+            entry = trace(self.f, *settled(leaves, structure, free))
+        except OpenFunction:
+            return None
+        if sources.drawn() and (threading.active_count() == 1 or "random" in outside.names):
+            raise ConcretizationError(DRAWN_IN_TRACE)
+        entry.guard = outside.guard()
+        if len(entry.tape.inputs) - len(entry.constants) < len(leaves):
+            held = [k for k, a in enumerate(leaves) if a.__class__ is not int or k in free]
+            entry.picked = tuple(held)
+        return entry
+
+
+def _split(values: dict[int, int], free: Collection[int]) -> tuple[Any, Any]:
+    """Which integers are numbers, and the values of those that are settings."""
+    return tuple(free), tuple([x for k, x in values.items() if k not in free])
+
+
+def _valid(entries: Sequence[Compiled | None]) -> Compiled | None:
+    """The one of *entries* that was traced of a state outside as it is now."""
+    for entry in entries:
+        if entry is not None and (entry.guard is None or entry.guard()):
+            return entry
+    return None
+
+
+def jit(f: Func) -> Func:
+    """Compile a function of arrays.
+
+    The function is traced once for each combination of argument shapes and dtypes, and values of
+    its other arguments; then each call runs compiled kernels only. What it reads from outside, of
+    closures, globals and attributes (also of ``self``, so a method can be compiled), is compared
+    with what it was at each call, and the function traced again if it has changed: pass what
+    changes often as an argument, and keep what is large in a tensor, or in an array that is
+    read-only, of which the elements need no look. A tensor that requires grad must be an argument.
+
+    Parameters
+    ----------
+    f : callable
+        Built of nbgrad or NumPy operations on its arguments, which may be nested in tuples, lists
+        and dicts; ``if`` on a traced value raises.
+
+    Returns
+    -------
+    callable
+        With the same arguments. NumPy arrays and floats in give NumPy arrays (or scalars) out;
+        with a tensor among the arguments the results are tensors, differentiable as usual.
+
+    Raises
+    ------
+    ConcretizationError
+        If the function needs the number of a traced value.
+    TypeError
+        If it reads a tensor that requires grad from outside, or gets a setting that can change
+        unseen: a random generator, an iterator, something that is not hashable.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> f = ng.jit(lambda x: (np.sin(x) ** 2 + np.cos(x) ** 2).sum())
+    >>> float(round(f(np.ones(4)), 12))
+    4.0
+    """
+    return Jitted(f)
+
+
+class Jitted(Transformed):
+    """What :func:`jit` returns.
+
+    ``quick`` is of the last structure whose calls are machine code: the settings that it holds
+    under, what finds the arrays among the arguments, the code, what nests the results, and the test
+    of what the function reads from outside.
+    """
+
+    def __init__(self, f: Func) -> None:
+        super().__init__(None, jit, f, (), {})
+        self.traces = _Traces(f)
+        self.quick: tuple[Any, ...] = (None,) * 5
+
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        config, match, enter, finish, guard = self.quick
+        if config is settings.current and not lines.on:
+            given = match(args, kwargs) if match is not None else None if kwargs else args
+            outs = None if given is None else enter(given)
+            if outs is not None and (guard is None or guard()):
+                return finish(outs)
+        return self._long_way(args, kwargs)
+
+    def _long_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        f = self.traces.f
+        if modes.tracing:  # what the enclosing function traces may be read here
+            return inlined(f, *settled(*leaves_of(f, args, kwargs)))
+        config = settings.current  # once: another thread may change it meanwhile
+        leaves, entry = self.traces.find(config, args, kwargs)
+        if entry is None:
+            return inlined(f, *settled(*leaves_of(f, args, kwargs)))
+        if not entry.plain and any(isinstance(a, Tensor) for a in leaves):
+            if entry.watched and any(isinstance(a, Tensor) and a.requires_grad for a in leaves):
+                # A user-written backward lives on the graph.
+                return inlined(f, *settled(*leaves_of(f, args, kwargs)))
+            return entry.apply(leaves)
+        if entry.shortened(config) and not lines.on:
+            self.quick = (config, entry.match, entry.enter, entry.finish, entry.guard)
+            outs = entry.short_way(args, kwargs)
+            if outs is not None:
+                return entry.finish(outs)
+        return entry.run(tuple(leaves))

@@ -1,0 +1,308 @@
+"""Tracing: a function of arrays run once on placeholders, and the program of what it recorded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nbgrad.api.arguments import (
+    HOT_NUMBERS,
+    as_input,
+    aval_of_leaf,
+    is_dynamic,
+    node_of_leaf,
+    stand_in,
+)
+from nbgrad.api.lambdified import traceable
+from nbgrad.api.statics import names_of_leaves
+from nbgrad.config import Config, settings
+from nbgrad.core.aval import Aval
+from nbgrad.core.interpret import read
+from nbgrad.core.linearize import Capture, build_tape, capture
+from nbgrad.core.modes import lines, modes, watching
+from nbgrad.core.node import Node, constant, leaf_node, next_sequence, placeholder
+from nbgrad.core.record import record
+from nbgrad.core.tape import Tape, Var
+from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
+from nbgrad.engine.anomaly import refuse_non_finite
+from nbgrad.engine.demand import demand, executable, value_of
+from nbgrad.engine.tiers import Executable
+from nbgrad.errors import TRACKED_OUTSIDE, ConcretizationError
+from nbgrad.ops.basis import strong
+from nbgrad.tensors.number import as_array
+from nbgrad.tensors.tensor import Tensor
+from nbgrad.vocabulary.shapes import as_node
+
+Func = Callable[..., Any]
+MAX_WHOLE = 1 << 24  # integers that are not below are settings
+HOT_CALLS = 50  # of one structure, before its calls are machine code from end to end
+
+
+class OpenFunction(Exception):
+    """The function reads what an enclosing one differentiates, so no program stands for it."""
+
+
+class Compiled:
+    """One traced structure: its tape, its program, and how the results are nested.
+
+    *made* is how the results are nested. The last *gradients* outputs of the tape are gradients that ``nan_policy="raise"`` checks.
+    *active* are the variables that a gradient passes through, where arguments require grad: what
+    the function computed in ``no_grad`` or of a ``detach`` is none. *structure* is that of
+    ``(args, kwargs)``; *numbers* are the classes of numbers, by their places among the leaves; *plain* says that
+    the arguments are arrays and nothing else; *watched* that the function calls a user-written
+    backward or a hook, which a tape does not hold.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        constants: list[Node],
+        made: Any,
+        gradients: int,
+        *,
+        active: frozenset[Var],
+        structure: Any,
+        numbers: Mapping[int, type],
+        plain: bool,
+        watched: bool,
+    ) -> None:
+        self.tape = tape
+        self.constants = constants
+        self.rebuild = _rebuilder(made)
+        self.active = active
+        self.plain, self.watched = plain, watched
+        self.results = len(tape.outputs) - gradients
+        self.checked = gradients > 0
+        outputs = enumerate(tape.outputs[: self.results])
+        scalars = {k for k, a in outputs if isinstance(a, Var) and not a.aval.ndim}
+        # Nests arrays as the function did; 0-d ones become NumPy's scalars.
+        self.finish = builder(made, scalars) if scalars else self.rebuild
+        self._exe: Executable | None = None
+        if active.isdisjoint(tape.outputs):  # else the tape is recorded, and run with what follows
+            self.exe.compile_soon()
+        # Places of its inputs among all leaves of the arguments; None if all are inputs.
+        self.picked: tuple[int, ...] | None = None
+        # Whether what the function read from outside is as it was.
+        self.guard: Callable[[], bool] | None = None
+        self.calls = 0
+        # Whether it may turn hot, which has not been looked at yet.
+        self.warm = bool(tape.inputs) and not self.checked
+        self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
+        self.config = settings.current
+        self.structure, self.numbers = structure, numbers
+        self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+    def pick(self, leaves: Sequence[Any]) -> Sequence[Any]:
+        """Those of *leaves* that are inputs: the others are settings."""
+        return leaves if self.picked is None else [leaves[k] for k in self.picked]
+
+    @property
+    def exe(self) -> Executable:
+        """The program, made on first use."""
+        if self._exe is None:
+            self._exe = executable(self.tape, self.constants)
+        return self._exe
+
+    def shortened(self, config: Config) -> bool:
+        """Count a call; whether ``enter`` serves the next one like it under these settings."""
+        self.calls += 1
+        if self.warm and self.calls >= HOT_CALLS and self.exe.compiled is not None:
+            self.warm = False
+            whole = {k: _whole for k, var in enumerate(self.tape.inputs) if _is_whole(var.aval)}
+            self.match = None if self.plain else matcher(self.structure, whole)
+            if self.plain or self.match is not None:
+                self.enter = self.exe.entry(self.numbers)
+                self.warm = self.exe.entering
+        served = self.enter is not None and config.tier in ("auto", "fused")
+        if served:
+            self.config = config
+        return served
+
+    def short_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
+        """Results by machine code; None for arguments that are not as the last ones were."""
+        if self.match is not None:
+            found = self.match(args, kwargs)
+            return None if found is None else self.enter(found)  # type: ignore[misc]
+        return None if kwargs else self.enter(args)  # type: ignore[misc]
+
+    def run(self, args: tuple[Any, ...]) -> Any:
+        """Run on arrays and numbers, and return arrays; 0-d results become NumPy scalars."""
+        if not self.plain or not all(a.flags.carray for a in args):
+            args = tuple(as_input(a, v) for a, v in zip(args, self.tape.inputs, strict=False))
+        return self.finish(self._computed(args))
+
+    def _computed(self, args: Sequence[Any]) -> list[Any]:
+        if lines.on:  # anomaly detection or profiling: show them each operation
+            outs = [value_of(node) for node in self._replayed([leaf_node(a) for a in args])]
+        else:
+            outs = self.exe.run(list(args))
+        if self.checked:
+            refuse_non_finite([leaf_node(a) for a in outs[self.results :]])
+            del outs[self.results :]
+        return outs
+
+    def apply(self, leaves: Sequence[Any]) -> Any:
+        """Run on tensors, whose results are tensors, or record the tape on them.
+
+        It is recorded if the result can be differentiated, or if values are not known yet.
+        """
+        given = {id(a._node): a for a in leaves if isinstance(a, Tensor)}
+        recorded = not self.active.isdisjoint(self.tape.outputs)
+        if not recorded and all(a._node.value is not None for a in given.values()):
+            inputs = zip(leaves, self.tape.inputs, strict=False)
+            values = [
+                a._node.value if isinstance(a, Tensor) else as_input(a, v) for a, v in inputs
+            ]
+            return self.rebuild([_tensor(y) for y in self._computed(values)])
+        nodes = [node_of_leaf(a) for a in leaves]
+        found = self._replayed(nodes)[: self.results]
+        # An argument that is returned as it came is the argument: a leaf stays one.
+        kept = given if recorded else {}
+        return self.rebuild([kept[id(n)] if id(n) in kept else Tensor(n) for n in found])
+
+    def _replayed(self, nodes: list[Node]) -> list[Node]:
+        tape, active = self.tape, self.active
+        env: dict[Var, Any] = dict(zip(tape.inputs, [*nodes, *self.constants], strict=True))
+        for eqn in tape.eqns:
+            node = env[eqn.out] = record(eqn.sig, tuple([read(env, a) for a in eqn.inputs]))
+            node.line = eqn.line
+            node.requires_grad = eqn.out in active
+        found = [read(env, a) for a in tape.outputs]
+        return [n if isinstance(n, Node) else constant(n) for n in found]
+
+
+def _is_whole(aval: Aval) -> bool:
+    return aval.weak and aval.dtype.kind == "i"
+
+
+def _whole(x: Any) -> Any:
+    """An integer as machine code takes it; something that it does not take if it is none."""
+    return np.array(x, np.int64) if x.__class__ is int and -MAX_WHOLE < x < MAX_WHOLE else None
+
+
+def _tensor(y: Any) -> Tensor:
+    return Tensor(leaf_node(y) if y.__class__ is np.ndarray else constant(y))
+
+
+def _results(y: Any) -> tuple[list[Any], Any]:
+    """Results of a traced function, and how they are nested."""
+    return flatten(y, lambda x: not isinstance(x, (tuple, list, dict)))
+
+
+def _rebuilder(made: Any) -> Callable[[list[Any]], Any]:
+    """The function that nests results again."""
+    flat = made != LEAF and made == (tuple, None, (LEAF,) * len(made[2]))
+    return tuple if flat else builder(made)
+
+
+def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
+    """Run *f* on placeholders for the arrays among its arguments.
+
+    Raises
+    ------
+    OpenFunction
+        If *f* reads what an enclosing function differentiates.
+    TypeError
+        If it reads a leaf that requires grad.
+    """
+    start = next_sequence() or 1
+    inputs = placeholders(leaves)
+    for node, name in zip(inputs, names_of_leaves(f, structure), strict=True):
+        node.line = f"argument {name!r}"  # which errors show
+    args, kwargs = unflatten(structure, list(map(stand_in, leaves, inputs)))
+    before = modes.grad
+    modes.grad = before or not any(node.requires_grad for node in inputs)
+    outer, modes.gradients = modes.gradients, []
+    called = modes.functions
+    modes.tracing = start
+    try:
+        y = traceable(f, args, kwargs)
+        gradients = modes.gradients if settings.current.nan_policy == "raise" else []
+    finally:
+        modes.grad, modes.gradients = before, outer
+        modes.tracing = 0
+    outs, made = _results(y)
+    nodes = [strong(as_node(out)) for out in outs]
+    cap = capture([*nodes, *gradients])
+    tape, var_of = build_tape(cap, [*nodes, *gradients], inputs, lift=False)
+    constants = _constants(cap, inputs, start, nodes)
+    active = _reached(cap, [node for node in inputs if node.requires_grad])
+    native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)
+    flat = structure == flatten((tuple(leaves), {}), is_dynamic)[1]
+    watched = modes.functions > called or _hooked(nodes)
+    return Compiled(
+        tape,
+        constants,
+        made,
+        len(gradients),
+        active=frozenset(var_of[node] for node in active),
+        structure=structure,
+        numbers={k: x.__class__ for k, x in enumerate(leaves) if x.__class__ in HOT_NUMBERS},
+        plain=bool(leaves) and native and flat,
+        watched=watched,
+    )
+
+
+def _constants(
+    cap: Capture, inputs: Sequence[Node], start: int, outputs: Sequence[Node]
+) -> list[Node]:
+    """What the tape reads beside the arguments, computed."""
+    given = set(inputs)
+    constants = [leaf for leaf in dict.fromkeys(cap.leaves) if leaf not in given]
+    # What a transform differentiates by may be a pending node, and not a leaf.
+    tracked = [n for n in (*constants, *cap.nodes) if n.seq < start and n.requires_grad]
+    if tracked and not _reached(cap, tracked).isdisjoint(outputs):
+        for node in tracked:
+            if node.leaf is not None and not modes.transforms:
+                raise TypeError(TRACKED_OUTSIDE.format(aval=node.aval))
+        raise OpenFunction
+    for node in constants:
+        value_of(node)
+    return constants
+
+
+def _reached(cap: Capture, sources: Iterable[Node]) -> set[Node]:
+    """Nodes that lead to *sources* through recorded operations alone.
+
+    A copy that a transform inside the function differentiated by requires grad too, but leads
+    nowhere: nobody can ask for a gradient of it any more.
+    """
+    found = set(sources)
+    for k in cap.order() if found else ():
+        node = cap.nodes[k]
+        if node.requires_grad and node.leaf is None and not found.isdisjoint(cap.operands[k]):
+            found.add(node)
+    return found
+
+
+def _hooked(nodes: Sequence[Node]) -> bool:
+    return watching.any and any(n.watch is not None for n in capture(nodes).nodes)
+
+
+def placeholders(leaves: Sequence[Any]) -> list[Node]:
+    """Nodes that stand for arguments; they require grad if these are tensors that do."""
+    return [
+        placeholder(aval_of_leaf(a), isinstance(a, Tensor) and a.requires_grad) for a in leaves
+    ]
+
+
+def inlined(f: Func, leaves: Sequence[Any], structure: Any) -> Any:
+    """Run *f* as it would be traced, on tensors, but with their values: every call is a new one.
+
+    So it may read what an enclosing function differentiates or traces. The results are tensors if
+    an argument is one, or if they depend on such a value; else arrays.
+    """
+    nodes = [node_of_leaf(a) for a in leaves]
+    args, kwargs = unflatten(structure, list(map(stand_in, leaves, nodes)))
+    outs, made = _results(f(*args, **kwargs))
+    rebuild = _rebuilder(made)
+    found = [as_array(out) if isinstance(out, Tensor) else Tensor(as_node(out)) for out in outs]
+    if not any(isinstance(a, Tensor) for a in leaves) and not any(t.requires_grad for t in found):
+        try:
+            demand([t._node for t in found])
+        except ConcretizationError:
+            return rebuild(found)
+        return rebuild([value_of(t._node)[()] if not t.ndim else t.numpy().copy() for t in found])
+    return rebuild(found)

@@ -1,0 +1,132 @@
+"""LAPACK between compiled kernels: Cholesky, triangular and general solves, Hermitian spectra.
+
+The routines' addresses come from SciPy at run time, as those of BLAS do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from nbgrad.backends.cpu import blas, lapack_text
+from nbgrad.backends.cpu.launch import (
+    Arguments,
+    Launch,
+    Scratch,
+    Status,
+    address,
+    integers,
+    launch,
+    pointer,
+)
+from nbgrad.program.text import Number, Pointer
+from nbgrad.program.values import CODES
+from nbgrad.program.views import LibraryCall
+
+# What a kernel that fails has found, as NumPy and SciPy say it.
+ERRORS: Final = {
+    "cholesky": "Matrix is not positive definite",
+    "triangular": "singular matrix: an element of the diagonal is exactly zero",
+    "solve": "Singular matrix",
+    "eigh": "Eigenvalues did not converge",
+    "eigvalsh": "Eigenvalues did not converge",
+}
+
+
+def _common(call: LibraryCall, number: int, name: str, library: str = "lapack") -> Arguments:
+    """Status word, number of the call and address of the routine."""
+    prefix = blas.PREFIXES[CODES[call.eqn.out.aval.dtype]]
+    return Status(), Number(number), address(blas.routine_address(prefix + name, library))
+
+
+def _cholesky(call: LibraryCall, number: int) -> list[Launch]:
+    (a,) = call.operands
+    out = call.eqn.out
+    batch, n, _ = a.extents
+    args: Arguments = (
+        Pointer(out, 0), pointer(a), *_common(call, number, "potrf"),
+        *integers(out.aval.dtype.itemsize, n, *a.strides),
+    )  # fmt: skip
+    return [launch(lapack_text.CHOLESKY, "cholesky", args, batch)]
+
+
+def _triangular(call: LibraryCall, number: int) -> list[Launch]:
+    """BLAS sees the transposed system: what was on the left is on the right."""
+    (a, b), params, out = call.operands, call.eqn.params, call.eqn.out
+    batch, rows, cols = b.extents
+    layout = blas.operand(*a.extents[1:], *a.strides[1:])
+    assert layout is not None, "the operand should have been copied"
+    lda, normal = layout[0], layout[1] == blas.NORMAL
+    vector = params["left"] and cols == 1
+    upper = params["lower"] == normal
+    args: Arguments = (
+        Pointer(out, 0), pointer(a), pointer(b),
+        *_common(call, number, "trsv" if vector else "trsm", "blas"),
+        *integers(vector, blas.ONE[CODES[out.aval.dtype]], out.aval.dtype.itemsize),
+        *map(_letter, ("R" if params["left"] else "L", "U" if upper else "L")),
+        _letter("T" if normal == vector else "N"),
+        *integers(params["unit"], lda, a.strides[0], rows, cols, *b.strides),
+    )  # fmt: skip
+    return [launch(lapack_text.TRIANGULAR, "triangular", args, batch)]
+
+
+def _letter(letter: str) -> Number:
+    return Number(ord(letter))
+
+
+def _scratch(*parts: tuple[int, str]) -> list[Scratch]:
+    """Arrays of so many elements of a type, each aligned."""
+    found, start = [], 0
+    for count, code in parts:
+        size = -(-count * int(code[1:]) // 64) * 64
+        found.append(Scratch(start, size, code))
+        start += size
+    return found
+
+
+def _solve(call: LibraryCall, number: int) -> list[Launch]:
+    a, b = call.operands
+    batch, n, cols = b.extents
+    code = CODES[call.eqn.out.aval.dtype]
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), pointer(a), pointer(b),
+        *_scratch((n, "i8"), (n * n, code), (n * cols, code)),
+        *_common(call, number, "gesv"),
+        *integers(n, cols, *a.strides, *b.strides),
+    )  # fmt: skip
+    return [launch(lapack_text.SOLVE, "solve", args, batch)]
+
+
+def _eigh(vectors: bool) -> Callable[[LibraryCall, int], list[Launch]]:
+    def make(call: LibraryCall, number: int) -> list[Launch]:
+        (a,) = call.operands
+        batch, n, _ = a.extents
+        dtype = call.eqn.out.aval.dtype
+        # The least that LAPACK's documentation allows.
+        lwork = 1 + 6 * n + 2 * n * n if vectors else 2 * n + 1
+        liwork = 3 + 5 * n if vectors else 1
+        args: Arguments = (
+            Pointer(call.eqn.out, 0), pointer(a),
+            *_scratch((n * n, CODES[dtype]), (lwork, CODES[dtype]), (liwork, "i8")),
+            *_common(call, number, "syevd"),
+            *integers(dtype.itemsize, vectors),
+            _letter("L" if call.eqn.params["lower"] else "U"),
+            *integers(n, lwork, liwork, *a.strides),
+        )  # fmt: skip
+        return [launch(lapack_text.EIGH, "eigh", args, batch)]
+
+    return make
+
+
+def _filled(make: Callable[[LibraryCall, int], list[Launch]]) -> Any:
+    """No instruction for a result without elements."""
+    return lambda call, number: make(call, number) if call.eqn.out.aval.size else []
+
+
+KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
+    "cholesky": _filled(_cholesky),
+    "triangular": _filled(_triangular),
+    "solve": _filled(_solve),
+    "eigh": _filled(_eigh(True)),
+    "eigvalsh": _filled(_eigh(False)),
+}

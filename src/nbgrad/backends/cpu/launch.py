@@ -1,0 +1,126 @@
+"""Instructions of library kernels: what a kernel is called with and how its work is split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nbgrad.machine import bounds
+from nbgrad.machine.compile import Kernel, compile_kernel, remembered
+from nbgrad.program.text import Number, Pointer
+from nbgrad.program.values import CODES
+from nbgrad.program.views import Operand
+
+
+@dataclass(frozen=True)
+class Status:
+    """Argument: the address of the status word of the frame."""
+
+
+@dataclass(frozen=True)
+class BlasThreads:
+    """Argument: the number of threads that BLAS had before the run."""
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Argument: an address in memory that nothing else uses during the call, aligned to 64 bytes.
+
+    ``start`` and ``size`` are in bytes, from the same place for every argument of a call.
+    """
+
+    start: int
+    size: int
+    code: str
+
+    @property
+    def end(self) -> int:
+        return self.start + self.size
+
+
+@dataclass(frozen=True)
+class Row:
+    """Argument: the address of a row of further argument words."""
+
+    args: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Code:
+    """Argument: the address of a kernel."""
+
+    kernel: Kernel
+
+
+Argument = Pointer | Number | Status | BlasThreads | Scratch
+Arguments = tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One instruction: a kernel, what its arguments are, and how it is split into tasks."""
+
+    kernel: Kernel
+    args: Arguments
+    tasks: int
+    grain: int
+
+
+@remembered
+def static_kernel(text: str, name: str, signature: tuple[str, ...]) -> Kernel:
+    """Compile *text*, or fetch it from the cache."""
+    return compile_kernel(text, name, signature, noalias=True)
+
+
+def launch(text: str, name: str, args: Arguments, tasks: int, grain: int = 0) -> Launch:
+    """Compile *text* for the arguments it is called with."""
+    signature = tuple(_code(arg) for arg in args)
+    return Launch(static_kernel(text, name, signature), args, tasks, grain)
+
+
+def _code(arg: Argument) -> str:
+    if isinstance(arg, Pointer):
+        return CODES[arg.buffer.aval.dtype] + "*"
+    if isinstance(arg, Number):
+        return arg.code
+    if isinstance(arg, Scratch):
+        return arg.code + "*"
+    return "i8*" if isinstance(arg, Status) else "i8"
+
+
+def extended(args: Sequence[Any]) -> Sequence[Any]:
+    """*args*, in the build that tests each access followed by the bounds of those that are pointers.
+
+    Bounds are in bytes from where an argument points to; 0 and 0 where they are not known.
+    """
+    if not bounds.ON:
+        return args
+    found = [b for arg in args if (b := _bounds(arg)) is not None]
+    return (*args, *(Number(end) for both in found for end in both))
+
+
+def _bounds(arg: Any) -> tuple[int, int] | None:
+    """Where the memory that *arg* points into starts and ends; None for a number."""
+    if isinstance(arg, Pointer):
+        return -arg.offset, arg.buffer.aval.nbytes - arg.offset
+    if isinstance(arg, Scratch):
+        return 0, arg.size
+    if isinstance(arg, Row):
+        return 0, 8 * len(extended(arg.args))
+    if isinstance(arg, Status):
+        return 0, 8
+    known = isinstance(arg, Code) or (isinstance(arg, Number) and arg.code.endswith("*"))
+    return (0, 0) if known else None
+
+
+def pointer(x: Operand) -> Pointer:
+    return Pointer(x.buffer, x.offset * x.buffer.aval.dtype.itemsize)
+
+
+def address(value: int) -> Number:
+    return Number(value, "i8*")
+
+
+def integers(*values: int) -> tuple[Number, ...]:
+    return tuple(Number(v) for v in values)

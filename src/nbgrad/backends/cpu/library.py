@@ -1,0 +1,277 @@
+"""Library kernels: matrix products, gathers, scatters and arg-reductions as instructions.
+
+Each is one hand-written text with the kernel ABI, compiled for the dtypes it meets. It takes
+pointers, extents and strides, so it reads views where they lie. An operation names its kernel in
+its declaration (``ops.kinds.Library``); this module knows how to call it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+
+from nbgrad.backends.cpu import blas, lapack, library_text
+from nbgrad.backends.cpu.launch import (
+    Arguments,
+    BlasThreads,
+    Launch,
+    Status,
+    address,
+    integers,
+    launch,
+    pointer,
+)
+from nbgrad.core.forks import ThreadLock, in_child
+from nbgrad.program.text import Number, Pointer
+from nbgrad.program.values import CODES
+from nbgrad.program.views import LibraryCall, Operand
+
+# Work of one task, in elements moved or multiplied: the boundaries that the executor splits at.
+GRAIN: Final = 16384
+PRODUCTS: Final = 50_000
+# A product this large keeps all of BLAS's threads busy: a batch of them is not split.
+LARGE_PRODUCT: Final = 4_000_000
+# Columns of a scatter that make it worth splitting: each task then writes whole cache lines.
+COLUMNS: Final = 64
+
+
+def launches(call: LibraryCall, number: int) -> list[Launch]:
+    """Return the instructions of a call.
+
+    Parameters
+    ----------
+    number : int
+        From 1, below 2**24; a kernel that fails puts it in the low bits of the status word.
+    """
+    return _KERNELS[call.kernel](call, number)
+
+
+def failure(status: int, steps: Sequence[Any]) -> Exception:
+    """Return the exception that a status word stands for, in a program of *steps*."""
+    call = steps[(status & 0xFFFFFF) - 1]
+    if call.kernel in lapack.ERRORS:
+        batch = call.eqn.inputs[0].aval.shape[:-2]
+        where = tuple(map(int, np.unravel_index(status >> 24, batch))) if batch else ()
+        suffix = f" (matrix {where} of the batch)" if where else ""
+        return np.linalg.LinAlgError(lapack.ERRORS[call.kernel] + suffix)
+    size = call.eqn.out.aval.shape[0]
+    if call.kernel == "take":
+        size = call.operands[0].extents[0]
+    return IndexError(f"index {status >> 24} is out of bounds for axis 0 with size {size}")
+
+
+def _take(call: LibraryCall, number: int) -> list[Launch]:
+    x, index = call.operands
+    size, width = x.extents
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), pointer(x), pointer(index), Status(),
+        *integers(number, size, *x.strides, *index.strides, width),
+    )  # fmt: skip
+    grain = max(1, GRAIN // max(1, width))
+    return [launch(library_text.TAKE, "take", args, index.extents[0], grain)]
+
+
+def _scatter_add(call: LibraryCall, number: int) -> list[Launch]:
+    v, index = call.operands
+    size = call.eqn.out.aval.shape[0]
+    count, width = v.extents
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), pointer(v), pointer(index), Status(),
+        *integers(number, size, count, *v.strides, *index.strides, width),
+    )  # fmt: skip
+    grain = _columns(width, size + count)
+    return [launch(library_text.SCATTER_ADD, "scatter_add", args, width, grain)]
+
+
+def _put(call: LibraryCall, number: int) -> list[Launch]:
+    x, index, v = call.operands
+    size, width = x.extents
+    count = v.extents[0]
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), pointer(x), pointer(index), pointer(v), Status(),
+        *integers(number, size, *x.strides, count, *v.strides, *index.strides, width),
+    )  # fmt: skip
+    grain = _columns(width, size + count)
+    return [launch(library_text.PUT, "put", args, width, grain)]
+
+
+def _columns(width: int, rows: int) -> int:
+    """Columns of a task; 0: all of them in one."""
+    return max(COLUMNS, GRAIN // max(1, rows)) if width >= 2 * COLUMNS else 0
+
+
+def _arg(flip: int) -> Callable[[LibraryCall, int], list[Launch]]:
+    def make(call: LibraryCall, number: int) -> list[Launch]:
+        (x,) = call.operands
+        outer, n, inner = x.extents
+        args: Arguments = (
+            Pointer(call.eqn.out, 0),
+            pointer(x),
+            *integers(flip, n, inner, *x.strides),
+        )
+        dtype = x.buffer.aval.dtype
+        text = library_text.arg(call.kernel, dtype.kind, CODES[dtype])
+        # Side by side, results are found 32 at a time, from rows of four cache lines.
+        least = 1 if inner == 1 else 64
+        return [launch(text, call.kernel, args, outer * inner, max(least, GRAIN // max(1, n)))]
+
+    return make
+
+
+def _recurrence(call: LibraryCall, number: int) -> list[Launch]:
+    a, b = call.operands
+    outer, n, inner = b.extents
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), pointer(a), pointer(b),
+        *integers(int(call.eqn.params["reverse"]), n, inner, *a.strides, *b.strides),
+    )  # fmt: skip
+    least = 1 if inner == 1 else COLUMNS
+    grain = max(least, GRAIN // max(1, n))
+    return [launch(library_text.RECURRENCE, "recurrence", args, outer * inner, grain)]
+
+
+# ---------------------------------------------------------------------------------------- products
+
+
+@dataclass(frozen=True)
+class Product:
+    """A batch of products: extents, layouts, and batch strides of c, a and b in elements."""
+
+    m: int
+    n: int
+    k: int
+    outer: int
+    inner: int
+    lds: tuple[int, int, int]
+    flags: tuple[int, int]
+    outer_steps: tuple[int, ...]
+    steps: tuple[int, ...]
+
+
+def product(a: Operand, b: Operand) -> Product:
+    """Describe a product, with as few and as large matrices as its strides allow."""
+    outer, inner, m, k = a.extents
+    n = b.extents[3]
+    (a0, a1, row, col), (b0, b1, b_row, b_col) = a.strides, b.strides
+    # One matrix on the right for all of the batch: the batch is more rows on the left.
+    if b1 == 0 and (down := _stacked(inner, m, a1, row, k, col)):
+        inner, m, a1, row = 1, m * inner, 0, down
+    if inner == 1 and b0 == 0 and (down := _stacked(outer, m, a0, row, k, col)):
+        outer, m, a0, row = 1, m * outer, 0, down
+    c0, c1 = inner * m * n, m * n
+    if inner == 1:
+        outer, inner, c1, a1, b1 = 1, outer, c0, a0, b0
+    elif outer == 1 or (a0 == inner * a1 and b0 == inner * b1):
+        outer, inner = 1, outer * inner
+    lda, flag_a = _layout(m, k, row, col)
+    ldb, flag_b = _layout(k, n, b_row, b_col)
+    return Product(
+        m, n, k, outer, inner, (n, lda, ldb), (flag_a, flag_b), (c0, a0, b0), (c1, a1, b1)
+    )
+
+
+def _stacked(count: int, m: int, step: int, row: int, k: int, col: int) -> int:
+    """Stride of the rows of *count* matrices as one, or 0 if they do not lie like that."""
+    down = row if m > 1 else step
+    fits = step == m * down and blas.operand(m * count, k, down, col) is not None
+    return down if count > 1 and fits else 0
+
+
+def _layout(rows: int, cols: int, row: int, col: int) -> tuple[int, int]:
+    found = blas.operand(rows, cols, row, col)
+    assert found or not rows * cols, "the operand should have been copied"
+    return found or (1, blas.NORMAL)
+
+
+def _matmul(call: LibraryCall, number: int) -> list[Launch]:
+    out = call.eqn.out
+    if out.aval.size == 0:
+        return []
+    p = product(*call.operands)
+    code = CODES[out.aval.dtype]
+    form = blas.product_form(p.m, p.n, p.k, *p.flags, max(p.lds))
+    kernel = blas.gemm_kernel(code, form)
+    gemm, gemv = blas.gemm_routines(code) if form != "loop" else (0, 0)
+    head: Arguments = (
+        address(gemm),
+        address(gemv),
+        Pointer(out, 0),
+        *map(pointer, call.operands),
+    )
+    tail = integers(p.m, p.n, p.k, *p.lds, *p.flags)
+    if p.outer == 1:
+        args: Arguments = (*head, *tail, *integers(*p.steps, 0))
+        return _in_batches(Launch(kernel, args, p.inner, 0), p, form)
+    size = out.aval.dtype.itemsize
+    steps = integers(*(size * s for s in (*p.outer_steps, *p.steps)))
+    args = (address(kernel.address), *head, *tail, Number(p.inner), *steps)
+    return _in_batches(launch(library_text.NESTED, "nested", args, p.outer * p.inner), p, form)
+
+
+def _in_batches(whole: Launch, p: Product, form: str) -> list[Launch]:
+    """Split a batch into tasks, with one BLAS thread in each."""
+    work = p.m * p.n * p.k
+    if whole.tasks == 1 or whole.tasks * work <= 2 * PRODUCTS or work > LARGE_PRODUCT:
+        return [whole]
+    split = replace(whole, grain=max(1, PRODUCTS // work))
+    setter = _thread_setter()
+    if form == "loop" or not setter:
+        return [split]
+    before, after = Number(1), BlasThreads()
+    return [
+        launch(library_text.SET_THREADS, "set_threads", (address(setter), before), 1),
+        split,
+        launch(library_text.SET_THREADS, "set_threads", (address(setter), after), 1),
+    ]
+
+
+@cache
+def _thread_setter() -> int:
+    """Address of BLAS's function that sets its number of threads; 0 if it has none."""
+    functions = blas._thread_functions()
+    return ctypes.cast(functions[1], ctypes.c_void_p).value or 0 if functions else 0
+
+
+_blas_lock: Final = ThreadLock()
+_changed: list[int] = []  # the number of threads to go back to, while a run may change it
+
+
+@contextmanager
+def blas_thread_count() -> Iterator[int]:
+    """The number of threads to restore; nobody else changes it meanwhile."""
+    functions = blas._thread_functions()
+    assert functions is not None
+    with _blas_lock.held:
+        count = _changed[0] if _changed else functions[0]()
+        _changed.append(count)
+        try:
+            yield count
+        finally:
+            _changed.pop()
+
+
+@in_child
+def _restore() -> None:
+    """In a forked child the runs of other threads never come to that."""
+    functions = blas._thread_functions() if _changed else None
+    if functions is not None:
+        functions[1](_changed[0])
+    _changed.clear()
+
+
+_KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
+    "matmul": _matmul,
+    "take": _take,
+    "scatter_add": _scatter_add,
+    "put": _put,
+    "argmax": _arg(0),
+    "argmin": _arg(-1),
+    "recurrence": _recurrence,
+    **lapack.KERNELS,
+}

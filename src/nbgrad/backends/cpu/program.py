@@ -1,0 +1,232 @@
+"""The CPU backend: a Program with its kernels compiled, its memory laid out, ready to run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from nbgrad.backends.cpu import executor, library
+from nbgrad.backends.cpu.block import BlockNest, Temporaries
+from nbgrad.backends.cpu.executor import Frame
+from nbgrad.backends.cpu.launch import BlasThreads, Code, Launch, Row, Scratch, Status, extended
+from nbgrad.backends.cpu.runner import Instance, Runner
+from nbgrad.core.interpret import read
+from nbgrad.core.tape import Var
+from nbgrad.machine.compile import Kernel, compile_kernel, is_cached
+from nbgrad.machine.intrinsics import CASTS
+from nbgrad.machine.scalar import HELPERS
+from nbgrad.program.arrange import Arranged
+from nbgrad.program.nests import Call
+from nbgrad.program.program import Program
+from nbgrad.program.text import Emitted, Number, Pointer
+from nbgrad.program.views import LibraryCall
+
+Array = np.ndarray[Any, Any]
+
+
+def kernel_of(step: Emitted) -> Kernel:
+    """Compile one emitted kernel, or fetch it from the cache."""
+    return compile_kernel(step.source, step.name, step.signature, noalias=True, helpers=HELPERS)
+
+
+def ready(make: Callable[[], Runner]) -> Runner:
+    """Return what *make* makes, with all machine code that its runs will ask for."""
+    executor.prepare()
+    return make()
+
+
+def compile_price(program: Program, fresh: bool = False) -> float:
+    """Rough seconds that compiling the kernels not yet cached will take (docs/performance.md).
+
+    If *fresh*, of all kernels: what is cached is another in each run of a script.
+    """
+    kernels = {s.source: s for s in program.steps if isinstance(s, Emitted)}
+    return sum(
+        price_of(s.source)
+        for s in kernels.values()
+        if fresh or not is_cached(s.source, s.name, s.signature, noalias=True, helpers=HELPERS)
+    )
+
+
+def price_of(source: str) -> float:
+    """Rough seconds that compiling one kernel takes.
+
+    It grows with the lines, and with the lines times the windows they are tested for: each test
+    splits the blocks that LLVM then optimises again and again. Measured: 0.1 s for 94 lines without
+    a window, 1.1 for 317 lines and 18 windows, 4.2 for 417 and 68, 21 for 912 and 153.
+    """
+    lines = source.count("\n")
+    return 0.04 + 0.004 * lines + 1.5e-4 * lines * source.count(" if ")
+
+
+class HostStep:
+    """A library call between kernels, on views of the program's buffers."""
+
+    def __init__(self, call: Call) -> None:
+        self.call = call
+
+    def run(self, env: dict[Var, Any], out: Array) -> None:
+        """Evaluate the views that lead to the operands, then the call, into *out*."""
+        for eqn in (*self.call.views, self.call.eqn):
+            xs = [read(env, a) for a in eqn.inputs]
+            env[eqn.out] = eqn.prim.evaluate(*xs, **eqn.params)
+        np.copyto(out, env[self.call.eqn.out])
+        env[self.call.eqn.out] = out
+
+
+class Layout:
+    """Argument words of a frame, and which of them are filled in for each frame or run."""
+
+    def __init__(
+        self,
+        place: Callable[[Pointer | Scratch], tuple[int, int]],
+        n_values: int,
+        bases: Sequence[int],
+    ) -> None:
+        self.place = place
+        self.n_values = n_values  # bases from here on stay where they are
+        self.bases = bases
+        self.words: list[int] = []
+        self.patches: list[tuple[int, int, int]] = []
+        self.status: list[int] = []
+        self.blas: list[int] = []
+        self.rows: list[tuple[int, int]] = []
+
+    def add(self, args: Sequence[Any]) -> int:
+        """Append *args* in one row, then the rows they refer to; return where the row starts."""
+        start, args = len(self.words), extended(args)
+        self.words += [0] * len(args)
+        for word, arg in enumerate(args, start):
+            if isinstance(arg, (Pointer, Scratch)):
+                base, offset = self.place(arg)
+                if base < self.n_values:
+                    self.patches.append((word, base, offset))
+                else:
+                    self.words[word] = self.bases[base - self.n_values] + offset
+            elif isinstance(arg, Row):
+                self.rows.append((word, self.add(arg.args)))
+            elif isinstance(arg, Code):
+                self.words[word] = arg.kernel.address
+            elif isinstance(arg, Status):
+                self.status.append(word)
+            elif isinstance(arg, BlasThreads):
+                self.blas.append(word)
+            else:
+                self.words[word] = bits(arg)
+        return start
+
+
+def scratch_size(segments: Sequence[Any]) -> int:
+    """Bytes of scratch memory that the instruction which needs most of it needs."""
+    launches = [x for segment in segments if isinstance(segment, list) for x in segment]
+    ends = (arg.end for x in launches for arg in x.args if isinstance(arg, Scratch))
+    return max(ends, default=0)
+
+
+class CpuProgram(Runner):
+    """A compiled Program.
+
+    Parameters
+    ----------
+    program : Program
+    tier : {"fused", "block"}
+        Whether each nest is one compiled kernel, or is interpreted block by block.
+    """
+
+    def __init__(self, program: Program, tier: str = "fused") -> None:
+        self.program = program
+        self.temporaries = Temporaries() if tier == "block" else None
+        super().__init__(program.tape)
+        self.weak_index = {v: k for k, v in enumerate(self.weak)}
+        self.segments = self._segments()
+        self.offsets = dict(program.plan.offsets)
+        self.arena_bytes = program.plan.arena_bytes
+        for var in self.temporaries.slots if self.temporaries else ():
+            self.offsets[var] = self.arena_bytes
+            self.arena_bytes += var.aval.nbytes
+        self.scratch = -(-self.arena_bytes // 64) * 64
+        if size := scratch_size(self.segments):
+            self.arena_bytes = self.scratch + size
+
+    def _segments(self) -> list[Any]:
+        """Runs of instructions, each of which one frame executes, and host calls between them."""
+        segments: list[Any] = []
+        for k, step in enumerate(self.program.steps):
+            if isinstance(step, Call):
+                segments.append(HostStep(step))
+                continue
+            if not segments or isinstance(segments[-1], HostStep):
+                segments.append([])
+            if isinstance(step, LibraryCall):
+                segments[-1] += library.launches(step, k + 1)
+            elif self.temporaries is not None:
+                item = self.program.items[k]
+                assert isinstance(item, Arranged)
+                segments[-1] += BlockNest(item, self.temporaries).launches()
+            else:
+                segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
+        return segments
+
+    def place(self, arg: Pointer | Scratch) -> tuple[int, int]:
+        """Base number and byte offset of a buffer, or of scratch memory at the arena's end."""
+        if isinstance(arg, Scratch):
+            return len(self.base_of), self.scratch + arg.start
+        var = self.program.shared.get(arg.buffer, arg.buffer)
+        if var in self.base_of:
+            return self.base_of[var], arg.offset
+        if var.weak:
+            return len(self.base_of) + 1, 8 * self.weak_index[var] + arg.offset
+        return len(self.base_of), self.offsets[var] + arg.offset
+
+    def lay_out(self, segment: list[Launch] | HostStep, instance: Instance) -> Frame | HostStep:
+        """Lay out arguments, patches and instructions of the launches of a segment."""
+        if isinstance(segment, HostStep):
+            return segment
+        layout = Layout(self.place, len(self.base_of), instance.bases)
+        instructions = [(n.kernel.address, n.tasks, n.grain, layout.add(n.args)) for n in segment]
+        words = layout.words
+        avals = [var.aval for var in self.base_of]
+        frame = Frame(len(avals), instance.bases, layout.patches, instructions, words, avals)
+        frame.args[layout.status] = frame.status_address
+        for word, row in layout.rows:
+            frame.args[word] = frame.args.ctypes.data + 8 * row
+        instance.blas_words += [(frame, word) for word in layout.blas]
+        return frame
+
+    def _fail(self, status: int) -> None:
+        """Raise what the library call with the number in the low bits of *status* found."""
+        raise library.failure(status, self.program.steps)
+
+    def _run_segments(
+        self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
+    ) -> None:
+        env: dict[Var, Any] = dict(zip(self.tape.inputs, args, strict=True))
+        env.update(zip(self.outputs, outs, strict=True))
+        env.update({v: env[o].reshape(v.aval.shape) for v, o in self.program.shared.items()})
+        offsets = self.program.plan.offsets
+        with np.errstate(all="ignore"):
+            for segment in instance.segments:
+                if isinstance(segment, Frame):
+                    if status := segment.run(values):
+                        self._fail(status)
+                    continue
+                call = segment.call
+                for var in call.reads:
+                    if var in offsets:
+                        env[var] = instance.view(var, offsets[var])
+                out = call.eqn.out
+                place = instance.view(out, offsets[out]) if out in offsets else env[out]
+                segment.run(env, place)
+
+
+def bits(arg: Number) -> int:
+    """The argument word of a number: an integer, or the bits of a float in the low bytes."""
+    if arg.value.__class__ is int and arg.code in ("i8", "i8*"):
+        return arg.value
+    word: Array = np.zeros(1, np.int64)
+    with np.errstate(over="ignore"):
+        value: Array = np.array(arg.value).astype(CASTS.get(arg.code, np.int64))
+    word.view(np.uint8)[: value.itemsize] = np.frombuffer(value.tobytes(), np.uint8)
+    return int(word[0])

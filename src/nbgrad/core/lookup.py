@@ -1,0 +1,66 @@
+"""The vocabulary is imported when something asks for a function nobody has declared yet.
+
+Most programs need little of it, and all of it would double the time of ``import nbgrad``.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.lazy import LazyModule, load
+from nbgrad.core.registry import by_reference, functions, primitives, register_reference
+
+pkgutil = LazyModule("pkgutil")
+
+
+@functools.cache
+def load_vocabulary() -> None:
+    """Import every module of ``nbgrad.vocabulary``; their declarations fill the registry."""
+    package = load("nbgrad.vocabulary")
+    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+        load(module.name)
+
+
+def ours(reference: Any) -> Any:
+    """Our function of nodes for NumPy's or SciPy's *reference*, or None."""
+    found = _known(reference)
+    if found is None:
+        load_vocabulary()
+        found = _known(reference)
+    return found
+
+
+def method(name: str) -> Any:
+    """The function of nodes that is the method *name* of tensors, or None."""
+    load_vocabulary()
+    for held in functions.values():
+        if name in held and held[name].method:
+            return held[name].implementation
+    return None
+
+
+def _known(reference: Any) -> Any:
+    found = by_reference.get(reference)
+    if found is None and isinstance(reference, np.ufunc):
+        return _special(reference)
+    return found
+
+
+def _special(ufunc: np.ufunc) -> Any:
+    """Our function for a ufunc of scipy.special: the same object under the same name there.
+
+    A user who holds one has imported the module.
+    """
+    module = sys.modules.get("scipy.special")
+    declared = functions.get("special", {})
+    special = [p.name for p in primitives.values() if p.public and p.namespace == "special"]
+    for name in (*declared, *special):
+        if getattr(module, name, None) is ufunc:
+            found = declared[name].implementation if name in declared else primitives[name]
+            register_reference(ufunc, found)
+            return found
+    return None

@@ -1,0 +1,277 @@
+"""The engine: demands on lazy nodes become tapes, tapes become programs, programs run.
+
+Programs are found by structural key in an LRU cache, so a steady state records, looks up, runs.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from time import perf_counter_ns
+from typing import Any
+
+import numpy as np
+
+from nbgrad.backends.reference import owned
+from nbgrad.core.check import checked
+from nbgrad.core.collector import paused
+from nbgrad.core.forks import ThreadLock
+from nbgrad.core.linearize import (
+    BOUND,
+    Capture,
+    build_tape,
+    capture,
+    compiled,
+    require_values,
+)
+from nbgrad.core.modes import lines, modes, unrecorded
+from nbgrad.core.node import Node, concrete
+from nbgrad.core.tape import Tape
+from nbgrad.engine.tiers import Executable
+from nbgrad.ops.kinds.forms import View
+from nbgrad.transforms.simplify import simplify
+
+Array = np.ndarray[Any, Any]
+
+
+class _Slot:
+    """An entry of the cache, and whether it was found since it was last considered for removal."""
+
+    __slots__ = ("entry", "used")
+
+    def __init__(self, entry: Any) -> None:
+        self.entry = entry
+        self.used = False
+
+
+class ProgramCache:
+    """Thread-safe cache by structural key; a second-chance queue stands for least recent use.
+
+    A hit only sets a flag: moving its key to the end would hash the key again, which takes about
+    as long as the look-up.
+    """
+
+    def __init__(self, capacity: int = 1024) -> None:
+        self.capacity = capacity
+        self.slots: OrderedDict[Any, _Slot] = OrderedDict()
+        self.lock = ThreadLock()
+
+    def __len__(self) -> int:
+        return len(self.slots)
+
+    def find(self, key: Any, build: Callable[..., Any], *args: Any) -> Any:
+        """Return the entry of *key*, made by ``build(*args)`` on the first call."""
+        slot = self.slots.get(key)
+        if slot is None:
+            with unrecorded(), paused():
+                entry = build(*args)
+            with self.lock.held:
+                slot = self.slots.setdefault(key, _Slot(entry))
+                self._shrink()
+        slot.used = True
+        return slot.entry
+
+    def _shrink(self) -> None:
+        while len(self.slots) > self.capacity:
+            key, slot = self.slots.popitem(last=False)
+            if slot.used:
+                slot.used = False
+                self.slots[key] = slot
+
+    def clear(self) -> None:
+        with self.lock.held:
+            self.slots.clear()
+
+
+programs = ProgramCache()
+habits = ProgramCache()
+
+
+class Habit:
+    """Whether evaluations of one structure keep, beside what is asked for, what others still hold.
+
+    They do not at first: what nobody asks for is best left inside a kernel. But a node that is
+    passed through a second time while it is pending would be computed again and again, with its
+    whole history, as in ``x = x*0.5 + 1; (x*2).item()``. So both evaluations, this one and the one
+    that left the node, keep all such nodes from then on. A backward pass over what was looked at
+    before is no second time: it needs the history.
+
+    Attributes
+    ----------
+    places : tuple of int
+        The noted nodes of the structure.
+    keeping : Forward or None
+        The program that keeps them, once there is one.
+    """
+
+    __slots__ = ("backward", "keeping", "keeps", "places")
+
+    def __init__(self, noted: bytes, backward: bool) -> None:
+        self.places = tuple(array("q", noted))
+        self.backward, self.keeps = backward, False
+        self.keeping: Forward | None = None
+
+    def met(self, nodes: Sequence[Node]) -> bool:
+        """Learn from what was met again; whether this evaluation keeps what was noted."""
+        for k in self.places:
+            earlier = nodes[k].passed
+            if earlier is not None and (
+                not self.backward or earlier.backward or not nodes[k].requires_grad
+            ):
+                earlier.keeps = self.keeps = True
+        if not self.keeps:
+            for k in self.places:
+                nodes[k].passed = self
+        return self.keeps
+
+
+def to_keep(cap: Capture) -> bytes:
+    """Which of the noted nodes a backward pass keeps: all of them, or none."""
+    habit: Habit = habits.find((True, cap.key, cap.noted), Habit, cap.noted, True)
+    return cap.noted if habit.met(cap.nodes) else b""
+
+
+def kept(cap: Capture, places: bytes) -> tuple[int, ...]:
+    """The nodes to keep for those at *places*: of a view that repeats elements, what it views."""
+    found: dict[int, None] = {}
+    states = cap.states
+    for k in array("q", places):
+        while k >= 0 and isinstance(cap.nodes[k].sig.prim.lower, View):
+            operands = [x for x in cap.operands[k] if x.__class__ is Node]
+            if operands and operands[0].aval.size >= cap.nodes[k].aval.size:
+                break
+            k = cap.index[operands[0]] if operands else -1
+        if k >= 0 and states[k] != BOUND:
+            found[k] = None
+    return tuple(found)
+
+
+class Forward:
+    """A program, and the places of the captured nodes that it computes beside what is asked for."""
+
+    __slots__ = ("exe", "kept")
+
+    def __init__(self, cap: Capture, outputs: Sequence[Node], places: bytes) -> None:
+        self.kept = kept(cap, places) if places else ()
+        tape, _ = build_tape(cap, [*outputs, *(cap.nodes[k] for k in self.kept)])
+        self.exe = executable(tape)
+
+
+def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
+    """Simplify *tape* and make it runnable; *constants* fill its last inputs."""
+    with unrecorded(), paused():
+        return Executable(simplify(checked(tape)), [node.value for node in constants])
+
+
+def demand(nodes: Sequence[Node]) -> None:
+    """Compute *nodes*: afterwards each has its buffer."""
+    pending = [n for n in dict.fromkeys(nodes) if n.value is None]
+    if len(pending) == 1 and compiled.value is not None:
+        pending = [] if compiled.value(pending[0]) is not None else pending
+    if pending:
+        _evaluate(pending)
+
+
+def _evaluate(pending: list[Node]) -> None:
+    """Compute *pending* nodes, each named once."""
+    cap = capture(pending)
+    if not cap.known:
+        require_values(cap, pending)
+    if lines.on and modes.observers:
+        _step_through(cap)
+        return
+    for node in pending:
+        if node.passed is not None:  # asked for itself, too
+            node.passed.keeps = True
+    n = len(pending)
+    found, habit = _forward(cap, pending)
+    if found.kept:
+        pending += [cap.nodes[k] for k in found.kept]
+    for node, value in zip(pending, found.exe.run(cap.values + cap.scalars), strict=True):
+        node.value = value
+        node.depth = 0
+        if not node.requires_grad or node.leaf is not None or node.freed:
+            node.inputs = ()
+    if compiled.learn is not None and found.exe.compiled is not None and n == 1:
+        compiled.learn(cap, found.exe.compiled, (0, *found.kept), habit)
+
+
+def _forward(cap: Capture, pending: Sequence[Node]) -> tuple[Forward, Habit | None]:
+    """The program for a structure, which may keep what is noted of it, and what learns whether."""
+    if not cap.noted:
+        return _program(cap, pending, b""), None
+    habit: Habit = habits.find((False, cap.key, cap.noted), Habit, cap.noted, False)
+    if not habit.met(cap.nodes):
+        return _program(cap, pending, b""), habit
+    if habit.keeping is None:
+        habit.keeping = _program(cap, pending, cap.noted)
+    return habit.keeping, None
+
+
+def _program(cap: Capture, pending: Sequence[Node], places: bytes) -> Forward:
+    key = ("forward", cap.key, places)
+    return programs.find(key, Forward, cap, pending, places)  # type: ignore[no-any-return]
+
+
+def _step_through(cap: Capture) -> None:
+    """Compute one operation at a time and show each to the observers."""
+    for k in cap.order():
+        node, operands = cap.nodes[k], cap.operands[k]
+        xs = [x.value if x.__class__ is Node else x for x in operands]
+        start = perf_counter_ns()
+        with np.errstate(all="ignore"):
+            value = node.sig.prim.evaluate(*xs, **node.sig.params)
+        value = owned(value, node.dtype, {id(x) for x in xs})
+        end = perf_counter_ns()
+        node.value = value
+        for observe in modes.observers:
+            observe(node, start, end)
+        settle(node, value)
+
+
+def settle(node: Node, value: Array) -> None:
+    """Give *node* its buffer; drop the operands that nothing will need again."""
+    node.value = value
+    node.depth = 0
+    if not node.requires_grad or node.leaf is not None or node.freed:
+        node.inputs = ()
+
+
+class _Looks:
+    """``count`` rises with each value that is looked at: what depends on none can be replayed."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+looks = _Looks()
+
+
+def export(node: Node) -> None:
+    """Note that a user is given the value of *node*, as an array or a number.
+
+    What is made of it is not known to depend on the tensor. It is asked by user-written functions
+    alone, so nobody need call this before ``watching.any`` is set.
+    """
+    if node.aval.inexact:
+        modes.exported += 1
+
+
+def value_of(node: Node) -> Array:
+    """Return the buffer of *node*, computing it if it is pending."""
+    looks.count += 1
+    if node.value is None and (compiled.value is None or compiled.value(node) is None):
+        _evaluate([node])
+    return node.value
+
+
+concrete.value_of = value_of
+
+
+def known_value(node: Node) -> Array | None:
+    """Return the buffer of *node* if it has one: for checks that are not worth computing it."""
+    looks.count += 1
+    return node.value  # type: ignore[no-any-return]

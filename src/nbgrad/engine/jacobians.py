@@ -1,0 +1,151 @@
+"""Jacobians by one program for each structure of what was recorded, as backward passes are.
+
+A plain function is run at each call, since it may branch and keep a state. What it recorded is
+looked up by its structure, and a program found for it; only a new structure meets the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nbgrad.config import settings
+from nbgrad.core.check import checked
+from nbgrad.core.interpret import Environment, replay, walk
+from nbgrad.core.linearize import (
+    BOUND,
+    CUT,
+    INACTIVE,
+    Capture,
+    build_tape,
+    linearize,
+)
+from nbgrad.core.modes import lines, modes, watching
+from nbgrad.core.node import Node, leaf_node, placeholder
+from nbgrad.core.tape import Tape, Var
+from nbgrad.engine.demand import executable, programs
+from nbgrad.engine.tiers import Executable
+from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.kinds.names import materialize
+from nbgrad.transforms.jvp import push_forward
+from nbgrad.transforms.vjp import backpropagate, reached
+from nbgrad.vocabulary import shapes
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A differentiated structure: its program, and the captured nodes whose values it reads."""
+
+    exe: Executable
+    bound: tuple[int, ...]
+
+
+def jacobian_values(
+    cap: Capture, outs: Sequence[Node], inputs: Sequence[Node], by_column: bool, holomorphic: bool
+) -> list[Array] | None:
+    """The Jacobian of each of *outs* by each of *inputs*; None where only the rules will do.
+
+    *cap* is the capture of *outs*. By rows, those of an analytic function are conjugated.
+    """
+    if any(leaf.value is None or leaf.freed for leaf in cap.leaves) or lines.on:
+        return None
+    if watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves)):
+        return None
+    places = tuple([cap.index.get(n) for n in inputs])
+    policy = settings.current.nan_policy
+    if policy == "raise" and not by_column:
+        return None  # which looks at each gradient
+    key = ("jacobian", cap.key, places, by_column, holomorphic, policy)
+    plan: Plan = programs.find(key, _plan, cap, outs, inputs, by_column, holomorphic)
+    return plan.exe.run(cap.values + cap.scalars + [cap.nodes[k].value for k in plan.bound])
+
+
+def _plan(
+    cap: Capture, outs: Sequence[Node], inputs: Sequence[Node], by_column: bool, holomorphic: bool
+) -> Plan:
+    tape, var_of = build_tape(cap, outs)
+    states = list(zip(cap.nodes, cap.states, strict=True))
+    bound = tuple(k for k, (_, state) in enumerate(states) if state == BOUND)
+    args = [placeholder(var.aval) for var in tape.inputs]
+    given = [placeholder(cap.nodes[k].aval) for k in bound]
+    known = {var_of[cap.nodes[k]]: node for k, node in zip(bound, given, strict=True)}
+    wrt = [var_of.get(node) or Var(node.aval) for node in inputs]
+    blocked = frozenset(var_of[n] for n, state in states if state == INACTIVE)
+    stop = frozenset(var_of[n] for n, state in states if state == CUT)
+    before, modes.grad = modes.grad, False
+    try:
+        env = walk(tape, args, replay, known)
+        if by_column:
+            found = _by_columns(tape, env, wrt, blocked | stop)
+        else:
+            found = _by_rows(tape, env, wrt, blocked, stop)
+            if holomorphic:
+                found = [arithmetic.conjugate(block) for block in found]
+    finally:
+        modes.grad = before
+    new, constants = linearize(found, [*args, *given])
+    return Plan(executable(checked(new.with_weak_inputs_of(tape)), constants), bound)
+
+
+def _by_columns(
+    tape: Tape, env: Environment, wrt: Sequence[Var], closed: frozenset[Var]
+) -> list[Node]:
+    """A block for each output and each of *wrt*, one tangent for each element of the latter."""
+    blocks: list[Node] = []
+    columns: list[list[list[Node]]] = []
+    for x in wrt:
+        tangents = [
+            push_forward(tape.eqns, env, {x: unit}, closed - {x}) for unit in _units(x.aval)
+        ]
+        columns.append(
+            [[materialize(t.get(y, 0.0), y.aval) for t in tangents] for y in tape.outputs]  # type: ignore[arg-type, union-attr]
+        )
+    for k, y in enumerate(tape.outputs):
+        for x, found in zip(wrt, columns, strict=True):
+            blocks.append(_stacked(found[k], y, x, -1))  # type: ignore[arg-type]
+    return blocks
+
+
+def _by_rows(
+    tape: Tape,
+    env: Environment,
+    wrt: Sequence[Var],
+    blocked: frozenset[Var],
+    stop: frozenset[Var],
+) -> list[Node]:
+    """A block for each output and each of *wrt*, one backward pass for each element of the former."""
+    active = reached(tape, wrt, blocked)
+    blocks: list[Node] = []
+    for y in tape.outputs:
+        passes = [
+            backpropagate(tape.eqns, env, active, {y: unit}, stop)  # type: ignore[dict-item]
+            for unit in _units(y.aval)  # type: ignore[union-attr]
+        ]
+        for x in wrt:
+            rows = [materialize(cts.get(x, 0.0), x.aval) for cts in passes]
+            blocks.append(_stacked(rows, y, x, 0))  # type: ignore[arg-type]
+    return blocks
+
+
+def _units(aval: Any) -> list[Node]:
+    """Arrays with a single 1, for each element."""
+    found = []
+    for position in np.ndindex(aval.shape):
+        unit = np.zeros(aval.shape, aval.dtype)
+        unit[position] = 1.0
+        found.append(leaf_node(unit))
+    return found
+
+
+def _stacked(parts: list[Node], y: Var, x: Var, axis: int) -> Node:
+    shape = y.aval.shape + x.aval.shape
+    if not parts:
+        dtype = (y if axis else x).aval.dtype
+        return leaf_node(np.zeros(shape, dtype))
+    block: Node = shapes.reshape(shapes.stack(parts, axis=axis), shape)
+    return block

@@ -1,0 +1,222 @@
+"""Executable: a tape with its constants, run on the tier its configuration and history ask for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nbgrad.backends.reference import ReferenceProgram
+from nbgrad.config import settings
+from nbgrad.core.collector import paused
+from nbgrad.core.forks import ThreadLock
+from nbgrad.core.lazy import LazyModule
+from nbgrad.core.tape import Tape
+
+if TYPE_CHECKING:
+    from nbgrad.backends.cpu.flat import FlatProgram
+    from nbgrad.backends.cpu.program import CpuProgram
+    from nbgrad.program.program import Program
+
+cpu = LazyModule("nbgrad.backends.cpu.program")
+background = LazyModule("nbgrad.machine.background")
+hot = LazyModule("nbgrad.twins.hot")
+flat = LazyModule("nbgrad.backends.cpu.flat")
+planning = LazyModule("nbgrad.program.program")
+
+# Beyond this many equations a structure stays interpreted unless its tier is "fused".
+MAX_COMPILED = 4000
+# From this many equations on, of so few elements on average, a tape is flat: its blocks are one
+# kernel an equation, which takes little more to plan than to run once in NumPy.
+LONG, SMALL = 1000, 256
+# Rough seconds of one equation and of one element on the reference tier; of one in a flat tape.
+EQUATION, ELEMENT, FLAT_EQUATION = 5e-6, 1.5e-9, 3e-8
+# Rough seconds that planning takes for each equation.
+PLANNING = 5e-4
+# Equations that are planned in less than a tenth of a second or two.
+PLANNED_HERE = 300
+# A structure is planned, and then compiled, once it has spent this part of what that will take.
+PATIENCE = 0.1
+# Longest compilation, in seconds, that jit makes its first call wait for.
+JIT_WAIT = 4.0
+# Bytes of intermediate results with which a structure rather waits for blocks than runs in NumPy.
+MUCH = 1 << 28
+
+
+class Runnable(Protocol):
+    """What every tier offers."""
+
+    def run(self, args: list[Any]) -> list[Any]: ...
+
+
+class Executable:
+    """A tape made runnable.
+
+    Parameters
+    ----------
+    tape : Tape
+        Its inputs are the arguments of ``run`` followed by *constants*.
+    constants : sequence of ndarray
+    """
+
+    def __init__(self, tape: Tape, constants: Sequence[Any] = ()) -> None:
+        self.tape = tape
+        self.constants = list(constants)
+        # Numbers that are complex here, whatever the user wrote: log(-1) depends on it.
+        self.complex = [
+            k for k, v in enumerate(tape.inputs) if v.weak and v.aval.dtype.kind == "c"
+        ]
+        self.runs = 0
+        self.reference = ReferenceProgram(tape)
+        self.compiled: CpuProgram | None = None
+        self.interpreted: CpuProgram | FlatProgram | None = None
+        self.lock = ThreadLock()
+        self.impatient = self.entering = False
+        self.wishes: dict[str, Any] = {}
+        self._price: dict[bool, float] = {}
+        self._program: Program | None = None
+        self._planner: threading.Thread | None = None
+        self.elements = sum([eqn.out.aval.size for eqn in tape.eqns])
+        n = len(tape.eqns)
+        self.flat = n >= LONG and self.elements <= SMALL * n
+        self.cost = FLAT_EQUATION * n if self.flat else EQUATION * n + ELEMENT * self.elements
+
+    def run(self, args: list[Any]) -> list[Any]:
+        """Return one fresh array for each output of the tape."""
+        if self.constants:
+            args = args + self.constants
+        if self.complex:
+            args = [complex(a) if k in self.complex else a for k, a in enumerate(args)]
+        compiled = self.compiled
+        tier = settings.current.tier
+        if tier == "auto":
+            return (compiled or self._choose()).run(args)
+        if tier == "reference":
+            return self.reference.run(args)
+        return (self.blocks() if tier == "block" else self.compile()).run(args)
+
+    def _choose(self) -> Runnable:
+        """The tier of the next run, by what was spent so far, which depends on counts alone.
+
+        A structure starts in NumPy, or on blocks if it is large. It is compiled when what it has
+        spent there, by estimate, is a fair part of what compiling it will take. The machine code is
+        made elsewhere meanwhile; with ``deterministic`` it is waited for, so that a script repeats
+        its bits.
+        """
+        self.runs += 1
+        current = settings.current
+        large = self.impatient or self.flat or self.elements >= current.hot_elements
+        spent = self.runs * self.cost
+        planned = spent >= PATIENCE * PLANNING * len(self.tape)
+        if not (self.impatient or self.flat) and (
+            not planned or (self.runs < current.hot_runs and not large)
+        ):
+            return self.reference
+        waiting = current.deterministic or not background.available()
+        if (
+            len(self.tape) <= MAX_COMPILED
+            and (planned or not self.flat)
+            and (waiting or self._planned())
+            and spent >= PATIENCE * self.price()
+        ):
+            if waiting:
+                hot.install()  # where kernels take microseconds, recording and finding them must too
+                return self.compile()
+            hot.wish.get()
+            self.compiled = self._ready("fused")
+            if self.compiled is not None:
+                return self.compiled
+        return self._interpreted(waiting) if large else self.reference
+
+    def _planned(self) -> bool:
+        """Whether there is a plan; that of a long tape is made by a thread, beside the runs."""
+        if self._program is None and len(self.tape) > PLANNED_HERE:
+            if self._planner is None:
+                self._planner = threading.Thread(target=self.program, daemon=True)
+                self._planner.start()
+            # A child of fork has no such thread, and makes the plan when it needs it.
+            return not self._planner.is_alive()
+        return True
+
+    def _interpreted(self, waiting: bool) -> Runnable:
+        if self.flat and self.runs >= settings.current.hot_runs:
+            hot.install() if waiting else hot.wish.get()  # recording is most of what a call takes
+        if self.interpreted is None and not waiting and 8 * self.elements < MUCH:
+            self.interpreted = self._ready("block")
+            return self.interpreted or self.reference
+        return self.blocks()
+
+    def _wish(self, name: str, make: Callable[[], Any]) -> Any:
+        wish = self.wishes.get(name)
+        return wish or self.wishes.setdefault(name, background.Wish(make))
+
+    def _ready(self, tier: str) -> Any:
+        """The program of a tier if its machine code is there; it is compiled elsewhere if not."""
+        return self._wish(tier, lambda: cpu.ready(lambda: self._made(tier))).get()
+
+    def _made(self, tier: str) -> Any:
+        with paused():
+            if tier == "block" and self.flat:
+                return flat.FlatProgram(self.tape)
+            return cpu.CpuProgram(self.program(), tier)
+
+    def price(self) -> float:
+        """Estimated seconds that compiling will take; 0 if every kernel is in the cache.
+
+        Where a script is to repeat its bits, the first run of it, which fills the cache, must
+        choose its tiers as the second does: the price is then that of an empty cache.
+        """
+        fresh = settings.current.deterministic
+        if fresh not in self._price:
+            self._price[fresh] = cpu.compile_price(self.program(), fresh)
+        return self._price[fresh]
+
+    def compile_soon(self) -> None:
+        """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
+        if settings.current.tier in ("reference", "block"):
+            return  # the kernels would not be used
+        if not self.flat and len(self.tape) <= MAX_COMPILED and self.price() <= JIT_WAIT:
+            self.compile()
+        else:
+            self.impatient = True
+
+    def compile(self) -> CpuProgram:
+        """Compile the kernels now, instead of when the structure turns hot."""
+        if self.compiled is None:
+            with self.lock.held:
+                if self.compiled is None:
+                    self.compiled = cpu.CpuProgram(self.program())
+        return self.compiled
+
+    def entry(
+        self, numbers: Mapping[int, type] | None = None
+    ) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
+        """Machine code for a run on exactly fitting arrays, if the program is compiled and plain.
+
+        None, and ``entering``, while it is being made.
+        """
+        compiled = self.compiled
+        if compiled is None:
+            return None
+        given = numbers or {}
+        if settings.current.deterministic or not background.available():
+            return compiled.entry(self.constants, given)
+        wish = self._wish("entry", lambda: compiled.entry(self.constants, given))
+        found: Callable[[tuple[Any, ...]], list[Any] | None] | None = wish.get()
+        self.entering = not wish.done
+        return found
+
+    def blocks(self) -> CpuProgram | FlatProgram:
+        """Return the program of the block tier, made on first use; a flat one for a long tape."""
+        if self.interpreted is None:
+            with self.lock.held:
+                if self.interpreted is None:
+                    self.interpreted = self._made("block")
+        return self.interpreted
+
+    def program(self) -> Program:
+        """Return the planned program: its source and statistics can be read without compiling."""
+        if self._program is None:
+            with paused():
+                self._program = planning.make_program(self.tape)
+        return self._program

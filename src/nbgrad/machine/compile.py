@@ -1,0 +1,365 @@
+"""Kernel source to a callable address, through the object cache.
+
+Nothing here imports Numba or LLVM before it must: a kernel that is in memory costs a hash, one on
+disk costs ``llvmlite.binding`` once and half a millisecond, and only a new one needs Numba.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.util
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from nbgrad.core import forks
+from nbgrad.core.lazy import load
+from nbgrad.machine import bounds, lljit
+from nbgrad.machine.cache import default_cache, digest
+
+# Part of every key: raise it when the code generated for the same source changes.
+CODEGEN_VERSION: Final = "3"
+
+Made = TypeVar("Made")
+Helper = Callable[..., Any]
+Helpers = Mapping[str, Helper]
+
+_KERNEL_TYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
+
+
+@dataclass(frozen=True)
+class Code:
+    """Machine code in memory. It is unloaded when the last reference to this goes."""
+
+    symbol: str
+    address: int
+    tracker: object
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A compiled kernel ``void symbol(int64 lo, int64 hi, int64 *args)``.
+
+    Attributes
+    ----------
+    name, symbol : str
+        The name in the source, and that of the machine code.
+    address : int
+        Where the code is, for as long as ``keepalive`` is referenced.
+    origin : {"memory", "disk", "compiled"}
+    compile_ms : float
+        Time that getting it took.
+    """
+
+    name: str
+    symbol: str
+    address: int
+    keepalive: object
+    origin: str
+    compile_ms: float
+
+    def __call__(self, lo: int, hi: int, args: npt.NDArray[np.int64]) -> None:
+        """Run the kernel from Python, for tests and debugging."""
+        _KERNEL_TYPE(self.address)(lo, hi, args.ctypes.data)
+
+
+class Absent(Exception):
+    """Machine code that an attempt needs at once is not there yet."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A function that is compiled nowhere yet: what :func:`lowering.build` takes."""
+
+    key: str
+    symbol: str
+    source: str
+    name: str
+    params: tuple[str, ...]
+    result: str | None
+    noalias: bool
+    helpers: Helpers
+
+
+class _Wanted(threading.local):
+    """What the attempt that this thread makes has found missing; None outside of attempts."""
+
+    requests: dict[str, Request] | None = None
+
+
+_wanted = _Wanted()
+_loaded: weakref.WeakValueDictionary[str, Code] = weakref.WeakValueDictionary()
+
+
+# The last codes that were loaded. A function made anew, of the same structure as one that was
+# dropped, finds its code here instead of linking it again.
+_recent: dict[str, Code] = {}
+RECENT: Final = 1024
+
+
+def _keep(key: str, code: Code) -> Code:
+    """Remember a code that was loaded."""
+    _loaded[key] = _recent[key] = code
+    while len(_recent) > RECENT:
+        del _recent[next(iter(_recent))]
+    return code
+
+
+def forget() -> None:
+    """Unload every code that nothing else refers to."""
+    with forks.compiling:
+        _recent.clear()
+
+
+@cache
+def _numba_version() -> str:
+    """Return Numba's version without importing it, nor the slow ``importlib.metadata``."""
+    spec = importlib.util.find_spec("numba")
+    if spec is not None and spec.origin is not None:
+        for entry in Path(spec.origin).parent.parent.glob("numba-*.dist-info"):
+            return entry.name.removesuffix(".dist-info")
+    return str(load("importlib.metadata").version("numba"))
+
+
+@cache
+def _environment() -> str:
+    """Return what the code of every kernel depends on besides its source."""
+    host = lljit.host()
+    return digest(
+        host.triple, host.cpu, host.features, host.llvmlite, _numba_version(), CODEGEN_VERSION
+    )
+
+
+_fingerprints: dict[Helper, str] = {}
+
+
+def _fingerprint(helper: Helper) -> str:
+    """Return a digest of a helper and of all it calls: their bytecode is what Numba compiles."""
+    found = _fingerprints.get(helper)
+    if found is None:
+        if not isinstance(helper, FunctionType) or helper.__closure__:
+            raise TypeError(f"helper {helper!r} must be a plain function without a closure")
+        _fingerprints[helper] = "recursive"
+        code, names = helper.__code__, helper.__globals__
+        parts = [_code_text(code), repr(helper.__defaults__)]
+        for name in code.co_names:
+            value = names.get(name)
+            parts.append(_fingerprint(value) if isinstance(value, FunctionType) else _text(value))
+        found = _fingerprints[helper] = digest(*parts)
+    return found
+
+
+def _code_text(code: CodeType) -> str:
+    constants = [_code_text(c) if isinstance(c, CodeType) else repr(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {code.co_names} {code.co_varnames} {constants}"
+
+
+def _text(value: Any) -> str:
+    # A module or a type has a name; the representation of anything else is its value.
+    return str(getattr(value, "__name__", None) or repr(value))
+
+
+def _used(source: str, helpers: Helpers) -> dict[str, Helper]:
+    return {name: helpers[name] for name in sorted(helpers) if name in source}
+
+
+def _key(
+    source: str,
+    name: str,
+    params: tuple[str, ...],
+    result: str | None,
+    noalias: bool,
+    helpers: Helpers,
+) -> str:
+    called = [f"{alias}={_fingerprint(helper)}" for alias, helper in helpers.items()]
+    options = f"{name} {params} {result} {noalias}"
+    return digest(_environment(), source, options, *called)
+
+
+def native(
+    source: str,
+    name: str,
+    params: tuple[str, ...],
+    *,
+    result: str | None = None,
+    noalias: bool = False,
+    helpers: Helpers | None = None,
+) -> tuple[Code, str]:
+    """Return the machine code of a function and where it came from.
+
+    ``params`` has the type code of every parameter. Without ``result`` the code has the kernel
+    ABI; with it (``"i8"``), the code is a C function of these parameters.
+    """
+    helpers = _used(source, helpers) if helpers else {}
+    if bounds.ON:
+        source, params = bounds.instrumented(source, name, params, result)
+    key = _key(source, name, params, result, noalias, helpers)
+    code = _loaded.get(key)
+    if code is not None:
+        return code, "memory"
+    with forks.compiling:
+        code = _loaded.get(key)
+        if code is not None:
+            return code, "memory"
+        symbol = f"nbgrad_{key}"
+        code, origin = _from_disk(key, symbol), "disk"
+        if code is None:
+            request = Request(key, symbol, source, name, params, result, noalias, helpers)
+            if _wanted.requests is not None:
+                _wanted.requests[key] = request
+                return Code(symbol, 0, None), "wanted"
+            with lljit.uninterrupted():
+                lowering = load("nbgrad.machine.object_code")
+                code, origin = _load_new(key, symbol, *lowering.build(request)), "compiled"
+        return _keep(key, code), origin
+
+
+def attempt(make: Callable[[], Made]) -> tuple[Made | None, list[Request]]:
+    """Call *make* without compiling anything: return its result, or what it lacks.
+
+    What it makes while something is missing holds no address and must not be run or kept.
+    """
+    before, _wanted.requests = _wanted.requests, {}
+    try:
+        made: Made | None = make()
+    except Absent:
+        made = None
+    finally:
+        requests, _wanted.requests = list(_wanted.requests.values()), before
+    return (None if requests else made), requests
+
+
+def lacking() -> bool:
+    """Whether an attempt is being made, and something was missing already."""
+    return bool(_wanted.requests)
+
+
+def remembered(function: Callable[..., Made]) -> Callable[..., Made]:
+    """``functools.cache`` for what holds machine code: nothing that lacks some is kept."""
+    found: dict[tuple[Any, ...], Made] = {}
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Made:
+        if args in found:
+            return found[args]
+        result = function(*args)
+        return result if lacking() else found.setdefault(args, result)
+
+    return call
+
+
+def deliver(request: Request, data: bytes, needs: tuple[str, ...]) -> Code | None:
+    """Link and cache what another process compiled; None if it cannot be linked here."""
+    with forks.compiling:
+        code = _loaded.get(request.key)
+        if code is None:
+            try:
+                code = _load_new(request.key, request.symbol, data, needs)
+            except lljit.LinkError:  # it calls what only Numba, in its own process, provides
+                return None
+            _keep(request.key, code)
+        return code
+
+
+def _from_disk(key: str, symbol: str) -> Code | None:
+    data = default_cache().load(key)
+    if data is None:
+        return None
+    try:
+        return Code(symbol, *lljit.load(data, symbol))
+    except lljit.LinkError:
+        default_cache().discard(key)
+        return None
+
+
+def _load_new(key: str, symbol: str, data: bytes, needs: tuple[str, ...]) -> Code:
+    """Load new object code, and cache it if it needs nothing but this process's C library."""
+    try:
+        code = Code(symbol, *lljit.load(data, symbol))
+    except lljit.LinkError:
+        # Numba's own run-time functions are known to LLVM by address only.
+        resolve = lljit.llvm().address_of_symbol
+        imports = {need: address for need in needs if (address := resolve(need))}
+        try:
+            return Code(symbol, *lljit.load(data, symbol, imports))
+        except lljit.LinkError as error:
+            missing = ", ".join(need for need in needs if need not in imports)
+            raise lljit.LinkError(
+                f"{error}. It calls functions that are neither in this process's C library nor "
+                f"in Numba: one of {missing}."
+            ) from None
+    default_cache().store(key, data)
+    return code
+
+
+def compile_kernel(
+    source: str,
+    name: str,
+    signature: tuple[str, ...],
+    *,
+    noalias: bool = False,
+    helpers: Helpers | None = None,
+) -> Kernel:
+    r"""Compile one kernel, or fetch it from the cache.
+
+    Parameters
+    ----------
+    source : str
+        Python text of one function ``def name(lo, hi, a0, a1, ...)``.
+    signature : tuple of str
+        Type codes of ``a0, a1, ...``: ``"f8*"``, ``"i4"``, ``"b1*"`` ... A scalar takes one word
+        of the argument table, so complex scalars are passed by pointer.
+    noalias : bool
+        Promise that no pointer reaches memory that another one writes.
+    helpers : mapping of str to function, optional
+        Plain Python functions of scalars that the source may call.
+
+    Returns
+    -------
+    Kernel
+
+    Raises
+    ------
+    LinkError
+        If the code calls a function that does not exist in this process.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> text = "def double(lo, hi, x):\n    for i in range(lo, hi):\n        x[i] *= 2.0"
+    >>> kernel = compile_kernel(text, "double", ("f8*",))
+    >>> x = np.ones(3)
+    >>> kernel(0, 3, np.array([x.ctypes.data]))
+    >>> x
+    array([2., 2., 2.])
+    """
+    started = time.perf_counter()
+    if "c16" in signature or "c8" in signature:
+        raise TypeError(f"kernel {name}: a complex scalar is two words; pass a pointer to it")
+    code, origin = native(source, name, ("i8", "i8", *signature), noalias=noalias, helpers=helpers)
+    elapsed = 1e3 * (time.perf_counter() - started)
+    return Kernel(name, code.symbol, code.address, code, origin, elapsed)
+
+
+def is_cached(
+    source: str,
+    name: str,
+    signature: tuple[str, ...],
+    *,
+    noalias: bool = False,
+    helpers: Helpers | None = None,
+) -> bool:
+    """Return whether :func:`compile_kernel` would return without compiling."""
+    used = _used(source, helpers) if helpers else {}
+    key = _key(source, name, ("i8", "i8", *signature), None, noalias, used)
+    return key in _loaded or default_cache().contains(key)

@@ -1,0 +1,50 @@
+"""The names that kernel source may use, with their meaning in plain Python.
+
+The compiler replaces each function here by an LLVM instruction of the same meaning
+(``numba_intrinsics``); the CUDA simulator and the tests run these definitions as they are. The
+names ``f4_as_i4`` ... come from ``vecmath.bits``, where the scalar mathematics is written with them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+
+from nbgrad.machine.vecmath.bits import f4_as_i4, f8_as_i8, i4_as_f4, i8_as_f8, rest_of
+
+
+def reduce_add(a: Any, b: Any) -> Any:
+    """Return ``a + b``, a sum that the compiler may reorder.
+
+    This is what lets LLVM keep several partial sums of a floating-point loop in one vector. The
+    order depends on the machine's vector width but never on the data or on the number of threads.
+    """
+    return a + b
+
+
+# Casts, by the type codes of kernel signatures.
+CASTS: Final = {
+    "f8": np.float64,
+    "f4": np.float32,
+    "i8": np.int64,
+    "i4": np.int32,
+    "i2": np.int16,
+    "i1": np.int8,
+    "u8": np.uint64,
+    "u4": np.uint32,
+    "u2": np.uint16,
+    "u1": np.uint8,
+    "b1": np.bool_,
+    "c16": np.complex128,
+    "c8": np.complex64,
+}
+FUNCTIONS: Final = {
+    f.__name__: f for f in (reduce_add, f8_as_i8, i8_as_f8, f4_as_i4, i4_as_f4, rest_of)
+}
+
+
+def plain_namespace() -> dict[str, Any]:
+    """Return the globals under which kernel source runs as ordinary Python."""
+    return {"math": math, **CASTS, **FUNCTIONS}

@@ -1,0 +1,80 @@
+"""What the namespace ``nbgrad.numpy`` has beside functions of arrays: how arrays come in and out.
+
+``asarray`` of a tensor is the tensor itself, not a new name of its value, so what is written
+through one is seen through the other, as in NumPy.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.lookup import load_vocabulary
+from nbgrad.tensors.creation import as_tensor
+from nbgrad.tensors.namespaces import find
+from nbgrad.tensors.tensor import Tensor
+
+ARRAY_API_VERSION = "2024.12"
+
+
+def asarray(
+    a: Any,
+    dtype: Any = None,
+    order: Any = None,
+    *,
+    device: Any = None,
+    copy: bool | None = None,
+    like: Any = None,
+) -> Tensor:
+    """Convert *a* to a tensor; one of the wanted dtype is returned itself, unless ``copy``.
+
+    Nested sequences with tensors in them are stacked and stay differentiable. Arrays are copied
+    unless they are read-only, and what they are views of is as well: a later write would change
+    what has been recorded.
+
+    Raises
+    ------
+    ValueError
+        If ``copy=False`` and a copy is needed.
+    """
+    same = isinstance(a, Tensor) and (dtype is None or np.dtype(dtype) == a.dtype)
+    if same and not copy:
+        on_cpu(device)
+        return a  # type: ignore[no-any-return]
+    if copy is False:
+        raise ValueError(
+            f"asarray(copy=False) of {type(a).__name__} needs a copy: tensors own their values. "
+            "Write copy=None, or nbgrad.as_tensor of a read-only array."
+        )
+    if isinstance(a, np.ndarray) and not copy:
+        on_cpu(device)
+        return as_tensor(a, dtype)
+    load_vocabulary()
+    return find("numpy", "asarray")(a, dtype, order, device=device, copy=copy, like=like)
+
+
+def asanyarray(a: Any, dtype: Any = None, order: Any = None, **options: Any) -> Tensor:
+    """The same as :func:`asarray`: tensors have no subclasses of arrays."""
+    return asarray(a, dtype, order, **options)
+
+
+def on_cpu(device: Any) -> None:
+    """Refuse any device but this one."""
+    if device not in (None, "cpu"):
+        raise ValueError(f'device {device!r} is not available: NumPy\'s arrays are on "cpu"')
+
+
+def finfo(dtype: Any) -> Any:
+    """Limits of a floating-point dtype, or of a tensor's: NumPy's object."""
+    return np.finfo(getattr(dtype, "dtype", dtype) if not isinstance(dtype, type) else dtype)
+
+
+def iinfo(dtype: Any) -> Any:
+    """Limits of an integer dtype, or of a tensor's: NumPy's object."""
+    return np.iinfo(getattr(dtype, "dtype", dtype) if not isinstance(dtype, type) else dtype)
+
+
+def array_namespace_info() -> Any:
+    """What the standard lets one ask of a namespace: NumPy's answers hold for tensors."""
+    return np.__array_namespace_info__()

@@ -1,0 +1,134 @@
+"""Gather and scatter along the first dimension: what integer and boolean indexing become."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.node import Node, constant
+from nbgrad.ops.basis import broadcast_to, cast, full, reshape
+from nbgrad.ops.elements.arithmetic import indicator
+from nbgrad.ops.elements.comparison import equal
+from nbgrad.ops.kinds.names import Library, materialize, opaque
+
+
+def _row_splits(params: dict[str, Any], x: Aval, index: Aval, *values: Aval) -> Any:
+    """Rows and the elements of each, of the array and of what is written to it."""
+    if not np.can_cast(index.dtype, np.int64):
+        return None
+    return [(0, 1, x.ndim), (0, index.ndim), *((0, index.ndim, v.ndim) for v in values)]
+
+
+def _scatter_splits(params: dict[str, Any], v: Aval, index: Aval) -> Any:
+    found = _row_splits(params, v, index, v)
+    return found and [found[2], found[1]]
+
+
+def _take_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+    x, index = xs
+    return xs, make_aval((*index.shape, *x.shape[1:]), x.dtype), ()
+
+
+def _take_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any, None]:
+    x, index = xs
+    return scatter_add(materialize(ct, y.aval), index, size=x.shape[0]), None
+
+
+def _take(x: Any, index: Any) -> Any:
+    return np.take(x, index, axis=0)
+
+
+take = opaque(
+    "take",
+    prepare=_take_prepare,
+    evaluate=_take,
+    vjp=_take_vjp,
+    jvp=lambda tangents, y, xs, params: take(tangents[0], xs[1]) if tangents[0] is not None else 0,
+    lower=Library("take", ("fiub", "iu"), _row_splits),
+    cases=(((5,), [0, 3, 3]), ((4, 2), [[1, 0], [2, 2]])),
+    grad_name="Index",
+    doc="Rows of the first operand picked by an integer array.",
+)
+
+
+def _scatter_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+    v, index = xs
+    return xs, make_aval((params["size"], *v.shape[index.ndim :]), v.dtype), ()
+
+
+def _scatter_add(v: Any, index: Any, size: int) -> Any:
+    """Sum rows with equal index, in the order they stand: the same bits in every run."""
+    row = v.shape[index.ndim :]
+    out = np.zeros((size, *row), v.dtype)
+    if v.size:
+        # In two dimensions: NumPy's add.at reads out of bounds beyond 32 of them.
+        rows = index.reshape(-1)
+        np.add.at(out.reshape(size, -1), rows, v.reshape(rows.size, -1))
+    return out
+
+
+scatter_add = opaque(
+    "scatter_add",
+    prepare=_scatter_prepare,
+    evaluate=_scatter_add,
+    vjp=lambda ct, y, xs, params, wants: (take(materialize(ct, y.aval), xs[1]), None),
+    jvp=lambda tangents, y, xs, params: (
+        scatter_add(tangents[0], xs[1], **params) if tangents[0] is not None else 0
+    ),
+    lower=Library("scatter_add", ("fiu", "iu"), _scatter_splits),
+    cases=(((3,), [0, 3, 3], {"size": 5}), ((2, 2, 2), [[1, 0], [2, 2]], {"size": 4})),
+    grad_name="IndexAdd",
+    doc="Zeros, with the rows of the first operand added at an integer array: adjoint of take.",
+)
+
+
+def _put_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+    x, index, v = xs
+    v = v if v.dtype == x.dtype else cast(v, dtype=x.dtype)
+    shape = (*index.shape, *x.shape[1:])
+    v = v if v.shape == shape else broadcast_to(v, shape=shape)
+    return (x, index, v), x.aval, ()
+
+
+def _put(x: Any, index: Any, v: Any) -> Any:
+    out = np.array(x)
+    out[index] = v
+    return out
+
+
+def _winners(x: Node, index: Node) -> Node:
+    """Whether each write of *index* stays: the last of those with equal index does."""
+    order = constant(np.arange(index.size, dtype=np.int64).reshape(index.shape))
+    board = full(-1, shape=(x.shape[0],), dtype=np.dtype(np.int64))
+    return equal(take(put(board, index, order), index), order)
+
+
+def _put_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any, None, Any]:
+    x, index, v = xs
+    ct = materialize(ct, y.aval)
+    erased = put(ct, index, full(0.0, shape=v.shape, dtype=x.dtype)) if wants[0] else None
+    kept = indicator(_winners(x, index), x)
+    kept = reshape(kept, shape=(*index.shape, *(1,) * (x.ndim - 1)))
+    return erased, None, take(ct, index) * kept
+
+
+def _put_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Node:
+    x, index, v = xs
+    tx = materialize(0.0 if tangents[0] is None else tangents[0], x.aval)
+    tv = materialize(0.0 if tangents[2] is None else tangents[2], v.aval)
+    return put(tx, index, tv)
+
+
+put = opaque(
+    "put",
+    prepare=_put_prepare,
+    evaluate=_put,
+    vjp=_put_vjp,
+    jvp=_put_jvp,
+    lower=Library("put", ("fiub", "iu", "fiub"), _row_splits),
+    cases=(((5,), [0, 3, 3], (3,), {}), ((4, 2), [1, 2], (2, 2), {})),
+    grad_name="IndexPut",
+    doc="The first operand with rows replaced at an integer array; of equal indices the last wins.",
+)

@@ -1,0 +1,404 @@
+"""Arithmetic on elements: + - * / // % **, sign, extrema and selection."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.node import Node
+from nbgrad.ops.basis import cast
+from nbgrad.ops.elements.comparison import (
+    equal,
+    greater,
+    greater_equal,
+    less,
+    less_equal,
+    logical_and,
+)
+from nbgrad.ops.elements.kinks import absolute_pull, root_jvp, root_vjp
+from nbgrad.ops.kinds.cotangents import add_up, times
+from nbgrad.ops.kinds.cotangents import conjugate as conjugated
+from nbgrad.ops.kinds.names import common_loop, elementwise, is_number, materialize
+
+ANY = ((-2.0, 2.0),)
+NONZERO = ((0.5, 2.0), (-2.0, -0.5))
+POSITIVE = ((0.5, 2.0),)
+
+
+def indicator(condition: Any, like: Any) -> Any:
+    """1 where *condition* holds and 0 elsewhere, in the dtype of *like*."""
+    return cast(condition, dtype=like.dtype)
+
+
+add = elementwise(
+    "add",
+    expr="{x} + {y}",
+    reference=np.add,
+    partials=lambda out, x, y: (1, 1),
+    dtypes="fiu",
+    multilinear=True,
+    doc="Sum of two arrays.",
+)
+subtract = elementwise(
+    "subtract",
+    expr="{x} - {y}",
+    reference=np.subtract,
+    partials=lambda out, x, y: (1, -1),
+    dtypes="fiu",
+    grad_name="Sub",
+    multilinear=True,
+    doc="Difference of two arrays.",
+)
+multiply = elementwise(
+    "multiply",
+    expr="{x} * {y}",
+    reference=np.multiply,
+    partials=lambda out, x, y: (y, x),
+    dtypes="fiu",
+    grad_name="Mul",
+    multilinear=True,
+    doc="Product of two arrays.",
+)
+
+
+def _strong_multiply(x: Any, y: Any) -> Any:
+    return np.where(x == 0, np.zeros((), np.result_type(x, y)), np.multiply(x, y))
+
+
+def _mutual_multiply(x: Any, y: Any) -> Any:
+    return np.where(y == 0, np.zeros((), np.result_type(x, y)), _strong_multiply(x, y))
+
+
+def _mutual(ct: Any, x: Any) -> Any:
+    return ct * x if is_number(ct) else mutual_multiply(ct, x)
+
+
+def _mutual_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+    others = xs[::-1]
+    return [_mutual(ct, conjugated(x)) if w else None for x, w in zip(others, wants, strict=True)]
+
+
+def _mutual_jvp(tangents: Any, out: Any, xs: Any, params: Any) -> Any:
+    pairs = zip(tangents, xs[::-1], strict=True)
+    return add_up([_mutual(t, x) for t, x in pairs if t is not None])
+
+
+mutual_multiply = elementwise(
+    "mutual_multiply",
+    public=False,
+    expr="({x} * {y} if {x} != {t}(0) and {y} != {t}(0) else {t}(0))",
+    reference=_mutual_multiply,
+    loop=common_loop(),
+    vjp=_mutual_vjp,
+    jvp=_mutual_jvp,
+    grad_name="Mul",
+    doc="Product that is exactly zero where either operand is, whatever the other.",
+)
+
+
+def _strong_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+    """A cotangent of zero stays zero at the next order too: there it is the partial by y."""
+    x, y = xs
+    first = times(ct, conjugated(y)) if wants[0] else None
+    return [first, _mutual(ct, conjugated(x)) if wants[1] else None]
+
+
+def _strong_jvp(tangents: Any, out: Any, xs: Any, params: Any) -> Any:
+    (t, u), (x, y) = tangents, xs
+    first = [times(t, y)] if t is not None else []
+    return add_up(first + ([_mutual(u, x)] if u is not None else []))
+
+
+strong_multiply = elementwise(
+    "strong_multiply",
+    public=False,
+    expr="({x} * {y} if {x} != {t}(0) else {t}(0))",
+    reference=_strong_multiply,
+    loop=common_loop(),
+    vjp=_strong_vjp,
+    jvp=_strong_jvp,
+    dtypes="fiu",
+    grad_name="Mul",
+    doc="Product that is exactly zero where the first operand is, whatever the second.",
+)
+divide = elementwise(
+    "divide",
+    expr="{x} / {y}",
+    reference=np.divide,
+    partials=lambda out, x, y: (1 / y, -(out / y)),
+    domain=NONZERO,
+    grad_name="Div",
+    doc="Quotient of two arrays.",
+)
+floor_divide = elementwise(
+    "floor_divide",
+    expr="{to}(floor_divide_{c}({x}, {y}))",
+    reference=np.floor_divide,
+    partials=lambda out, x, y: (0, 0),
+    domain=((0.6, 0.9), (1.6, 1.9)),
+    dtypes="fiu",
+    doc="Largest integer not above the quotient; derivative zero.",
+)
+remainder = elementwise(
+    "remainder",
+    expr="{to}(remainder_{c}({x}, {y}))",
+    reference=np.remainder,
+    partials=lambda out, x, y: (1, -floor_divide(x, y)),
+    domain=((0.6, 0.9), (1.6, 1.9)),
+    dtypes="fiu",
+    doc="Remainder with the sign of the divisor, as Python's %.",
+)
+negative = elementwise(
+    "negative",
+    expr="-{x}",
+    reference=np.negative,
+    partials=lambda out, x: (-1,),
+    dtypes="fiu",
+    grad_name="Neg",
+    multilinear=True,
+    doc="Minus the operand.",
+)
+positive = elementwise(
+    "positive",
+    expr="{x}",
+    reference=np.positive,
+    partials=lambda out, x: (1,),
+    dtypes="fiu",
+    grad_name="Clone",
+    doc="The operand itself, as a new value.",
+    alias=True,
+)
+
+
+def _turning(t: Any, out: Any, x: Any) -> Any:
+    """What moving *x* by *t* does to its direction; a real number has only two of them."""
+    if x.dtype.kind != "c":
+        return None
+    t, length = materialize(t, out.aval), absolute(x)
+    along = cast(conjugate(out) * t, dtype=length.dtype)
+    return (t - out * along) / where(equal(length, 0), math.inf, length)
+
+
+sign = elementwise(
+    "sign",
+    # What is neither is 0, of either sign, or NaN.
+    expr="({t}(1) if {x} > {t}(0) else ({t}(-1) if {x} < {t}(0) else {x} + {t}(0)))",
+    reference=np.sign,
+    # As a real-linear map it is its own adjoint.
+    vjp=lambda ct, y, xs, params, wants: (_turning(ct, y, xs[0]),),
+    jvp=lambda tangents, y, xs, params: _turning(tangents[0], y, xs[0]),
+    domain=NONZERO,
+    dtypes="fiu",
+    grad_name="Sgn",
+    doc="-1, 0 or 1, derivative zero; of a complex number its direction z / |z|, and 0 at 0.",
+)
+conjugate = elementwise(
+    "conjugate",
+    expr="{x}",
+    reference=np.conjugate,
+    vjp=lambda ct, y, xs, params, wants: (ct if is_number(ct) else conjugate(ct),),
+    jvp=lambda tangents, y, xs, params: conjugate(materialize(tangents[0], y.aval)),
+    dtypes="fiu",
+    grad_name="Conj",
+    doc="Complex conjugate; real numbers stay as they are.",
+)
+
+
+def _absolute_jvp(tangents: Any, out: Any, xs: Any, params: Any) -> Any:
+    t, (x,) = materialize(tangents[0], xs[0].aval), xs
+    return t * conjugate(absolute_pull(1.0, x)) if x.dtype.kind == "c" else absolute_pull(t, x)
+
+
+absolute = elementwise(
+    "absolute",
+    expr="abs({x})",
+    reference=np.absolute,
+    vjp=lambda ct, out, xs, params, wants: (absolute_pull(ct, xs[0]),),
+    jvp=_absolute_jvp,
+    domain=NONZERO,
+    dtypes="fiu",
+    grad_name="Abs",
+    length="absolute",
+    doc="Absolute value; derivative 0 at 0.",
+)
+square = elementwise(
+    "square",
+    expr="{x} * {x}",
+    reference=np.square,
+    partials=lambda out, x: (2 * x,),
+    dtypes="fiu",
+    grad_name="Pow",
+    doc="The operand times itself.",
+)
+sqrt = elementwise(
+    "sqrt",
+    expr="math.sqrt({x})",
+    reference=np.sqrt,
+    partials=lambda out, x: (0.5 / out,),
+    vjp=root_vjp,
+    jvp=root_jvp,
+    domain=POSITIVE,
+    doc="Square root; derivative +inf at 0.",
+)
+
+
+def _integer_power_text(params: dict[str, Any]) -> str:
+    """Repeated multiplication, with the shared powers bound by the compiler's CSE."""
+    n = abs(params["n"])
+    text = "{t}(1)" if n == 0 else _power_of(n)
+    return text if params["n"] >= 0 else f"({{t}}(1) / ({text}))"
+
+
+def _power_of(n: int) -> str:
+    if n == 1:
+        return "{x}"
+    half = _power_of(n // 2)
+    product = f"(({half}) * ({half}))"
+    return f"({product} * {{x}})" if n % 2 else product
+
+
+def _integer_power(x: Any, n: int) -> Any:
+    return np.power(x, n)
+
+
+def _integer_power_loop(kinds: Sequence[Any]) -> tuple[Any, ...]:
+    dtype = kinds[0]
+    return (dtype, np.power.resolve_dtypes((dtype, int, None))[-1])
+
+
+def _integer_power_partials(out: Any, x: Any, n: int) -> tuple[Any]:
+    if n in (0, 1):
+        return (n,)
+    return (2 * x,) if n == 2 else (n * integer_power(x, n=n - 1),)
+
+
+integer_power = elementwise(
+    "integer_power",
+    public=False,
+    expr=_integer_power_text,
+    reference=_integer_power,
+    loop=_integer_power_loop,
+    partials=_integer_power_partials,
+    domain=NONZERO,
+    dtypes="fiu",
+    cases=tuple({"n": n} for n in (-3, -1, 0, 1, 2, 3, 7)),
+    grad_name="Pow",
+    doc="The operand to a fixed small integer power.",
+)
+
+
+def _power_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    base = where(equal(y, 0), 0.0, y * power(x, y - 1))
+    settled = logical_and(equal(x, 0), greater_equal(y, 0))
+    if out.dtype.kind == "c" and x.__class__ in (int, float):
+        x = complex(x)  # whose logarithm is not a number if it is negative
+    return base, where(settled, 0.0, out * log(x))
+
+
+power = elementwise(
+    "power",
+    expr="pow_{c}({x}, {y})",
+    reference=np.power,
+    partials=_power_partials,
+    domain=POSITIVE,
+    grad_name="Pow",
+    doc="First operand to the power of the second; 0**0 is 1, and d/dy is 0 at x = 0, y >= 0.",
+)
+
+exp = elementwise(
+    "exp",
+    expr="exp_{c}({x})",
+    reference=np.exp,
+    partials=lambda out, x: (out,),
+    doc="Exponential.",
+)
+log = elementwise(
+    "log",
+    expr="log_{c}({x})",
+    reference=np.log,
+    partials=lambda out, x: (1 / x,),
+    domain=POSITIVE,
+    doc="Natural logarithm.",
+)
+
+
+def _extremum_partials(wins: Any) -> Any:
+    def partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
+        tie = 0.5 * indicator(equal(x, y), out)
+        return indicator(wins(x, y), out) + tie, indicator(wins(y, x), out) + tie
+
+    return partials
+
+
+maximum = elementwise(
+    "maximum",
+    expr="({x} if ({x} >= {y}) | ({x} != {x}) else {y})",
+    reference=np.maximum,
+    partials=_extremum_partials(greater),
+    dtypes="fiu",
+    doc="Larger of two; NaN wins; a tie gives each operand half of the gradient.",
+)
+minimum = elementwise(
+    "minimum",
+    expr="({x} if ({x} <= {y}) | ({x} != {x}) else {y})",
+    reference=np.minimum,
+    partials=_extremum_partials(less),
+    dtypes="fiu",
+    doc="Smaller of two; NaN wins; a tie gives each operand half of the gradient.",
+)
+
+
+def _clip(x: Any, lo: Any, hi: Any) -> Any:
+    return np.minimum(np.maximum(x, lo), hi)
+
+
+def _clip_partials(out: Any, x: Any, lo: Any, hi: Any) -> tuple[Any, Any, Any]:
+    inside = cast(greater_equal(x, lo), dtype=out.dtype) * indicator(less_equal(x, hi), out)
+    below = indicator(less(x, lo), out) * indicator(less_equal(lo, hi), out)
+    return inside, below, indicator(greater(maximum(x, lo), hi), out)
+
+
+clip = elementwise(
+    "clip",
+    expr="min_{c}(max_{c}({x}, {y}), {z})",
+    reference=_clip,
+    loop=common_loop(),
+    partials=_clip_partials,
+    dtypes="fiu",
+    grad_name="Clamp",
+    doc="Limit to [lo, hi]; derivative 1 on the bounds, so that a projection can leave them.",
+)
+
+
+def _where_loop(kinds: Sequence[Any]) -> tuple[Any, ...]:
+    return (np.dtype(bool), *common_loop()(kinds[1:]))
+
+
+def _where_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any, Any, Any]:
+    ct = materialize(ct, y.aval) if is_number(ct) else ct
+    return None, where(xs[0], ct, 0.0), where(xs[0], 0.0, ct)
+
+
+def _where_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
+    _, tx, ty = tangents
+    if tx is None and ty is None:
+        return None
+    both = (0.0 if tx is None else tx, 0.0 if ty is None else ty)
+    if is_number(both[0]) and is_number(both[1]):
+        both = (materialize(both[0], y.aval), both[1])
+    return where(xs[0], *both)
+
+
+where = elementwise(
+    "where",
+    expr="({y} if {x} else {z})",
+    reference=np.where,
+    loop=_where_loop,
+    vjp=_where_vjp,
+    jvp=_where_jvp,
+    dtypes="fiub",
+    doc="Second operand where the first holds, else the third; the other branch gets exactly 0.",
+)

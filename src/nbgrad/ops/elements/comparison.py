@@ -1,0 +1,51 @@
+"""Comparisons, logic and tests for finiteness: results are boolean and carry no gradient."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nbgrad.core.primitive import Primitive
+from nbgrad.ops.kinds.names import elementwise
+
+
+def _compare(name: str, symbol: str, doc: str) -> Primitive:
+    return elementwise(
+        name, expr=f"{{x}} {symbol} {{y}}", reference=getattr(np, name), dtypes="fiub", doc=doc
+    )
+
+
+def _logic(name: str, text: str, doc: str) -> Primitive:
+    return elementwise(
+        name, expr=text, reference=getattr(np, name), dtypes="fiub", doc=doc, domain=((0.0, 1.0),)
+    )
+
+
+equal = _compare("equal", "==", "Whether elements are equal.")
+not_equal = _compare("not_equal", "!=", "Whether elements differ.")
+less = _compare("less", "<", "Whether the first is smaller.")
+less_equal = _compare("less_equal", "<=", "Whether the first is not larger.")
+greater = _compare("greater", ">", "Whether the first is larger.")
+greater_equal = _compare("greater_equal", ">=", "Whether the first is not smaller.")
+logical_and = _logic("logical_and", "({x} != {t}(0)) & ({y} != {t}(0))", "Whether both hold.")
+logical_or = _logic("logical_or", "({x} != {t}(0)) | ({y} != {t}(0))", "Whether either holds.")
+logical_xor = _logic(
+    "logical_xor", "({x} != {t}(0)) != ({y} != {t}(0))", "Whether exactly one holds."
+)
+logical_not = _logic("logical_not", "{x} == {t}(0)", "Whether the operand does not hold.")
+isnan = elementwise(
+    "isnan", expr="{x} != {x}", reference=np.isnan, dtypes="fiu", doc="Whether NaN."
+)
+isfinite = elementwise(
+    "isfinite",
+    expr="{x} - {x} == {t}(0)",
+    reference=np.isfinite,
+    dtypes="fiu",
+    doc="Neither NaN nor infinite.",
+)
+isinf = elementwise(
+    "isinf",
+    expr="({x} == {x}) & ({x} - {x} != {t}(0))",
+    reference=np.isinf,
+    dtypes="fiu",
+    doc="Whether infinite.",
+)

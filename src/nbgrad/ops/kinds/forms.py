@@ -1,0 +1,88 @@
+"""What a declaration says of its machine form: the program layer makes kernels of these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Expression:
+    """Lowering of an elementwise primitive: Python text over operand names.
+
+    In ``text``, ``{x}``, ``{y}``, ``{z}`` are the operands, ``{t}`` casts a number to the loop
+    dtype and ``{c}`` is the dtype's code, as in ``exp_{c}({x})``. ``dtypes`` are the kinds of
+    loop dtypes the text is right for; others run through the reference. Without a text ``host``
+    says why all do.
+    """
+
+    text: str | Callable[[dict[str, Any]], str]
+    dtypes: str
+    host: str = ""
+
+
+@dataclass(frozen=True)
+class Combine:
+    """Lowering of a reduction: how two partial results combine, over ``{a}`` and ``{b}``."""
+
+    text: str
+    identity: str
+    dtypes: str = "f"
+    finalize: str = ""
+
+
+Part = tuple[int | None, tuple[int, ...], tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """Lowering of an operation that writes its operands into windows of its result.
+
+    ``parts(avals, aval, params)`` lists, in order of writing, the operand's number (None for
+    zeros everywhere) and the starts and steps of its window.
+    """
+
+    parts: Callable[..., list[Part]]
+
+
+@dataclass(frozen=True)
+class View:
+    """Lowering of a linear primitive as the index map ``name`` of program/index.py.
+
+    ``irregular(params, x_shape)`` says that no index map will do; then ``assembly`` does.
+    ``keeps_elements`` says that every element of the result is one of the operand.
+    """
+
+    name: str
+    keeps_elements: bool = True
+    irregular: Callable[..., bool] = lambda params, shape: False
+    assembly: Assembly | None = None
+
+
+@dataclass(frozen=True)
+class Host:
+    """No lowering: the program calls the NumPy reference between its kernels."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """Lowering as a hand-written kernel, called on operands where they lie in memory.
+
+    The kernel sees each operand with few dimensions. ``splits(params, *avals)`` says which: for
+    each operand, the dimensions of its array at which the kernel's begin, and its rank at the end;
+    None if the kernel does not serve these. Dimensions that fall together must be one stride, and
+    ``in_place(extents, strides)`` must allow the result; otherwise the operand is copied first.
+
+    Parameters
+    ----------
+    kernel : str
+        Its name in ``backends/cpu/library.py``.
+    dtypes : tuple of str
+        Kinds of dtype of each operand.
+    """
+
+    kernel: str
+    dtypes: tuple[str, ...]
+    splits: Callable[..., Sequence[tuple[int, ...]] | None]
+    in_place: Callable[..., bool] = lambda extents, strides: True

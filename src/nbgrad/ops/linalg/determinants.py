@@ -1,0 +1,205 @@
+"""Determinants and the adjugate: derivatives exact and finite at singular matrices too.
+
+In the frame of the singular vectors the adjugate of a diagonal matrix is made of products of all
+singular values but one, and its derivative of all but two: no division, so none by zero.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.node import Node
+from nbgrad.ops.basis import cast, reshape, sum_
+from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize
+from nbgrad.ops.kinds.names import opaque
+from nbgrad.ops.linalg.matrices import (
+    adjoint,
+    diagonal,
+    imaginary_part,
+    matmul,
+    per_matrix,
+    real_part,
+    same_dtype,
+    square_operand,
+    tangents,
+    trace,
+)
+from nbgrad.ops.linalg.packing import Packing
+from nbgrad.ops.linalg.solves import inv
+
+
+def _square(name: str) -> Any:
+    def prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+        nodes = same_dtype(*(square_operand(name, x) for x in xs))
+        return tuple(nodes), nodes[0].aval, ()
+
+    return prepare
+
+
+# ---------------------------------------------------------------------------------------- adjugate
+
+
+def _products(s: Any, leave: int) -> Any:
+    """Products of the last dimension without element i (leave 1), or without i and j (leave 2)."""
+    n = s.shape[-1]
+    index = np.indices((n,) * leave)[..., None]
+    kept = (index != np.arange(n)).all(axis=0)
+    return np.where(kept, np.expand_dims(s, tuple(range(-leave - 1, -1))), 1).prod(axis=-1)
+
+
+def _frame(a: Any) -> tuple[Any, Any, Any, Any]:
+    """Singular vectors and values, and the determinant of the vectors, of absolute value 1."""
+    u, s, vh = np.linalg.svd(a)
+    phase = np.linalg.det(u) * np.linalg.det(vh)
+    return u, s, np.conj(np.swapaxes(vh, -1, -2)), phase[..., None, None]
+
+
+def _h(x: Any) -> Any:
+    return np.conj(np.swapaxes(x, -1, -2))
+
+
+def _adjugate(a: Any) -> Any:
+    u, s, v, phase = _frame(a)
+    return (phase * (v * _products(s, 1)[..., None, :]) @ _h(u)).astype(a.dtype)
+
+
+def _adjugate_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Node]:
+    # The derivative is symmetric: its transpose at a is the derivative at a^H.
+    return (adjugate_change(adjoint(xs[0]), materialize(ct, y.aval)),)
+
+
+adjugate = opaque(
+    "adjugate",
+    prepare=_square("adjugate"),
+    evaluate=_adjugate,
+    vjp=_adjugate_vjp,
+    jvp=lambda ts, y, xs, params: adjugate_change(xs[0], tangents(ts, xs)[0]),
+    cases=((("square", 3, 3),),),
+    doc="Transposed cofactors: the inverse times the determinant.",
+)
+
+
+def _adjugate_change(a: Any, e: Any) -> Any:
+    u, s, v, phase = _frame(a)
+    inner = _h(u) @ e @ v
+    pairs = _products(s, 2) * (1 - np.eye(s.shape[-1]))
+    kept = np.einsum("...ij,...jj->...i", pairs, inner)
+    moved = kept[..., None] * np.eye(s.shape[-1]) - pairs * inner
+    return (phase * (v @ moved @ _h(u))).astype(a.dtype)
+
+
+def _third(a: Node, e: Node, h: Node) -> Node:
+    """Second derivative of the adjugate along e and h, at a regular matrix."""
+    b = inv(a)
+    be, bh = matmul(b, e), matmul(b, h)
+    be_trace, bh_trace = trace(be), trace(bh)
+    scale = per_matrix(det(a), a)
+    return scale * add_up(
+        [
+            (be_trace * bh_trace - trace(matmul(bh, be))) * b,
+            -(bh_trace * matmul(be, b)),
+            -(be_trace * matmul(bh, b)),
+            matmul(bh, be, b),
+            matmul(be, bh, b),
+        ]
+    )
+
+
+def _change_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any, Node]:
+    a, e = xs
+    ct = materialize(ct, y.aval)
+    of_a = adjoint(_third(a, e, adjoint(ct))) if wants[0] else None
+    return of_a, adjugate_change(adjoint(a), ct)
+
+
+def _change_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
+    ta, te = tangents(ts, xs)
+    along = adjugate_change(xs[0], te)
+    return along if ts[0] is None else along + _third(*xs, ta)
+
+
+adjugate_change = opaque(
+    "adjugate_change",
+    prepare=_square("adjugate"),
+    evaluate=_adjugate_change,
+    vjp=_change_vjp,
+    jvp=_change_jvp,
+    cases=((("square", 3, 3), (3, 3)),),
+    doc="Derivative of the adjugate of the first operand along the second.",
+)
+
+# ------------------------------------------------------------------------------------ determinants
+
+
+def _det_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+    a = square_operand("det", xs[0])
+    return (a,), make_aval(a.shape[:-2], a.dtype), ()
+
+
+def _det_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Node]:
+    (a,) = xs
+    return (adjoint(adjugate(a)) * per_matrix(materialize(ct, y.aval), a),)
+
+
+def _det_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
+    return reshape(trace(matmul(adjugate(xs[0]), tangents(ts, xs)[0])), shape=y.shape)
+
+
+det = opaque(
+    "det",
+    prepare=_det_prepare,
+    evaluate=np.linalg.det,
+    vjp=_det_vjp,
+    jvp=_det_jvp,
+    cases=((("square", 3, 3),),),
+    grad_name="LinalgDet",
+    doc="Determinant; its derivatives are exact where it is 0.",
+)
+
+
+def slogdet_packing(a: Aval) -> Packing:
+    """Sign (or phase) and logarithm of the absolute value."""
+    return Packing(a.shape[:-2], ((), ()))
+
+
+def _slogdet_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+    a = square_operand("slogdet", xs[0])
+    return (a,), slogdet_packing(a.aval).aval(a.dtype), ()
+
+
+def _slogdet_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
+    (a,) = xs
+    packing = slogdet_packing(a.aval)
+    (sign, _), (of_sign, of_log) = packing.unpack(y), packing.cotangents(ct, y.dtype)
+    scale = None if of_log is None else cast(real_part(of_log), dtype=y.dtype)
+    if of_sign is not None and y.dtype.kind == "c":
+        turn = cast(imaginary_part(conjugate(sign) * of_sign), dtype=y.dtype)
+        scale = add_up([scale, turn * 1j])
+    return (None if scale is None else adjoint(inv(a)) * per_matrix(scale, a),)
+
+
+def _slogdet_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
+    (a,), (t,) = xs, tangents(ts, xs)
+    packing = slogdet_packing(a.aval)
+    sign, _ = packing.unpack(y)
+    inner = matmul(inv(a), t)
+    rate = sum_(diagonal(inner), axis=(a.ndim - 2,), keepdims=False)
+    turn = sign * 0.0
+    if y.dtype.kind == "c":
+        turn = sign * (cast(imaginary_part(rate), dtype=y.dtype) * 1j)
+    return packing.join([turn, real_part(rate)], y.dtype)
+
+
+slogdet = opaque(
+    "slogdet",
+    prepare=_slogdet_prepare,
+    evaluate=lambda a: slogdet_packing(a).pack(np.linalg.slogdet(a), a.dtype),
+    vjp=_slogdet_vjp,
+    jvp=_slogdet_jvp,
+    cases=((("square", 3, 3),),),
+    grad_name="LinalgSlogdet",
+    doc="Sign and logarithm of the absolute value of the determinant, packed.",
+)

@@ -1,0 +1,70 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.node import Node
+from nbgrad.ops.basis import transpose
+from nbgrad.ops.kinds.names import Library, bilinear, conjugate
+
+
+def _transposed(x: Node) -> Node:
+    """Transpose the last two dimensions."""
+    return transpose(x, perm=(*range(x.ndim - 2), x.ndim - 1, x.ndim - 2))
+
+
+def _adjoint(x: Node) -> Node:
+    """Conjugate and transpose the last two dimensions."""
+    return _transposed(conjugate(x))
+
+
+def _laid_out_as(x: Node, left: Node, right: Node) -> Node:
+    """``left @ right``, the cotangent of *x*, computed transposed where *x* is transposed.
+
+    The cotangent of what *x* is a view of is then in memory as it is computed.
+    """
+    if x.sig is not None and x.sig.prim is transpose and x.sig.params["perm"][-1] == x.ndim - 2:
+        return _transposed(matmul(_transposed(right), _transposed(left)))
+    return matmul(left, right)
+
+
+def _matmul_aval(a: Aval, b: Aval) -> Aval:
+    if a.shape[-1] != b.shape[-2] or a.shape[:-2] != b.shape[:-2]:
+        raise ValueError(
+            f"matmul: shapes {a.shape} and {b.shape} do not match: the last dimension of the "
+            "first operand must equal the second-to-last of the second"
+        )
+    return make_aval((*a.shape[:-1], b.shape[-1]), a.dtype)
+
+
+def _matmul_splits(params: dict[str, Any], *avals: Aval) -> list[tuple[int, ...]]:
+    """First and other dimensions of the batch, rows and columns."""
+    rank = avals[0].ndim
+    return [(0, min(1, rank - 2), rank - 2, rank - 1, rank)] * 2
+
+
+def blas_reads(extents: tuple[int, ...], strides: tuple[int, ...]) -> bool:
+    """Whether BLAS takes the matrices as they are: rows, or columns, contiguous and apart."""
+    (rows, cols), (down, right) = extents[2:], strides[2:]
+    row_major = (right == 1 or cols == 1) and (down >= cols or rows == 1)
+    column_major = (down == 1 or rows == 1) and (right >= rows or cols == 1)
+    return row_major or column_major
+
+
+matmul = bilinear(
+    "matmul",
+    aval=_matmul_aval,
+    adjoints=(
+        lambda ct, b, a: _laid_out_as(a, ct, _adjoint(b)),
+        lambda ct, a, b: _laid_out_as(b, _adjoint(a), ct),
+    ),
+    evaluate=lambda a, b: np.matmul(a, b),
+    lower=Library("matmul", ("f", "f"), _matmul_splits, blas_reads),
+    cases=(((2, 3), (3, 4)), ((2, 2, 3), (2, 3, 1)), ((3, 0), (0, 2))),
+    grad_name="Mm",
+    doc="Matrix product of the last two dimensions; the leading ones are equal.",
+)

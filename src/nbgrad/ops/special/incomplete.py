@@ -1,0 +1,226 @@
+"""Incomplete gamma and beta functions (DLMF chapter 8), with derivatives by every argument."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbgrad.ops.basis import detach
+from nbgrad.ops.elements.arithmetic import absolute, exp, log, minimum, sign, sqrt, square, where
+from nbgrad.ops.elements.comparison import equal, less
+from nbgrad.ops.elements.trigonometric import log1p
+from nbgrad.ops.special import incomplete_beta
+from nbgrad.ops.special.entropy import xlog1py, xlogy
+from nbgrad.ops.special.gamma import betaln, digamma, digamma_difference, gammaln, polygamma
+from nbgrad.ops.special.incomplete_beta import beta_slope, log_derivatives, ratio
+from nbgrad.ops.special.incomplete_gamma import gamma_slope
+from nbgrad.ops.special.quadrature import bell
+from nbgrad.ops.special.tools import special, special_function
+
+GAMMA = ((0.6, 4.0), (0.6, 4.0))
+BETA = ((0.6, 3.0), (0.6, 3.0), (0.1, 0.9))
+QUANTILE = ((0.6, 3.0), (0.1, 0.9))
+
+
+def gamma_density(a: Any, x: Any) -> Any:
+    """``x**(a - 1) exp(-x) / gamma(a)`` of nodes."""
+    finite = where(less(x, np.inf), x, 1.0)
+    return where(less(x, np.inf), exp(xlogy(a - 1, finite) - finite - gammaln(a)), 0.0)
+
+
+def beta_density(a: Any, b: Any, x: Any) -> Any:
+    """``x**(a - 1) (1 - x)**(b - 1) / beta(a, b)`` of nodes."""
+    return exp(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b))
+
+
+def _gamma_slope_partials(out: Any, a: Any, x: Any, n: int) -> tuple[Any, Any]:
+    logs = [log(x) - digamma(a), *(-polygamma(k, a) for k in range(1, n))]
+    return gammainc_slope(a, x, n=n + 1), gamma_density(a, x) * bell(n, logs)
+
+
+gammainc_slope = special_function(
+    "gammainc_slope",
+    lambda a, x, n: gamma_slope(a, x, n),
+    partials=_gamma_slope_partials,
+    domain=GAMMA,
+    cases=({"n": 1}, {"n": 2}),
+    public=False,
+    doc="n-th derivative of gammainc by its parameter, by quadrature of one sign.",
+)
+gammainc = special_function(
+    "gammainc",
+    lambda a, x: special.gammainc(a, x),
+    partials=lambda out, a, x: (gammainc_slope(a, x, n=1), gamma_density(a, x)),
+    domain=GAMMA,
+    doc="Regularised lower incomplete gamma function P(a, x) (DLMF 8.2.4).",
+)
+gammaincc = special_function(
+    "gammaincc",
+    lambda a, x: special.gammaincc(a, x),
+    partials=lambda out, a, x: (-gammainc_slope(a, x, n=1), -gamma_density(a, x)),
+    domain=GAMMA,
+    doc="Regularised upper incomplete gamma function Q(a, x) (DLMF 8.2.4).",
+)
+
+
+def _gammaincinv_partials(out: Any, a: Any, y: Any) -> tuple[Any, Any]:
+    density = gamma_density(a, out)
+    return -gammainc_slope(a, out, n=1) / density, 1 / density
+
+
+gammaincinv = special_function(
+    "gammaincinv",
+    lambda a, y: special.gammaincinv(a, y),
+    partials=_gammaincinv_partials,
+    domain=QUANTILE,
+    doc="Inverse of gammainc by its second operand (DLMF 8.12); differentiated implicitly.",
+)
+
+
+def _gammainccinv_partials(out: Any, a: Any, y: Any) -> tuple[Any, Any]:
+    density = gamma_density(a, out)
+    return -gammainc_slope(a, out, n=1) / density, -1 / density
+
+
+gammainccinv = special_function(
+    "gammainccinv",
+    lambda a, y: special.gammainccinv(a, y),
+    partials=_gammainccinv_partials,
+    domain=QUANTILE,
+    doc="Inverse of gammaincc by its second operand (DLMF 8.12); differentiated implicitly.",
+)
+
+
+def _beta_slope_partials(out: Any, a: Any, b: Any, x: Any, n: int, m: int) -> tuple[Any, ...]:
+    def difference(at: Any, c: Any) -> Any:
+        return digamma_difference(at, b if at is a else a)
+
+    logs = (log(x), log(1 - x))
+    given = log_derivatives(polygamma, difference, a, b, a + b, *logs)
+    by_a, by_b = betainc_slope(a, b, x, n=n + 1, m=m), betainc_slope(a, b, x, n=n, m=m + 1)
+    return by_a, by_b, beta_density(a, b, x) * ratio(n, m, given)
+
+
+betainc_slope = special_function(
+    "betainc_slope",
+    lambda a, b, x, n, m: beta_slope(a, b, x, n, m),
+    partials=_beta_slope_partials,
+    domain=BETA,
+    cases=({"n": 1, "m": 0}, {"n": 0, "m": 1}),
+    public=False,
+    doc="Derivative of betainc, n times by a and m times by b, by quadrature of one sign.",
+)
+
+
+def _betainc_partials(out: Any, a: Any, b: Any, x: Any) -> tuple[Any, Any, Any]:
+    by_a, by_b = betainc_slope(a, b, x, n=1, m=0), betainc_slope(a, b, x, n=0, m=1)
+    return by_a, by_b, beta_density(a, b, x)
+
+
+betainc = special_function(
+    "betainc",
+    lambda a, b, x: special.betainc(a, b, x),
+    partials=_betainc_partials,
+    domain=BETA,
+    doc="Regularised incomplete beta function I_x(a, b) (DLMF 8.17.2).",
+)
+betaincc = special_function(
+    "betaincc",
+    lambda a, b, x: special.betaincc(a, b, x),
+    partials=lambda out, *xs: tuple(-p for p in _betainc_partials(out, *xs)),
+    domain=BETA,
+    doc="Complement 1 - I_x(a, b) of the incomplete beta function (DLMF 8.17.4).",
+)
+
+
+def _betaincinv_partials(out: Any, a: Any, b: Any, y: Any) -> tuple[Any, Any, Any]:
+    density = beta_density(a, b, out)
+    by_a, by_b = betainc_slope(a, b, out, n=1, m=0), betainc_slope(a, b, out, n=0, m=1)
+    return -by_a / density, -by_b / density, 1 / density
+
+
+betaincinv = special_function(
+    "betaincinv",
+    lambda a, b, y: special.betaincinv(a, b, y),
+    partials=_betaincinv_partials,
+    domain=BETA,
+    doc="Inverse of betainc by its third operand (DLMF 8.17); differentiated implicitly.",
+)
+
+
+def _moved(z: Any, a0: Any, a: Any) -> Any:
+    """*z* itself where nothing moves, so that a draw is returned to the bit."""
+    z, a0, a = np.broadcast_arrays(z, a0, a)
+    out = z.copy()
+    moves = a != a0
+    if moves.any():
+        low, high = (f(a0[moves], z[moves]) for f in (special.gammainc, special.gammaincc))
+        down, up = special.gammaincinv(a[moves], low), special.gammainccinv(a[moves], high)
+        out[moves] = np.where(low < high, down, up)
+    return out
+
+
+def _moved_partials(out: Any, z: Any, a0: Any, a: Any) -> tuple[Any, Any, Any]:
+    density = gamma_density(a, out)
+    by_z, by_a0 = gamma_density(a0, z), gammainc_slope(a0, z, n=1)
+    return by_z / density, by_a0 / density, -gammainc_slope(a, out, n=1) / density
+
+
+gamma_transport = special_function(
+    "gamma_transport",
+    _moved,
+    partials=_moved_partials,
+    domain=((0.6, 3.0), (0.6, 3.0), (0.6, 3.0)),
+    public=False,
+    doc="A gamma draw z of shape a0, moved to shape a at the same probability P(a, .) = P(a0, z).",
+)
+
+
+# ----------------------------------------------------------------------------- Student's t
+
+
+def _stdtr_partials(out: Any, df: Any, t: Any) -> tuple[Any, Any]:
+    """From ``1 - I_x(df/2, 1/2) / 2`` with x = df / (df + t^2) for t > 0 (DLMF 8.17)."""
+    scaled = square(t) / df
+    density = exp(-0.5 * (df + 1) * log1p(scaled) - betaln(0.5 * df, 0.5)) / sqrt(df)
+    x = 1 / (1 + scaled)
+    slope = 0.5 * betainc_slope(0.5 * df, 0.5, x, n=1, m=0)
+    moved = beta_density(0.5 * df, 0.5, x) * square(x) * scaled / df
+    by_df = where(equal(t, 0), 0.0, -0.5 * sign(t) * (slope + moved))
+    # Near 0 the two terms cancel: the better value, with the derivatives of this one.
+    near = less(absolute(t), minimum(1.5, sqrt(df)))
+    better = stdtr_slope(df, where(near, t, 0.0))
+    return by_df + detach(where(near, better - by_df, 0.0)), density
+
+
+stdtr_slope = special_function(
+    "stdtr_slope",
+    incomplete_beta.stdtr_slope,
+    domain=((1.5, 6.0), (-1.0, 1.0)),
+    public=False,
+    doc="Derivative of stdtr by df near t = 0, by quadrature.",
+)
+
+
+stdtr = special_function(
+    "stdtr",
+    lambda df, t: special.stdtr(df, t),
+    partials=_stdtr_partials,
+    domain=((1.5, 6.0), (0.3, 2.0)),
+    doc="Distribution function of Student's t with df degrees of freedom (DLMF 8.17).",
+)
+
+
+def _stdtrit_partials(out: Any, df: Any, p: Any) -> tuple[Any, Any]:
+    by_df, density = _stdtr_partials(p, df, out)
+    return -by_df / density, 1 / density
+
+
+stdtrit = special_function(
+    "stdtrit",
+    lambda df, p: special.stdtrit(df, p),
+    partials=_stdtrit_partials,
+    domain=((1.5, 6.0), (0.55, 0.9)),
+    doc="Inverse of stdtr by its second operand; differentiated implicitly (DLMF 8.17).",
+)

@@ -1,0 +1,93 @@
+"""What an emitted kernel is made of: argument descriptions, and the texts of its parts."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.tape import Var
+from nbgrad.program.nest import Guard, Reduce, Select, Value
+from nbgrad.program.values import CODES
+
+# What marks a text as more than + - * of its operands.
+WORDS = re.compile(r"[a-z]{2}|<|>|=|/|\{[tc]\}")
+# Numbers that stay in the text: rules are full of them, and the compiler folds them.
+INLINE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Argument: the address of a buffer plus an offset in bytes."""
+
+    buffer: Var
+    offset: int
+
+
+@dataclass(frozen=True)
+class Number:
+    """Argument: an integer, or the bits of a number of a dtype."""
+
+    value: Any
+    code: str = "i8"
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """One kernel as text: its source, name, type codes and what its arguments are."""
+
+    source: str
+    name: str
+    signature: tuple[str, ...]
+    args: tuple[Pointer | Number, ...]
+    tasks: int
+    grain: int
+
+
+def guards_of(value: Value) -> tuple[Guard, ...]:
+    return getattr(value, "guards", ())
+
+
+def all_guards(value: Value) -> tuple[Guard, ...]:
+    inner = value.inner if isinstance(value, Select) else ()
+    return (*guards_of(value), *inner)
+
+
+def inline(value: Any) -> bool:
+    return isinstance(value, bool) or value in INLINE or not math.isfinite(value)
+
+
+def literal(value: Any) -> str:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "math.nan" if value != value else ("math.inf" if value > 0 else "-math.inf")
+    return repr(value)
+
+
+# Elements of float32 that may be added up in float32, one after the other.
+SHORT = 256
+
+
+def is_wide(r: Reduce) -> bool:
+    """Whether partial results are float64: sums of float32, which lose digits with their length."""
+    return r.combine == "{a} + {b}" and r.dtype == np.float32 and r.n > SHORT
+
+
+def identity_text(r: Reduce, code: str = "") -> str:
+    """The number to start from, in the dtype *code* (by default that of partial results)."""
+    code = code or ("f8" if is_wide(r) else CODES[r.dtype])
+    if r.identity.endswith("inf"):
+        if r.dtype.kind in "iu":
+            info = np.iinfo(r.dtype)
+            return f"{code}({info.min if r.identity.startswith('-') else info.max})"
+        return f"{code}({r.identity.replace('inf', 'math.inf')})"
+    return f"{code}({r.identity})"
+
+
+def combined(r: Reduce, a: str, b: str) -> str:
+    if r.combine == "{a} + {b}" and r.dtype.kind == "f":
+        return f"reduce_add({a}, {b})"
+    text = r.combine.format(a=a, b=b)
+    return f"{CODES[r.dtype]}({text})" if r.dtype.kind in "iu" else text

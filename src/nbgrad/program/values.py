@@ -1,0 +1,191 @@
+"""Lowering: pull the expression of a result through views down to what is in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.tape import Atom, Equation, Literal, Var
+from nbgrad.ops.kinds.names import Expression, View
+from nbgrad.program import index
+from nbgrad.program.index import IndexMap
+from nbgrad.program.nest import Compute, Constant, Guard, Load, Select, Value
+
+MAX_STATEMENTS = 100
+
+
+class MustMaterialize(Exception):
+    """A value that this nest cannot recompute; the planner stores it and plans again."""
+
+    def __init__(self, var: Var) -> None:
+        super().__init__(var)
+        self.var = var
+
+
+class TooLong(Exception):
+    """A nest has more statements than a kernel should; the planner cuts it."""
+
+
+class Body:
+    """The values of one nest in order, each computed once for each index map it is read at."""
+
+    def __init__(
+        self,
+        n_loops: int,
+        producers: dict[Var, Equation],
+        stored: set[Var],
+        extents: tuple[int, ...],
+    ) -> None:
+        self.n_loops = n_loops
+        self.extents = extents
+        self.producers = producers
+        self.stored = stored
+        self.values: list[Value] = []
+        self.memo: dict[Any, int] = {}
+        self.local: set[Var] = set()
+        self.names: list[str] = []
+
+    def add(self, key: Any, value: Value) -> int:
+        if key not in self.memo:
+            if len(self.values) >= 4 * MAX_STATEMENTS:
+                raise TooLong  # pads of pads are read under every combination of their windows
+            self.memo[key] = len(self.values)
+            self.values.append(value)
+        return self.memo[key]
+
+    def pull(self, atom: Atom, imap: IndexMap, guards: tuple[Guard, ...], dtype: Any) -> int:
+        """Return the number of the value of *atom* read at *imap*, under *guards*."""
+        if not imap:
+            guards = ()  # a 0-d value is always there to be read
+        if isinstance(atom, Literal):
+            return self.add(("number", repr(atom.value), dtype), Constant(atom.value, dtype))
+        local = atom in self.local and imap == index.identity(self.n_loops)
+        if atom not in self.producers or (atom in self.stored and not local):
+            return self.load(atom, imap, guards)
+        key = (atom, imap, guards)
+        if key in self.memo:
+            return self.memo[key]
+        eqn = self.producers[atom]
+        if isinstance(eqn.prim.lower, View):
+            number = self.view(eqn, imap, guards)
+        else:
+            number = self.compute(eqn, imap, guards)
+        self.memo[key] = number
+        return number
+
+    def load(self, var: Var, imap: IndexMap, guards: tuple[Guard, ...]) -> int:
+        strides, offset = index.flatten(imap, var.aval.shape, self.n_loops)
+        value = Load(var, strides, offset, var.aval.dtype, guards)
+        return self.add(value, value)
+
+    def view(self, eqn: Equation, imap: IndexMap, guards: tuple[Guard, ...]) -> int:
+        """Follow a linear primitive that only moves elements."""
+        x = eqn.inputs[0]
+        out, p = eqn.out.aval, eqn.params
+        kind = eqn.prim.lower.name
+        if kind == "full":
+            return self.pull(x, (), guards, out.dtype)
+        assert isinstance(x, Var)
+        shape = x.aval.shape
+        if kind == "broadcast_to":
+            moved = index.broadcast(imap, shape, out.shape)
+            return self.pull(x, moved, guards, out.dtype)
+        if kind == "transpose":
+            return self.pull(x, index.transpose(imap, p["perm"]), guards, out.dtype)
+        if kind == "slice":
+            return self.pull(x, index.slice_(imap, p["starts"], p["steps"]), guards, out.dtype)
+        if kind == "reshape":
+            return self.reshape(eqn, x, imap, guards)
+        return self.pad(eqn, x, imap, guards)
+
+    def reshape(self, eqn: Equation, x: Var, imap: IndexMap, guards: tuple[Guard, ...]) -> int:
+        while x in self.producers and x not in self.stored and _is_reshape(self.producers[x]):
+            (x,) = self.producers[x].inputs  # type: ignore[assignment]
+        moved = index.squeeze(imap, x.aval.shape, eqn.out.aval.shape, self.n_loops)
+        if moved is not None:
+            return self.pull(x, moved, guards, x.aval.dtype)
+        if x in self.producers and x not in self.stored:
+            raise MustMaterialize(x)
+        # A stored buffer is contiguous, so another shape of it is only other strides.
+        strides, offset = index.flatten(imap, eqn.out.aval.shape, self.n_loops)
+        value = Load(x, strides, offset, x.aval.dtype, guards)
+        return self.add(value, value)
+
+    def pad(self, eqn: Equation, x: Var, imap: IndexMap, guards: tuple[Guard, ...]) -> int:
+        p = eqn.params
+        found = index.pad(imap, x.aval.shape, eqn.out.aval.shape, p["starts"], p["steps"])
+        if found is None:
+            raise MustMaterialize(eqn.out)
+        moved, new, inside = found
+        if not inside:
+            return self.pull(Literal(0), (), (), x.aval.dtype)
+        if not new:
+            return self.pull(x, moved, guards, x.aval.dtype)
+        inner = self.pull(x, moved, tuple(dict.fromkeys((*guards, *new))), x.aval.dtype)
+        value = Select(inner, x.aval.dtype, new, guards)
+        return self.add((value, "select"), value)
+
+    def is_uniform(self, number: int) -> bool:
+        """Whether a value is the same at every point of the nest and always there."""
+        value = self.values[number]
+        if isinstance(value, Load):
+            return not any(value.strides) and not value.guards
+        return isinstance(value, Constant) or (isinstance(value, Compute) and value.uniform)
+
+    def compute(self, eqn: Equation, imap: IndexMap, guards: tuple[Guard, ...]) -> int:
+        """Add the statement of an elementwise equation, after those of its operands."""
+        args = []
+        for atom, dtype in zip(eqn.inputs, eqn.sig.loop, strict=True):
+            scalar = isinstance(atom, Var) and not atom.aval.ndim
+            args.append(self.pull(atom, () if scalar else imap, guards, dtype))
+        if len(self.names) >= 2 * MAX_STATEMENTS:
+            raise TooLong
+        uniform = not imap and all(self.is_uniform(a) for a in args)
+        lower = eqn.prim.lower
+        text = lower.text(eqn.params) if callable(lower.text) else lower.text
+        self.names.append(eqn.prim.name)
+        value = Compute(
+            eqn.prim.name,
+            text,
+            tuple(args),
+            eqn.out.aval.dtype,
+            eqn.sig.loop[-1] if eqn.sig.loop else eqn.out.aval.dtype,
+            guards,
+            uniform,
+        )
+        return self.add((eqn.out, imap, guards, "compute"), value)
+
+
+def _is_reshape(eqn: Equation) -> bool:
+    return isinstance(eqn.prim.lower, View) and eqn.prim.lower.name == "reshape"
+
+
+CODES = {
+    np.dtype(np.float64): "f8",
+    np.dtype(np.float32): "f4",
+    np.dtype(np.int64): "i8",
+    np.dtype(np.int32): "i4",
+    np.dtype(np.int16): "i2",
+    np.dtype(np.int8): "i1",
+    np.dtype(np.uint64): "u8",
+    np.dtype(np.uint32): "u4",
+    np.dtype(np.uint16): "u2",
+    np.dtype(np.uint8): "u1",
+    np.dtype(np.bool_): "b1",
+}
+
+
+def emittable(eqn: Equation) -> bool:
+    """Whether an elementwise equation has kernel text for its dtypes."""
+    lower = eqn.prim.lower
+    if not isinstance(lower, Expression) or not lower.text:
+        return False
+    dtypes = [*eqn.sig.loop, eqn.out.aval.dtype]
+    if any(d not in CODES for d in dtypes):
+        return False
+    # The condition of where is boolean beside operands of another kind.
+    kinds = {d.kind for d in eqn.sig.loop}
+    if len(eqn.sig.loop) > 1 and len(kinds) > 1:
+        kinds.discard("b")
+    return kinds <= set(lower.dtypes)

@@ -1,0 +1,358 @@
+"""Creation functions: tensors from data, constants, ranges and seeded random draws."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any
+
+import numpy as np
+
+from nbgrad.api.sameness import frozen
+from nbgrad.core.foreign import numbers_of
+from nbgrad.core.modes import modes, watching
+from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.primitive import as_operand
+from nbgrad.engine.demand import export, value_of
+from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
+from nbgrad.tensors.number import as_array
+from nbgrad.tensors.tensor import Tensor
+from nbgrad.vocabulary import shapes
+
+Shape = int | tuple[int, ...]
+
+
+class _Default(threading.local):
+    """The generator of ``rand`` and ``randn`` without ``rng=``; one per thread."""
+
+    @functools.cached_property
+    def rng(self) -> np.random.Generator:
+        # Not before it is asked for: NumPy imports its random module then, in 10 ms.
+        return np.random.default_rng()
+
+
+_default = _Default()
+
+
+def make(array: Any, requires_grad: bool) -> Tensor:
+    """A tensor of *array*, which nobody else writes to."""
+    value = np.asarray(array, order="C")
+    if not value.dtype.isnative:
+        value = value.astype(value.dtype.newbyteorder("="))
+    if value.dtype.kind not in "biufc":
+        raise TypeError(
+            f"nbgrad holds numbers and booleans, not {value.dtype}: convert the data first, "
+            "for example np.asarray(data, dtype=float)"
+        )
+    out = Tensor(leaf_node(value))
+    return out.requires_grad_() if requires_grad else out
+
+
+def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """Make a tensor from data, which is copied.
+
+    Parameters
+    ----------
+    data : array_like
+        Numbers: a scalar, nested sequences, a NumPy array, or a tensor (then without history).
+    dtype : dtype, optional
+        Inferred as NumPy does by default: float64 for Python floats.
+    requires_grad : bool
+        Record operations on the result.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    RuntimeError
+        If *requires_grad* and the dtype is not floating point or complex.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tensor([[1, 2], [3, 4]], dtype=float)
+    tensor([[1., 2.],
+            [3., 4.]])
+    """
+    if isinstance(data, Tensor):
+        data = _copied(data._node)
+    elif isinstance(data, (list, tuple)) and _holds_tensor(data):
+        data = _copied(_stacked(data))
+    if data.__class__ is not np.ndarray:
+        data = numbers_of(data, explicit=True)
+    return make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad)
+
+
+def _copied(node: Node) -> Any:
+    """The values of *node* without history, unless that would silently lose a gradient."""
+    if modes.transforms and node.requires_grad:
+        fix = "Use nbgrad.as_tensor or nbgrad.stack, or x.detach() if that is meant."
+        raise AutogradError(CUT.format(what="nbgrad.tensor()", fix=fix))
+    if watching.any:
+        export(node)
+    return value_of(node)
+
+
+def _holds_tensor(data: Any) -> bool:
+    return any(
+        isinstance(x, Tensor) or (isinstance(x, (list, tuple)) and _holds_tensor(x)) for x in data
+    )
+
+
+def _stacked(data: Any) -> Any:
+    parts = [_stacked(x) if isinstance(x, (list, tuple)) else as_operand(x) for x in data]
+    return shapes.stack(parts)
+
+
+def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """Return *data* as a tensor: itself if it is one already, else as :func:`tensor` does.
+
+    Lists of tensors are stacked and stay differentiable. Arrays are copied unless they are
+    read-only, and what they are views of is as well: a later write would change what has been
+    recorded.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.tensor(2.0, requires_grad=True)
+    >>> ng.as_tensor([x, x * x]).sum().backward()
+    >>> x.grad.item()
+    5.0
+    """
+    if isinstance(data, (list, tuple)) and _holds_tensor(data):
+        data = Tensor(_stacked(data))
+    if isinstance(data, Tensor):
+        out = as_array(data) if dtype is None else data.astype(dtype)
+        return out.detach().requires_grad_() if requires_grad and not out.requires_grad else out
+    if data.__class__ is np.ndarray and dtype in (None, data.dtype) and frozen(data):
+        return make(data, requires_grad)
+    return tensor(data, dtype, requires_grad=requires_grad)
+
+
+def zeros(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tensor:
+    """Zeros of *shape* (a tuple, or one integer per dimension).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.zeros(2, 2)
+    tensor([[0., 0.],
+            [0., 0.]])
+    """
+    return make(np.zeros(shape_of(shape), dtype), requires_grad)
+
+
+def ones(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tensor:
+    """Ones of *shape* (a tuple, or one integer per dimension).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.ones(2, requires_grad=True)
+    tensor([1., 1.], requires_grad=True)
+    """
+    return make(np.ones(shape_of(shape), dtype), requires_grad)
+
+
+def full(shape: Shape, value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """An array of *shape* filled with *value*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.full((2,), 7.0)
+    tensor([7., 7.])
+    """
+    return make(np.full(shape, value, dtype), requires_grad)
+
+
+def arange(*args: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
+    """Evenly spaced values: ``arange(stop)``, ``arange(start, stop)`` or with a step.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.arange(3.0)
+    tensor([0., 1., 2.])
+    """
+    return make(np.arange(*args, dtype=dtype), requires_grad)
+
+
+def linspace(
+    start: float,
+    stop: float,
+    num: int = 50,
+    *,
+    steps: int | None = None,
+    dtype: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """*num* values from *start* to *stop* inclusive; ``steps`` is PyTorch's name of *num*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.linspace(0.0, 1.0, 3)
+    tensor([0. , 0.5, 1. ])
+    """
+    count = num if steps is None else steps
+    return make(np.linspace(start, stop, count, dtype=dtype), requires_grad)
+
+
+def eye(
+    n: int, m: int | None = None, *, dtype: Any = float, requires_grad: bool = False
+) -> Tensor:
+    """Ones on the diagonal of an *n* by *m* matrix.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    return make(np.eye(n, m, dtype=dtype), requires_grad)
+
+
+def zeros_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape and dtype of *x*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.zeros_like(ng.ones(2))
+    tensor([0., 0.])
+    """
+    node = shapes.as_node(x)
+    return make(np.zeros(node.shape, dtype or node.dtype), requires_grad)
+
+
+def ones_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """Ones of the shape and dtype of *x*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.ones_like(ng.zeros(2))
+    tensor([1., 1.])
+    """
+    node = shapes.as_node(x)
+    return make(np.ones(node.shape, dtype or node.dtype), requires_grad)
+
+
+def full_like(x: Any, value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """*value* in the shape and dtype of *x*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.full_like(ng.zeros(2), 3.0)
+    tensor([3., 3.])
+    """
+    node = shapes.as_node(x)
+    return make(np.full(node.shape, value, dtype or node.dtype), requires_grad)
+
+
+def manual_seed(seed: int) -> np.random.Generator:
+    """Seed this thread's default generator of :func:`rand` and :func:`randn`; return it.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> a = ng.manual_seed(0) and ng.rand(2)
+    >>> b = ng.manual_seed(0) and ng.rand(2)
+    >>> bool((a == b).all())
+    True
+    """
+    _default.rng = np.random.default_rng(seed)
+    return _default.rng
+
+
+def default_generator() -> np.random.Generator:
+    """Return the generator of this thread, for who keeps its state."""
+    return _default.rng
+
+
+def generator(rng: Any) -> np.random.Generator:
+    """The generator that ``rng=`` stands for; None is that of :func:`manual_seed`."""
+    if modes.tracing:
+        raise ConcretizationError(DRAWN_IN_TRACE)
+    return _default.rng if rng is None else np.random.default_rng(rng)
+
+
+def rand(
+    *shape: Any,
+    size: Shape | None = None,
+    rng: Any = None,
+    dtype: Any = float,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Uniform draws from [0, 1).
+
+    Parameters
+    ----------
+    *shape : int
+        Extents, or give ``size=``.
+    rng : int, numpy.random.Generator or None
+        Seed or generator (SPEC 7); None uses the one of :func:`manual_seed`.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.rand(2, 3, rng=0).shape
+    (2, 3)
+    """
+    draw = generator(rng).random(shape_of(shape) if size is None else size)
+    return make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
+
+
+def randn(
+    *shape: Any,
+    size: Shape | None = None,
+    rng: Any = None,
+    dtype: Any = float,
+    requires_grad: bool = False,
+) -> Tensor:
+    """Standard normal draws; the parameters are those of :func:`rand`.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.randn(size=(), rng=0).ndim
+    0
+    """
+    draw = generator(rng).standard_normal(shape_of(shape) if size is None else size)
+    return make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
+
+
+def empty(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tensor:
+    """Zeros: memory that nobody has written to is no use to a recorded computation.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.empty(2)
+    tensor([0., 0.])
+    """
+    return zeros(*shape, dtype=dtype, requires_grad=requires_grad)
+
+
+def empty_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+    """Zeros of the shape and dtype of *x*; see :func:`empty`.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.empty_like(ng.ones(2))
+    tensor([0., 0.])
+    """
+    return zeros_like(x, dtype, requires_grad=requires_grad)
+
+
+def shape_of(shape: Any) -> tuple[int, ...]:
+    """The shape that the arguments of a factory stand for: one of them may be the whole."""
+    if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
+        return tuple(int(n) for n in shape[0])
+    return tuple(int(n) for n in shape)

@@ -1,0 +1,389 @@
+"""Methods of Tensor: NumPy's and PyTorch's spellings of the functions in ops.
+
+Written as tables where a method only forwards: name, function, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nbgrad.core.lookup import ours
+from nbgrad.core.node import Node
+from nbgrad.core.primitive import Primitive, as_operand, bind
+from nbgrad.core.record import shortcuts
+from nbgrad.errors import NEEDS_COPY, NOT_VIEWABLE, AutogradError
+from nbgrad.ops.elements import arithmetic, comparison, trigonometric
+from nbgrad.ops.kinds.names import arity
+from nbgrad.tensors import aliases, views
+from nbgrad.tensors.dispatch import again, apart, of_nodes, static, unary
+from nbgrad.vocabulary import shapes
+from nbgrad.vocabulary.elements import composite, scaled
+from nbgrad.vocabulary.linalg import matmul as products
+from nbgrad.vocabulary.reductions import plain as reducing
+
+if TYPE_CHECKING:
+    from nbgrad.tensors.tensor import Tensor
+
+
+def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Method that applies *function* to the tensor's node and its arguments' nodes."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        operands = [as_operand(a) if _is_operand(a) else a for a in args]
+        if kwargs:
+            kwargs = {k: as_operand(a) if _is_operand(a) else a for k, a in kwargs.items()}
+        return self.__class__(function(self._node, *operands, **kwargs))
+
+    method.__doc__ = getattr(function, "doc", function.__doc__)
+    return method
+
+
+def _is_operand(x: Any) -> bool:
+    return hasattr(x.__class__, "_node") or isinstance(x, np.ndarray)
+
+
+def _primitive(prim: Any) -> Callable[..., Any]:
+    if arity(prim) == 1:
+        return unary(prim)
+    return _unary(lambda node, *args: bind(prim, node, *args))
+
+
+def _reducer(function: Callable[..., Node]) -> Callable[..., Any]:
+    """Reduction method; accepts PyTorch's ``dim`` and ``keepdim`` as well."""
+
+    def reduced(
+        node: Node,
+        axis: Any = None,
+        keepdims: bool = False,
+        *,
+        dim: Any = None,
+        keepdim: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        chosen = axis if dim is None else dim
+        return function(node, axis=chosen, keepdims=bool(keepdims or keepdim), **kwargs)
+
+    reduced.__doc__ = function.__doc__
+    return static(reduced)
+
+
+def _in_place(function: Callable[..., Any], plain: Primitive | None = None) -> Callable[..., Any]:
+    """In-place method: computes, then writes the result to the tensor.
+
+    It is *plain* of a single operand.
+    """
+    quick = None if plain is None else of_nodes(plain)[0]
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        node = self._node if self._alias is None else aliases.latest(self)
+        if quick is not None and not kwargs and len(args) == 1:
+            return self._rebind(quick(node, as_operand(args[0])))
+        operands = [as_operand(a) if _is_operand(a) else a for a in args]
+        if kwargs:
+            kwargs = {k: as_operand(a) if _is_operand(a) else a for k, a in kwargs.items()}
+        return self._rebind(function(node, *operands, **kwargs))
+
+    method.__doc__ = "In-place form: the result is written to the tensor."
+    return method
+
+
+def _converted(
+    node: Node,
+    dtype: Any,
+    order: str = "K",
+    casting: Any = "unsafe",
+    subok: bool = True,
+    copy: bool = True,
+) -> Node:
+    """Convert to *dtype*; the gradient is converted back. *casting* says what may be lost."""
+    if casting != "unsafe" and not np.can_cast(node.dtype, dtype, casting):
+        wanted = np.dtype(dtype)
+        raise TypeError(
+            f"astype: cannot cast {node.dtype} to {wanted} according to the rule {casting!r}"
+        )
+    return composite.astype(node, dtype, copy=copy)  # type: ignore[no-any-return]
+
+
+def _view(function: Callable[[Node], Node], doc: str) -> property:
+    """The property that is a view: found by the aval alone, as most calls of one are."""
+    general = static(function, share=views.share)
+    known = general.recipes  # type: ignore[attr-defined]
+
+    def get(self: Any) -> Any:
+        recipe, quick = known.get(self._node.aval), shortcuts.view
+        if recipe is None:
+            return general(self)
+        if quick is not None and (made := quick(self, recipe)) is not None:
+            return made
+        return again(self, recipe, views.share)
+
+    return property(get, doc=doc)
+
+
+_reshape = static(shapes.reshape, share=views.share, only=views.strided)
+_reshaped = _reshape.recipes  # type: ignore[attr-defined]  # by aval, shape and its types
+_ravel = static(shapes.reshape, share=views.share, only=views.contiguous)
+_transpose = static(shapes.transpose, share=views.share)
+_flat_copy = static(shapes.reshape)
+
+
+class Methods:
+    """The forwarding methods of Tensor."""
+
+    __slots__ = ()
+
+    _node: Node
+    _alias: Any
+    _grad: Any
+
+    sum = _reducer(reducing.sum)
+    mean = _reducer(reducing.mean)
+    prod = _reducer(reducing.prod)
+    max = _reducer(reducing.max)
+    min = _reducer(reducing.min)
+    amax = _reducer(reducing.max)
+    amin = _reducer(reducing.min)
+    any = _reducer(reducing.any)
+    all = _reducer(reducing.all)
+    var = _reducer(reducing.var)
+    std = _reducer(reducing.std)
+    argmax = _reducer(reducing.argmax)
+    argmin = _reducer(reducing.argmin)
+    logsumexp = _reducer(composite.logsumexp)
+
+    abs = _primitive(arithmetic.absolute)
+    sign = _primitive(arithmetic.sign)
+    conj = _primitive(arithmetic.conjugate)
+    conjugate = conj
+    neg = _primitive(arithmetic.negative)
+    exp = _primitive(arithmetic.exp)
+    log = _primitive(arithmetic.log)
+    sqrt = _primitive(arithmetic.sqrt)
+    square = _primitive(arithmetic.square)
+    add = _unary(scaled.add)
+    sub = _unary(scaled.subtract)
+    mul = _primitive(arithmetic.multiply)
+    div = _unary(scaled.divide)
+    maximum = _primitive(arithmetic.maximum)
+    minimum = _primitive(arithmetic.minimum)
+    isnan = _primitive(comparison.isnan)
+    isfinite = _primitive(comparison.isfinite)
+    isinf = _primitive(comparison.isinf)
+    eq = _primitive(comparison.equal)
+    ne = _primitive(comparison.not_equal)
+    lt = _primitive(comparison.less)
+    le = _primitive(comparison.less_equal)
+    gt = _primitive(comparison.greater)
+    ge = _primitive(comparison.greater_equal)
+    log1p = _primitive(trigonometric.log1p)
+    expm1 = _primitive(trigonometric.expm1)
+    sin = _primitive(trigonometric.sin)
+    cos = _primitive(trigonometric.cos)
+    tan = _primitive(trigonometric.tan)
+    sinh = _primitive(trigonometric.sinh)
+    cosh = _primitive(trigonometric.cosh)
+    tanh = _primitive(trigonometric.tanh)
+    arcsin = _primitive(trigonometric.arcsin)
+    arccos = _primitive(trigonometric.arccos)
+    arctan = _primitive(trigonometric.arctan)
+    arctan2 = _primitive(trigonometric.arctan2)
+    sigmoid = _primitive(trigonometric.sigmoid)
+    relu = _primitive(trigonometric.relu)
+    erf = _primitive(trigonometric.erf)
+    softplus = _primitive(trigonometric.softplus)
+
+    pow = _unary(composite.power)
+    clip = _unary(composite.clip)
+    clamp = clip
+    matmul = _unary(products.matmul)
+    mm = matmul
+    dot = _unary(products.dot)
+    squeeze = static(shapes.squeeze, share=views.share)
+    unsqueeze = static(shapes.expand_dims, share=views.share)
+    expand_dims = unsqueeze
+    broadcast_to = static(shapes.broadcast_to, share=views.share)
+    swapaxes = static(shapes.swapaxes, share=views.share)
+    _astype = static(_converted)
+    softmax = _unary(composite.softmax)
+    _positive = _primitive(arithmetic.positive)
+
+    add_ = _in_place(scaled.add, arithmetic.add)
+    sub_ = _in_place(scaled.subtract, arithmetic.subtract)
+    mul_ = _in_place(arithmetic.multiply, arithmetic.multiply)
+    div_ = _in_place(scaled.divide, arithmetic.divide)
+    addcmul_ = _in_place(scaled.addcmul)
+    addcdiv_ = _in_place(scaled.addcdiv)
+    lerp_ = _in_place(scaled.lerp)
+    addmm_ = _in_place(scaled.addmm)
+    addmv_ = _in_place(scaled.addmv)
+    addr_ = _in_place(scaled.addr)
+    addbmm_ = _in_place(scaled.addbmm)
+    baddbmm_ = _in_place(scaled.baddbmm)
+    pow_ = _in_place(composite.power)
+    neg_ = _in_place(arithmetic.negative)
+    abs_ = _in_place(arithmetic.absolute)
+    exp_ = _in_place(arithmetic.exp)
+    log_ = _in_place(arithmetic.log)
+    sqrt_ = _in_place(arithmetic.sqrt)
+    sin_ = _in_place(trigonometric.sin)
+    cos_ = _in_place(trigonometric.cos)
+    tanh_ = _in_place(trigonometric.tanh)
+    sigmoid_ = _in_place(trigonometric.sigmoid)
+    relu_ = _in_place(trigonometric.relu)
+    clip_ = _in_place(composite.clip)
+    clamp_ = clip_
+    fill_ = _in_place(aliases.filled)
+    zero_ = _in_place(lambda node: aliases.filled(node, 0))
+
+    def copy_(self, source: Any) -> Tensor:
+        """Replace the values by those of *source*, broadcast to this shape."""
+        return self._rebind(aliases.overwritten(self._node, source))
+
+    T = _view(shapes.transpose, "The transpose: dimensions in reverse order.")
+    mT = _view(lambda node: shapes.swapaxes(node, -1, -2), "The last two dimensions exchanged.")
+
+    @property
+    def real(self) -> Tensor:
+        """A view of the real part."""
+        return self._part(np.real)
+
+    @real.setter
+    def real(self, value: Any) -> None:
+        self._part(np.real).copy_(value)
+
+    @property
+    def imag(self) -> Tensor:
+        """A view of the imaginary part; zeros of real numbers."""
+        return self._part(np.imag)
+
+    @imag.setter
+    def imag(self, value: Any) -> None:
+        self._part(np.imag).copy_(value)
+
+    def _part(self, function: Any) -> Any:
+        made = self.__class__(ours(function)(self._node))
+        return views.adopt(made, [self])
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Permute the dimensions; two integers exchange those two, as in PyTorch."""
+        order = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
+        if len(order) == 2 and self._node.ndim > 2:
+            return self.swapaxes(*order)  # type: ignore[no-any-return]
+        return _transpose(self, tuple(order) or None)  # type: ignore[no-any-return]
+
+    permute = transpose
+
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
+        """The same elements in another shape; one extent may be -1.
+
+        A view, unless the tensor is one with gaps in memory, such as ``x.T``; then a copy. *copy*
+        asks for one (True), or refuses it (False).
+        """
+        target = shape[0] if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else shape
+        if copy is None and order == "C":
+            target = tuple(target)
+            recipe = _reshaped.get((self._node.aval, tuple, target, *map(type, target)))
+            if recipe is not None and recipe.window is not None:
+                return again(self, recipe, views.share, views.strided)  # type: ignore[no-any-return]
+            return _reshape(self, target)  # type: ignore[no-any-return]
+        make = _flat_copy if copy else _reshape
+        made = make(self, tuple(target), *(() if order == "C" else (order,)))
+        if copy is False and made._alias is None:
+            raise ValueError(NEEDS_COPY)
+        return made  # type: ignore[no-any-return]
+
+    def view(self, *shape: Any) -> Tensor:
+        """The same elements in another shape, always as a view; :meth:`reshape` may copy.
+
+        Raises
+        ------
+        RuntimeError
+            If it would have to be a copy.
+        """
+        made = self.reshape(*shape)
+        if made._alias is None and self._alias is not None:
+            raise AutogradError(NOT_VIEWABLE)
+        return made
+
+    def ravel(self, order: str = "C") -> Tensor:
+        """The elements in one dimension: a view if they lie so in memory."""
+        return _ravel(self, (-1,), *(() if order in ("C", "K") else (order,)))  # type: ignore[no-any-return]
+
+    def flatten(self, order: str = "C") -> Tensor:
+        """A copy of the elements in one dimension."""
+        return _flat_copy(self, (-1,), *(() if order in ("C", "K") else (order,)))  # type: ignore[no-any-return]
+
+    def clone(self) -> Tensor:
+        """A copy, which is differentiated as the tensor is; nothing is shared."""
+        if self._node.aval.dtype.kind == "b":
+            return self.__class__(apart(self._node))
+        return self._positive()  # type: ignore[no-any-return]
+
+    copy = clone
+
+    def to(self, dtype: Any = None, *, device: Any = None) -> Tensor:
+        """Convert to *dtype*, or to that of a tensor; the tensor itself if it is of that.
+
+        "cpu" is the only device.
+
+        Examples
+        --------
+        >>> import nbgrad as ng
+        >>> ng.ones(2).to(ng.float32).to("cpu").dtype
+        dtype('float32')
+        """
+        dtype, device = (
+            (None, dtype) if isinstance(dtype, str) and dtype == "cpu" else (dtype, device)
+        )
+        if device not in (None, "cpu"):
+            raise ValueError(f'to: device {device!r} is not available; tensors are on "cpu"')
+        wanted = dtype.dtype if isinstance(dtype, Methods) else dtype
+        if wanted is None or self._node.aval.dtype == wanted:
+            return self  # type: ignore[return-value]
+        return self.__class__(composite.astype(self._node, wanted))  # type: ignore[return-value]
+
+    def float(self) -> Tensor:
+        """Convert to float32."""
+        return self.to(np.float32)
+
+    def double(self) -> Tensor:
+        """Convert to float64."""
+        return self.to(np.float64)
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self._node.size
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self._node.ndim
+
+    def _rebind(self, node: Node) -> Any:
+        raise NotImplementedError("Tensor defines how it is bound to a new node")
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+
+
+def _give_names() -> None:
+    """Let each method bear the name that it is asked by: Pint finds the rule for units under it."""
+    named: set[Any] = set()
+    for name, method in list(vars(Methods).items()):
+        if not isinstance(method, FunctionType) or name.startswith("_"):
+            continue
+        if method in named:  # a second name
+            closure, defaults = method.__closure__, method.__defaults__
+            twin = FunctionType(method.__code__, method.__globals__, name, defaults, closure)
+            twin.__kwdefaults__, twin.__doc__ = method.__kwdefaults__, method.__doc__
+            setattr(Methods, name, twin)
+            method = twin
+        method.__name__ = name
+        method.__qualname__ = f"Tensor.{name}"
+        named.add(method)
+
+
+_give_names()

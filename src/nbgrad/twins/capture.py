@@ -1,0 +1,253 @@
+"""``capture`` as machine code: the walk over the lazy graph that every evaluation starts with.
+
+In Python the walk takes 0.3 µs a node, which is most of what a backward pass of a small program
+costs; here it takes 0.03. It reads the slots of nodes where specimens show them to be, holds the
+GIL throughout, and runs no Python code before it owns all it has found. What is rare (placeholders
+of a trace, graphs that a pass has freed, outputs that are leaves, more nodes than it has room for)
+it leaves to ``core.linearize.walked``, whose results it repeats word by word.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+
+from nbgrad.core import linearize
+from nbgrad.core.linearize import ACTIVE, BOUND, CUT, FREED, INACTIVE, TRACKED, Capture
+from nbgrad.core.node import Node
+from nbgrad.core.primitive import Signature
+from nbgrad.machine import bounds, builtin
+from nbgrad.machine.compile import lacking, native, remembered
+
+NODES: Final = 8192  # room for nodes, for leaves and for scalars
+SLOTS: Final = 4 * NODES  # of the hash table: at most half full
+KEYS: Final = 8 * NODES
+
+# Words of a function's owner: whether it is to differentiate, and where the table is.
+DIFFERENTIATE, TABLE = range(2)
+# Words of the table: identities of objects, then the memory of a walk.
+BUSY, EPOCH, NODE_TYPE, LIST_TYPE, NONE, TRUE = range(6)
+FOUND, OPERANDS, LEAVES, VALUES, SCALARS, COUNTS = range(6, 12)  # five counts
+KEY, PLACES, READS, NOTED, CAPTURE = range(17, 22)
+PARTS, WORDS = 22, 27  # words of a Capture for the lists, in the order of the counts
+LISTS: Final = ("nodes", "operands", "leaves", "values", "scalars")
+REFERENCES: Final = (1 << 32) - 1  # the bits of an object's header that count them in any version
+
+# From ``n_roots`` nodes at ``items`` on: ends with None, or has filled the table with what it found.
+WALK: Final = f"""
+    # Busy: a finalizer that a walk set off, or another thread while that runs.
+    kind, nothing, true = table[{NODE_TYPE}], table[{NONE}], table[{TRUE}]
+    if table[{BUSY}] != 0:
+        Py_IncRef(nothing)
+        return nothing
+    table[{BUSY}] = 1
+    table[{EPOCH}] += 1
+    epoch = table[{EPOCH}]
+    nodes, lists = load_pointer(table, {FOUND}), load_pointer(table, {OPERANDS})
+    leaves, values = load_pointer(table, {LEAVES}), load_pointer(table, {VALUES})
+    scalars, key = load_pointer(table, {SCALARS}), load_pointer(table, {KEY})
+    places, reads = load_pointer(table, {PLACES}), load_pointer(table, {READS})
+    n_nodes, n_leaves, n_scalars, n_key, fits = 0, 0, 0, 0, True
+
+    for k in range(n_roots):
+        root = load_pointer(items, k)
+        at = ((items[k] >> 4) * 7919) & {SLOTS - 1}
+        while places[3 * at] == epoch and places[3 * at + 1] != items[k]:
+            at = (at + 1) & {SLOTS - 1}
+        # Twice the same, a leaf, or computed and not to be differentiated.
+        if n_nodes == {NODES - 1} or places[3 * at] == epoch or root[{{sig}}] == nothing or (
+            root[{{value}}] != nothing and not (
+                differentiate and root[{{requires_grad}}] == true and root[{{leaf}}] == nothing
+            )
+        ):
+            fits = False
+            break
+        places[3 * at], places[3 * at + 1], places[3 * at + 2] = epoch, items[k], n_nodes
+        nodes[n_nodes] = items[k]
+        n_nodes += 1
+
+    k = 0
+    while fits and k < n_nodes:
+        node = load_pointer(nodes, k)
+        operands = load_pointer(node, {{inputs}})
+        count = operands[{{size}}]
+        plain = node[{{value}}] == nothing and node[{{leaf}}] == nothing and node[{{freed}}] != true
+        if n_key + count >= {KEYS} - {NODES} or (count == 0 and not plain):
+            fits = False
+            break
+        state = PyLong_AsLongLong(load_pointer(node, {{sig}})[{{number}}])
+        if node[{{freed}}] == true and differentiate:
+            state |= {FREED}
+        if node[{{value}}] != nothing:
+            state |= {BOUND}
+        elif node[{{requires_grad}}] != true:
+            state |= {INACTIVE}
+        elif node[{{leaf}}] == nothing:
+            state |= {ACTIVE}
+        else:
+            state |= {CUT}
+        key[n_key] = state
+        n_key += 1
+        lists[k] = node[{{inputs}}]
+        k += 1
+        for j in range({{items}}, {{items}} + count):
+            x = load_pointer(operands, j)
+            if x[1] != kind:
+                scalars[n_scalars] = operands[j]
+                n_scalars += 1
+                fits = fits and n_scalars < {NODES}
+                continue
+            at = ((operands[j] >> 4) * 7919) & {SLOTS - 1}
+            while places[3 * at] == epoch and places[3 * at + 1] != operands[j]:
+                at = (at + 1) & {SLOTS - 1}
+            index = places[3 * at + 2]
+            if places[3 * at] != epoch:
+                computed = x[{{value}}] != nothing
+                if x[{{sig}}] != nothing and (not computed or (
+                    differentiate and x[{{requires_grad}}] == true and x[{{leaf}}] == nothing
+                    and load_pointer(x, {{inputs}})[{{size}}] > 0
+                )):
+                    index = n_nodes
+                    nodes[n_nodes] = operands[j]
+                    reads[n_nodes] = 0
+                    n_nodes += 1
+                    fits = fits and n_nodes < {{room}}
+                else:
+                    if not computed or x[{{freed}}] == true:
+                        fits = False
+                    leaves[n_leaves] = operands[j]
+                    values[n_leaves] = x[{{value}}]
+                    n_leaves += 1
+                    index = -n_leaves
+                    fits = fits and n_leaves < {NODES}
+                places[3 * at], places[3 * at + 1] = epoch, operands[j]
+                places[3 * at + 2] = index
+                if index < 0 and x[{{requires_grad}}] == true:
+                    index -= {TRACKED}
+            if index >= 0:
+                reads[index] += 1
+            key[n_key] = index
+            n_key += 1
+            if not fits:
+                break
+
+    if not fits:
+        table[{BUSY}] = 0
+        Py_IncRef(nothing)
+        return nothing
+    for k in range(n_roots):
+        key[n_key] = k
+        n_key += 1
+    noted, n_noted = load_pointer(table, {NOTED}), 0
+    for k in range(n_roots, n_nodes):
+        node = load_pointer(nodes, k)
+        if node[{{value}}] == nothing and node[{{leaf}}] == nothing and (
+            (node[0] & {REFERENCES}) > reads[k] or node[{{passed}}] != nothing
+        ):
+            noted[n_noted] = k
+            n_noted += 1
+"""
+
+_SOURCE: Final = (
+    f"""
+def nbgrad_walk(owner, roots):
+    given = load_pointer(owner, {{array_data}})
+    differentiate, table = given[{DIFFERENTIATE}] != 0, load_pointer(given, {TABLE})
+    if roots[1] != table[{LIST_TYPE}]:
+        Py_IncRef(table[{NONE}])
+        return table[{NONE}]
+    n_roots = roots[{{size}}]
+    items = load_pointer(roots, {{list_items}})
+"""
+    + WALK
+    + f"""
+    table[{COUNTS}], table[{COUNTS} + 1], table[{COUNTS} + 2] = n_nodes, n_nodes, n_leaves
+    table[{COUNTS} + 3], table[{COUNTS} + 4] = n_leaves, n_scalars
+    # Making objects may run a finalizer, so what was found is owned before that.
+    for part in range(5):
+        items = load_pointer(table, {FOUND} + part)
+        for k in range(table[{COUNTS} + part]):
+            Py_IncRef(items[k])
+    # Places of a Capture that are not filled stay empty.
+    found = PyType_GenericAlloc(table[{CAPTURE}], 0)
+    made = PyBytes_FromStringAndSize(key, 8 * n_key)
+    if address(found) != 0:
+        found[{{key}}] = made
+    for part in range(5):
+        if address(found) == 0 or made == 0:  # out of memory: Python raises what the call has set
+            break
+        items, n = load_pointer(table, {FOUND} + part), table[{COUNTS} + part]
+        made = PyList_New(n)
+        found[table[{PARTS} + part]] = made
+        for k in range(n if made != 0 else 0):
+            PyList_SetItem(made, k, items[k])
+    if address(found) != 0 and made != 0:
+        made = PyBytes_FromStringAndSize(noted, 8 * n_noted)
+        found[{{noted}}], found[{{known}}] = made, true
+        Py_IncRef(true)
+    table[{BUSY}] = 0
+    if address(found) == 0 or made == 0:
+        return 0
+    return address(found)
+"""
+)
+
+
+def places() -> dict[str, int]:
+    """Where nodes, signatures and containers keep what the walk reads; 0 where unknown."""
+    node, signature = Node(), Signature.__new__(Signature)
+    found = {"number": builtin.slot(signature, "number"), "room": NODES}
+    for name in ("depth", "freed", "inputs", "leaf", "passed", "requires_grad", "sig", "value"):
+        found[name] = builtin.slot(node, name)
+    return found | builtin.containers() | _capture()
+
+
+def _capture() -> dict[str, int]:
+    capture = Capture()
+    return {name: builtin.slot(capture, name) for name in ("key", "noted", "known", *LISTS)}
+
+
+class Memory:
+    """The table that all walks share, with room for what one finds."""
+
+    def __init__(self) -> None:
+        self.words = np.zeros(WORDS, np.int64)
+        self.kind = Node  # its address must stay its own
+        self.words[[NODE_TYPE, LIST_TYPE, NONE, TRUE]] = [id(x) for x in (Node, list, None, True)]
+        sizes = dict.fromkeys((FOUND, OPERANDS, LEAVES, VALUES, SCALARS, READS, NOTED), NODES)
+        sizes |= {KEY: KEYS, PLACES: 3 * SLOTS}
+        self.rooms = {word: np.zeros(size, np.int64) for word, size in sizes.items()}
+        bounds.register(self.words, *self.rooms.values())
+        for word, room in self.rooms.items():
+            self.words[word] = room.ctypes.data
+        self.words[CAPTURE], known = id(Capture), _capture()
+        self.words[PARTS:] = [known[name] for name in LISTS]
+
+    def owner(self, differentiate: int) -> np.ndarray[Any, Any]:
+        owner = np.array([differentiate, self.words.ctypes.data], np.int64)
+        bounds.register(owner)
+        return owner
+
+
+@cache
+def memory() -> Memory:
+    """The one there is: whoever holds Python's lock walks."""
+    return Memory()
+
+
+@remembered
+def install() -> None:
+    """Let ``capture`` walk by machine code from now on, where this Python allows it."""
+    known = places()
+    if not builtin.available() or 0 in known.values():
+        return
+    code = native(_SOURCE.format(**known), "nbgrad_walk", ("i8*", "i8*"), result="i8")[0]
+    if lacking():
+        return
+    held = memory()
+    forward, backward = (
+        builtin.builtin(code, "nbgrad_walk", held.owner(flag), keep=held) for flag in (0, 1)
+    )
+    linearize.compiled.forward, linearize.compiled.backward = forward, backward
