@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core import linearize, record
+from nbgrad.core import linearize, recipes
 from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import bind
-from nbgrad.core.record import Recipe, shortcuts
+from nbgrad.core.recipes import Recipe
+from nbgrad.core.record import shortcuts
 from nbgrad.engine import demand
 from nbgrad.twins import capture, settle, viewing
 from nbgrad.twins import record as quick
@@ -134,7 +135,7 @@ def _replayed(code: Callable[[Recipe, Any], Any]) -> Callable[[Recipe, Any], Any
         if found is not None:
             shortcuts.replay = None
             try:
-                same_graph(found, record.replay(recipe, operands), {*map(id, operands)})
+                same_graph(found, recipes.replay(recipe, operands), {*map(id, operands)})
             finally:
                 shortcuts.replay = call
         return found

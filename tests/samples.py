@@ -12,7 +12,7 @@ from draws import Draw
 
 from nbgrad.core.node import constant
 from nbgrad.core.primitive import Primitive
-from nbgrad.ops.kinds.names import arity
+from nbgrad.ops.kinds.elementwise import arity
 
 Array = np.ndarray[Any, Any]
 

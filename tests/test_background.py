@@ -11,7 +11,7 @@ BEGIN = """
 import time
 import nbgrad as ng
 from nbgrad.machine import background
-from nbgrad.engine.demand import programs
+from nbgrad.engine.programs import programs
 
 def step(x):
     for _ in range(5):

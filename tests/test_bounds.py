@@ -129,7 +129,7 @@ def test_an_item_beyond_a_list_is_reported(kind: str, read: str) -> None:
         from nbgrad.machine import builtin
         from nbgrad.machine.compile import native
         text = "def peek(x, k):\\n    items = {read}\\n    return items[k]"
-        code, _ = native(text.format(**builtin.containers()), "peek", ("i8*", "i8"), result="i8")
+        code, _ = native(text.format(**layout.containers()), "peek", ("i8*", "i8"), result="i8")
         made = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.py_object, ctypes.c_int64)
         peek, given = made(code.address), {kind}([object() for _ in range(3)])
         assert peek(given, 2) == id(given[2])

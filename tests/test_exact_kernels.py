@@ -18,7 +18,7 @@ from nbgrad.core.node import leaf_node
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.registry import primitives
 from nbgrad.engine.demand import demand
-from nbgrad.ops.kinds.names import arity
+from nbgrad.ops.kinds.elementwise import arity
 from nbgrad.program.program import make_program
 from nbgrad.program.text import Emitted
 

@@ -12,8 +12,8 @@ from numpy.testing import assert_allclose
 
 import nbgrad as ng
 from nbgrad.engine import backward, demand
-from nbgrad.engine.demand import programs
 from nbgrad.engine.flushing import _repeating
+from nbgrad.engine.programs import programs
 
 Step = Callable[[], Any]
 STEPS = 60

@@ -20,7 +20,7 @@ from nbgrad.backends.cpu import entry
 from nbgrad.core import linearize
 from nbgrad.core.node import next_sequence
 from nbgrad.core.record import shortcuts
-from nbgrad.machine import builtin
+from nbgrad.machine import builtin, layout
 from nbgrad.ops.elements import arithmetic, trigonometric
 from nbgrad.twins import capture
 
@@ -337,7 +337,7 @@ def test_layouts_are_found() -> None:
     node = ng.ones(2)._node
     words = (ctypes.c_void_p * (node.__sizeof__() // 8)).from_address(id(node))
     assert words[capture.places()["sig"]] == id(node.sig)
-    assert builtin.word_with((1, 2), id(object()), 32) == 0
+    assert layout.word_with((1, 2), id(object()), 32) == 0
 
 
 def test_without_known_layouts_everything_is_python() -> None:

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 from samples import samples
 
 import nbgrad as ng
-from nbgrad.ops.kinds.names import elementwise
+from nbgrad.ops.kinds.elementwise import elementwise
 
 my_op = elementwise(
     "my_op",

@@ -16,14 +16,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from samples import Array, Sample, samples
 
 import nbgrad as ng
-from nbgrad.autograd.functional import tangents_of
+from nbgrad.api.products import tangents_of
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.registry import primitives
 from nbgrad.engine.backward import run_backward
 from nbgrad.engine.demand import demand
-from nbgrad.ops.kinds.names import Expression, Host
+from nbgrad.ops.kinds.forms import Expression, Host
 
 load_vocabulary()
 PRIMITIVES = list(primitives.values())

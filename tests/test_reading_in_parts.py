@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 import nbgrad as ng
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
-from nbgrad.engine.demand import executable
+from nbgrad.engine.programs import executable
 from nbgrad.ops.arrays import scattering
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.vjp import vjp

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
-from nbgrad.core.record import Recipes, replay
+from nbgrad.core.recipes import Recipes, replay
 from nbgrad.tensors import calls
 from nbgrad.tensors.dispatch import index_key, index_of
 

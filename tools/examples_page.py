@@ -26,7 +26,7 @@ from draws import Draw  # noqa: E402
 import nbgrad as ng  # noqa: E402
 from nbgrad.core.lookup import load_vocabulary  # noqa: E402
 from nbgrad.core.registry import PublicFunction, functions, primitives  # noqa: E402
-from nbgrad.ops.kinds.names import arity  # noqa: E402
+from nbgrad.ops.kinds.elementwise import arity  # noqa: E402
 from nbgrad.tensors.top_level import has_in_place  # noqa: E402
 
 FILE = ROOT / "src" / "nbgrad" / "tensors" / "examples.json"

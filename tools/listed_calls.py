@@ -12,7 +12,7 @@ import numpy as np
 
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import PublicFunction, by_reference, functions, primitives
-from nbgrad.ops.kinds.names import arity
+from nbgrad.ops.kinds.elementwise import arity
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT / "tests"))

@@ -40,7 +40,7 @@ from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import constant
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import writers
-from nbgrad.ops.kinds.names import arity
+from nbgrad.ops.kinds.elementwise import arity
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "coverage.md"

@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING, Any
 
 from nbgrad import autograd, errors, numpy
-from nbgrad.api.grad import grad, hessian, jacobian, jit, value_and_grad
+from nbgrad.api.grad import grad, value_and_grad
+from nbgrad.api.jacobian import hessian, jacobian
+from nbgrad.api.jit import jit
 from nbgrad.autograd import (
     Function,
     checkpoint,

@@ -13,9 +13,9 @@ from nbgrad import special as special
 from nbgrad import stats as stats
 from nbgrad.api.checkpointing import checkpoint as checkpoint
 from nbgrad.api.grad import grad as grad
-from nbgrad.api.grad import hessian as hessian
-from nbgrad.api.grad import jacobian as jacobian
 from nbgrad.api.grad import value_and_grad as value_and_grad
+from nbgrad.api.jacobian import hessian as hessian
+from nbgrad.api.jacobian import jacobian as jacobian
 from nbgrad.api.jit import jit as jit
 from nbgrad.config import configure as configure
 from nbgrad.machine.threads import get_num_threads as get_num_threads

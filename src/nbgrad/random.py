@@ -21,8 +21,8 @@ from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant
 from nbgrad.engine.demand import value_of
 from nbgrad.errors import DRAWN_IN_TRACE, ConcretizationError
+from nbgrad.ops.elements.activations import sigmoid
 from nbgrad.ops.elements.arithmetic import exp, log, sqrt
-from nbgrad.ops.elements.trigonometric import sigmoid
 from nbgrad.ops.linalg.products import matmul
 from nbgrad.tensors.creation import generator
 from nbgrad.tensors.namespaces import find

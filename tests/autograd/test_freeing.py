@@ -12,7 +12,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
-from nbgrad.engine.backward import saves
+from nbgrad.engine.freeing import saves
 from nbgrad.ops import basis
 from nbgrad.ops.arrays import reductions
 from nbgrad.ops.elements import arithmetic

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.autograd.functional import jvp
+from nbgrad.api.products import jvp
 from nbgrad.core.node import leaf_node
 from nbgrad.errors import GradcheckError
 from nbgrad.tensors.gradients import grad

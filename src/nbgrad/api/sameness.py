@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.tensors.creation import frozen
+
 Guard = Callable[[], bool]
 CHUNK = 1 << 16  # bytes of an array that are compared at a time, so that they stay in the cache
 # Packages whose containers compare themselves.
@@ -48,15 +50,6 @@ def unchanged(array: np.ndarray[Any, Any]) -> Guard:
         )
 
     return same
-
-
-def frozen(array: Any) -> bool:
-    """Whether no array that shares the memory of *array* can be written to."""
-    while isinstance(array, np.ndarray):
-        if array.flags.writeable:
-            return False
-        array = array.base
-    return array is None or isinstance(array, bytes)
 
 
 def same_items(x: Any, before: tuple[Any, ...]) -> bool:

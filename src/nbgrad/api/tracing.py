@@ -27,7 +27,8 @@ from nbgrad.core.record import record
 from nbgrad.core.tape import Tape, Var
 from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
 from nbgrad.engine.anomaly import refuse_non_finite
-from nbgrad.engine.demand import demand, executable, value_of
+from nbgrad.engine.demand import demand, value_of
+from nbgrad.engine.programs import executable
 from nbgrad.engine.tiers import Executable
 from nbgrad.errors import TRACKED_OUTSIDE, ConcretizationError
 from nbgrad.ops.basis import strong

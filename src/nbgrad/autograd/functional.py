@@ -2,256 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from nbgrad.core.linearize import build_tape, capture
+from nbgrad.api.products import (
+    as_given,
+    as_tuple,
+    by_columns,
+    call_on,
+    columns_of,
+    columns_or_none,
+    cotangents_of,
+    finished_with,
+    gradients_of,
+    jvp,
+    only_scalar,
+    rows_of,
+    tangents_of,
+    vjp,
+)
 from nbgrad.core.modes import modes
-from nbgrad.core.node import Node, leaf_node
-from nbgrad.errors import COMPLEX_OUTPUT
-from nbgrad.ops.elements import arithmetic
-from nbgrad.ops.kinds.names import materialize
-from nbgrad.tensors.creation import as_tensor
-from nbgrad.tensors.gradients import grad
+from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.tensors.tensor import Tensor
-from nbgrad.transforms.jvp import push_forward
-from nbgrad.vocabulary import shapes
-from nbgrad.vocabulary.elements import composite
 
-Func = Callable[..., Any]
+if TYPE_CHECKING:
+    from nbgrad.api.products import Func
+
 STRATEGIES = "auto", "forward-mode", "reverse-mode"  # of jacobian
-
-
-def _as_tuple(x: Any) -> tuple[Any, ...]:
-    return tuple(x) if isinstance(x, (tuple, list)) else (x,)
-
-
-def _like(single: bool, items: Sequence[Any]) -> Any:
-    return items[0] if single else tuple(items)
-
-
-def _fresh(inputs: Any, create_graph: bool) -> list[Tensor]:
-    """Inputs to differentiate by: new nodes, connected to the given ones if asked."""
-    fresh = []
-    for x in _as_tuple(inputs):
-        node = as_tensor(x)._node
-        if node.dtype.kind in "iu" and not isinstance(x, (int, Tensor)):
-            node = composite.astype(node, float)
-        if not node.aval.inexact:
-            raise TypeError(
-                f"differentiation needs real or complex floating-point inputs, not {node.dtype}: "
-                "write 3.0 instead of 3"
-            )
-        fresh.append(Tensor(differentiable_copy(node, create_graph)))
-    return fresh
-
-
-def differentiable_copy(node: Node, connected: bool) -> Node:
-    """A new node of the same value that requires grad, with a path back to *node* if connected."""
-    if connected and node.requires_grad:
-        return arithmetic.positive(node)
-    copy = leaf_node(node.value) if node.value is not None else composite.detached(node)
-    copy.requires_grad = True
-    return copy
-
-
-def _call(func: Func, inputs: Any, create_graph: bool) -> tuple[list[Tensor], list[Tensor], bool]:
-    """Run *func* on fresh inputs; return inputs, outputs and whether the output is single."""
-    before, modes.grad = modes.grad, True
-    try:
-        xs = _fresh(inputs, create_graph)
-        # Tensors of its own: what *func* writes into them is not what is differentiated by.
-        returned = func(*[Tensor(x._node) for x in xs])
-    finally:
-        modes.grad = before
-    outs = [as_tensor(y) for y in _as_tuple(returned)]
-    return xs, outs, not isinstance(returned, (tuple, list))
-
-
-def _cotangents(given: Any, outs: Sequence[Tensor], what: str) -> list[Tensor]:
-    if given is None:
-        if any(o._node.size != 1 for o in outs):
-            raise RuntimeError(
-                f"The vector v can only be None if the {what} is a single element; pass v of "
-                f"shape {outs[0].shape}"
-            )
-        return [Tensor(materialize(1.0, o._node.aval)) for o in outs]
-    vs = [as_tensor(v) for v in _as_tuple(given)]
-    for v, o in zip(vs, outs, strict=True):
-        if v.shape != o.shape:
-            raise RuntimeError(f"v has shape {v.shape}, but the {what} has shape {o.shape}")
-    return vs
-
-
-def _gradients(
-    outs: Sequence[Tensor],
-    xs: Sequence[Tensor],
-    seeds: Sequence[Tensor],
-    create_graph: bool,
-    retain: bool = False,
-) -> list[Tensor]:
-    pairs = [(o, s) for o, s in zip(outs, seeds, strict=True) if o.requires_grad]
-    if not pairs:
-        return [Tensor(materialize(0.0, x._node.aval)) for x in xs]
-    found = grad(
-        [o for o, _ in pairs],
-        list(xs),
-        [s for _, s in pairs],
-        retain_graph=retain or create_graph,
-        create_graph=create_graph,
-        materialize_grads=True,
-    )
-    return list(found)
-
-
-def _finish(tensors: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
-    return list(tensors) if create_graph else [t.detach() for t in tensors]
-
-
-def vjp(func: Func, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
-    """Return ``func(*inputs)`` and the product of *v* with its Jacobian.
-
-    Parameters
-    ----------
-    func : callable
-        Takes tensors, returns a tensor or a tuple.
-    inputs : Tensor or tuple of Tensor
-    v : Tensor or tuple, optional
-        Cotangents, shaped as the outputs; 1 for a one-element output.
-    create_graph : bool
-        Keep the results differentiable with respect to *inputs*.
-
-    Returns
-    -------
-    outputs, products
-        Products are shaped as *inputs*.
-
-    Raises
-    ------
-    RuntimeError
-        If *v* is missing or misshapen.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> y, g = ng.autograd.functional.vjp(lambda x: x * x, ng.tensor([1.0, 2.0]), ng.ones(2))
-    >>> g
-    tensor([2., 4.])
-    """
-    xs, outs, single = _call(func, inputs, create_graph)
-    found = _gradients(outs, xs, _cotangents(v, outs, "output"), create_graph)
-    one = not isinstance(inputs, (tuple, list))
-    return _like(single, _finish(outs, create_graph)), _like(one, _finish(found, create_graph))
-
-
-def tangents_of(outs: Sequence[Tensor], xs: Sequence[Tensor], vs: Sequence[Any]) -> list[Node]:
-    """Forward mode over the graph from *xs* to *outs*: the tangents of *outs* as new nodes."""
-    nodes = [o._node for o in outs]
-    sources = [x._node for x in xs]
-    cap = capture(nodes, differentiate=True)
-    tape, var_of = build_tape(cap, nodes, sources, lift=False)
-    env: dict[Any, Any] = {var: node for node, var in var_of.items()}
-    start = {var_of[x]: v for x, v in zip(sources, vs, strict=True)}
-    # Nothing passes through what was computed in no_grad, or through a leaf on the way.
-    closed = {v for n, v in var_of.items() if not n.requires_grad or n.leaf is not None}
-    found = push_forward(tape.eqns, env, start, closed - start.keys())
-    return [
-        materialize(found.get(var, 0.0), var.aval)  # type: ignore[union-attr, arg-type]
-        for var in tape.outputs
-    ]
-
-
-def jvp(func: Func, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
-    """Return ``func(*inputs)`` and the product of its Jacobian with *v*, by forward mode.
-
-    Parameters
-    ----------
-    func, inputs, create_graph
-        As in :func:`vjp`.
-    v : Tensor or tuple, optional
-        Tangents, shaped as *inputs*.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> y, t = ng.autograd.functional.jvp(lambda x: x * x, ng.tensor([1.0, 2.0]), ng.ones(2))
-    >>> t
-    tensor([2., 4.])
-    """
-    xs, outs, single = _call(func, inputs, create_graph)
-    vs = _cotangents(v, xs, "input")
-    before, modes.grad = modes.grad, create_graph
-    try:
-        found = [Tensor(n) for n in tangents_of(outs, xs, [t._node for t in vs])]
-    finally:
-        modes.grad = before
-    return (
-        _like(single, _finish(outs, create_graph)),
-        _like(single, _finish(found, create_graph)),
-    )
-
-
-def _rows(out: Tensor, xs: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
-    """The Jacobian of one output, one backward pass for each of its elements."""
-    rows: list[list[Tensor]] = [[] for _ in xs]
-    for position in np.ndindex(out.shape):
-        seed = np.zeros(out.shape, out.dtype)
-        seed[position] = 1.0
-        for k, g in enumerate(_gradients([out], xs, [as_tensor(seed)], create_graph, True)):
-            rows[k].append(g)
-    return [
-        Tensor(shapes.reshape(shapes.stack([r._node for r in found]), out.shape + x.shape))
-        if found
-        else Tensor(leaf_node(np.zeros(out.shape + x.shape, x.dtype)))
-        for found, x in zip(rows, xs, strict=True)
-    ]
-
-
-def _columns(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]]:
-    """The Jacobian of all outputs, one tangent for each input element."""
-    blocks: list[list[Tensor]] = [[] for _ in outs]
-    for k, x in enumerate(xs):
-        columns: list[list[Node]] = [[] for _ in outs]
-        for position in np.ndindex(x.shape):
-            direction = np.zeros(x.shape, x.dtype)
-            direction[position] = 1.0
-            vs = [leaf_node(direction) if j == k else 0.0 for j in range(len(xs))]
-            for found, tangent in zip(columns, tangents_of(outs, xs, vs), strict=True):
-                found.append(tangent)
-        for block, found, out in zip(blocks, columns, outs, strict=True):
-            stacked = (
-                shapes.stack(found, axis=-1)
-                if found
-                else leaf_node(np.zeros((*out.shape, 0), out.dtype))
-            )
-            block.append(Tensor(shapes.reshape(stacked, out.shape + x.shape)))
-    return blocks
-
-
-def columns_or_none(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]] | None:
-    """The Jacobian by columns; None if some function has no tangent and rows will do as well."""
-    try:
-        return _columns(outs, xs)
-    except NotImplementedError:
-        if any(t.dtype.kind == "c" for t in (*outs, *xs)):
-            raise
-        return None
-
-
-def by_columns(outs: Sequence[Tensor], xs: Sequence[Tensor], name: str) -> bool:
-    """Whether the Jacobian is found in forward mode: fewer passes, or the only mode that is right.
-
-    A complex result of real inputs has complex tangents; a real result of complex inputs has
-    gradients in PyTorch's convention. Both complex is neither, unless the function is analytic.
-    """
-    inward, outward = (any(t.dtype.kind == "c" for t in ts) for ts in (xs, outs))
-    if inward and outward:
-        raise TypeError(COMPLEX_OUTPUT.format(name=name, dtype=outs[0].dtype))
-    if inward or outward:
-        return outward
-    return sum(x._node.size for x in xs) <= sum(o._node.size for o in outs)
 
 
 def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str = "auto") -> Any:
@@ -285,7 +61,7 @@ def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str 
     """
     if strategy not in STRATEGIES:
         raise ValueError(f"jacobian: strategy={strategy!r} must be one of {', '.join(STRATEGIES)}")
-    xs, outs, single = _call(func, inputs, create_graph)
+    xs, outs, single = call_on(func, inputs, create_graph)
     one = not isinstance(inputs, (tuple, list))
     forward = strategy == "forward-mode" or (
         strategy == "auto" and by_columns(outs, xs, "jacobian")
@@ -294,21 +70,13 @@ def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str 
     try:
         blocks = None
         if forward:
-            blocks = _columns(outs, xs) if strategy != "auto" else columns_or_none(outs, xs)
+            blocks = columns_of(outs, xs) if strategy != "auto" else columns_or_none(outs, xs)
         if blocks is None:
-            blocks = [_rows(out, xs, create_graph) for out in outs]
+            blocks = [rows_of(out, xs, create_graph) for out in outs]
     finally:
         modes.grad = before
-    found = [_like(one, _finish(block, create_graph)) for block in blocks]
-    return _like(single, found)
-
-
-def _scalar(out: Sequence[Tensor], single: bool) -> Tensor:
-    if not single or out[0]._node.size != 1:
-        raise RuntimeError(
-            "The function given to hessian, hvp or vhp should return a single scalar tensor"
-        )
-    return out[0]
+    found = [as_given(one, finished_with(block, create_graph)) for block in blocks]
+    return as_given(single, found)
 
 
 def hessian(func: Func, inputs: Any, create_graph: bool = False) -> Any:
@@ -325,10 +93,10 @@ def hessian(func: Func, inputs: Any, create_graph: bool = False) -> Any:
 
     def gradient(*xs: Tensor) -> Any:
         out = func(*[Tensor(x._node) for x in xs])
-        outs = _as_tuple(out)
-        scalar = _scalar(outs, not isinstance(out, (tuple, list)))
+        outs = as_tuple(out)
+        scalar = only_scalar(outs, not isinstance(out, (tuple, list)))
         fill = [Tensor(materialize(1.0, scalar._node.aval))]
-        return _like(one, _gradients([scalar], xs, fill, True))
+        return as_given(one, gradients_of([scalar], xs, fill, True))
 
     return jacobian(gradient, inputs, create_graph, strategy="reverse-mode")
 
@@ -343,19 +111,21 @@ def hvp(func: Func, inputs: Any, v: Any, create_graph: bool = False) -> tuple[An
     >>> hvp(lambda x: (x**3).sum(), ng.tensor([1.0, 2.0]), ng.ones(2))[1]
     tensor([ 6., 12.])
     """
-    xs, outs, single = _call(func, inputs, create_graph)
-    scalar = _scalar(outs, single)
-    vs = _cotangents(v, xs, "input")
+    xs, outs, single = call_on(func, inputs, create_graph)
+    scalar = only_scalar(outs, single)
+    vs = cotangents_of(v, xs, "input")
     before, modes.grad = modes.grad, True
     try:
         fill = [Tensor(materialize(1.0, scalar._node.aval))]
-        gradients = _gradients([scalar], xs, fill, True)
+        gradients = gradients_of([scalar], xs, fill, True)
         modes.grad = create_graph
         found = [Tensor(n) for n in tangents_of(gradients, xs, [t._node for t in vs])]
     finally:
         modes.grad = before
     one = not isinstance(inputs, (tuple, list))
-    return _finish([scalar], create_graph)[0], _like(one, _finish(found, create_graph))
+    return finished_with([scalar], create_graph)[0], as_given(
+        one, finished_with(found, create_graph)
+    )
 
 
 def vhp(func: Func, inputs: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:

@@ -7,7 +7,6 @@ import inspect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import count
 from typing import Any
 
 import numpy as np
@@ -15,43 +14,12 @@ import numpy as np
 from nbgrad.core.aval import Aval
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.node import Node, constant
-from nbgrad.core.record import Recipe, recipe_of, record, replay, shortcuts
+from nbgrad.core.recipes import Recipe, recipe_of, replay
+from nbgrad.core.record import record, shortcuts
 from nbgrad.core.registry import register_primitive
+from nbgrad.core.signature import Signature
 
 MAX_SIGNATURES = 1 << 17  # of a primitive: a loop may read each element of an array by number
-next_number = count(1).__next__
-
-
-class Signature:
-    """A primitive with its params and avals, interned: one object per distinct combination.
-
-    ``differentiable`` says whether a gradient can pass at all; ``saves`` (set on first use)
-    whether the backward rule needs the value of an operand or of the result; ``loop`` the dtype
-    in which each operand enters an elementwise kernel.
-    """
-
-    __slots__ = ("aval", "differentiable", "loop", "number", "operands", "params", "prim", "saves")
-
-    def __init__(
-        self,
-        prim: Primitive,
-        operands: tuple[Any, ...],
-        params: dict[str, Any],
-        aval: Aval,
-        loop: tuple[np.dtype[Any], ...],
-    ) -> None:
-        self.prim = prim
-        self.operands = operands
-        self.params = params
-        self.aval = aval
-        self.loop = loop
-        self.differentiable = prim.vjp is not None and aval.inexact
-        self.saves: bool | None = None
-        # Three low bits are free for the state of a node: see core/linearize.py.
-        self.number = next_number() << 3
-
-    def __repr__(self) -> str:
-        return f"{self.prim.name}{self.operands}{self.params} -> {self.aval!r}"
 
 
 @dataclass(frozen=True, eq=False)

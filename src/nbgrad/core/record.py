@@ -8,20 +8,19 @@ again: ``x[1:]`` costs 1.5 µs instead of 7, a product with broadcasting 2 inste
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from nbgrad.core.modes import lines, modes, not_recording, user_line
 from nbgrad.core.node import Node, new_node
-from nbgrad.core.registry import views
 
 if TYPE_CHECKING:
-    from nbgrad.core.primitive import Signature
+    from nbgrad.core.signature import Signature
+from typing import TYPE_CHECKING
 
-# Settings that what a call recorded may be remembered by, beside finite floats.
-STATIC = (int, bool, str, type(None), type, np.dtype, type(np._NoValue))
+if TYPE_CHECKING:
+    from nbgrad.core.recipes import Recipe
+
 
 Tables = tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]
 
@@ -103,119 +102,3 @@ def record(sig: Signature, xs: tuple[Any, ...]) -> Node:
         if modes.saved is not None:
             modes.saved(node)
     return node
-
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Operations to record on operands of known avals.
-
-    Attributes
-    ----------
-    constants : tuple of Node or scalar
-        What the operations read besides the operands and each other.
-    steps : tuple of (Signature, tuple of int)
-        Operations and the places of what they read, among operands, constants and earlier results.
-    result : int
-        The place of the result.
-    alone : Signature or None
-        The operation, if it is just one of one operand.
-    window : tuple of Signature or None
-        The operations, if they make a view of one operand.
-    element : bool
-        Whether the view is one that NumPy gives as a scalar.
-    """
-
-    constants: tuple[Any, ...]
-    steps: tuple[tuple[Any, tuple[int, ...]], ...]
-    result: int
-    alone: Signature | None = None
-    window: tuple[Any, ...] | None = None
-    element: bool = False
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the constants."""
-        return sum(c.aval.nbytes for c in self.constants if c.__class__ is Node)
-
-
-class Recipes(dict[Any, Recipe]):
-    """Recipes by what they depend on; emptied when full, since settings may have no end."""
-
-    __slots__ = ()
-    CAPACITY = 4096
-    MAX_BYTES = 1 << 14  # of a recipe's constants: 64 MB in a full table
-
-    def learn(self, key: Any, out: Node, operands: Sequence[Any], element: bool = False) -> None:
-        """Keep how *out* was recorded on *operands*, if that can be replayed."""
-        recipe = recipe_of(out, operands)
-        if recipe is not None and element:
-            recipe = replace(recipe, element=True)
-        if recipe is not None and recipe.nbytes <= self.MAX_BYTES:
-            if len(self) >= self.CAPACITY:
-                self.clear()
-            self[key] = recipe
-
-
-def recipe_of(out: Node, operands: Sequence[Any]) -> Recipe | None:
-    """How *out* was recorded on *operands*, or None.
-
-    None if a node on the way is computed already, or if one operand was given twice: another call
-    may give two.
-    """
-    place: dict[Any, int] = {id(x): k for k, x in enumerate(operands)}
-    if len(place) < len(operands):
-        return None
-    nodes: dict[int, Node] = {}
-    constants: dict[int, Any] = {}
-    stack: list[Any] = [out]
-    while stack:
-        x = stack.pop()
-        if id(x) in place or id(x) in nodes:
-            continue
-        if x.__class__ is not Node or x.sig is None:
-            constants[id(x)] = x
-        elif x.value is not None or not x.inputs:
-            return None
-        else:
-            nodes[id(x)] = x
-            stack += x.inputs
-    if any(c.__class__ is Node and c.value is None for c in constants.values()):
-        return None  # a placeholder of some trace
-    for key in constants:
-        place[key] = len(place)
-    ordered = sorted(nodes.values(), key=lambda n: n.seq)
-    for node in ordered:
-        place[id(node)] = len(place)
-    steps = tuple((n.sig, tuple(place[id(x)] for x in n.inputs)) for n in ordered)
-    alone = steps[0][0] if [reads for _, reads in steps] == [(0,)] else None
-    return Recipe(tuple(constants.values()), steps, place[id(out)], alone, _window(out, operands))
-
-
-def _window(out: Node, operands: Sequence[Any]) -> tuple[Any, ...] | None:
-    return window_between(out, operands[0]) if len(operands) == 1 else None
-
-
-def window_between(out: Node, source: Node) -> tuple[Any, ...] | None:
-    """The operations that make *out* as a view of *source*, or None if it is none."""
-    found = []
-    node: Any = out
-    while node is not source:
-        if node.__class__ is not Node or node.sig is None or not node.inputs:
-            return None
-        if node.sig.prim not in views:
-            return None
-        found.append(node.sig)
-        node = node.inputs[0]
-    return tuple(found[::-1])
-
-
-def replay(recipe: Recipe, operands: Sequence[Any]) -> Any:
-    """Record *recipe* on *operands*, of the avals it was made for."""
-    if shortcuts.replay is not None:
-        node = shortcuts.replay(recipe, operands)
-        if node is not None:
-            return node
-    env = [*operands, *recipe.constants]
-    for sig, reads in recipe.steps:
-        env.append(record(sig, tuple([env[k] for k in reads])))
-    return env[recipe.result]

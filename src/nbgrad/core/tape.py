@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbgrad.core.aval import Aval, Scalar
-from nbgrad.core.primitive import Primitive, Signature
+from nbgrad.core.primitive import Primitive
+from nbgrad.core.signature import Signature
 
 
 class Var:

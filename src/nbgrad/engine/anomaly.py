@@ -14,7 +14,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.tape import Equation
 from nbgrad.engine.demand import value_of
 from nbgrad.errors import NON_FINITE, AnomalyError
-from nbgrad.ops.kinds.names import is_number
+from nbgrad.ops.kinds.cotangents import is_number
 
 KINK = (
     " It is a second derivative at the kink of {name}: the first derivative{line} jumps where the "

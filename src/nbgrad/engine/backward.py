@@ -13,12 +13,11 @@ keeps does not keep the graph. Nodes that the pass did not execute are untouched
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from nbgrad.config import settings
-from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.linearize import (
     BOUND,
     CUT,
@@ -28,29 +27,21 @@ from nbgrad.core.linearize import (
     capture,
     require_values,
 )
-from nbgrad.core.modes import lines, modes, unrecorded, watching
+from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, next_sequence, placeholder
-from nbgrad.core.primitive import Signature
 from nbgrad.engine.anomaly import check_forward, refuse_non_finite, without_checks
-from nbgrad.engine.demand import demand, executable, kept, looks, programs, settle, to_keep
+from nbgrad.engine.demand import demand, kept, looks, settle, to_keep
+from nbgrad.engine.freeing import free, path_between, refuse_dropped, refuse_freed
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
+from nbgrad.engine.programs import executable, programs
 from nbgrad.engine.tiers import Executable
 from nbgrad.engine.watched import cotangents
-from nbgrad.errors import FREED, AutogradError
 from nbgrad.transforms.vjp import vjp
 
+if TYPE_CHECKING:
+    from nbgrad.engine.freeing import Path
+
 Found = list[tuple[Node, Node]]
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """What one pass executes, as indices of the captured nodes.
-
-    ``freed`` are the executed nodes whose rule reads a value, ``roots`` the outputs above them.
-    """
-
-    freed: tuple[int, ...]
-    roots: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +79,7 @@ def run_backward(
     traced = False
     for leaf in cap.leaves:
         if leaf.freed:
-            _refuse_dropped(cap, inputs)
+            refuse_dropped(cap, inputs)
         if leaf.value is None:
             traced = True
     watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
@@ -156,118 +147,6 @@ def _node_at(cap: Capture, index: int) -> Node:
     return cap.nodes[index] if index >= 0 else cap.leaves[-1 - index]
 
 
-# ---------------------------------------------------------------------------------------- freeing
-
-
-def _refuse_dropped(cap: Capture, inputs: Sequence[Node] | None) -> None:
-    """Raise if the pass would end at a node that dropped its operands in an earlier one.
-
-    An input that was recorded later than such a node cannot lie below it.
-    """
-    for leaf in cap.leaves:
-        if leaf.freed and (
-            inputs is None or any(n is not leaf and n.seq < leaf.seq for n in inputs)
-        ):
-            _raise_freed(leaf)
-
-
-def _refuse_freed(nodes: Sequence[Node], freed: Sequence[int]) -> None:
-    for k in freed:
-        if nodes[k].freed:
-            _raise_freed(nodes[k])
-
-
-def _raise_freed(node: Node) -> None:
-    name = node.sig.prim.name
-    where = f" (the operation {name}, recorded at {node.line})" if node.line else f" ({name})"
-    raise AutogradError(FREED + where)
-
-
-def _path(
-    cap: Capture,
-    outputs: Iterable[Node],
-    below: Collection[int],
-    wrt: Sequence[int],
-    every_leaf: bool,
-) -> Path:
-    """Find what the pass from *outputs* to *wrt* executes: what lies between the two."""
-    states, order = cap.states, cap.order()
-    executed = [k for k in order if k in below and states[k] not in (INACTIVE, CUT)]
-    if not every_leaf:
-        index, above, candidates = cap.index, set(wrt), executed
-        executed = []
-        for k in candidates:
-            if any(index[x] in above for x in cap.operands[k] if x.__class__ is Node):
-                above.add(k)
-                executed.append(k)
-    freed = [k for k in executed if saves(cap.nodes[k].sig)]
-    roots = _above(cap, outputs, {*executed}, {*freed}) if every_leaf else ()
-    return Path(tuple(freed), tuple(sorted(roots)))
-
-
-def _above(
-    cap: Capture, outputs: Iterable[Node], executed: set[int], freed: set[int]
-) -> Iterable[int]:
-    """Those of *outputs* that are computed, by what was executed, from what is freed."""
-    for out in outputs if freed else ():
-        stack = [cap.index[out]]
-        seen = {*stack}
-        while stack and stack[-1] not in freed:
-            k = stack.pop()
-            if k in executed:
-                found = {cap.index[x] for x in cap.operands[k] if x.__class__ is Node} - seen
-                seen |= found
-                stack += found
-        if stack:
-            yield cap.index[out]
-
-
-def saves(sig: Signature) -> bool:
-    """Whether the backward rule of *sig* reads the value of an operand or of the result."""
-    if sig.saves is None:
-        wants = tuple(o.__class__ is Aval and o.inexact for o in sig.operands)
-        sig.saves = bool(read_by_rule(sig, wants))
-    return sig.saves
-
-
-@functools.lru_cache(maxsize=4096)
-def read_by_rule(sig: Signature, wants: tuple[bool, ...]) -> tuple[int, ...]:
-    """The places of the operands whose values the rule of *sig* reads, -1 for the result.
-
-    Runs the rule on placeholders and looks whether the cotangents depend on a value. A Python
-    number counts as one where it is a factor, as it does in PyTorch.
-    """
-    if sig.prim.vjp is None or sig.prim.kind == "linear":  # whose adjoints are given avals
-        return ()
-    avals = [
-        make_aval((), sig.loop[k]) if isinstance(o, type) else o
-        for k, o in enumerate(sig.operands)
-    ]
-    xs = [placeholder(aval) for aval in avals]
-    y, ct = placeholder(sig.aval), placeholder(sig.aval)
-    try:
-        with unrecorded():
-            cts = sig.prim.vjp(ct, y, xs, sig.params, wants)
-    except NotImplementedError:  # it refuses some operand, which need not be a wanted one
-        return tuple(range(len(xs)))
-    found = set(capture([c for c in cts if c.__class__ is Node]).leaves)
-    return tuple(k for k, x in [*enumerate(xs), (-1, y)] if x in found)
-
-
-def _free(nodes: Sequence[Node], path: Path) -> None:
-    """Mark what a pass consumed; what has its buffer drops its operands."""
-    for k in (*path.freed, *path.roots):
-        node = nodes[k]
-        node.freed = True
-        if node.value is not None:
-            node.inputs = ()
-    if watching.any:
-        for k in path.freed:
-            watch = nodes[k].watch
-            if watch is not None and watch.context is not None:
-                watch.context.release()
-
-
 # ---------------------------------------------------------------------------------- program route
 
 
@@ -298,7 +177,7 @@ def _program_route(
     for index, value in zip(plan.results, values[split:], strict=True):
         settle(nodes[index], value)
     if not retain_graph:
-        _free(nodes, plan.path)
+        free(nodes, plan.path)
     found = []
     for index, value in zip(plan.wrt, values, strict=False):
         node = _node_at(cap, index)
@@ -319,8 +198,8 @@ def _plan(
     below = _below(cap, outputs)
     wanted = _targets(cap, None) if given_wrt is None else given_wrt
     wrt = tuple(k for k in wanted if k in below)
-    path = _path(cap, outputs, below, wrt, given_wrt is None)
-    _refuse_freed(cap.nodes, path.freed)
+    path = path_between(cap, outputs, below, wrt, given_wrt is None)
+    refuse_freed(cap.nodes, path.freed)
     tape, var_of = build_tape(cap, outputs)
     states = cap.states
     blocked = [k for k, state in enumerate(states) if state == INACTIVE]
@@ -378,8 +257,8 @@ def _node_route(
 ) -> Found:
     below = _below(cap, outputs)
     wrt = tuple(k for k in _targets(cap, inputs) if k in below)
-    path = _path(cap, outputs, below, wrt, inputs is None)
-    _refuse_freed(cap.nodes, path.freed)
+    path = path_between(cap, outputs, below, wrt, inputs is None)
+    refuse_freed(cap.nodes, path.freed)
     if modes.anomaly:
         require_values(cap)
         check_forward([cap.nodes[k] for k in cap.order()])
@@ -395,5 +274,5 @@ def _node_route(
         results = [gradient for _, gradient in found]
         demand([*results, *outputs, *(n for n in cap.nodes if n.leaf is not None)])
     if not (retain_graph or create_graph):
-        _free(cap.nodes, path)
+        free(cap.nodes, path)
     return found

@@ -6,17 +6,13 @@ Programs are found by structural key in an LRU cache, so a steady state records,
 from __future__ import annotations
 
 from array import array
-from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
 from nbgrad.backends.reference import owned
-from nbgrad.core.check import checked
-from nbgrad.core.collector import paused
-from nbgrad.core.forks import ThreadLock
 from nbgrad.core.linearize import (
     BOUND,
     Capture,
@@ -25,66 +21,14 @@ from nbgrad.core.linearize import (
     compiled,
     require_values,
 )
-from nbgrad.core.modes import lines, modes, unrecorded
+from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, concrete
-from nbgrad.core.tape import Tape
-from nbgrad.engine.tiers import Executable
+from nbgrad.engine.programs import ProgramCache, executable, programs
 from nbgrad.ops.kinds.forms import View
-from nbgrad.transforms.simplify import simplify
 
 Array = np.ndarray[Any, Any]
 
 
-class _Slot:
-    """An entry of the cache, and whether it was found since it was last considered for removal."""
-
-    __slots__ = ("entry", "used")
-
-    def __init__(self, entry: Any) -> None:
-        self.entry = entry
-        self.used = False
-
-
-class ProgramCache:
-    """Thread-safe cache by structural key; a second-chance queue stands for least recent use.
-
-    A hit only sets a flag: moving its key to the end would hash the key again, which takes about
-    as long as the look-up.
-    """
-
-    def __init__(self, capacity: int = 1024) -> None:
-        self.capacity = capacity
-        self.slots: OrderedDict[Any, _Slot] = OrderedDict()
-        self.lock = ThreadLock()
-
-    def __len__(self) -> int:
-        return len(self.slots)
-
-    def find(self, key: Any, build: Callable[..., Any], *args: Any) -> Any:
-        """Return the entry of *key*, made by ``build(*args)`` on the first call."""
-        slot = self.slots.get(key)
-        if slot is None:
-            with unrecorded(), paused():
-                entry = build(*args)
-            with self.lock.held:
-                slot = self.slots.setdefault(key, _Slot(entry))
-                self._shrink()
-        slot.used = True
-        return slot.entry
-
-    def _shrink(self) -> None:
-        while len(self.slots) > self.capacity:
-            key, slot = self.slots.popitem(last=False)
-            if slot.used:
-                slot.used = False
-                self.slots[key] = slot
-
-    def clear(self) -> None:
-        with self.lock.held:
-            self.slots.clear()
-
-
-programs = ProgramCache()
 habits = ProgramCache()
 
 
@@ -156,12 +100,6 @@ class Forward:
         self.kept = kept(cap, places) if places else ()
         tape, _ = build_tape(cap, [*outputs, *(cap.nodes[k] for k in self.kept)])
         self.exe = executable(tape)
-
-
-def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
-    """Simplify *tape* and make it runnable; *constants* fill its last inputs."""
-    with unrecorded(), paused():
-        return Executable(simplify(checked(tape)), [node.value for node in constants])
 
 
 def demand(nodes: Sequence[Node]) -> None:

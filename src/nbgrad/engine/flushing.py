@@ -16,7 +16,8 @@ from nbgrad.config import settings
 from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
-from nbgrad.engine.demand import ProgramCache, demand, kept
+from nbgrad.engine.demand import demand, kept
+from nbgrad.engine.programs import ProgramCache
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,10 @@ from nbgrad.core.linearize import (
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, leaf_node, placeholder
 from nbgrad.core.tape import Tape, Var
-from nbgrad.engine.demand import executable, programs
+from nbgrad.engine.programs import executable, programs
 from nbgrad.engine.tiers import Executable
 from nbgrad.ops.elements import arithmetic
-from nbgrad.ops.kinds.names import materialize
+from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.transforms.jvp import push_forward
 from nbgrad.transforms.vjp import backpropagate, reached
 from nbgrad.vocabulary import shapes

@@ -13,7 +13,8 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.tape import Equation
 from nbgrad.engine.anomaly import observer
-from nbgrad.ops.kinds.names import Host, materialize
+from nbgrad.ops.kinds.cotangents import materialize
+from nbgrad.ops.kinds.forms import Host
 from nbgrad.transforms.vjp import UNDEFINED, Apply, backpropagate, call_rule, reached
 
 

@@ -13,19 +13,11 @@ from nbgrad.core.aval import Aval, Scalar, make_aval, strides_of_reshape, weak_a
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import register_view
-from nbgrad.ops.kinds.forms import Part
-from nbgrad.ops.kinds.names import (
-    Assembly,
-    Combine,
-    Expression,
-    Host,
-    View,
-    expand,
-    linear,
-    materialize,
-    opaque,
-    reduction,
-)
+from nbgrad.ops.kinds.cotangents import expand, materialize
+from nbgrad.ops.kinds.forms import Assembly, Combine, Expression, Host, Part, View
+from nbgrad.ops.kinds.linear import linear
+from nbgrad.ops.kinds.opaque import opaque
+from nbgrad.ops.kinds.reduction import reduction
 from nbgrad.ops.totals import total
 
 

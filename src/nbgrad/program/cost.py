@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from nbgrad.core.primitive import Signature
+from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation
 from nbgrad.ops.kinds.forms import Expression
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nbgrad.core.aval import make_aval
-from nbgrad.core.primitive import Signature
+from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds.forms import View
 from nbgrad.program import index

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.ops.kinds.names import Assembly, Combine, Expression, View
+from nbgrad.ops.kinds.forms import Assembly, Combine, Expression, View
 from nbgrad.program.cost import SIMPLE_COST, cost_of
 from nbgrad.program.moved import read_at_several
 from nbgrad.program.sharing import shared_outputs

@@ -10,7 +10,7 @@ import numpy as np
 
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Equation, Literal, Tape, Var
-from nbgrad.ops.kinds.names import Combine
+from nbgrad.ops.kinds.forms import Combine
 from nbgrad.program import index
 from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs

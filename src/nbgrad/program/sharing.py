@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.ops.kinds.names import View
+from nbgrad.ops.kinds.forms import View
 from nbgrad.program import index
 from nbgrad.program.nest import Load
 from nbgrad.program.values import Body, MustMaterialize, TooLong

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.tape import Atom, Equation, Literal, Var
-from nbgrad.ops.kinds.names import Expression, View
+from nbgrad.ops.kinds.forms import Expression, View
 from nbgrad.program import index
 from nbgrad.program.index import IndexMap
 from nbgrad.program.nest import Compute, Constant, Guard, Load, Select, Value

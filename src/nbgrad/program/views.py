@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from nbgrad.core.tape import Atom, Equation, Var
-from nbgrad.ops.kinds.names import Library
+from nbgrad.ops.kinds.forms import Library
 from nbgrad.program import index
 from nbgrad.program.fuse import Fusion, HostCall
 from nbgrad.program.nest import Load

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.record import STATIC, Recipes, replay
+from nbgrad.core.recipes import STATIC, Recipes, replay
 from nbgrad.engine.demand import looks
 
 OURS = ("nbgrad.ops.", "nbgrad.vocabulary.")

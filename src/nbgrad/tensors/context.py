@@ -14,7 +14,7 @@ from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.engine.watched import reattached
 from nbgrad.errors import FREED, AutogradError
-from nbgrad.ops.kinds.names import materialize
+from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.tensors.saving import packed
 from nbgrad.tensors.tensor import Tensor
 

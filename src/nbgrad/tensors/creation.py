@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.api.sameness import frozen
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
@@ -356,3 +355,12 @@ def shape_of(shape: Any) -> tuple[int, ...]:
     if len(shape) == 1 and isinstance(shape[0], (tuple, list)):
         return tuple(int(n) for n in shape[0])
     return tuple(int(n) for n in shape)
+
+
+def frozen(array: Any) -> bool:
+    """Whether no array that shares the memory of *array* can be written to."""
+    while isinstance(array, np.ndarray):
+        if array.flags.writeable:
+            return False
+        array = array.base
+    return array is None or isinstance(array, bytes)

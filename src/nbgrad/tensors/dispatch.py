@@ -16,17 +16,8 @@ import numpy as np
 from nbgrad.core.foreign import is_numbers, numbers_of
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, bind
-from nbgrad.core.record import (
-    STATIC,
-    Recipe,
-    Recipes,
-    Shortcut,
-    Tables,
-    record,
-    replay,
-    shortcuts,
-    window_between,
-)
+from nbgrad.core.recipes import STATIC, Recipe, Recipes, replay, window_between
+from nbgrad.core.record import Shortcut, Tables, record, shortcuts
 from nbgrad.ops import basis
 from nbgrad.vocabulary.shapes import as_node
 

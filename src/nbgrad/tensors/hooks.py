@@ -15,7 +15,7 @@ from typing import Any
 from nbgrad.core.modes import watching
 from nbgrad.core.node import Node
 from nbgrad.errors import AutogradError
-from nbgrad.ops.kinds.names import materialize
+from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.transforms.vjp import UNDEFINED
 
 _ids = count().__next__

@@ -16,8 +16,16 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand, bind
 from nbgrad.core.record import shortcuts
 from nbgrad.errors import NEEDS_COPY, NOT_VIEWABLE, AutogradError
-from nbgrad.ops.elements import arithmetic, comparison, trigonometric
-from nbgrad.ops.kinds.names import arity
+from nbgrad.ops.elements import (
+    activations,
+    arithmetic,
+    comparison,
+    exponential,
+    selection,
+    trigonometric,
+)
+from nbgrad.ops.kinds.elementwise import arity
+from nbgrad.ops.special import erf
 from nbgrad.tensors import aliases, views
 from nbgrad.tensors.dispatch import again, apart, of_nodes, static, unary
 from nbgrad.vocabulary import shapes
@@ -168,8 +176,8 @@ class Methods:
     sub = _unary(scaled.subtract)
     mul = _primitive(arithmetic.multiply)
     div = _unary(scaled.divide)
-    maximum = _primitive(arithmetic.maximum)
-    minimum = _primitive(arithmetic.minimum)
+    maximum = _primitive(selection.maximum)
+    minimum = _primitive(selection.minimum)
     isnan = _primitive(comparison.isnan)
     isfinite = _primitive(comparison.isfinite)
     isinf = _primitive(comparison.isinf)
@@ -179,8 +187,8 @@ class Methods:
     le = _primitive(comparison.less_equal)
     gt = _primitive(comparison.greater)
     ge = _primitive(comparison.greater_equal)
-    log1p = _primitive(trigonometric.log1p)
-    expm1 = _primitive(trigonometric.expm1)
+    log1p = _primitive(exponential.log1p)
+    expm1 = _primitive(exponential.expm1)
     sin = _primitive(trigonometric.sin)
     cos = _primitive(trigonometric.cos)
     tan = _primitive(trigonometric.tan)
@@ -191,10 +199,10 @@ class Methods:
     arccos = _primitive(trigonometric.arccos)
     arctan = _primitive(trigonometric.arctan)
     arctan2 = _primitive(trigonometric.arctan2)
-    sigmoid = _primitive(trigonometric.sigmoid)
-    relu = _primitive(trigonometric.relu)
-    erf = _primitive(trigonometric.erf)
-    softplus = _primitive(trigonometric.softplus)
+    sigmoid = _primitive(activations.sigmoid)
+    relu = _primitive(activations.relu)
+    erf = _primitive(erf.erf)
+    softplus = _primitive(activations.softplus)
 
     pow = _unary(composite.power)
     clip = _unary(composite.clip)
@@ -232,8 +240,8 @@ class Methods:
     sin_ = _in_place(trigonometric.sin)
     cos_ = _in_place(trigonometric.cos)
     tanh_ = _in_place(trigonometric.tanh)
-    sigmoid_ = _in_place(trigonometric.sigmoid)
-    relu_ = _in_place(trigonometric.relu)
+    sigmoid_ = _in_place(activations.sigmoid)
+    relu_ = _in_place(activations.relu)
     clip_ = _in_place(composite.clip)
     clamp_ = clip_
     fill_ = _in_place(aliases.filled)

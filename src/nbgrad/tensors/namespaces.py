@@ -13,7 +13,7 @@ from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, as_operand
 from nbgrad.core.registry import by_reference, functions, objects, primitives, variants
-from nbgrad.ops.kinds.names import arity, operand_names
+from nbgrad.ops.kinds.elementwise import arity, operand_names
 from nbgrad.tensors.describe import describe
 from nbgrad.tensors.dispatch import binary, unary
 from nbgrad.tensors.naming import in_words_of

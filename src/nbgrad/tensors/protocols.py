@@ -20,7 +20,7 @@ from nbgrad.core.registry import about_tensors, by_reference, marked, patchers, 
 from nbgrad.engine.demand import value_of
 from nbgrad.errors import NEEDS_COPY
 from nbgrad.ops.basis import strong
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import selection
 from nbgrad.tensors import views
 from nbgrad.tensors.calls import Call, of_one
 from nbgrad.tensors.dispatch import apart, binary, operand, unary
@@ -218,7 +218,7 @@ def _stored(result: Any, out: Any, mask: Any, tensor: Any) -> Any:
         return tensor(result)
     old = out._node
     if mask is not True:
-        result = arithmetic.where(shapes.as_node(mask), result, old)
+        result = selection.where(shapes.as_node(mask), result, old)
     if result.shape != old.shape:
         result = shapes.broadcast_to(result, old.shape)
     return out._rebind(result)

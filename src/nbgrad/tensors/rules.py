@@ -16,12 +16,14 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.core.primitive import Primitive, Signature, bind
+from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.record import record as record_node
+from nbgrad.core.signature import Signature
 from nbgrad.engine.backward import run_backward
 from nbgrad.engine.demand import value_of
 from nbgrad.errors import LEFT_TAPE, NO_TANGENT, ONCE, AutogradError, ConcretizationError
-from nbgrad.ops.kinds.names import Host, materialize
+from nbgrad.ops.kinds.cotangents import materialize
+from nbgrad.ops.kinds.forms import Host
 from nbgrad.tensors.context import Context, Pack
 from nbgrad.tensors.hooks import Watch
 from nbgrad.tensors.tensor import Tensor

@@ -15,7 +15,7 @@ from typing import Any
 
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
-from nbgrad.engine.backward import read_by_rule
+from nbgrad.engine.freeing import read_by_rule
 from nbgrad.engine.watched import reattached
 from nbgrad.errors import AutogradError
 from nbgrad.tensors.hooks import watch_node

@@ -12,25 +12,19 @@ from nbgrad.config import settings
 from nbgrad.core.modes import modes, not_recording
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import as_operand
-from nbgrad.core.record import shortcuts, window_between
+from nbgrad.core.recipes import window_between
+from nbgrad.core.record import shortcuts
 from nbgrad.engine.demand import value_of
 from nbgrad.engine.flushing import flush
 from nbgrad.errors import INPLACE_LEAF, NOT_FLOATING, NOT_LEAF, AutogradError
 from nbgrad.ops import basis
-from nbgrad.tensors import aliases, naming, views
+from nbgrad.tensors import aliases, hooks, naming, views
 from nbgrad.tensors.at import Updates
 from nbgrad.tensors.buffers import Buffers
 from nbgrad.tensors.conversion import Conversions
 from nbgrad.tensors.dispatch import again, apart, index_key, index_of, pair, static
 from nbgrad.tensors.grad_fn import grad_fn_of, output_number
 from nbgrad.tensors.gradients import backward
-from nbgrad.tensors.hooks import (
-    RemovableHandle,
-    keep_retaining,
-    register_hook,
-    register_post_accumulate_grad_hook,
-    retain_grad,
-)
 from nbgrad.tensors.methods import Methods
 from nbgrad.tensors.operators import Operators
 from nbgrad.tensors.protocols import as_index
@@ -248,7 +242,7 @@ class Tensor(Operators, Conversions, Buffers, Methods):
         else:
             self._node = node
             if old.watch is not None:
-                keep_retaining(self, old)
+                hooks.keep_retaining(self, old)
         if self._node.depth > settings.max_pending:
             flush(self._node)
 
@@ -268,19 +262,19 @@ class Tensor(Operators, Conversions, Buffers, Methods):
         """
         backward(self, gradient, retain_graph, create_graph, inputs)
 
-    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> hooks.RemovableHandle:
         """Call *hook* with each gradient of this tensor; what it returns replaces it."""
-        return register_hook(self, hook)
+        return hooks.register_hook(self, hook)
 
     def register_post_accumulate_grad_hook(
         self, hook: Callable[[Tensor], None]
-    ) -> RemovableHandle:
+    ) -> hooks.RemovableHandle:
         """Call *hook* with this leaf each time its ``.grad`` has been added to."""
-        return register_post_accumulate_grad_hook(self, hook)
+        return hooks.register_post_accumulate_grad_hook(self, hook)
 
     def retain_grad(self) -> None:
         """Keep the gradient of this non-leaf tensor in ``.grad``."""
-        retain_grad(self)
+        hooks.retain_grad(self)
 
     def __getattr__(self, name: str) -> Any:
         if name == "_node":  # a view whose base was written

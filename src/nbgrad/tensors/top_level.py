@@ -10,7 +10,7 @@ from typing import Any
 
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.registry import functions, primitives
-from nbgrad.ops.kinds.names import arity
+from nbgrad.ops.kinds.elementwise import arity
 from nbgrad.tensors.describe import describe
 from nbgrad.tensors.namespaces import find as of_namespace
 from nbgrad.tensors.namespaces import wrapped

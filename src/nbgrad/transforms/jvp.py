@@ -11,7 +11,7 @@ from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.errors import NO_JVP
-from nbgrad.ops.kinds.names import is_number, materialize
+from nbgrad.ops.kinds.cotangents import is_number, materialize
 from nbgrad.transforms.kinks import settled
 
 

@@ -19,10 +19,10 @@ import numpy as np
 
 from nbgrad.core.interpret import Environment, read, replay
 from nbgrad.core.node import constant
-from nbgrad.core.primitive import Signature
 from nbgrad.core.registry import primitives
+from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Literal, Var
-from nbgrad.ops.kinds.names import is_number, materialize
+from nbgrad.ops.kinds.cotangents import is_number, materialize
 
 TOLERANCE = 1e-9  # of what two passes may differ by
 

@@ -16,11 +16,11 @@ from nbgrad.config import settings
 from nbgrad.core.interpret import replay
 from nbgrad.core.modes import lines
 from nbgrad.core.node import Node, placeholder
-from nbgrad.core.primitive import Signature
+from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.ops.arrays.scattering import MERGES, Terms, addition, plus
+from nbgrad.ops.kinds.cotangents import is_number, materialize
 from nbgrad.ops.kinds.forms import View
-from nbgrad.ops.kinds.names import is_number, materialize
 
 # Rules of these kinds see how their operands were made, and write less where that is known.
 LOOKING = ("bilinear", "opaque")

@@ -11,8 +11,9 @@ from typing import Any
 from nbgrad.core.check import checked
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
-from nbgrad.core.primitive import Signature, bind
+from nbgrad.core.primitive import bind
 from nbgrad.core.registry import primitives
+from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.ops.kinds.forms import View
 

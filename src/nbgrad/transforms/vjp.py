@@ -14,13 +14,13 @@ from nbgrad.core.check import checked
 from nbgrad.core.interpret import Environment, read, replay, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
-from nbgrad.core.primitive import Signature
-from nbgrad.core.record import Recipe, recipe_of
-from nbgrad.core.record import replay as again
+from nbgrad.core.recipes import Recipe, recipe_of
+from nbgrad.core.recipes import replay as again
+from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.arrays.scattering import Terms, partial, plus
+from nbgrad.ops.kinds.cotangents import is_number, materialize
 from nbgrad.ops.kinds.forms import View
-from nbgrad.ops.kinds.names import is_number, materialize
 from nbgrad.transforms.kinks import has_kinks, settled
 from nbgrad.transforms.reverse import Reverse
 from nbgrad.transforms.simplify import living

@@ -17,8 +17,8 @@ import numpy as np
 from nbgrad.core import linearize
 from nbgrad.core.linearize import ACTIVE, BOUND, CUT, FREED, INACTIVE, TRACKED, Capture
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Signature
-from nbgrad.machine import bounds, builtin
+from nbgrad.core.signature import Signature
+from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
 
 NODES: Final = 8192  # room for nodes, for leaves and for scalars
@@ -198,15 +198,15 @@ def nbgrad_walk(owner, roots):
 def places() -> dict[str, int]:
     """Where nodes, signatures and containers keep what the walk reads; 0 where unknown."""
     node, signature = Node(), Signature.__new__(Signature)
-    found = {"number": builtin.slot(signature, "number"), "room": NODES}
+    found = {"number": layout.slot(signature, "number"), "room": NODES}
     for name in ("depth", "freed", "inputs", "leaf", "passed", "requires_grad", "sig", "value"):
-        found[name] = builtin.slot(node, name)
-    return found | builtin.containers() | _capture()
+        found[name] = layout.slot(node, name)
+    return found | layout.containers() | _capture()
 
 
 def _capture() -> dict[str, int]:
     capture = Capture()
-    return {name: builtin.slot(capture, name) for name in ("key", "noted", "known", *LISTS)}
+    return {name: layout.slot(capture, name) for name in ("key", "noted", "known", *LISTS)}
 
 
 class Memory:

@@ -18,9 +18,10 @@ import numpy as np
 from nbgrad.config import settings
 from nbgrad.core.modes import lines, not_recording
 from nbgrad.core.node import Node, next_sequence
-from nbgrad.core.primitive import Signature
-from nbgrad.core.record import Recipe, Tables, shortcuts
-from nbgrad.machine import bounds, builtin
+from nbgrad.core.recipes import Recipe
+from nbgrad.core.record import Tables, shortcuts
+from nbgrad.core.signature import Signature
+from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
 
 # Words of a function's owner: the tables of signatures, whether the tensor is the second operand,
@@ -189,9 +190,9 @@ def words(tensor: type) -> dict[str, int]:
         (type(lines)(), ("on",)),
         (tensor.__new__(tensor), ("_alias", "_node")),
     ]
-    places = {name: builtin.slot(x, name) for x, names in specimens for name in names}
-    places["sig_aval"] = builtin.slot(Signature.__new__(Signature), "aval")
-    return places | builtin.containers()
+    places = {name: layout.slot(x, name) for x, names in specimens for name in names}
+    places["sig_aval"] = layout.slot(Signature.__new__(Signature), "aval")
+    return places | layout.containers()
 
 
 @cache

@@ -27,7 +27,7 @@ from nbgrad.config import settings
 from nbgrad.core import linearize
 from nbgrad.core.linearize import Capture
 from nbgrad.core.modes import lines
-from nbgrad.machine import bounds, builtin
+from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
 from nbgrad.program.values import CODES
 from nbgrad.twins import capture
@@ -98,7 +98,7 @@ def nbgrad_value(owner, root):
     for k in range(n_leaves if fits else 0):
         x = load_pointer(values, k)
 """
-    + indent(builtin.FITS, " " * 8)
+    + indent(layout.FITS, " " * 8)
     + f"""
         if not fits:
             break
@@ -193,7 +193,7 @@ class Entries(dict[bytes, Any]):
         config = settings.current
         if cap.key.__class__ is not bytes or config.tier in ("reference", "block"):
             return
-        words = (len(cap.key) // builtin.WORD).to_bytes(builtin.WORD, "little")
+        words = (len(cap.key) // layout.WORD).to_bytes(layout.WORD, "little")
         key = cap.key + cap.noted + words
         if key in self and ((known := self[key]) is None or known[1:3] == (config, habit)):
             return
@@ -232,7 +232,7 @@ def _entry(
         [v.aval.dtype.itemsize for v in program.weak],
         [id(v.aval.dtype) for v in program.outputs],
         places,
-        builtin.specification(arrays),
+        layout.specification(arrays),
     )
     tables = [np.array(row, np.int64) for row in rows]
     words = [id(config), 0 if habit is None else id(habit), keeps]
@@ -247,13 +247,13 @@ def _entry(
 
 @cache
 def _keeps(kind: Any) -> int:
-    return builtin.slot(kind.__new__(kind), "keeps")
+    return layout.slot(kind.__new__(kind), "keeps")
 
 
 def _places() -> dict[str, int]:
-    found = capture.places() | builtin.array_layout() | {"room": NODES}
-    found["current"] = builtin.slot(type(settings)(), "current")
-    found["on"] = builtin.slot(type(lines)(), "on")
+    found = capture.places() | layout.array_layout() | {"room": NODES}
+    found["current"] = layout.slot(type(settings)(), "current")
+    found["on"] = layout.slot(type(lines)(), "on")
     return found
 
 

@@ -11,7 +11,7 @@ from textwrap import indent
 from typing import Final
 
 from nbgrad.core.record import shortcuts
-from nbgrad.machine import builtin
+from nbgrad.machine import builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
 from nbgrad.twins.record import MAKE_NODE, shared_objects, words
 
@@ -174,11 +174,11 @@ def _referent() -> int:
     objects = [kind(), kind()]
     marks = [weakref.ref(x) for x in objects]
     found = {
-        builtin.word_with(r, id(x), r.__sizeof__()) for r, x in zip(marks, objects, strict=True)
+        layout.word_with(r, id(x), r.__sizeof__()) for r, x in zip(marks, objects, strict=True)
     }
     word = found.pop()
     objects.clear()
-    dead = all(builtin.words_of(r, r.__sizeof__())[word] == id(None) for r in marks)
+    dead = all(layout.words_of(r, r.__sizeof__())[word] == id(None) for r in marks)
     return word if not found and dead else 0
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes
 from nbgrad.core.node import Node
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import selection
 from nbgrad.tensors.protocols import unwrap, wrap
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.arrays.making import converted
@@ -73,7 +73,7 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
     if len(funclist) > len(conditions):
         out = _branch(funclist[-1], node, args, kw)
     for condition, f in zip(conditions, funclist, strict=False):
-        out = arithmetic.where(condition, _branch(f, node, args, kw), out)
+        out = selection.where(condition, _branch(f, node, args, kw), out)
     return out
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops.elements import trigonometric
+from nbgrad.ops.elements import activations, exponential
 from nbgrad.ops.elements.arithmetic import exp, log
 from nbgrad.ops.special import bessel, entropy, error, gamma, incomplete
 from nbgrad.vocabulary.declare import call, function
@@ -23,7 +23,7 @@ __all__ = ["bessel", "entropy", "incomplete"]
 @function("special", "scipy.special.expit", cases=lambda d: [call(d(3))])
 def expit(x: Any) -> Node:
     """Logistic function 1 / (1 + exp(-x)) (DLMF 4.2)."""
-    return trigonometric.sigmoid(as_node(x))
+    return activations.sigmoid(as_node(x))
 
 
 @function("special", "scipy.special.psi", cases=lambda d: [call(d.positive(3))])
@@ -35,13 +35,13 @@ def psi(x: Any) -> Node:
 @function("special", "scipy.special.log1p", cases=lambda d: [call(d.positive(3))])
 def log1p(x: Any) -> Node:
     """Logarithm of 1 + x, accurate near zero (DLMF 4.2)."""
-    return trigonometric.log1p(as_node(x))
+    return exponential.log1p(as_node(x))
 
 
 @function("special", "scipy.special.expm1", cases=lambda d: [call(d(3))])
 def expm1(x: Any) -> Node:
     """Exponential minus 1, accurate near zero (DLMF 4.2)."""
-    return trigonometric.expm1(as_node(x))
+    return exponential.expm1(as_node(x))
 
 
 def _unboxed_log(y: Any, lmbda: Any) -> Node:
@@ -59,7 +59,7 @@ def inv_boxcox(y: Any, lmbda: Any) -> Node:
 @function("special", "scipy.special.inv_boxcox1p", cases=lambda d: [call(d.unit(3), d.unit(3))])
 def inv_boxcox1p(y: Any, lmbda: Any) -> Node:
     """The x whose Box-Cox transform of 1 + x is y."""
-    return trigonometric.expm1(_unboxed_log(y, lmbda))
+    return exponential.expm1(_unboxed_log(y, lmbda))
 
 
 @function("special", "scipy.special.fresnel", cases=lambda d: [call(d(3))])

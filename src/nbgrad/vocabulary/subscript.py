@@ -12,7 +12,7 @@ from nbgrad.core.aval import broadcast_shapes
 from nbgrad.core.node import Node, constant
 from nbgrad.ops import basis
 from nbgrad.ops.arrays import indexing
-from nbgrad.ops.elements import arithmetic, comparison
+from nbgrad.ops.elements import arithmetic, comparison, selection
 from nbgrad.vocabulary.shapes import as_node, broadcast_to, reshape
 
 
@@ -137,10 +137,10 @@ def _joint(items: list[Any], shape: tuple[int, ...]) -> tuple[Node, int] | None:
     rows: Any = 0
     valid: Any = True
     for part, n in zip(parts, shape, strict=False):
-        rows = arithmetic.where(part < 0, part + n, part) + rows * n
+        rows = selection.where(part < 0, part + n, part) + rows * n
         valid = comparison.logical_and(comparison.logical_and(part >= -n, part < n), valid)
     beyond = int(np.prod(shape[:count]))
-    return arithmetic.where(valid, rows, beyond), count
+    return selection.where(valid, rows, beyond), count
 
 
 def _flat(items: list[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
@@ -209,7 +209,7 @@ def setitem(x: Any, index: Any, v: Any) -> Node:
         return basis.update_slice(node, value, starts=w.starts, steps=w.steps)
     mask = _traced_mask(items, node.shape)
     if mask is not None and not value.ndim:
-        return arithmetic.where(mask, basis.cast(value, dtype=node.dtype), node)
+        return selection.where(mask, basis.cast(value, dtype=node.dtype), node)
     rows, flat = _select(items, node)
     value = _fit(value, (*rows.shape, *flat.shape[1:]))
     position = rows if rows.__class__ is Node else constant(rows)

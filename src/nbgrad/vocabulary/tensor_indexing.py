@@ -14,7 +14,7 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.ops.arrays import indexing
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import selection
 from nbgrad.vocabulary.arrays.picking import bounded, known
 from nbgrad.vocabulary.arrays.rearranging import along
 from nbgrad.vocabulary.declare import function
@@ -51,7 +51,7 @@ def _positions(name: str, x: Node, dim: int, index: Any) -> Node:
             base = base + math.prod(x.shape[j + 1 :]) * np.arange(n).reshape(shape)
     found = base + places * math.prod(x.shape[k + 1 :])
     if places.__class__ is Node:  # an index out of range reaches the operation, which reports it
-        return arithmetic.where(places < x.shape[k], found, math.prod(x.shape))
+        return selection.where(places < x.shape[k], found, math.prod(x.shape))
     return held(found)
 
 

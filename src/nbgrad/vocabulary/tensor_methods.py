@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import selection
 from nbgrad.vocabulary.arrays import picking
 from nbgrad.vocabulary.arrays.joining import unstack
 from nbgrad.vocabulary.arrays.rearranging import along
@@ -125,7 +125,7 @@ def masked_fill(x: Node, mask: Any, value: Any) -> Node:
     >>> x.masked_fill(x > 1, 0.0)
     tensor([1., 0., 0.])
     """
-    return arithmetic.where(
+    return selection.where(
         mask, as_node(np.asarray(value, x.dtype)) if np.isscalar(value) else value, x
     )
 

@@ -21,7 +21,7 @@ import numpy as np
 from nbgrad.backends.cpu.executor import LIST_ITEMS, Frame
 from nbgrad.backends.cpu.executor import LOOP as LOOP_ADDRESS
 from nbgrad.core.aval import Aval
-from nbgrad.machine import bounds, builtin
+from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import native
 
 # Words of a function's owner.
@@ -42,7 +42,7 @@ def nbgrad_call(owner, args):
         x = load_pointer(args, {{items}} + k)
         number = numbers[given[{N_ARGS}] + k]
 """
-    + indent(builtin.FITS, " " * 8)
+    + indent(layout.FITS, " " * 8)
     + f"""
         if fits:
             store_pointer(bases, k, load_pointer(x, {{array_data}}))
@@ -87,7 +87,7 @@ def nbgrad_call(owner, args):
 @cache
 def _words() -> dict[str, int]:
     """Where arrays and tuples keep what the code reads; 0 where unknown."""
-    return builtin.array_layout() | builtin.containers()
+    return layout.array_layout() | layout.containers()
 
 
 @cache
@@ -130,15 +130,15 @@ def entry(
     """
     frame.words[LIST_ITEMS] = 0  # its bases are filled in already
     first = frame.bases.ctypes.data
-    words = [0, frame.address, first, first + builtin.WORD * (len(args) + held)]
+    words = [0, frame.address, first, first + layout.WORD * (len(args) + held)]
     words += [int(frame.words[LOOP_ADDRESS]), len(args), len(outs)]
     kinds = [id(numbers[k]) if k in numbers else 0 for k in range(len(args))]
     values = np.array([0] * len(args) + kinds, np.int64)
     words += [id(None), id(np.ndarray), make_empty()]
-    double = builtin.elements_of(np.dtype(np.float64))
+    double = layout.elements_of(np.dtype(np.float64))
     dtypes = np.array([id(aval.dtype) for aval in outs], np.int64)
     words += [double, values.ctypes.data, dtypes.ctypes.data]
-    words += builtin.specification((*args, *outs))
+    words += layout.specification((*args, *outs))
     text = _SOURCE.format(**_words())
     code = native(text, "nbgrad_call", ("i8*", "i8*"), result="i8")[0]
     owner = np.array(words, np.int64)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nbgrad.core.aval import Aval
-from nbgrad.machine import bounds, builtin, threads
+from nbgrad.machine import bounds, builtin, layout, threads
 from nbgrad.machine.compile import Code, native, remembered
 
 # Words of a frame's header.
@@ -40,7 +40,7 @@ from nbgrad.machine.compile import Code, native, remembered
     ARRAY_DATA,  # word of an array object that points to its data
     LOOP,  # address of the compiled loop
     ARRAY,  # NumPy's class of arrays
-    SPECS,  # what the arrays must be, see builtin.FITS; 0: they are not looked at
+    SPECS,  # what the arrays must be, see layout.FITS; 0: they are not looked at
     HEADER,
 ) = range(20)
 MISFIT: Final = -1  # status of a run that was refused: some value is not the array it must be
@@ -117,7 +117,7 @@ def nbgrad_run(owner, values):
         for k in range(frame[{N_VALUES}] if fits else 0):
             x = load_pointer(items, k)
 """
-    + indent(builtin.FITS, " " * 12)
+    + indent(layout.FITS, " " * 12)
     + f"""
             if not fits:
                 break
@@ -148,7 +148,7 @@ def _loop() -> Code:
 
 @remembered
 def _run() -> Code:
-    text = _BUILTIN.format(**builtin.array_layout(), **builtin.containers())
+    text = _BUILTIN.format(**layout.array_layout(), **layout.containers())
     return native(text, "nbgrad_run", ("i8*", "i8*"), result="i8")[0]
 
 
@@ -166,7 +166,7 @@ def entry(words: npt.NDArray[np.int64]) -> Entry:
 
 def object_layout() -> tuple[int, int]:
     """Return the words LIST_ITEMS and ARRAY_DATA of this Python, or (0, 0) if unknown."""
-    found = builtin.list_items(), builtin.array_data()
+    found = layout.list_items(), layout.array_data()
     return found if all(found) else (0, 0)
 
 
@@ -233,9 +233,9 @@ class Frame:
         words[at_rows:at_args] = rows.ravel()
         words[at_args:] = args
         self.avals = tuple(avals)
-        self.specification = np.array(builtin.specification(self.avals), np.int64)
+        self.specification = np.array(layout.specification(self.avals), np.int64)
         bounds.register(self.words, self.specification)
-        known = avals and builtin.available() and 0 not in builtin.array_layout().values()
+        known = avals and builtin.available() and 0 not in layout.array_layout().values()
         words[ARRAY] = id(np.ndarray)
         words[SPECS] = self.specification.ctypes.data if known else 0
         self.parallel = bool(np.any((rows[:, 2] > 0) & (rows[:, 1] > rows[:, 2])))

@@ -14,7 +14,8 @@ from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.lazy import load
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import slice_
-from nbgrad.ops.kinds.names import bilinear, conjugate
+from nbgrad.ops.kinds.bilinear import bilinear
+from nbgrad.ops.kinds.cotangents import conjugate
 
 
 def reverse(x: Node) -> Node:

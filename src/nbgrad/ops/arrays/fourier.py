@@ -14,7 +14,7 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.lazy import load
 from nbgrad.core.node import Node, constant
-from nbgrad.ops.kinds.names import linear
+from nbgrad.ops.kinds.linear import linear
 
 OTHER_NORM = {"backward": "forward", "forward": "backward", "ortho": "ortho"}
 

@@ -9,9 +9,10 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node, constant
 from nbgrad.ops.basis import broadcast_to, cast, full, reshape
-from nbgrad.ops.elements.arithmetic import indicator
-from nbgrad.ops.elements.comparison import equal
-from nbgrad.ops.kinds.names import Library, materialize, opaque
+from nbgrad.ops.elements.comparison import equal, indicator
+from nbgrad.ops.kinds.cotangents import materialize
+from nbgrad.ops.kinds.forms import Library
+from nbgrad.ops.kinds.opaque import opaque
 
 
 def _row_splits(params: dict[str, Any], x: Aval, index: Aval, *values: Aval) -> Any:

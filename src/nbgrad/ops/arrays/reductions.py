@@ -10,9 +10,10 @@ import numpy as np
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import concatenate, reshape, slice_, sum_, transpose
-from nbgrad.ops.elements.arithmetic import indicator
-from nbgrad.ops.elements.comparison import equal
-from nbgrad.ops.kinds.names import Combine, Library, conjugate, expand, reduction, times
+from nbgrad.ops.elements.comparison import equal, indicator
+from nbgrad.ops.kinds.cotangents import conjugate, expand, times
+from nbgrad.ops.kinds.forms import Combine, Library
+from nbgrad.ops.kinds.reduction import reduction
 from nbgrad.ops.totals import total
 
 

@@ -14,10 +14,14 @@ from nbgrad.core.aval import Aval
 from nbgrad.core.lazy import load
 from nbgrad.core.node import Node, constant
 from nbgrad.ops.basis import cast, concatenate, full, slice_
-from nbgrad.ops.elements.arithmetic import exp, where
+from nbgrad.ops.elements.arithmetic import exp
 from nbgrad.ops.elements.comparison import equal
 from nbgrad.ops.elements.exponential import shifted
-from nbgrad.ops.kinds.names import Library, add_up, conjugate, linear, materialize, opaque, times
+from nbgrad.ops.elements.selection import where
+from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize, times
+from nbgrad.ops.kinds.forms import Library
+from nbgrad.ops.kinds.linear import linear
+from nbgrad.ops.kinds.opaque import opaque
 
 
 def _cumsum(x: Any, axis: int, reverse: bool) -> Any:

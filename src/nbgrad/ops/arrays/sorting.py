@@ -17,7 +17,7 @@ from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive
 from nbgrad.ops.arrays.indexing import take
 from nbgrad.ops.basis import reshape, transpose
-from nbgrad.ops.kinds.names import opaque
+from nbgrad.ops.kinds.opaque import opaque
 
 INDEX = np.dtype(np.intp)
 

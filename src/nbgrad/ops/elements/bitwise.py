@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from nbgrad.core.primitive import Primitive
-from nbgrad.ops.kinds.names import elementwise
+from nbgrad.ops.kinds.elementwise import elementwise
 
 
 def _integers(name: str, text: str, doc: str, dtypes: str = "iu") -> Primitive:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from nbgrad.core.primitive import Primitive
-from nbgrad.ops.kinds.names import elementwise
+from nbgrad.ops.basis import cast
+from nbgrad.ops.kinds.elementwise import elementwise
 
 
 def _compare(name: str, symbol: str, doc: str) -> Primitive:
@@ -49,3 +52,8 @@ isinf = elementwise(
     dtypes="fiu",
     doc="Whether infinite.",
 )
+
+
+def indicator(condition: Any, like: Any) -> Any:
+    """1 where *condition* holds and 0 elsewhere, in the dtype of *like*."""
+    return cast(condition, dtype=like.dtype)

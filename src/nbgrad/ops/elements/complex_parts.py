@@ -13,7 +13,9 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.core.registry import register_view
 from nbgrad.ops.basis import cast
-from nbgrad.ops.kinds.names import common_loop, elementwise, is_number, materialize
+from nbgrad.ops.kinds.cotangents import is_number, materialize
+from nbgrad.ops.kinds.elementwise import elementwise
+from nbgrad.ops.kinds.promotion import common_loop
 
 
 def real_dtype(dtype: Any) -> np.dtype[Any]:

@@ -7,22 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.primitive import Primitive
-from nbgrad.ops.elements.arithmetic import (
-    ANY,
-    NONZERO,
-    POSITIVE,
-    absolute,
-    power,
-    sqrt,
-    square,
-    where,
-)
+from nbgrad.ops.elements.activations import sigmoid
+from nbgrad.ops.elements.arithmetic import NONZERO, POSITIVE, absolute, exp, power, square
 from nbgrad.ops.elements.comparison import equal, logical_and
-from nbgrad.ops.elements.kinks import hypot_pull
-from nbgrad.ops.elements.trigonometric import UNIT, complement, sigmoid
-from nbgrad.ops.kinds.cotangents import add_up
-from nbgrad.ops.kinds.names import common_loop, elementwise
+from nbgrad.ops.elements.selection import where
+from nbgrad.ops.kinds.elementwise import elementwise
+from nbgrad.ops.kinds.promotion import common_loop
 
 LN2 = math.log(2.0)
 LN10 = math.log(10.0)
@@ -68,41 +58,6 @@ reciprocal = elementwise(
 )
 
 
-def _arcsinh_slope(x: Any) -> Any:
-    if x.dtype.kind == "c":
-        return 1 / sqrt(1 + square(x))
-    return 1 / hypot(x, 1.0)  # the square would overflow
-
-
-arcsinh = elementwise(
-    "arcsinh",
-    expr="asinh_{c}({x})",
-    reference=np.arcsinh,
-    partials=lambda out, x: (_arcsinh_slope(x),),
-    grad_name="Asinh",
-    doc="Inverse hyperbolic sine.",
-)
-arccosh = elementwise(
-    "arccosh",
-    expr="acosh_{c}({x})",
-    reference=np.arccosh,
-    # Two roots: that of the product has another branch cut in the left half of the plane.
-    partials=lambda out, x: (1 / (sqrt(x - 1) * sqrt(x + 1)),),
-    domain=((1.2, 3.0),),
-    grad_name="Acosh",
-    doc="Inverse hyperbolic cosine; derivative +inf at 1.",
-)
-arctanh = elementwise(
-    "arctanh",
-    expr="atanh_{c}({x})",
-    reference=np.arctanh,
-    partials=lambda out, x: (1 / complement(x),),
-    domain=UNIT,
-    grad_name="Atanh",
-    doc="Inverse hyperbolic tangent.",
-)
-
-
 def _shifted(x: Any, y: Any) -> Any:
     return np.where(x == y, np.zeros((), np.result_type(x, y)), np.subtract(x, y))
 
@@ -128,72 +83,6 @@ uniform_power = elementwise(
     domain=POSITIVE,
     grad_name="Pow",
     doc="power with one exponent for all: NumPy takes the root for 0.5, which differs at -inf.",
-)
-
-
-def _scaling(name: str, top: float, bottom: float, doc: str) -> Primitive:
-    return elementwise(
-        name,
-        # A quotient in the dtype, as NumPy has it.
-        expr=f"{{x}} * ({{t}}({top!r}) / {{t}}({bottom!r}))",
-        reference=getattr(np, name),
-        partials=lambda out, x: (top / bottom,),
-        doc=doc,
-    )
-
-
-degrees = _scaling("degrees", 180.0, math.pi, "An angle in radians, in degrees.")
-rad2deg = _scaling("rad2deg", 180.0, math.pi, "An angle in radians, in degrees.")
-radians = _scaling("radians", math.pi, 180.0, "An angle in degrees, in radians.")
-deg2rad = _scaling("deg2rad", math.pi, 180.0, "An angle in degrees, in radians.")
-
-
-def _direction(x: Any, y: Any) -> Any:
-    length = np.hypot(x, y)
-    return x / np.where(length == 0, np.asarray(np.inf, length.dtype), length)
-
-
-def _direction_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
-    length = hypot(x, y)
-    length = where(equal(length, 0), math.inf, length)
-    across = y / length
-    # Not (1 - out**2) / length, which cancels where y is small.
-    return across * (across / length), -out * (across / length)
-
-
-direction = elementwise(
-    "direction",
-    public=False,
-    expr="direction_{c}({x}, {y})",
-    reference=_direction,
-    loop=common_loop(floating=True, ordered=True),
-    partials=_direction_partials,
-    domain=NONZERO,
-    grad_name="Hypot",
-    doc="The first over the length of the vector (first, second): a cosine; 0 at (0, 0).",
-)
-
-
-def _hypot_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
-    pairs = zip(xs, xs[::-1], wants, strict=True)
-    return [hypot_pull(ct, x, y) if want else None for x, y, want in pairs]
-
-
-hypot = elementwise(
-    "hypot",
-    expr="hypot_{c}({x}, {y})",
-    reference=np.hypot,
-    vjp=_hypot_vjp,
-    jvp=lambda tangents, out, xs, params: add_up(
-        [
-            hypot_pull(t, x, y)
-            for t, x, y in zip(tangents, xs, xs[::-1], strict=True)
-            if t is not None
-        ]
-    ),
-    domain=ANY,
-    length="hypot",
-    doc="Length of the vector (first, second), without overflow; derivative 0 at (0, 0).",
 )
 
 
@@ -227,55 +116,34 @@ logaddexp2 = elementwise(
     doc="log2(2**x + 2**y), without overflow; derivatives 0 where both are -inf.",
 )
 
-SERIES_TERMS = 20
 
-
-def _sinc_derivative(x: Any, n: int) -> Any:
-    """``d^n/dx^n sinc(x)``: a series near 0, elsewhere by recurrence over the order."""
-    if n == 0:
-        return np.sinc(x)
-    x = np.asarray(x)
-    work = x.astype(np.result_type(x, np.float32), copy=False)
-    u = np.pi * work
-    near = np.abs(u) < max(n, 2)
-    safe = np.where(near, np.asarray(max(n, 2), u.dtype), u)
-    # s_n(u) is the n-th derivative of sin(u) / u, and u s_n = sin^(n)(u) - n s_(n-1).
-    # Whole turns are taken off before the product with pi, whose rounding would turn the angle.
-    angle = np.pi * (work - 2 * np.round(0.5 * work))
-    far = np.sin(angle) / safe
-    for k in range(1, n + 1):
-        far = (_sine_derivative(angle, k) - k * far) / safe
-    small = np.where(near, u, np.zeros((), u.dtype))
-    series = np.zeros_like(small)
-    for k in range((n + 1) // 2 + SERIES_TERMS, (n + 1) // 2 - 1, -1):
-        power = 2 * k - n
-        series += (-1.0) ** k / ((2 * k + 1) * math.factorial(power)) * small**power
-    found = np.where(near, series, far) * np.pi**n
-    return found.astype(np.sinc(x[()]).dtype, copy=False)
-
-
-def _sine_derivative(u: Any, order: int) -> Any:
-    value = np.sin(u) if order % 2 == 0 else np.cos(u)
-    return -value if order % 4 in (2, 3) else value
-
-
-def _sinc_loop(kinds: Any) -> Any:
-    x = kinds[0] if isinstance(kinds[0], np.dtype) else np.dtype(kinds[0])
-    return (x, np.sinc(np.zeros((), x)).dtype)
-
-
-sinc_derivative = elementwise(
-    "sinc_derivative",
-    public=False,
-    expr=lambda params: f"{{to}}(sinc_{{c}}({{x}}, {params['n']}))",
-    reference=_sinc_derivative,
-    loop=_sinc_loop,
-    partials=lambda out, x, n: (sinc_derivative(x, n=n + 1),),
-    cases=tuple({"n": n} for n in (0, 1, 2, 5)),
-    grad_name="Sinc",
-    doc="Derivative of order n of sin(pi x) / (pi x), exact at 0 too.",
+log1p = elementwise(
+    "log1p",
+    expr="log1p_{c}({x})",
+    reference=np.log1p,
+    partials=lambda out, x: (1 / (1 + x),),
+    domain=((-0.9, 3.0),),
+    doc="Natural logarithm of 1 + x, accurate near zero.",
 )
-__all__ = ["arccosh", "arcsinh", "arctanh", "cbrt", "deg2rad", "degrees", "direction", "exp2"]
-__all__ += ["hypot", "log10"]
-__all__ += ["log2", "logaddexp", "logaddexp2", "rad2deg", "radians", "reciprocal"]
-__all__ += ["shifted", "sinc_derivative", "uniform_power"]
+
+
+expm1 = elementwise(
+    "expm1",
+    expr="expm1_{c}({x})",
+    reference=np.expm1,
+    partials=lambda out, x: (exp(x),),  # out + 1 would lose the digits of a small one
+    doc="Exponential minus 1, accurate near zero.",
+)
+
+
+__all__ = [
+    "cbrt",
+    "exp2",
+    "log2",
+    "log10",
+    "logaddexp",
+    "logaddexp2",
+    "reciprocal",
+    "shifted",
+    "uniform_power",
+]

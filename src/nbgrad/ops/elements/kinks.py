@@ -21,7 +21,8 @@ from nbgrad.config import settings
 from nbgrad.core.node import Node
 from nbgrad.core.registry import primitives
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, is_number, materialize, times
-from nbgrad.ops.kinds.names import common_loop, elementwise
+from nbgrad.ops.kinds.elementwise import elementwise
+from nbgrad.ops.kinds.promotion import common_loop
 
 FLOATS = common_loop(floating=True)
 REALS = common_loop(floating=True, ordered=True)

@@ -8,10 +8,18 @@ import numpy as np
 
 from nbgrad.core.primitive import Primitive
 from nbgrad.ops.basis import cast
-from nbgrad.ops.elements.arithmetic import NONZERO, indicator, sign
-from nbgrad.ops.elements.comparison import equal, greater_equal, isnan, logical_not, logical_or
+from nbgrad.ops.elements.arithmetic import NONZERO, sign
+from nbgrad.ops.elements.comparison import (
+    equal,
+    greater_equal,
+    indicator,
+    isnan,
+    logical_not,
+    logical_or,
+)
 from nbgrad.ops.elements.kinks import absolute_pull
-from nbgrad.ops.kinds.names import elementwise, is_number
+from nbgrad.ops.kinds.cotangents import is_number
+from nbgrad.ops.kinds.elementwise import elementwise
 
 # Between whole and half numbers, on both sides of 0.
 FRACTIONS = ((0.6, 0.9), (-1.9, -1.6))

@@ -8,32 +8,26 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.lazy import LazyModule
-from nbgrad.core.node import Node
+from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import primitives
-from nbgrad.ops.elements.arithmetic import NONZERO, POSITIVE, exp, indicator, sqrt, square, where
-from nbgrad.ops.elements.comparison import equal, greater
-from nbgrad.ops.kinds.names import common_loop, elementwise
+from nbgrad.ops.elements.arithmetic import (
+    ANY,
+    NONZERO,
+    POSITIVE,
+    sqrt,
+    square,
+)
+from nbgrad.ops.elements.comparison import equal
+from nbgrad.ops.elements.kinks import hypot_pull
+from nbgrad.ops.elements.selection import where
+from nbgrad.ops.kinds.cotangents import add_up
+from nbgrad.ops.kinds.elementwise import elementwise
+from nbgrad.ops.kinds.promotion import common_loop
 
 special = LazyModule("scipy.special")
 UNIT = ((-0.9, 0.9),)
 FLOATING = common_loop(floating=True)
-TWO_OVER_SQRT_PI = 2.0 / math.sqrt(math.pi)
 
-log1p = elementwise(
-    "log1p",
-    expr="log1p_{c}({x})",
-    reference=np.log1p,
-    partials=lambda out, x: (1 / (1 + x),),
-    domain=((-0.9, 3.0),),
-    doc="Natural logarithm of 1 + x, accurate near zero.",
-)
-expm1 = elementwise(
-    "expm1",
-    expr="expm1_{c}({x})",
-    reference=np.expm1,
-    partials=lambda out, x: (exp(x),),  # out + 1 would lose the digits of a small one
-    doc="Exponential minus 1, accurate near zero.",
-)
 sin = elementwise(
     "sin",
     expr="sin_{c}({x})",
@@ -166,109 +160,171 @@ arctan2 = elementwise(
 )
 
 
-def _sigmoid(x: Any) -> Any:
-    wide = x.astype(np.float32) if x.dtype == np.float16 else x
-    with np.errstate(over="ignore"):
-        return (1 / (1 + np.exp(-wide))).astype(np.result_type(x, np.float16), copy=False)
+def _arcsinh_slope(x: Any) -> Any:
+    if x.dtype.kind == "c":
+        return 1 / sqrt(1 + square(x))
+    return 1 / hypot(x, 1.0)  # the square would overflow
 
 
-sigmoid = elementwise(
-    "sigmoid",
-    namespace="special",
-    expr="sigmoid_{c}({x})",
-    reference=_sigmoid,
-    loop=FLOATING,
-    partials=lambda out, x: (sigmoid_slope(x),),
-    doc="Logistic function 1 / (1 + exp(-x)).",
+arcsinh = elementwise(
+    "arcsinh",
+    expr="asinh_{c}({x})",
+    reference=np.arcsinh,
+    partials=lambda out, x: (_arcsinh_slope(x),),
+    grad_name="Asinh",
+    doc="Inverse hyperbolic sine.",
 )
-sigmoid_slope = elementwise(
-    "sigmoid_slope",
-    namespace="special",
+
+
+arccosh = elementwise(
+    "arccosh",
+    expr="acosh_{c}({x})",
+    reference=np.arccosh,
+    # Two roots: that of the product has another branch cut in the left half of the plane.
+    partials=lambda out, x: (1 / (sqrt(x - 1) * sqrt(x + 1)),),
+    domain=((1.2, 3.0),),
+    grad_name="Acosh",
+    doc="Inverse hyperbolic cosine; derivative +inf at 1.",
+)
+
+
+arctanh = elementwise(
+    "arctanh",
+    expr="atanh_{c}({x})",
+    reference=np.arctanh,
+    partials=lambda out, x: (1 / complement(x),),
+    domain=UNIT,
+    grad_name="Atanh",
+    doc="Inverse hyperbolic tangent.",
+)
+
+
+def _scaling(name: str, top: float, bottom: float, doc: str) -> Primitive:
+    return elementwise(
+        name,
+        # A quotient in the dtype, as NumPy has it.
+        expr=f"{{x}} * ({{t}}({top!r}) / {{t}}({bottom!r}))",
+        reference=getattr(np, name),
+        partials=lambda out, x: (top / bottom,),
+        doc=doc,
+    )
+
+
+degrees = _scaling("degrees", 180.0, math.pi, "An angle in radians, in degrees.")
+rad2deg = _scaling("rad2deg", 180.0, math.pi, "An angle in radians, in degrees.")
+radians = _scaling("radians", math.pi, 180.0, "An angle in degrees, in radians.")
+deg2rad = _scaling("deg2rad", math.pi, 180.0, "An angle in degrees, in radians.")
+
+
+def _direction(x: Any, y: Any) -> Any:
+    length = np.hypot(x, y)
+    return x / np.where(length == 0, np.asarray(np.inf, length.dtype), length)
+
+
+def _direction_partials(out: Any, x: Any, y: Any) -> tuple[Any, Any]:
+    length = hypot(x, y)
+    length = where(equal(length, 0), math.inf, length)
+    across = y / length
+    # Not (1 - out**2) / length, which cancels where y is small.
+    return across * (across / length), -out * (across / length)
+
+
+direction = elementwise(
+    "direction",
     public=False,
-    # 1 - sigmoid(x) would lose the digits of a small derivative.
-    expr="sigmoid_{c}({x}) * sigmoid_{c}(-{x})",
-    reference=lambda x: _sigmoid(x) * _sigmoid(-x),
-    loop=FLOATING,
-    partials=lambda out, x: (-out * tanh(0.5 * x),),
-    grad_name="Sigmoid",
-    doc="sigmoid(x) sigmoid(-x), the derivative of sigmoid.",
-)
-
-
-def _softplus(x: Any) -> Any:
-    return np.logaddexp(x, np.zeros((), np.asarray(x).dtype))
-
-
-softplus = elementwise(
-    "softplus",
-    namespace="special",
-    expr="softplus_{c}({x})",
-    reference=_softplus,
+    expr="direction_{c}({x}, {y})",
+    reference=_direction,
     loop=common_loop(floating=True, ordered=True),
-    partials=lambda out, x: (sigmoid(x),),
-    doc="log(1 + exp(x)), without overflow.",
-)
-
-
-def _relu(x: Any) -> Any:
-    return np.where(x < 0, np.zeros((), np.asarray(x).dtype), x)
-
-
-relu = elementwise(
-    "relu",
-    namespace="special",
-    expr="({t}(0) if {x} < {t}(0) else {x})",
-    reference=_relu,
-    loop=common_loop(ordered=True),
-    partials=lambda out, x: (indicator(greater(x, 0), out),),
+    partials=_direction_partials,
     domain=NONZERO,
-    dtypes="fiu",
-    doc="x where positive, else 0; derivative 0 at 0.",
+    grad_name="Hypot",
+    doc="The first over the length of the vector (first, second): a cosine; 0 at (0, 0).",
 )
 
 
-def _bell(x: Any, scale: float) -> Any:
-    """The square is taken in two parts: its rounding would be an error of the exponent."""
-    if np.asarray(x).dtype.kind == "c":
-        return np.exp(scale * np.square(x))
-    z = np.clip(np.asarray(x, np.float64), -40.0, 40.0)
-    head = (np.asarray(z).view(np.int64) & -0x8000000).view(np.float64)
-    with np.errstate(all="ignore"):
-        rest = np.expm1(scale * ((z - head) * (z + head)))
-        e = np.exp(scale * (head * head))
-        return np.where(e < np.inf, e + e * rest, e).astype(np.result_type(x, np.float16))
+def _hypot_vjp(ct: Any, out: Any, xs: Any, params: Any, wants: Any) -> list[Any]:
+    pairs = zip(xs, xs[::-1], wants, strict=True)
+    return [hypot_pull(ct, x, y) if want else None for x, y, want in pairs]
 
 
-bell = elementwise(
-    "bell",
-    namespace="special",
+hypot = elementwise(
+    "hypot",
+    expr="hypot_{c}({x}, {y})",
+    reference=np.hypot,
+    vjp=_hypot_vjp,
+    jvp=lambda tangents, out, xs, params: add_up(
+        [
+            hypot_pull(t, x, y)
+            for t, x, y in zip(tangents, xs, xs[::-1], strict=True)
+            if t is not None
+        ]
+    ),
+    domain=ANY,
+    length="hypot",
+    doc="Length of the vector (first, second), without overflow; derivative 0 at (0, 0).",
+)
+
+
+SERIES_TERMS = 20
+
+
+def _sinc_derivative(x: Any, n: int) -> Any:
+    """``d^n/dx^n sinc(x)``: a series near 0, elsewhere by recurrence over the order."""
+    if n == 0:
+        return np.sinc(x)
+    x = np.asarray(x)
+    work = x.astype(np.result_type(x, np.float32), copy=False)
+    u = np.pi * work
+    near = np.abs(u) < max(n, 2)
+    safe = np.where(near, np.asarray(max(n, 2), u.dtype), u)
+    # s_n(u) is the n-th derivative of sin(u) / u, and u s_n = sin^(n)(u) - n s_(n-1).
+    # Whole turns are taken off before the product with pi, whose rounding would turn the angle.
+    angle = np.pi * (work - 2 * np.round(0.5 * work))
+    far = np.sin(angle) / safe
+    for k in range(1, n + 1):
+        far = (_sine_derivative(angle, k) - k * far) / safe
+    small = np.where(near, u, np.zeros((), u.dtype))
+    series = np.zeros_like(small)
+    for k in range((n + 1) // 2 + SERIES_TERMS, (n + 1) // 2 - 1, -1):
+        power = 2 * k - n
+        series += (-1.0) ** k / ((2 * k + 1) * math.factorial(power)) * small**power
+    found = np.where(near, series, far) * np.pi**n
+    return found.astype(np.sinc(x[()]).dtype, copy=False)
+
+
+def _sine_derivative(u: Any, order: int) -> Any:
+    value = np.sin(u) if order % 2 == 0 else np.cos(u)
+    return -value if order % 4 in (2, 3) else value
+
+
+def _sinc_loop(kinds: Any) -> Any:
+    x = kinds[0] if isinstance(kinds[0], np.dtype) else np.dtype(kinds[0])
+    return (x, np.sinc(np.zeros((), x)).dtype)
+
+
+sinc_derivative = elementwise(
+    "sinc_derivative",
     public=False,
-    expr=lambda params: f"bell_{{c}}({{x}}, {{t}}({params['scale']!r}))",
-    reference=_bell,
-    loop=FLOATING,
-    partials=lambda out, x, scale: (2.0 * scale * x * out,),
-    cases=({"scale": -1.0}, {"scale": -0.5}, {"scale": 0.5}),
-    grad_name="Exp",
-    doc="exp(scale x**2), to the last digit.",
+    expr=lambda params: f"{{to}}(sinc_{{c}}({{x}}, {params['n']}))",
+    reference=_sinc_derivative,
+    loop=_sinc_loop,
+    partials=lambda out, x, n: (sinc_derivative(x, n=n + 1),),
+    cases=tuple({"n": n} for n in (0, 1, 2, 5)),
+    grad_name="Sinc",
+    doc="Derivative of order n of sin(pi x) / (pi x), exact at 0 too.",
 )
 
 
-def _erf(x: Any) -> Any:
-    return special.erf(x)
-
-
-def _erf_partials(out: Any, x: Node) -> tuple[Any]:
-    return (TWO_OVER_SQRT_PI * bell(x, scale=-1.0),)
-
-
-erf = elementwise(
-    "erf",
-    namespace="special",
-    expr="erf_{c}({x})",
-    reference=_erf,
-    loop=FLOATING,
-    partials=_erf_partials,
-    doc="Error function, 2/sqrt(pi) times the integral of exp(-t^2) from 0 to x (DLMF 7.2.1).",
-)
-__all__ = ["POSITIVE", "arccos", "arcsin", "arctan", "arctan2", "cos", "cosh", "erf", "expm1"]
-__all__ += ["log1p", "relu", "sigmoid", "sin", "sinh", "softplus", "tan", "tanh"]
+__all__ = [
+    "POSITIVE",
+    "arccos",
+    "arcsin",
+    "arctan",
+    "arctan2",
+    "cos",
+    "cosh",
+    "sin",
+    "sinh",
+    "tan",
+    "tanh",
+]

@@ -14,7 +14,7 @@ from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, reshape, sum_
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize
-from nbgrad.ops.kinds.names import opaque
+from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     diagonal,

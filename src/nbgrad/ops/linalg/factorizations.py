@@ -14,7 +14,8 @@ from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast
 from nbgrad.ops.kinds.cotangents import add_up, materialize
-from nbgrad.ops.kinds.names import Library, opaque
+from nbgrad.ops.kinds.forms import Library
+from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     diagonal,

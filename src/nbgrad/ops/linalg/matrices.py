@@ -14,7 +14,7 @@ import numpy as np
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.ops.basis import broadcast_to, cast, reshape, slice_, sum_, transpose
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import arithmetic, selection
 from nbgrad.ops.elements.comparison import equal, greater_equal
 from nbgrad.ops.kinds.cotangents import conjugate, is_number, materialize
 from nbgrad.ops.linalg import products
@@ -70,13 +70,13 @@ def _positions(n: int, along: int) -> Node:
 def lower(x: Node, k: int = 0) -> Node:
     """The triangle at and below the k-th diagonal; exact zeros above."""
     rows, columns = _positions(x.shape[-2], 0), _positions(x.shape[-1], 1)
-    return arithmetic.where(greater_equal(rows + k, columns), x, 0.0)
+    return selection.where(greater_equal(rows + k, columns), x, 0.0)
 
 
 def upper(x: Node, k: int = 0) -> Node:
     """The triangle at and above the k-th diagonal; exact zeros below."""
     rows, columns = _positions(x.shape[-2], 0), _positions(x.shape[-1], 1)
-    return arithmetic.where(greater_equal(columns, rows + k), x, 0.0)
+    return selection.where(greater_equal(columns, rows + k), x, 0.0)
 
 
 def diagonal(x: Node) -> Node:
@@ -93,14 +93,14 @@ def diagonal_matrix(x: Node) -> Node:
     """Square matrices with the last dimension of *x* on the diagonal."""
     n = x.shape[-1]
     on = equal(_positions(n, 0), _positions(n, 1))
-    return arithmetic.where(on, column_scale(x), 0.0)
+    return selection.where(on, column_scale(x), 0.0)
 
 
 def halved_diagonal(x: Node) -> Node:
     """*x* with half of its diagonal."""
     n = x.shape[-1]
     on = equal(_positions(n, 0), _positions(n, 1))
-    return arithmetic.where(on, x * 0.5, x)
+    return selection.where(on, x * 0.5, x)
 
 
 def column_scale(d: Node) -> Node:

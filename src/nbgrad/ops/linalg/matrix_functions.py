@@ -16,7 +16,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.ops.basis import cast, concatenate
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize
-from nbgrad.ops.kinds.names import opaque
+from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     column_scale,

@@ -9,7 +9,9 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import transpose
-from nbgrad.ops.kinds.names import Library, bilinear, conjugate
+from nbgrad.ops.kinds.bilinear import bilinear
+from nbgrad.ops.kinds.cotangents import conjugate
+from nbgrad.ops.kinds.forms import Library
 
 
 def _transposed(x: Node) -> Node:

@@ -9,7 +9,8 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, concatenate, full, reshape, slice_, sum_
-from nbgrad.ops.kinds.names import conjugate, materialize, opaque, times
+from nbgrad.ops.kinds.cotangents import conjugate, materialize, times
+from nbgrad.ops.kinds.opaque import opaque
 
 
 def _prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:

@@ -13,7 +13,8 @@ import numpy as np
 from nbgrad.core.aval import Aval, broadcast_shapes, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.kinds.cotangents import add_up, materialize
-from nbgrad.ops.kinds.names import Library, opaque
+from nbgrad.ops.kinds.forms import Library
+from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     each_matrix,

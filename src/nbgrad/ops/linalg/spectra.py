@@ -19,9 +19,10 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, concatenate
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import arithmetic, selection
 from nbgrad.ops.kinds.cotangents import add_up, materialize
-from nbgrad.ops.kinds.names import Library, opaque
+from nbgrad.ops.kinds.forms import Library
+from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     column_scale,
@@ -96,7 +97,7 @@ def over_gaps(x: Node, values: Node, squares: bool = False) -> Node:
     gaps = rows - columns
     if squares:
         gaps = gaps * (rows + columns)
-    return arithmetic.where(same, 0.0, x / arithmetic.where(same, 1.0, gaps))
+    return selection.where(same, 0.0, x / selection.where(same, 1.0, gaps))
 
 
 # ----------------------------------------------------------------------------------- Hermitian matrices
@@ -227,7 +228,7 @@ def svd_parts(packed: Node, a: Aval, full: bool) -> tuple[Node, Node, Node]:
 def _inverted(s: Node) -> Node:
     """Reciprocals, and 0 for 0: along a vector of singular value 0 there is no derivative."""
     zero = arithmetic.absolute(s) <= 0
-    return arithmetic.where(zero, 0.0, 1.0 / arithmetic.where(zero, 1.0, s))
+    return selection.where(zero, 0.0, 1.0 / selection.where(zero, 1.0, s))
 
 
 def _columns(x: Any, first: int, last: int) -> Any:

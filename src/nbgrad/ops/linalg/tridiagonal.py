@@ -10,7 +10,8 @@ from nbgrad.core.aval import Aval
 from nbgrad.core.lazy import load
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, pad, reshape, slice_, sum_
-from nbgrad.ops.kinds.names import add_up, conjugate, materialize, opaque, times
+from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize, times
+from nbgrad.ops.kinds.opaque import opaque
 
 
 def _prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:

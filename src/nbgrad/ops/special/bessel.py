@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops.elements.arithmetic import absolute, sign, where
+from nbgrad.ops.elements.arithmetic import absolute, sign
 from nbgrad.ops.elements.comparison import equal, greater, less, logical_and, not_equal
+from nbgrad.ops.elements.selection import where
 from nbgrad.ops.special.tools import special, special_function
 
 ANY = ((-3.0, 3.0),)

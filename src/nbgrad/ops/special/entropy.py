@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops.elements.arithmetic import absolute, log, power, square, where
+from nbgrad.ops.elements.activations import sigmoid
+from nbgrad.ops.elements.arithmetic import absolute, log, power, square
 from nbgrad.ops.elements.comparison import (
     equal,
     greater,
@@ -16,8 +17,9 @@ from nbgrad.ops.elements.comparison import (
     less_equal,
     logical_and,
 )
-from nbgrad.ops.elements.exponential import direction, hypot
-from nbgrad.ops.elements.trigonometric import log1p, sigmoid, sin
+from nbgrad.ops.elements.exponential import log1p
+from nbgrad.ops.elements.selection import where
+from nbgrad.ops.elements.trigonometric import direction, hypot, sin
 from nbgrad.ops.special.numerics import log1p_minus
 from nbgrad.ops.special.tools import special, special_function
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops.elements.arithmetic import absolute, exp, maximum, square, where
+from nbgrad.ops.elements.arithmetic import absolute, exp, square
 from nbgrad.ops.elements.comparison import greater, greater_equal, less
-from nbgrad.ops.elements.trigonometric import TWO_OVER_SQRT_PI, bell, cos, sin
+from nbgrad.ops.elements.selection import maximum, where
+from nbgrad.ops.elements.trigonometric import cos, sin
+from nbgrad.ops.special.erf import TWO_OVER_SQRT_PI, bell
 from nbgrad.ops.special.tools import special, special_function
 
 ANY = ((-2.0, 2.0),)

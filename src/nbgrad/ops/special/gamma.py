@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops.elements.arithmetic import where
 from nbgrad.ops.elements.comparison import equal
+from nbgrad.ops.elements.selection import where
 from nbgrad.ops.special import numerics
 from nbgrad.ops.special.tools import special, special_function
 

@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 
 from nbgrad.ops.basis import detach
-from nbgrad.ops.elements.arithmetic import absolute, exp, log, minimum, sign, sqrt, square, where
+from nbgrad.ops.elements.arithmetic import absolute, exp, log, sign, sqrt, square
 from nbgrad.ops.elements.comparison import equal, less
-from nbgrad.ops.elements.trigonometric import log1p
+from nbgrad.ops.elements.exponential import log1p
+from nbgrad.ops.elements.selection import minimum, where
 from nbgrad.ops.special import incomplete_beta
 from nbgrad.ops.special.entropy import xlog1py, xlogy
 from nbgrad.ops.special.gamma import betaln, digamma, digamma_difference, gammaln, polygamma

@@ -11,7 +11,7 @@ import numpy as np
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.primitive import Primitive
 from nbgrad.ops.kinds.cotangents import add_up, times
-from nbgrad.ops.kinds.names import elementwise
+from nbgrad.ops.kinds.elementwise import elementwise
 
 special = LazyModule("scipy.special")
 Domain = tuple[tuple[float, float], ...]

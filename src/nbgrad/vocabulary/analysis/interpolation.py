@@ -12,9 +12,10 @@ from nbgrad.core.node import Node
 from nbgrad.ops.arrays import sorting
 from nbgrad.ops.arrays.indexing import take
 from nbgrad.ops.elements import arithmetic
-from nbgrad.ops.elements.arithmetic import absolute, maximum, minimum, strong_multiply, where
+from nbgrad.ops.elements.arithmetic import absolute, strong_multiply
 from nbgrad.ops.elements.comparison import equal, logical_and, logical_or, not_equal
 from nbgrad.ops.elements.exponential import shifted
+from nbgrad.ops.elements.selection import maximum, minimum, where
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.reductions.plain import as_dtype
 from nbgrad.vocabulary.reductions.scans import window

@@ -12,8 +12,8 @@ from nbgrad.engine.demand import value_of
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.arrays.indexing import take
 from nbgrad.ops.elements import arithmetic
-from nbgrad.ops.elements.arithmetic import where
 from nbgrad.ops.elements.comparison import logical_or
+from nbgrad.ops.elements.selection import where
 from nbgrad.ops.linalg.tridiagonal import solve_tridiagonal
 from nbgrad.vocabulary.analysis.interpolation import interval, spread
 from nbgrad.vocabulary.declare import call, function

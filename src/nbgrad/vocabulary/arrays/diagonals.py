@@ -9,7 +9,7 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.errors import refuse
 from nbgrad.ops import basis
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import selection
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.reductions import plain
 from nbgrad.vocabulary.shapes import as_node, cast_to, moveaxis, one_axis, reshape
@@ -101,7 +101,7 @@ def trace(
 
 def _kept(m: Any, mask: Any) -> Node:
     node = as_node(m)
-    return arithmetic.where(held(mask), node, basis.full(0, shape=(1,), dtype=node.dtype))
+    return selection.where(held(mask), node, basis.full(0, shape=(1,), dtype=node.dtype))
 
 
 @function(

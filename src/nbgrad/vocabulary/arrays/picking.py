@@ -11,7 +11,7 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.errors import ConcretizationError, refuse
 from nbgrad.ops.arrays import indexing
-from nbgrad.ops.elements import arithmetic, comparison
+from nbgrad.ops.elements import comparison, selection
 from nbgrad.vocabulary.arrays.rearranging import broadcast_arrays, rows
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.elements import composite
@@ -45,7 +45,7 @@ def bounded(name: str, index: Any, n: int, mode: str = "raise") -> Any:
         return composite.clip(index, 0, n - 1) if traced else np.clip(index, 0, n - 1)
     if traced:
         inside = comparison.logical_and(index >= -n, index < n)
-        return arithmetic.where(inside, arithmetic.where(index < 0, index + n, index), n)
+        return selection.where(inside, selection.where(index < 0, index + n, index), n)
     wrong = (index < -n) | (index >= n)
     if np.any(wrong):
         bad = index[wrong].reshape(-1)[0]
@@ -111,7 +111,7 @@ def positions_along(name: str, indices: Any, shape: tuple[int, ...], axis: int) 
     if index.__class__ is not Node:
         return held(base + index * strides[axis])
     beyond = math.prod(shape)
-    return arithmetic.where(index < shape[axis], base + index * strides[axis], beyond)
+    return selection.where(index < shape[axis], base + index * strides[axis], beyond)
 
 
 @function(
@@ -208,7 +208,7 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         where = as_node(condition)
         if where.dtype != bool:
             raise TypeError(f"select: conditions must be boolean, not {where.dtype}")
-        out = arithmetic.where(where, choice, out)
+        out = selection.where(where, choice, out)
     return out
 
 

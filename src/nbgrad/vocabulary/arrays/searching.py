@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import selection
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.support import concrete, held
 
@@ -61,4 +61,4 @@ def where(condition: Any, x: Any = None, y: Any = None, /) -> Any:
         return nonzero(condition)
     if x is None or y is None:
         raise ValueError("where: either both or neither of x and y should be given")
-    return arithmetic.where(condition, x, y)
+    return selection.where(condition, x, y)

@@ -11,7 +11,7 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.ops.arrays import indexing
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import selection
 from nbgrad.vocabulary.arrays.picking import bounded, known, positions_along
 from nbgrad.vocabulary.arrays.rearranging import resize
 from nbgrad.vocabulary.declare import function
@@ -87,7 +87,7 @@ def putmask(a: Any, /, mask: Any, values: Any) -> Node:
         raise ValueError(f"putmask: mask of shape {chosen.shape} and data of shape {node.shape}")
     if not new.size:
         return node
-    return arithmetic.where(reshape(chosen, node.shape), resize(new, node.shape), node)
+    return selection.where(reshape(chosen, node.shape), resize(new, node.shape), node)
 
 
 @function("numpy", np.copyto, writes=True)
@@ -108,7 +108,7 @@ def copyto(dst: Any, src: Any, casting: Any = "same_kind", where: Any = True) ->
         given = as_node(np.asarray(given, np.result_type(node.dtype, given)))
     new = broadcast_to(cast_to("copyto", given, node.dtype, casting), node.shape)
     # Through ``where`` also if all is copied: a leaf that is tracked must not be written.
-    return arithmetic.where(broadcast_to(where, node.shape), new, node)
+    return selection.where(broadcast_to(where, node.shape), new, node)
 
 
 @function("numpy", np.put_along_axis, writes=True)

@@ -14,10 +14,11 @@ from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import as_operand
 from nbgrad.ops import basis
-from nbgrad.ops.elements import arithmetic
-from nbgrad.ops.elements.arithmetic import absolute, exp, log, sqrt, square, where
+from nbgrad.ops.elements import arithmetic, selection
+from nbgrad.ops.elements.arithmetic import absolute, exp, log, sqrt, square
 from nbgrad.ops.elements.comparison import equal
 from nbgrad.ops.elements.exponential import shifted, uniform_power
+from nbgrad.ops.elements.selection import where
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.reductions.plain import max, sum
 from nbgrad.vocabulary.shapes import as_node, reshape
@@ -129,10 +130,10 @@ def clip(
     if lo is None and hi is None:
         return arithmetic.positive(node)
     if lo is not None and hi is not None:
-        return arithmetic.clip(node, lo, hi)
+        return selection.clip(node, lo, hi)
     if not node.aval.inexact:
-        return arithmetic.maximum(node, lo) if hi is None else arithmetic.minimum(node, hi)
-    return arithmetic.clip(node, *((lo, math.inf) if hi is None else (-math.inf, hi)))
+        return selection.maximum(node, lo) if hi is None else selection.minimum(node, hi)
+    return selection.clip(node, *((lo, math.inf) if hi is None else (-math.inf, hi)))
 
 
 @function(

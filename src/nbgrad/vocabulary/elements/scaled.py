@@ -12,7 +12,7 @@ from typing import Any
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import variants
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import arithmetic, selection
 from nbgrad.ops.elements.comparison import less, logical_and, not_equal
 from nbgrad.vocabulary.declare import function
 from nbgrad.vocabulary.linalg.matmul import matmul
@@ -71,7 +71,7 @@ def divide(x: Any, y: Any, *, rounding_mode: str | None = None) -> Node:
         return arithmetic.add(quotient, below)  # type: ignore[no-any-return]
     quotient = arithmetic.divide(x, y)
     up = arithmetic.negative(arithmetic.floor_divide(arithmetic.negative(quotient), 1))
-    return arithmetic.where(less(quotient, 0), up, arithmetic.floor_divide(quotient, 1))  # type: ignore[no-any-return]
+    return selection.where(less(quotient, 0), up, arithmetic.floor_divide(quotient, 1))  # type: ignore[no-any-return]
 
 
 @function("numpy", method=True)

@@ -16,8 +16,8 @@ from nbgrad.core.lookup import ours
 from nbgrad.core.missing import full_name, missing
 from nbgrad.core.node import Node, constant
 from nbgrad.engine.demand import value_of
-from nbgrad.ops.elements.arithmetic import where as select
-from nbgrad.ops.kinds.names import weak_or_dtype
+from nbgrad.ops.elements.selection import where as select
+from nbgrad.ops.kinds.promotion import weak_or_dtype
 from nbgrad.vocabulary import shapes
 from nbgrad.vocabulary.elements.composite import astype
 from nbgrad.vocabulary.reductions import plain

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.record import Recipes, replay
+from nbgrad.core.recipes import Recipes, replay
 from nbgrad.ops import basis
 from nbgrad.ops.arrays.contraction import contract, permuted, reshaped, summed
 from nbgrad.vocabulary.declare import call, function

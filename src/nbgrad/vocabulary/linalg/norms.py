@@ -14,8 +14,9 @@ from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast
 from nbgrad.ops.elements import arithmetic
-from nbgrad.ops.elements.arithmetic import absolute, where
+from nbgrad.ops.elements.arithmetic import absolute
 from nbgrad.ops.elements.comparison import equal
+from nbgrad.ops.elements.selection import where
 from nbgrad.ops.linalg import spectra
 from nbgrad.ops.linalg.matrices import matrix_operand, real_dtype, squared_magnitude
 from nbgrad.ops.linalg.solves import inv

@@ -14,8 +14,8 @@ from nbgrad.engine.demand import value_of
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.arrays import sorting
 from nbgrad.ops.arrays.indexing import scatter_add
-from nbgrad.ops.elements.arithmetic import where
 from nbgrad.ops.elements.comparison import equal
+from nbgrad.ops.elements.selection import where
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.reductions.plain import as_dtype, max, min, sum
 from nbgrad.vocabulary.reductions.scans import diff, window

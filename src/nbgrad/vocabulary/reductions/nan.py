@@ -9,8 +9,8 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.engine.demand import value_of
 from nbgrad.errors import ConcretizationError, refuse
-from nbgrad.ops.elements.arithmetic import where as select
 from nbgrad.ops.elements.comparison import isnan, logical_and, logical_not
+from nbgrad.ops.elements.selection import where as select
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.reductions import plain as reducing
 from nbgrad.vocabulary.reductions.plain import OUT, Axis, as_dtype

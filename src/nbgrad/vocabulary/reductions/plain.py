@@ -13,7 +13,7 @@ from nbgrad.core.primitive import Primitive
 from nbgrad.errors import refuse
 from nbgrad.ops import basis
 from nbgrad.ops.arrays import reductions
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import arithmetic, selection
 from nbgrad.ops.elements.arithmetic import square
 from nbgrad.ops.elements.kinks import length
 from nbgrad.vocabulary.declare import call, function
@@ -37,7 +37,7 @@ def masked(node: Node, where: Any, fill: Any) -> Node:
         return node
     if fill.__class__ is Node or np.can_cast(np.result_type(fill), node.dtype, "same_kind"):
         fill = as_dtype(fill, node.dtype)
-    return arithmetic.where(where, node, fill)
+    return selection.where(where, node, fill)
 
 
 def reduce(prim: Primitive, node: Node, axis: Any, keepdims: bool) -> Node:
@@ -202,7 +202,7 @@ def max(
 ) -> Node:
     """Largest element over *axis*; ties share the gradient evenly."""
     refuse("max", OUT, out=out)
-    return _extremum(reductions.max_, arithmetic.maximum, a, axis, keepdims, initial, where)
+    return _extremum(reductions.max_, selection.maximum, a, axis, keepdims, initial, where)
 
 
 @function(
@@ -225,7 +225,7 @@ def min(
 ) -> Node:
     """Smallest element over *axis*; ties share the gradient evenly."""
     refuse("min", OUT, out=out)
-    return _extremum(reductions.min_, arithmetic.minimum, a, axis, keepdims, initial, where)
+    return _extremum(reductions.min_, selection.minimum, a, axis, keepdims, initial, where)
 
 
 @function(
@@ -339,7 +339,7 @@ def var(
     n = counted(node, axis, where)
     total = reduce(basis.sum_, masked(squares, where, 0), axis, True)
     if n.__class__ is Node:
-        total = total / as_dtype(arithmetic.maximum(n - ddof, 0), total.dtype)
+        total = total / as_dtype(selection.maximum(n - ddof, 0), total.dtype)
     else:
         with np.errstate(all="ignore"):
             total = total * float(np.float64(1.0) / np.maximum(np.float64(n - ddof), 0.0))

@@ -20,10 +20,10 @@ from nbgrad.ops.arrays import sorting
 from nbgrad.ops.arrays.indexing import take
 from nbgrad.ops.basis import detach
 from nbgrad.ops.elements import arithmetic
-from nbgrad.ops.elements.arithmetic import maximum, minimum
-from nbgrad.ops.elements.arithmetic import where as select
 from nbgrad.ops.elements.comparison import equal, isnan, logical_and, logical_not
 from nbgrad.ops.elements.rounding import ceil, floor, rint
+from nbgrad.ops.elements.selection import maximum, minimum
+from nbgrad.ops.elements.selection import where as select
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.reductions.plain import OUT, Axis, any, as_dtype, mean, sum
 from nbgrad.vocabulary.reductions.scans import cumsum

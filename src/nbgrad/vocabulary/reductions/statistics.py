@@ -12,7 +12,7 @@ from nbgrad.core.node import Node
 from nbgrad.engine.demand import known_value, looks, value_of
 from nbgrad.errors import refuse
 from nbgrad.ops import basis
-from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements import selection
 from nbgrad.ops.elements.arithmetic import conjugate, sqrt
 from nbgrad.ops.linalg import products
 from nbgrad.vocabulary.declare import call, function
@@ -173,7 +173,7 @@ def cov(
     spread = products.matmul(
         deviation, as_dtype(transpose(conjugate(deviation * w)), deviation.dtype)
     )
-    return squeeze(spread / arithmetic.maximum(total - loss, 0.0))
+    return squeeze(spread / selection.maximum(total - loss, 0.0))
 
 
 @function(
@@ -200,5 +200,5 @@ def _limited(c: Node) -> Node:
     if c.dtype.kind == "c":
         dtype = np.empty(0, c.dtype).real.dtype
         real, imag = astype(c, dtype), astype(c * -1j, dtype)
-        return arithmetic.clip(real, -1.0, 1.0) + arithmetic.clip(imag, -1.0, 1.0) * 1j
-    return arithmetic.clip(c, -1.0, 1.0)
+        return selection.clip(real, -1.0, 1.0) + selection.clip(imag, -1.0, 1.0) * 1j
+    return selection.clip(c, -1.0, 1.0)

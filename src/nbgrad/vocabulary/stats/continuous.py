@@ -5,10 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nbgrad.ops.elements.arithmetic import absolute, exp, log, power, square, where
+from nbgrad.ops.elements.activations import sigmoid
+from nbgrad.ops.elements.arithmetic import absolute, exp, log, power, square
 from nbgrad.ops.elements.comparison import greater
-from nbgrad.ops.elements.trigonometric import arctan2, erf, expm1, log1p, sigmoid, tan
+from nbgrad.ops.elements.exponential import expm1, log1p
+from nbgrad.ops.elements.selection import where
+from nbgrad.ops.elements.trigonometric import arctan2, tan
 from nbgrad.ops.special.entropy import log_expit, logit, xlog1py, xlogy
+from nbgrad.ops.special.erf import erf
 from nbgrad.ops.special.error import erfc, log_ndtr, ndtr, ndtri
 from nbgrad.ops.special.gamma import betaln, gammaln
 from nbgrad.ops.special.incomplete import (

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nbgrad.ops.elements.arithmetic import log, where
+from nbgrad.ops.elements.arithmetic import log
 from nbgrad.ops.elements.comparison import equal, greater, greater_equal, less_equal, logical_and
+from nbgrad.ops.elements.selection import where
 from nbgrad.ops.special.entropy import xlog1py, xlogy
 from nbgrad.ops.special.gamma import betaln, gammaln
 from nbgrad.ops.special.incomplete import betainc, betaincc, gammainc, gammaincc

@@ -28,9 +28,10 @@ from nbgrad.core.lazy import LazyModule
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import as_operand
 from nbgrad.core.registry import functions, register_object
-from nbgrad.ops.elements.arithmetic import exp, floor_divide, log, where
+from nbgrad.ops.elements.arithmetic import exp, floor_divide, log
 from nbgrad.ops.elements.comparison import equal, greater, greater_equal, less_equal, logical_and
-from nbgrad.ops.elements.trigonometric import log1p
+from nbgrad.ops.elements.exponential import log1p
+from nbgrad.ops.elements.selection import where
 from nbgrad.tensors.namespaces import find
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.elements.composite import astype

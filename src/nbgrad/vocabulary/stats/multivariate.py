@@ -9,8 +9,9 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.core.registry import register_object
-from nbgrad.ops.elements.arithmetic import absolute, exp, log, square, where
+from nbgrad.ops.elements.arithmetic import absolute, exp, log, square
 from nbgrad.ops.elements.comparison import greater, greater_equal, less_equal, logical_and
+from nbgrad.ops.elements.selection import where
 from nbgrad.ops.special.entropy import xlogy
 from nbgrad.ops.special.gamma import gammaln
 from nbgrad.vocabulary.arrays.diagonals import diagonal

@@ -1,0 +1,142 @@
+"""Where objects keep their parts: every fact about memory, found on specimens.
+
+Nothing is assumed. Where nothing is found (another build of Python, or one without a GIL) callers
+have another way.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, Final
+
+import numpy as np
+
+from nbgrad.core.aval import Aval
+
+# NumPy's flags of an array, ndarraytypes.h: contiguous in C's order, aligned.
+BEHAVED: Final = 0x0001 | 0x0100
+# The bytes of a dtype's word that say what its elements are: kind, letter, byte order and number.
+ELEMENTS: Final = -0xFF000001
+WORD: Final = 8
+
+
+def words_of(specimen: object, size: int) -> list[int | None]:
+    """The first *size* bytes of an object, word by word."""
+    return list((ctypes.c_void_p * (size // WORD)).from_address(id(specimen)))
+
+
+@cache
+def list_items() -> int:
+    """The word of a list that points to its items; 0 if there is none."""
+    specimen = [np.arange(3.0), np.arange(5)]
+    for word in (3, 2, 4, 5):
+        place = words_of(specimen, 6 * WORD)[word]
+        # Sizes and flags that lie there in other layouts are small numbers, not addresses.
+        if place and place > 2**16 and place % WORD == 0:
+            table = (ctypes.c_void_p * 2).from_address(place)
+            if list(table) == [id(x) for x in specimen]:
+                return word
+    return 0
+
+
+@cache
+def array_data() -> int:
+    """The word of an array that points to its elements; 0 if there is none."""
+    arrays = [np.arange(3.0), np.arange(5)]
+    return _common(word_with(a, a.ctypes.data, 6 * WORD) for a in arrays)
+
+
+@cache
+def array_layout() -> dict[str, int]:
+    """Where arrays keep dtype, rank, extents and flags, and dtypes their elements; 0 if unknown."""
+    arrays = [np.ones((2, 3)), np.ones((5, 7), np.float32)[:, ::2], np.ones((4, 6), ">i2")]
+    place = {word_with(a, id(a.dtype), 9 * WORD) for a in arrays}
+    ndim, shape, flags, elements = 3, 4, max(place) + 1, 3  # their order is NumPy's documented one
+    known = len(place) == 1 and all(_as_documented(a, ndim, shape, flags) for a in arrays)
+    known = known and all(elements_of(a.dtype) == _documented(a.dtype) for a in arrays)
+    found = {"dtype": max(place), "ndim": ndim, "shape": shape, "flags": flags}
+    found["elements"] = elements
+    return found if known else dict.fromkeys(found, 0)
+
+
+def _as_documented(a: Any, ndim: int, shape: int, flags: int) -> bool:
+    words = words_of(a, (flags + 1) * WORD)
+    extents = words[shape] or 0
+    return (
+        (words[ndim] or 0) & 0xFFFFFFFF == a.ndim
+        and extents > 2**16
+        and extents % WORD == 0
+        and tuple((ctypes.c_int64 * 2).from_address(extents)) == a.shape
+        and (((words[flags] or 0) & BEHAVED) == BEHAVED) == a.flags.c_contiguous
+    )
+
+
+def elements_of(dtype: np.dtype[Any]) -> int:
+    """The word that tells what the elements are: equal for dtypes of the same bits."""
+    word = words_of(dtype, 4 * WORD)[3] or 0
+    return (word - (word >> 63 << 64)) & ELEMENTS
+
+
+def _documented(dtype: np.dtype[Any]) -> int:
+    letters = (dtype.kind, dtype.char, dtype.byteorder)
+    return sum(ord(c) << 8 * k for k, c in enumerate(letters)) | dtype.num << 32
+
+
+@cache
+def tuple_items() -> int:
+    """The word of a tuple where its items start; 0 if there is none."""
+    specimens = [(object(), object()), (object(), object(), object())]
+    return _common(word_with(t, id(t[0]), t.__sizeof__()) for t in specimens)
+
+
+@cache
+def container_size() -> int:
+    """The word of a tuple or list that holds its length; 0 if there is none."""
+    return _common(word_with(t, len(t), t.__sizeof__()) for t in ((1.0,) * 77, [1.0] * 78))
+
+
+def containers() -> dict[str, int]:
+    """Where tuples, lists and arrays keep what they hold, by the names that source uses."""
+    places = {"items": tuple_items(), "size": container_size()}
+    return places | {"list_items": list_items(), "array_data": array_data()}
+
+
+def specification(avals: Iterable[Aval]) -> list[int]:
+    """What :data:`FITS` compares arrays with, for one array after another."""
+    return [w for a in avals for w in (elements_of(a.dtype), a.ndim, *a.shape)]
+
+
+# Whether the array ``x``, of exactly NumPy's class at ``kind``, is as ``spec`` says. A subclass may
+# be of another shape or dtype than it tells, and has a memory of its own that may have shrunk.
+FITS: Final = f"""
+fits = x[1] == kind
+if fits:
+    fits = (
+        (load_pointer(x, {{dtype}})[{{elements}}] & {ELEMENTS}) == spec[0]
+        and (x[{{ndim}}] & 0xFFFFFFFF) == spec[1]
+        and (x[{{flags}}] & {BEHAVED}) == {BEHAVED}
+    )
+    extents = load_pointer(x, {{shape}})
+    for axis in range(spec[1] if fits else 0):
+        fits = fits and extents[axis] == spec[2 + axis]
+"""
+
+
+def word_with(specimen: object, wanted: int, size: int) -> int:
+    """The word of an object that holds *wanted*, behind the object's header; 0 if there is none."""
+    found = words_of(specimen, size)
+    return found.index(wanted, 2) if wanted in found[2:] else 0
+
+
+def slot(specimen: Any, name: str) -> int:
+    """The word where objects of the specimen's class, which has ``__slots__``, keep *name*."""
+    mark = object()
+    object.__setattr__(specimen, name, mark)  # frozen or not
+    return word_with(specimen, id(mark), specimen.__sizeof__())
+
+
+def _common(words: Any) -> int:
+    found: Sequence[int] = list(dict.fromkeys(words))
+    return found[0] if len(found) == 1 else 0
