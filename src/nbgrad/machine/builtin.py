@@ -3,9 +3,6 @@
 The interpreter's C interface (``PyCFunction_NewEx``, Python/C API reference, "Common Object
 Structures") makes a function object of an address. The code is an ordinary C function of two
 objects, ``PyObject *code(PyObject *owner, PyObject *argument)``, and holds the GIL when it starts.
-
-Where objects keep their parts is never assumed: it is looked up on specimens, and where nothing
-is found (another build of Python, or one without a GIL) callers have another way.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Elementary functions beside those of trigonometric.py: other bases, roots and inverses."""
+"""Exponentials and logarithms beside ``exp`` and ``log`` of arithmetic.py, and roots."""
 
 from __future__ import annotations
 

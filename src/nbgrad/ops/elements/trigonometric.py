@@ -1,4 +1,4 @@
-"""Transcendental functions. ``exp``, ``log``, ``sqrt`` and ``power`` are in arithmetic.py."""
+"""Trigonometric and hyperbolic functions, their inverses, angles and lengths."""
 
 from __future__ import annotations
 
