@@ -25,7 +25,7 @@ for _name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 # Several workers share the cores: an idle OpenMP thread must sleep, not spin.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("MPLBACKEND", "Agg")
-# Which tier runs depends on counts alone; tests/test_background.py asks for the other way.
+# Which tier runs depends on counts alone; tests/machine/test_background.py asks for the other way.
 os.environ.setdefault("NBGRAD_DETERMINISTIC", "1")
 # Each transform's tape goes through the checker.
 os.environ.setdefault("NBGRAD_CHECK", "1")
@@ -43,7 +43,9 @@ settings.register_profile("search", deadline=None, max_examples=20_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 # The simulator replaces numba's CUDA target for the whole process, so its tests run in their own.
-collect_ignore = [] if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" else ["cuda"]
+collect_ignore = ["typing"]  # read by mypy
+if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
+    collect_ignore.append("cuda")
 
 
 @pytest.fixture(scope="session", autouse=True)

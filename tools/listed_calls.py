@@ -15,7 +15,7 @@ from nbgrad.core.registry import PublicFunction, by_reference, functions, primit
 from nbgrad.ops.kinds.elementwise import arity
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "tests"))
+sys.path.append(str(ROOT / "tests" / "support"))
 draws, nests = importlib.import_module("draws"), importlib.import_module("nests")
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]

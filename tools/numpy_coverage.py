@@ -188,9 +188,9 @@ Made by `python tools/numpy_coverage.py --write` from the registry; a test compa
 
 The list is `numpy.__all__`, `numpy.linalg.__all__` and `numpy.fft.__all__` of NumPy {version}, the
 functions that have a meaning for numbers; what is left out is at the end, with the reason.
-*Orders 1 and 2*: `tests/test_functions.py` or `tests/test_primitives.py` compares its first and
+*Orders 1 and 2*: `tests/vocabulary/test_functions.py` or `tests/ops/test_primitives.py` compares its first and
 second derivatives with finite differences, *complex* says that it does so for complex arrays too.
-*In a test of its own*: functions that write into an array (`tests/test_writing.py`), that are
+*In a test of its own*: functions that write into an array (`tests/vocabulary/test_writing.py`), that are
 classes or subscripted, or whose listed calls have no finite differences.
 *None to take*: the result is integer or boolean, or depends on no array's values.
 For the peers, *yes* means that a call from our tests ran and that its gradient, where there is one

@@ -25,7 +25,7 @@ from nbgrad.core.registry import PublicFunction, functions, primitives, writers
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "operations.md"
-ACCURACY = ROOT / "tests" / "data" / "accuracy.json"
+ACCURACY = ROOT / "tests" / "support" / "data" / "accuracy.json"
 TITLES = {
     "numpy": "nbgrad.numpy",
     "tensor": "Methods of tensors beside NumPy's",
@@ -160,12 +160,12 @@ ACCURACY_TEXT = """\
 ## Accuracy of derivatives
 
 Bounds of the error of the first and the second derivative in float64 on every tier, measured against mpmath at
-points over the whole range, exponents included, by `python tests/accuracy.py`; a test measures again. The
+points over the whole range, exponents included, by `python tests/support/accuracy.py`; a test measures again. The
 error is relative to the derivative itself, wherever that is a normal number (above 2.3e-308). From
 `logaddexp` on, what one rounding of the operand changes is allowed beyond it: next to a zero of the
 derivative nothing better can be said. Where a function takes several operands, the others are as
 shown and the derivative is by `x`. The special functions that are not listed have first derivatives
-within 1e-12 plus eight such roundings (`tests/test_special.py`).
+within 1e-12 plus eight such roundings (`tests/ops/test_special.py`).
 
 | operation | between | first | second |
 |---|---|---|---|"""

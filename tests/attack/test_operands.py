@@ -93,7 +93,7 @@ def test_odd_operands_and_settings(part: int) -> None:
         return
     code = f"import test_operands as t; print(*t.run({part}, {count}), sep='\\n')"
     here = Path(__file__).parent
-    paths = [str(here), str(here.parent), str(here.parent.parent / "src")]
+    paths = [str(here), str(here.parent / "support"), str(here.parent.parent / "src")]
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},

@@ -18,7 +18,7 @@ import pytest
 def test_kernels_and_scalar_functions_compile_to_ptx() -> None:
     here = Path(__file__).resolve().parent
     env = {k: v for k, v in os.environ.items() if k != "NUMBA_ENABLE_CUDASIM"}
-    paths = [str(here.parent), str(here.parents[1] / "src"), env.get("PYTHONPATH", "")]
+    paths = [str(here.parent / "support"), str(here.parents[1] / "src"), env.get("PYTHONPATH", "")]
     env["PYTHONPATH"] = os.pathsep.join(paths)
     command = [sys.executable, "-W", "ignore", str(here / "ptx.py")]
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)

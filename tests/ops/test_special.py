@@ -57,7 +57,9 @@ def off(found: float, wanted: Any, spread: Any) -> bool:
 @every_function
 def test_value_and_derivatives_agree_with_mpmath(name: str) -> None:
     oracle, rows = ORACLES[name], reference()[name]
-    assert [tuple(r["at"]) for r in rows] == list(oracle.points), "run tests/special_oracles.py"
+    assert [tuple(r["at"]) for r in rows] == list(oracle.points), (
+        "run tests/support/special_oracles.py"
+    )
     values, slopes = value_and_slopes(name, oracle.points, oracle.fixed)
     wrong = []
     for k, r in enumerate(rows):

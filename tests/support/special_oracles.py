@@ -1,6 +1,6 @@
 """Oracles in mpmath for every special function, and the grid of its domain where tests compare.
 
-Some take minutes, so ``python tests/special_oracles.py [name ...]`` writes what they give to
+Some take minutes, so ``python tests/support/special_oracles.py [name ...]`` writes what they give to
 ``data/special.json``; tests read that and compute a part of it again.
 """
 

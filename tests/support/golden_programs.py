@@ -3,7 +3,7 @@
 After a change of the emitter that is meant to change the text, write the files anew and read the
 difference before it is committed::
 
-    python tests/golden_programs.py
+    python tests/support/golden_programs.py
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from nbgrad.program.program import Program, make_program
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.simplify import simplify
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parents[1] / "golden"
 Array = np.ndarray[Any, Any]
 Shape = tuple[int, ...]
 

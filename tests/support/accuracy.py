@@ -1,6 +1,6 @@
 """Exact first and second derivatives over the whole range, and how far from them nbgrad may be.
 
-``python tests/accuracy.py`` computes them in mpmath, measures every tier, and writes both to
+``python tests/support/accuracy.py`` computes them in mpmath, measures every tier, and writes both to
 ``data/accuracy.json``, from which docs/operations.md has its table. Tests measure again.
 
 The error is relative to the derivative, at every point where that is a normal number. Those in

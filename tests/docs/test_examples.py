@@ -13,7 +13,7 @@ import pytest
 import nbgrad as ng
 from nbgrad.examples import nist, train
 
-SCRIPTS = Path(__file__).parents[1] / "examples"
+SCRIPTS = Path(__file__).parents[2] / "examples"
 
 
 def silent(step: int, loss: float) -> None:

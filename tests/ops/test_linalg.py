@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from compiled import check
 from draws import Draw
 from numpy.testing import assert_allclose
-from test_library import check
 
 import nbgrad as ng
 from nbgrad.autograd import grad

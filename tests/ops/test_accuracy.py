@@ -24,7 +24,7 @@ def data() -> dict[str, Any]:
 @pytest.mark.parametrize("name", accuracy.CASES)
 def test_derivatives_keep_their_bounds(name: str) -> None:
     row = data()[name]
-    assert row["at"] == accuracy.points(accuracy.CASES[name]), "run tests/accuracy.py"
+    assert row["at"] == accuracy.points(accuracy.CASES[name]), "run tests/support/accuracy.py"
     with mp.workdps(accuracy.DIGITS):
         for tier in accuracy.TIERS:
             for found, bound in zip(accuracy.measured(name, row, tier), row["bound"], strict=True):

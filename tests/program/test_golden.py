@@ -1,6 +1,6 @@
 """The text of emitted kernels, word for word: a refactoring of the emitter shows no difference.
 
-``python tests/golden_programs.py`` writes the files anew.
+``python tests/support/golden_programs.py`` writes the files anew.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ every_program = pytest.mark.parametrize("name", list(GOLDEN))
 def test_source(name: str) -> None:
     kept = (FOLDER / f"{name}.py").read_text()
     assert program(name).source() == kept, (
-        "run: python tests/golden_programs.py, and read the diff"
+        "run: python tests/support/golden_programs.py, and read the diff"
     )
 
 
