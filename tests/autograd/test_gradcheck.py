@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
-from nbgrad.api import gradcheck
-from nbgrad.autograd import gradgradcheck
+from nbgrad.autograd import gradcheck, gradgradcheck
 from nbgrad.errors import GradcheckError
 
 

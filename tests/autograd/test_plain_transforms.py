@@ -10,7 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
-from nbgrad.autograd import functional
+from nbgrad.api import products
 from nbgrad.engine import jacobians, watched
 from nbgrad.transforms import jvp, reverse, vjp
 
@@ -20,7 +20,7 @@ _USERS = (
     (watched, "backpropagate"),
     (jacobians, "backpropagate"),
     (jacobians, "push_forward"),
-    (functional, "push_forward"),
+    (products, "push_forward"),
 )
 GRID = np.array([0.5, -1.25, 2.0])
 
