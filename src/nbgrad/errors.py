@@ -136,6 +136,10 @@ NOT_VIEWABLE = (
     "view size is not compatible with input tensor's size and stride (at least one dimension spans "
     "across two contiguous subspaces), so it would be a copy. Use .reshape(...) instead."
 )
+PANDAS_IN_PLACE = (
+    "an augmented assignment of pandas (s += t) would write a tensor into a Series or DataFrame, "
+    "which would cut the gradient; write s = s + t, which is a tensor, or s += t.detach().numpy()"
+)
 SETTING = (
     "{what}, at {line}, was given a tensor ({aval}) as a setting: pass a Python bool, int or str "
     "instead, which is known when the operation is recorded"

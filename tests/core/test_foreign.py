@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import importlib
+import operator
 import warnings
 from collections import deque
 from collections.abc import Callable
@@ -368,3 +369,12 @@ def test_sympys_conditions_can_be_traced(connective: str) -> None:
         ng.grad(ng.jit(lambda a: f(a).sum())),
     ):
         assert_allclose(differentiated(points), wanted)
+
+
+@pytest.mark.parametrize("name", ["iadd", "isub", "imul", "itruediv", "ipow"])
+def test_an_augmented_assignment_of_pandas_says_what_to_write(name: str) -> None:
+    pd = package("pandas")
+    for held in (pd.Series([1.0, 2.0]), pd.DataFrame(np.eye(2))):
+        for t in (ng.tensor([1.0, 2.0], requires_grad=True), ng.tensor(2.0)):
+            with pytest.raises(TypeError, match=r"write s = s \+ t"):
+                getattr(operator, name)(held, t)

@@ -17,7 +17,7 @@ from nbgrad.core.lazy import LazyModule, load
 from nbgrad.core.modes import asked_by, modes, watching
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.engine.demand import demand, export, value_of
-from nbgrad.errors import CUT, NUMPY_ON_GRAD, AutogradError, ConcretizationError
+from nbgrad.errors import CUT, NUMPY_ON_GRAD, PANDAS_IN_PLACE, AutogradError, ConcretizationError
 from nbgrad.tensors.grad_fn import grad_fn_of
 from nbgrad.tensors.protocols import call_function, call_plainly, call_ufunc, direct
 
@@ -41,10 +41,15 @@ class Conversions:
     __slots__ = ()
 
     _node: Node
-    # Series, frames and indices leave operators with tensors to the tensors, and so do sympy's
-    # numbers, which would take a float of a tensor of one element.
-    __pandas_priority__ = 5000
-    _op_priority = 1000.0
+    _op_priority = 1000.0  # sympy's numbers would take a float of a tensor of one element
+
+    @property
+    def __pandas_priority__(self) -> int:
+        """Series, frames and indices leave operators with tensors to the tensors."""
+        caller = sys._getframe(1).f_back  # of the method that asks
+        if caller is not None and caller.f_code.co_name == "_inplace_method":
+            raise TypeError(PANDAS_IN_PLACE)
+        return 5000
 
     def numpy(self, copy: bool | None = None, *, force: bool = False) -> np.ndarray[Any, Any]:
         """Return the values as an array of your own: what is written to it, the tensor never sees.
