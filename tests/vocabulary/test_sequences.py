@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -89,3 +90,43 @@ def test_the_modules_of_numpy_can_be_imported_under_our_name() -> None:
     draws = importlib.import_module("nbgrad.numpy.random")
     assert type(draws.RandomState(0).randn(2)) is np.ndarray
     assert draws.seed is np.random.seed
+
+
+BESIDE: dict[str, Callable[[Any, Any], Any]] = {
+    "isclose": lambda a, xs: np.isclose(a, xs),
+    "allclose": lambda a, xs: np.allclose(a, xs),
+    "array_equal": lambda a, xs: np.array_equal(a * 1.5, xs),
+    "where": lambda a, xs: np.where(a > 1, a, xs) * a,
+    "clip": lambda a, xs: np.clip(a, 0.0, xs) * a,
+    "add": lambda a, xs: np.add(a, [xs, [1.0, xs[0]]]),
+    "quantile": lambda a, xs: np.quantile(a, [xs[0] / 4, xs[1] / 4]),
+    "interp": lambda a, xs: np.interp(a, xs, [1.0, 2.0]),
+    "written": lambda a, xs: _written(a * 1.0, xs),
+    "put": lambda a, xs: _written(a * 1.0, xs, np.put, [0, 1]),
+}
+
+
+def _written(y: Any, xs: Any, write: Any = operator.setitem, *at: Any) -> Any:
+    write(y, *(at or (slice(0, 2),)), xs)
+    return y * y
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_a_list_of_tensors_is_an_operand_as_a_list_of_numbers_is(name: str) -> None:
+    f = BESIDE[name]
+    numbers, array = [1.5, 3.0], np.array([1.0, 2.0])
+    wanted = f(array, numbers)
+    for build in (
+        lambda q: f(ng.tensor(array), [q, q * 2.0]),
+        lambda q: f(array * q / q, [q, 2 * q]),
+    ):
+        found = build(ng.tensor(1.5, requires_grad=True))
+        assert_allclose(found.detach() if isinstance(found, ng.Tensor) else found, wanted)
+
+    def total(q: Any) -> Any:
+        return np.sum(f(ng.tensor(array), [q, q * 2.0]))
+
+    if np.asarray(wanted).dtype.kind == "f":
+        slope = (total(1.5 + 1e-6) - total(1.5 - 1e-6)) / 2e-6
+        assert_allclose(ng.grad(total)(1.5), float(slope), rtol=1e-6, atol=1e-9)
+        assert_allclose(ng.jit(ng.grad(total))(1.5), float(slope), rtol=1e-6, atol=1e-9)

@@ -16,10 +16,11 @@ next_sequence = count().__next__
 
 
 class _Concrete:
-    """Where modules above put the functions that evaluate a node, and that say who asked for it."""
+    """Where modules above put functions: that evaluate a node, say who asked for it, stack lists."""
 
     value_of: Callable[[Node], Any]
     undecided: Callable[[Node], str]
+    stacked: Callable[[Any], Node]
 
 
 concrete = _Concrete()

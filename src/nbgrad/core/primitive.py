@@ -13,7 +13,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.foreign import numbers_of
-from nbgrad.core.node import Node, constant
+from nbgrad.core.node import Node, concrete, constant
 from nbgrad.core.recipes import Recipe, recipe_of, replay
 from nbgrad.core.record import record, shortcuts
 from nbgrad.core.registry import register_primitive
@@ -119,7 +119,20 @@ def as_operand(x: Any) -> Any:
     if hasattr(kind, "_node"):
         return x._node
     found = numbers_of(x)
+    if isinstance(found, (list, tuple)) and holds_node(found):
+        return concrete.stacked(found)
     return found._node if hasattr(found.__class__, "_node") else constant(found)
+
+
+def holds_node(x: Any) -> bool:
+    """Whether *x* is a node or a tensor, or a nest of lists and tuples with one in it."""
+    if isinstance(x, (list, tuple)):
+        kinds = set(map(type, x))
+        if any(kind is Node or hasattr(kind, "_node") for kind in kinds):
+            return True
+        nested = any(issubclass(kind, (list, tuple)) for kind in kinds)
+        return nested and any(holds_node(item) for item in x)
+    return x.__class__ is Node or hasattr(x.__class__, "_node")
 
 
 def operand_key(x: Any) -> Any:

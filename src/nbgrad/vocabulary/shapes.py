@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes, normalize_axis, single_axis
-from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import as_operand
+from nbgrad.core.node import Node, concrete, constant
+from nbgrad.core.primitive import as_operand, holds_node
 from nbgrad.errors import refuse
 from nbgrad.ops import basis
 from nbgrad.vocabulary.declare import call, function
@@ -27,11 +27,7 @@ def as_node(x: Any) -> Node:
     return node if node.__class__ is Node else constant(node)
 
 
-def holds_node(x: Any) -> bool:
-    """Whether *x* is a node or a tensor, or a nest of lists and tuples with one in it."""
-    if isinstance(x, (list, tuple)):
-        return any(holds_node(item) for item in x)
-    return x.__class__ is Node or hasattr(x.__class__, "_node")
+concrete.stacked = as_node
 
 
 def listed(xs: Any) -> list[Any]:

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
+from nbgrad.core.primitive import holds_node
 from nbgrad.engine.demand import value_of
 from nbgrad.vocabulary.declare import call, function
+from nbgrad.vocabulary.shapes import as_node
 
 
 def dtype_of(x: Any) -> Any:
@@ -95,6 +97,8 @@ def isrealobj(x: Any) -> bool:
 
 def value(x: Any) -> Any:
     """The array of a node; anything else as it is."""
+    if isinstance(x, (list, tuple)) and holds_node(x):
+        x = as_node(x)
     return value_of(x) if isinstance(x, Node) else x
 
 

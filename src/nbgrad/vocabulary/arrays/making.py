@@ -10,11 +10,11 @@ import numpy as np
 from nbgrad.core.aval import MAX_NDIM
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import as_operand
+from nbgrad.core.primitive import as_operand, holds_node
 from nbgrad.errors import refuse
 from nbgrad.ops.elements import arithmetic
 from nbgrad.vocabulary.declare import call, function
-from nbgrad.vocabulary.shapes import as_node, cast_to, holds_node, reshape, stack
+from nbgrad.vocabulary.shapes import as_node, cast_to, reshape, stack
 from nbgrad.vocabulary.support import concrete, held
 
 
