@@ -91,7 +91,8 @@ def test_least_recently_used_files_are_pruned(tmp_path):
 def test_forgotten_temporary_files_are_pruned(tmp_path):
     store = ObjectCache(tmp_path)
     store.store(KEY, b"code")
-    fresh, stale = tmp_path / "a.tmp", tmp_path / "b.tmp"
+    folder = tmp_path / KEY[:2]  # by names as tempfile makes them
+    fresh, stale = folder / "tmpabcd1234.tmp", folder / "tmpwxyz_567.tmp"
     fresh.touch()
     stale.touch()
     os.utime(stale, (time.time() - 9999,) * 2)
@@ -325,3 +326,16 @@ def test_nothing_is_written_to_or_run_from_the_working_directory(tmp_path, name)
     """
     run(textwrap.dedent(text) + ONE_KERNEL, NBGRAD_CACHE="1")
     assert not list(tmp_path.iterdir())
+
+
+def test_files_of_others_in_the_directory_are_left_alone(tmp_path):
+    """The user may have chosen the home directory, or one that a compiler writes to."""
+    others = [tmp_path / "a.o", tmp_path / "ab" / "module.o", tmp_path / "src" / "old.tmp"]
+    others += [tmp_path / "ab" / "old.tmp", tmp_path / "deep" / "ab" / f"{'ab' * 32}.o"]
+    for file in others:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(bytes(1000))
+        os.utime(file, (1e9, 1e9))
+    store = ObjectCache(tmp_path, max_bytes=100)
+    store.prune()
+    assert all(file.exists() for file in others)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import stat
 import sys
 import tempfile
@@ -24,6 +25,7 @@ from nbgrad.core.forks import ThreadLock
 from nbgrad.errors import CacheWarning
 
 MAX_BYTES: Final = 256 * 2**20
+_OURS: Final = re.compile(r"[0-9a-f]{64}\.o|tmp[a-z0-9_]{8}\.tmp")
 STORES_PER_PRUNE: Final = 128
 STALE_SECONDS: Final = 3600.0
 _DIGEST: Final = 32
@@ -138,11 +140,15 @@ class ObjectCache:
     def _scan(self) -> Iterator[tuple[str, os.stat_result]]:
         if self.path is None:
             return
-        for folder, _, names in os.walk(self.path):
-            for name in names:
-                file = os.path.join(folder, name)
-                with contextlib.suppress(OSError):
-                    yield file, os.stat(file)
+        # Files of ours alone: the user may have chosen a directory that holds others.
+        for start in map("{:02x}".format, range(256)):
+            folder = os.path.join(self.path, start)
+            with contextlib.suppress(OSError):
+                for name in os.listdir(folder):
+                    if _OURS.fullmatch(name) and (name.startswith(start) or name.endswith(".tmp")):
+                        file = os.path.join(folder, name)
+                        with contextlib.suppress(OSError):
+                            yield file, os.lstat(file)
 
     def _file(self, key: str) -> Path:
         assert self.path is not None
