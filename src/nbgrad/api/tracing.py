@@ -19,6 +19,7 @@ from nbgrad.api.lambdified import traceable
 from nbgrad.api.statics import names_of_leaves
 from nbgrad.config import Config, settings
 from nbgrad.core.aval import Aval
+from nbgrad.core.collector import paused
 from nbgrad.core.interpret import read
 from nbgrad.core.linearize import Capture, build_tape, capture
 from nbgrad.core.modes import lines, modes, watching
@@ -226,8 +227,9 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
         modes.tracing = 0
     outs, made = _results(y)
     nodes = [strong(as_node(out)) for out in outs]
-    cap = capture([*nodes, *gradients])
-    tape, var_of = build_tape(cap, [*nodes, *gradients], inputs, lift=False)
+    with paused():
+        cap = capture([*nodes, *gradients])
+        tape, var_of = build_tape(cap, [*nodes, *gradients], inputs, lift=False)
     constants = _constants(cap, inputs, start, nodes)
     active = _reached(cap, [node for node in inputs if node.requires_grad])
     native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)

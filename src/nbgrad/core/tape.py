@@ -21,25 +21,27 @@ class Var:
         self.weak = weak
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class Literal:
     """A Python scalar that belongs to the structure of the tape.
 
-    Equal are those that no operation tells apart: not 1 and 1.0, nor 0.0 and -0.0.
+    Equal are those that no operation tells apart, which have one ``key``: not 1 and 1.0, nor 0.0 and
+    -0.0.
     """
 
-    value: Scalar
+    __slots__ = ("key", "value")
 
-    @property
-    def key(self) -> tuple[type, str]:
-        """What equal ones have in common."""
-        return self.value.__class__, repr(self.value)
+    def __init__(self, value: Scalar) -> None:
+        self.value = value
+        self.key = value.__class__, repr(value)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Literal) and self.key == other.key
 
     def __hash__(self) -> int:
         return hash(self.key)
+
+    def __repr__(self) -> str:
+        return f"Literal({self.value!r})"
 
 
 Atom = Var | Literal

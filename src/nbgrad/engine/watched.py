@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from nbgrad.core.collector import paused
 from nbgrad.core.linearize import CUT, INACTIVE, Capture, build_tape
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
@@ -78,7 +79,8 @@ def cotangents(
     Hooks that lie below given inputs are not on the way to them. The pass is part of another one
     that goes on at *ends*: nothing flows through these, and their hooks are left to it.
     """
-    tape, var_of = build_tape(cap, outputs, lift=False)
+    with paused():
+        tape, var_of = build_tape(cap, outputs, lift=False)
     env: dict[Any, Any] = {var: node for node, var in var_of.items()}
     states = list(zip(cap.nodes, cap.states, strict=True))
     blocked = frozenset(var_of[n] for n, state in states if state == INACTIVE)

@@ -195,16 +195,17 @@ class Flat:
     def _number_literals(self, reads: list[Any]) -> None:
         """Give each number that the equations read, in each dtype, a place of its own."""
         number: dict[Any, int] = {}
-        inputs = ((eqn, k) for eqn in self.tape.eqns for k in range(len(eqn.inputs)))
-        for at, (eqn, k) in enumerate(inputs):
-            atom = eqn.inputs[k]
-            if atom.__class__ is Literal:
-                key = atom, eqn.sig.loop[k]
-                if key not in number:
-                    number[key] = len(self._homes)
-                    self._homes.append(place(self.n_bases, 8 * len(self.literals)))
-                    self.literals.append((atom.value, eqn.sig.loop[k]))
-                reads[at] = number[key]
+        at = 0
+        for eqn in self.tape.eqns:
+            for k, atom in enumerate(eqn.inputs):
+                if atom.__class__ is Literal:
+                    key = atom.key, eqn.sig.loop[k]
+                    if key not in number:
+                        number[key] = len(self._homes)
+                        self._homes.append(place(self.n_bases, 8 * len(self.literals)))
+                        self.literals.append((atom.value, eqn.sig.loop[k]))
+                    reads[at] = number[key]
+                at += 1
 
     def _allocate(self) -> None:
         """Give each root in the arena a place; one is free again after its last reader."""

@@ -48,38 +48,39 @@ UNDEFINED = _Undefined()
 def call_rule(eqn: Equation, ct: Any, y: Any, xs: list[Any], wants: list[bool]) -> Sequence[Any]:
     """The contributions of one equation to the cotangents of its operands."""
     sig = eqn.sig
-    if (
-        ct.__class__ is Node
-        and ct.aval is sig.aval
-        and sig.prim.partials is not None
-        and not any(is_number(x) for x in xs)
-    ):
-        key = (sig, settings.current.nan_policy, *wants)
+    if ct.__class__ is Node and ct.aval is sig.aval and sig.prim.partials is not None:
+        numbers = [(x.__class__, repr(x)) for x in xs if x.__class__ is not Node]
+        key = (sig, settings.current.nan_policy, *wants, *numbers)
         recipes = _rules.get(key)
-        if recipes is None:
+        if recipes is None and len(_rules) >= MAX_RULES:
+            _rules.clear()
+        if recipes is None and numbers:
+            _rules[key] = MET
+        elif recipes is None or recipes is MET:
             recipes = _rules[key] = _recipes(sig, xs, wants)
         if recipes:
-            operands = [ct, y, *xs]
+            operands = [ct, y, *(xs if not numbers else [x for x in xs if x.__class__ is Node])]
             return [r if r.__class__ is not Recipe else again(r, operands) for r in recipes]
     return sig.prim.vjp(ct, y, xs, sig.params, wants)  # type: ignore[misc, no-any-return]
 
 
-# What the rules of elementwise operations record: the same for every equation of a signature.
+# What the rules of elementwise operations record: the same for every equation of a signature, and
+# of the numbers in it, which may never come again: those are learnt when they do.
 _rules: dict[Any, tuple[Any, ...]] = {}
+MET: Any = []
 MAX_RULES = 8192
 
 
-def _recipes(sig: Signature, given: list[Node], wants: Sequence[bool]) -> tuple[Any, ...]:
+def _recipes(sig: Signature, given: list[Any], wants: Sequence[bool]) -> tuple[Any, ...]:
     """A recipe, number or None for each cotangent that the rule of *sig* returns; () if it has none.
 
     Python's numbers may decide what a rule records; nodes, even those that stand for numbers, do not.
     """
-    if len(_rules) >= MAX_RULES:
-        _rules.clear()
     ct, y = placeholder(sig.aval), placeholder(sig.aval)
-    xs = [placeholder(x.aval) for x in given]
+    xs = [placeholder(x.aval) if x.__class__ is Node else x for x in given]
     cts = sig.prim.vjp(ct, y, xs, sig.params, list(wants))  # type: ignore[misc]
-    found = tuple([c if is_number(c) else recipe_of(c, [ct, y, *xs]) for c in cts])
+    operands = [ct, y, *(x for x in xs if x.__class__ is Node)]
+    found = tuple([c if is_number(c) else recipe_of(c, operands) for c in cts])
     complete = not any(c.__class__ is Node and f is None for c, f in zip(cts, found, strict=True))
     return found if complete else ()
 
