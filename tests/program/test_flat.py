@@ -192,7 +192,7 @@ def test_memory_of_an_equation() -> None:
         gc.collect()
         held = tracemalloc.get_traced_memory()[0]
         tracemalloc.stop()
-    assert held < 450 * len(made.tape)
+    assert held < 400 * len(made.tape)
 
 
 def test_which_tapes_are_flat() -> None:
