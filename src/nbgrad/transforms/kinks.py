@@ -42,7 +42,7 @@ def settled(
 
 def has_kinks(eqns: Sequence[Equation]) -> bool:
     """Whether a second derivative of *eqns* would be one of a kink."""
-    return any(eqn.sig.prim.kink for eqn in eqns)
+    return any(sig.prim.kink for sig in {eqn.sig for eqn in eqns})
 
 
 class _Settling:

@@ -183,15 +183,14 @@ def vjp(
     """
     given = seeded or [True] * len(tape.outputs)
     active = reached(tape, wrt, blocked)
-    if has_kinks(tape.eqns):
-        new, constants = _by_nodes(tape, wrt, given, active, stop, bound, results)
-    else:
-        new, constants = _by_equations(tape, wrt, given, active, stop, bound, results)
+    kinks = has_kinks(tape.eqns)
+    way = _by_nodes if kinks else _by_equations
+    new, constants = way(tape, wrt, given, active, stop, bound, results)
     held = set(bound)
     eqns = [eqn for eqn in tape.eqns if eqn.out not in held] if held else tape.eqns
     inputs = (*tape.inputs, *bound, *new.inputs)
     whole = Tape(inputs, (*eqns, *new.eqns), new.outputs)
-    if has_kinks(tape.eqns):
+    if kinks:
         stand_ins = [placeholder(v.aval) for v in inputs[: len(inputs) - len(constants)]]
         whole, constants = _with_limits(whole, stand_ins, constants)
         whole.with_weak_inputs_of(tape)
