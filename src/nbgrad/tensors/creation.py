@@ -75,11 +75,11 @@ def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
     tensor([[1., 2.],
             [3., 4.]])
     """
-    if isinstance(data, Tensor):
-        data = _copied(data._node)
-    elif isinstance(data, (list, tuple)) and _holds_tensor(data):
-        data = _copied(_stacked(data))
     if data.__class__ is not np.ndarray:
+        if isinstance(data, Tensor):
+            data = _copied(data._node)
+        elif isinstance(data, (list, tuple)) and _holds_tensor(data):
+            data = _copied(_stacked(data))
         data = numbers_of(data, explicit=True)
     return make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad)
 

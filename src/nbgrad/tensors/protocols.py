@@ -73,11 +73,16 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
         given = dict(kwargs)
         return _written(function, given.pop("out"), apply(tensor, function, args, given))
     result, operands = None, args
-    if len(args) == 1 and not kwargs and args[0].__class__ is tensor:
+    if not kwargs and args and args[0].__class__ is tensor and len(args) == 1:
         operands = (args[0]._node,)
         result = of_one(function, operands[0])
     if result is None:
-        result, operands = _called(tensor, function, args, kwargs)
+        call = Call(tensor, function, args, kwargs)
+        result, operands = call.again(), call.nodes
+        if result is None:
+            operands, settings = unwrap(args), unwrap(kwargs)
+            result = call.run(function, operands, settings)
+            operands = (*operands, *settings.values())
     if function not in marked:
         return wrap(result, tensor, operands)
     if function in viewers:
@@ -106,16 +111,6 @@ def _written(function: Any, out: Any, made: Any) -> Any:
         raise ValueError(f"{name}: out= has shape {out.shape}, and the result {made.shape}")
     np.copyto(out, made)
     return out
-
-
-def _called(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, Any]:
-    """What *function* gives of the nodes of tensors, and these; recorded as before if it was."""
-    call = Call(tensor, function, args, kwargs)
-    result = call.again()
-    if result is not None:
-        return result, call.nodes
-    operands, settings = unwrap(args), unwrap(kwargs)
-    return call.run(function, operands, settings), (*operands, *settings.values())
 
 
 def _shared(made: Any, tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
@@ -235,7 +230,9 @@ def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
         implementation = ours(function)
         if implementation is None:
             raise missing(full_name(function))
-    if function in _TAKEN:
+    if implementation not in marked:
+        pass
+    elif function in _TAKEN:
         to_number = function is not np.reshape or args[1:] == ((),)
         if to_number and asked_by("scipy.optimize", 2) and not modes.tracing:
             return function(*[_array(x) for x in args])

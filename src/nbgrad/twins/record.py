@@ -9,6 +9,7 @@ None, and the Python method goes on.
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from textwrap import indent
 from typing import Any, Final
@@ -28,6 +29,8 @@ from nbgrad.machine.compile import lacking, native, remembered
 # and the objects that all functions read.
 ALIKE, NUMBER, WHOLE, SWAPPED, SHARED = range(5)
 ROOM: Final = 256  # operands, constants and steps of a recipe that machine code replays
+# References to None and False are counted by word, not by calls, and not at all from Python 3.12 on.
+COUNT: Final = int(sys.version_info < (3, 12))
 OBJECTS: Final = {
     "NODE": Node,
     "SIGNATURE": Signature,
@@ -62,9 +65,8 @@ MAKE_NODE: Final = """
     node[{passed}] = none
     node[{freed}] = shared[{FALSE}]
     Py_IncRef(flag)
-    Py_IncRef(shared[{FALSE}])
-    for _ in range(5):
-        Py_IncRef(none)
+    load_pointer(shared, {FALSE})[0] += {COUNT}
+    load_pointer(shared, {NONE})[0] += 5 * {COUNT}
 """
 
 _RECORD: Final = (
@@ -192,7 +194,7 @@ def words(tensor: type) -> dict[str, int]:
     ]
     places = {name: layout.slot(x, name) for x, names in specimens for name in names}
     places["sig_aval"] = layout.slot(Signature.__new__(Signature), "aval")
-    return places | layout.containers()
+    return places | layout.containers() | {"COUNT": COUNT}
 
 
 @cache
@@ -211,7 +213,7 @@ def install() -> None:
     if tensor is None or shortcuts.group is None or not builtin.available():
         return
     places = words(tensor)
-    if 0 in places.values():
+    if 0 in (places | {"COUNT": 1}).values():
         return
     shared, names, objects = shared_objects()
     places |= {"ALIKE": ALIKE, "NUMBER": NUMBER, "WHOLE": WHOLE, "SWAPPED": SWAPPED}

@@ -189,7 +189,7 @@ def install() -> None:
     if tensor is None or shortcuts.group is None or not builtin.available():
         return
     places = words(tensor) | {"referent": _referent()}
-    if 0 in places.values():
+    if 0 in (places | {"COUNT": 1}).values():
         return
     shared, names, objects = shared_objects()
     places |= names | {"CROWD": CROWD, "FAR": FAR}
