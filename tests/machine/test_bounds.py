@@ -42,6 +42,10 @@ with ng.configure(tier="fused"):  # values read by machine code, kept or not
         x = x * 0.7 if x > bound else x * 1.3 + 1
         y = x * 2.0
         (y + 1.0).item()
+t = ng.tensor(w, requires_grad=True)
+for _ in range(300):  # and views, of which some are held
+    v, d = t.T[1:], t.detach()
+    held = [v, d.T, d.detach(), t.reshape(-1), t[0, 1]]
 """
 
 

@@ -47,13 +47,15 @@ def switched_off() -> Iterator[None]:
     compiled, make, replay = linearize.compiled, shortcuts.make, shortcuts.replay
     forward, backward, value = compiled.forward, compiled.backward, compiled.value
     compiled.forward = compiled.backward = compiled.value = shortcuts.replay = None
+    view, detached = shortcuts.view, shortcuts.detached
+    shortcuts.view = shortcuts.detached = None
     shortcuts.offer(None)
     try:
         yield
     finally:
         compiled.forward, compiled.backward, compiled.value = forward, backward, value
         shortcuts.offer(make)
-        shortcuts.replay = replay
+        shortcuts.replay, shortcuts.view, shortcuts.detached = replay, view, detached
 
 
 def _compared(code: Callable[[Any], Any], differentiate: bool) -> Callable[[Any], Any]:

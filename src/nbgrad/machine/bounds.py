@@ -297,9 +297,12 @@ _last: deque[tuple[int, int]] = deque(maxlen=64)  # the items of the lists and t
 def _items(pointer: int) -> None:
     """Let the items of *pointer* be read, if it is a list or a tuple, or the extents of an array."""
     head = _read(pointer, 2)
-    if not head or head[1] not in (id(list), id(tuple), id(np.ndarray)):
+    plain = head and head[1] in (id(list), id(tuple), id(np.ndarray))
+    if not (plain or _object_holds(pointer, 1)):  # of a subclass
         return
     held = ctypes.cast(pointer, ctypes.py_object).value
+    if not isinstance(held, (list, tuple, np.ndarray)):
+        return
     if isinstance(held, np.ndarray):  # behind the data and the rank, as NumPy documents it
         start, count = (_read(pointer + 32) or (0,))[0], held.ndim
     elif isinstance(held, list):  # the first address behind the size
