@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
-from nbgrad.backends import viewing
 from nbgrad.core.record import shortcuts
-from nbgrad.views import Group
+from nbgrad.tensors.views import Group
+from nbgrad.twins import viewing
 
 
 def _untracked() -> Any:
