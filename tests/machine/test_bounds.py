@@ -11,7 +11,7 @@ from nbgrad.machine import bounds
 
 PROGRAMS = """
 import nbgrad as ng
-assert ng.backends.bounds.ON
+assert ng.machine.bounds.ON
 rng = np.random.default_rng(0)
 w, x, index = rng.normal(size=(5, 4)), rng.normal(size=(9, 5)), rng.integers(-9, 9, 6)
 
@@ -130,7 +130,7 @@ def test_an_item_beyond_a_list_is_reported(kind: str, read: str) -> None:
     errors = report(
         f"""
         import ctypes
-        from nbgrad.machine import builtin
+        from nbgrad.machine import builtin, layout
         from nbgrad.machine.compile import native
         text = "def peek(x, k):\\n    items = {read}\\n    return items[k]"
         code, _ = native(text.format(**layout.containers()), "peek", ("i8*", "i8"), result="i8")
