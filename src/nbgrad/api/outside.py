@@ -62,9 +62,9 @@ class Reader:
         self.package = _package_of(roots[0]) if roots else _BUILTIN
         self.codes: set[CodeType] = set()
         self.names: frozenset[str] = frozenset()
-        known = -1
-        while known < len(self.codes):
-            known = len(self.codes)
+        known: frozenset[str] | None = None
+        while known != self.names:
+            known = self.names
             self.space: dict[str, Any] = {"failures": _FAILURES}
             self.tests: list[str] = []
             self.seen: set[int] = set()
@@ -78,12 +78,17 @@ class Reader:
 
         What has changed since then already was changed by the function itself, and is left out.
         """
-        kept = [test for test in self.tests if self._holds(test)]
-        if not kept:
-            return None
-        lines = ["def guard():", "    try:", f"        return {' and '.join(kept)}"]
+        kept = self.tests
+        if kept and not self._holds(self._defined(kept)):  # to look at each alone takes far longer
+            kept = [test for test in kept if self._holds(test)]
+            self._defined(kept)
+        return self.space["guard"] if kept else None  # type: ignore[no-any-return]
+
+    def _defined(self, tests: list[str]) -> str:
+        """Define the function that makes all *tests*; return its call."""
+        lines = ["def guard():", "    try:", f"        return {' and '.join(tests) or True}"]
         exec("\n".join([*lines, "    except failures:", "        return False"]), self.space)
-        return self.space["guard"]  # type: ignore[no-any-return]
+        return "guard()"
 
     def _holds(self, test: str) -> bool:
         try:
