@@ -20,11 +20,12 @@ import traceback
 import weakref
 import zlib
 from collections import deque
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.core.forks import ThreadLock
+from nbgrad.core.forks import ThreadLock, in_child
 
 ON: Final = os.environ.get("NBGRAD_BOUNDS", "0") == "1"
 
@@ -263,32 +264,46 @@ _BASIC, _ITEM = _layout_of_types() if ON else (0, 0)
 _STACK: Final = 1 << 20
 
 
+@cache
+def _memory() -> int:
+    """The process's own memory as a file; -1 where there is none, and what is wrong is a crash."""
+    return os.open("/proc/self/mem", os.O_RDONLY) if os.path.exists("/proc/self/mem") else -1
+
+
+in_child(_memory.cache_clear)
+
+
 def _read(address: int, count: int = 1) -> tuple[int, ...]:
     """*count* words of the process's own memory; none where there is no memory."""
     if address & 7 or not 1 << 16 <= address < 1 << 62:
         return ()
-    try:
-        with open("/proc/self/mem", "rb", buffering=0) as memory:
-            memory.seek(address)
-            data = memory.read(8 * count)
-    except FileNotFoundError:  # no Linux: what is wrong there ends in a crash
+    if _memory() < 0:
         return tuple((ctypes.c_int64 * count).from_address(address))
+    try:
+        data = os.pread(_memory(), 8 * count, address)
     except OSError:
         return ()
     return struct.unpack(f"{len(data) // 8}q", data) if len(data) == 8 * count else ()
 
 
+_sizes: dict[
+    int, tuple[int, int]
+] = {}  # of the objects of a class, and of an item, by its address
+
+
 def _object_holds(pointer: int, index: int) -> bool:
     """Whether *pointer* is an object whose class says that it has the word *index*."""
-    head = _read(pointer, 2)
-    kind = _read(head[1], 16) if head and index >= 0 else ()
-    if not kind or not _read(kind[1]):
+    head = _read(pointer, 3)
+    if not head or index < 0:
         return False
-    size, item = kind[_BASIC], kind[_ITEM]
-    if not 16 <= size < 1 << 20 or not 0 <= item < 1 << 12:
-        return False
-    count = abs((_read(pointer + 16) or (0,))[0]) if item else 0
-    return 8 * (index + 1) <= size + count * item
+    if (sizes := _sizes.get(head[1])) is None:
+        kind = _read(head[1], 16)
+        sizes = (kind[_BASIC], kind[_ITEM]) if kind and _read(kind[1]) else (0, 0)
+        if not 16 <= sizes[0] < 1 << 20 or not 0 <= sizes[1] < 1 << 12:
+            return False
+        _sizes[head[1]] = sizes
+    size, item = sizes
+    return 8 * (index + 1) <= size + (abs(head[2]) * item if item else 0)
 
 
 _last: deque[tuple[int, int]] = deque(maxlen=64)  # the items of the lists and tuples last met
@@ -315,9 +330,9 @@ def _items(pointer: int) -> None:
 
 def _word(pointer: int, index: int, stack: int, site: int) -> None:
     address = pointer + 8 * index
-    if any(start <= address < stop for start, stop in _last):
+    if abs(address - stack) < _STACK or _regions.holds(address) or _object_holds(pointer, index):
         return
-    if _regions.holds(address) or abs(address - stack) < _STACK or _object_holds(pointer, index):
+    if any(start <= address < stop for start, stop in _last):
         return
     _report(f"{_sites.get(site, f'site {site}')}: word {index} from {pointer:#x}")
 
