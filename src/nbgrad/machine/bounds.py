@@ -14,8 +14,8 @@ import ast
 import bisect
 import ctypes
 import os
-import struct
 import sys
+import threading
 import traceback
 import weakref
 import zlib
@@ -264,6 +264,14 @@ _BASIC, _ITEM = _layout_of_types() if ON else (0, 0)
 _STACK: Final = 1 << 20
 
 
+if ON:
+    # What is called holds the GIL and counts on that; os.pread would let go of it. Python may still
+    # let another thread in between, so this build is right in one thread alone.
+    _pread = ctypes.PyDLL(None).pread
+    _pread.argtypes = [ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int64]
+    _pread.restype = ctypes.c_ssize_t
+
+
 @cache
 def _memory() -> int:
     """The process's own memory as a file; -1 where there is none, and what is wrong is a crash."""
@@ -279,11 +287,9 @@ def _read(address: int, count: int = 1) -> tuple[int, ...]:
         return ()
     if _memory() < 0:
         return tuple((ctypes.c_int64 * count).from_address(address))
-    try:
-        data = os.pread(_memory(), 8 * count, address)
-    except OSError:
-        return ()
-    return struct.unpack(f"{len(data) // 8}q", data) if len(data) == 8 * count else ()
+    words = (ctypes.c_int64 * count)()
+    found = _pread(_memory(), words, ctypes.sizeof(words), address)
+    return tuple(words) if found == ctypes.sizeof(words) else ()
 
 
 _sizes: dict[
@@ -306,7 +312,14 @@ def _object_holds(pointer: int, index: int) -> bool:
     return 8 * (index + 1) <= size + (abs(head[2]) * item if item else 0)
 
 
-_last: deque[tuple[int, int]] = deque(maxlen=64)  # the items of the lists and tuples last met
+class _Last(threading.local):
+    """The items of the lists and tuples that this thread has met last."""
+
+    def __init__(self) -> None:
+        self.met: deque[tuple[int, int]] = deque(maxlen=64)
+
+
+_last = _Last()
 
 
 def _items(pointer: int) -> None:
@@ -325,14 +338,14 @@ def _items(pointer: int) -> None:
         count = len(held)
     else:
         start, count = pointer + tuple.__basicsize__, len(held)
-    _last.append((start, start + 8 * count))
+    _last.met.append((start, start + 8 * count))
 
 
 def _word(pointer: int, index: int, stack: int, site: int) -> None:
     address = pointer + 8 * index
     if abs(address - stack) < _STACK or _regions.holds(address) or _object_holds(pointer, index):
         return
-    if any(start <= address < stop for start, stop in _last):
+    if any(start <= address < stop for start, stop in _last.met):
         return
     _report(f"{_sites.get(site, f'site {site}')}: word {index} from {pointer:#x}")
 
