@@ -103,3 +103,15 @@ def test_interp_differentiates_by_the_value_of_a_knot_beside_infinity(tier: str)
     found = ng.jacobian(lambda v: ng.numpy.interp(places, knots, v))(values)
     wanted = [[0, 1, 0, 0, 0], [0.5, 0.5, 0, 0, 0], [0, 0, 0, 1, 0], [0, 0, 0, 0, 1]]
     assert_allclose(found, wanted)
+
+
+def test_logsumexp_with_weights_of_zero_and_infinities_that_cancel() -> None:
+    a, b = ng.tensor([1.0, 2.0]), np.array([0.0, 1.0])
+    found = ng.grad(lambda w: ng.special.logsumexp(a, b=w))(b)
+    assert_allclose(found, [np.exp(-1.0), 1.0])  # not 0, though the weight is
+    both = np.array([1.0, 2.0, 0.0, 1.0])
+    plain = ng.hessian(lambda v: np.log((v[2:] * np.exp(v[:2])).sum()))(both)
+    assert_allclose(ng.hessian(lambda v: ng.special.logsumexp(v[:2], b=v[2:]))(both), plain)
+    beyond = ng.special.logsumexp(ng.tensor([np.inf, 1.0]), b=b)
+    assert_allclose(beyond.item(), 1.0)
+    assert np.isnan(ng.special.logsumexp(ng.tensor([np.inf, np.inf]), b=np.array([1.0, -1.0])).item())

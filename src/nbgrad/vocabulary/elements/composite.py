@@ -36,22 +36,26 @@ def logsumexp(
 ) -> Any:
     """``log(sum(b * exp(a)))`` over *axis*, without overflow; weights 0 where all are -inf.
 
-    Elements of +inf share the weight evenly, as equal elements of a maximum do.
+    Elements of +inf share the weight evenly, as equal elements of a maximum do. Where ``b`` is 0 an
+    element counts for nothing, but the derivative by ``b`` is what it would count for.
     """
-    node = as_node(a)
+    node = counted = as_node(a)
     if b is not None:
-        node = node + arithmetic.multiply(as_node(b), 0)  # the shape and dtype of both
-        node = where(equal(b, 0), -math.inf, node)
+        b = as_node(b)
+        node = arithmetic.add(node, where(equal(b, b), 0.0, b))  # the shape and dtype of both
+        counted = where(equal(b, 0), -math.inf, node)
     axes = normalize_axis("logsumexp", axis, node.ndim)
-    top = detached(max(node, axes, keepdims=True))
+    top = detached(max(counted, axes, keepdims=True))
     shift = where(equal(top, -math.inf), 0.0, top)
     weights = exp(shifted(node, shift))
-    total = sum(weights if b is None else weights * b, axes, keepdims=keepdims)
+    if b is not None:
+        weights = arithmetic.strong_multiply(b, weights)
+    total = sum(weights, axes, keepdims=keepdims)
     if not keepdims:
         shift = reshape(shift, total.shape)
     empty = equal(total, 0)  # the derivative of log there would be infinite
     size = where(empty, 1.0, absolute(total) if return_sign else total)
-    value = where(empty, -math.inf, log(size) + shift)
+    value = where(empty, -math.inf, log(size)) + shift  # of infinities that cancel NaN
     return (value, arithmetic.sign(total)) if return_sign else value
 
 
