@@ -9,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
-from nbgrad.autograd.functional import jvp
+from nbgrad.api.products import jvp
 
 INF, NAN = np.inf, np.nan
 ROWS = [
@@ -114,4 +114,6 @@ def test_logsumexp_with_weights_of_zero_and_infinities_that_cancel() -> None:
     assert_allclose(ng.hessian(lambda v: ng.special.logsumexp(v[:2], b=v[2:]))(both), plain)
     beyond = ng.special.logsumexp(ng.tensor([np.inf, 1.0]), b=b)
     assert_allclose(beyond.item(), 1.0)
-    assert np.isnan(ng.special.logsumexp(ng.tensor([np.inf, np.inf]), b=np.array([1.0, -1.0])).item())
+    assert np.isnan(
+        ng.special.logsumexp(ng.tensor([np.inf, np.inf]), b=np.array([1.0, -1.0])).item()
+    )

@@ -11,6 +11,9 @@ from numpy.testing import assert_allclose
 
 import nbgrad as ng
 from nbgrad.autograd import functional
+from nbgrad.core.linearize import linearize
+from nbgrad.transforms.simplify import simplify
+from nbgrad.transforms.vjp import vjp
 
 ROOT5, ROOT3 = np.sqrt(5.0), np.sqrt(3.0)
 PLACE = np.array([0.3, -0.2])
@@ -144,12 +147,85 @@ def test_anomaly_detection_names_the_kink() -> None:
 
 def test_third_derivatives_are_nan_at_the_point_and_right_beside_it() -> None:
     def f(x: Any) -> Any:
-        return np.exp(-(np.linalg.norm(x) ** 2))
+        k = ROOT5 * np.linalg.norm(x)
+        return (1 + k + k * k / 3) * np.exp(-k)
+
+    assert np.isnan(ng.jacobian(ng.hessian(f))(np.zeros(2))).any()
+    beside = np.array([0.3, -0.1])
+    step = 1e-5 * np.array([1.0, 0.0])
+    differences = (ng.hessian(f)(beside + step) - ng.hessian(f)(beside - step)) / 2e-5
+    assert_allclose(ng.jacobian(ng.hessian(f))(beside)[..., 0], differences, rtol=1e-7)
+
+
+ONES = np.ones(2)
+SQUARES: dict[str, Callable[[Any], Any]] = {
+    "square": lambda r: r**2,
+    "product": lambda r: r * r,
+    "even power": lambda r: r**4,
+    "scaled": lambda r: (3.0 * r / ONES.sum()) ** 2 / 2.25,
+    "view": lambda r: (r.reshape(1, 1)[0, :] ** 2)[0],
+    "negative": lambda r: (-r) ** 2,
+}
+
+
+@pytest.mark.parametrize("distance", DISTANCES)
+@pytest.mark.parametrize("name", SQUARES)
+def test_squares_of_roots_are_smooth_at_every_order(distance: str, name: str) -> None:
+    def f(x: Any) -> Any:
+        return np.exp(-SQUARES[name](DISTANCES[distance](x - PLACE)))
 
     def plain(x: Any) -> Any:
-        return np.exp(-(x**2).sum())
+        s = ((x - PLACE) ** 2).sum()
+        return np.exp(-(s * s if name == "even power" else s))
 
-    third = ng.jacobian(ng.hessian(f))
-    assert np.isnan(third(np.zeros(2))).any()
-    beside = np.array([0.3, -0.1])
-    assert_allclose(third(beside), ng.jacobian(ng.hessian(plain))(beside))
+    for x in (PLACE, PLACE + np.array([0.5, -0.7]), PLACE + 0.5 * EYE[0]):
+        found, wanted = f, plain
+        for transform in (ng.grad, ng.jacobian, ng.jacobian, ng.jacobian):
+            found, wanted = transform(found), transform(wanted)
+            assert_allclose(found(x), wanted(x), atol=1e-9)
+    along = functional.jvp(f, ng.tensor(PLACE + 1), ng.tensor(ONES))[1]
+    assert_allclose(along.numpy(), ng.grad(plain)(PLACE + 1).sum())
+
+
+def test_squares_of_square_roots_keep_their_domain() -> None:
+    def f(x: Any) -> Any:
+        return (np.sqrt(x) ** 2).sum()
+
+    x = np.array([4.0, 0.0, -1.0, np.inf, np.nan])
+    assert_allclose(ng.grad(f)(x), [1.0, 1.0, np.nan, 1.0, np.nan])
+    assert_allclose(np.diag(ng.hessian(f)(x))[:2], 0.0)
+    with ng.configure(nan_policy="ieee"):
+        assert np.isnan(ng.grad(f)(x)[1])  # 0 times infinity, as it is written
+    y = np.sqrt(ng.tensor(x))
+    assert_allclose((y**2).numpy(), np.sqrt(x, where=x >= 0, out=np.full(5, np.nan)) ** 2)
+
+
+def test_roots_whose_derivative_is_asked_for_keep_it() -> None:
+    x = ng.tensor([3.0, 4.0], requires_grad=True)
+    r = np.linalg.norm(x)
+    by_root, by_x = ng.autograd.grad(r**2, [r, x], create_graph=True)
+    assert_allclose(by_root.item(), 10.0)
+    assert_allclose(by_x.detach().numpy(), [6.0, 8.0])
+    seen: list[float] = []
+    r = np.linalg.norm(x)
+    r.register_hook(lambda g: seen.append(g.item()))
+    (r**2).backward()
+    assert seen == [10.0]
+    r = np.linalg.norm(x)
+    r.retain_grad()
+    (2 * r**2).backward()
+    assert_allclose(r.grad.item(), 20.0)
+    with ng.no_grad():
+        fixed = np.linalg.norm(x)
+    assert not (fixed**2).requires_grad
+    assert_allclose(
+        ng.grad(lambda t: (np.linalg.norm(t).detach() * t[0]) ** 2)(x.detach()), [150.0, 0]
+    )
+
+
+def test_squares_of_roots_need_no_root_in_their_derivatives() -> None:
+    x = ng.tensor(PLACE, requires_grad=True)
+    tape, _ = linearize([(np.linalg.norm(x) ** 2)._node], [x._node])
+    first, _ = vjp(simplify(tape), tape.inputs, seeded=[False])
+    names = [eqn.prim.name for eqn in simplify(first).eqns]
+    assert names == ["multiply"]  # 2 x

@@ -56,9 +56,8 @@ class Primitive:
         Whether users see it as ``nbgrad.<namespace>.<name>``.
     kink : object
         What transforms/kinks.py must know of it where it divides 0 by 0; None elsewhere.
-    length : str
-        It is a distance, 0 only where all its operands are, in whatever order: one word for all
-        operations that compute the same.
+    square : object
+        What transforms/kinks.py and squares.py must know of roots, powers, factors; None elsewhere.
     projects : bool
         It takes result ``number`` of an operation that has several: its first operand.
     """
@@ -83,7 +82,7 @@ class Primitive:
     namespace: str = "numpy"
     registered: bool = True
     kink: Any = None
-    length: str = ""
+    square: Any = None
     projects: bool = False
     signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
     recipes: dict[Any, Recipe] = field(default_factory=dict, repr=False)

@@ -119,11 +119,11 @@ def _by_rows(
     stop: frozenset[Var],
 ) -> list[Node]:
     """A block for each output and each of *wrt*, one backward pass for each element of the former."""
-    active = reached(tape, wrt, blocked)
+    active, keep = reached(tape, wrt, blocked), {*wrt, *blocked}
     blocks: list[Node] = []
     for y in tape.outputs:
         passes = [
-            backpropagate(tape.eqns, env, active, {y: unit}, stop)  # type: ignore[dict-item]
+            backpropagate(tape.eqns, env, active, {y: unit}, stop, keep=keep)  # type: ignore[dict-item]
             for unit in _units(y.aval)  # type: ignore[union-attr]
         ]
         for x in wrt:

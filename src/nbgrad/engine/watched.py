@@ -90,7 +90,8 @@ def cotangents(
         sources += [
             n for n in (*cap.nodes, *cap.leaves) if n.watch is not None and n.requires_grad
         ]
-    active = reached(tape, [var_of[n] for n in sources], blocked)
+    wanted = [var_of[n] for n in sources]
+    active = reached(tape, wanted, blocked)
     seed_of: dict[Any, Any] = {}
     for node, seed in zip(outputs, seeds, strict=True):
         before = seed_of.get(var_of[node])
@@ -102,7 +103,8 @@ def cotangents(
         return ct if node.leaf is not None or node in ends else call_hooks(node, ct)
 
     with _run({env[var] for var in active}):
-        cts = backpropagate(tape.eqns, env, active, seed_of, stop, hook, _applying(env))
+        keep = {*wanted, *blocked}
+        cts = backpropagate(tape.eqns, env, active, seed_of, stop, hook, _applying(env), keep)
         results = _at_leaves(targets, [cts.get(var_of[t], 0.0) for t in targets], ends)
     return [(t, ct) for t, ct in zip(targets, results, strict=True) if ct is not None]
 

@@ -13,6 +13,7 @@ from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.errors import NO_JVP
 from nbgrad.ops.kinds.cotangents import is_number, materialize
 from nbgrad.transforms.kinks import settled
+from nbgrad.transforms.squares import recorded, unrooted
 
 
 def push_forward(
@@ -26,7 +27,8 @@ def push_forward(
     The tangents of the variables in *closed* are zero.
     """
     found = dict(tangents)
-    eqns, env = settled(eqns, env)
+    eqns, added = unrooted(eqns, {*tangents, *closed}, env)
+    eqns, env = settled(eqns, recorded(added, env))
     for eqn in eqns:
         if not eqn.sig.differentiable or eqn.out in closed:
             continue

@@ -45,6 +45,12 @@ def has_kinks(eqns: Sequence[Equation]) -> bool:
     return any(sig.prim.kink for sig in {eqn.sig for eqn in eqns})
 
 
+def _length(eqn: Equation) -> str:
+    """The word for the distance that *eqn* computes, if it does."""
+    square = eqn.sig.prim.square
+    return "" if square is None else square.length
+
+
 class _Settling:
     """The pass: ``now`` are values, ``tangents`` their derivatives along each of the weights."""
 
@@ -78,7 +84,8 @@ class _Settling:
             if same and aval.dtype.kind == "c":
                 first[eqn.out] = xs[0]  # type: ignore[assignment]  # the same 0
                 continue
-            key = (prim.length, aval, frozenset(xs)) if prim.length else (eqn.sig, *xs)
+            length = _length(eqn)
+            key = (length, aval, frozenset(xs)) if length else (eqn.sig, *xs)
             first[eqn.out] = known.setdefault(key, eqn.out)
         return first
 
@@ -87,9 +94,9 @@ class _Settling:
         first = self.first
         lengths: dict[Any, Var] = {}
         for eqn in self.eqns:
-            if eqn.sig.prim.length:
+            if length := _length(eqn):
                 operands = frozenset(first.get(a, a) for a in eqn.inputs)
-                lengths.setdefault((eqn.sig.prim.length, operands), first[eqn.out])
+                lengths.setdefault((length, operands), first[eqn.out])
         found: dict[Var, Var | None] = {}
         for eqn in self.eqns:
             kink, xs = eqn.sig.prim.kink, eqn.inputs

@@ -17,7 +17,7 @@ from nbgrad.core.interpret import replay
 from nbgrad.core.modes import lines
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.signature import Signature
-from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
+from nbgrad.core.tape import Atom, Equation, Literal, Var
 from nbgrad.ops.arrays.scattering import MERGES, Terms, addition, plus
 from nbgrad.ops.kinds.cotangents import is_number, materialize
 from nbgrad.ops.kinds.forms import View
@@ -147,11 +147,11 @@ class Reverse:
         What is zero but for a part.
     """
 
-    def __init__(self, tape: Tape, bound: Sequence[Var]) -> None:
+    def __init__(self, eqns: Iterable[Equation], bound: Sequence[Var]) -> None:
         self.eqns: list[Equation] = []
         self.cts: dict[Var, Any] = {}
         self.constants: dict[Node, Var] = {}
-        self.made = {e.out: e for e in tape.eqns if e.sig.prim.lower.__class__ is View}
+        self.made = {e.out: e for e in eqns if e.sig.prim.lower.__class__ is View}
         for var in bound:
             self.made.pop(var, None)
         self.partials: set[Any] = set()

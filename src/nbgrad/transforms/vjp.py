@@ -6,7 +6,7 @@ Pearlmutter and Siskind, Reverse-mode AD in a functional framework (2008).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from nbgrad.config import settings
@@ -24,6 +24,7 @@ from nbgrad.ops.kinds.forms import View
 from nbgrad.transforms.kinks import has_kinks, settled
 from nbgrad.transforms.reverse import Reverse
 from nbgrad.transforms.simplify import living
+from nbgrad.transforms.squares import recorded, unrooted
 
 Hook = Callable[[Var, Any], Any]
 # Calls the rule of an equation: given it, its cotangent, result, operands, and which are wanted.
@@ -87,8 +88,12 @@ def _recipes(sig: Signature, given: list[Any], wants: Sequence[bool]) -> tuple[A
 
 def reached(tape: Tape, wrt: Iterable[Var], blocked: frozenset[Var] = frozenset()) -> set[Var]:
     """Return the variables that *wrt* influence differentiably, *wrt* included."""
-    active = set(wrt)
-    for eqn in tape.eqns:
+    return _spread(tape.eqns, set(wrt), blocked)
+
+
+def _spread(eqns: Sequence[Equation], active: set[Var], blocked: Collection[Var] = ()) -> set[Var]:
+    """Add to *active* what is computed of it."""
+    for eqn in eqns:
         if eqn.sig.differentiable and eqn.out not in blocked:
             for a in eqn.inputs:
                 if a.__class__ is Var and a in active:
@@ -105,13 +110,19 @@ def backpropagate(
     stop: frozenset[Var] = frozenset(),
     hook: Hook | None = None,
     apply: Apply = call_rule,
+    keep: Collection[Var] = (),
 ) -> dict[Var, Any]:
     """Run the rules in reverse over *eqns*, recording nodes; return every cotangent met.
 
     ``stop`` are variables that are not differentiated through. ``hook(var, ct)`` sees each
     complete cotangent before it is used and returns the one to use; ``apply`` calls the rules.
+    The cotangents of ``keep`` are asked for.
     """
     cts = dict(seeds)
+    eqns, added = unrooted(eqns, {*keep, *stop}, env)
+    between = {eqn.out for eqn in added}
+    if added:
+        env, active = recorded(added, env), _spread(added, set(active))
     eqns, env = settled(eqns, env)
     for eqn in reversed(eqns):
         ct = cts.get(eqn.out)
@@ -119,7 +130,7 @@ def backpropagate(
             continue
         if ct.__class__ is Terms:
             ct = cts[eqn.out] = ct.total()
-        if hook is not None:
+        if hook is not None and eqn.out not in between:
             ct = cts[eqn.out] = hook(eqn.out, ct)
         if eqn.out in stop or eqn.sig.prim.vjp is None:
             continue
@@ -184,8 +195,9 @@ def vjp(
     given = seeded or [True] * len(tape.outputs)
     active = reached(tape, wrt, blocked)
     kinks = has_kinks(tape.eqns)
-    way = _by_nodes if kinks else _by_equations
-    new, constants = way(tape, wrt, given, active, stop, bound, results)
+    by = _by_nodes if kinks else _by_equations
+    keep = {*wrt, *blocked, *stop}
+    new, constants = by(tape, wrt, given, active, stop, bound, results, keep)
     held = set(bound)
     eqns = [eqn for eqn in tape.eqns if eqn.out not in held] if held else tape.eqns
     inputs = (*tape.inputs, *bound, *new.inputs)
@@ -205,21 +217,24 @@ def _by_equations(
     stop: frozenset[Var],
     bound: Sequence[Var],
     results: Sequence[Any],
+    keep: Collection[Var],
 ) -> tuple[Tape, list[Node]]:
     """The equations to add to *tape*, as a tape whose inputs are the seeds and the constants."""
-    reverse = Reverse(tape, bound)
+    eqns, added = unrooted(tape.eqns, keep)
+    reverse = Reverse(eqns, bound)
+    reverse.eqns += added
     seeds = []
     for out, is_given in zip(tape.outputs, seeded, strict=True):
         if isinstance(out, Var):
             if is_given:
                 seeds.append(Var(out.aval))
             reverse.add(out, seeds[-1] if is_given else 1.0)
-    reverse.run(tape.eqns, active, stop)
+    reverse.run(eqns, _spread(added, active), stop)
     outs = (*[reverse.cotangent(v) for v in wrt], *results)
     inputs = (*seeds, *reverse.constants.values())
     # What was put together before it was added is not needed any more.
-    eqns = living(reverse.eqns, outs) if reverse.partials else reverse.eqns
-    return Tape(inputs, tuple(eqns), outs), list(reverse.constants)
+    written = living(reverse.eqns, outs) if reverse.partials or added else reverse.eqns
+    return Tape(inputs, tuple(written), outs), list(reverse.constants)
 
 
 def _by_nodes(
@@ -230,6 +245,7 @@ def _by_nodes(
     stop: frozenset[Var],
     bound: Sequence[Var],
     results: Sequence[Any],
+    keep: Collection[Var],
 ) -> tuple[Tape, list[Node]]:
     """The same by nodes, on which limits at kinks are worked out."""
     env, known = _stand_ins(tape, bound)
@@ -243,7 +259,7 @@ def _by_nodes(
             seed = placeholder(out.aval)
             seed_nodes.append(seed)
         seeds[out] = seed if out not in seeds else seeds[out] + seed
-    cts = backpropagate(tape.eqns, env, active, seeds, stop)
+    cts = backpropagate(tape.eqns, env, active, seeds, stop, keep=keep)
     outs = [materialize(cts.get(v, 0.0), v.aval) for v in wrt]
     return linearize(outs + [env[v] for v in results], seed_nodes, known)
 

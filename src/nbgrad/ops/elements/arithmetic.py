@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from nbgrad.ops.basis import cast
+from nbgrad.ops.elements import kinks
 from nbgrad.ops.elements.comparison import (
     equal,
     greater_equal,
     logical_and,
 )
-from nbgrad.ops.elements.kinks import absolute_pull, root_jvp, root_vjp
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.cotangents import add_up, is_number, materialize, times
 from nbgrad.ops.kinds.cotangents import conjugate as conjugated
@@ -53,6 +53,7 @@ multiply = elementwise(
     dtypes="fiu",
     grad_name="Mul",
     multilinear=True,
+    square=kinks.Square(half=lambda xs, params: xs[0] is xs[1], factors=(0, 1)),
     doc="Product of two arrays.",
 )
 
@@ -124,6 +125,7 @@ divide = elementwise(
     partials=lambda out, x, y: (1 / y, -(out / y)),
     domain=NONZERO,
     grad_name="Div",
+    square=kinks.FACTOR,
     doc="Quotient of two arrays.",
 )
 floor_divide = elementwise(
@@ -151,6 +153,7 @@ negative = elementwise(
     partials=lambda out, x: (-1,),
     dtypes="fiu",
     grad_name="Neg",
+    square=kinks.FACTOR,
     multilinear=True,
     doc="Minus the operand.",
 )
@@ -202,19 +205,23 @@ conjugate = elementwise(
 
 def _absolute_jvp(tangents: Any, out: Any, xs: Any, params: Any) -> Any:
     t, (x,) = materialize(tangents[0], xs[0].aval), xs
-    return t * conjugate(absolute_pull(1.0, x)) if x.dtype.kind == "c" else absolute_pull(t, x)
+    return (
+        t * conjugate(kinks.absolute_pull(1.0, x))
+        if x.dtype.kind == "c"
+        else kinks.absolute_pull(t, x)
+    )
 
 
 absolute = elementwise(
     "absolute",
     expr="abs({x})",
     reference=np.absolute,
-    vjp=lambda ct, out, xs, params, wants: (absolute_pull(ct, xs[0]),),
+    vjp=lambda ct, out, xs, params, wants: (kinks.absolute_pull(ct, xs[0]),),
     jvp=_absolute_jvp,
     domain=NONZERO,
     dtypes="fiu",
     grad_name="Abs",
-    length="absolute",
+    square=kinks.ABSOLUTE,
     doc="Absolute value; derivative 0 at 0.",
 )
 square = elementwise(
@@ -224,6 +231,7 @@ square = elementwise(
     partials=lambda out, x: (2 * x,),
     dtypes="fiu",
     grad_name="Pow",
+    square=kinks.Square(half=lambda xs, params: 1),
     doc="The operand times itself.",
 )
 sqrt = elementwise(
@@ -231,9 +239,10 @@ sqrt = elementwise(
     expr="math.sqrt({x})",
     reference=np.sqrt,
     partials=lambda out, x: (0.5 / out,),
-    vjp=root_vjp,
-    jvp=root_jvp,
+    vjp=kinks.root_vjp,
+    jvp=kinks.root_jvp,
     domain=POSITIVE,
+    square=kinks.Square(root=kinks.squared_root),
     doc="Square root; derivative +inf at 0.",
 )
 
@@ -253,10 +262,6 @@ def _power_of(n: int) -> str:
     return f"({product} * {{x}})" if n % 2 else product
 
 
-def _integer_power(x: Any, n: int) -> Any:
-    return np.power(x, n)
-
-
 def _integer_power_loop(kinds: Sequence[Any]) -> tuple[Any, ...]:
     dtype = kinds[0]
     return (dtype, np.power.resolve_dtypes((dtype, int, None))[-1])
@@ -272,13 +277,14 @@ integer_power = elementwise(
     "integer_power",
     public=False,
     expr=_integer_power_text,
-    reference=_integer_power,
+    reference=lambda x, n: np.power(x, n),
     loop=_integer_power_loop,
     partials=_integer_power_partials,
     domain=NONZERO,
     dtypes="fiu",
     cases=tuple({"n": n} for n in (-3, -1, 0, 1, 2, 3, 7)),
     grad_name="Pow",
+    square=kinks.Square(half=lambda xs, params: max(params["n"], 0) // 2 * (params["n"] % 2 == 0)),
     doc="The operand to a fixed small integer power.",
 )
 

@@ -35,8 +35,7 @@ class Kink:
     Attributes
     ----------
     length : str
-        The distance of the other operands by which c is divided, as those who compute it declare
-        their ``length``. Empty where the second operand is the distance.
+        The distance of the other operands by which c is divided: the ``length`` of its Square. Empty where the second operand is the distance.
     share : float
         How much of dc/dr the limit is.
     first : bool
@@ -55,6 +54,33 @@ class Kink:
     infinite: bool = False
     straight: bool = False
     shown: str = ""
+
+
+@dataclass(frozen=True)
+class Square:
+    """What squares of roots are, for transforms/squares.py, and which roots are alike.
+
+    Attributes
+    ----------
+    length : str
+        It is a distance, 0 only where all its operands are, in whatever order: one word for all
+        operations that compute the same.
+    root : callable
+        ``root(scaled, *xs)``: the square of the result, times a factor. ``scaled(x, n)`` is x times
+        that factor to the power n.
+    half : callable
+        ``half(xs, params)``: the result is the first operand to the power of twice that; 0 if not.
+    factors : tuple of int
+        Operands in each of which it is linear: the result is that operand times the others.
+    """
+
+    length: str = ""
+    root: Any = None
+    half: Any = None
+    factors: tuple[int, ...] = ()
+
+
+FACTOR = Square(factors=(0,))
 
 
 def _quotient(c: Any, r: Any) -> Any:
@@ -146,8 +172,38 @@ length = elementwise(
     jvp=lambda tangents, y, xs, params: safe_slope(tangents[0], y),
     domain=((0.5, 2.0),),
     grad_name="Norm",
+    square=Square(root=lambda scaled, x: scaled(x, 2)),
     doc="Square root of a sum of squares: its derivative at 0 is 0, not infinite.",
 )
+rooted = elementwise(
+    "rooted",
+    public=False,
+    expr="({x} if {x} >= {t}(0) else {t}(math.nan))",
+    reference=lambda x: np.where(x >= 0, x, np.full((), np.nan, x.dtype)),
+    loop=REALS,
+    partials=lambda out, x: (primitives["where"](primitives["equal"](out, out), 1.0, math.nan),),
+    domain=((0.5, 2.0),),
+    grad_name="Pow",
+    doc="The square of the square root: NaN, with its derivative, where the operand is negative.",
+)
+
+
+def squared_root(scaled: Any, x: Any) -> Any:
+    """The square of sqrt, real or complex, times a factor."""
+    return scaled(x if x.dtype.kind == "c" else rooted(x), 2)
+
+
+def squared_length(scaled: Any, *xs: Any) -> Any:
+    """The sum of squares of real operands, or of the parts of a complex one, times a factor."""
+    parts = [scaled(x, 1) for x in xs]
+    if parts[0].dtype.kind == "c":
+        real = np.zeros(0, parts[0].dtype).real.dtype
+        return primitives["cast"](parts[0] * conjugate(parts[0]), dtype=real)
+    return add_up([primitives["square"](x) for x in parts])
+
+
+ABSOLUTE = Square("absolute", squared_length)
+HYPOT = Square("hypot", squared_length)
 
 
 def root_vjp(ct: Any, y: Any, xs: Any, params: Any, wants: Any) -> list[Any]:

@@ -17,7 +17,7 @@ from nbgrad.ops.elements.comparison import (
     logical_not,
     logical_or,
 )
-from nbgrad.ops.elements.kinks import absolute_pull
+from nbgrad.ops.elements.kinks import ABSOLUTE, absolute_pull
 from nbgrad.ops.kinds.cotangents import is_number
 from nbgrad.ops.kinds.elementwise import elementwise
 
@@ -141,7 +141,7 @@ fabs = elementwise(
     jvp=lambda tangents, out, xs, params: absolute_pull(tangents[0], xs[0]),
     domain=NONZERO,
     grad_name="Abs",
-    length="absolute",
+    square=ABSOLUTE,
     doc="Absolute value as a floating-point number; derivative 0 at 0.",
 )
 

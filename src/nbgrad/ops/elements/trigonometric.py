@@ -18,7 +18,7 @@ from nbgrad.ops.elements.arithmetic import (
     square,
 )
 from nbgrad.ops.elements.comparison import equal
-from nbgrad.ops.elements.kinks import hypot_pull
+from nbgrad.ops.elements.kinks import HYPOT, hypot_pull
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.cotangents import add_up
 from nbgrad.ops.kinds.elementwise import elementwise
@@ -260,7 +260,7 @@ hypot = elementwise(
         ]
     ),
     domain=ANY,
-    length="hypot",
+    square=HYPOT,
     doc="Length of the vector (first, second), without overflow; derivative 0 at (0, 0).",
 )
 

@@ -51,7 +51,7 @@ def elementwise(
     alias: bool = False,
     multilinear: bool = False,
     kink: Any = None,
-    length: str = "",
+    square: Any = None,
 ) -> Primitive:
     """Declare an operation that maps each element on its own.
 
@@ -84,7 +84,7 @@ def elementwise(
         public=public,
         namespace=namespace,
         kink=kink,
-        length=length,
+        square=square,
         alias=alias,
         multilinear=multilinear,
     )

@@ -19,12 +19,13 @@ from nbgrad.ops.elements.comparison import (
 )
 from nbgrad.ops.elements.exponential import log1p
 from nbgrad.ops.elements.selection import where
-from nbgrad.ops.elements.trigonometric import direction, hypot, sin
+from nbgrad.ops.elements.trigonometric import direction, sin
 from nbgrad.ops.special.numerics import log1p_minus
 from nbgrad.ops.special.tools import special, special_function
 
 POSITIVE = ((0.2, 3.0),)
 BOTH = ((0.2, 3.0), (0.2, 3.0))
+TINY = 2.3e-308
 
 
 def _xlogy_partials(out: Any, x: Node, y: Node) -> tuple[Any, Any]:
@@ -69,7 +70,7 @@ def _rel_entr_partials(out: Any, x: Node, y: Node) -> tuple[Any, Any]:
     inside = logical_and(inside, less(out, np.inf))
     both = logical_and(equal(x, 0), equal(y, 0))
     valid = where(both, False, inside)
-    return where(valid, 1 + log(x / y), 0.0), where(valid, -x / y, 0.0)
+    return where(valid, 1 + log_ratio(x, y), 0.0), where(valid, -x / y, 0.0)
 
 
 rel_entr = special_function(
@@ -106,7 +107,10 @@ kl_div = special_function(
 def _log_ratio(x: Any, y: Any) -> Any:
     near = np.abs(x - y) < 0.4 * y
     safe = np.where(near, y, 1.0)
-    return np.where(near, np.log1p(np.where(near, x - y, 0.0) / safe), np.log(x / y))
+    ratio = x / y
+    normal = (ratio > TINY) & (ratio < np.inf)
+    far = np.where(normal, np.log(ratio), np.log(x) - np.log(y))
+    return np.where(near, np.log1p(np.where(near, x - y, 0.0) / safe), far)
 
 
 log_ratio = special_function(
@@ -260,18 +264,56 @@ huber = special_function(
 )
 
 
-def _pseudo_huber_partials(out: Any, delta: Node, r: Node) -> tuple[Any, Any]:
-    ratio = r / delta
-    root = hypot(ratio, 1.0)
-    # 2 delta (root - 1) - r^2 / (delta root) with root - 1 = (r / delta)^2 / (root + 1).
-    gap = ratio * (ratio / (root + 1))
-    return delta * gap * (gap / root), delta * direction(r, delta)
+def _against(delta: Any, r: Any) -> tuple[Any, Any]:
+    """Parts of the hypotenuse that r and delta are, without squares that overflow."""
+    length = np.hypot(delta, r)
+    length = np.where(length == 0, 1.0, length)
+    return r / length, delta / length
 
 
+def _huber_gain(delta: Any, r: Any) -> Any:
+    """Delta (R - 1)**2 / R with R = sqrt(1 + (r / delta)**2)."""
+    across, along = _against(delta, r)
+    gap = across * (across / (1 + along))
+    return np.hypot(delta, r) * gap * gap
+
+
+def _huber_gain_partials(out: Any, delta: Node, r: Node) -> tuple[Any, Any]:
+    across, along = direction(r, delta), direction(delta, r)
+    gap = across * (across / (1 + along))
+    return -(square(gap) * (2 + along)), across * square(across)
+
+
+def _huber_slope(delta: Any, r: Any) -> Any:
+    across, along = _against(delta, r)
+    return np.where(np.abs(across) > along, delta * across, r * along)
+
+
+def _huber_slope_partials(out: Any, delta: Node, r: Node) -> tuple[Any, Any]:
+    across, along = direction(r, delta), direction(delta, r)
+    return across * square(across), along * square(along)
+
+
+huber_gain = special_function(
+    "huber_gain",
+    _huber_gain,
+    partials=_huber_gain_partials,
+    domain=((0.5, 2.0), (-2.0, 2.0)),
+    public=False,
+    doc="Derivative of pseudo_huber by delta.",
+)
+huber_slope = special_function(
+    "huber_slope",
+    _huber_slope,
+    partials=_huber_slope_partials,
+    domain=((0.5, 2.0), (-2.0, 2.0)),
+    public=False,
+    doc="Derivative of pseudo_huber by r.",
+)
 pseudo_huber = special_function(
     "pseudo_huber",
     lambda delta, r: special.pseudo_huber(delta, r),
-    partials=_pseudo_huber_partials,
+    partials=lambda out, delta, r: (huber_gain(delta, r), huber_slope(delta, r)),
     domain=((0.5, 2.0), (-2.0, 2.0)),
     doc="delta**2 (sqrt(1 + (r / delta)**2) - 1), a smooth form of Huber's loss.",
 )
