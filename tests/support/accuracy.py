@@ -88,6 +88,11 @@ def _exprel(x: Any) -> Any:
     return mp.expm1(x) / x if x else mp.mpf(1)
 
 
+def _huber(d: Any) -> Any:
+    with mp.workdps(DIGITS + 700):
+        return +mp.sqrt(1 + (mp.mpf(1.5) / d) ** 2)
+
+
 def _power(x: Any, n: Any) -> Any:
     return mp.power(x, n)
 
@@ -146,6 +151,20 @@ ELEMENTARY: dict[str, Case] = {
         lambda x: 3.5 * _power(x, mp.mpf(2.5)), lambda x: 8.75 * _power(x, mp.mpf(1.5)),
         rest=(3.5,),
     ),
+    "arctan2 by the second": Case(
+        -WIDE, WIDE,
+        lambda x: mp.mpf(-1.5) / (mp.mpf(2.25) + x * x),
+        lambda x: 3 * x / (mp.mpf(2.25) + x * x) ** 2,
+        by=1, rest=(1.5,),
+    ),
+    "power by the second": Case(
+        -400, 400,
+        lambda y: mp.log(3.5) * _power(mp.mpf(3.5), y), lambda y: mp.log(3.5) ** 2 * _power(mp.mpf(3.5), y),
+        by=1, rest=(3.5,),
+    ),
+    "divide by the second": Case(
+        -WIDE, WIDE, lambda x: mp.mpf(-1.5) / x**2, lambda x: 3 / x**3, by=1, rest=(1.5,)
+    ),
 }  # fmt: skip
 SPECIAL: dict[str, Case] = {
     "logaddexp": Case(-700, 700, lambda x: _sigma(x - 0.5), lambda x: _bump(x - 0.5), rest=(0.5,)),
@@ -171,7 +190,11 @@ SPECIAL: dict[str, Case] = {
         lambda y: 1 / mp.npdf(_ndtri(y)), lambda y: _ndtri(y) / mp.npdf(_ndtri(y)) ** 2,
     ),
     "exprel": Case(-500, 700, *_both(_exprel)),
-    "gamma": Case(1e-80, 170, *_both(mp.gamma, 100)),
+    "gamma": Case(
+        0, 170,
+        lambda x: mp.gamma(x) * mp.digamma(x),
+        lambda x: mp.gamma(x) * (mp.digamma(x) ** 2 + mp.psi(1, x)),
+    ),
     "gammaln": Case(0, 1e15, mp.digamma, lambda x: mp.psi(1, x)),
     "digamma": Case(0, 1e15, lambda x: mp.psi(1, x), lambda x: mp.psi(2, x)),
     "rgamma": Case(-20.7, 160, *_both(mp.rgamma, 100)),
@@ -185,15 +208,29 @@ SPECIAL: dict[str, Case] = {
         lambda r: 1 / mp.sqrt(1 + (r / mp.mpf(1.5)) ** 2) ** 3,
         by=1, rest=(1.5,),
     ),
+    "pseudo_huber by the first": Case(
+        0, WIDE,
+        lambda d: d * (_huber(d) - 1) ** 2 / _huber(d),
+        lambda d: -(_huber(d) - 1) ** 2 * (2 * _huber(d) + 1) / _huber(d) ** 3,
+        rest=(1.5,),
+    ),
+    "rel_entr": Case(0, WIDE, lambda x: mp.log(x / 1.5) + 1, lambda x: 1 / x, rest=(1.5,)),
+    "rel_entr by the second": Case(
+        0, WIDE, lambda y: mp.mpf(-1.5) / y, lambda y: 1.5 / y**2, by=1, rest=(1.5,)
+    ),
+    "kl_div": Case(0, WIDE, lambda x: mp.log(x / 1.5), lambda x: 1 / x, rest=(1.5,)),
+    "xlog1py": Case(
+        -1, WIDE, lambda y: 1.5 / (1 + y), lambda y: -1.5 / (1 + y) ** 2, by=1, rest=(1.5,)
+    ),
     "xlogy": Case(0, WIDE, lambda y: 1.5 / y, lambda y: -1.5 / y**2, by=1, rest=(1.5,)),
     "gammainc": Case(
-        1e-200, 700,
+        0, 700,
         lambda x: mp.exp(-x) * _power(x, mp.mpf(1.5)) / mp.gamma(mp.mpf(2.5)),
         lambda x: (1.5 / x - 1) * mp.exp(-x) * _power(x, mp.mpf(1.5)) / mp.gamma(mp.mpf(2.5)),
         by=1, rest=(2.5,),
     ),
 }  # fmt: skip
-CASES = {**ELEMENTARY, **SPECIAL}
+CASES = {**ELEMENTARY, **SPECIAL}  # by the first word of the key
 PUBLIC = {"sinc_derivative": "sinc"}
 
 
@@ -228,7 +265,7 @@ def derivatives(name: str, xs: Sequence[float], tier: str) -> list[Any]:
         x = ng.tensor(np.array(xs), requires_grad=True)
         operands: list[Any] = list(case.rest)
         operands.insert(case.by, x._node)
-        y = Tensor(bind(primitives[name], *operands, **dict(case.params)))
+        y = Tensor(bind(primitives[name.split()[0]], *operands, **dict(case.params)))
         (first,) = ng.autograd.grad(y.sum(), [x], create_graph=True)
         (second,) = ng.autograd.grad(first.sum(), [x])
         return [first.detach().numpy(), second.numpy()]
@@ -266,6 +303,7 @@ def shown(name: str) -> str:
     case = CASES[name]
     operands = [f"{v:g}" for v in case.rest]
     operands.insert(case.by, "x")
+    name = name.split()[0]
     return f"{PUBLIC.get(name, name)}({', '.join(operands)})"
 
 

@@ -24,10 +24,33 @@ BETA = ((0.6, 3.0), (0.6, 3.0), (0.1, 0.9))
 QUANTILE = ((0.6, 3.0), (0.1, 0.9))
 
 
+def _gamma_kernel(a: Any, x: Any, k: int) -> Any:
+    finite = np.where(x < np.inf, x, 1.0)
+    logarithm = special.xlogy(a - 1 - k, finite) - finite - special.gammaln(a)
+    return np.where(x < np.inf, np.exp(logarithm), 0.0)
+
+
+def _gamma_kernel_partials(out: Any, a: Any, x: Any, k: int) -> tuple[Any, Any]:
+    power = a - 1 - k  # which is not divided by x: that is right where the density underflows
+    by_x = where(equal(power, 0), -out, gamma_kernel(a, x, k=k + 1) * (power - x))
+    by_a = where(equal(out, 0), 0.0, out * (log(x) - digamma(a)))
+    return by_a, where(less(x, np.inf), by_x, 0.0)
+
+
+gamma_kernel = special_function(
+    "gamma_kernel",
+    _gamma_kernel,
+    partials=_gamma_kernel_partials,
+    domain=GAMMA,
+    cases=({"k": 0}, {"k": 1}),
+    public=False,
+    doc="x**(a - 1 - k) exp(-x) / gamma(a): the density of the gamma distribution for k = 0.",
+)
+
+
 def gamma_density(a: Any, x: Any) -> Any:
     """``x**(a - 1) exp(-x) / gamma(a)`` of nodes."""
-    finite = where(less(x, np.inf), x, 1.0)
-    return where(less(x, np.inf), exp(xlogy(a - 1, finite) - finite - gammaln(a)), 0.0)
+    return gamma_kernel(a, x, k=0)
 
 
 def beta_density(a: Any, b: Any, x: Any) -> Any:
