@@ -235,3 +235,26 @@ def test_ive_is_smooth_at_zero_but_for_the_lowest_orders(order: int, second: flo
         assert ng.grad(slope)(x) == pytest.approx(
             (slope(x + h) - slope(x - h)) / (2 * h), rel=1e-7
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "wanted"),
+    [
+        ("gammainc", (1.0, 0.0), -1.0),
+        ("gammainc", (1.5, 0.0), inf),
+        ("gammainc", (2.0, 0.0), 1.0),
+        ("gammainc", (2.0, 1e-310), 1.0),
+        ("gammaincc", (2.0, 0.0), -1.0),
+        ("gammainc", (2.0, inf), 0.0),
+        ("betainc", (2.0, 2.0, 0.0), 6.0),
+        ("betainc", (2.0, 2.0, 1.0), -6.0),
+        ("betainc", (1.0, 2.0, 0.0), -2.0),
+        ("betainc", (2.0, 1.0, 1e-310), 2.0),
+        ("betainc", (0.5, 0.5, 0.0), -inf),
+        ("betainc", (1.0, 1.0, 0.0), 0.0),
+    ],
+)
+def test_second_derivatives_at_the_ends(name: str, at: tuple[float, ...], wanted: float) -> None:
+    f = find("special", name)
+    found = ng.grad(ng.grad(lambda x: f(*at[:-1], x)))(at[-1])
+    assert float(found) == pytest.approx(wanted, rel=1e-14)

@@ -93,6 +93,10 @@ def _huber(d: Any) -> Any:
         return +mp.sqrt(1 + (mp.mpf(1.5) / d) ** 2)
 
 
+def _beta_density(x: Any) -> Any:
+    return _power(x, mp.mpf(1.5)) * (1 - x) ** 2 / mp.beta(2.5, 3)
+
+
 def _power(x: Any, n: Any) -> Any:
     return mp.power(x, n)
 
@@ -228,6 +232,11 @@ SPECIAL: dict[str, Case] = {
         lambda x: mp.exp(-x) * _power(x, mp.mpf(1.5)) / mp.gamma(mp.mpf(2.5)),
         lambda x: (1.5 / x - 1) * mp.exp(-x) * _power(x, mp.mpf(1.5)) / mp.gamma(mp.mpf(2.5)),
         by=1, rest=(2.5,),
+    ),
+    "betainc": Case(
+        0, 1,
+        lambda x: _beta_density(x), lambda x: _beta_density(x) * (1.5 / x - 2 / (1 - x)),
+        by=2, rest=(2.5, 3.0),
     ),
 }  # fmt: skip
 CASES = {**ELEMENTARY, **SPECIAL}  # by the first word of the key

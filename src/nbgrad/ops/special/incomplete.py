@@ -53,9 +53,41 @@ def gamma_density(a: Any, x: Any) -> Any:
     return gamma_kernel(a, x, k=0)
 
 
+def _beta_kernel(a: Any, b: Any, x: Any, j: int, k: int) -> Any:
+    logarithm = special.xlogy(a - 1 - j, x) + special.xlog1py(b - 1 - k, -x)
+    return np.exp(logarithm - numerics.betaln(a, b))
+
+
+def _beta_kernel_partials(
+    out: Any, a: Any, b: Any, x: Any, j: int, k: int
+) -> tuple[Any, Any, Any]:
+    up, down = a - 1 - j, b - 1 - k
+    rising, falling = (
+        up * beta_kernel(a, b, x, j=j + 1, k=k),
+        down * beta_kernel(a, b, x, j=j, k=k + 1),
+    )
+    by_x = beta_kernel(a, b, x, j=j + 1, k=k + 1) * (up * (1 - x) - down * x)
+    by_x = where(equal(down, 0), rising, where(equal(up, 0), -falling, by_x))
+    by_x = where(logical_and(equal(up, 0), equal(down, 0)), 0.0, by_x)
+    zero = equal(out, 0)
+    by_a = where(zero, 0.0, out * (log(x) - digamma_difference(a, b)))
+    return by_a, where(zero, 0.0, out * (log1p(-x) - digamma_difference(b, a))), by_x
+
+
+beta_kernel = special_function(
+    "beta_kernel",
+    _beta_kernel,
+    partials=_beta_kernel_partials,
+    domain=BETA,
+    cases=({"j": 0, "k": 0}, {"j": 1, "k": 0}, {"j": 0, "k": 1}),
+    public=False,
+    doc="x**(a - 1 - j) (1 - x)**(b - 1 - k) / beta(a, b): the density of the beta distribution.",
+)
+
+
 def beta_density(a: Any, b: Any, x: Any) -> Any:
     """``x**(a - 1) (1 - x)**(b - 1) / beta(a, b)`` of nodes."""
-    return exp(xlogy(a - 1, x) + xlog1py(b - 1, -x) - betaln(a, b))
+    return beta_kernel(a, b, x, j=0, k=0)
 
 
 def _gamma_slope_partials(out: Any, a: Any, x: Any, n: int) -> tuple[Any, Any]:
