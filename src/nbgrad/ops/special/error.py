@@ -19,7 +19,7 @@ ANY = ((-2.0, 2.0),)
 UNIT = ((0.1, 0.9),)
 ROOT_TWO_PI = math.sqrt(2.0 * math.pi)
 ROOT_HALF_PI = math.sqrt(0.5 * math.pi)
-FAR = 10.0
+FAR = 6.5
 
 
 erfc = special_function(
@@ -33,26 +33,29 @@ erfc = special_function(
 
 def _erfcx_partials(out: Any, x: Node) -> tuple[Any]:
     far = greater(x, FAR)
-    return (where(far, _erfcx_far(x), 2 * x * out - TWO_OVER_SQRT_PI),)
+    return (where(far, _erfcx_far(x, n=0), 2 * x * out - TWO_OVER_SQRT_PI),)
 
 
 _erfcx_far = special_function(
     "erfcx_far",
-    lambda x: _asymptotic(x, -1.0) * TWO_OVER_SQRT_PI,
-    partials=lambda out, x: (2 * x * out + 2 * erfcx(x),),
+    lambda x, n: _asymptotic(x, -1.0, n) * TWO_OVER_SQRT_PI,
+    partials=lambda out, x, n: (_erfcx_far(x, n=n + 1),),
     domain=((12.0, 20.0),),
+    cases=({"n": 0}, {"n": 1}),
     public=False,
-    doc="2 x erfcx(x) - 2/sqrt(pi) for large x, without cancellation (DLMF 7.12.1).",
+    doc="n-th derivative of 2 x erfcx(x) - 2/sqrt(pi) for large x, by its series (DLMF 7.12.1).",
 )
 
 
-def _asymptotic(x: Any, sign: float) -> Any:
-    """Sum of sign^k (2k - 1)!! / (2 x^2)^k from k = 1, for |x| >= FAR."""
-    inverse = sign * 0.5 / np.square(np.where(np.abs(x) < FAR, FAR, x))
+def _asymptotic(x: Any, sign: float, n: int) -> Any:
+    """N-th derivative of the sum of sign^k (2k - 1)!! / (2 x^2)^k from k = 1, for |x| >= FAR."""
+    far = np.where(np.abs(x) < FAR, FAR, x)
+    inverse = sign * 0.5 / np.square(far)
     total = np.zeros_like(x)
-    for k in range(25, 0, -1):
-        total = (1.0 + total) * ((2 * k - 1) * inverse)
-    return total
+    for k in range(40, 0, -1):
+        rising = math.prod(range(2 * k, 2 * k + n))
+        total = (rising + total) * ((2 * k - 1) * inverse)
+    return total * (-1.0 / far) ** n
 
 
 erfcx = special_function(
@@ -71,16 +74,17 @@ erfi = special_function(
 )
 dawsn_far = special_function(
     "dawsn_far",
-    lambda x: -_asymptotic(x, 1.0),
-    partials=lambda out, x: (-2 * x * out - 2 * dawsn(x),),
+    lambda x, n: -_asymptotic(x, 1.0, n),
+    partials=lambda out, x, n: (dawsn_far(x, n=n + 1),),
     domain=((12.0, 20.0),),
+    cases=({"n": 0}, {"n": 1}),
     public=False,
-    doc="1 - 2 x dawsn(x) for large |x|, without cancellation (DLMF 7.12).",
+    doc="n-th derivative of 1 - 2 x dawsn(x) for large |x|, by its series (DLMF 7.12).",
 )
 
 
 def _dawsn_partials(out: Any, x: Node) -> tuple[Any]:
-    return (where(greater(absolute(x), FAR), dawsn_far(x), 1 - 2 * x * out),)
+    return (where(greater(absolute(x), FAR), dawsn_far(x, n=0), 1 - 2 * x * out),)
 
 
 dawsn = special_function(
