@@ -258,3 +258,17 @@ def test_second_derivatives_at_the_ends(name: str, at: tuple[float, ...], wanted
     f = find("special", name)
     found = ng.grad(ng.grad(lambda x: f(*at[:-1], x)))(at[-1])
     assert float(found) == pytest.approx(wanted, rel=1e-14)
+
+
+DECAYS = {"i0e": 0.5, "i1e": 0.5, "k0e": 0.5, "k1e": 0.5, "erfcx": 1.0, "dawsn": 1.0}
+
+
+@pytest.mark.parametrize("name", DECAYS)
+def test_higher_derivatives_do_not_cancel_far_out(name: str) -> None:
+    """There the functions are powers of x, but for terms that are 1e-14 of that."""
+    power, x = DECAYS[name], 1e14
+    f: Any = find("special", name)
+    wanted = float(f(ng.tensor(x)))
+    for k in range(3):
+        f, wanted = ng.grad(f), -wanted * (power + k) / x
+        assert float(f(x)) == pytest.approx(wanted, rel=1e-13)
