@@ -8,12 +8,11 @@ import numpy as np
 
 from nbgrad.ops.basis import detach
 from nbgrad.ops.elements.arithmetic import absolute, exp, log, sign, sqrt, square
-from nbgrad.ops.elements.comparison import equal, less
+from nbgrad.ops.elements.comparison import equal, less, logical_and
 from nbgrad.ops.elements.exponential import log1p
 from nbgrad.ops.elements.selection import minimum, where
-from nbgrad.ops.special import incomplete_beta
-from nbgrad.ops.special.entropy import xlog1py, xlogy
-from nbgrad.ops.special.gamma import betaln, digamma, digamma_difference, gammaln, polygamma
+from nbgrad.ops.special import incomplete_beta, numerics
+from nbgrad.ops.special.gamma import betaln, digamma, digamma_difference, polygamma
 from nbgrad.ops.special.incomplete_beta import beta_slope, log_derivatives, ratio
 from nbgrad.ops.special.incomplete_gamma import gamma_slope
 from nbgrad.ops.special.quadrature import bell
