@@ -96,7 +96,7 @@ def _kept(_: Any) -> Callable[[], Any]:
     ("make", "dtype"),
     [(_number, "f8"), (_number, "f4"), *[(_array, d) for d in ("f8", "f4", "i8", "i4")]]
     + [(f, None) for f in (_comparison, _tracked, _held, _kept)],
-    ids=str,
+    ids=lambda x: getattr(x, "__name__", str(x)),
 )
 def test_what_machine_code_reads(make: Any, dtype: Any, served: list[bool]) -> None:
     step, other = make(dtype), make(dtype)
