@@ -61,7 +61,7 @@ def both(f: Function, policy: str) -> tuple[tuple[Tape, Any], tuple[Tape, Any]]:
         args = (tape, tape.inputs[:1], [False], vjp.reached(tape, tape.inputs[:1]), frozenset())
         found = []
         for way in (vjp._by_equations, vjp._by_nodes):
-            new, more = way(*args, [], [])
+            new, more = way(*args, [], [], {*tape.inputs[:1]})
             whole = Tape((*tape.inputs, *new.inputs), (*tape.eqns, *new.eqns), new.outputs)
             found.append((simplify(whole), [c.value for c in (*constants, *more)]))
     return found[0], found[1]

@@ -252,15 +252,16 @@ def _element(index: int, low: int, high: int, size: int, site: int) -> None:
     _report(f"{where}: index {index} of elements of {size} bytes, in bytes {low} to {high}")
 
 
-def _layout_of_types() -> tuple[int, int]:
-    """The words of a class that hold the size of its objects, and that of their items."""
-    words = (ctypes.c_int64 * 16).from_address(id(tuple))
+def _layout_of_types() -> tuple[int, int, int]:
+    """The words of a class with the size of its objects, that of their items, and its flags."""
+    words = (ctypes.c_int64 * 32).from_address(id(tuple))
     basic, item = tuple.__basicsize__, tuple.__itemsize__
     at = next(k for k in range(3, 15) if words[k] == basic and words[k + 1] == item)
-    return at, at + 1
+    return at, at + 1, next(k for k in range(at + 2, 32) if words[k] == tuple.__flags__)
 
 
-_BASIC, _ITEM = _layout_of_types() if ON else (0, 0)
+_BASIC, _ITEM, _FLAGS = _layout_of_types() if ON else (0, 0, 0)
+_IS_METACLASS: Final = 1 << 31  # Py_TPFLAGS_TYPE_SUBCLASS
 _STACK: Final = 1 << 20
 
 
@@ -304,7 +305,9 @@ def _object_holds(pointer: int, index: int) -> bool:
         return False
     if (sizes := _sizes.get(head[1])) is None:
         kind = _read(head[1], 16)
-        sizes = (kind[_BASIC], kind[_ITEM]) if kind and _read(kind[1]) else (0, 0)
+        of_kind = _read(kind[1], _FLAGS + 1) if kind else ()
+        known = of_kind and of_kind[_FLAGS] & _IS_METACLASS
+        sizes = (kind[_BASIC], kind[_ITEM]) if known else (0, 0)
         if not 16 <= sizes[0] < 1 << 20 or not 0 <= sizes[1] < 1 << 12:
             return False
         _sizes[head[1]] = sizes
