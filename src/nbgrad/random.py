@@ -19,7 +19,7 @@ import numpy as np
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import DRAWN_IN_TRACE, ConcretizationError
 from nbgrad.ops.elements.activations import sigmoid
 from nbgrad.ops.elements.arithmetic import exp, log, sqrt

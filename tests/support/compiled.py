@@ -13,7 +13,7 @@ from nbgrad.backends.reference import ReferenceProgram
 from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.program.program import Program, make_program
 from nbgrad.program.views import LibraryCall
 

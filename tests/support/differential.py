@@ -11,7 +11,7 @@ import nbgrad as ng
 from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import constant, placeholder
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.program.program import Program, make_program
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.simplify import simplify

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core import linearize, recipes
+from nbgrad.core import linearize, ports, recipes
 from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
+from nbgrad.core.ports import shortcuts
 from nbgrad.core.primitive import bind
 from nbgrad.core.recipes import Recipe
-from nbgrad.core.record import shortcuts
 from nbgrad.engine import demand
 from nbgrad.twins import capture, settle, viewing
 from nbgrad.twins import record as quick
@@ -30,7 +30,7 @@ def install() -> None:
     quick.install()
     viewing.install()
     settle.install()
-    compiled, make = linearize.compiled, shortcuts.make
+    compiled, make = ports.compiled, shortcuts.make
     assert compiled.forward is not None and compiled.backward is not None and make is not None
     compiled.forward = _compared(compiled.forward, differentiate=False)
     compiled.backward = _compared(compiled.backward, differentiate=True)
@@ -44,7 +44,7 @@ def install() -> None:
 @contextmanager
 def switched_off() -> Iterator[None]:
     """Everything in Python, as in the first runs and where layouts are not known."""
-    compiled, make, replay = linearize.compiled, shortcuts.make, shortcuts.replay
+    compiled, make, replay = ports.compiled, shortcuts.make, shortcuts.replay
     forward, backward, value = compiled.forward, compiled.backward, compiled.value
     compiled.forward = compiled.backward = compiled.value = shortcuts.replay = None
     view, detached = shortcuts.view, shortcuts.detached

@@ -17,9 +17,9 @@ from subprocesses import run
 import nbgrad as ng
 from nbgrad.api.tracing import HOT_CALLS
 from nbgrad.backends.cpu import entry
-from nbgrad.core import linearize
+from nbgrad.core import linearize, ports
 from nbgrad.core.node import next_sequence
-from nbgrad.core.record import shortcuts
+from nbgrad.core.ports import shortcuts
 from nbgrad.machine import builtin, layout
 from nbgrad.ops.elements import arithmetic, trigonometric
 from nbgrad.twins import capture
@@ -70,7 +70,7 @@ def _freed(x: Any) -> list[Any]:
 
 @pytest.mark.parametrize("graph", [_pending, _several, _retained, _computed_inside, _freed])
 def test_graphs_that_machine_code_walks(graph: Any, x: ng.Tensor) -> None:
-    backward = linearize.compiled.backward
+    backward = ports.compiled.backward
     assert backward is not None
     found = backward(graph(x))  # the suite's own comparison runs here
     assert found is not None
@@ -108,7 +108,7 @@ def _too_large(x: Any) -> Any:
 @pytest.mark.parametrize("graph", [_leaf, _twice, _dropped, _in_a_tuple, _too_large])
 def test_graphs_that_are_left_to_python(graph: Any, x: ng.Tensor) -> None:
     roots = graph(x)
-    forward, backward = linearize.compiled.forward, linearize.compiled.backward
+    forward, backward = ports.compiled.forward, ports.compiled.backward
     assert forward is not None and backward is not None
     assert backward(roots) is None
     assert linearize.capture(roots, differentiate=True).key
@@ -121,8 +121,8 @@ def test_a_traced_graph_is_left_to_python() -> None:
 
     def f(a: Any) -> Any:
         y = ng.exp(a) * 2.0
-        assert linearize.compiled.forward is not None
-        seen.append(linearize.compiled.forward([y._node]))
+        assert ports.compiled.forward is not None
+        seen.append(ports.compiled.forward([y._node]))
         return y
 
     ng.jit(f)(np.ones(3))
@@ -346,15 +346,15 @@ def test_without_known_layouts_everything_is_python() -> None:
         from nbgrad.machine import builtin
         builtin.available = lambda: False
         import nbgrad as ng
-        from nbgrad.core import linearize
-        from nbgrad.core.record import shortcuts
+        from nbgrad.core import linearize, ports
+        from nbgrad.core.ports import shortcuts
         x = ng.tensor(np.linspace(0.1, 1.0, 5), requires_grad=True)
         f = ng.jit(ng.value_and_grad(lambda a: (np.sin(a) * 2.0).sum()))
         for _ in range(200):
             (ng.sin(x) * 2.0).sum().backward()
             gradient, x.grad = x.grad.numpy(), None
             value, other = f(np.linspace(0.1, 1.0, 5))
-        assert linearize.compiled.forward is None and shortcuts.make is None
+        assert ports.compiled.forward is None and shortcuts.make is None
         assert np.allclose(gradient, 2 * np.cos(np.linspace(0.1, 1.0, 5)), rtol=1e-14)
         print(np.array_equal(gradient, other))
         """

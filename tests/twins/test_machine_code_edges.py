@@ -12,7 +12,7 @@ from subprocesses import run
 import nbgrad as ng
 from nbgrad.api.tracing import HOT_CALLS
 from nbgrad.config import Config
-from nbgrad.core import linearize
+from nbgrad.core import ports
 from nbgrad.engine.tiers import Executable
 from nbgrad.twins import capture
 
@@ -91,7 +91,7 @@ def test_a_function_without_operations_stays_callable(f: Any) -> None:
 
 def test_as_many_outputs_as_the_walk_has_room_for() -> None:
     shared = ng.sin(ng.ones(2))
-    backward = linearize.compiled.forward
+    backward = ports.compiled.forward
     assert backward is not None
     for count in (capture.NODES - 2, capture.NODES - 1, capture.NODES):
         found = backward([ng.cos(shared)._node for _ in range(count)])

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
-from nbgrad.core import linearize
+from nbgrad.core import linearize, ports
 
 RUNS = 10  # until what is noted is kept, and a structure is learned
 
@@ -23,7 +23,7 @@ RUNS = 10  # until what is noted is kept, and a structure is learned
 @pytest.fixture
 def served(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Whether the last values that were asked for were given by machine code."""
-    compiled, seen = linearize.compiled, []
+    compiled, seen = ports.compiled, []
     code = compiled.value
     assert code is not None
 

@@ -15,7 +15,7 @@ from nbgrad.api.transformed import transform
 from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import leaf_node, next_sequence
-from nbgrad.engine.demand import looks
+from nbgrad.core.values import looks
 from nbgrad.engine.jacobians import jacobian_values
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.ops.elements import arithmetic

@@ -27,8 +27,9 @@ from nbgrad.core.node import Node, constant, leaf_node, next_sequence, placehold
 from nbgrad.core.record import record
 from nbgrad.core.tape import Tape, Var
 from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
+from nbgrad.core.values import value_of
 from nbgrad.engine.anomaly import refuse_non_finite
-from nbgrad.engine.demand import demand, value_of
+from nbgrad.engine.demand import demand
 from nbgrad.engine.programs import executable
 from nbgrad.engine.tiers import Executable
 from nbgrad.errors import TRACKED_OUTSIDE, ConcretizationError

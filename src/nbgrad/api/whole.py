@@ -15,7 +15,7 @@ import numpy as np
 from nbgrad.api.arguments import as_input
 from nbgrad.api.tracing import MAX_WHOLE, Compiled
 from nbgrad.core.tape import Literal, Tape, Var
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.tensors.tensor import Tensor
 
 EXACT = 1 << 53  # what is computed of integers stays below: NumPy's wrap around, Python's do not

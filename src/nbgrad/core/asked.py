@@ -9,10 +9,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from nbgrad.core.modes import in_library, in_package
-from nbgrad.core.node import Node, concrete
 from nbgrad.errors import SETTING, TRACED_VALUE
+
+if TYPE_CHECKING:
+    from nbgrad.core.node import Node
 
 _NUMBER = (
     "Leave it a tensor: 0-d tensors compute like numbers. To see the number, return it from the "
@@ -91,9 +94,6 @@ def undecided(node: Node) -> str:
     """The error for *node* where one of Python's own values has to decide."""
     what, line, _ = _cause()
     return SETTING.format(what=what, line=line, aval=node.aval)
-
-
-concrete.undecided = undecided
 
 
 def _cause() -> tuple[str, str, str]:

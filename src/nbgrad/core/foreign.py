@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.boxes import is_box
 from nbgrad.errors import ForeignError
 
 _NUMBERS = frozenset({int, float, complex, bool, str, bytes, type(None)})
@@ -55,7 +56,7 @@ def numbers_of(x: Any, *, explicit: bool = False) -> Any:
     kind = x.__class__
     if kind is np.ndarray or kind in _NUMBERS:
         return x
-    if isinstance(x, np.generic) or hasattr(kind, "_node"):
+    if isinstance(x, np.generic) or is_box(kind):
         return x
     if isinstance(x, _NESTS):
         plain = all(k in _NUMBERS or issubclass(k, np.generic) for k in set(map(type, x)))
@@ -83,7 +84,7 @@ def array_of(x: Any, name: str) -> Any:
     """*x*, a float, an array or a container, as an operand of function *name*."""
     found = numbers_of(x)
     if not isinstance(found, (np.ndarray, np.generic, float, complex)):
-        found = found if hasattr(found.__class__, "_node") else np.asarray(found)
+        found = found if is_box(found.__class__) else np.asarray(found)
     if getattr(found, "dtype", np.dtype(float)).kind not in "biufc":
         raise ForeignError(
             f"{name}: an argument holds {found.dtype}, not numbers or booleans; convert it first, "
@@ -107,7 +108,7 @@ def defers(xs: Any) -> bool:
 
 def answers_for(kind: type) -> bool:
     """Whether operations of tensors with objects of *kind* are the tensors' to answer."""
-    own = hasattr(kind, "_node") or issubclass(kind, (np.ndarray, np.generic))
+    own = is_box(kind) or issubclass(kind, (np.ndarray, np.generic))
     return own or reader_of(kind) is not None
 
 

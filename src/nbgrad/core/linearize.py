@@ -8,7 +8,7 @@ made when no program has that key yet.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from sys import getrefcount
 from typing import Any
 
@@ -18,6 +18,7 @@ from nbgrad.core.asked import traced_value
 from nbgrad.core.aval import make_aval
 from nbgrad.core.collector import paused
 from nbgrad.core.node import Node, new_node
+from nbgrad.core.ports import compiled
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.errors import ConcretizationError
 
@@ -28,25 +29,6 @@ FREED = 4
 # Taken from the index of a leaf that requires grad, so that the key tells the two kinds apart.
 TRACKED, MAX_LEAVES = 1 << 40, 1 << 39
 UNCOUNTED = 1 << 40  # reads of a root, which is computed anyway
-
-
-class _Compiled:
-    """Where a backend puts machine code: None until there is some, as what it returns at times.
-
-    ``forward`` and ``backward`` walk the graph and find what ``walked`` finds. ``value`` evaluates a
-    pending node whose structure it was shown by ``learn(capture, program, places, habit)``.
-    """
-
-    __slots__ = ("backward", "forward", "learn", "value")
-
-    def __init__(self) -> None:
-        self.forward: Callable[[Sequence[Node]], Capture | None] | None = None
-        self.backward: Callable[[Sequence[Node]], Capture | None] | None = None
-        self.value: Callable[[Node], Any] | None = None
-        self.learn: Callable[[Capture, Any, Sequence[int], Any], None] | None = None
-
-
-compiled = _Compiled()
 
 
 class Capture:

@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbgrad.core.asked import undecided
 from nbgrad.core.aval import Aval, aval_of, make_aval
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.registry import by_reference
+from nbgrad.core.values import value_of
 
 next_sequence = count().__next__
-
-
-class _Concrete:
-    """Where modules above put functions: that evaluate a node, say who asked for it, stack lists."""
-
-    value_of: Callable[[Node], Any]
-    undecided: Callable[[Node], str]
-    stacked: Callable[[Any], Node]
-
-
-concrete = _Concrete()
 
 
 class Node(np.lib.mixins.NDArrayOperatorsMixin):
@@ -121,7 +111,7 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
     if not TYPE_CHECKING:
 
         def __bool__(self):
-            raise TypeError(concrete.undecided(self))
+            raise TypeError(undecided(self))
 
         def __index__(self):
             # For functions that are given a tensor as an axis or a count.
@@ -129,7 +119,7 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
                 raise TypeError(
                     f"only integer scalars can be an index, not a {self.aval!r} tensor"
                 )
-            return int(concrete.value_of(self))
+            return int(value_of(self))
 
         __int__ = __index__
 

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import Aval
-from nbgrad.core.foreign import numbers_of
-from nbgrad.core.node import Node, concrete, constant
+from nbgrad.core.node import Node
+from nbgrad.core.operands import as_operand
 from nbgrad.core.recipes import Recipe, recipe_of, replay
-from nbgrad.core.record import record, shortcuts
+from nbgrad.core.record import record
 from nbgrad.core.registry import register_primitive
 from nbgrad.core.signature import Signature
 
@@ -103,35 +103,6 @@ class Primitive:
     def backward_name(self) -> str:
         """Name of the backward function: PyTorch numbers those of its own operations."""
         return f"{self.grad_name}Backward{'0' if self.registered else ''}"
-
-
-def as_operand(x: Any) -> Any:
-    """Return *x* as a Node, or unchanged if it is a Python scalar."""
-    kind = x.__class__
-    if kind is Node or kind in (float, int, bool, complex):
-        return x
-    if kind is shortcuts.tensor:
-        return x._node
-    if kind is np.ndarray:
-        return constant(x)
-    # Asked of the class: a container of another library may pass the question on to its contents.
-    if hasattr(kind, "_node"):
-        return x._node
-    found = numbers_of(x)
-    if isinstance(found, (list, tuple)) and holds_node(found):
-        return concrete.stacked(found)
-    return found._node if hasattr(found.__class__, "_node") else constant(found)
-
-
-def holds_node(x: Any) -> bool:
-    """Whether *x* is a node or a tensor, or a nest of lists and tuples with one in it."""
-    if isinstance(x, (list, tuple)):
-        kinds = set(map(type, x))
-        if any(kind is Node or hasattr(kind, "_node") for kind in kinds):
-            return True
-        nested = any(issubclass(kind, (list, tuple)) for kind in kinds)
-        return nested and any(holds_node(item) for item in x)
-    return x.__class__ is Node or hasattr(x.__class__, "_node")
 
 
 def operand_key(x: Any) -> Any:

@@ -18,7 +18,8 @@ from nbgrad.core.registry import views
 
 if TYPE_CHECKING:
     from nbgrad.core.signature import Signature
-from nbgrad.core.record import record, shortcuts
+from nbgrad.core.ports import shortcuts
+from nbgrad.core.record import record
 
 # Settings that what a call recorded may be remembered by, beside finite floats.
 STATIC = (int, bool, str, type(None), type, np.dtype, type(np._NoValue))

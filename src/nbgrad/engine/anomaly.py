@@ -12,7 +12,7 @@ from nbgrad.core.interpret import read
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Equation
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import NON_FINITE, AnomalyError
 from nbgrad.ops.kinds.cotangents import is_number
 

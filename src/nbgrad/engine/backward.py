@@ -29,8 +29,9 @@ from nbgrad.core.linearize import (
 )
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, next_sequence, placeholder
+from nbgrad.core.values import looks
 from nbgrad.engine.anomaly import check_forward, refuse_non_finite, without_checks
-from nbgrad.engine.demand import demand, kept, looks, settle, to_keep
+from nbgrad.engine.demand import demand, kept, settle, to_keep
 from nbgrad.engine.freeing import free, path_between, refuse_dropped, refuse_freed
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.engine.programs import executable, programs

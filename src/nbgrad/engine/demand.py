@@ -18,11 +18,11 @@ from nbgrad.core.linearize import (
     Capture,
     build_tape,
     capture,
-    compiled,
     require_values,
 )
 from nbgrad.core.modes import lines, modes
-from nbgrad.core.node import Node, concrete
+from nbgrad.core.node import Node
+from nbgrad.core.ports import compiled, ports
 from nbgrad.engine.programs import ProgramCache, executable, programs
 from nbgrad.ops.kinds.forms import View
 
@@ -176,40 +176,4 @@ def settle(node: Node, value: Array) -> None:
         node.inputs = ()
 
 
-class _Looks:
-    """``count`` rises with each value that is looked at: what depends on none can be replayed."""
-
-    __slots__ = ("count",)
-
-    def __init__(self) -> None:
-        self.count = 0
-
-
-looks = _Looks()
-
-
-def export(node: Node) -> None:
-    """Note that a user is given the value of *node*, as an array or a number.
-
-    What is made of it is not known to depend on the tensor. It is asked by user-written functions
-    alone, so nobody need call this before ``watching.any`` is set.
-    """
-    if node.aval.inexact:
-        modes.exported += 1
-
-
-def value_of(node: Node) -> Array:
-    """Return the buffer of *node*, computing it if it is pending."""
-    looks.count += 1
-    if node.value is None and (compiled.value is None or compiled.value(node) is None):
-        _evaluate([node])
-    return node.value
-
-
-concrete.value_of = value_of
-
-
-def known_value(node: Node) -> Array | None:
-    """Return the buffer of *node* if it has one: for checks that are not worth computing it."""
-    looks.count += 1
-    return node.value  # type: ignore[no-any-return]
+ports.evaluate = _evaluate

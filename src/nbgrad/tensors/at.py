@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import as_operand
+from nbgrad.core.operands import as_operand
 from nbgrad.tensors.protocols import as_index
 from nbgrad.vocabulary.elements.ufunc_methods import apply
 from nbgrad.vocabulary.shapes import as_node

@@ -11,7 +11,7 @@ import numpy as np
 from nbgrad.core.lookup import ours
 from nbgrad.core.modes import watching
 from nbgrad.core.node import Node
-from nbgrad.engine.demand import export, value_of
+from nbgrad.core.values import export, value_of
 from nbgrad.tensors.views import ELEMENT
 from nbgrad.vocabulary.shapes import reshape
 from nbgrad.vocabulary.subscript import getitem

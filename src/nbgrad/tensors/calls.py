@@ -13,7 +13,7 @@ import numpy as np
 
 from nbgrad.core.node import Node
 from nbgrad.core.recipes import STATIC, Recipes, replay
-from nbgrad.engine.demand import looks
+from nbgrad.core.values import looks
 
 OURS = ("nbgrad.ops.", "nbgrad.vocabulary.")
 _PLAIN = frozenset({int, bool, str, type(None)})  # most of what STATIC covers

@@ -16,7 +16,8 @@ from nbgrad.core.foreign import answers_for, defers
 from nbgrad.core.lazy import LazyModule, load
 from nbgrad.core.modes import asked_by, modes, watching
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.engine.demand import demand, export, value_of
+from nbgrad.core.values import export, value_of
+from nbgrad.engine.demand import demand
 from nbgrad.errors import CUT, NUMPY_ON_GRAD, PANDAS_IN_PLACE, AutogradError, ConcretizationError
 from nbgrad.tensors.grad_fn import grad_fn_of
 from nbgrad.tensors.protocols import call_function, call_plainly, call_ufunc, direct

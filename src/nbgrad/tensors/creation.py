@@ -11,8 +11,8 @@ import numpy as np
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.core.primitive import as_operand
-from nbgrad.engine.demand import export, value_of
+from nbgrad.core.operands import as_operand
+from nbgrad.core.values import export, value_of
 from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
 from nbgrad.tensors.number import as_array
 from nbgrad.tensors.tensor import Tensor

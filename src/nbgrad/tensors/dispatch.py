@@ -15,9 +15,10 @@ import numpy as np
 
 from nbgrad.core.foreign import is_numbers, numbers_of
 from nbgrad.core.node import Node
+from nbgrad.core.ports import Shortcut, Tables, shortcuts
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.recipes import STATIC, Recipe, Recipes, replay, window_between
-from nbgrad.core.record import Shortcut, Tables, record, shortcuts
+from nbgrad.core.record import record
 from nbgrad.ops import basis
 from nbgrad.vocabulary.shapes import as_node
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.tensors.creation import generator, make, rand, randn, shape_of
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary import shapes

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.modes import modes, user_line
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import SAVED_WITH_GRAD, AutogradError
 
 # Whether what they make stands for the array later on: a file is read again, and the gradient is

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from nbgrad.core.node import Node
-from nbgrad.core.record import shortcuts
+from nbgrad.core.ports import ports
 from nbgrad.errors import AutogradError
 from nbgrad.tensors.hooks import RemovableHandle, added, watch_node
 
@@ -118,7 +118,7 @@ def _class_of(name: str) -> type[GradFn]:
 
 
 def _tensor_type() -> type:
-    return cast(type, shortcuts.tensor)  # this layer lies below the class
+    return ports.tensor  # this layer lies below the class
 
 
 def edge(x: Any) -> Edge:

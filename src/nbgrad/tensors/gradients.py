@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
-from nbgrad.core.record import shortcuts
+from nbgrad.core.ports import ports
 from nbgrad.engine.backward import run_backward
 from nbgrad.engine.demand import demand
 from nbgrad.errors import (
@@ -47,7 +47,7 @@ def _is_array(x: Any) -> bool:
 
 def _class_of(x: Any) -> type:
     """The class of the gradient of *x*, a tensor or a gradient edge."""
-    return type(x) if _is_array(x) else cast(type, shortcuts.tensor)
+    return type(x) if _is_array(x) else ports.tensor
 
 
 def _seeds(tensors: Any, outputs: Sequence[Any], given: Any) -> list[Node | None]:

@@ -13,8 +13,9 @@ import numpy as np
 
 from nbgrad.core.lookup import ours
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive, as_operand, bind
-from nbgrad.core.record import shortcuts
+from nbgrad.core.operands import as_operand
+from nbgrad.core.ports import shortcuts
+from nbgrad.core.primitive import Primitive, bind
 from nbgrad.errors import NEEDS_COPY, NOT_VIEWABLE, AutogradError
 from nbgrad.ops.elements import (
     activations,

@@ -11,7 +11,8 @@ import numpy as np
 
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive, as_operand
+from nbgrad.core.operands import as_operand
+from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import by_reference, functions, objects, primitives, variants
 from nbgrad.ops.kinds.elementwise import arity, operand_names
 from nbgrad.tensors.describe import describe

@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from nbgrad.core.lookup import method
-from nbgrad.core.record import shortcuts
+from nbgrad.core.ports import ports
 from nbgrad.tensors.protocols import apply
 
 # PyTorch's word for a setting, and NumPy's.
@@ -32,7 +32,7 @@ def find(x: Any, name: str) -> Any:
 
 
 def _call(x: Any, function: Any, *args: Any, **kwargs: Any) -> Any:
-    return apply(cast(type, shortcuts.tensor), function, (x, *args), in_words_of(function, kwargs))
+    return apply(ports.tensor, function, (x, *args), in_words_of(function, kwargs))
 
 
 def _in_place(x: Any, name: str) -> Any:

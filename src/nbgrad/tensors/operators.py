@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive, as_operand, bind
+from nbgrad.core.operands import as_operand
+from nbgrad.core.primitive import Primitive, bind
 from nbgrad.ops.elements import arithmetic, bitwise, comparison
 from nbgrad.tensors import views
 from nbgrad.tensors.dispatch import (

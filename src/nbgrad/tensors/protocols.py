@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.foreign import numbers_of, settled
+from nbgrad.core.foreign import numbers_of
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.lookup import ours
 from nbgrad.core.missing import full_name, missing
 from nbgrad.core.modes import asked_by, modes, watching
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive, as_operand, bind
-from nbgrad.core.record import shortcuts
+from nbgrad.core.operands import PLAIN, as_operand, unwrap
+from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.registry import about_tensors, by_reference, marked, patchers, viewers, writers
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import NEEDS_COPY
 from nbgrad.ops.basis import strong
 from nbgrad.ops.elements import selection
@@ -30,24 +30,6 @@ from nbgrad.vocabulary import shapes
 ufuncs = LazyModule("nbgrad.vocabulary.elements.ufunc_methods")
 # What SciPy's solvers call on what a user's function gave them, and minimize_scalar on its results.
 _TAKEN = frozenset({np.atleast_1d, np.atleast_2d, np.reshape})
-PLAIN = frozenset({Node, np.ndarray, int, float, bool, str, type(None), slice})
-
-
-def unwrap(x: Any) -> Any:
-    """Replace tensors by their nodes in nested tuples, lists and dicts, series by arrays."""
-    kind = x.__class__
-    if kind is shortcuts.tensor:
-        return x._node
-    if kind in PLAIN:
-        return x
-    if kind is tuple or kind is list:
-        return kind([unwrap(item) for item in x])
-    if isinstance(x, dict):
-        return {key: unwrap(item) for key, item in x.items()}
-    if hasattr(kind, "_node"):
-        return x._node
-    found = settled(x)
-    return found._node if hasattr(found.__class__, "_node") else found
 
 
 def wrap(x: Any, tensor: type, operands: Sequence[Any] = ()) -> Any:

@@ -19,8 +19,8 @@ from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.record import record as record_node
 from nbgrad.core.signature import Signature
+from nbgrad.core.values import value_of
 from nbgrad.engine.backward import run_backward
-from nbgrad.engine.demand import value_of
 from nbgrad.errors import LEFT_TAPE, NO_TANGENT, ONCE, AutogradError, ConcretizationError
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.ops.kinds.forms import Host

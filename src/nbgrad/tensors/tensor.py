@@ -11,10 +11,10 @@ import numpy as np
 from nbgrad.config import settings
 from nbgrad.core.modes import modes, not_recording
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.core.primitive import as_operand
+from nbgrad.core.operands import as_operand
+from nbgrad.core.ports import ports, shortcuts
 from nbgrad.core.recipes import window_between
-from nbgrad.core.record import shortcuts
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.engine.flushing import flush
 from nbgrad.errors import INPLACE_LEAF, NOT_FLOATING, NOT_LEAF, AutogradError
 from nbgrad.ops import basis
@@ -325,7 +325,7 @@ class Tensor(Operators, Conversions, Buffers, Methods):
             self._rebind(_assign(self._node, shapes.as_node(node), key))
 
 
-shortcuts.tensor = Tensor
+ports.tensor = Tensor
 
 
 def _fitted(node: Node, old: Node) -> Node:

@@ -22,8 +22,8 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
+from nbgrad.core.ports import shortcuts
 from nbgrad.core.recipes import window_between
-from nbgrad.core.record import shortcuts
 from nbgrad.core.registry import about_tensors
 from nbgrad.tensors.chains import Chain, Positions, shortened, source_of, strides_of
 

@@ -14,9 +14,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.core import linearize
 from nbgrad.core.linearize import ACTIVE, BOUND, CUT, FREED, INACTIVE, TRACKED, Capture
 from nbgrad.core.node import Node
+from nbgrad.core.ports import compiled
 from nbgrad.core.signature import Signature
 from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
@@ -250,4 +250,4 @@ def install() -> None:
     forward, backward = (
         builtin.builtin(code, "nbgrad_walk", held.owner(flag), keep=held) for flag in (0, 1)
     )
-    linearize.compiled.forward, linearize.compiled.backward = forward, backward
+    compiled.forward, compiled.backward = forward, backward

@@ -19,8 +19,8 @@ import numpy as np
 from nbgrad.config import settings
 from nbgrad.core.modes import lines, not_recording
 from nbgrad.core.node import Node, next_sequence
+from nbgrad.core.ports import Tables, ports, shortcuts
 from nbgrad.core.recipes import Recipe
-from nbgrad.core.record import Tables, shortcuts
 from nbgrad.core.signature import Signature
 from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
@@ -200,7 +200,7 @@ def words(tensor: type) -> dict[str, int]:
 @cache
 def shared_objects() -> tuple[np.ndarray[Any, Any], dict[str, int], object]:
     """A table of what all functions read, the places in it by name, and what must live as long."""
-    objects = OBJECTS | {"TENSOR": shortcuts.tensor, "GROUP": shortcuts.group}
+    objects = OBJECTS | {"TENSOR": ports.tensor, "GROUP": shortcuts.group}
     shared = np.array([id(x) for x in objects.values()], np.int64)
     bounds.register(shared)
     return shared, {name: k for k, name in enumerate(objects)}, objects
@@ -209,7 +209,7 @@ def shared_objects() -> tuple[np.ndarray[Any, Any], dict[str, int], object]:
 @remembered
 def install() -> None:
     """Let operations be recorded by machine code from now on, where this Python allows it."""
-    tensor = shortcuts.tensor
+    tensor = ports.tensor
     if tensor is None or shortcuts.group is None or not builtin.available():
         return
     places = words(tensor)

@@ -24,9 +24,9 @@ from nbgrad.backends.cpu.executor import LIST_ITEMS
 from nbgrad.backends.cpu.executor import LOOP as LOOP_ADDRESS
 from nbgrad.backends.cpu.runner import Instance, Runner
 from nbgrad.config import settings
-from nbgrad.core import linearize
 from nbgrad.core.linearize import Capture
 from nbgrad.core.modes import lines
+from nbgrad.core.ports import compiled
 from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
 from nbgrad.program.values import CODES
@@ -272,5 +272,5 @@ def install() -> None:
     shared = np.array([*first, *map(id, OBJECTS.values())], np.int64)
     bounds.register(shared)
     keep = (memory, entries, OBJECTS)  # also when Python ends and empties the modules
-    linearize.compiled.value = builtin.builtin(code, "nbgrad_value", shared, keep=keep)
-    linearize.compiled.learn = entries.learn
+    compiled.value = builtin.builtin(code, "nbgrad_value", shared, keep=keep)
+    compiled.learn = entries.learn

@@ -10,7 +10,7 @@ import weakref
 from textwrap import indent
 from typing import Final
 
-from nbgrad.core.record import shortcuts
+from nbgrad.core.ports import ports, shortcuts
 from nbgrad.machine import builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
 from nbgrad.twins.record import MAKE_NODE, shared_objects, words
@@ -185,7 +185,7 @@ def _referent() -> int:
 @remembered
 def install() -> None:
     """Let views be made by machine code from now on, where this Python allows it."""
-    tensor = shortcuts.tensor
+    tensor = ports.tensor
     if tensor is None or shortcuts.group is None or not builtin.available():
         return
     places = words(tensor) | {"referent": _referent()}

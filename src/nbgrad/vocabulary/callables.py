@@ -12,8 +12,9 @@ import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes
 from nbgrad.core.node import Node
+from nbgrad.core.operands import unwrap
 from nbgrad.ops.elements import selection
-from nbgrad.tensors.protocols import unwrap, wrap
+from nbgrad.tensors.protocols import wrap
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.arrays.making import converted
 from nbgrad.vocabulary.declare import call, function

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes, normalize_axis, single_axis
-from nbgrad.core.node import Node, concrete, constant
-from nbgrad.core.primitive import as_operand, holds_node
+from nbgrad.core.node import Node, constant
+from nbgrad.core.operands import as_operand, holds_node
+from nbgrad.core.ports import ports
 from nbgrad.errors import refuse
 from nbgrad.ops import basis
 from nbgrad.vocabulary.declare import call, function
@@ -27,7 +28,7 @@ def as_node(x: Any) -> Node:
     return node if node.__class__ is Node else constant(node)
 
 
-concrete.stacked = as_node
+ports.stack = as_node
 
 
 def listed(xs: Any) -> list[Any]:

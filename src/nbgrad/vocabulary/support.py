@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.core.primitive import holds_node
-from nbgrad.engine.demand import value_of
+from nbgrad.core.operands import holds_node
+from nbgrad.core.values import value_of
 
 Array = np.ndarray[Any, Any]
 

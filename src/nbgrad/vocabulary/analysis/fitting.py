@@ -9,7 +9,7 @@ import numpy as np
 
 from nbgrad.core.lookup import ours
 from nbgrad.core.node import Node
-from nbgrad.engine.demand import known_value
+from nbgrad.core.values import known_value
 from nbgrad.ops.elements.arithmetic import sqrt
 from nbgrad.ops.linalg import products
 from nbgrad.vocabulary.declare import call, function

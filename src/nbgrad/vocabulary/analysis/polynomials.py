@@ -8,7 +8,7 @@ import numpy as np
 
 from nbgrad.core.lookup import ours
 from nbgrad.core.node import Node, constant
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.arrays.indexing import scatter_add
 from nbgrad.ops.basis import full

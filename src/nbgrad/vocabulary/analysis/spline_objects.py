@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from nbgrad.core.node import Node
+from nbgrad.core.operands import unwrap
 from nbgrad.core.registry import register_object
-from nbgrad.tensors.protocols import unwrap
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.analysis import piecewise
 from nbgrad.vocabulary.analysis.interpolation import spread

@@ -8,7 +8,7 @@ import numpy as np
 
 from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.arrays.indexing import take
 from nbgrad.ops.elements import arithmetic

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import holds_node
-from nbgrad.engine.demand import value_of
+from nbgrad.core.operands import holds_node
+from nbgrad.core.values import value_of
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.shapes import as_node
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
+from nbgrad.core.operands import unwrap
 from nbgrad.core.registry import register_object
-from nbgrad.tensors.protocols import unwrap
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.arrays.making import converted
 from nbgrad.vocabulary.arrays.picking import known

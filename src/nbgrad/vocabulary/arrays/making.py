@@ -10,7 +10,7 @@ import numpy as np
 from nbgrad.core.aval import MAX_NDIM
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import as_operand, holds_node
+from nbgrad.core.operands import as_operand, holds_node
 from nbgrad.errors import refuse
 from nbgrad.ops.elements import arithmetic
 from nbgrad.vocabulary.declare import call, function

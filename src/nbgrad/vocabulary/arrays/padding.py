@@ -8,7 +8,7 @@ import numpy as np
 
 from nbgrad.core.lookup import ours
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import holds_node
+from nbgrad.core.operands import holds_node
 from nbgrad.ops import basis
 from nbgrad.ops.elements.arithmetic import floor_divide, multiply
 from nbgrad.vocabulary.arrays.rearranging import along, flip, rows

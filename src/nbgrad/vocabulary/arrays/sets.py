@@ -12,7 +12,7 @@ import numpy as np
 
 from nbgrad.core.aval import single_axis
 from nbgrad.core.node import Node, constant
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.ops.arrays.indexing import take
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.reductions.plain import as_dtype

@@ -12,7 +12,7 @@ import numpy as np
 
 from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import as_operand
+from nbgrad.core.operands import as_operand
 from nbgrad.ops import basis
 from nbgrad.ops.elements import arithmetic, selection
 from nbgrad.ops.elements.arithmetic import absolute, exp, log, sqrt, square

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import as_operand
-from nbgrad.engine.demand import value_of
+from nbgrad.core.operands import as_operand
+from nbgrad.core.values import value_of
 from nbgrad.ops.elements import rounding, trigonometric
 from nbgrad.ops.elements.arithmetic import absolute, add, positive, remainder
 from nbgrad.ops.elements.comparison import (

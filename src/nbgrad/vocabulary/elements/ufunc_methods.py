@@ -15,7 +15,7 @@ from nbgrad.core.aval import normalize_axis, single_axis
 from nbgrad.core.lookup import ours
 from nbgrad.core.missing import full_name, missing
 from nbgrad.core.node import Node, constant
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.ops.elements.selection import where as select
 from nbgrad.ops.kinds.promotion import weak_or_dtype
 from nbgrad.vocabulary import shapes

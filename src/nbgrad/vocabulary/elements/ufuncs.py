@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import as_operand
+from nbgrad.core.operands import as_operand
 from nbgrad.ops.elements import bitwise, exponential, rounding
 from nbgrad.ops.elements.arithmetic import floor_divide, remainder
 from nbgrad.vocabulary.declare import call, function

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.linalg import matrix_functions, spectra
 from nbgrad.ops.linalg.matrices import matrix_operand, real_part, square_operand

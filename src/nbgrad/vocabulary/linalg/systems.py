@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.basis import cast, detach, slice_
 from nbgrad.ops.elements import arithmetic

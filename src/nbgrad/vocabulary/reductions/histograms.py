@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node, constant
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.arrays import sorting
 from nbgrad.ops.arrays.indexing import scatter_add

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.engine.demand import value_of
+from nbgrad.core.values import value_of
 from nbgrad.errors import ConcretizationError, refuse
 from nbgrad.ops.elements.comparison import isnan, logical_and, logical_not
 from nbgrad.ops.elements.selection import where as select

@@ -13,8 +13,8 @@ import numpy as np
 
 from nbgrad.core.aval import normalize_axis
 from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import as_operand
-from nbgrad.engine.demand import known_value
+from nbgrad.core.operands import as_operand
+from nbgrad.core.values import known_value
 from nbgrad.errors import refuse
 from nbgrad.ops.arrays import sorting
 from nbgrad.ops.arrays.indexing import take

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.engine.demand import known_value, looks, value_of
+from nbgrad.core.values import known_value, looks, value_of
 from nbgrad.errors import refuse
 from nbgrad.ops import basis
 from nbgrad.ops.elements import selection

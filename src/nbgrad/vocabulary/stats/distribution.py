@@ -26,7 +26,7 @@ import numpy as np
 
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import as_operand
+from nbgrad.core.operands import as_operand
 from nbgrad.core.registry import functions, register_object
 from nbgrad.ops.elements.arithmetic import exp, floor_divide, log
 from nbgrad.ops.elements.comparison import equal, greater, greater_equal, less_equal, logical_and
