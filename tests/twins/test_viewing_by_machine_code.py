@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
-from nbgrad.core.record import shortcuts
+from nbgrad.core.ports import shortcuts
 from nbgrad.tensors.views import Group
 from nbgrad.twins import viewing
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nbgrad.core.ports import ports
 
 if TYPE_CHECKING:
     from nbgrad.core.node import Node
 
+Tensor: TypeAlias = Any  # for annotations below the class
 unbox = attrgetter("_node")  # the node of a tensor
 
 
@@ -24,3 +26,12 @@ def is_box(kind: type) -> bool:
 def box(node: Node) -> Any:
     """A tensor that names *node*."""
     return ports.tensor(node)
+
+
+def nested(x: Any, one: Callable[[Any], Any]) -> Any:
+    """*x* with *one* of each item if it is a tuple or a list, named or not; else as it is."""
+    if not isinstance(x, (tuple, list)):
+        return x
+    items = [one(item) for item in x]
+    named = getattr(x, "_make", None)  # a named tuple, such as the result of eigh
+    return named(items) if named is not None else type(x)(items)

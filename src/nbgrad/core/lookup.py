@@ -5,24 +5,18 @@ Most programs need little of it, and all of it would double the time of ``import
 
 from __future__ import annotations
 
-import functools
 import sys
 from typing import Any
 
 import numpy as np
 
-from nbgrad.core.lazy import LazyModule, load
+from nbgrad.core.ports import ports
 from nbgrad.core.registry import by_reference, functions, primitives, register_reference
 
-pkgutil = LazyModule("pkgutil")
 
-
-@functools.cache
 def load_vocabulary() -> None:
-    """Import every module of ``nbgrad.vocabulary``; their declarations fill the registry."""
-    package = load("nbgrad.vocabulary")
-    for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-        load(module.name)
+    """Declare all public functions: the modules of the vocabulary fill the registry."""
+    ports.load()
 
 
 def ours(reference: Any) -> Any:

@@ -42,7 +42,7 @@ def value_of(node: Node) -> Array:
     looks.count += 1
     if node.value is None and (compiled.value is None or compiled.value(node) is None):
         ports.evaluate([node])
-    return node.value
+    return node.value  # type: ignore[no-any-return]
 
 
 def known_value(node: Node) -> Array | None:

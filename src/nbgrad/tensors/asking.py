@@ -16,6 +16,7 @@ from nbgrad.core.lazy import LazyModule
 from nbgrad.core.lookup import load_vocabulary, ours
 from nbgrad.core.missing import full_name
 from nbgrad.core.modes import in_library, in_package
+from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import functions
 
@@ -96,7 +97,7 @@ def counterpart(reference: Any) -> str | None:
         short = _MATHS.get(short, short)
         special = f"nbgrad.special.{short}" if public.find("special", short) else None
         return f"nbgrad.{short}" if public.find("numpy", short) else special
-    own = sys.modules.get("nbgrad.numpy")
+    own = ports.namespace("numpy")
     numpys = getattr(sys.modules["numpy"], short, None) is reference
     return f"nbgrad.numpy.{short}" if numpys and short in getattr(own, "__all__", ()) else None
 

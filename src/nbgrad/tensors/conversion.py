@@ -13,9 +13,10 @@ import numpy as np
 from nbgrad.config import settings
 from nbgrad.core import asked
 from nbgrad.core.foreign import answers_for, defers
-from nbgrad.core.lazy import LazyModule, load
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import asked_by, modes, watching
 from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.ports import ports
 from nbgrad.core.values import export, value_of
 from nbgrad.engine.demand import demand
 from nbgrad.errors import CUT, NUMPY_ON_GRAD, PANDAS_IN_PLACE, AutogradError, ConcretizationError
@@ -120,7 +121,7 @@ class Conversions:
                 f"version {api_version!r} of the Array API is not available; there are "
                 f"{', '.join(API_VERSIONS)}"
             )
-        return load("nbgrad.numpy")
+        return ports.namespace("numpy")
 
     @property
     def device(self) -> str:

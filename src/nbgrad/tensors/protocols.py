@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.boxes import nested
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.lookup import ours
@@ -42,11 +43,7 @@ def wrap(x: Any, tensor: type, operands: Sequence[Any] = ()) -> Any:
                 if x is y:
                     return tensor(apart(x))
         return tensor(x)
-    if isinstance(x, (tuple, list)):
-        items = [wrap(item, tensor, operands) for item in x]
-        named = getattr(x, "_make", None)  # a named tuple, such as the result of eigh
-        return named(items) if named is not None else type(x)(items)
-    return x
+    return nested(x, lambda item: wrap(item, tensor, operands))
 
 
 def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:

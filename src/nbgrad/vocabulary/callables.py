@@ -11,11 +11,10 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes
+from nbgrad.core.boxes import Tensor, box
 from nbgrad.core.node import Node
 from nbgrad.core.operands import unwrap
 from nbgrad.ops.elements import selection
-from nbgrad.tensors.protocols import wrap
-from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.arrays.making import converted
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.shapes import (
@@ -29,16 +28,17 @@ from nbgrad.vocabulary.shapes import (
     stack,
 )
 from nbgrad.vocabulary.subscript import getitem
+from nbgrad.vocabulary.support import boxed
 
 
 def called(f: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
     """Result of a user's function of tensors, as nodes."""
-    return unwrap(f(*(wrap(a, Tensor) for a in args), **wrap_values(kwargs)))
+    return unwrap(f(*(boxed(a) for a in args), **wrap_values(kwargs)))
 
 
 def wrap_values(kwargs: dict[str, Any]) -> dict[str, Any]:
     """The same dict with tensors for nodes."""
-    return {key: wrap(value, Tensor) for key, value in kwargs.items()}
+    return {key: boxed(value) for key, value in kwargs.items()}
 
 
 @function(
@@ -203,7 +203,7 @@ class Vectorized:
             yield {k: getitem(a, place) for k, a in wide.items()}
 
     def _piece(self, given: dict[Any, Any], pieces: dict[Any, Node]) -> Any:
-        values = {k: wrap(pieces[k], Tensor) if k in pieces else v for k, v in given.items()}
+        values = {k: boxed(pieces[k]) if k in pieces else v for k, v in given.items()}
         positional = [values[k] for k in sorted(k for k in values if isinstance(k, int))]
         named = {k: v for k, v in values.items() if isinstance(k, str)}
         return unwrap(self.pyfunc(*positional, **named))
@@ -212,7 +212,7 @@ class Vectorized:
         out = stack([converted(r) for r in results])
         if self.otypes:
             out = cast_to("vectorize", out, self.otypes[k])
-        return Tensor(reshape(out, lead + out.shape[1:]))
+        return box(reshape(out, lead + out.shape[1:]))
 
 
 def _typecodes(otypes: Any) -> list[np.dtype[Any]]:
@@ -269,7 +269,7 @@ def ndenumerate(arr: Any) -> Iterator[tuple[tuple[int, ...], Any]]:
     [((0,), 4.0), ((1,), 5.0)]
     """
     node = converted(arr)
-    return ((place, Tensor(getitem(node, place))) for place in np.ndindex(*node.shape))
+    return ((place, box(getitem(node, place))) for place in np.ndindex(*node.shape))
 
 
 @function("numpy", "numpy.ndindex")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from nbgrad.core.boxes import Tensor, box
 from nbgrad.core.node import Node
 from nbgrad.core.operands import unwrap
 from nbgrad.core.registry import register_object
-from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.analysis import piecewise
 from nbgrad.vocabulary.analysis.interpolation import spread
 from nbgrad.vocabulary.analysis.splines import coefficients, polynomial_pieces, spline_data
@@ -44,12 +44,12 @@ class PPoly:
     @property
     def c(self) -> Tensor:
         """The coefficients."""
-        return Tensor(self._c)
+        return box(self._c)
 
     @property
     def x(self) -> Tensor:
         """The breakpoints."""
-        return Tensor(self._x)
+        return box(self._x)
 
     def __call__(self, x: Any, nu: int = 0, extrapolate: Any = None) -> Tensor:
         """The *nu*-th derivative at places *x*, differentiable in them and the coefficients."""
@@ -57,7 +57,7 @@ class PPoly:
         beyond = self.extrapolate if extrapolate is None else extrapolate
         flat = reshape(self._c, (*self._c.shape[:2], -1))
         found = polynomial_pieces(flat, self._x, at, int(nu), beyond)
-        return Tensor(spread(reshape(found, (*at.shape, *self._c.shape[2:])), at, self.axis))
+        return box(spread(reshape(found, (*at.shape, *self._c.shape[2:])), at, self.axis))
 
     def derivative(self, nu: int = 1) -> PPoly:
         """The *nu*-th derivative as a piecewise polynomial."""
@@ -89,12 +89,12 @@ class PPoly:
 
     def _made(self, c: Node, extrapolate: Any = None) -> PPoly:
         beyond = self.extrapolate if extrapolate is None else extrapolate
-        return PPoly(Tensor(c), self.x, beyond, self.axis)
+        return PPoly(box(c), self.x, beyond, self.axis)
 
 
 def as_tensor(x: Any) -> Tensor:
     """*x* as a tensor, with its history if it is one."""
-    return Tensor(as_node(unwrap(x)))
+    return box(as_node(unwrap(x)))
 
 
 class CubicSpline(PPoly):
@@ -127,7 +127,7 @@ class CubicSpline(PPoly):
         if extrapolate is None:
             extrapolate = "periodic" if bc_type == "periodic" else True
         c = reshape(c, (4, knots.shape[0] - 1, *rest))
-        super().__init__(Tensor(c), Tensor(knots), extrapolate, k)
+        super().__init__(box(c), box(knots), extrapolate, k)
 
 
 register_object("interpolate", "PPoly", PPoly)

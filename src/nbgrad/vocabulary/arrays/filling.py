@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.boxes import box, is_box, unbox
 from nbgrad.core.node import Node
 from nbgrad.errors import refuse
 from nbgrad.ops.basis import full as filled
-from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.arrays.making import on_cpu
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.shapes import as_node, as_shape, broadcast_to, cast_to
@@ -226,6 +226,6 @@ def fromfunction(
             [ 1., 11., 21.]])
     """
     refuse("fromfunction", TENSOR, like=like)
-    grids = (Tensor(held(g)) for g in np.indices(_extents(shape), dtype=dtype))
+    grids = (box(held(g)) for g in np.indices(_extents(shape), dtype=dtype))
     found = function(*grids, **kwargs)
-    return found._node if isinstance(found, Tensor) else found
+    return unbox(found) if is_box(found.__class__) else found

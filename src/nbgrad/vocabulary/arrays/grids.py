@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.boxes import box
 from nbgrad.core.node import Node
 from nbgrad.core.operands import unwrap
 from nbgrad.core.registry import register_object
-from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.arrays.making import converted
 from nbgrad.vocabulary.arrays.picking import known
 from nbgrad.vocabulary.arrays.ranges import arange, linspace
@@ -127,8 +127,8 @@ class Grid:
         plain = tuple(_plain(k) for k in key) if isinstance(key, tuple) else _plain(key)
         found = self._grid[plain]
         if isinstance(found, tuple):
-            return tuple(Tensor(held(x)) for x in found)
-        return Tensor(held(found))
+            return tuple(box(held(x)) for x in found)
+        return box(held(found))
 
 
 class Joined:
@@ -153,7 +153,7 @@ class Joined:
             numbers = [item for item in items if np.isscalar(item)]
             dtype = np.result_type(*wide, *numbers)
             nodes = [converted(n, dtype) for n in nodes]
-        return Tensor(concatenate(nodes, axis))
+        return box(concatenate(nodes, axis))
 
 
 def _directive(text: str, layout: tuple[int, int, int]) -> tuple[int, int, int]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import MAX_NDIM
+from nbgrad.core.boxes import is_box
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.node import Node, constant
 from nbgrad.core.operands import as_operand, holds_node
@@ -44,7 +45,7 @@ def _plain(data: Any) -> Any:
 
 def as_operand_or(data: Any) -> Any:
     """The node of a tensor, or *data* itself."""
-    return as_operand(data) if hasattr(data.__class__, "_node") else data
+    return as_operand(data) if is_box(data.__class__) else data
 
 
 @function(

@@ -27,12 +27,12 @@ import numpy as np
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.node import Node, constant
 from nbgrad.core.operands import as_operand
+from nbgrad.core.ports import ports
 from nbgrad.core.registry import functions, register_object
 from nbgrad.ops.elements.arithmetic import exp, floor_divide, log
 from nbgrad.ops.elements.comparison import equal, greater, greater_equal, less_equal, logical_and
 from nbgrad.ops.elements.exponential import log1p
 from nbgrad.ops.elements.selection import where
-from nbgrad.tensors.namespaces import find
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.elements.composite import astype
 from nbgrad.vocabulary.shapes import as_node
@@ -202,7 +202,8 @@ class Distribution:
         self._name = name
 
     def __getattr__(self, method: str) -> Any:
-        found = None if method.startswith("_") else find("stats", f"{self._name}.{method}")
+        space = ports.namespace("stats")
+        found = None if method[0] == "_" else getattr(space, f"{self._name}.{method}", None)
         if found is None:
             held = ", ".join(n for n in dir(self) if not n.startswith("_"))
             raise AttributeError(
