@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,16 +13,29 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1] / "src" / "nbgrad"
 FILES = sorted(ROOT.rglob("*.py"))
 
-# A module imports from its own or a lower layer. What is not listed is a face: a name that users
-# import. The vocabulary looks at values and makes tensors, so it stands beside both for now.
+# The floors of docs/architecture.md, from the ground up: a module imports from its own folder or from
+# a lower floor. Folders on one floor know nothing of each other, but for the faces, which users import.
 FLOORS = (
-    ("errors", "config"), ("core",), ("ops",), ("transforms",), ("program",), ("machine",), ("backends",),
-    ("twins",), ("engine", "tensors", "vocabulary"), ("api",),
+    {"errors", "config"},
+    {"core"},
+    {"ops", "machine"},
+    {"transforms", "vocabulary", "program"},
+    {"backends"},
+    {"twins"},
+    {"engine"},
+    {"tensors"},
+    {"api"},
+    {"autograd", "fft", "interpolate", "linalg", "numpy", "optim", "random", "signal", "special", "stats"},
+    {"__init__"},
+    {"examples"},
 )  # fmt: skip
-LAYERS = {name: k for k, floor in enumerate(FLOORS) for name in floor}
-FACES = len(FLOORS)
-LAYERS |= {"__init__": FACES + 1, "examples": FACES + 2}
-
+HEIGHTS = {folder: height for height, floor in enumerate(FLOORS) for folder in floor}
+FACES = HEIGHTS["numpy"]
+# Who imports a module whose name is not written out: the way to be late, the vocabulary that walks its
+# own folder, namespaces by name, the pool that Numba has chosen, one of two libraries of SciPy's.
+BY_NAME = {"core.lazy", "vocabulary", "numpy.array_api", "__init__", "machine.threads"}
+BY_NAME |= {"backends.cpu.blas"}
+LATE = {"LazyModule", "load", "import_module", "__import__"}
 COMPILERS = {"numba", "llvmlite"}
 # Imported where they are needed: they are optional, or cost more start-up time than all of nbgrad.
 LATE_PACKAGES = COMPILERS | {"cupy", "dask", "matplotlib", "scipy"}
@@ -38,8 +52,8 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): ast.parse(path.read_text(), str(path)) for path in FILES}
 
 
-def layer(module: str) -> int:
-    return LAYERS.get(module.split(".")[0], FACES)
+def folder(module: str) -> str:
+    return module.split(".")[0]
 
 
 def targets(node: ast.AST, module: str) -> Iterator[str]:
@@ -61,9 +75,57 @@ def internal(target: str) -> str | None:
     return rest or "__init__"
 
 
+def late(module: str) -> Iterator[tuple[int, ast.expr]]:
+    """What calls such as ``LazyModule("a.b")`` or ``load(name)`` import."""
+    own = {function.name for function in functions(module)} if module != "core.lazy" else set()
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.Call) and node.args:
+            source, _, name = ast.unparse(node.func).rpartition(".")
+            if name in LATE - own and source in ("", "lazy", "importlib"):
+                yield node.lineno, node.args[0]
+
+
+def hidden(module: str) -> Iterator[tuple[int, str]]:
+    """Names that a module imports without saying import: late ones, and in code that is text."""
+    for line, name in late(module):
+        if isinstance(name, ast.Constant):
+            yield line, str(name.value)
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            found = re.match(r"(?:import|from) (nbgrad[\w.]*)", node.value)
+            yield from [(node.lineno, found[1])] if found else []
+
+
+def by_name(module: str) -> Iterator[tuple[int, str]]:
+    """The modules of the primitives that a module finds by name, ``primitives["sum"]``."""
+    found = [node for node in ast.walk(MODULES[module]) if isinstance(node, ast.Subscript)]
+    for node in found:
+        if isinstance(node.slice, ast.Constant) and ast.unparse(node.value) == "primitives":
+            yield node.lineno, f"nbgrad.{DECLARED[str(node.slice.value)]}"
+
+
 def imports(module: str) -> Iterator[tuple[int, str]]:
+    """What a module imports, openly or not."""
     for node in ast.walk(MODULES[module]):
         yield from ((getattr(node, "lineno", 0), target) for target in targets(node, module))
+    yield from hidden(module)
+
+
+def declared() -> dict[str, str]:
+    """The module of ``ops`` that declares each primitive, by name."""
+    found = {}
+    for module, tree in MODULES.items():
+        calls = [node.value for node in tree.body if isinstance(node, ast.Assign)]
+        for call in calls if folder(module) == "ops" else ():
+            if isinstance(call, ast.Call):
+                named = [word.value for word in call.keywords if word.arg == "name"]
+                first = (*call.args, *named, None)[0]
+                if isinstance(first, ast.Constant):
+                    found[str(first.value)] = module
+    return found
+
+
+DECLARED = declared()
 
 
 def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
@@ -76,20 +138,75 @@ def test_the_package_was_found() -> None:
     assert {"errors", "config", "core.tape"} <= set(MODULES)
 
 
+def test_every_folder_has_a_floor() -> None:
+    assert {folder(module) for module in MODULES} == set(HEIGHTS)
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_point_down(module: str) -> None:
+    mine = folder(module)
     upward = [
         f"line {line}: {target}"
-        for line, target in imports(module)
-        if (held := internal(target)) is not None and layer(held) > layer(module)
+        for line, target in (*imports(module), *by_name(module))
+        if (held := internal(target)) is not None and folder(held) != mine
+        if HEIGHTS[folder(held)] >= HEIGHTS[mine] + (HEIGHTS[mine] == FACES)
     ]
-    assert not upward, f"nbgrad.{module} imports from a higher layer: {upward}"
+    assert not upward, f"nbgrad.{module} imports from its own or a higher floor: {upward}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_late_imports_name_a_module(module: str) -> None:
+    unread = [
+        f"line {line}: {ast.unparse(name)}"
+        for line, name in late(module)
+        if not isinstance(name, ast.Constant)
+    ]
+    assert not unread or module in BY_NAME, f"nbgrad.{module} imports by name: {unread}"
+
+
+# Who serves the ports of core/ports.py, and fills those of machine code.
+OWNERS = {
+    "ports.evaluate": {"engine.demand"},
+    "ports.load": {"vocabulary"},
+    "ports.namespace": {"numpy.array_api"},
+    "ports.stack": {"vocabulary.shapes"},
+    "ports.tensor": {"tensors.tensor"},
+    "compiled.forward": {"twins.capture"},
+    "compiled.backward": {"twins.capture"},
+    "compiled.value": {"twins.settle"},
+    "compiled.learn": {"twins.settle"},
+    "shortcuts.group": {"tensors.views"},
+    "shortcuts.replay": {"twins.record"},
+    "shortcuts.view": {"twins.viewing"},
+    "shortcuts.detached": {"twins.viewing"},
+}
+
+
+def test_ports_have_one_owner() -> None:
+    found: dict[str, set[str]] = {}
+    for module, tree in MODULES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+                name = ast.unparse(node)
+                if name.split(".")[0] in ("ports", "compiled", "shortcuts"):
+                    found.setdefault(name, set()).add(module)
+    assert found == OWNERS
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_only_boxes_know_below_tensors_what_a_tensor_wraps(module: str) -> None:
+    """Twins read tensors in memory, and name the slots that they look for."""
+    below = HEIGHTS[folder(module)] < HEIGHTS["tensors"]
+    if below and module != "core.boxes" and folder(module) != "twins":
+        for node in ast.walk(MODULES[module]):
+            named = getattr(node, "attr", None) or getattr(node, "value", None)
+            assert named != "_node", f"nbgrad.{module}, line {node.lineno}: use core/boxes.py"
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_only_the_machine_imports_the_compilers(module: str) -> None:
     found = [t for _, t in imports(module) if t.split(".")[0] in COMPILERS]
-    assert not found or module.split(".")[0] == "machine", f"nbgrad.{module} imports {found}"
+    assert not found or folder(module) == "machine", f"nbgrad.{module} imports {found}"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -105,7 +222,10 @@ def test_functions_import_only_late_packages(module: str) -> None:
 
 
 def test_no_import_cycles() -> None:
-    """Also those that Python tolerates; a package that imports its own parts is no cycle."""
+    """Also those that Python tolerates, or that late imports hide.
+
+    A package that imports its own parts is no cycle, nor are primitives that kinds find by name.
+    """
     graph = {
         module: {
             held

@@ -13,7 +13,8 @@ from subprocesses import run
 
 from nbgrad.machine import intrinsics, lljit
 from nbgrad.machine.cache import default_cache
-from nbgrad.machine.compile import Request, compile_kernel, forget, is_cached, native
+from nbgrad.machine.compile import compile_kernel, forget, is_cached, native
+from nbgrad.machine.request import Request
 from nbgrad.machine.vecmath.bits import f8_as_i8, i8_as_f8
 
 CODES = ("f8", "f4", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1", "c16", "c8")

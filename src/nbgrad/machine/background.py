@@ -24,7 +24,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from nbgrad.core.forks import ThreadLock, in_child, starting
-from nbgrad.machine.compile import Code, Request, attempt, deliver
+from nbgrad.machine.compile import Code, attempt, deliver
+from nbgrad.machine.request import Request
 
 T = TypeVar("T")
 AHEAD: Final = 3  # requests that a process has been sent and not answered

@@ -12,7 +12,7 @@ import importlib.util
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,13 +26,12 @@ from nbgrad.core import forks
 from nbgrad.core.lazy import load
 from nbgrad.machine import bounds, lljit
 from nbgrad.machine.cache import default_cache, digest
+from nbgrad.machine.request import Helper, Helpers, Request
 
 # Part of every key: raise it when the code generated for the same source changes.
 CODEGEN_VERSION: Final = "3"
 
 Made = TypeVar("Made")
-Helper = Callable[..., Any]
-Helpers = Mapping[str, Helper]
 
 _KERNEL_TYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 
@@ -75,20 +74,6 @@ class Kernel:
 
 class Absent(Exception):
     """Machine code that an attempt needs at once is not there yet."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """A function that is compiled nowhere yet: what :func:`lowering.build` takes."""
-
-    key: str
-    symbol: str
-    source: str
-    name: str
-    params: tuple[str, ...]
-    result: str | None
-    noalias: bool
-    helpers: Helpers
 
 
 class _Wanted(threading.local):

@@ -34,9 +34,9 @@ from numba.core.untyped_passes import (
 )
 
 from nbgrad.machine import lljit
-from nbgrad.machine.compile import Request
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.numba_intrinsics import BY_PLAIN, POINTER_NAMES, BoolPointer
+from nbgrad.machine.request import Request
 
 SCALARS: Final = {
     "f8": types.float64,

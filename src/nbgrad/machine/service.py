@@ -13,8 +13,8 @@ import signal
 import sys
 from collections.abc import Iterator
 
-from nbgrad.machine.compile import Request
 from nbgrad.machine.object_code import build
+from nbgrad.machine.request import Request
 from nbgrad.machine.scalar import HELPERS
 
 IDLE_SECONDS = 20.0  # 150 MB are not kept for longer

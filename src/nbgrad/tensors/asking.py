@@ -21,7 +21,6 @@ from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import functions
 
 dis = LazyModule("dis")
-public = LazyModule("nbgrad.tensors.namespaces")
 
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF", "LOAD_ATTR", "LOAD_METHOD")
 _OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "@": "matmul"}
@@ -95,8 +94,8 @@ def counterpart(reference: Any) -> str | None:
     short = getattr(reference, "__name__", "")
     if getattr(reference, "__module__", None) in ("math", "cmath"):
         short = _MATHS.get(short, short)
-        special = f"nbgrad.special.{short}" if public.find("special", short) else None
-        return f"nbgrad.{short}" if public.find("numpy", short) else special
+        special = f"nbgrad.special.{short}" if hasattr(ports.namespace("special"), short) else None
+        return f"nbgrad.{short}" if hasattr(ports.namespace("numpy"), short) else special
     own = ports.namespace("numpy")
     numpys = getattr(sys.modules["numpy"], short, None) is reference
     return f"nbgrad.numpy.{short}" if numpys and short in getattr(own, "__all__", ()) else None
