@@ -162,6 +162,10 @@ NO_JVP = (
     "Trying to use forward AD with {name} that does not support it: it was declared without a jvp. "
     "Declare one, or ask for the derivative in reverse mode."
 )
+NO_BATCH = (
+    "vmap: {name} has no rule for batches: it was declared without one. Call it once for each element, "
+    "or declare batch=."
+)
 NO_TANGENT = (
     "Trying to use forward AD with {name} that does not support it: it has no jvp, and its tangent "
     "cannot be found from its backward, which computes a gradient without nbgrad's operations on "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,8 @@ import numpy as np
 from draws import Draw
 
 from nbgrad.core.node import constant
-from nbgrad.core.primitive import Primitive
+from nbgrad.core.primitive import Primitive, bind
+from nbgrad.core.results import SeveralResults, result_of
 from nbgrad.ops.kinds.elementwise import arity
 
 Array = np.ndarray[Any, Any]
@@ -58,11 +59,13 @@ class Sample:
     arrays: tuple[Array, ...]
     params: dict[str, Any]
     symmetric: frozenset[int] = frozenset()  # operands that stay symmetric when they move
+    result: int | None = None  # which of the results is looked at, of a primitive that has several
 
     @property
     def label(self) -> str:
         shapes = ", ".join(str(a.shape) for a in self.arrays)
-        return f"{self.prim.name}({shapes}) {self.params}"
+        which = "" if self.result is None else f" result {self.result}"
+        return f"{self.prim.name}({shapes}) {self.params}{which}"
 
     @property
     def tracked(self) -> list[int]:
@@ -100,7 +103,13 @@ class Sample:
     def evaluate(self, arrays: tuple[Array, ...] | None = None) -> Array:
         """The NumPy reference."""
         with np.errstate(all="ignore"):
-            return np.asarray(self.prim.evaluate(*(arrays or self.arrays), **self.params))
+            found = self.prim.evaluate(*(arrays or self.arrays), **self.params)
+        return np.asarray(found if self.result is None else found[self.result])
+
+    def record(self, xs: Sequence[Any]) -> Any:
+        """The node of the result on operands *xs*."""
+        node = bind(self.prim, *xs, **self.params)
+        return node if self.result is None else result_of(node, self.result)
 
     def random(self) -> np.random.Generator:
         """A generator that is the same for this sample in every run."""
@@ -178,4 +187,9 @@ def _cases(prim: Primitive, rng: np.random.Generator) -> Iterator[Sample]:
             else:
                 arrays.append(draw(rng, prim, k, item))
         symmetric = (k for k, x in enumerate(case) if isinstance(x, tuple) and x[:1] == ("spd",))
-        yield Sample(prim, tuple(arrays), params, frozenset(symmetric))
+        sample = Sample(prim, tuple(arrays), params, frozenset(symmetric))
+        if isinstance(prim, SeveralResults):
+            for number in range(len(prim.evaluate(*arrays, **params))):
+                yield replace(sample, result=number)
+        else:
+            yield sample

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.linearize import build_tape, capture
+from nbgrad.core.linearize import build_tape, capture, environment
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.errors import COMPLEX_OUTPUT
@@ -155,10 +155,10 @@ def tangents_of(outs: Sequence[Tensor], xs: Sequence[Tensor], vs: Sequence[Any])
     sources = [x._node for x in xs]
     cap = capture(nodes, differentiate=True)
     tape, var_of = build_tape(cap, nodes, sources, lift=False)
-    env: dict[Any, Any] = {var: node for node, var in var_of.items()}
+    env: dict[Any, Any] = environment(var_of)
     start = {var_of[x]: v for x, v in zip(sources, vs, strict=True)}
     # Nothing passes through what was computed in no_grad, or through a leaf on the way.
-    closed = {v for n, v in var_of.items() if not n.requires_grad or n.leaf is not None}
+    closed = {v for v, n in env.items() if not n.requires_grad or n.leaf is not None}
     found = push_forward(tape.eqns, env, start, closed - start.keys())
     return [
         materialize(found.get(var, 0.0), var.aval)  # type: ignore[union-attr, arg-type]

@@ -19,23 +19,22 @@ from nbgrad.api.lambdified import traceable
 from nbgrad.api.statics import names_of_leaves
 from nbgrad.config import Config, settings
 from nbgrad.core.aval import Aval
-from nbgrad.core.collector import paused
-from nbgrad.core.interpret import read
-from nbgrad.core.linearize import Capture, build_tape, capture
+from nbgrad.core.interpret import bind_results, read, replay
+from nbgrad.core.linearize import capture
 from nbgrad.core.modes import lines, modes, watching
-from nbgrad.core.node import Node, constant, leaf_node, next_sequence, placeholder
-from nbgrad.core.record import record
-from nbgrad.core.tape import Tape, Var
-from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
+from nbgrad.core.node import Node, constant, leaf_node, placeholder
+from nbgrad.core.tape import Var
+from nbgrad.core.tree import builder, flatten, matcher, unflatten
 from nbgrad.core.values import value_of
 from nbgrad.engine.anomaly import refuse_non_finite
 from nbgrad.engine.demand import demand
 from nbgrad.engine.programs import executable
 from nbgrad.engine.tiers import Executable
 from nbgrad.errors import TRACKED_OUTSIDE, ConcretizationError
-from nbgrad.ops.basis import strong
 from nbgrad.tensors.number import as_array
 from nbgrad.tensors.tensor import Tensor
+from nbgrad.transforms.trace import Traced, leaves_of_results, rebuilder
+from nbgrad.transforms.trace import trace as trace_nodes
 from nbgrad.vocabulary.shapes import as_node
 
 Func = Callable[..., Any]
@@ -50,7 +49,7 @@ class OpenFunction(Exception):
 class Compiled:
     """One traced structure: its tape, its program, and how the results are nested.
 
-    *made* is how the results are nested. The last *gradients* outputs of the tape are gradients that ``nan_policy="raise"`` checks.
+    Outputs of the tape beyond the results are gradients that ``nan_policy="raise"`` checks.
     *active* are the variables that a gradient passes through, where arguments require grad: what
     the function computed in ``no_grad`` or of a ``detach`` is none. *structure* is that of
     ``(args, kwargs)``; *numbers* are the classes of numbers, by their places among the leaves; *plain* says that
@@ -60,10 +59,7 @@ class Compiled:
 
     def __init__(
         self,
-        tape: Tape,
-        constants: list[Node],
-        made: Any,
-        gradients: int,
+        traced: Traced,
         *,
         active: frozenset[Var],
         structure: Any,
@@ -71,17 +67,17 @@ class Compiled:
         plain: bool,
         watched: bool,
     ) -> None:
-        self.tape = tape
-        self.constants = constants
-        self.rebuild = _rebuilder(made)
+        self.tape = tape = traced.tape
+        self.constants = traced.constants
+        self.rebuild = traced.rebuild
         self.active = active
         self.plain, self.watched = plain, watched
-        self.results = len(tape.outputs) - gradients
-        self.checked = gradients > 0
+        self.results = len(traced.outputs)
+        self.checked = len(tape.outputs) > self.results
         outputs = enumerate(tape.outputs[: self.results])
         scalars = {k for k, a in outputs if isinstance(a, Var) and not a.aval.ndim}
         # Nests arrays as the function did; 0-d ones become NumPy's scalars.
-        self.finish = builder(made, scalars) if scalars else self.rebuild
+        self.finish = builder(traced.made, scalars) if scalars else self.rebuild
         self._exe: Executable | None = None
         if active.isdisjoint(tape.outputs):  # else the tape is recorded, and run with what follows
             self.exe.compile_soon()
@@ -169,9 +165,9 @@ class Compiled:
         tape, active = self.tape, self.active
         env: dict[Var, Any] = dict(zip(tape.inputs, [*nodes, *self.constants], strict=True))
         for eqn in tape.eqns:
-            node = env[eqn.out] = record(eqn.sig, tuple([read(env, a) for a in eqn.inputs]))
-            node.line = eqn.line
-            node.requires_grad = eqn.out in active
+            bind_results(env, eqn, replay(eqn, [read(env, a) for a in eqn.inputs]))
+            for out in eqn.outs:
+                env[out].requires_grad = out in active
         found = [read(env, a) for a in tape.outputs]
         return [n if isinstance(n, Node) else constant(n) for n in found]
 
@@ -189,17 +185,6 @@ def _tensor(y: Any) -> Tensor:
     return Tensor(leaf_node(y) if y.__class__ is np.ndarray else constant(y))
 
 
-def _results(y: Any) -> tuple[list[Any], Any]:
-    """Results of a traced function, and how they are nested."""
-    return flatten(y, lambda x: not isinstance(x, (tuple, list, dict)))
-
-
-def _rebuilder(made: Any) -> Callable[[list[Any]], Any]:
-    """The function that nests results again."""
-    flat = made != LEAF and made == (tuple, None, (LEAF,) * len(made[2]))
-    return tuple if flat else builder(made)
-
-
 def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     """Run *f* on placeholders for the arrays among its arguments.
 
@@ -210,75 +195,55 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     TypeError
         If it reads a leaf that requires grad.
     """
-    start = next_sequence() or 1
     inputs = placeholders(leaves)
     for node, name in zip(inputs, names_of_leaves(f, structure), strict=True):
         node.line = f"argument {name!r}"  # which errors show
-    args, kwargs = unflatten(structure, list(map(stand_in, leaves, inputs)))
     before = modes.grad
     modes.grad = before or not any(node.requires_grad for node in inputs)
     outer, modes.gradients = modes.gradients, []
     called = modes.functions
-    modes.tracing = start
     try:
-        y = traceable(f, args, kwargs)
-        gradients = modes.gradients if settings.current.nan_policy == "raise" else []
+        traced = trace_nodes(
+            lambda *nodes: _called(f, structure, map(stand_in, leaves, nodes)), inputs, _gradients
+        )
     finally:
         modes.grad, modes.gradients = before, outer
-        modes.tracing = 0
-    outs, made = _results(y)
-    nodes = [strong(as_node(out)) for out in outs]
-    with paused():
-        cap = capture([*nodes, *gradients])
-        tape, var_of = build_tape(cap, [*nodes, *gradients], inputs, lift=False)
-    constants = _constants(cap, inputs, start, nodes)
-    active = _reached(cap, [node for node in inputs if node.requires_grad])
     native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)
     flat = structure == flatten((tuple(leaves), {}), is_dynamic)[1]
-    watched = modes.functions > called or _hooked(nodes)
     return Compiled(
-        tape,
-        constants,
-        made,
-        len(gradients),
-        active=frozenset(var_of[node] for node in active),
+        _computed_constants(traced),
+        active=traced.active([node for node in inputs if node.requires_grad]),
         structure=structure,
         numbers={k: x.__class__ for k, x in enumerate(leaves) if x.__class__ in HOT_NUMBERS},
         plain=bool(leaves) and native and flat,
-        watched=watched,
+        watched=modes.functions > called or _hooked(traced.outputs),
     )
 
 
-def _constants(
-    cap: Capture, inputs: Sequence[Node], start: int, outputs: Sequence[Node]
-) -> list[Node]:
-    """What the tape reads beside the arguments, computed."""
-    given = set(inputs)
-    constants = [leaf for leaf in dict.fromkeys(cap.leaves) if leaf not in given]
+def _called(f: Func, structure: Any, given: Iterable[Any]) -> Any:
+    args, kwargs = unflatten(structure, list(given))
+    return traceable(f, args, kwargs)
+
+
+def _gradients() -> Sequence[Node]:
+    """The gradients that were made while the function was traced, if they are to be looked at."""
+    return modes.gradients or () if settings.current.nan_policy == "raise" else ()
+
+
+def _computed_constants(traced: Traced) -> Traced:
+    """*traced*, with the values of what the tape reads beside the arguments."""
+    cap, start = traced.capture, traced.start
     # What a transform differentiates by may be a pending node, and not a leaf.
-    tracked = [n for n in (*constants, *cap.nodes) if n.seq < start and n.requires_grad]
-    if tracked and not _reached(cap, tracked).isdisjoint(outputs):
+    nodes = (*traced.constants, *cap.nodes)
+    tracked = [n for n in nodes if n.seq < start and n.requires_grad]
+    if tracked and not traced.between(tracked).isdisjoint(traced.outputs):
         for node in tracked:
             if node.leaf is not None and not modes.transforms:
                 raise TypeError(TRACKED_OUTSIDE.format(aval=node.aval))
         raise OpenFunction
-    for node in constants:
+    for node in traced.constants:
         value_of(node)
-    return constants
-
-
-def _reached(cap: Capture, sources: Iterable[Node]) -> set[Node]:
-    """Nodes that lead to *sources* through recorded operations alone.
-
-    A copy that a transform inside the function differentiated by requires grad too, but leads
-    nowhere: nobody can ask for a gradient of it any more.
-    """
-    found = set(sources)
-    for k in cap.order() if found else ():
-        node = cap.nodes[k]
-        if node.requires_grad and node.leaf is None and not found.isdisjoint(cap.operands[k]):
-            found.add(node)
-    return found
+    return traced
 
 
 def _hooked(nodes: Sequence[Node]) -> bool:
@@ -300,8 +265,8 @@ def inlined(f: Func, leaves: Sequence[Any], structure: Any) -> Any:
     """
     nodes = [node_of_leaf(a) for a in leaves]
     args, kwargs = unflatten(structure, list(map(stand_in, leaves, nodes)))
-    outs, made = _results(f(*args, **kwargs))
-    rebuild = _rebuilder(made)
+    outs, made = leaves_of_results(f(*args, **kwargs))
+    rebuild = rebuilder(made)
     found = [as_array(out) if isinstance(out, Tensor) else Tensor(as_node(out)) for out in outs]
     if not any(isinstance(a, Tensor) for a in leaves) and not any(t.requires_grad for t in found):
         try:

@@ -96,6 +96,8 @@ def _exact(tape: Tape, free: tuple[int, ...], leaves: Sequence[Any]) -> bool:
     for eqn in tape.eqns:
         if not any(isinstance(a, Var) and a in ranges for a in eqn.inputs):
             continue
+        if len(eqn.outs) > 1:
+            return False
         if eqn.out.aval.dtype.kind not in "iu":
             if eqn.prim.kind != "elementwise" and not eqn.prim.structural:
                 return False  # an index: nobody would look whether it is in bounds

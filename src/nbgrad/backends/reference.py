@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.interpret import evaluate, last_uses, read
+from nbgrad.core.interpret import bind_results, evaluate, last_uses, read
 from nbgrad.core.tape import Tape, Var
 
 
@@ -28,7 +28,7 @@ class ReferenceProgram:
             self.dead = last_uses(self.tape)
         with np.errstate(all="ignore"):
             for eqn, dead in zip(self.tape.eqns, self.dead, strict=True):
-                env[eqn.out] = evaluate(eqn, [read(env, a) for a in eqn.inputs])
+                bind_results(env, eqn, evaluate(eqn, [read(env, a) for a in eqn.inputs]))
                 for var in dead:
                     del env[var]
         seen: set[int] = {id(a) for a in args}

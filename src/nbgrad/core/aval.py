@@ -92,6 +92,38 @@ def aval_of(array: np.ndarray[Any, Any]) -> Aval:
     return make_aval(array.shape, array.dtype)
 
 
+class Several:
+    """The avals of the results of one operation that has several. Make one with :func:`several`."""
+
+    __slots__ = ("inexact", "parts", "size")
+    weak = False
+
+    def __init__(self, parts: tuple[Aval, ...]) -> None:
+        self.parts = parts
+        self.inexact = any(aval.inexact for aval in parts)
+        self.size = sum(aval.size for aval in parts)
+
+    def __repr__(self) -> str:
+        return f"({', '.join(map(repr, self.parts))})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return several, self.parts
+
+
+_several: dict[tuple[Aval, ...], Several] = {}
+
+
+def several(*parts: Aval) -> Several:
+    """Return the one object that stands for results of the avals *parts*."""
+    found = _several.get(parts)
+    return found or _several.setdefault(parts, Several(parts))
+
+
+def avals_of(aval: Any) -> tuple[Aval, ...]:
+    """The avals of the results of an operation, one or several."""
+    return aval.parts if aval.__class__ is Several else (aval,)
+
+
 def broadcast_shapes(name: str, *shapes: Shape) -> Shape:
     """NumPy's broadcasting rule, with the operation's name in the error."""
     first = shapes[0]

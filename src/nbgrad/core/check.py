@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nbgrad.config import settings
+from nbgrad.core.aval import avals_of
 from nbgrad.core.node import placeholder
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.errors import TapeError
@@ -26,7 +27,8 @@ def check(tape: Tape) -> Tape:
         for atom in eqn.inputs:
             _in_scope(atom, defined, where)
         _check_avals(eqn, where)
-        _define(eqn.out, defined, where)
+        for out in eqn.outs:
+            _define(out, defined, where)
     for atom in tape.outputs:
         _in_scope(atom, defined, "output")
     return tape
@@ -67,5 +69,7 @@ def _check_avals(eqn: Equation, where: str) -> None:
     prepared, aval, _ = eqn.prim.prepare(operands, eqn.params)
     if any(p is not o for p, o in zip(prepared, operands, strict=True)):
         raise TapeError(f"{where}: operands still need a cast or a broadcast")
-    if aval is not eqn.out.aval:
-        raise TapeError(f"{where}: result is {eqn.out.aval}, its rule says {aval}")
+    found = tuple([out.aval for out in eqn.outs])
+    if found != avals_of(aval):
+        shown = found[0] if len(found) == 1 else found
+        raise TapeError(f"{where}: result is {shown}, its rule says {aval}")

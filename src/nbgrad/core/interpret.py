@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from nbgrad.core.node import Node
 from nbgrad.core.record import record
+from nbgrad.core.results import results_of
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 
 Environment = dict[Var, Any]
@@ -31,16 +31,33 @@ def walk(
     if known:
         env.update(known)
     for eqn in tape.eqns:
-        if not known or eqn.out not in known:
-            env[eqn.out] = apply(eqn, [read(env, a) for a in eqn.inputs])
+        if not known or any(out not in known for out in eqn.outs):
+            bind_results(env, eqn, apply(eqn, [read(env, a) for a in eqn.inputs]))
+            if known and len(eqn.outs) > 1:
+                env.update([(out, known[out]) for out in eqn.outs if out in known])
     return env
 
 
-def replay(eqn: Equation, xs: list[Any]) -> Node:
+def bind_results(env: Environment, eqn: Equation, found: Any) -> None:
+    """Give the variables of *eqn* its result, or its several."""
+    outs = eqn.outs
+    if len(outs) == 1:
+        env[outs[0]] = found
+    else:
+        env.update(zip(outs, found, strict=True))
+
+
+def results_in(env: Environment, eqn: Equation) -> Any:
+    """The result of *eqn*, as a rule takes it: a tuple of several."""
+    outs = eqn.outs
+    return env[outs[0]] if len(outs) == 1 else tuple([env[out] for out in outs])
+
+
+def replay(eqn: Equation, xs: list[Any]) -> Any:
     """``apply`` that records the equation again on the nodes *xs*."""
     node = record(eqn.sig, tuple(xs))
     node.line = eqn.line
-    return node
+    return node if len(eqn.outs) == 1 else results_of(node)
 
 
 def evaluate(eqn: Equation, xs: list[Any]) -> Any:
@@ -54,7 +71,7 @@ def last_uses(tape: Tape) -> list[list[Var]]:
     uses: list[list[Var]] = [[] for _ in tape.eqns]
     for k in range(len(tape.eqns) - 1, -1, -1):
         eqn = tape.eqns[k]
-        for atom in (*eqn.inputs, eqn.out):
+        for atom in (*eqn.inputs, *eqn.outs):
             if isinstance(atom, Var) and atom not in keep:
                 keep.add(atom)
                 uses[k].append(atom)

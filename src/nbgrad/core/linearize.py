@@ -8,17 +8,18 @@ made when no program has that key yet.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from sys import getrefcount
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.asked import traced_value
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import Several, make_aval
 from nbgrad.core.collector import paused
 from nbgrad.core.node import Node, new_node
 from nbgrad.core.ports import compiled
+from nbgrad.core.results import part, result_of
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.errors import ConcretizationError
 
@@ -248,14 +249,15 @@ def build_tape(
     inputs: Sequence[Node] | None = None,
     lift: bool = True,
     known: Mapping[Node, Var] | None = None,
-) -> tuple[Tape, dict[Node, Var]]:
+) -> tuple[Tape, dict[Node, Any]]:
     """Make the Tape of a capture.
 
     Inputs are *inputs* (or nothing), then the remaining leaves, then, if *lift*, one weak scalar
     for each Python scalar; without *lift* scalars stay literals. Nodes that are *known* have their
-    variables in another tape, which this one goes on.
+    variables in another tape, which this one goes on. An operation with several results is one
+    equation: what is returned has, for such a node, the tuple of its variables.
     """
-    var_of: dict[Node, Var] = dict(known or {})
+    var_of: dict[Node, Any] = dict(known or {})
     tape_inputs: list[Var] = []
     for leaf in (*(inputs or ()), *cap.leaves):
         if leaf not in var_of:
@@ -270,14 +272,41 @@ def build_tape(
         node = nodes[k]
         if node in var_of:
             continue
+        sig = node.sig
+        if sig.prim is part:  # no equation
+            var_of[node] = var_of[operands[k][0]][sig.params["number"]]
+            continue
         if k in mixed:
             atoms = [var_of[x] if x.__class__ is Node else x for x in mixed[k]]
         else:
             atoms = [var_of[x] for x in operands[k]]
-        var_of[node] = out = Var(node.aval)
-        eqns.append(Equation(node.sig, tuple(atoms), out, node.line))
-    tape = Tape(tuple(tape_inputs), tuple(eqns), tuple([var_of[n] for n in outputs]))
+        aval: Any = node.aval
+        if aval.__class__ is Several:
+            var_of[node] = outs = tuple([Var(one) for one in aval.parts])
+        else:
+            out = var_of[node] = Var(aval)
+            outs = (out,)
+        eqns.append(Equation(sig, tuple(atoms), outs, node.line))
+    tape = Tape(tuple(tape_inputs), tuple(eqns), tuple(variables(var_of, outputs)))
     return tape, var_of
+
+
+def variables(var_of: Mapping[Node, Any], nodes: Iterable[Node]) -> list[Var]:
+    """The variables of *nodes*, of an operation with several results all of them."""
+    found: list[Var] = []
+    for node in nodes:
+        var = var_of[node]
+        found += var if var.__class__ is tuple else (var,)
+    return found
+
+
+def environment(var_of: Mapping[Node, Any]) -> dict[Var, Any]:
+    """The node of each variable; results that nobody has asked for yet get one."""
+    env: dict[Var, Any] = {var: n for n, var in var_of.items() if var.__class__ is not tuple}
+    for node, outs in var_of.items():
+        if outs.__class__ is tuple:
+            env.update((v, result_of(node, k)) for k, v in enumerate(outs) if v not in env)
+    return env
 
 
 def _numbers(cap: Capture, lift: bool) -> tuple[dict[int, list[Any]], list[Var]]:

@@ -22,6 +22,25 @@ from nbgrad.core.signature import Signature
 MAX_SIGNATURES = 1 << 17  # of a primitive: a loop may read each element of an array by number
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What transforms know of an operation; they see operands, results and params, never the graph.
+
+    Attributes
+    ----------
+    vjp : callable or None
+        ``vjp(ct, y, xs, params, wants) -> sequence of cotangents``; None: not differentiable.
+    jvp : callable or None
+        ``jvp(tangents, y, xs, params) -> tangent``; a tangent of None is a structural zero.
+    batch : callable or None
+        ``batch(prim, xs, mapped, params, size) -> result`` on stacks: see ops/kinds/batching.py.
+    """
+
+    vjp: Callable[..., Any] | None = None
+    jvp: Callable[..., Any] | None = None
+    batch: Callable[..., Any] | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Primitive:
     """One declared operation; the fields are filled by a kind of ``ops/kinds``.
@@ -36,10 +55,8 @@ class Primitive:
     prepare : callable
         ``prepare(operands, params) -> (operands, aval, loop dtypes)``: inserts casts and broadcasts, and
         raises the shape, dtype and domain errors.
-    vjp : callable or None
-        ``vjp(ct, y, xs, params, wants) -> sequence of cotangents``; None: not differentiable.
-    jvp : callable or None
-        ``jvp(tangents, y, xs, params) -> tangent``; a tangent of None is a structural zero.
+    rules : Rules
+        Of derivatives and batches: ``vjp``, ``jvp`` and ``batch`` are those.
     lower : object
         What the program layer needs to make a kernel of it; its type depends on the kind.
     grad_name : str
@@ -66,8 +83,7 @@ class Primitive:
     kind: str
     evaluate: Callable[..., Any]
     prepare: Callable[..., tuple[tuple[Any, ...], Aval, tuple[Any, ...]]]
-    vjp: Callable[..., Any] | None
-    jvp: Callable[..., Any] | None
+    rules: Rules
     lower: Any
     grad_name: str
     doc: str
@@ -86,6 +102,18 @@ class Primitive:
     projects: bool = False
     signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
     recipes: dict[Any, Recipe] = field(default_factory=dict, repr=False)
+
+    @property
+    def vjp(self) -> Callable[..., Any] | None:
+        return self.rules.vjp
+
+    @property
+    def jvp(self) -> Callable[..., Any] | None:
+        return self.rules.jvp
+
+    @property
+    def batch(self) -> Callable[..., Any] | None:
+        return self.rules.batch
 
     @property
     def keeps_history(self) -> bool:

@@ -49,15 +49,21 @@ Atom = Var | Literal
 
 @dataclass(slots=True, eq=False)
 class Equation:
-    """``out = primitive(inputs, params)``; the signature holds primitive, params and avals.
+    """``outs = primitive(inputs, params)``; the signature holds primitive, params and avals.
 
-    Never changed, as a tape is not; ``frozen`` would make the making of one four times slower.
+    Results that nobody reads have their variables, too. Never changed, as a tape is not; ``frozen``
+    would make the making of one four times slower.
     """
 
     sig: Signature
     inputs: tuple[Atom, ...]
-    out: Var
+    outs: tuple[Var, ...]
     line: str | None = None
+
+    @property
+    def out(self) -> Var:
+        """The result, or the first of several."""
+        return self.outs[0]
 
     @property
     def prim(self) -> Primitive:
@@ -95,7 +101,8 @@ class Tape:
         for eqn in self.eqns:
             items.append(eqn.sig)
             items.extend(_atom_key(a, number) for a in eqn.inputs)
-            number[eqn.out] = len(number)
+            for out in eqn.outs:
+                number[out] = len(number)
         items.append(None)
         items.extend(_atom_key(a, number) for a in self.outputs)
         return tuple(items)
@@ -103,6 +110,31 @@ class Tape:
 
 def _atom_key(atom: Atom, number: dict[Var, int]) -> Any:
     return atom.key if isinstance(atom, Literal) else number[atom]
+
+
+class Body:
+    """A tape as a param of an operation: a loop's step, a branch, what is computed again.
+
+    Equal are those of one structure, however they were traced: an operation with equal bodies is
+    one signature, and one program. A body is closed: what it reads beside the operation's operands
+    is an operand, too.
+    """
+
+    __slots__ = ("_hash", "_key", "tape")
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self._key = tape.key()
+        self._hash = hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return other.__class__ is Body and self._key == other._key
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __repr__(self) -> str:
+        return f"<Body of {len(self.tape)} equations>"
 
 
 def _name(k: int) -> str:
@@ -126,10 +158,16 @@ def _lines(tape: Tape) -> Iterator[str]:
     args = ", ".join(f"{names[v]}: {v.aval}{' weak' if v.weak else ''}" for v in tape.inputs)
     yield f"tape({args})"
     for k, eqn in enumerate(tape.eqns):
-        names[eqn.out] = _name(len(names))
-        params = "".join(f" {key}={value}" for key, value in eqn.params.items())
+        for out in eqn.outs:
+            names[out] = _name(len(names))
+        bodies = {key: value for key, value in eqn.params.items() if value.__class__ is Body}
+        params = "".join([f" {k}={v}" for k, v in eqn.params.items() if k not in bodies])
         operands = " ".join(show(a) for a in eqn.inputs)
-        aval = eqn.out.aval
-        text = f"{k:4d}  {names[eqn.out]}: {aval} = {eqn.prim.name} {operands}{params}"
-        yield f"{text:<72}  # {aval.nbytes} B" + (f"  {eqn.line}" if eqn.line else "")
+        results = ", ".join(f"{names[out]}: {out.aval}" for out in eqn.outs)
+        text = f"{k:4d}  {results} = {eqn.prim.name} {operands}{params}"
+        nbytes = sum(out.aval.nbytes for out in eqn.outs)
+        yield f"{text:<72}  # {nbytes} B" + (f"  {eqn.line}" if eqn.line else "")
+        for key, body in bodies.items():
+            yield f"      {key}:"
+            yield from (" " * 8 + line for line in _lines(body.tape))
     yield "return " + ", ".join(show(a) for a in tape.outputs)

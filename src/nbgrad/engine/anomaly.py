@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.aval import Several
 from nbgrad.core.interpret import read
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
+from nbgrad.core.results import part
 from nbgrad.core.tape import Equation
 from nbgrad.core.values import value_of
 from nbgrad.errors import NON_FINITE, AnomalyError
@@ -46,13 +48,21 @@ def _operands(xs: Sequence[Any], index: tuple[int, ...]) -> str:
 
 def check_value(node: Node, start: int = 0, end: int = 0) -> None:
     """Raise if the value of *node* is not finite: the engine's observer of each operation."""
-    index = first_non_finite(node.value)
+    if node.value.__class__ is tuple:  # of an operation with several results
+        for value in node.value:
+            _check(node, value)
+    else:
+        _check(node, node.value)
+
+
+def _check(node: Node, value: Any) -> None:
+    index = first_non_finite(value)
     if index is None:
         return
     name = node.sig.prim.name if node.sig is not None else "leaf"
     raise AnomalyError(
-        f"Forward of '{name}' produced {node.value[index]} at index {index} of its result of "
-        f"shape {node.shape}; operands there: {_operands(node.inputs, index)}. Recorded at "
+        f"Forward of '{name}' produced {value[index]} at index {index} of its result of "
+        f"shape {value.shape}; operands there: {_operands(node.inputs, index)}. Recorded at "
         f"{node.line or 'an unknown line'}."
     )
 
@@ -60,8 +70,10 @@ def check_value(node: Node, start: int = 0, end: int = 0) -> None:
 def check_forward(nodes: Sequence[Node]) -> None:
     """Raise at the first of *nodes* whose value is not finite."""
     for node in nodes:
-        value_of(node)
-        check_value(node)
+        if node.aval.__class__ is not Several:  # whose parts are among the nodes
+            value_of(node)
+            made = node.inputs[0] if node.sig.prim is part and node.inputs else node
+            _check(made, node.value)
 
 
 def observer(env: dict[Any, Any]) -> Callable[[Equation, Sequence[Any]], None]:

@@ -4,11 +4,6 @@ Two routes lead to the same rules. The *program* route differentiates the captur
 structure and then only runs the cached program. The *node* route records the cotangents as nodes
 on the user's graph: for ``create_graph``, hooks, user-written backwards, anomaly detection and
 profiling.
-
-Freeing follows PyTorch. A pass that does not retain the graph marks each node it executed whose
-rule reads a saved value; executing such a node again is an error. A marked node that has its
-buffer drops its operands, and so does an output above a marked one, so that a loss that somebody
-keeps does not keep the graph. Nodes that the pass did not execute are untouched.
 """
 
 from __future__ import annotations
@@ -18,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbgrad.config import settings
+from nbgrad.core.aval import Several
 from nbgrad.core.linearize import (
     BOUND,
     CUT,
@@ -26,12 +22,13 @@ from nbgrad.core.linearize import (
     build_tape,
     capture,
     require_values,
+    variables,
 )
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, next_sequence, placeholder
 from nbgrad.core.values import looks
 from nbgrad.engine.anomaly import check_forward, refuse_non_finite, without_checks
-from nbgrad.engine.demand import demand, kept, settle, to_keep
+from nbgrad.engine.demand import demand, given_to_parts, kept, settle, to_keep
 from nbgrad.engine.freeing import free, path_between, refuse_dropped, refuse_freed
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.engine.programs import executable, programs
@@ -49,12 +46,15 @@ Found = list[tuple[Node, Node]]
 class Plan:
     """A differentiated structure: its program, and what each of its results is for.
 
+    ``several`` says that some of ``results`` are operations with several results.
+
     Indices follow ``Capture.index``: nodes from 0 up, leaves from -1 down.
     """
 
     exe: Executable
     wrt: tuple[int, ...]
     results: tuple[int, ...]
+    several: bool
     bound: tuple[int, ...]
     path: Path
 
@@ -174,9 +174,11 @@ def _program_route(
         demand(wanted)
         args += [s.value for s in wanted]
     values = plan.exe.run(args)
-    split = len(plan.wrt)
-    for index, value in zip(plan.results, values[split:], strict=True):
-        settle(nodes[index], value)
+    kept, computed = [nodes[k] for k in plan.results], values[len(plan.wrt) :]
+    if plan.several:
+        kept, computed = given_to_parts(kept, computed)
+    for node, value in zip(kept, computed, strict=True):
+        settle(node, value)
     if not retain_graph:
         free(nodes, plan.path)
     found = []
@@ -203,22 +205,24 @@ def _plan(
     refuse_freed(cap.nodes, path.freed)
     tape, var_of = build_tape(cap, outputs)
     states = cap.states
-    blocked = [k for k, state in enumerate(states) if state == INACTIVE]
+    blocked = [n for n, state in zip(cap.nodes, states, strict=True) if state == INACTIVE]
     stop = [k for k, state in enumerate(states) if state == CUT]
     bound = tuple(k for k, state in enumerate(states) if state == BOUND)
     results = {*stop, *(cap.index[n] for n in outputs if n.value is None)}
     results |= set(kept(cap, places)) if places else set()
-    at = {k: var_of[_node_at(cap, k)] for k in (*wrt, *blocked, *bound, *results)}
+    nodes = [cap.nodes[k] for k in sorted(results)]
+    at = {k: var_of[_node_at(cap, k)] for k in (*wrt, *stop, *bound)}
     tape, constants = vjp(
         tape,
         [at[k] for k in wrt],
         seeded=given,
-        blocked=frozenset(at[k] for k in blocked),
+        blocked=frozenset(variables(var_of, blocked)),
         stop=frozenset(at[k] for k in stop),
         bound=[at[k] for k in bound],
-        results=[at[k] for k in sorted(results)],
+        results=variables(var_of, nodes),
     )
-    return Plan(executable(tape, constants), wrt, tuple(sorted(results)), bound, path)
+    some = any(n.aval.__class__ is Several for n in nodes)
+    return Plan(executable(tape, constants), wrt, tuple(sorted(results)), some, bound, path)
 
 
 # ------------------------------------------------------------------------------------- node route

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.backends.reference import owned
+from nbgrad.core.aval import Several, avals_of
 from nbgrad.core.linearize import (
     BOUND,
     Capture,
@@ -23,6 +24,7 @@ from nbgrad.core.linearize import (
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
 from nbgrad.core.ports import compiled, ports
+from nbgrad.core.results import give, part
 from nbgrad.engine.programs import ProgramCache, executable, programs
 from nbgrad.ops.kinds.forms import View
 
@@ -77,7 +79,10 @@ def to_keep(cap: Capture) -> bytes:
 
 
 def kept(cap: Capture, places: bytes) -> tuple[int, ...]:
-    """The nodes to keep for those at *places*: of a view that repeats elements, what it views."""
+    """The nodes to keep for those at *places*: of a view that repeats elements, what it views.
+
+    Of an operation with several results all that are held are kept.
+    """
     found: dict[int, None] = {}
     states = cap.states
     for k in array("q", places):
@@ -92,13 +97,18 @@ def kept(cap: Capture, places: bytes) -> tuple[int, ...]:
 
 
 class Forward:
-    """A program, and the places of the captured nodes that it computes beside what is asked for."""
+    """A program, and the places of the captured nodes that it computes beside what is asked for.
 
-    __slots__ = ("exe", "kept")
+    ``several`` says that some of these are operations with several results.
+    """
+
+    __slots__ = ("exe", "kept", "several")
 
     def __init__(self, cap: Capture, outputs: Sequence[Node], places: bytes) -> None:
         self.kept = kept(cap, places) if places else ()
-        tape, _ = build_tape(cap, [*outputs, *(cap.nodes[k] for k in self.kept)])
+        nodes = [*outputs, *(cap.nodes[k] for k in self.kept)]
+        self.several = any(n.aval.__class__ is Several for n in nodes)
+        tape, _ = build_tape(cap, nodes)
         self.exe = executable(tape)
 
 
@@ -126,13 +136,29 @@ def _evaluate(pending: list[Node]) -> None:
     found, habit = _forward(cap, pending)
     if found.kept:
         pending += [cap.nodes[k] for k in found.kept]
-    for node, value in zip(pending, found.exe.run(cap.values + cap.scalars), strict=True):
+    values = found.exe.run(cap.values + cap.scalars)
+    if found.several:
+        pending, values = given_to_parts(pending, values)
+    for node, value in zip(pending, values, strict=True):
         node.value = value
         node.depth = 0
         if not node.requires_grad or node.leaf is not None or node.freed:
             node.inputs = ()
-    if compiled.learn is not None and found.exe.compiled is not None and n == 1:
+    learnt = n == 1 and not found.several and found.exe.compiled is not None
+    if learnt and compiled.learn is not None:
         compiled.learn(cap, found.exe.compiled, (0, *found.kept), habit)
+
+
+def given_to_parts(nodes: Sequence[Node], values: list[Array]) -> tuple[list[Node], list[Array]]:
+    """*nodes* and their *values*, with parts in the place of operations with several results."""
+    found: list[tuple[Node, Array]] = []
+    rest = iter(values)
+    for node in nodes:
+        if node.aval.__class__ is Several:
+            found += give(node, [next(rest) for _ in avals_of(node.aval)])
+        else:
+            found.append((node, next(rest)))
+    return [node for node, _ in found], [value for _, value in found]
 
 
 def _forward(cap: Capture, pending: Sequence[Node]) -> tuple[Forward, Habit | None]:
@@ -154,18 +180,34 @@ def _program(cap: Capture, pending: Sequence[Node], places: bytes) -> Forward:
 
 def _step_through(cap: Capture) -> None:
     """Compute one operation at a time and show each to the observers."""
+    results: dict[Node, Any] = {}  # of operations that have several
     for k in cap.order():
         node, operands = cap.nodes[k], cap.operands[k]
+        if node.value is not None:  # with another result of the operation
+            continue
+        if node.sig.prim is part:
+            settle(node, results[operands[0]][node.sig.params["number"]])
+            continue
         xs = [x.value if x.__class__ is Node else x for x in operands]
         start = perf_counter_ns()
         with np.errstate(all="ignore"):
             value = node.sig.prim.evaluate(*xs, **node.sig.params)
-        value = owned(value, node.dtype, {id(x) for x in xs})
+        seen = {id(x) for x in xs}
+        if node.aval.__class__ is Several:
+            pairs = zip(value, avals_of(node.aval), strict=True)
+            value = results[node] = tuple([owned(v, aval.dtype, seen) for v, aval in pairs])
+        else:
+            value = owned(value, node.dtype, seen)
         end = perf_counter_ns()
         node.value = value
         for observe in modes.observers:
             observe(node, start, end)
-        settle(node, value)
+        if node in results:
+            node.value = None
+            for found, one in give(node, value):
+                settle(found, one)
+        else:
+            settle(node, value)
 
 
 def settle(node: Node, value: Array) -> None:

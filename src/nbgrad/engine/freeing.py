@@ -6,7 +6,7 @@ import functools
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.aval import Aval, avals_of, make_aval
 from nbgrad.core.linearize import (
     CUT,
     INACTIVE,
@@ -103,7 +103,7 @@ def saves(sig: Signature) -> bool:
 
 @functools.lru_cache(maxsize=4096)
 def read_by_rule(sig: Signature, wants: tuple[bool, ...]) -> tuple[int, ...]:
-    """The places of the operands whose values the rule of *sig* reads, -1 for the result.
+    """The places of the operands whose values the rule of *sig* reads; -1, -2 ... are results.
 
     Runs the rule on placeholders and looks whether the cotangents depend on a value. A Python
     number counts as one where it is a factor, as it does in PyTorch.
@@ -115,14 +115,16 @@ def read_by_rule(sig: Signature, wants: tuple[bool, ...]) -> tuple[int, ...]:
         for k, o in enumerate(sig.operands)
     ]
     xs = [placeholder(aval) for aval in avals]
-    y, ct = placeholder(sig.aval), placeholder(sig.aval)
+    ys, given = (tuple(map(placeholder, avals_of(sig.aval))) for _ in range(2))
+    y, ct = (ys, given) if len(ys) > 1 else (ys[0], given[0])
     try:
         with unrecorded():
             cts = sig.prim.vjp(ct, y, xs, sig.params, wants)
     except NotImplementedError:  # it refuses some operand, which need not be a wanted one
         return tuple(range(len(xs)))
+    results = [(-1 - k, y) for k, y in enumerate(ys)]
     found = set(capture([c for c in cts if c.__class__ is Node]).leaves)
-    return tuple(k for k, x in [*enumerate(xs), (-1, y)] if x in found)
+    return tuple(k for k, x in [*enumerate(xs), *results] if x in found)
 
 
 def free(nodes: Sequence[Node], path: Path) -> None:

@@ -22,6 +22,7 @@ from nbgrad.core.linearize import (
     Capture,
     build_tape,
     linearize,
+    variables,
 )
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, leaf_node, placeholder
@@ -75,7 +76,7 @@ def _plan(
     given = [placeholder(cap.nodes[k].aval) for k in bound]
     known = {var_of[cap.nodes[k]]: node for k, node in zip(bound, given, strict=True)}
     wrt = [var_of.get(node) or Var(node.aval) for node in inputs]
-    blocked = frozenset(var_of[n] for n, state in states if state == INACTIVE)
+    blocked = frozenset(variables(var_of, [n for n, state in states if state == INACTIVE]))
     stop = frozenset(var_of[n] for n, state in states if state == CUT)
     before, modes.grad = modes.grad, False
     try:

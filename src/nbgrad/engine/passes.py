@@ -15,6 +15,7 @@ from nbgrad.config import settings
 from nbgrad.core.linearize import Capture
 from nbgrad.core.node import Node
 from nbgrad.core.record import record
+from nbgrad.core.results import join, part
 
 MAX_PASSES = 512
 MAX_BYTES = 1 << 16  # of a pass's constants
@@ -24,13 +25,15 @@ MAX_BYTES = 1 << 16  # of a pass's constants
 class Pass:
     """What a pass records: constants, steps as in a Recipe, and the places of its results.
 
-    ``wrt`` are the captured nodes of which these are the cotangents.
+    ``wrt`` are the captured nodes of which these are the cotangents, ``parts`` the places of what
+    has several results and of one of them.
     """
 
     wrt: tuple[int, ...]
     constants: tuple[Any, ...]
     steps: tuple[tuple[Any, tuple[int, ...]], ...]
     results: tuple[int, ...]
+    parts: tuple[tuple[int, int], ...]
 
 
 _passes: dict[Any, Pass] = {}
@@ -65,6 +68,8 @@ def again(key: Any, operands: Sequence[Node]) -> tuple[tuple[int, ...], list[Nod
     env = [*operands, *known.constants]
     for sig, reads in known.steps:
         env.append(record(sig, tuple([env[k] for k in reads])))
+    for k, number in known.parts:
+        join(env[k], env[number])
     return known.wrt, [env[k] for k in known.results]
 
 
@@ -111,4 +116,5 @@ def _pass_of(
         place[id(node)] = len(place)
     steps = tuple((n.sig, tuple(place[id(x)] for x in n.inputs)) for n in ordered)
     places = tuple(place[id(x)] for x in results)
-    return Pass(wrt, tuple(constants.values()), steps, places)
+    parts = [(place[id(n.inputs[0])], place[id(n)]) for n in ordered if n.sig.prim is part]
+    return Pass(wrt, tuple(constants.values()), steps, places, tuple(parts))

@@ -16,6 +16,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
+from nbgrad.core.aval import Several
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
 from nbgrad.engine.demand import demand
@@ -271,7 +272,12 @@ def _thread() -> int:
 
 
 def _compute(node: Node) -> None:
-    """Compute an operation as soon as it is recorded; a traced one cannot be."""
+    """Compute an operation as soon as it is recorded; a traced one cannot be.
+
+    One with several results is computed with the first of them.
+    """
+    if node.aval.__class__ is Several:
+        return
     try:
         demand([node])
     except ConcretizationError:

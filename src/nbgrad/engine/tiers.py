@@ -76,7 +76,7 @@ class Executable:
         self._price: dict[bool, float] = {}
         self._program: Program | None = None
         self._planner: threading.Thread | None = None
-        self.elements = sum([eqn.out.aval.size for eqn in tape.eqns])
+        self.elements = sum([out.aval.size for eqn in tape.eqns for out in eqn.outs])
         n = len(tape.eqns)
         self.flat = n >= LONG and self.elements <= SMALL * n
         self.cost = FLAT_EQUATION * n if self.flat else EQUATION * n + ELEMENT * self.elements

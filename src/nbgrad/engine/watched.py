@@ -8,10 +8,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from nbgrad.core.collector import paused
-from nbgrad.core.linearize import CUT, INACTIVE, Capture, build_tape
+from nbgrad.core.linearize import CUT, INACTIVE, Capture, build_tape, environment, variables
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive
+from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.tape import Equation
 from nbgrad.engine.anomaly import observer
 from nbgrad.ops.kinds.cotangents import materialize
@@ -81,16 +81,16 @@ def cotangents(
     """
     with paused():
         tape, var_of = build_tape(cap, outputs, lift=False)
-    env: dict[Any, Any] = {var: node for node, var in var_of.items()}
+    env: dict[Any, Any] = environment(var_of)
     states = list(zip(cap.nodes, cap.states, strict=True))
-    blocked = frozenset(var_of[n] for n, state in states if state == INACTIVE)
+    blocked = frozenset(variables(var_of, [n for n, state in states if state == INACTIVE]))
     stop = frozenset(var_of[n] for n, state in states if state == CUT or n in ends)
     sources = list(targets)
     if every_leaf:
         sources += [
             n for n in (*cap.nodes, *cap.leaves) if n.watch is not None and n.requires_grad
         ]
-    wanted = [var_of[n] for n in sources]
+    wanted = variables(var_of, sources)
     active = reached(tape, wanted, blocked)
     seed_of: dict[Any, Any] = {}
     for node, seed in zip(outputs, seeds, strict=True):
@@ -148,12 +148,19 @@ def _applying(env: dict[Any, Any]) -> Apply:
     observe = observer(env) if modes.anomaly else None
 
     def apply(eqn: Equation, ct: Any, y: Any, xs: list[Any], wants: list[bool]) -> Sequence[Any]:
-        node, watch = y, y.watch
+        node = y
+        if len(eqn.outs) > 1:
+            node, ct = y[0].inputs[0], _defined(ct)
+        watch = node.watch
         if ct is UNDEFINED and (watch is None or watch.context is None):
             return [UNDEFINED] * len(xs)
         if watch is not None and watch.saved:
             unpacked = {k: restored() for k, restored in watch.saved.items()}
-            xs, y = [unpacked.get(k, x) for k, x in enumerate(xs)], unpacked.get(-1, y)
+            xs = [unpacked.get(k, x) for k, x in enumerate(xs)]
+            if len(eqn.outs) > 1:
+                y = tuple([unpacked.get(-1 - k, x) for k, x in enumerate(y)])
+            else:
+                y = unpacked.get(-1, y)
         hooked = watch is not None and (watch.before or watch.after)
         given = (eqn, ct, y, xs, wants)
         cts = _hooked_rule(node, *given) if hooked else call_rule(*given)
@@ -170,6 +177,8 @@ def _hooked_rule(
     """The rule of a node with hooks before or after it."""
     watch = node.watch
     split, joined = (_whole, _only) if watch.context is None else watch.context.outputs_of(y)
+    if len(eqn.outs) > 1:
+        split, joined = _each, tuple
     given = watch.run(watch.before, split(ct, y))
     cts = list(call_rule(eqn, joined(given), y, xs, wants))
     if not watch.after:
@@ -184,6 +193,16 @@ def _hooked_rule(
 
 def _whole(ct: Any, y: Node) -> list[Node | None]:
     return [materialize(ct, y.aval)]
+
+
+def _each(ct: tuple[Any, ...], y: tuple[Node, ...]) -> list[Node | None]:
+    return [None if c is None else materialize(c, x.aval) for c, x in zip(ct, y, strict=True)]
+
+
+def _defined(cts: tuple[Any, ...]) -> Any:
+    """Cotangents of several results, None for one that is not defined; UNDEFINED if none is."""
+    given = tuple([None if c is UNDEFINED else c for c in cts])
+    return UNDEFINED if all(c is None for c in given) else given
 
 
 def _only(cts: Sequence[Node | None]) -> Any:
@@ -210,8 +229,7 @@ _reattach = Primitive(
     kind="opaque",
     evaluate=_value,
     prepare=lambda xs, params: (xs, xs[0].aval, ()),
-    vjp=_to_graph,
-    jvp=_from_graph,
+    rules=Rules(_to_graph, _from_graph),
     lower=Host(),
     grad_name="Unpacked",
     doc="A saved value in the place of the one that was recorded, whose graph it has.",

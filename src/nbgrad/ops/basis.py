@@ -11,8 +11,9 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, Scalar, make_aval, strides_of_reshape, weak_aval
 from nbgrad.core.node import Node
-from nbgrad.core.primitive import Primitive
+from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.registry import register_view
+from nbgrad.ops.kinds.batching import ALIGNED, LEADING, SHIFTED, widened
 from nbgrad.ops.kinds.cotangents import expand, materialize
 from nbgrad.ops.kinds.forms import Assembly, Combine, Expression, Host, Part, View
 from nbgrad.ops.kinds.linear import linear
@@ -47,8 +48,7 @@ cast = Primitive(
     kind="elementwise",
     evaluate=_cast,
     prepare=_cast_prepare,
-    vjp=_cast_vjp,
-    jvp=_cast_jvp,
+    rules=Rules(_cast_vjp, _cast_jvp, ALIGNED),
     lower=Expression("{to}({x})", "fiub"),
     cases=tuple({"dtype": np.dtype(d)} for d in (np.float64, np.float32, np.int64, bool)),
     grad_name="ToCopy",
@@ -75,13 +75,22 @@ def _full(value: Scalar, shape: Any, dtype: Any) -> Any:
     return np.full(shape, value, dtype)
 
 
+def _full_of_each(prim: Any, xs: Any, mapped: Any, params: dict[str, Any], size: int) -> Node:
+    """Arrays filled with a number each."""
+    (numbers,) = xs
+    if numbers.dtype != params["dtype"]:
+        numbers = cast(numbers, dtype=params["dtype"])
+    rank = len(params["shape"])
+    found: Node = broadcast_to(widened(numbers, rank), shape=(size, *params["shape"]))
+    return found
+
+
 full = Primitive(
     name="full",
     kind="linear",
     evaluate=_full,
     prepare=_full_prepare,
-    vjp=None,
-    jvp=None,
+    rules=Rules(batch=_full_of_each),
     lower=View("full", keeps_elements=False),
     cases=(((), {"shape": (2, 3), "dtype": np.dtype(np.float64)}),),
     grad_name="Full",
@@ -104,6 +113,9 @@ broadcast_to = linear(
     aval=lambda x, shape: make_aval(shape, x.dtype),
     adjoint=_broadcast_adjoint,
     evaluate=lambda x, shape: np.broadcast_to(x, shape),
+    batch=lambda prim, xs, mapped, params, size: prim(
+        widened(xs[0], len(params["shape"])), shape=(size, *params["shape"])
+    ),
     lower=View("broadcast_to"),
     cases=(((3,), {"shape": (2, 3)}), ((2, 1), {"shape": (2, 3)}), ((), {"shape": (2,)})),
     doc="Repeat along new or size-one dimensions, as NumPy broadcasting does.",
@@ -309,6 +321,7 @@ def _update_parts(xs: Any, out: Aval, params: dict[str, Any]) -> list[Part]:
 
 update_slice = opaque(
     "update_slice",
+    batch=SHIFTED,
     prepare=_update_prepare,
     evaluate=_update_slice,
     vjp=_update_vjp,
@@ -336,8 +349,7 @@ detach = Primitive(
     kind="elementwise",
     evaluate=lambda x: x,
     prepare=lambda xs, params: (xs, make_aval(xs[0].shape, xs[0].dtype), (xs[0].dtype,)),
-    vjp=None,
-    jvp=None,
+    rules=Rules(batch=ALIGNED),
     lower=Expression("{x}", "fiub"),
     grad_name="Detach",
     doc="The operand as a constant: no derivative passes.",
@@ -352,8 +364,11 @@ graft = Primitive(
     kind="opaque",
     evaluate=lambda value, history: value,
     prepare=lambda xs, params: (xs, xs[0].aval, ()),
-    vjp=lambda ct, y, xs, params, wants: (None, ct),
-    jvp=lambda tangents, y, xs, params: tangents[1],
+    rules=Rules(
+        lambda ct, y, xs, params, wants: (None, ct),
+        lambda tangents, y, xs, params: tangents[1],
+        LEADING,
+    ),
     lower=Host(),
     grad_name="",
     doc="The value of the first operand with the history of the second.",

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import avals_of, make_aval
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds.forms import View
@@ -92,8 +92,8 @@ def _pattern(sig: Signature) -> Pattern:
         for k, given in enumerate(sig.operands)
     ]
     operands = tuple([Var(aval) for aval in avals])
-    out = Var(sig.aval)
-    program = make_program(Tape(operands, (Equation(sig, operands, out),), (out,)))
+    outs = tuple([Var(aval) for aval in avals_of(sig.aval)])
+    program = make_program(Tape(operands, (Equation(sig, operands, outs),), outs))
     host = any(isinstance(step, Call) for step in program.steps)
     return Pattern(program, host)
 
@@ -159,12 +159,15 @@ class Flat:
         """Number patterns and values: those given, those defined, numbers."""
         eqns, number, homes = self.tape.eqns, self._number, self._homes
         start, sigs = len(homes), [eqn.sig for eqn in eqns]
-        self.outs = np.arange(start, start + len(eqns))
-        number.update(zip([eqn.out for eqn in eqns], range(start, start + len(eqns)), strict=True))
-        homes += [-1] * len(eqns)
+        outs = [out for eqn in eqns for out in eqn.outs]
+        number.update(zip(outs, range(start, start + len(outs)), strict=True))
+        homes += [-1] * len(outs)
         examples = dict(zip(sigs, eqns, strict=True))
         numbers = dict(zip(examples, range(len(examples)), strict=True))
         kind = _integers([numbers[sig] for sig in sigs])
+        results = _integers([len(eqn.outs) for eqn in examples.values()])[kind]
+        self.outs = start + np.cumsum(results) - results
+        self._makers = np.repeat(np.arange(len(eqns)), results)
         aliases = [_alias(eqn) for eqn in examples.values()]
         found = zip(examples, aliases, strict=True)
         which = [self._pattern(sig) if alias is None else -1 for sig, alias in found]
@@ -172,20 +175,20 @@ class Flat:
         for out in bases:
             if (k := number.get(out, -1) - start) >= 0:
                 homes[start + k] = place(bases[out])
-                if self.which[k] < 0:
-                    self.which[k] = self._pattern(sigs[k])
+                if self.which[maker := self._makers[k]] < 0:
+                    self.which[maker] = self._pattern(sigs[maker])
         reads: list[Any] = [number.get(a) for eqn in eqns for a in eqn.inputs]  # type: ignore[arg-type]
         if None in reads:
             self._number_literals(reads)
         self.reads = _integers(reads)
         counts = _integers([len(eqn.inputs) for eqn in examples.values()])[kind]
         self.first = np.concatenate([_integers([0]), np.cumsum(counts)])
-        self._bytes = _integers([eqn.out.aval.nbytes for eqn in examples.values()])[kind]
+        self._bytes = _of_each([[v.aval.nbytes for v in e.outs] for e in examples.values()], kind)
         roots, shifts = list(range(len(homes))), [0] * len(homes)
         for k in np.nonzero(self.which < 0)[0].tolist():
             source, shift = reads[self.first[k]], aliases[kind[k]]
             assert shift is not None
-            roots[start + k], shifts[start + k] = roots[source], shifts[source] + shift
+            roots[self.outs[k]], shifts[self.outs[k]] = roots[source], shifts[source] + shift
         self._roots, self._shifts = _integers(roots), _integers(shifts)
 
     def _pattern(self, sig: Signature) -> int:
@@ -210,15 +213,16 @@ class Flat:
     def _allocate(self) -> None:
         """Give each root in the arena a place; one is free again after its last reader."""
         roots, home = self._roots, _integers(self._homes)
-        own = np.nonzero(self.which >= 0)[0]
+        first = self.outs[0]
+        own = first + np.nonzero(self.which[self._makers] >= 0)[0]
         defined = np.full(len(home), -1, np.int64)
-        defined[self.outs[own]] = own
+        defined[own] = self._makers[own - first]
         last = defined.copy()
         counts = np.diff(self.first)
         # Of several values given to one element the last stays, and readers are in order.
         last[roots[self.reads]] = np.repeat(np.arange(len(counts)), counts)
-        mine = self.outs[own][home[self.outs[own]] < 0]
-        sizes = self._bytes[mine - self.outs[:1]]
+        mine = own[home[own] < 0]
+        sizes = self._bytes[mine - first]
         start = -(-8 * len(self.literals) // 64) * 64
         places, end = _places(defined[mine].tolist(), last[mine], sizes, start)
         home[mine] = _integers(places) + place(self.n_bases)
@@ -226,7 +230,16 @@ class Flat:
         self.arena_bytes = end
         for name in ("which", "reads", "first", "outs"):  # which are kept as long as the program
             setattr(self, name, getattr(self, name).astype(np.int32))
-        del self._roots, self._shifts, self._homes, self._bytes, self._number
+        del self._roots, self._shifts, self._homes, self._bytes, self._number, self._makers
+
+
+def _of_each(rows: Sequence[Sequence[int]], kind: Integers) -> Integers:
+    """The row of each kind in *kind*, one after another; they may have different lengths."""
+    table = np.zeros((len(rows), max(map(len, rows))), np.int64)
+    given = np.zeros(table.shape, bool)
+    for k, row in enumerate(rows):
+        table[k, : len(row)], given[k, : len(row)] = row, True
+    return table[kind][given[kind]]
 
 
 def _integers(values: Sequence[int] | Integers) -> Integers:

@@ -100,8 +100,8 @@ class Fusion:
 
     def __init__(self, tape: Tape, extra: set[Var]) -> None:
         self.tape = tape
-        self.producers = {eqn.out: eqn for eqn in tape.eqns}
-        self.position = {eqn.out: k for k, eqn in enumerate(tape.eqns)}
+        self.producers = {out: eqn for eqn in tape.eqns for out in eqn.outs}
+        self.position = {out: k for k, eqn in enumerate(tape.eqns) for out in eqn.outs}
         self.free = {eqn.out for eqn in tape.eqns if is_free(eqn)}
         self.stored: set[Var] = set(extra)
         self.shared = shared_outputs(tape, self.producers, self.free, extra)
@@ -127,7 +127,7 @@ class Fusion:
         for eqn in self.tape.eqns:
             operands = [a for a in eqn.inputs if isinstance(a, Var)]
             if eqn.out not in self.free:
-                stored.add(eqn.out)
+                stored.update(eqn.outs)
                 if assembly_of(eqn) is not None:
                     if len(operands) > MAX_INLINE_PARTS:
                         stored.update(operands)
@@ -220,7 +220,7 @@ class Fusion:
             assert isinstance(x, Var)
             self._join(out, x.aval.shape, eqn.params["axis"])
         else:
-            self.step_of[out] = len(self.steps)
+            self.step_of.update(dict.fromkeys(eqn.outs, len(self.steps)))
             assembly = assembly_of(eqn)
             self.steps.append(HostCall(eqn) if assembly is None else Assemble(eqn, assembly))
 
@@ -323,7 +323,7 @@ class Fusion:
         for k, step in enumerate(self.steps):
             if k > target:
                 continue
-            outs = step.outs if isinstance(step, Group) else {step.eqn.out}
+            outs = step.outs if isinstance(step, Group) else step.eqn.outs
             if step is not group and any(self.reads(o) & group.outs for o in outs):
                 return False
         return True

@@ -35,7 +35,7 @@ def writes(item: Item) -> list[Var]:
     if isinstance(item, Arranged):
         stores = [s.buffer for s in item.nest.stores]
         return stores + [r.buffer for r in item.nest.reductions]
-    return [item.eqn.out]
+    return list(item.eqn.outs)
 
 
 def plan(tape: Tape, items: Sequence[Item], shared: Iterable[Var] = ()) -> Plan:

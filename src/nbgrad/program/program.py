@@ -44,7 +44,7 @@ class Program:
                 parts.append(step.source)
             else:
                 how = "library kernel" if isinstance(step, LibraryCall) else "NumPy call"
-                parts.append(f"# {how}: {step.eqn.prim.name} -> {step.eqn.out.aval!r}\n")
+                parts.append(f"# {how}: {step.eqn.prim.name} -> {step.eqn.sig.aval!r}\n")
         return "\n".join(parts)
 
     def stats(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class LibraryCall:
-    """A call of the library kernel ``kernel``, which writes the whole of ``eqn.out``."""
+    """A call of the library kernel ``kernel``, which writes the whole of each of ``eqn.outs``."""
 
     kernel: str
     eqn: Equation
@@ -72,7 +72,7 @@ def unreadable(fusion: Fusion) -> set[Var]:
 
 def _splits(eqn: Equation) -> Sequence[tuple[int, ...]] | None:
     lower = eqn.prim.lower
-    if not isinstance(lower, Library) or eqn.out.aval.dtype not in CODES:
+    if not isinstance(lower, Library) or any(x.aval.dtype not in CODES for x in eqn.outs):
         return None
     avals = []
     for atom, kinds in zip(eqn.inputs, lower.dtypes, strict=True):

@@ -7,8 +7,10 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
+from nbgrad.core.aval import Several
 from nbgrad.core.node import Node
 from nbgrad.core.ports import ports
+from nbgrad.core.results import results_held
 from nbgrad.errors import AutogradError
 from nbgrad.tensors.hooks import RemovableHandle, added, watch_node
 
@@ -78,7 +80,7 @@ class GradFn:
         """The values that this function takes gradients of, as far as they still exist."""
         watch = self._node.watch
         context = None if watch is None else watch.context
-        return [self._node] if context is None else context.results()
+        return results_held(self._node) if context is None else context.results()
 
     def short(self) -> str:
         return f"<{self.name()}>"
@@ -166,9 +168,9 @@ def _one(node: Node, kind: type[GradFn]) -> GradFn:
 def result_of(function: GradFn, number: int) -> Node:
     """The value whose gradient is that of result *number* of *function*."""
     watch = function._node.watch
-    if watch is None or watch.context is None:
+    if (watch is None or watch.context is None) and function._node.aval.__class__ is not Several:
         return function._node
-    for node in watch.context.results():
+    for node in function.results():
         if output_number(node) == number:
             return node
     raise AutogradError(f"nobody holds result {number} of {function!r} any more")

@@ -16,7 +16,7 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.core.primitive import Primitive, bind
+from nbgrad.core.primitive import Primitive, Rules, bind
 from nbgrad.core.record import record as record_node
 from nbgrad.core.signature import Signature
 from nbgrad.core.values import value_of
@@ -134,8 +134,7 @@ def _primitive(
         kind="opaque",
         evaluate=evaluate,
         prepare=lambda xs, params: (xs, aval(xs), ()),
-        vjp=vjp,
-        jvp=jvp,
+        rules=Rules(vjp, jvp),
         lower=Host(),
         grad_name=name,
         doc="A user-written operation.",

@@ -13,8 +13,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from nbgrad.core.aval import Several
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
+from nbgrad.core.results import result_of
 from nbgrad.engine.freeing import read_by_rule
 from nbgrad.engine.watched import reattached
 from nbgrad.errors import AutogradError
@@ -129,10 +131,14 @@ def _save_operands(node: Node) -> None:
         return
     wants = tuple(x.__class__ is Node and x.requires_grad for x in node.inputs)
     for place in read_by_rule(node.sig, wants):
-        read = node if place < 0 else node.inputs[place]
+        read = _result(node, -1 - place) if place < 0 else node.inputs[place]
         if read.__class__ is Node and not _is_constant(read):
             watch = watch_node(node, Tensor)
             watch.saved[place] = packed(read, Tensor(read))
+
+
+def _result(node: Node, number: int) -> Node:
+    return result_of(node, number) if node.aval.__class__ is Several else node
 
 
 def _is_constant(node: Node) -> bool:

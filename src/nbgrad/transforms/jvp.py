@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from nbgrad.core.check import checked
-from nbgrad.core.interpret import Environment, read, replay, walk
+from nbgrad.core.interpret import Environment, read, replay, results_in, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Equation, Literal, Tape, Var
@@ -30,7 +30,7 @@ def push_forward(
     eqns, added = unrooted(eqns, {*tangents, *closed}, env)
     eqns, env = settled(eqns, recorded(added, env))
     for eqn in eqns:
-        if not eqn.sig.differentiable or eqn.out in closed:
+        if not eqn.sig.differentiable or all(out in closed for out in eqn.outs):
             continue
         ts = [found.get(a) if isinstance(a, Var) else None for a in eqn.inputs]
         if all(t is None for t in ts):
@@ -38,11 +38,10 @@ def push_forward(
         if eqn.prim.jvp is None:
             raise NotImplementedError(NO_JVP.format(name=eqn.prim.name))
         xs = [read(env, a) for a in eqn.inputs]
-        tangent = eqn.prim.jvp(ts, env[eqn.out], xs, eqn.params)
-        if tangent is not None:
-            if not is_number(tangent):
-                tangent = _spread(tangent, eqn.out)
-            found[eqn.out] = tangent
+        made = eqn.prim.jvp(ts, results_in(env, eqn), xs, eqn.params)
+        for out, tangent in zip(eqn.outs, made if len(eqn.outs) > 1 else (made,), strict=True):
+            if tangent is not None and out not in closed:
+                found[out] = tangent if is_number(tangent) else _spread(tangent, out)
     return found
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.interpret import Environment, read, replay
+from nbgrad.core.interpret import Environment, bind_results, read, replay
 from nbgrad.core.node import constant
 from nbgrad.core.registry import primitives
 from nbgrad.core.signature import Signature
@@ -86,7 +86,8 @@ class _Settling:
                 continue
             length = _length(eqn)
             key = (length, aval, frozenset(xs)) if length else (eqn.sig, *xs)
-            first[eqn.out] = known.setdefault(key, eqn.out)
+            for k, out in enumerate(eqn.outs):
+                first[out] = known.setdefault((*key, k), out)
         return first
 
     def _roots(self) -> dict[Var, Var | None]:
@@ -114,7 +115,7 @@ class _Settling:
         """What the cotangents at kinks depend on."""
         needed = {eqn.inputs[0] for eqn in self.eqns if eqn.out in self.roots}
         for eqn in reversed(self.eqns):
-            if eqn.out in needed:
+            if not needed.isdisjoint(eqn.outs):
                 needed.update(a for a in eqn.inputs if isinstance(a, Var))
         return {a for a in needed if isinstance(a, Var)}
 
@@ -124,7 +125,7 @@ class _Settling:
         for eqn in self.eqns:
             if self.first[eqn.out] in self.seeds:
                 origin[eqn.out] = self.first[eqn.out]
-            if eqn.out in origin or eqn.out not in self.needed:
+            if eqn.out in origin or self.needed.isdisjoint(eqn.outs):
                 continue
             found = {origin[a] for a in eqn.inputs if a in origin}
             if not found:
@@ -132,7 +133,8 @@ class _Settling:
             (r,) = found if len(found) == 1 else (None,)
             same = r is not None and eqn.out.aval.shape == r.aval.shape
             alone = same and eqn.sig.prim.kind == "elementwise"
-            origin[eqn.out] = r if alone or (same and eqn.sig.prim.alias) else None
+            kept = r if alone or (same and eqn.sig.prim.alias) else None
+            origin.update(dict.fromkeys(eqn.outs, kept))
         pairs = [
             (eqn.inputs[0], self.roots[eqn.out]) for eqn in self.eqns if eqn.out in self.roots
         ]
@@ -148,18 +150,20 @@ class _Settling:
         for eqn in self.eqns:
             xs = [self.read(a) for a in eqn.inputs]
             if any(a in self.now for a in eqn.inputs):
-                self.now[eqn.out] = replay(eqn, xs)
-                self.now[eqn.out].watch = self.env[eqn.out].watch
+                bind_results(self.now, eqn, replay(eqn, xs))
+                for out in eqn.outs:
+                    self.now[out].watch = self.env[out].watch
             if eqn.out in self.roots:
                 eqn = self.at_kink(eqn, xs)
             eqns.append(eqn)
-            if eqn.out in self.needed:
+            if not self.needed.isdisjoint(eqn.outs):
                 self.push(eqn, xs)
         return eqns, {**self.env, **self.now}
 
     def push(self, eqn: Equation, xs: list[Any]) -> None:
         """The tangents of one equation; those of roots are given."""
-        out = self.read(eqn.out)
+        outs = [self.read(out) for out in eqn.outs]
+        out: Any = outs[0] if len(outs) == 1 else tuple(outs)
         for k, found in enumerate(self.tangents):
             if self.first[eqn.out] in self.seeds:
                 zero = materialize(primitives["equal"](out, 0), out.aval)
@@ -169,9 +173,10 @@ class _Settling:
             ts = [found.get(a) if isinstance(a, Var) else None for a in eqn.inputs]
             if all(t is None for t in ts) or not eqn.sig.differentiable or not eqn.sig.prim.jvp:
                 continue
-            tangent = eqn.sig.prim.jvp(ts, out, xs, eqn.params)
-            if tangent is not None:
-                found[eqn.out] = materialize(tangent, eqn.out.aval)
+            made = eqn.sig.prim.jvp(ts, out, xs, eqn.params)
+            for var, tangent in zip(eqn.outs, made if len(outs) > 1 else (made,), strict=True):
+                if tangent is not None:
+                    found[var] = materialize(tangent, var.aval)
 
     def at_kink(self, eqn: Equation, xs: list[Any]) -> Equation:
         """Put the limit where the rule of *eqn* looks for it: in its value, or in its params."""
@@ -187,7 +192,7 @@ class _Settling:
                 bad = where(equal(limit, 0), 0.0, np.nan)
             params = {**eqn.params, "limit": where(at, where(smooth, limit, bad), 0.0)}
             sig = Signature(eqn.prim, eqn.sig.operands, params, eqn.sig.aval, eqn.sig.loop)
-            return Equation(sig, eqn.inputs, eqn.out, eqn.line)
+            return Equation(sig, eqn.inputs, eqn.outs, eqn.line)
         value = self.read(eqn.out)
         bad = value if self.final else np.nan
         if kink.infinite and not self.final:

@@ -13,9 +13,11 @@ from operator import itemgetter
 from typing import Any
 
 from nbgrad.config import settings
+from nbgrad.core.aval import Several, avals_of
 from nbgrad.core.interpret import replay
 from nbgrad.core.modes import lines
 from nbgrad.core.node import Node, placeholder
+from nbgrad.core.results import part
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Var
 from nbgrad.ops.arrays.scattering import MERGES, Terms, addition, plus
@@ -127,7 +129,8 @@ def _template(sig: Signature, inputs: Sequence[Atom], wants: Wants) -> Template 
                 found[k] = materialize(c, x.aval)
     template = Template([ct, y, *xs], found, prim.kind in LOOKING)
     size = sum(c.aval.nbytes for c in template.constants if c.__class__ is Node)
-    return template if size <= MAX_BYTES else None
+    several = any(isinstance(aval, Several) for _, aval, *_ in template.steps)
+    return template if size <= MAX_BYTES and not several else None
 
 
 class Reverse:
@@ -163,9 +166,11 @@ class Reverse:
         cts, partials, write = self.cts, self.partials, self.eqns.append
         templates = _templates.setdefault(settings.current.nan_policy, {})
         for eqn in reversed(eqns):
-            out = eqn.out
-            ct = cts.get(out)
-            if ct is None or out not in active or out in stop:
+            out = eqn.outs[0]
+            if len(eqn.outs) > 1:
+                self._several(eqn, active, stop)
+                continue
+            if (ct := cts.get(out)) is None or out not in active or out in stop:
                 continue
             if ct.__class__ is Terms:
                 ct = cts[out] = self.written(ct.total())
@@ -186,7 +191,7 @@ class Reverse:
             else:
                 for one, aval, get, k in template.steps:
                     var = Var(aval)
-                    write(Equation(one, get(values) if get else (values[k],), var))
+                    write(Equation(one, get(values) if get else (values[k],), (var,)))
                     values.append(var)
             for k, where in template.results:
                 a, c = inputs[k], values[where]
@@ -205,7 +210,7 @@ class Reverse:
                 values[k] = self._constant(x)
         for sig, aval, get, k in template.steps:
             var = Var(aval)
-            eqn = Equation(sig, get(values) if get else (values[k],), var)
+            eqn = Equation(sig, get(values) if get else (values[k],), (var,))
             if sig.prim.lower.__class__ is View or sig.prim in MERGES:
                 self.made[var] = eqn
                 if sig.prim in MERGES:
@@ -215,13 +220,25 @@ class Reverse:
 
     def _by_nodes(self, eqn: Equation, wants: Wants) -> None:
         """Run the rule of *eqn* itself."""
-        sig = eqn.sig
-        if sig.prim.vjp is None or True not in wants:
-            return
+        if eqn.sig.prim.vjp is not None and True in wants:
+            self._rule(eqn, self.node(self.cts[eqn.out]), self.node(eqn.out), wants)
+
+    def _several(self, eqn: Equation, active: set[Var], stop: Collection[Var]) -> None:
+        """The same of an operation with several results."""
+        wants: Any = tuple([a in active if a.__class__ is Var else a for a in eqn.inputs])
+        met = [out in active and out not in stop and out in self.cts for out in eqn.outs]
+        if any(met) and eqn.sig.prim.vjp is not None and True in wants:
+            pairs = zip(eqn.outs, met, strict=True)
+            cts = tuple(
+                [self.node(self.cotangent(out)) if is_met else None for out, is_met in pairs]
+            )
+            self._rule(eqn, cts, tuple([self.node(out) for out in eqn.outs]), wants)
+
+    def _rule(self, eqn: Equation, ct: Any, y: Any, wants: Wants) -> None:
+        """Call the rule, and write what it records."""
         xs = [self.node(a) for a in eqn.inputs]
         asked = [w is True for w in wants]
-        ct, y = self.node(self.cts[eqn.out]), self.node(eqn.out)
-        found = sig.prim.vjp(ct, y, xs, sig.params, asked)
+        found = eqn.sig.prim.vjp(ct, y, xs, eqn.sig.params, asked)  # type: ignore[misc]
         for a, want, c in zip(eqn.inputs, asked, found, strict=True):
             if want and c is not None:
                 c = c if is_number(c) else materialize(c, a.aval)  # type: ignore[union-attr]
@@ -245,7 +262,7 @@ class Reverse:
             sig = addition(a.aval, b.aval)
             if sig is not None:
                 var = Var(sig.aval)
-                self.eqns.append(Equation(sig, (a, b), var))
+                self.eqns.append(Equation(sig, (a, b), (var,)))
                 return var
         return self.written(plus(self.node(a), self.node(b)))
 
@@ -285,11 +302,19 @@ class Reverse:
         if x.__class__ is not Node:
             return x
         nodes, _ = _recorded([x], self._vars)
+        several: dict[Node, tuple[Var, ...]] = {}
         for node in nodes:
+            if node.sig.prim is part:
+                self._keep(several[node.inputs[0]][node.sig.params["number"]], node)
+                continue
             atoms = [self._atom(a) for a in node.inputs]
-            var = Var(node.aval)
+            outs = tuple([Var(aval) for aval in avals_of(node.aval)])
+            self.eqns.append(Equation(node.sig, tuple(atoms), outs, node.line))
+            if len(outs) > 1:
+                several[node] = outs
+                continue
+            (var,) = outs
             self._keep(var, node)
-            self.eqns.append(Equation(node.sig, tuple(atoms), var, node.line))
             if node.sig.prim in MERGES:
                 self.partials.add(var)
         return self._atom(x)

@@ -50,21 +50,21 @@ class _Walk:
             elif known((sig, xs), eqn) is eqn:
                 self.eqns.append(eqn)
             else:
-                self.replace(eqn.out, known((sig, xs), eqn).out)
+                self.replace(eqn.outs, known((sig, xs), eqn).outs)
 
-    def replace(self, var: Var, atom: Atom) -> None:
-        """Let *atom* stand for *var*."""
-        self.now[var] = atom
-        self.touched.add(var)
+    def replace(self, outs: Sequence[Var], atoms: Sequence[Atom]) -> None:
+        """Let *atoms* stand for *outs*."""
+        self.now.update(zip(outs, atoms, strict=True))
+        self.touched.update(outs)
 
     def take(self, eqn: Equation) -> None:
         """Add *eqn*, or what stands for it."""
         xs, now = eqn.inputs, self.now
         if not now.keys().isdisjoint(xs):
             xs = tuple([self.atom(a) for a in xs])
-            eqn = Equation(eqn.sig, xs, eqn.out, eqn.line)
+            eqn = Equation(eqn.sig, xs, eqn.outs, eqn.line)
         if eqn.sig.prim.alias and xs[0].__class__ is Var and xs[0].aval is eqn.out.aval:
-            self.replace(eqn.out, xs[0])
+            self.replace(eqn.outs, (xs[0],))
             return
         filled: dict[Any, Atom] = self.filled
         if not filled.keys().isdisjoint(xs):
@@ -79,7 +79,7 @@ class _Walk:
         """Add *eqn*, unless an equal one is there already."""
         earlier = self.known.setdefault((eqn.sig, eqn.inputs), eqn)
         if earlier is not eqn:
-            self.replace(eqn.out, earlier.out)
+            self.replace(eqn.outs, earlier.outs)
             return
         self.eqns.append(eqn)
         if _fills(eqn.sig):
@@ -116,7 +116,12 @@ def _folded(eqn: Equation, numbers: list[Atom]) -> list[Equation] | None:
         return None
     now: dict[Any, Any] = dict(zip(tape.inputs, given, strict=True)) | {tape.outputs[0]: eqn.out}
     return [
-        Equation(e.sig, tuple([now.get(a, a) for a in e.inputs]), now.get(e.out, e.out), eqn.line)
+        Equation(
+            e.sig,
+            tuple([now.get(a, a) for a in e.inputs]),
+            tuple([now.get(a, a) for a in e.outs]),
+            eqn.line,
+        )
         for e in tape.eqns
     ]
 
@@ -126,7 +131,7 @@ def living(eqns: list[Equation], outputs: tuple[Atom, ...]) -> list[Equation]:
     needed: set[Any] = set(outputs)
     kept = []
     for eqn in reversed(eqns):
-        if eqn.out in needed:
+        if not needed.isdisjoint(eqn.outs):
             needed.update(eqn.inputs)
             kept.append(eqn)
     kept.reverse()

@@ -120,6 +120,11 @@ def _equations(eqn: Equation, node: Node, stand_in: dict[Any, Node]) -> list[Equ
         tape.outputs[0]: eqn.out
     }
     return [
-        Equation(e.sig, tuple([now.get(a, a) for a in e.inputs]), now.get(e.out, e.out), eqn.line)
+        Equation(
+            e.sig,
+            tuple([now.get(a, a) for a in e.inputs]),
+            (now.get(e.out, e.out),),
+            eqn.line,
+        )
         for e in tape.eqns
     ]

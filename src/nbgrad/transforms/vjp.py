@@ -11,7 +11,7 @@ from typing import Any
 
 from nbgrad.config import settings
 from nbgrad.core.check import checked
-from nbgrad.core.interpret import Environment, read, replay, walk
+from nbgrad.core.interpret import Environment, read, replay, results_in, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.recipes import Recipe, recipe_of
@@ -94,10 +94,10 @@ def reached(tape: Tape, wrt: Iterable[Var], blocked: frozenset[Var] = frozenset(
 def _spread(eqns: Sequence[Equation], active: set[Var], blocked: Collection[Var] = ()) -> set[Var]:
     """Add to *active* what is computed of it."""
     for eqn in eqns:
-        if eqn.sig.differentiable and eqn.out not in blocked:
+        if eqn.sig.differentiable:
             for a in eqn.inputs:
                 if a.__class__ is Var and a in active:
-                    active.add(eqn.out)
+                    active.update([x for x in eqn.outs if x.aval.inexact and x not in blocked])
                     break
     return active
 
@@ -125,20 +125,20 @@ def backpropagate(
         env, active = recorded(added, env), _spread(added, set(active))
     eqns, env = settled(eqns, env)
     for eqn in reversed(eqns):
-        ct = cts.get(eqn.out)
-        if ct is None or eqn.out not in active:
-            continue
-        if ct.__class__ is Terms:
-            ct = cts[eqn.out] = ct.total()
-        if hook is not None and eqn.out not in between:
-            ct = cts[eqn.out] = hook(eqn.out, ct)
-        if eqn.out in stop or eqn.sig.prim.vjp is None:
+        outs, ct = eqn.outs, None
+        if len(outs) > 1:
+            ct = _several(outs, cts, active, stop, hook)
+        elif outs[0] in active and (ct := cts.get(outs[0])) is not None:
+            ct = _complete(outs[0], ct, cts, None if outs[0] in between else hook)
+            if outs[0] in stop:
+                ct = None
+        if ct is None or eqn.sig.prim.vjp is None:
             continue
         xs = [read(env, a) for a in eqn.inputs]
         wants = [isinstance(a, Var) and a in active for a in eqn.inputs]
         if not any(wants):
             continue
-        contributions = apply(eqn, ct, env[eqn.out], xs, wants)
+        contributions = apply(eqn, ct, results_in(env, eqn), xs, wants)
         for atom, want, c in zip(eqn.inputs, wants, contributions, strict=True):
             if want and c is not None and isinstance(atom, Var):
                 c = c if is_number(c) else materialize(c, atom.aval)
@@ -154,6 +154,33 @@ def backpropagate(
                 else:
                     cts[atom] = plus(before, c)
     return {var: ct.total() if ct.__class__ is Terms else ct for var, ct in cts.items()}
+
+
+def _complete(out: Var, ct: Any, cts: dict[Var, Any], hook: Hook | None) -> Any:
+    """The whole cotangent of *out*."""
+    if ct.__class__ is Terms:
+        ct = cts[out] = ct.total()
+    if hook is not None:
+        ct = cts[out] = hook(out, ct)
+    return ct
+
+
+def _several(
+    outs: tuple[Var, ...],
+    cts: dict[Var, Any],
+    active: set[Var],
+    stop: frozenset[Var],
+    hook: Hook | None,
+) -> tuple[Any, ...] | None:
+    """The cotangents of several results, None for one that is zero; None if all are."""
+    found = [
+        _complete(out, ct, cts, hook)
+        if out in active and (ct := cts.get(out)) is not None
+        else None
+        for out in outs
+    ]
+    given = [None if out in stop else ct for out, ct in zip(outs, found, strict=True)]
+    return None if all(ct is None for ct in given) else tuple(given)
 
 
 def vjp(
@@ -199,7 +226,7 @@ def vjp(
     keep = {*wrt, *blocked, *stop}
     new, constants = by(tape, wrt, given, active, stop, bound, results, keep)
     held = set(bound)
-    eqns = [eqn for eqn in tape.eqns if eqn.out not in held] if held else tape.eqns
+    eqns = _without(tape.eqns, held) if held else tape.eqns
     inputs = (*tape.inputs, *bound, *new.inputs)
     whole = Tape(inputs, (*eqns, *new.eqns), new.outputs)
     if kinks:
@@ -264,6 +291,18 @@ def _by_nodes(
     return linearize(outs + [env[v] for v in results], seed_nodes, known)
 
 
+def _without(eqns: Sequence[Equation], held: set[Var]) -> list[Equation]:
+    """*eqns* without those whose results are given; of several, others are in their place."""
+    found = []
+    for eqn in eqns:
+        if held.isdisjoint(eqn.outs):
+            found.append(eqn)
+        elif not held.issuperset(eqn.outs):
+            outs = tuple([Var(out.aval) if out in held else out for out in eqn.outs])
+            found.append(Equation(eqn.sig, eqn.inputs, outs, eqn.line))
+    return found
+
+
 def _with_limits(tape: Tape, inputs: list[Node], constants: list[Node]) -> tuple[Tape, list[Node]]:
     """A second derivative, with the limits of what it divides by a distance that is 0."""
     env = walk(tape, [*inputs, *constants], replay)
@@ -278,9 +317,10 @@ def _stand_ins(tape: Tape, bound: Sequence[Var]) -> tuple[Environment, dict[Node
     """
     env: Environment = {v: placeholder(v.aval) for v in (*tape.inputs, *bound)}
     for eqn in tape.eqns:
-        if eqn.out not in env:
-            if eqn.sig.prim.lower.__class__ is View:
-                env[eqn.out] = replay(eqn, [read(env, a) for a in eqn.inputs])
-            else:
-                env[eqn.out] = placeholder(eqn.out.aval)
+        for out in eqn.outs:
+            if out not in env:
+                if eqn.sig.prim.lower.__class__ is View:
+                    env[out] = replay(eqn, [read(env, a) for a in eqn.inputs])
+                else:
+                    env[out] = placeholder(out.aval)
     return env, {node: var for var, node in env.items()}

@@ -33,7 +33,7 @@ class Template:
     """The argument words and instructions of one equation of a pattern.
 
     ``words`` has what is the same for every equation. To the words ``columns`` the places of
-    ``values`` are added: operands by number, the result being the last. ``scratch`` words are
+    ``values`` are added: operands by number, then results. ``scratch`` words are
     offsets in memory that a step uses for itself, ``scratch_bytes`` of it. ``kernels`` are kept: code
     goes with the last reference to it.
     """
@@ -85,7 +85,7 @@ class _Words:
     def __init__(self, program: Program) -> None:
         self.program = program
         tape = program.tape
-        self.values = {var: k for k, var in enumerate((*tape.inputs, tape.eqns[0].out))}
+        self.values = {var: k for k, var in enumerate((*tape.inputs, *tape.eqns[0].outs))}
         self.arena = self.size = -(-program.plan.arena_bytes // 64) * 64
         self.words: list[int] = []
         self.columns: list[tuple[int, int]] = []
@@ -148,7 +148,7 @@ class HostEquation:
 
     eqn: Equation
     reads: tuple[int, ...]
-    out: int
+    outs: tuple[int, ...]
 
 
 class FlatProgram(Runner):
@@ -270,23 +270,28 @@ class FlatProgram(Runner):
                     continue
                 eqn = segment.eqn
                 xs = [read(a, where) for a, where in zip(eqn.inputs, segment.reads, strict=True)]
-                np.copyto(read(eqn.out, segment.out), evaluate(eqn, xs))
+                found = evaluate(eqn, xs)
+                given = found if len(eqn.outs) > 1 else (found,)
+                for out, where, value in zip(eqn.outs, segment.outs, given, strict=True):
+                    np.copyto(read(out, where), value)
 
 
 def _operands(flat: Flat, equations: Integers, values: Integers) -> Integers:
-    """Places of the *values* (operands by number, then the result) of some equations of a kind."""
+    """Places of the *values* (operands by number, then results) of some equations of a kind."""
     first = flat.first[equations][:, None]
     count = int(flat.first[equations[0] + 1] - flat.first[equations[0]])
     read = (
         flat.reads[np.minimum(first + values, len(flat.reads) - 1)] if len(flat.reads) else first
     )
-    return flat.places[np.where(values < count, read, flat.outs[equations][:, None])]
+    outs = flat.outs[equations][:, None] + np.maximum(values - count, 0)
+    return flat.places[np.where(values < count, read, outs)]
 
 
 def _host_equation(flat: Flat, k: int) -> HostEquation:
     reads = flat.reads[flat.first[k] : flat.first[k + 1]]
-    places = tuple(flat.places[reads].tolist())
-    return HostEquation(flat.tape.eqns[k], places, int(flat.places[flat.outs[k]]))
+    eqn, out = flat.tape.eqns[k], flat.outs[k]
+    outs = flat.places[out : out + len(eqn.outs)]
+    return HostEquation(eqn, tuple(flat.places[reads].tolist()), tuple(outs.tolist()))
 
 
 def _joined(parts: list[Integers]) -> Integers:

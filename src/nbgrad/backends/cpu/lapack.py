@@ -101,12 +101,13 @@ def _eigh(vectors: bool) -> Callable[[LibraryCall, int], list[Launch]]:
     def make(call: LibraryCall, number: int) -> list[Launch]:
         (a,) = call.operands
         batch, n, _ = a.extents
-        dtype = call.eqn.out.aval.dtype
+        values, found = call.eqn.outs[0], call.eqn.outs[-1]  # of values alone the same
+        dtype = values.aval.dtype
         # The least that LAPACK's documentation allows.
         lwork = 1 + 6 * n + 2 * n * n if vectors else 2 * n + 1
         liwork = 3 + 5 * n if vectors else 1
         args: Arguments = (
-            Pointer(call.eqn.out, 0), pointer(a),
+            Pointer(values, 0), Pointer(found, 0), pointer(a),
             *_scratch((n * n, CODES[dtype]), (lwork, CODES[dtype]), (liwork, "i8")),
             *_common(call, number, "syevd"),
             *integers(dtype.itemsize, vectors),

@@ -97,11 +97,10 @@ def solve(
                 for j in range(cols):
                     y[(t * n + i) * cols + j] = right[j * n + i]
 """
-# syevd(jobz, uplo, n, a, lda, w, work, lwork, iwork, liwork, info); with vectors, the values and
-# then the vectors are the result.
+# syevd(jobz, uplo, n, a, lda, w, work, lwork, iwork, liwork, info).
 EIGH: Final = f"""
 def eigh(
-    lo, hi, y, a, matrix, work, integers, status, number, syevd, itemsize,
+    lo, hi, values, y, a, matrix, work, integers, status, number, syevd, itemsize,
     vectors, uplo, n, lwork, liwork, step, row, col,
 ):{_TABLE}
     table[13] = 86 if vectors != 0 else 78
@@ -111,17 +110,16 @@ def eigh(
     store_pointer(table, 3, offset_bytes(matrix, 0))
     store_pointer(table, 6, offset_bytes(work, 0))
     store_pointer(table, 8, integers)
-    width = n + n * n * vectors
     for t in range(lo, hi):
         for i in range(n):
             for j in range(n):
                 matrix[j * n + i] = a[t * step + i * row + j * col]
-        store_pointer(table, 5, offset_bytes(y, t * width * itemsize))
+        store_pointer(table, 5, offset_bytes(values, t * n * itemsize))
         table[23] = 0
         call_syevd(syevd, table)
         if table[23] != 0:{_FAIL}
         elif vectors != 0:
             for i in range(n):
                 for j in range(n):
-                    y[t * width + n + i * n + j] = matrix[j * n + i]
+                    y[(t * n + i) * n + j] = matrix[j * n + i]
 """

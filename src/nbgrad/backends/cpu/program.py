@@ -12,7 +12,7 @@ from nbgrad.backends.cpu.block import BlockNest, Temporaries
 from nbgrad.backends.cpu.executor import Frame
 from nbgrad.backends.cpu.launch import BlasThreads, Code, Launch, Row, Scratch, Status, extended
 from nbgrad.backends.cpu.runner import Instance, Runner
-from nbgrad.core.interpret import read
+from nbgrad.core.interpret import bind_results, evaluate, read
 from nbgrad.core.tape import Var
 from nbgrad.machine.compile import Kernel, compile_kernel, is_cached
 from nbgrad.machine.intrinsics import CASTS
@@ -67,13 +67,13 @@ class HostStep:
     def __init__(self, call: Call) -> None:
         self.call = call
 
-    def run(self, env: dict[Var, Any], out: Array) -> None:
-        """Evaluate the views that lead to the operands, then the call, into *out*."""
+    def run(self, env: dict[Var, Any], places: Sequence[Array]) -> None:
+        """Evaluate the views that lead to the operands, then the call, into *places*."""
         for eqn in (*self.call.views, self.call.eqn):
-            xs = [read(env, a) for a in eqn.inputs]
-            env[eqn.out] = eqn.prim.evaluate(*xs, **eqn.params)
-        np.copyto(out, env[self.call.eqn.out])
-        env[self.call.eqn.out] = out
+            bind_results(env, eqn, evaluate(eqn, [read(env, a) for a in eqn.inputs]))
+        for out, place in zip(self.call.eqn.outs, places, strict=True):
+            np.copyto(place, env[out])
+            env[out] = place
 
 
 class Layout:
@@ -216,9 +216,13 @@ class CpuProgram(Runner):
                 for var in call.reads:
                     if var in offsets:
                         env[var] = instance.view(var, offsets[var])
-                out = call.eqn.out
-                place = instance.view(out, offsets[out]) if out in offsets else env[out]
-                segment.run(env, place)
+                segment.run(
+                    env,
+                    [
+                        instance.view(out, offsets[out]) if out in offsets else env[out]
+                        for out in call.eqn.outs
+                    ],
+                )
 
 
 def bits(arg: Number) -> int:

@@ -14,6 +14,7 @@ from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.lazy import load
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import slice_
+from nbgrad.ops.kinds.batching import EACH
 from nbgrad.ops.kinds.bilinear import bilinear
 from nbgrad.ops.kinds.cotangents import conjugate
 
@@ -50,6 +51,7 @@ def _valid_aval(a: Aval, b: Aval) -> Aval:
 
 convolve_full = bilinear(
     "convolve_full",
+    batch=EACH,
     aval=_full_aval,
     adjoints=(
         lambda ct, b, a: convolve_valid(ct, _mirror(b)),
@@ -62,6 +64,7 @@ convolve_full = bilinear(
 )
 convolve_valid = bilinear(
     "convolve_valid",
+    batch=EACH,
     aval=_valid_aval,
     adjoints=(
         lambda ct, b, a: convolve_full(ct, _mirror(b)),

@@ -9,7 +9,9 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node, constant
 from nbgrad.ops.basis import broadcast_to, cast, full, reshape
-from nbgrad.ops.elements.comparison import equal, indicator
+from nbgrad.ops.elements.comparison import equal, greater_equal, indicator, less, logical_and
+from nbgrad.ops.elements.selection import where
+from nbgrad.ops.kinds.batching import all_stacked, moved, stacked
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
@@ -25,6 +27,41 @@ def _row_splits(params: dict[str, Any], x: Aval, index: Aval, *values: Aval) -> 
 def _scatter_splits(params: dict[str, Any], v: Aval, index: Aval) -> Any:
     found = _row_splits(params, v, index, v)
     return found and [found[2], found[1]]
+
+
+def _rows_of_each(prim: Any, xs: Any, mapped: Any, params: dict[str, Any], size: int) -> Any:
+    """Batches of rows: dimensions behind the rows, or, of an index for each, more rows."""
+    index, of_index = xs[1], mapped[1]
+    if of_index and not any(m for k, m in enumerate(mapped) if k != 1) and prim is take:
+        return prim(*xs)
+    xs = all_stacked(xs, mapped, size) if of_index else list(xs)
+    if of_index:
+        return _more_rows(prim, xs, params, size)
+    for k, m in enumerate(mapped):
+        if k != 1:
+            x = xs[k] if m else stacked(xs[k], size)
+            # Of what is written, and of what scatter_add adds, the rows have the index's dimensions.
+            written = k == 2 or prim is scatter_add
+            xs[k] = moved(x, 0, index.ndim if written else 1)
+    return moved(prim(*xs, **params), index.ndim if prim is take else 1, 0)
+
+
+def _more_rows(prim: Any, xs: Any, params: dict[str, Any], size: int) -> Any:
+    """One operation on all rows of all arrays; an index that is out of bounds stays so."""
+    index = xs[1]
+    n = params["size"] if prim is scatter_add else xs[0].shape[1]
+    index = where(less(index, 0), index + n, index)
+    offset = np.arange(size, dtype=np.int64).reshape(-1, *(1,) * (index.ndim - 1)) * n
+    inside = logical_and(greater_equal(index, 0), less(index, n))
+    places = where(inside, index + constant(offset), size * n)
+    if prim is scatter_add:
+        found = prim(xs[0], places, size=size * n)
+    else:
+        x = reshape(xs[0], shape=(size * n, *xs[0].shape[2:]))
+        found = prim(x, places, *xs[2:])
+        if prim is take:
+            return found
+    return reshape(found, shape=(size, n, *found.shape[1:]))
 
 
 def _take_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
@@ -43,6 +80,7 @@ def _take(x: Any, index: Any) -> Any:
 
 take = opaque(
     "take",
+    batch=_rows_of_each,
     prepare=_take_prepare,
     evaluate=_take,
     vjp=_take_vjp,
@@ -72,6 +110,7 @@ def _scatter_add(v: Any, index: Any, size: int) -> Any:
 
 scatter_add = opaque(
     "scatter_add",
+    batch=_rows_of_each,
     prepare=_scatter_prepare,
     evaluate=_scatter_add,
     vjp=lambda ct, y, xs, params, wants: (take(materialize(ct, y.aval), xs[1]), None),
@@ -124,6 +163,7 @@ def _put_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Node:
 
 put = opaque(
     "put",
+    batch=_rows_of_each,
     prepare=_put_prepare,
     evaluate=_put,
     vjp=_put_vjp,

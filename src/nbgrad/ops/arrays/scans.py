@@ -18,6 +18,7 @@ from nbgrad.ops.elements.arithmetic import exp
 from nbgrad.ops.elements.comparison import equal
 from nbgrad.ops.elements.exponential import shifted
 from nbgrad.ops.elements.selection import where
+from nbgrad.ops.kinds.batching import SHIFTED
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize, times
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.linear import linear
@@ -115,6 +116,7 @@ def _splits(params: dict[str, Any], *avals: Aval) -> list[tuple[int, ...]]:
 
 recurrence = opaque(
     "recurrence",
+    batch=SHIFTED,
     prepare=_recurrence_prepare,
     evaluate=_recurrence,
     vjp=_recurrence_vjp,
@@ -147,6 +149,7 @@ def _cumprod_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
 
 cumprod = opaque(
     "cumprod",
+    batch=SHIFTED,
     prepare=lambda xs, params: (xs, xs[0].aval, ()),
     evaluate=lambda x, axis: np.cumprod(x, axis, dtype=x.dtype),
     vjp=_cumprod_vjp,
@@ -199,6 +202,7 @@ def _logcumsumexp_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
 
 logcumsumexp = opaque(
     "logcumsumexp",
+    batch=SHIFTED,
     prepare=lambda xs, params: (xs, xs[0].aval, ()),
     evaluate=lambda x, axis: np.logaddexp.accumulate(x, axis=axis),
     vjp=_logcumsumexp_vjp,

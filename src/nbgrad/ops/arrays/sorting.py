@@ -17,6 +17,7 @@ from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive
 from nbgrad.ops.arrays.indexing import take
 from nbgrad.ops.basis import reshape, transpose
+from nbgrad.ops.kinds.batching import SHIFTED, Batch, only
 from nbgrad.ops.kinds.opaque import opaque
 
 INDEX = np.dtype(np.intp)
@@ -29,6 +30,7 @@ def untracked(
     doc: str,
     cases: tuple[Any, ...],
     dtype: Any = INDEX,
+    batch: Batch = SHIFTED,
 ) -> Primitive:
     """Declare an operation of arrays with integer or boolean results of a known shape."""
 
@@ -37,7 +39,7 @@ def untracked(
         avals = (x.aval for x in xs)
         return xs, make_aval(shape(*avals, **params), np.dtype(dtype)), ()
 
-    return opaque(name, prepare=prepare, evaluate=evaluate, doc=doc, cases=cases)
+    return opaque(name, prepare=prepare, evaluate=evaluate, doc=doc, batch=batch, cases=cases)
 
 
 def _in_lines(evaluate: Callable[..., Any]) -> Callable[..., Any]:
@@ -91,6 +93,7 @@ searchsorted = untracked(
     lambda a, v, side: v.shape,
     "Where elements would be inserted into a sorted vector.",
     cases=(((1,), (2, 3), {"side": "left"}),),
+    batch=only(1),
 )
 digitize = untracked(
     "digitize",
@@ -98,6 +101,7 @@ digitize = untracked(
     lambda x, bins, right: x.shape,
     "Number of the bin of each element, of bins that increase or decrease.",
     cases=(((2, 3), (2,), {"right": False}),),
+    batch=only(0),
 )
 isin = untracked(
     "isin",
@@ -105,6 +109,7 @@ isin = untracked(
     lambda x, test, invert: x.shape,
     "Whether each element is among those of the second operand.",
     cases=(([3, 1, 4], [1, 3], {"invert": False}),),
+    batch=only(0),
     dtype=bool,
 )
 

@@ -9,8 +9,9 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import Primitive
+from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.registry import primitives
+from nbgrad.ops.kinds.batching import LEADING, Batch
 from nbgrad.ops.kinds.cotangents import (
     add_up,
     materialize,
@@ -29,6 +30,7 @@ def bilinear(
     adjoints: tuple[Rule, Rule],
     evaluate: Callable[..., Any],
     doc: str,
+    batch: Batch = LEADING,
     lower: Any = None,
     cases: tuple[Any, ...] = (),
     grad_name: str = "",
@@ -64,8 +66,7 @@ def bilinear(
         kind="bilinear",
         evaluate=evaluate,
         prepare=prepare,
-        vjp=vjp,
-        jvp=jvp,
+        rules=Rules(vjp, jvp, batch),
         lower=lower or Host(),
         grad_name=grad_name or camel(name),
         doc=doc,

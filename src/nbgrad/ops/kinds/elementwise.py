@@ -10,8 +10,9 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import Primitive
+from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.registry import register_reference
+from nbgrad.ops.kinds.batching import ALIGNED
 from nbgrad.ops.kinds.cotangents import (
     add_up,
     conjugate,
@@ -72,8 +73,7 @@ def elementwise(
         kind="elementwise",
         evaluate=reference,
         prepare=_preparation(name, loop or ufunc_loop(reference)),
-        vjp=_settled(rule) if rule else None,
-        jvp=jvp or derived[1],
+        rules=Rules(_settled(rule) if rule else None, jvp or derived[1], ALIGNED),
         lower=_expression(name, expr, dtypes, host),
         grad_name=grad_name or camel(name),
         doc=doc,

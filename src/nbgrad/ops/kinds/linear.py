@@ -9,8 +9,9 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import Primitive
+from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.registry import primitives
+from nbgrad.ops.kinds.batching import SHIFTED, Batch
 from nbgrad.ops.kinds.cotangents import (
     materialize,
 )
@@ -28,6 +29,7 @@ def linear(
     adjoint: Rule,
     evaluate: Callable[..., Any],
     doc: str,
+    batch: Batch = SHIFTED,
     lower: Any = None,
     reference: Any = None,
     cases: tuple[Any, ...] = (),
@@ -62,8 +64,7 @@ def linear(
         kind="linear",
         evaluate=evaluate,
         prepare=prepare,
-        vjp=vjp,
-        jvp=jvp,
+        rules=Rules(vjp, jvp, batch),
         lower=lower or Host(),
         grad_name=grad_name or camel(name),
         doc=doc,

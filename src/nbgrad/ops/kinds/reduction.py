@@ -9,8 +9,9 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, make_aval, normalize_axis
 from nbgrad.core.node import Node, constant
-from nbgrad.core.primitive import Primitive
+from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.registry import primitives
+from nbgrad.ops.kinds.batching import EACH, SHIFTED
 from nbgrad.ops.kinds.cotangents import (
     materialize,
     reduced_shape,
@@ -61,13 +62,17 @@ def reduction(
     def jvp_rule(tangents: Any, y: Any, xs: Any, params: Any) -> Any:
         return jvp(materialize(tangents[0], xs[0].aval), y, xs[0], **params)  # type: ignore[misc]
 
+    def batch(prim: Any, xs: Any, mapped: Any, params: dict[str, Any], size: int) -> Any:
+        # Over no axes a batch would be one; a position among several is one in all of the array.
+        alike = len(params["axis"]) == 1 or (library is None and params["axis"])
+        return (SHIFTED if alike else EACH)(prim, xs, mapped, params, size)
+
     return Primitive(
         name=name,
         kind="reduction",
         evaluate=evaluate,
         prepare=prepare,
-        vjp=vjp_rule if vjp else None,
-        jvp=jvp_rule if jvp else None,
+        rules=Rules(vjp_rule if vjp else None, jvp_rule if jvp else None, batch),
         lower=combine or library or Host(),
         grad_name=grad_name or camel(name),
         doc=doc,

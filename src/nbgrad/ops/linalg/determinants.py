@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.aval import Aval, Several, make_aval, several
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, reshape, sum_
+from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize
 from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
@@ -21,13 +22,13 @@ from nbgrad.ops.linalg.matrices import (
     imaginary_part,
     matmul,
     per_matrix,
+    real_dtype,
     real_part,
     same_dtype,
     square_operand,
     tangents,
     trace,
 )
-from nbgrad.ops.linalg.packing import Packing
 from nbgrad.ops.linalg.solves import inv
 
 
@@ -73,6 +74,7 @@ def _adjugate_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[N
 
 adjugate = opaque(
     "adjugate",
+    batch=LEADING,
     prepare=_square("adjugate"),
     evaluate=_adjugate,
     vjp=_adjugate_vjp,
@@ -123,6 +125,7 @@ def _change_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
 
 adjugate_change = opaque(
     "adjugate_change",
+    batch=LEADING,
     prepare=_square("adjugate"),
     evaluate=_adjugate_change,
     vjp=_change_vjp,
@@ -150,6 +153,7 @@ def _det_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
 
 det = opaque(
     "det",
+    batch=LEADING,
     prepare=_det_prepare,
     evaluate=np.linalg.det,
     vjp=_det_vjp,
@@ -160,46 +164,40 @@ det = opaque(
 )
 
 
-def slogdet_packing(a: Aval) -> Packing:
-    """Sign (or phase) and logarithm of the absolute value."""
-    return Packing(a.shape[:-2], ((), ()))
-
-
-def _slogdet_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+def _slogdet_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Several, Any]:
     a = square_operand("slogdet", xs[0])
-    return (a,), slogdet_packing(a.aval).aval(a.dtype), ()
+    batch = a.shape[:-2]
+    return (a,), several(make_aval(batch, a.dtype), make_aval(batch, real_dtype(a.dtype))), ()
 
 
-def _slogdet_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
-    (a,) = xs
-    packing = slogdet_packing(a.aval)
-    (sign, _), (of_sign, of_log) = packing.unpack(y), packing.cotangents(ct, y.dtype)
-    scale = None if of_log is None else cast(real_part(of_log), dtype=y.dtype)
-    if of_sign is not None and y.dtype.kind == "c":
-        turn = cast(imaginary_part(conjugate(sign) * of_sign), dtype=y.dtype)
+def _slogdet_vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> tuple[Any]:
+    (a,), (sign, _), (of_sign, of_log) = xs, ys, cts
+    scale = None if of_log is None else cast(of_log, dtype=a.dtype)
+    if of_sign is not None and a.dtype.kind == "c":
+        turn = cast(imaginary_part(conjugate(sign) * of_sign), dtype=a.dtype)
         scale = add_up([scale, turn * 1j])
     return (None if scale is None else adjoint(inv(a)) * per_matrix(scale, a),)
 
 
-def _slogdet_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
-    (a,), (t,) = xs, tangents(ts, xs)
-    packing = slogdet_packing(a.aval)
-    sign, _ = packing.unpack(y)
+def _slogdet_jvp(ts: Any, ys: Any, xs: Any, params: Any) -> tuple[Any, Node]:
+    (a,), (t,), (sign, _) = xs, tangents(ts, xs), ys
     inner = matmul(inv(a), t)
     rate = sum_(diagonal(inner), axis=(a.ndim - 2,), keepdims=False)
-    turn = sign * 0.0
-    if y.dtype.kind == "c":
-        turn = sign * (cast(imaginary_part(rate), dtype=y.dtype) * 1j)
-    return packing.join([turn, real_part(rate)], y.dtype)
+    turn = None
+    if a.dtype.kind == "c":
+        turn = sign * (cast(imaginary_part(rate), dtype=a.dtype) * 1j)
+    return turn, real_part(rate)
 
 
 slogdet = opaque(
     "slogdet",
+    batch=LEADING,
     prepare=_slogdet_prepare,
-    evaluate=lambda a: slogdet_packing(a).pack(np.linalg.slogdet(a), a.dtype),
+    evaluate=np.linalg.slogdet,
     vjp=_slogdet_vjp,
     jvp=_slogdet_jvp,
     cases=((("square", 3, 3),),),
     grad_name="LinalgSlogdet",
-    doc="Sign and logarithm of the absolute value of the determinant, packed.",
+    doc="Sign (or phase) and logarithm of the absolute value of the determinant.",
+    several=True,
 )

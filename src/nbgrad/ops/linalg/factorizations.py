@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.aval import Aval, Several, make_aval, several
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast
+from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, materialize
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
@@ -32,7 +33,6 @@ from nbgrad.ops.linalg.matrices import (
     tangents,
     upper,
 )
-from nbgrad.ops.linalg.packing import Packing
 from nbgrad.ops.linalg.solves import solve_triangular
 
 # ---------------------------------------------------------------------------------------- Cholesky
@@ -72,6 +72,7 @@ def _cholesky_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
 
 cholesky = opaque(
     "cholesky",
+    batch=LEADING,
     prepare=_cholesky_prepare,
     evaluate=lambda a: each_matrix(np.linalg.cholesky, a),
     vjp=_cholesky_vjp,
@@ -85,21 +86,12 @@ cholesky = opaque(
 # ---------------------------------------------------------------------------------------------- QR
 
 
-def qr_packing(a: Aval) -> Packing:
-    """Q and R of matrices with at least as many rows as columns."""
-    m, n = a.shape[-2:]
-    return Packing(a.shape[:-2], ((m, n), (n, n)))
-
-
-def _qr_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+def _qr_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Several, Any]:
     a = matrix_operand("qr", xs[0])
     if a.shape[-2] < a.shape[-1]:
         raise ValueError(f"qr: the primitive takes tall matrices, not {a.shape}; use linalg.qr")
-    return (a,), qr_packing(a.aval).aval(a.dtype), ()
-
-
-def _qr(a: Any) -> Any:
-    return qr_packing(a).pack(each_matrix(np.linalg.qr, a), a.dtype)
+    n = a.shape[-1]
+    return (a,), several(a.aval, make_aval((*a.shape[:-2], n, n), a.dtype)), ()
 
 
 def _on_the_right(x: Node, r: Node) -> Node:
@@ -107,9 +99,8 @@ def _on_the_right(x: Node, r: Node) -> Node:
     return solve_triangular(r, x, lower=False, left=False, unit=False)
 
 
-def _qr_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
-    packing = qr_packing(xs[0].aval)
-    (q, r), (gq, gr) = packing.unpack(y), packing.cotangents(ct, y.dtype)
+def _qr_vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> tuple[Any]:
+    (q, r), (gq, gr) = ys, cts
     terms = [
         None if gr is None else matmul(gr, adjoint(r)),
         None if gq is None else -matmul(adjoint(q), gq),
@@ -122,26 +113,26 @@ def _qr_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
     return (solve_triangular(adjoint(r), total, lower=True, left=False, unit=False),)
 
 
-def _qr_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
-    packing = qr_packing(xs[0].aval)
-    q, r = packing.unpack(y)
+def _qr_jvp(ts: Any, ys: Any, xs: Any, params: Any) -> tuple[Node, Node]:
+    q, r = ys
     moved = _on_the_right(tangents(ts, xs)[0], r)
     inner = matmul(adjoint(q), moved)
     # What R takes of the inner change: the upper triangle that keeps the rest antihermitian.
     taken = adjoint(_real_diagonal(adjoint(inner)) + _real_diagonal(inner))
-    dq = moved - matmul(q, taken)
-    return packing.join([dq, matmul(taken, r)], y.dtype)
+    return moved - matmul(q, taken), matmul(taken, r)
 
 
 qr = opaque(
     "qr",
+    batch=LEADING,
     prepare=_qr_prepare,
-    evaluate=_qr,
+    evaluate=lambda a: each_matrix(np.linalg.qr, a),
     vjp=_qr_vjp,
     jvp=_qr_jvp,
     cases=(((3, 2),),),
     grad_name="LinalgQr",
-    doc="Q and R of matrices with at least as many rows as columns, packed in one array.",
+    doc="Q and R of matrices with at least as many rows as columns.",
+    several=True,
 )
 
 
@@ -157,6 +148,7 @@ def _completion(a: Any) -> Any:
 
 completion = opaque(
     "qr_completion",
+    batch=LEADING,
     prepare=_completion_prepare,
     evaluate=_completion,
     cases=(((3, 2),),),
@@ -187,6 +179,7 @@ def _row_order(a: Any, inverse: bool) -> Any:
 
 row_order = opaque(
     "row_order",
+    batch=LEADING,
     prepare=_pivots_prepare,
     evaluate=_row_order,
     cases=(((3, 3), {"inverse": False}), ((2, 3, 2), {"inverse": True})),
@@ -239,6 +232,7 @@ def _lu_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
 
 lu = opaque(
     "lu",
+    batch=LEADING,
     prepare=_unpivoted_prepare,
     evaluate=_unpivoted,
     vjp=_lu_vjp,

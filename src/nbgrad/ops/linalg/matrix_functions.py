@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.aval import Aval, make_aval, several
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.ops.basis import cast, concatenate
+from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize
 from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
@@ -30,7 +31,6 @@ from nbgrad.ops.linalg.matrices import (
     tangents,
     window,
 )
-from nbgrad.ops.linalg.packing import Packing
 from nbgrad.ops.linalg.solves import solve
 from nbgrad.ops.linalg.spectra import over_gaps, watched
 
@@ -66,6 +66,7 @@ def matrix_function(name: str, evaluate: Callable[[Any], Any], grad_name: str, d
 
     prim: Primitive = opaque(
         name,
+        batch=LEADING,
         prepare=prepare,
         evaluate=lambda a: each_matrix(run, a),
         vjp=lambda ct, y, xs, params, wants: (change(adjoint(xs[0]), materialize(ct, y.aval)),),
@@ -124,38 +125,31 @@ sqrtm = matrix_function("sqrtm", _sqrtm, "LinalgSqrtm", "Principal matrix square
 # ----------------------------------------------------------------------------- general eigenproblem
 
 
-def eig_packing(a: Aval) -> Packing:
-    """Eigenvalues and vectors."""
-    n = a.shape[-1]
-    return Packing(a.shape[:-2], ((n,), (n, n)))
-
-
 def _complex_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.result_type(dtype, np.complex64)
 
 
-def _complex_prepare(name: str, packed: bool) -> Any:
-    def prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+def _complex_prepare(name: str, vectors: bool) -> Any:
+    def prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Any, Any]:
         a = square_operand(name, xs[0])
         dtype = _complex_dtype(a.dtype)
-        found = eig_packing(a.aval).aval(dtype) if packed else make_aval(a.shape[:-1], dtype)
-        return (a,), found, ()
+        values = make_aval(a.shape[:-1], dtype)
+        return (a,), several(values, make_aval(a.shape, dtype)) if vectors else values, ()
 
     return prepare
 
 
 def _eig(a: Any) -> Any:
-    return eig_packing(a).pack(each_matrix(np.linalg.eig, a), _complex_dtype(a.dtype))
+    found = each_matrix(np.linalg.eig, a)
+    return tuple([x.astype(_complex_dtype(a.dtype)) for x in found])
 
 
-def _eig_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
-    packing = eig_packing(xs[0].aval)
-    values, vectors = packing.unpack(y)
-    of_values, of_vectors = packing.cotangents(ct, y.dtype)
+def _eig_vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> tuple[Any]:
+    (values, vectors), (of_values, of_vectors) = ys, cts
     terms = [None if of_values is None else diagonal_matrix(of_values)]
     if of_vectors is not None:
         inner = matmul(adjoint(vectors), of_vectors)
-        length = cast(real_part(diagonal(inner)), dtype=y.dtype)
+        length = cast(real_part(diagonal(inner)), dtype=vectors.dtype)
         inner = inner - matmul(adjoint(vectors), vectors * column_scale(length))
         inner = watched(inner, values, hermitian=False)
         terms.append(over_gaps(inner, conjugate(values)))
@@ -170,26 +164,27 @@ def _as_operand(x: Node, a: Node) -> Node:
     return x if a.dtype == x.dtype else real_part(x)
 
 
-def _eig_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
-    packing = eig_packing(xs[0].aval)
-    values, vectors = packing.unpack(y)
-    inner = solve(vectors, matmul(cast(tangents(ts, xs)[0], dtype=y.dtype), vectors))
+def _eig_jvp(ts: Any, ys: Any, xs: Any, params: Any) -> tuple[Node, Node]:
+    values, vectors = ys
+    dtype = vectors.dtype
+    inner = solve(vectors, matmul(cast(tangents(ts, xs)[0], dtype=dtype), vectors))
     turned = matmul(vectors, over_gaps(inner, values))
     # Vectors have length 1 and stay so.
     growth = real_part(diagonal(matmul(adjoint(vectors), turned)))
-    turned = turned - vectors * column_scale(cast(growth, dtype=y.dtype))
-    return packing.join([diagonal(inner), turned], y.dtype)
+    return diagonal(inner), turned - vectors * column_scale(cast(growth, dtype=dtype))
 
 
 eig = opaque(
     "eig",
+    batch=LEADING,
     prepare=_complex_prepare("eig", True),
     evaluate=_eig,
     vjp=_eig_vjp,
     jvp=_eig_jvp,
     cases=((("spd", 3, 3),),),
     grad_name="LinalgEig",
-    doc="Eigenvalues and right eigenvectors, complex and packed in one array.",
+    doc="Eigenvalues and right eigenvectors, complex.",
+    several=True,
 )
 
 
@@ -198,19 +193,20 @@ def _eigvals(a: Any) -> Any:
 
 
 def _eigvals_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Node]:
-    _, vectors = eig_packing(xs[0].aval).unpack(eig(*xs))
+    _, vectors = eig(*xs)
     left = adjoint(vectors)
     inner = row_scale(materialize(ct, y.aval)) * left
     return (_as_operand(solve(left, inner), xs[0]),)
 
 
 def _eigvals_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
-    _, vectors = eig_packing(xs[0].aval).unpack(eig(*xs))
+    _, vectors = eig(*xs)
     return diagonal(solve(vectors, matmul(cast(tangents(ts, xs)[0], dtype=y.dtype), vectors)))
 
 
 eigvals = opaque(
     "eigvals",
+    batch=LEADING,
     prepare=_complex_prepare("eigvals", False),
     evaluate=_eigvals,
     vjp=_eigvals_vjp,

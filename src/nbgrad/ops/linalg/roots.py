@@ -9,6 +9,7 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, concatenate, full, reshape, slice_, sum_
+from nbgrad.ops.kinds.batching import EACH
 from nbgrad.ops.kinds.cotangents import conjugate, materialize, times
 from nbgrad.ops.kinds.opaque import opaque
 
@@ -48,6 +49,7 @@ def _jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Node:
 
 roots = opaque(
     "roots",
+    batch=EACH,
     prepare=_prepare,
     evaluate=lambda p, dtype: np.roots(p).astype(dtype),
     vjp=_vjp,

@@ -12,6 +12,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, broadcast_shapes, make_aval
 from nbgrad.core.node import Node
+from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, materialize
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
@@ -49,6 +50,7 @@ def _inv_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Node]:
 
 inv = opaque(
     "inv",
+    batch=LEADING,
     prepare=_inv_prepare,
     evaluate=_inv,
     vjp=_inv_vjp,
@@ -95,6 +97,7 @@ def _solve_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
 
 solve = opaque(
     "solve",
+    batch=LEADING,
     prepare=_solve_prepare,
     evaluate=_solve,
     vjp=_solve_vjp,
@@ -160,6 +163,7 @@ def _triangular_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
 
 solve_triangular = opaque(
     "solve_triangular",
+    batch=LEADING,
     prepare=_triangular_prepare,
     evaluate=_triangular,
     vjp=_triangular_vjp,
@@ -216,6 +220,7 @@ def _pinv_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
 
 pinv = opaque(
     "pinv",
+    batch=LEADING,
     prepare=_pinv_prepare,
     evaluate=_pinv,
     vjp=_pinv_vjp,

@@ -16,10 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.aval import Aval, Several, make_aval, several
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, concatenate
 from nbgrad.ops.elements import arithmetic, selection
+from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, materialize
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
@@ -41,7 +42,6 @@ from nbgrad.ops.linalg.matrices import (
     tangents,
     window,
 )
-from nbgrad.ops.linalg.packing import Packing
 
 # ------------------------------------------------------------------------------------ repeated values
 
@@ -72,6 +72,7 @@ def _watched(x: Any, values: Any, hermitian: bool) -> Any:
 
 watched = opaque(
     "watch_repeated",
+    batch=LEADING,
     prepare=lambda xs, params: (xs, xs[0].aval, ()),
     evaluate=_watched,
     vjp=lambda ct, y, xs, params, wants: (ct, None),
@@ -81,6 +82,7 @@ watched = opaque(
 )
 repeated = opaque(
     "repeated_values",
+    batch=LEADING,
     prepare=lambda xs, params: (
         xs, make_aval((*xs[0].shape, xs[0].shape[-1]), np.dtype(bool)), ()
     ),
@@ -103,36 +105,20 @@ def over_gaps(x: Node, values: Node, squares: bool = False) -> Node:
 # ----------------------------------------------------------------------------------- Hermitian matrices
 
 
-def eigh_packing(a: Aval) -> Packing:
-    """Eigenvalues and vectors."""
-    n = a.shape[-1]
-    return Packing(a.shape[:-2], ((n,), (n, n)))
-
-
-def _eigh_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+def _eigh_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Several, Any]:
     a = square_operand("eigh", xs[0])
-    return (a,), eigh_packing(a.aval).aval(a.dtype), ()
+    return (a,), several(make_aval(a.shape[:-1], real_dtype(a.dtype)), a.aval), ()
 
 
 def _eigh(a: Any, lower: bool) -> Any:
-    found = each_matrix(lambda a: np.linalg.eigh(a, "L" if lower else "U"), a)
-    return eigh_packing(a).pack(found, a.dtype)
+    return each_matrix(lambda a: np.linalg.eigh(a, "L" if lower else "U"), a)
 
 
-def eigh_parts(packed: Node, a: Aval) -> tuple[Node, Node]:
-    """Eigenvalues, real, and vectors."""
-    values, vectors = eigh_packing(a).unpack(packed)
-    return real_part(values), vectors
-
-
-def _eigh_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
-    a = xs[0].aval
-    values, vectors = eigh_parts(y, a)
-    of_values, of_vectors = eigh_packing(a).cotangents(ct, y.dtype)
+def _eigh_vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> tuple[Any]:
+    (values, vectors), (of_values, of_vectors) = ys, cts
     terms = []
     if of_values is not None:
-        on_diagonal = cast(real_part(of_values), dtype=y.dtype) if _is_complex(y) else of_values
-        terms.append(diagonal_matrix(on_diagonal))
+        terms.append(diagonal_matrix(cast(of_values, dtype=vectors.dtype)))
     if of_vectors is not None:
         inner = watched(matmul(adjoint(vectors), of_vectors), values, hermitian=True)
         terms.append(over_gaps((inner - adjoint(inner)) * 0.5, values))
@@ -144,16 +130,15 @@ def _is_complex(x: Node) -> bool:
     return x.dtype.kind == "c"
 
 
-def _eigh_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
-    values, vectors = eigh_parts(y, xs[0].aval)
+def _eigh_jvp(ts: Any, ys: Any, xs: Any, params: Any) -> tuple[Node, Node]:
+    values, vectors = ys
     inner = matmul(adjoint(vectors), hermitian_part(tangents(ts, xs)[0]), vectors)
-    turned = matmul(vectors, over_gaps(inner, values))
-    moved = cast(real_part(diagonal(inner)), dtype=y.dtype)
-    return eigh_packing(xs[0].aval).join([moved, turned], y.dtype)
+    return real_part(diagonal(inner)), matmul(vectors, over_gaps(inner, values))
 
 
 eigh = opaque(
     "eigh",
+    batch=LEADING,
     prepare=_eigh_prepare,
     evaluate=_eigh,
     vjp=_eigh_vjp,
@@ -161,7 +146,8 @@ eigh = opaque(
     lower=Library("eigh", ("f",), matrix_splits),
     cases=((("spd", 3, 3), {"lower": True}), (("spd", 2, 2), {"lower": False})),
     grad_name="LinalgEigh",
-    doc="Eigenvalues and vectors of Hermitian matrices, packed; the gradient is Hermitian.",
+    doc="Eigenvalues and vectors of Hermitian matrices; the gradient is Hermitian.",
+    several=True,
 )
 
 
@@ -175,19 +161,20 @@ def _eigvalsh(a: Any, lower: bool) -> Any:
 
 
 def _eigvalsh_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Node]:
-    _, vectors = eigh_parts(eigh(*xs, **params), xs[0].aval)
+    _, vectors = eigh(*xs, **params)
     scale = column_scale(materialize(ct, y.aval))
     return (matmul(vectors * scale, adjoint(vectors)),)
 
 
 def _eigvalsh_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
-    _, vectors = eigh_parts(eigh(*xs, **params), xs[0].aval)
+    _, vectors = eigh(*xs, **params)
     inner = matmul(adjoint(vectors), hermitian_part(tangents(ts, xs)[0]), vectors)
     return real_part(diagonal(inner))
 
 
 eigvalsh = opaque(
     "eigvalsh",
+    batch=LEADING,
     prepare=_eigvalsh_prepare,
     evaluate=_eigvalsh,
     vjp=_eigvalsh_vjp,
@@ -201,28 +188,17 @@ eigvalsh = opaque(
 # -------------------------------------------------------------------------------------- singular values
 
 
-def svd_packing(a: Aval, full: bool) -> Packing:
-    """Left vectors, singular values, adjoint of the right vectors."""
-    m, n = a.shape[-2:]
-    k = min(m, n)
-    shapes = ((m, m), (k,), (n, n)) if full else ((m, k), (k,), (k, n))
-    return Packing(a.shape[:-2], shapes)
-
-
-def _svd_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+def _svd_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Several, Any]:
     a = matrix_operand("svd", xs[0])
-    return (a,), svd_packing(a.aval, params["full"]).aval(a.dtype), ()
+    *batch, m, n = a.shape
+    k = min(m, n)
+    left, right = ((m, m), (n, n)) if params["full"] else ((m, k), (k, n))
+    vectors = [make_aval((*batch, *shape), a.dtype) for shape in (left, right)]
+    return (a,), several(vectors[0], make_aval((*batch, k), real_dtype(a.dtype)), vectors[1]), ()
 
 
 def _svd(a: Any, full: bool) -> Any:
-    found = each_matrix(lambda a: np.linalg.svd(a, full_matrices=full), a)
-    return svd_packing(a, full).pack(found, a.dtype)
-
-
-def svd_parts(packed: Node, a: Aval, full: bool) -> tuple[Node, Node, Node]:
-    """Left vectors, singular values (real), adjoint of the right vectors."""
-    u, s, vh = svd_packing(a, full).unpack(packed)
-    return u, real_part(s), vh
+    return each_matrix(lambda a: np.linalg.svd(a, full_matrices=full), a)
 
 
 def _inverted(s: Node) -> Node:
@@ -278,16 +254,14 @@ def _outside(g: Any, u: Node, s: Node) -> Node | None:
     return (g - matmul(u, matmul(adjoint(u), g))) * column_scale(_inverted(s))
 
 
-def _svd_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
-    a = xs[0].aval
-    u, s, vh = svd_parts(y, a, params["full"])
-    gu, gs, gvh = svd_packing(a, params["full"]).cotangents(ct, y.dtype)
+def _svd_vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> tuple[Any]:
+    (u, s, vh), (gu, gs, gvh) = ys, cts
     (u, u_rest), (v, v_rest) = _split(u, s.shape[-1]), _split(adjoint(vh), s.shape[-1])
     gu = _folded(gu, u, u_rest)
     gv = _folded(None if gvh is None else adjoint(gvh), v, v_rest)
     terms = _turning(gu, gv, u, v, s) if gu is not None or gv is not None else []
     if gs is not None:
-        terms.append(diagonal_matrix(cast(real_part(gs), dtype=y.dtype)))
+        terms.append(diagonal_matrix(cast(gs, dtype=u.dtype)))
     total = [matmul(u, add_up(terms), adjoint(v))] if terms else []
     left, right = _outside(gu, u, s), _outside(gv, v, s)
     total.append(None if left is None else matmul(left, adjoint(v)))
@@ -295,34 +269,34 @@ def _svd_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any]:
     return (add_up(total),)
 
 
-def _svd_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
-    a = xs[0].aval
-    u, s, vh = svd_parts(y, a, params["full"])
+def _svd_jvp(ts: Any, ys: Any, xs: Any, params: Any) -> tuple[Node, Node, Node]:
+    u, s, vh = ys
     (u, u_rest), (v, v_rest) = _split(u, s.shape[-1]), _split(adjoint(vh), s.shape[-1])
     (t,) = tangents(ts, xs)
     inner = matmul(adjoint(u), t, v)
     wide, tall = inner * column_scale(s), row_scale(s) * inner
     left, right = (over_gaps(x + adjoint(x), s, True) for x in (wide, tall))
-    if _is_complex(y):
+    if _is_complex(u):
         spin = imaginary_part(diagonal(inner)) * _inverted(s) * 0.5
-        phases = diagonal_matrix(cast(spin, dtype=y.dtype) * 1j)
+        phases = diagonal_matrix(cast(spin, dtype=u.dtype) * 1j)
         left, right = left + phases, right - phases
     du = add_up([matmul(u, left), _outside(matmul(t, v), u, s)])
     dv = add_up([matmul(v, right), _outside(matmul(adjoint(t), u), v, s)])
-    ds = cast(real_part(diagonal(inner)), dtype=y.dtype)
     du, dv = _with_rest(du, u, u_rest), _with_rest(dv, v, v_rest)
-    return svd_packing(a, params["full"]).join([du, ds, adjoint(dv)], y.dtype)
+    return du, real_part(diagonal(inner)), adjoint(dv)
 
 
 svd = opaque(
     "svd",
+    batch=LEADING,
     prepare=_svd_prepare,
     evaluate=_svd,
     vjp=_svd_vjp,
     jvp=_svd_jvp,
     cases=(((3, 2), {"full": False}), ((2, 2), {"full": False})),
     grad_name="LinalgSvd",
-    doc="Singular value decomposition, packed.",
+    doc="Left vectors, singular values and adjoint of the right vectors.",
+    several=True,
 )
 
 
@@ -332,19 +306,20 @@ def _svdvals_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
 
 
 def _svdvals_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Node]:
-    u, _, vh = svd_parts(svd(*xs, full=False), xs[0].aval, False)
+    u, _, vh = svd(*xs, full=False)
     scale = materialize(ct, y.aval) * arithmetic.sign(y)
     return (matmul(u * column_scale(scale), vh),)
 
 
 def _svdvals_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
-    u, _, vh = svd_parts(svd(*xs, full=False), xs[0].aval, False)
+    u, _, vh = svd(*xs, full=False)
     inner = matmul(adjoint(u), tangents(ts, xs)[0], adjoint(vh))
     return real_part(diagonal(inner)) * arithmetic.sign(y)
 
 
 svdvals = opaque(
     "svdvals",
+    batch=LEADING,
     prepare=_svdvals_prepare,
     evaluate=lambda a: each_matrix(lambda a: np.linalg.svd(a, compute_uv=False), a),
     vjp=_svdvals_vjp,

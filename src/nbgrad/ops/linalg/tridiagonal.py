@@ -10,6 +10,7 @@ from nbgrad.core.aval import Aval
 from nbgrad.core.lazy import load
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, pad, reshape, slice_, sum_
+from nbgrad.ops.kinds.batching import EACH
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize, times
 from nbgrad.ops.kinds.opaque import opaque
 
@@ -67,6 +68,7 @@ def _jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Node:
 
 solve_tridiagonal = opaque(
     "solve_tridiagonal",
+    batch=EACH,
     prepare=_prepare,
     evaluate=_solve,
     vjp=_vjp,

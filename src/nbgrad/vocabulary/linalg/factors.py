@@ -131,8 +131,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
         raise ValueError(f"qr: mode {mode!r} {known}; use 'reduced', 'complete' or 'r'")
     m, n = node.shape[-2:]
     k = m if m < n else n
-    packing = factorizations.qr_packing(window(node, (0, m), (0, k)).aval)
-    q, r = packing.unpack(factorizations.qr(window(node, (0, m), (0, k))))
+    q, r = factorizations.qr(window(node, (0, m), (0, k)))
     if n > k:
         r = concatenate([r, matmul(adjoint(q), window(node, (0, m), (k, n)))], -1)
     if mode == "r":

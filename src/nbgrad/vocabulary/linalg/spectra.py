@@ -64,8 +64,7 @@ def eigh(a: Any, UPLO: str = "L") -> EighResult:
     are taken as 0, with a RuntimeWarning if anything depends on them.
     """
     node = square_operand("eigh", as_node(a))
-    packed = spectra.eigh(node, lower=_triangle(UPLO))
-    return EighResult(*spectra.eigh_parts(packed, node.aval))
+    return EighResult(*spectra.eigh(node, lower=_triangle(UPLO)))
 
 
 @function(
@@ -102,8 +101,7 @@ def eig(a: Any) -> EigResult:
     a function is traced they are always complex.
     """
     node = square_operand("eig", as_node(a))
-    packed = matrix_functions.eig(node)
-    values, vectors = matrix_functions.eig_packing(node.aval).unpack(packed)
+    values, vectors = matrix_functions.eig(node)
     if node.dtype.kind != "c" and _is_real(values):
         values, vectors = real_part(values), real_part(vectors)
     return EigResult(values, vectors)
@@ -165,7 +163,7 @@ def svd(
     if not compute_uv:
         return spectra.svdvals(node)
     full = bool(full_matrices) and node.shape[-1] != node.shape[-2]
-    return SVDResult(*spectra.svd_parts(spectra.svd(node, full=full), node.aval, full))
+    return SVDResult(*spectra.svd(node, full=full))
 
 
 @function(

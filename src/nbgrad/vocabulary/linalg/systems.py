@@ -21,7 +21,6 @@ from nbgrad.ops.linalg.matrices import (
     lapack_dtype,
     matmul,
     matrix_operand,
-    real_part,
     same_dtype,
     square_operand,
     squared_magnitude,
@@ -118,10 +117,7 @@ def det(a: Any) -> Node:
 )
 def slogdet(a: Any) -> SlogdetResult:
     """Sign and logarithm of the absolute value of the determinant, which may overflow itself."""
-    node = square_operand("slogdet", as_node(a))
-    packed = determinants.slogdet(node)
-    sign, log = determinants.slogdet_packing(node.aval).unpack(packed)
-    return SlogdetResult(sign, real_part(log))
+    return SlogdetResult(*determinants.slogdet(square_operand("slogdet", as_node(a))))
 
 
 @function(

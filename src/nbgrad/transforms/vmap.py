@@ -1,0 +1,76 @@
+"""Batching a tape: the tape that does for stacks of its inputs what it does for one of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from nbgrad.core.aval import make_aval
+from nbgrad.core.check import checked
+from nbgrad.core.interpret import Environment, bind_results, read, replay
+from nbgrad.core.linearize import linearize
+from nbgrad.core.node import Node, placeholder
+from nbgrad.core.registry import primitives
+from nbgrad.core.tape import Equation, Tape, Var
+from nbgrad.errors import NO_BATCH
+
+
+def vmap(
+    tape: Tape, size: int, mapped: Sequence[bool]
+) -> tuple[Tape, list[Node], tuple[bool, ...]]:
+    """Return the tape of stacks, constants that are its last inputs, and which outputs are stacks.
+
+    Parameters
+    ----------
+    tape : Tape
+    size : int
+        The number of arrays in a stack.
+    mapped : sequence of bool
+        Which inputs are stacks, the batch being their first dimension; what depends on no stack is
+        computed once.
+    """
+    inputs, env, stacks = [], {}, set()
+    for var, is_stack in zip(tape.inputs, mapped, strict=True):
+        shape = (size, *var.aval.shape) if is_stack else var.aval.shape
+        node = placeholder(make_aval(shape, var.aval.dtype) if is_stack else var.aval)
+        inputs.append(node)
+        env[var] = node
+        if is_stack:
+            stacks.add(var)
+    for eqn in tape.eqns:
+        if stacks.isdisjoint(eqn.inputs):
+            bind_results(env, eqn, replay(eqn, [read(env, a) for a in eqn.inputs]))
+        else:
+            bind_results(env, eqn, _batched(eqn, env, stacks, size))
+            stacks.update(eqn.outs)
+    new, constants = linearize([read(env, a) for a in tape.outputs], inputs)
+    for mine, given, is_stack in zip(new.inputs, tape.inputs, mapped, strict=False):
+        mine.weak = given.weak and not is_stack
+    return checked(new), constants, tuple([a in stacks for a in tape.outputs])
+
+
+def _batched(eqn: Equation, env: Environment, stacks: set[Any], size: int) -> Any:
+    """The results of one equation that reads stacks."""
+    sig = eqn.sig
+    batch = sig.prim.batch
+    if batch is None:
+        raise NotImplementedError(NO_BATCH.format(name=sig.prim.name))
+    mapped = [a in stacks for a in eqn.inputs]
+    xs = [
+        _strong(read(env, a), a, sig.loop[k] if k < len(sig.loop) else None) if m else read(env, a)
+        for k, (a, m) in enumerate(zip(eqn.inputs, mapped, strict=True))
+    ]
+    found = batch(sig.prim, xs, mapped, eqn.params, size)
+    nodes = found if len(eqn.outs) > 1 else (found,)
+    for node, out in zip(nodes, eqn.outs, strict=True):
+        if node.shape != (size, *out.aval.shape) or node.dtype != out.aval.dtype:
+            raise AssertionError(f"{sig.prim.name}: a stack of {out.aval} became {node.aval}")
+        node.line = eqn.line
+    return found
+
+
+def _strong(x: Node, var: Any, dtype: Any) -> Node:
+    """A stack of numbers, which took the dtype of the arrays beside them, in that dtype."""
+    if isinstance(var, Var) and var.aval.weak and dtype is not None and x.dtype != dtype:
+        return primitives["cast"](x, dtype=dtype)  # type: ignore[no-any-return]
+    return x
