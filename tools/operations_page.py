@@ -22,10 +22,13 @@ import nbgrad.ops
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import PublicFunction, functions, primitives, writers
+from nbgrad.ops.kinds.forms import Expression
+from nbgrad.program.cost import SCALAR_CALLS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "operations.md"
 ACCURACY = ROOT / "tests" / "support" / "data" / "accuracy.json"
+HEAD = "| operation | meaning | derivative | domain | kernel | source |"
 TITLES = {
     "numpy": "nbgrad.numpy",
     "tensor": "Methods of tensors beside NumPy's",
@@ -40,6 +43,11 @@ every order follows: `out` is the result, `None` stands for an operand that has 
 *Composed*: the function is written in other operations and inherits theirs. *Adjoint*: the operation
 is linear. *Rule*: its file has a rule of more than one expression. *Domain* is where tests draw
 operands. Results that are integer or boolean have no derivative (*none*).
+
+*Kernel* says how an elementwise operation is computed in compiled programs: *fused*, in one loop with
+its neighbours that is vector code; *calls*, in that loop too, by a function of scalars (SciPy's, or a sum
+of as many terms as it takes); otherwise why its NumPy reference is called between the kernels. Whatever
+has a kernel, numbers that are complex, float16 or longer than float64 go through the reference.
 """
 
 
@@ -125,11 +133,21 @@ def summary(doc: str | None) -> str:
     return text.replace("|", "\\|")
 
 
+def kernel(prim: Primitive) -> str:
+    """How programs compute an elementwise operation; nothing of others."""
+    lower = prim.lower
+    if not isinstance(lower, Expression):
+        return ""
+    if lower.host:
+        return f"none: {lower.host}"
+    text = lower.text(prim.cases[0]) if callable(lower.text) else lower.text
+    return "calls" if any(prefix in text for prefix in SCALAR_CALLS) else "fused"
+
+
 def of_primitive(prim: Primitive, home: str) -> str:
     domain = ", ".join(interval(*bounds) for bounds in prim.domain)
-    return (
-        f"| `{prim.name}` | {summary(prim.doc)} | {derivative(prim)} | {domain} | {link(home)} |"
-    )
+    parts = (summary(prim.doc), derivative(prim), domain, kernel(prim), link(home))
+    return f"| `{prim.name}` | {' | '.join(parts)} |"
 
 
 def of_function(f: PublicFunction) -> str:
@@ -138,7 +156,10 @@ def of_function(f: PublicFunction) -> str:
         kind = "composed; writes"
     doc = summary(f.implementation.__doc__)
     home = inspect.unwrap(f.implementation).__module__
-    return f"| `{f.name}` | {doc} | {kind}{', complex' if f.complex else ''} | | {link(home)} |"
+    prim = primitives.get(f.name)
+    how = kernel(prim) if prim is not None and prim.namespace == f.namespace else ""
+    kind += ", complex" if f.complex else ""
+    return f"| `{f.name}` | {doc} | {kind} | | {how} | {link(home)} |"
 
 
 def link(module: str) -> str:
@@ -187,10 +208,10 @@ def page() -> str:
     lines = [INTRODUCTION]
     for namespace in sorted({*functions, *(p.namespace for p in primitives.values() if p.public)}):
         title = TITLES.get(namespace, f"nbgrad.{namespace}")
-        lines += [f"## {title}", "", "| operation | meaning | derivative | domain | source |"]
-        lines += ["|---|---|---|---|---|", *rows(namespace, homes), ""]
+        lines += [f"## {title}", "", HEAD]
+        lines += ["|---|---|---|---|---|---|", *rows(namespace, homes), ""]
     lines += ["## Primitives that other operations are made of", ""]
-    lines += ["| operation | meaning | derivative | domain | source |", "|---|---|---|---|---|"]
+    lines += [HEAD, "|---|---|---|---|---|---|"]
     inner = [p for p in primitives.values() if not p.public and p.registered]
     lines += [of_primitive(p, homes.get(id(p), "")) for p in sorted(inner, key=lambda p: p.name)]
     return "\n".join([*lines, "", ACCURACY_TEXT, *accuracy(), ""])

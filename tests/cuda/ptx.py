@@ -15,7 +15,7 @@ from golden_programs import GOLDEN, program
 from numba import cuda, types
 
 from nbgrad.machine.intrinsics import CASTS, plain_namespace
-from nbgrad.machine.scalar import HELPERS
+from nbgrad.machine.scalar import PORTABLE
 from nbgrad.program.cuda_text import cuda_source
 from nbgrad.program.text import Emitted
 
@@ -46,7 +46,7 @@ def device(function: FunctionType) -> Any:
 
 def globals_of(source: str) -> dict[str, Any]:
     """What kernel text names, for the device."""
-    found = {**plain_namespace(), **HELPERS}
+    found = {**plain_namespace(), **PORTABLE}
     used = {k: device(f) for k, f in found.items() if isinstance(f, FunctionType) and k in source}
     return {"cuda": cuda, "math": math, **CASTS, **used}
 
@@ -69,7 +69,7 @@ def kernel(step: Emitted) -> str:
 def scalar(name: str) -> str:
     """PTX of a kernel that applies one scalar function."""
     code = name[-2:].replace("b1", "u1")  # booleans are bytes in memory
-    n = HELPERS[name].__code__.co_argcount
+    n = PORTABLE[name].__code__.co_argcount
     args = [f"x{k}" for k in range(n)]
     calls = ", ".join(f"{x}[0]" for x in args)
     names = globals_of(name)
@@ -87,7 +87,7 @@ def main() -> None:
                 text = kernel(step)
                 assert ".visible .entry" in text and step.name in text
                 print(f"{name}: {step.name}: {len(text)} bytes", flush=True)
-    for name in HELPERS:
+    for name in PORTABLE:
         text = scalar(name)
         print(f"{name}: {len(text)} bytes", flush=True)
     print("done")

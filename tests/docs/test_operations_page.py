@@ -43,3 +43,16 @@ def test_every_row_names_its_file() -> None:
         if getattr(p.partials, "__module__", "nbgrad")[:6] == "nbgrad"
     ]
     assert not [p.name for p in own if id(p) not in homes]
+
+
+def test_few_elementwise_operations_have_no_kernel_and_each_says_why() -> None:
+    load_vocabulary()
+    rows = operations.PAGE.read_text()
+    without = [
+        p
+        for p in primitives.values()
+        if p.kind == "elementwise" and p.registered and not p.lower.text
+    ]
+    assert 0 < len(without) <= 20
+    for prim in without:
+        assert f"none: {prim.lower.host}" in rows and f"| `{prim.name}` |" in rows

@@ -24,6 +24,7 @@ from nbgrad.core.registry import primitives
 from nbgrad.engine.backward import run_backward
 from nbgrad.engine.demand import demand
 from nbgrad.ops.kinds.forms import Expression, Host
+from nbgrad.program.cost import SCALAR_CALLS
 
 load_vocabulary()
 PRIMITIVES = list(primitives.values())
@@ -40,6 +41,13 @@ def has_no_kernel(prim: Primitive) -> bool:
     )
 
 
+def calls_scalars(prim: Primitive) -> bool:
+    """Whether its kernel calls a function for each element: nothing that the shape changes."""
+    text = getattr(prim.lower, "text", "")
+    text = text(prim.cases[0]) if callable(text) else text
+    return any(prefix in text for prefix in SCALAR_CALLS)
+
+
 def chosen(prim: Primitive, tier: str) -> list[Sample]:
     """All samples on the reference tier; fewer on the tiers that compile kernels for each.
 
@@ -48,6 +56,8 @@ def chosen(prim: Primitive, tier: str) -> list[Sample]:
     found = samples(prim)
     if tier != "reference" and has_no_kernel(prim):
         return found[:1] if tier == "block" else []  # blocks have a kernel of each operation
+    if tier != "reference" and calls_scalars(prim):
+        return [s for s in found if s.arrays[0].shape == found[0].arrays[0].shape]
     if tier == "reference" or prim.kind not in ("elementwise", "reduction"):
         return found
     first_of_params = {str(s.params): s for s in reversed(found)}
@@ -273,6 +283,8 @@ def large(prim: Primitive) -> Sample | None:
     rng = np.random.default_rng(3)
     first = next(s for s in samples(prim) if all(a.size for a in s.arrays))
     if prim.kind not in ("elementwise", "reduction") or has_no_kernel(prim):
+        return None
+    if calls_scalars(prim) and prim.name not in ("ndtr", "kl_div"):
         return None
     shape = (300, 400)
     arrays = []

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import importlib.util
+import re
 import threading
 import time
 import weakref
@@ -24,7 +25,7 @@ import numpy.typing as npt
 
 from nbgrad.core import forks
 from nbgrad.core.lazy import load
-from nbgrad.machine import bounds, lljit
+from nbgrad.machine import bounds, lljit, scipy_scalars
 from nbgrad.machine.cache import default_cache, digest
 from nbgrad.machine.request import Helper, Helpers, Request
 
@@ -154,8 +155,12 @@ def _text(value: Any) -> str:
     return str(getattr(value, "__name__", None) or repr(value))
 
 
+_NAMES: Final = re.compile(r"[A-Za-z_]\w*")
+
+
 def _used(source: str, helpers: Helpers) -> dict[str, Helper]:
-    return {name: helpers[name] for name in sorted(helpers) if name in source}
+    """The helpers that the source names."""
+    return {name: helpers[name] for name in sorted(set(_NAMES.findall(source))) if name in helpers}
 
 
 def _key(
@@ -192,12 +197,13 @@ def native(
     code = _loaded.get(key)
     if code is not None:
         return code, "memory"
+    imports = scipy_scalars.imports(helpers)
     with forks.compiling:
         code = _loaded.get(key)
         if code is not None:
             return code, "memory"
         symbol = f"nbgrad_{key}"
-        code, origin = _from_disk(key, symbol), "disk"
+        code, origin = _from_disk(key, symbol, imports), "disk"
         if code is None:
             request = Request(key, symbol, source, name, params, result, noalias, helpers)
             if _wanted.requests is not None:
@@ -205,7 +211,8 @@ def native(
                 return Code(symbol, 0, None), "wanted"
             with lljit.uninterrupted():
                 lowering = load("nbgrad.machine.object_code")
-                code, origin = _load_new(key, symbol, *lowering.build(request)), "compiled"
+                code = _load_new(request, *lowering.build(request), imports)
+                origin = "compiled"
         return _keep(key, code), origin
 
 
@@ -245,36 +252,40 @@ def remembered(function: Callable[..., Made]) -> Callable[..., Made]:
 
 def deliver(request: Request, data: bytes, needs: tuple[str, ...]) -> Code | None:
     """Link and cache what another process compiled; None if it cannot be linked here."""
+    imports = scipy_scalars.imports(request.helpers)
     with forks.compiling:
         code = _loaded.get(request.key)
         if code is None:
             try:
-                code = _load_new(request.key, request.symbol, data, needs)
+                code = _load_new(request, data, needs, imports)
             except lljit.LinkError:  # it calls what only Numba, in its own process, provides
                 return None
             _keep(request.key, code)
         return code
 
 
-def _from_disk(key: str, symbol: str) -> Code | None:
+def _from_disk(key: str, symbol: str, imports: dict[str, int]) -> Code | None:
     data = default_cache().load(key)
     if data is None:
         return None
     try:
-        return Code(symbol, *lljit.load(data, symbol))
+        return Code(symbol, *lljit.load(data, symbol, imports))
     except lljit.LinkError:
         default_cache().discard(key)
         return None
 
 
-def _load_new(key: str, symbol: str, data: bytes, needs: tuple[str, ...]) -> Code:
-    """Load new object code, and cache it if it needs nothing but this process's C library."""
+def _load_new(
+    request: Request, data: bytes, needs: tuple[str, ...], imports: dict[str, int]
+) -> Code:
+    """Load new object code, and cache it if it needs but the C library, and SciPy's functions."""
+    symbol = request.symbol
     try:
-        code = Code(symbol, *lljit.load(data, symbol))
+        code = Code(symbol, *lljit.load(data, symbol, imports))
     except lljit.LinkError:
         # Numba's own run-time functions are known to LLVM by address only.
         resolve = lljit.llvm().address_of_symbol
-        imports = {need: address for need in needs if (address := resolve(need))}
+        imports = imports | {need: address for need in needs if (address := resolve(need))}
         try:
             return Code(symbol, *lljit.load(data, symbol, imports))
         except lljit.LinkError as error:
@@ -283,7 +294,7 @@ def _load_new(key: str, symbol: str, data: bytes, needs: tuple[str, ...]) -> Cod
                 f"{error}. It calls functions that are neither in this process's C library nor "
                 f"in Numba: one of {missing}."
             ) from None
-    default_cache().store(key, data)
+    default_cache().store(request.key, data)
     return code
 
 

@@ -17,6 +17,7 @@ from numba.core.extending import intrinsic, register_model
 from numba.core.imputils import lower_builtin
 
 from nbgrad.machine import intrinsics as plain
+from nbgrad.machine import numba_scipy
 from nbgrad.machine.vecmath import far
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
@@ -103,6 +104,7 @@ BY_PLAIN: Final = {
     plain.f4_as_i4: _bitcast("f4_as_i4", types.float32, types.int32),
     plain.i4_as_f4: _bitcast("i4_as_f4", types.int32, types.float32),
     **far.BY_PLAIN,
+    **numba_scipy.BY_PLAIN,
 }
 
 

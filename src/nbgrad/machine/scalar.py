@@ -9,6 +9,8 @@ from typing import Any, Final
 from nbgrad.machine.scalar_integers import INTEGERS
 from nbgrad.machine.scalar_parts import PARTS
 from nbgrad.machine.scalar_series import SERIES
+from nbgrad.machine.scipy_composed import COMPOSED
+from nbgrad.machine.scipy_scalars import SCIPY
 from nbgrad.machine.vecmath import SCALAR
 from nbgrad.machine.vecmath.exponential import bell_f4, bell_f8
 from nbgrad.machine.vecmath.roots import direction_f4, direction_f8
@@ -53,3 +55,8 @@ HELPERS.update(INTEGERS)
 HELPERS.update(bell_f8=bell_f8, bell_f4=bell_f4)
 HELPERS.update(direction_f8=direction_f8, direction_f4=direction_f4)
 HELPERS.update(SERIES)
+
+# Without those that call SciPy: what every target has.
+PORTABLE: Final = dict(HELPERS)
+HELPERS.update(SCIPY)
+HELPERS.update(COMPOSED)

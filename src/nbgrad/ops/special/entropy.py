@@ -38,6 +38,7 @@ xlogy = special_function(
     "xlogy",
     lambda x, y: special.xlogy(x, y),
     partials=_xlogy_partials,
+    text="(0.0 if ({x} == 0.0) & ({y} == {y}) else {x} * log_f8({y}))",
     domain=BOTH,
     doc="x log(y), 0 at x = 0 (DLMF 4.2); there the derivative by x is 0 for y <= 0.",
 )
@@ -53,6 +54,7 @@ xlog1py = special_function(
     "xlog1py",
     lambda x, y: special.xlog1py(x, y),
     partials=_xlog1py_partials,
+    text="(0.0 if ({x} == 0.0) & ({y} == {y}) else {x} * log1p_f8({y}))",
     domain=((0.2, 3.0), (-0.5, 2.0)),
     doc="x log(1 + y), 0 at x = 0 (DLMF 4.2); there the derivative by x is 0 for y <= -1.",
 )
@@ -60,6 +62,8 @@ entr = special_function(
     "entr",
     lambda x: special.entr(x),
     partials=lambda out, x: (where(less(x, 0), 0.0, -1 - log(x)),),
+    text="(-{x} * log_f8({x}) if {x} > 0.0 else "
+    "(0.0 if {x} == 0.0 else ({x} if {x} != {x} else -math.inf)))",
     domain=POSITIVE,
     doc="-x log(x), 0 at 0 with derivative +inf, -inf below with derivative 0 (entropy).",
 )
@@ -99,6 +103,7 @@ kl_div = special_function(
     "kl_div",
     _kl_div,
     partials=_kl_div_partials,
+    text="special_kl_div({x}, {y})",
     domain=BOTH,
     doc="x log(x / y) - x + y; +inf with derivative 0 where it is not defined.",
 )
@@ -117,6 +122,7 @@ log_ratio = special_function(
     "log_ratio",
     _log_ratio,
     partials=lambda out, x, y: (1 / x, -1 / y),
+    text="series_log_ratio_f8({x}, {y})",
     domain=BOTH,
     public=False,
     doc="log(x / y), accurate near x = y.",
@@ -125,6 +131,8 @@ logit = special_function(
     "logit",
     lambda x: special.logit(x),
     partials=lambda out, x: (1 / (x * (1 - x)),),
+    text="(log1p_f8(2.0 * ({x} - 0.5)) - log1p_f8(-2.0 * ({x} - 0.5)) "
+    "if abs({x} - 0.475) < 0.175 else log_f8({x} / (1.0 - {x})))",
     domain=((0.1, 0.9),),
     doc="log(x / (1 - x)), the inverse of expit; -inf and inf at 0 and 1, with derivative inf.",
 )
@@ -132,6 +140,7 @@ log_expit = special_function(
     "log_expit",
     lambda x: special.log_expit(x),
     partials=lambda out, x: (sigmoid(-x),),
+    text="-softplus_f8(-{x})",
     domain=((-3.0, 3.0),),
     doc="log(expit(x)), without overflow.",
 )
@@ -182,6 +191,7 @@ exprel_moment = special_function(
     "exprel_moment",
     lambda x, n: _exprel_moment(x, n),
     partials=lambda out, x, n: (exprel_moment(x, n=n + 1),),
+    text=lambda params: f"special_exprel_moment({{x}}, {params['n']})",
     domain=((-3.0, 3.0),),
     cases=({"n": 1}, {"n": 2}),
     public=False,
@@ -209,6 +219,7 @@ log1p_mean = special_function(
     "log1p_mean",
     _log1p_mean,
     partials=lambda out, x, n: (log1p_mean(x, n=n + 1),),
+    text=lambda params: f"special_log1p_mean({{x}}, {params['n']})",
     domain=((-0.5, 2.0),),
     cases=({"n": 0}, {"n": 1}, {"n": 2}),
     public=False,
@@ -259,6 +270,8 @@ huber = special_function(
     "huber",
     lambda delta, r: special.huber(delta, r),
     partials=_huber_partials,
+    text="(math.inf if {x} < 0.0 else (0.5 * {y} * {y} if abs({y}) <= {x} "
+    "else {x} * (abs({y}) - 0.5 * {x})))",
     domain=((0.5, 0.9), (1.1, 2.0)),
     doc="Huber's loss: r**2 / 2 up to |r| = delta, delta (|r| - delta / 2) beyond.",
 )
@@ -298,6 +311,7 @@ huber_gain = special_function(
     "huber_gain",
     _huber_gain,
     partials=_huber_gain_partials,
+    text="series_huber_gain_f8({x}, {y})",
     domain=((0.5, 2.0), (-2.0, 2.0)),
     public=False,
     doc="Derivative of pseudo_huber by delta.",
@@ -306,6 +320,7 @@ huber_slope = special_function(
     "huber_slope",
     _huber_slope,
     partials=_huber_slope_partials,
+    text="series_huber_slope_f8({x}, {y})",
     domain=((0.5, 2.0), (-2.0, 2.0)),
     public=False,
     doc="Derivative of pseudo_huber by r.",

@@ -76,6 +76,7 @@ polygamma = special_function(
     _polygamma,
     partials=lambda out, n, x: (None, polygamma(n + 1, x)),
     fixed=(0,),
+    host="SciPy has it of arrays only",
     domain=((0, 3), (0.6, 4.0)),
     doc="n-th derivative of digamma (DLMF 5.15); the derivative is polygamma(n + 1, x).",
 )
@@ -140,6 +141,7 @@ _rgamma_slope = special_function(
     "rgamma_slope",
     _rgamma_derivative,
     partials=_rgamma_partial,
+    host="at the poles of gamma a series of 27 terms, by SciPy's polygamma elsewhere",
     domain=UP,
     cases=({"n": 1}, {"n": 2}),
     public=False,
@@ -172,6 +174,7 @@ digamma_difference = special_function(
     "digamma_difference",
     numerics.digamma_difference,
     partials=lambda out, a, b: (polygamma(1, a) - polygamma(1, a + b), -polygamma(1, a + b)),
+    text="special_digamma_difference({x}, {y})",
     domain=((0.6, 4.0), (0.6, 4.0)),
     public=False,
     doc="digamma(a) - digamma(a + b), without cancellation for large a.",
@@ -187,6 +190,7 @@ beta = special_function(
     "beta",
     _beta,
     partials=lambda out, a, b: (out * digamma_difference(a, b), out * digamma_difference(b, a)),
+    text="special_beta({x}, {y})",
     domain=UP,
     doc="Beta function gamma(a) gamma(b) / gamma(a + b) (DLMF 5.12.1).",
 )
@@ -194,6 +198,7 @@ betaln = special_function(
     "betaln",
     numerics.betaln,
     partials=lambda out, a, b: (digamma_difference(a, b), digamma_difference(b, a)),
+    text="special_betaln({x}, {y})",
     domain=UP,
     doc="Logarithm of the absolute value of the beta function (DLMF 5.12).",
 )
@@ -208,6 +213,7 @@ zeta = special_function(
     lambda x, q: special.zeta(x, q),
     partials=_zeta_partials,
     fixed=(0,),
+    host="SciPy has it of arrays only",
     domain=((2, 5), (0.6, 4.0)),
     doc="Hurwitz zeta function sum (k + q)^-x (DLMF 25.11.1); no derivative by x.",
 )

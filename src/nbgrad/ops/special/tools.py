@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,10 +64,14 @@ def special_function(
     fixed: Sequence[int] = (),
     cases: tuple[Any, ...] = (),
     public: bool = True,
+    text: str | Callable[[dict[str, Any]], str] = "",
+    host: str = "",
 ) -> Primitive:
     """Declare an elementwise function of ``nbgrad.special``, evaluated by SciPy or by NumPy code.
 
-    It has no kernel text: programs call *reference* between their kernels. ``fixed`` are the
+    Without ``text`` or ``host`` kernels call SciPy's function of scalars of that *name*, which must be
+    among those of ``machine/scipy_scalars.py``. A text is
+    over operands in float64, and its result is rounded to the dtype. ``fixed`` are the
     operands without a derivative (an order, a degree): asking for one raises NotImplementedError.
     A pair of integers in ``domain`` says that tests draw integers for that operand.
     """
@@ -75,8 +81,8 @@ def special_function(
     return elementwise(
         name,
         namespace="special",
-        host="not written yet",
-        dtypes="",
+        expr="" if host else _in_double_text(text or _scipy_call(name, reference)),
+        host=host,
         reference=in_double(reference),
         loop=real_loop(name),
         partials=None if fixed else partials,
@@ -86,6 +92,24 @@ def special_function(
         public=public,
         **rules,
     )
+
+
+def _scipy_call(name: str, reference: Callable[..., Any]) -> str:
+    """The kernel text of SciPy's scalar function *name*, of the operands of *reference*."""
+    if set(reference.__code__.co_names) != {"special", name}:
+        raise TypeError(
+            f"special.{name}: its reference is more than SciPy's function of that name: declare "
+            "text=, its kernel text, or host=, why it has none"
+        )
+    count = len(inspect.signature(reference).parameters)
+    return f"scipy_{name}({', '.join(f'{{{letter}}}' for letter in 'xyz'[:count])})"
+
+
+def _in_double_text(text: Any) -> Any:
+    """*text* with its operands cast to float64, and its result to the dtype."""
+    if callable(text):
+        return lambda params: _in_double_text(text(params))
+    return "{to}(" + re.sub(r"\{([xyz])\}", r"f8({\1})", text) + ")"
 
 
 def _with_fixed(name: str, partials: Any, fixed: tuple[int, ...]) -> tuple[Any, Any]:
