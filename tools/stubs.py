@@ -164,6 +164,11 @@ class Stub:
         return "\n".join([f"class _{name}:", *methods, "", f"{name}: _{name}"])
 
 
+def own(text: str) -> str:
+    """*text* without the names that NumPy gives, which its next version may have more of."""
+    return "\n".join(line for line in text.split("\n") if not line.startswith("from numpy import"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write the files")
@@ -173,7 +178,7 @@ def main() -> int:
         text, path = Stub(module).text(), path_of(module)
         if write:
             path.write_text(text)
-        elif not path.exists() or path.read_text() != text:
+        elif not path.exists() or own(path.read_text()) != own(text):
             stale.append(str(path.relative_to(SOURCE)))
     if stale:
         print(f"not as the names at run time: {', '.join(stale)}; run with --write")
