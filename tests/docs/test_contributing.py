@@ -1,0 +1,71 @@
+"""The pages for contributors: their examples run, in a copy of the source that has their files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from subprocesses import ROOT
+
+PAGES = sorted((ROOT / "docs" / "contributing").glob("*.md"))
+GUIDES = [page for page in PAGES if page.name != "README.md"]
+BLOCK = re.compile(r"^```python (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """What each block of code is for (a file, or ``run``), and its text."""
+    return BLOCK.findall(page.read_text())
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the source with what all pages add: to the end of files that are there, or new ones."""
+    root = tmp_path_factory.mktemp("copy")
+    ignored = shutil.ignore_patterns("__pycache__", "data")
+    shutil.copytree(ROOT / "src", root / "src", ignore=ignored)
+    (root / "tests").mkdir()
+    shutil.copy(ROOT / "tests" / "test_layers.py", root / "tests")
+    shutil.copy(ROOT / "pyproject.toml", root)
+    for page in GUIDES:
+        for name, text in blocks(page):
+            if name != "run":
+                path = root / name
+                before = path.read_text() + "\n\n" if path.exists() else ""
+                path.write_text(before + text)
+    return root
+
+
+@pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
+def test_examples_run(page: Path, copy: Path) -> None:
+    code = "\n".join(text for name, text in blocks(page) if name == "run")
+    env = os.environ | {"PYTHONPATH": str(copy / "src"), "NBGRAD_CHECK": "1"}
+    command = [sys.executable, "-c", code + "\nprint(ng.__file__)"]
+    done = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(copy))
+
+
+def test_examples_keep_the_rules_of_the_house(copy: Path) -> None:
+    files = [name for page in GUIDES for name, _ in blocks(page) if name != "run"]
+    modules = [
+        name.removeprefix("src/nbgrad/").removesuffix(".py").replace("/", ".") for name in files
+    ]
+    chosen = [f"tests/test_layers.py::test_imports_point_down[{module}]" for module in modules]
+    chosen += [f"tests/test_layers.py::test_sizes[{module}]" for module in modules]
+    chosen += ["tests/test_layers.py::test_no_import_cycles"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]
+    done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_files_that_a_change_touches_are_counted() -> None:
+    """The table of docs/contributing/README.md says how many each page touches."""
+    table = (ROOT / "docs" / "contributing" / "README.md").read_text()
+    rows = dict(re.findall(r"^\| \[[^]]+\]\((\w+)\.md\) \| .* \| (\d+) \|$", table, re.MULTILINE))
+    touched = {page.stem: len({n for n, _ in blocks(page) if n != "run"}) for page in GUIDES}
+    assert {page: int(count) for page, count in rows.items()} == touched
