@@ -4,8 +4,10 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from nbgrad.core.lazy import load as load
 from nbgrad.numpy import fft as fft
 from nbgrad.numpy import linalg as linalg
+from nbgrad.numpy import random as random
 from nbgrad.numpy.array_api import asanyarray as asanyarray
 from nbgrad.numpy.array_api import asarray as asarray
 from nbgrad.numpy.array_api import finfo as finfo
@@ -86,7 +88,6 @@ from numpy import isscalar as isscalar
 from numpy import issubdtype as issubdtype
 from numpy import iterable as iterable
 from numpy import lib as lib
-from numpy import load as load
 from numpy import loadtxt as loadtxt
 from numpy import longdouble as float128
 from numpy import longdouble as longdouble
@@ -105,7 +106,6 @@ from numpy import poly1d as poly1d
 from numpy import polynomial as polynomial
 from numpy import printoptions as printoptions
 from numpy import promote_types as promote_types
-from numpy import random as random
 from numpy import rec as rec
 from numpy import recarray as recarray
 from numpy import record as record
