@@ -113,8 +113,10 @@ class Several:
 _several: dict[tuple[Aval, ...], Several] = {}
 
 
-def several(*parts: Aval) -> Several:
-    """Return the one object that stands for results of the avals *parts*."""
+def several(*parts: Aval) -> Any:
+    """Return the one object that stands for results of the avals *parts*: of one, its aval."""
+    if len(parts) == 1:
+        return parts[0]
     found = _several.get(parts)
     return found or _several.setdefault(parts, Several(parts))
 

@@ -65,6 +65,18 @@ def evaluate(eqn: Equation, xs: list[Any]) -> Any:
     return eqn.sig.prim.evaluate(*xs, **eqn.sig.params)
 
 
+def inline(tape: Tape, nodes: Iterable[Any]) -> list[Any]:
+    """Record the tape on *nodes* and return the nodes (or numbers) of its outputs."""
+    env = walk(tape, nodes, replay)
+    return [read(env, a) for a in tape.outputs]
+
+
+def computed(tape: Tape, arrays: Iterable[Any]) -> list[Any]:
+    """Run the tape on arrays with the NumPy references, and return its outputs."""
+    env = walk(tape, arrays, evaluate)
+    return [read(env, a) for a in tape.outputs]
+
+
 def last_uses(tape: Tape) -> list[list[Var]]:
     """For each equation, the variables that no later equation and no output reads."""
     keep = {a for a in tape.outputs if isinstance(a, Var)}

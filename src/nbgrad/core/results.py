@@ -56,8 +56,10 @@ def result_of(node: Node, number: int) -> Node:
 
 
 def results_of(node: Node) -> tuple[Node, ...]:
-    """All results of the operation *node*, which has several."""
-    numbers = range(len(node.aval.parts))  # type: ignore[attr-defined]
+    """All results of the operation *node*, which may have several."""
+    if not isinstance(node.aval, Several):
+        return (node,)
+    numbers = range(len(node.aval.parts))
     if not lines.on or modes.recorded is None:
         return tuple([result_of(node, k) for k in numbers])
     with unrecorded():

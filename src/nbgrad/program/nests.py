@@ -14,6 +14,7 @@ from nbgrad.ops.kinds.forms import Combine
 from nbgrad.program import index
 from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
+from nbgrad.program.loops import Round, round_of
 from nbgrad.program.nest import Guard, Load, Nest, Reduce, Select, Store
 from nbgrad.program.text import is_wide
 from nbgrad.program.values import MAX_STATEMENTS, Body, MustMaterialize, TooLong
@@ -36,7 +37,7 @@ STORE_ROUNDS = 3
 # Rows of float32 that are added up before float64 takes over.
 FEW_ROWS = 64
 
-Item = Arranged | Call | LibraryCall
+Item = Arranged | Call | LibraryCall | Round
 
 
 def build(tape: Tape) -> tuple[list[Item], dict[Var, Var]]:
@@ -67,7 +68,8 @@ def build(tape: Tape) -> tuple[list[Item], dict[Var, Var]]:
 
 def _items(step: Step, fusion: Fusion) -> list[Item]:
     if isinstance(step, HostCall):
-        return [library_call(step.eqn, fusion) or _call(step.eqn, fusion)]
+        eqn = step.eqn
+        return [library_call(eqn, fusion) or round_of(eqn) or _call(eqn, fusion)]
     if isinstance(step, Assemble):
         return [arrange(nest) for nest in _parts(step, fusion)]
     nests = _nests(step, fusion)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from textwrap import indent
 from typing import Any
 
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import emit
-from nbgrad.program.nests import Call, build
+from nbgrad.program.loops import Loop, Round
+from nbgrad.program.nests import Call, Item, build
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.text import Emitted
 from nbgrad.program.views import LibraryCall
 
-Step = Emitted | Call | LibraryCall
+Step = Emitted | Call | LibraryCall | Loop
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Program:
     """
 
     tape: Tape
-    items: tuple[Arranged | Call | LibraryCall, ...]
+    items: tuple[Item, ...]
     steps: tuple[Step, ...]
     plan: Plan
     shared: dict[Var, Var]
@@ -42,6 +44,9 @@ class Program:
         for step in self.steps:
             if isinstance(step, Emitted):
                 parts.append(step.source)
+            elif isinstance(step, Loop):
+                head = f"# loop: {step.eqn.prim.name}, {step.rounds.count} times\n"
+                parts.append(head + indent(step.inner.source(), "# "))
             else:
                 how = "library kernel" if isinstance(step, LibraryCall) else "NumPy call"
                 parts.append(f"# {how}: {step.eqn.prim.name} -> {step.eqn.sig.aval!r}\n")
@@ -53,6 +58,7 @@ class Program:
         return {
             "equations": len(self.tape),
             "kernels": sum(isinstance(s, Emitted) for s in self.steps),
+            "loops": sum(isinstance(s, Loop) for s in self.steps),
             "library_calls": sum(isinstance(s, LibraryCall) for s in self.steps),
             "host_calls": sum(isinstance(s, Call) for s in self.steps),
             "arena_bytes": self.plan.arena_bytes,
@@ -65,5 +71,16 @@ def make_program(tape: Tape) -> Program:
     """Fuse, arrange, emit and plan *tape*."""
     built, shared = build(tape)
     items = tuple(built)
-    steps = tuple(emit(item) if isinstance(item, Arranged) else item for item in items)
+    steps = tuple([_step(item) for item in items])
     return Program(tape, items, steps, plan(tape, items, shared), shared)
+
+
+def _step(item: Item) -> Step:
+    if isinstance(item, Arranged):
+        return emit(item)
+    if not isinstance(item, Round):
+        return item
+    inner = make_program(item.tape)
+    if any(isinstance(step, Call) for step in inner.steps):  # which no frame holds
+        return Call(item.eqn, (), item.reads)
+    return Loop(item.eqn, inner, item.rounds)

@@ -122,7 +122,20 @@ def trace(
         modes.tracing = before
     with paused():
         cap = capture(wanted)
-        tape, var_of = build_tape(cap, wanted, nodes, lift=False)
-    arguments = set(nodes)
-    constants = [leaf for leaf in dict.fromkeys(cap.leaves) if leaf not in arguments]
+        constants = _read_from_outside(cap, wanted, set(nodes), start)
+        tape, var_of = build_tape(cap, wanted, [*nodes, *constants], lift=False)
+    # What was recorded before is computed before, though the walk went through it.
+    before_it = set(variables(var_of, [n for n in cap.nodes if n.seq < start]))
+    eqns = tuple([eqn for eqn in tape.eqns if before_it.isdisjoint(eqn.outs)])
+    tape = Tape(tape.inputs[: len(nodes) + len(constants)], eqns, tape.outputs)
     return Traced(checked(tape), constants, made, results, start, cap, var_of)
+
+
+def _read_from_outside(
+    cap: Capture, wanted: Sequence[Node], arguments: set[Node], start: int
+) -> list[Node]:
+    """What is read that is neither an argument nor recorded since *start*, in order."""
+    index = cap.index
+    reads = [cap.operands[k] for k in cap.order() if cap.nodes[k].seq >= start]
+    found = dict.fromkeys(x for xs in (*reads, wanted) for x in xs if x.__class__ is Node)
+    return [x for x in found if (x.seq < start or index[x] < 0) and x not in arguments]

@@ -146,6 +146,11 @@ def _loop() -> Code:
     return native(_SOURCE, "nbgrad_execute", ("i8*", "i8*"), result="i8")[0]
 
 
+def loop_address() -> int:
+    """Where the compiled loop is."""
+    return _loop().address
+
+
 @remembered
 def _run() -> Code:
     text = _BUILTIN.format(**layout.array_layout(), **layout.containers())
@@ -249,6 +254,10 @@ class Frame:
         self.enter = entry(words)
         # Where the layout of objects is unknown, or an address is written from Python.
         self._fill = words[LIST_ITEMS] == 0
+
+    def take_bases(self) -> None:
+        """Let the caller write the addresses of the arrays into the frame, and give no list."""
+        self.words[LIST_ITEMS] = self.words[SPECS] = 0
 
     @property
     def status_address(self) -> int:

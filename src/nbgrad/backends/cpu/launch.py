@@ -53,7 +53,14 @@ class Code:
     kernel: Kernel
 
 
-Argument = Pointer | Number | Status | BlasThreads | Scratch
+@dataclass(frozen=True, eq=False)
+class Inner:
+    """Argument: the address of the frame of another program, which has memory of its own."""
+
+    program: Any
+
+
+Argument = Pointer | Number | Status | BlasThreads | Scratch | Row | Inner
 Arguments = tuple[Argument, ...]
 
 
@@ -86,7 +93,7 @@ def _code(arg: Argument) -> str:
         return arg.code
     if isinstance(arg, Scratch):
         return arg.code + "*"
-    return "i8*" if isinstance(arg, Status) else "i8"
+    return "i8*" if isinstance(arg, (Status, Row, Inner)) else "i8"
 
 
 def extended(args: Sequence[Any]) -> Sequence[Any]:
@@ -110,7 +117,7 @@ def _bounds(arg: Any) -> tuple[int, int] | None:
         return 0, 8 * len(extended(arg.args))
     if isinstance(arg, Status):
         return 0, 8
-    known = isinstance(arg, Code) or (isinstance(arg, Number) and arg.code.endswith("*"))
+    known = isinstance(arg, (Code, Inner)) or (isinstance(arg, Number) and arg.code.endswith("*"))
     return (0, 0) if known else None
 
 

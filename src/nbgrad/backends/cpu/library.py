@@ -28,6 +28,7 @@ from nbgrad.backends.cpu.launch import (
     pointer,
 )
 from nbgrad.core.forks import ThreadLock, in_child
+from nbgrad.program.loops import Loop
 from nbgrad.program.text import Number, Pointer
 from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall, Operand
@@ -55,6 +56,8 @@ def launches(call: LibraryCall, number: int) -> list[Launch]:
 def failure(status: int, steps: Sequence[Any]) -> Exception:
     """Return the exception that a status word stands for, in a program of *steps*."""
     call = steps[(status & 0xFFFFFF) - 1]
+    if isinstance(call, Loop):
+        return failure(status >> 24, call.inner.steps)
     if call.kernel in lapack.ERRORS:
         batch = call.eqn.inputs[0].aval.shape[:-2]
         where = tuple(map(int, np.unravel_index(status >> 24, batch))) if batch else ()

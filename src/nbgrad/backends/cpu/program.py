@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from nbgrad.backends.cpu import executor, library
+from nbgrad.backends.cpu import executor, library, loops
 from nbgrad.backends.cpu.block import BlockNest, Temporaries
 from nbgrad.backends.cpu.executor import Frame
-from nbgrad.backends.cpu.launch import BlasThreads, Code, Launch, Row, Scratch, Status, extended
+from nbgrad.backends.cpu.launch import (
+    BlasThreads,
+    Code,
+    Inner,
+    Launch,
+    Row,
+    Scratch,
+    Status,
+    extended,
+)
 from nbgrad.backends.cpu.runner import Instance, Runner
 from nbgrad.core.interpret import bind_results, evaluate, read
 from nbgrad.core.tape import Var
@@ -18,6 +27,7 @@ from nbgrad.machine.compile import Kernel, compile_kernel, is_cached
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.scalar import HELPERS
 from nbgrad.program.arrange import Arranged
+from nbgrad.program.loops import Loop
 from nbgrad.program.nests import Call
 from nbgrad.program.program import Program
 from nbgrad.program.text import Emitted, Number, Pointer
@@ -42,12 +52,20 @@ def compile_price(program: Program, fresh: bool = False) -> float:
 
     If *fresh*, of all kernels: what is cached is another in each run of a script.
     """
-    kernels = {s.source: s for s in program.steps if isinstance(s, Emitted)}
+    kernels = {s.source: s for s in _kernels(program)}
     return sum(
         price_of(s.source)
         for s in kernels.values()
         if fresh or not is_cached(s.source, s.name, s.signature, noalias=True, helpers=HELPERS)
     )
+
+
+def _kernels(program: Program) -> Iterator[Emitted]:
+    for step in program.steps:
+        if isinstance(step, Loop):
+            yield from _kernels(step.inner)
+        elif isinstance(step, Emitted):
+            yield step
 
 
 def price_of(source: str) -> float:
@@ -93,6 +111,7 @@ class Layout:
         self.status: list[int] = []
         self.blas: list[int] = []
         self.rows: list[tuple[int, int]] = []
+        self.inner: list[Instance] = []
 
     def add(self, args: Sequence[Any]) -> int:
         """Append *args* in one row, then the rows they refer to; return where the row starts."""
@@ -107,6 +126,10 @@ class Layout:
                     self.words[word] = self.bases[base - self.n_values] + offset
             elif isinstance(arg, Row):
                 self.rows.append((word, self.add(arg.args)))
+            elif isinstance(arg, Inner):
+                self.inner.append(Instance(arg.program))
+                self.inner[-1].frame.take_bases()
+                self.words[word] = self.inner[-1].frame.address
             elif isinstance(arg, Code):
                 self.words[word] = arg.kernel.address
             elif isinstance(arg, Status):
@@ -121,8 +144,14 @@ class Layout:
 def scratch_size(segments: Sequence[Any]) -> int:
     """Bytes of scratch memory that the instruction which needs most of it needs."""
     launches = [x for segment in segments if isinstance(segment, list) for x in segment]
-    ends = (arg.end for x in launches for arg in x.args if isinstance(arg, Scratch))
+    args = (arg for x in launches for arg in _flattened(x.args))
+    ends = (arg.end for arg in args if isinstance(arg, Scratch))
     return max(ends, default=0)
+
+
+def _flattened(args: Sequence[Any]) -> Iterator[Any]:
+    for arg in args:
+        yield from _flattened(arg.args) if isinstance(arg, Row) else (arg,)
 
 
 class CpuProgram(Runner):
@@ -137,6 +166,7 @@ class CpuProgram(Runner):
 
     def __init__(self, program: Program, tier: str = "fused") -> None:
         self.program = program
+        self.tier = tier
         self.temporaries = Temporaries() if tier == "block" else None
         super().__init__(program.tape)
         self.weak_index = {v: k for k, v in enumerate(self.weak)}
@@ -161,6 +191,8 @@ class CpuProgram(Runner):
                 segments.append([])
             if isinstance(step, LibraryCall):
                 segments[-1] += library.launches(step, k + 1)
+            elif isinstance(step, Loop):
+                segments[-1] += loops.launches(step, k + 1, CpuProgram(step.inner, self.tier))
             elif self.temporaries is not None:
                 item = self.program.items[k]
                 assert isinstance(item, Arranged)
@@ -193,6 +225,9 @@ class CpuProgram(Runner):
         for word, row in layout.rows:
             frame.args[word] = frame.args.ctypes.data + 8 * row
         instance.blas_words += [(frame, word) for word in layout.blas]
+        for inner in layout.inner:
+            instance.blas_words += inner.blas_words
+        instance.inner += layout.inner
         return frame
 
     def _fail(self, status: int) -> None:

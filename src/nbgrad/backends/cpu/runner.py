@@ -35,6 +35,7 @@ class Instance:
         self.scalar_view = np.frombuffer(self.scalars, np.uint8)
         self.bases = (self.arena.ctypes.data, self.scalar_view.ctypes.data)
         self.blas_words: list[tuple[Frame, int]] = []
+        self.inner: list[Instance] = []  # of loops
         self.segments: list[Any] = [owner.lay_out(segment, self) for segment in owner.segments]
         first = self.segments[0] if len(self.segments) == 1 else None
         self.quick = (

@@ -86,3 +86,26 @@ class Library:
     dtypes: tuple[str, ...]
     splits: Callable[..., Sequence[tuple[int, ...]] | None]
     in_place: Callable[..., bool] = lambda extents, strides: True
+
+
+@dataclass(frozen=True, slots=True)
+class Rounds:
+    """How a repeated tape takes its operands: constants, the carry, then rows of stacks.
+
+    Its outputs are the next carry, then rows of stacks; ``reverse`` goes through them from the end.
+    """
+
+    constants: int
+    carry: int
+    count: int
+    reverse: bool
+
+
+@dataclass(frozen=True)
+class Repeat:
+    """Lowering of an operation that runs the tape of its param ``body`` again and again.
+
+    ``layout(params) -> Rounds``.
+    """
+
+    layout: Callable[..., Rounds]

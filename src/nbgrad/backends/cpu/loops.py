@@ -1,0 +1,95 @@
+"""Loops on the CPU: one instruction that runs the frame of another program again and again.
+
+Before each run it fills in where the operands of that run lie, and where its results go: rows of
+stacks by their stride, the carry in turn in two places, so that nothing is copied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from nbgrad.backends.cpu.executor import HEADER, loop_address
+from nbgrad.backends.cpu.launch import (
+    Argument,
+    Inner,
+    Launch,
+    Row,
+    Scratch,
+    Status,
+    address,
+    integers,
+    launch,
+)
+from nbgrad.core.tape import Var
+from nbgrad.program.loops import Loop
+from nbgrad.program.text import Number, Pointer
+from nbgrad.program.values import CODES
+
+# A row of the table: the word of the frame, three addresses (in the first run, in odd ones, in the
+# other even ones), and the bytes between two runs.
+_REPEAT: Final = """
+def repeat(lo, hi, frame, run, status, table, number, rows, reverse):
+    for k in range(lo, hi):
+        at = hi - 1 - k if reverse != 0 else k
+        which = 1 if k == 0 else 3 - (k & 1)
+        row = table
+        for _ in range(rows):
+            store_pointer(frame, row[0], offset_bytes(load_pointer(row, which), at * row[4]))
+            row = offset_words(row, 5)
+        found = call_loop(run, frame, frame)
+        if found != 0:
+            if status[0] == 0:
+                status[0] = (found << 24) | number
+            break
+"""
+
+
+def launches(step: Loop, number: int, inner: Any) -> list[Launch]:
+    """The instruction of *step*, of which *inner* is the runner."""
+    table = _table(step)
+    args = (
+        Inner(inner), address(loop_address()), Status(), Row(tuple(x for row in table for x in row)),
+        *integers(number, len(table), int(step.rounds.reverse)),
+    )  # fmt: skip
+    return [launch(_REPEAT, "repeat", args, step.rounds.count)]
+
+
+def _table(step: Loop) -> list[tuple[Argument, ...]]:
+    tape, rounds = step.inner.tape, step.rounds
+    first, last = rounds.constants, rounds.constants + rounds.carry
+    spare = _spare([a for a in tape.outputs[: rounds.carry] if isinstance(a, Var)])
+    ends: list[Pointer] = [Pointer(out, 0) for out in step.eqn.outs]
+    rows: list[tuple[Argument, ...]] = []
+
+    def add(*where: Argument, step: int = 0) -> None:
+        rows.append((Number(HEADER + len(rows)), *where, Number(step)))
+
+    # The last run writes the result, the one before it the spare place, and so on.
+    even = rounds.count % 2 == 1
+    for k, (operand, var) in enumerate(zip(step.eqn.inputs, tape.inputs, strict=True)):
+        assert isinstance(operand, Var)
+        start = Pointer(operand, 0)
+        if first <= k < last:
+            own, other = ends[k - first], spare[k - first]
+            add(start, *((own, other) if even else (other, own)))
+        else:
+            add(start, start, start, step=0 if k < first else var.aval.nbytes)
+    for k, (end, var) in enumerate(zip(ends, tape.outputs, strict=True)):
+        assert isinstance(var, Var)
+        if k < rounds.carry:
+            here, there = (end, spare[k]) if even else (spare[k], end)
+            add(here, there, here)
+        else:
+            add(end, end, end, step=var.aval.nbytes)
+    return rows
+
+
+def _spare(carry: Sequence[Var]) -> list[Scratch]:
+    """A second place for each part of the carry."""
+    found, start = [], 0
+    for var in carry:
+        size = -(-max(1, var.aval.nbytes) // 64) * 64
+        found.append(Scratch(start, size, CODES[var.aval.dtype]))
+        start += size
+    return found

@@ -1,0 +1,70 @@
+"""Loops: a step that runs another program again and again, its results being the next operands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nbgrad.core.linearize import linearize
+from nbgrad.core.node import placeholder
+from nbgrad.core.tape import Equation, Literal, Tape, Var
+from nbgrad.ops.basis import detach
+from nbgrad.ops.kinds.forms import Repeat, Rounds
+
+if TYPE_CHECKING:
+    from nbgrad.program.program import Program
+
+
+@dataclass(frozen=True)
+class Round:
+    """An equation that is to be a loop over the program of *tape*."""
+
+    eqn: Equation
+    tape: Tape
+    rounds: Rounds
+
+    @property
+    def reads(self) -> tuple[Var, ...]:
+        return tuple(dict.fromkeys(a for a in self.eqn.inputs if isinstance(a, Var)))
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A step that runs the program ``inner`` ``rounds.count`` times.
+
+    The operands of ``eqn`` are constants, then the carry, then stacks of which each run reads a row;
+    its results the last carry, then stacks of which each run writes a row. Inputs and outputs of
+    ``inner`` are those of one run.
+    """
+
+    eqn: Equation
+    inner: Program
+    rounds: Rounds
+
+
+def round_of(eqn: Equation) -> Round | None:
+    """What *eqn* repeats, if a program can: it needs arrays, and a carry that is computed."""
+    form = eqn.prim.lower
+    if not isinstance(form, Repeat):
+        return None
+    rounds, tape = form.layout(eqn.params), eqn.params["body"].tape
+    plain = all(isinstance(a, Var) and not a.weak for a in (*eqn.inputs, *tape.inputs))
+    if not plain or not rounds.count or any(isinstance(a, Literal) for a in tape.outputs):
+        return None
+    return Round(eqn, with_own_outputs(tape), rounds)
+
+
+def with_own_outputs(tape: Tape) -> Tape:
+    """*tape* with outputs that are no inputs, and none twice: each has memory of its own."""
+    taken: set[Any] = set(tape.inputs)
+    eqns, outputs = list(tape.eqns), []
+    for out in tape.outputs:
+        assert isinstance(out, Var)
+        if out in taken:
+            x = placeholder(out.aval)
+            copy = linearize([detach(x)], [x])[0].eqns[0]
+            eqns.append(Equation(copy.sig, (out,), copy.outs))
+            out = copy.out
+        taken.add(out)
+        outputs.append(out)
+    return Tape(tape.inputs, tuple(eqns), tuple(outputs))
