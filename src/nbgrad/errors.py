@@ -194,6 +194,11 @@ BACKWARD_IN_TRACE = (
     "the function is traced, and never again. Call backward() on the result of the compiled "
     "function, or return the gradient: nbgrad.jit(nbgrad.grad(f)), or nbgrad.autograd.grad inside."
 )
+REBOUND_IN_TRACE = (
+    "jit: the function binds another tensor where it read one that requires grad ({aval}), which "
+    "would happen once, while the function is traced, and never again. Return the new tensor, and "
+    "bind it outside."
+)
 TRACKED_OUTSIDE = (
     "jit: the function reads a tensor that requires grad ({aval}) from outside; its value would be "
     "frozen and its gradient lost. Pass it as an argument, also if it is an attribute of one."

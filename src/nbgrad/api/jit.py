@@ -17,8 +17,9 @@ from nbgrad.api.transformed import Transformed
 from nbgrad.api.whole import Integers, traced_alike
 from nbgrad.config import NAN_POLICIES, Config, settings
 from nbgrad.core.modes import lines, modes
+from nbgrad.core.standing import turn
 from nbgrad.core.tree import statics
-from nbgrad.errors import DRAWN_IN_TRACE, ConcretizationError
+from nbgrad.errors import DRAWN_IN_TRACE, REBOUND_IN_TRACE, ConcretizationError
 from nbgrad.tensors.tensor import Tensor
 
 Func = Callable[..., Any]
@@ -103,18 +104,46 @@ class _Traces:
     def _traced(
         self, leaves: Sequence[Any], structure: Any, free: Sequence[int]
     ) -> Compiled | None:
-        outside = Reader([self.f, *statics(structure)])
-        sources = Sources(outside.sources)
+        held = leaves, structure, free
+        roots = [self.f, *statics(structure)]
         try:
-            if outside.full:
-                raise OpenFunction
-            entry = trace(self.f, *settled(leaves, structure, free))
+            outside = Reader(roots, tracking=True)
+            if not outside.tracked:
+                return self._traced_of(outside, *held)
+            with turn() as reached:
+                if not reached:
+                    raise OpenFunction
+                try:
+                    return self._traced_of(Reader(roots, tracking=True), *held)
+                except ConcretizationError as error:
+                    concretized = error
+            try:  # a number read of a tensor from outside holds as long as that does
+                return self._traced_of(Reader(roots), *held)
+            except TypeError:
+                raise concretized from None
         except OpenFunction:
             return None
+
+    def _traced_of(
+        self, outside: Reader, leaves: Sequence[Any], structure: Any, free: Sequence[int]
+    ) -> Compiled:
+        """Trace, for the state that is read from *outside*."""
+        if outside.full:
+            raise OpenFunction
+        sources, grad = Sources(outside.sources), modes.grad
+        tensors = [t for t, _ in outside.tracked.values()]
+        entry = trace(self.f, *settled(leaves, structure, free), tensors)
+        for now, before in zip(outside.tracked_now()(), tensors, strict=True):
+            if now is not before:
+                raise TypeError(REBOUND_IN_TRACE.format(aval=before._node.aval))
         if sources.drawn() and (threading.active_count() == 1 or "random" in outside.names):
             raise ConcretizationError(DRAWN_IN_TRACE)
+        if entry.outside:
+            outside.test_recording(grad)
+            entry.read = outside.tracked_now(entry.outside)
         entry.guard = outside.guard()
-        if len(entry.tape.inputs) - len(entry.constants) < len(leaves):
+        inputs = len(entry.tape.inputs) - len(entry.constants) - len(entry.outside)
+        if inputs < len(leaves):
             held = [k for k, a in enumerate(leaves) if a.__class__ is not int or k in free]
             entry.picked = tuple(held)
         return entry
@@ -141,7 +170,8 @@ def jit(f: Func) -> Func:
     closures, globals and attributes (also of ``self``, so a method can be compiled), is compared
     with what it was at each call, and the function traced again if it has changed: pass what
     changes often as an argument, and keep what is large in a tensor, or in an array that is
-    read-only, of which the elements need no look. A tensor that requires grad must be an argument.
+    read-only, of which the elements need no look. Tensors that require grad, such as the weights
+    of ``self``, are read as they are at each call without being traced again, and get gradients.
 
     Parameters
     ----------
@@ -153,15 +183,16 @@ def jit(f: Func) -> Func:
     -------
     callable
         With the same arguments. NumPy arrays and floats in give NumPy arrays (or scalars) out;
-        with a tensor among the arguments the results are tensors, differentiable as usual.
+        with a tensor among the arguments, or one that requires grad read from outside, the results
+        are tensors, differentiable as usual.
 
     Raises
     ------
     ConcretizationError
         If the function needs the number of a traced value.
     TypeError
-        If it reads a tensor that requires grad from outside, or gets a setting that can change
-        unseen: a random generator, an iterator, something that is not hashable.
+        If it gets a setting that can change unseen: a random generator, an iterator, something
+        that is not hashable.
 
     Examples
     --------

@@ -13,7 +13,7 @@ import sys
 import weakref
 from array import array
 from collections import ChainMap, UserDict, UserList, deque
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Set
 from contextvars import ContextVar
 from functools import partial
 from types import (
@@ -30,7 +30,7 @@ import numpy as np
 
 from nbgrad.api.sameness import Guard, alike, is_iterator, is_source, same_items, unchanged
 from nbgrad.core.lazy import LazyModule
-from nbgrad.core.modes import in_library
+from nbgrad.core.modes import in_library, modes
 from nbgrad.errors import STATE_OUTSIDE
 from nbgrad.tensors.tensor import Tensor
 
@@ -55,10 +55,13 @@ class Reader:
 
     Which attributes count is decided by the names in the functions met, so the walk is repeated
     until it meets no further one. Each of ``tests`` is an expression in the names of ``space``.
+    With *tracking* a tensor that requires grad may be another one later, or have another value:
+    ``tracked`` has each of them, and how it is found.
     """
 
-    def __init__(self, roots: Iterable[Any]) -> None:
+    def __init__(self, roots: Iterable[Any], tracking: bool = False) -> None:
         roots = list(roots)
+        self.tracking = tracking
         self.package = _package_of(roots[0]) if roots else _BUILTIN
         self.codes: set[CodeType] = set()
         self.names: frozenset[str] = frozenset()
@@ -69,6 +72,7 @@ class Reader:
             self.tests: list[str] = []
             self.seen: set[int] = set()
             self.sources: list[Any] = []
+            self.tracked: dict[Any, tuple[Tensor, str]] = {}
             for root in roots:
                 self._look(root)
             self.names = names_read(self.codes)
@@ -114,13 +118,11 @@ class Reader:
                 self.tests.append(
                     f"({path} is {v} or {path}.__class__ is {kind} and {path} == {v})"
                 )
-        elif isinstance(x, (Tensor, np.ndarray)):
-            held = path or self._named(x)
+        elif isinstance(x, Tensor):
+            self._look_into_tensor(x, path)
+        elif isinstance(x, np.ndarray):
             same = [f"{path} is {self._named(x)}"] if path else []
-            if isinstance(x, Tensor):
-                self.tests += [*same, f"{held}._node is {self._named(x._node)}"]
-            else:
-                self.tests += [*same, f"{self._named(unchanged(x))}()"]
+            self.tests += [*same, f"{self._named(unchanged(x))}()"]
         elif isinstance(x, ModuleType):
             if id(x) not in self.seen:
                 self.seen.add(id(x))
@@ -131,6 +133,32 @@ class Reader:
             if id(x) not in self.seen and not self.full:
                 self.seen.add(id(x))
                 self._look_into(x)
+
+    def _look_into_tensor(self, x: Tensor, path: str) -> None:
+        node, held = x._node, path or self._named(x)
+        if not (node.requires_grad and self.tracking):
+            same = [f"{path} is {self._named(x)}"] if path else []
+            self.tests += [*same, f"{held}._node is {self._named(node)}"]
+        elif node in self.tracked:  # where there is one tensor, there is one later
+            self.tests.append(f"{held}._node is {self.tracked[node][1]}._node")
+        else:
+            self.tracked[node] = x, held
+            self.tests.append(f"{held}.__class__ is {self._named(x.__class__)}")
+            self.tests.append(f"{held}._node.aval is {self._named(node.aval)}")
+            self.tests.append(f"{held}._node.requires_grad")
+        if "grad" in self.names and id(x) not in self.seen:
+            self.seen.add(id(x))
+            self._look(x.grad, f"{held}.grad")
+
+    def tracked_now(self, places: Collection[int] | None = None) -> Callable[[], list[Tensor]]:
+        """The function that finds what is where the tracked tensors were: all, or some of them."""
+        paths = enumerate(path for _, path in self.tracked.values())
+        found = ", ".join(path for k, path in paths if places is None or k in places)
+        return eval(f"lambda: [{found}]", self.space)  # type: ignore[no-any-return]
+
+    def test_recording(self, flag: bool) -> None:
+        """Add the test that operations are recorded for differentiation as they are now."""
+        self.tests.append(f"{self._named(modes)}.grad is {flag}")
 
     def _look_into(self, x: Any) -> None:
         if is_iterator(x):

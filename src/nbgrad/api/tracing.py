@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from nbgrad.api.arguments import (
     stand_in,
 )
 from nbgrad.api.lambdified import traceable
+from nbgrad.api.standing import stand_ins
 from nbgrad.api.statics import names_of_leaves
 from nbgrad.config import Config, settings
 from nbgrad.core.aval import Aval
@@ -23,7 +25,7 @@ from nbgrad.core.interpret import bind_results, read, replay
 from nbgrad.core.linearize import capture
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, constant, leaf_node, placeholder
-from nbgrad.core.tape import Var
+from nbgrad.core.tape import Tape, Var
 from nbgrad.core.tree import builder, flatten, matcher, unflatten
 from nbgrad.core.values import value_of
 from nbgrad.engine.anomaly import refuse_non_finite
@@ -66,6 +68,7 @@ class Compiled:
         numbers: Mapping[int, type],
         plain: bool,
         watched: bool,
+        outside: tuple[int, ...],
     ) -> None:
         self.tape = tape = traced.tape
         self.constants = traced.constants
@@ -83,19 +86,24 @@ class Compiled:
             self.exe.compile_soon()
         # Places of its inputs among all leaves of the arguments; None if all are inputs.
         self.picked: tuple[int, ...] | None = None
+        # Finds the tensors from outside that are its further inputs: *outside* of those given.
+        self.read: Callable[[], list[Tensor]] | None = None
+        self.outside = outside
         # Whether what the function read from outside is as it was.
         self.guard: Callable[[], bool] | None = None
         self.calls = 0
         # Whether it may turn hot, which has not been looked at yet.
-        self.warm = bool(tape.inputs) and not self.checked
+        self.warm = bool(tape.inputs) and not self.checked and not outside
         self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
         self.config = settings.current
         self.structure, self.numbers = structure, numbers
         self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
 
     def pick(self, leaves: Sequence[Any]) -> Sequence[Any]:
-        """Those of *leaves* that are inputs: the others are settings."""
-        return leaves if self.picked is None else [leaves[k] for k in self.picked]
+        """Those of *leaves* that are inputs, the others are settings, and inputs from outside."""
+        if self.picked is not None:
+            leaves = [leaves[k] for k in self.picked]
+        return leaves if self.read is None else [*leaves, *self.read()]
 
     @property
     def exe(self) -> Executable:
@@ -185,8 +193,10 @@ def _tensor(y: Any) -> Tensor:
     return Tensor(leaf_node(y) if y.__class__ is np.ndarray else constant(y))
 
 
-def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
-    """Run *f* on placeholders for the arrays among its arguments.
+def trace(
+    f: Func, leaves: Sequence[Any], structure: Any, outside: Sequence[Tensor] = ()
+) -> Compiled:
+    """Run *f* on placeholders for the arrays among its arguments, and for tensors from *outside*.
 
     Raises
     ------
@@ -195,11 +205,16 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
     TypeError
         If it reads a leaf that requires grad.
     """
+    with stand_ins(outside) as further:
+        return _traced(f, leaves, structure, further)
+
+
+def _traced(f: Func, leaves: Sequence[Any], structure: Any, further: Sequence[Node]) -> Compiled:
     inputs = placeholders(leaves)
     for node, name in zip(inputs, names_of_leaves(f, structure), strict=True):
         node.line = f"argument {name!r}"  # which errors show
     before = modes.grad
-    modes.grad = before or not any(node.requires_grad for node in inputs)
+    modes.grad = before or not any(node.requires_grad for node in (*inputs, *further))
     outer, modes.gradients = modes.gradients, []
     called = modes.functions
     try:
@@ -208,15 +223,18 @@ def trace(f: Func, leaves: Sequence[Any], structure: Any) -> Compiled:
         )
     finally:
         modes.grad, modes.gradients = before, outer
+    read = [node for node in further if node in traced.constants]
+    traced = _computed_constants(_with_inputs(traced, read))
     native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)
     flat = structure == flatten((tuple(leaves), {}), is_dynamic)[1]
     return Compiled(
-        _computed_constants(traced),
-        active=traced.active([node for node in inputs if node.requires_grad]),
+        traced,
+        active=traced.active([node for node in (*inputs, *read) if node.requires_grad]),
         structure=structure,
         numbers={k: x.__class__ for k, x in enumerate(leaves) if x.__class__ in HOT_NUMBERS},
-        plain=bool(leaves) and native and flat,
+        plain=bool(leaves) and native and flat and not read,
         watched=modes.functions > called or _hooked(traced.outputs),
+        outside=tuple([k for k, node in enumerate(further) if node in read]),
     )
 
 
@@ -228,6 +246,16 @@ def _called(f: Func, structure: Any, given: Iterable[Any]) -> Any:
 def _gradients() -> Sequence[Node]:
     """The gradients that were made while the function was traced, if they are to be looked at."""
     return modes.gradients or () if settings.current.nan_policy == "raise" else ()
+
+
+def _with_inputs(traced: Traced, nodes: Sequence[Node]) -> Traced:
+    """*traced*, with *nodes* among the constants as the last of its arguments."""
+    if not nodes:
+        return traced
+    tape, others = traced.tape, [n for n in traced.constants if n not in nodes]
+    given = tape.inputs[: len(tape.inputs) - len(traced.constants)]
+    inputs = (*given, *[traced.var_of[n] for n in (*nodes, *others)])
+    return replace(traced, tape=Tape(inputs, tape.eqns, tape.outputs), constants=others)
 
 
 def _computed_constants(traced: Traced) -> Traced:

@@ -25,6 +25,7 @@ from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
 from nbgrad.core.ports import compiled, ports
 from nbgrad.core.results import give, part
+from nbgrad.core.standing import awaited
 from nbgrad.engine.programs import ProgramCache, executable, programs
 from nbgrad.ops.kinds.forms import View
 
@@ -125,6 +126,8 @@ def _evaluate(pending: list[Node]) -> None:
     """Compute *pending* nodes, each named once."""
     cap = capture(pending)
     if not cap.known:
+        if all(awaited(leaf) for leaf in cap.leaves if leaf.value is None):
+            return _evaluate(pending)
         require_values(cap, pending)
     if lines.on and modes.observers:
         _step_through(cap)
