@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 TIERS = ("auto", "reference", "block", "fused")
 NAN_POLICIES = ("safe", "ieee", "raise")
+TWINS = ("auto", "off")
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Config:
         time. A structure that turns hot is then compiled while its caller waits, instead of in the
         background, and what is in the cache of kernels changes nothing. Products of matrices also
         depend on BLAS's number of threads. ``NBGRAD_DETERMINISTIC=1`` in the environment.
+    twins : {"auto", "off"}
+        Whether recording, walking graphs and reading values run as machine code once some structure
+        is hot. ``off`` leaves them to the Python that such code stands for, to find out whether it is
+        at fault: results are the same. ``NBGRAD_TWINS`` in the environment.
     print_precision : int or None
         Digits that tensors print after the point, as many for each element: 4 as in PyTorch. None
         prints them as NumPy prints arrays.
@@ -49,6 +55,7 @@ class Config:
     hot_elements: int = 2_000_000
     max_pending: int = 1024
     deterministic: bool = False
+    twins: str = "auto"
     print_precision: int | None = None
     check_tapes: bool = False
 
@@ -57,6 +64,8 @@ class Config:
             raise ValueError(f"tier must be one of {TIERS}, not {self.tier!r}")
         if self.nan_policy not in NAN_POLICIES:
             raise ValueError(f"nan_policy must be one of {NAN_POLICIES}, not {self.nan_policy!r}")
+        if self.twins not in TWINS:
+            raise ValueError(f"twins must be one of {TWINS}, not {self.twins!r}")
         if not (self.print_precision is None or self.print_precision >= 0):
             raise ValueError(f"print_precision must not be negative: {self.print_precision}")
 
@@ -66,6 +75,7 @@ def _from_environment() -> Config:
     return Config(
         tier=env.get("NBGRAD_TIER", "auto"),
         nan_policy=env.get("NBGRAD_NAN_POLICY", "safe"),
+        twins=env.get("NBGRAD_TWINS", "auto"),
         deterministic=env.get("NBGRAD_DETERMINISTIC", "0") == "1",
         check_tapes=env.get("NBGRAD_CHECK", "0") == "1",
     )
@@ -75,18 +85,21 @@ class _Settings:
     """Holds the current frozen Config, read as ``settings.current`` and replaced by ``use``.
 
     ``max_pending`` is that of the current Config as a machine integer, where each recorded
-    operation reads it.
+    operation reads it. Each of ``told`` is called after a change.
     """
 
-    __slots__ = ("current", "max_pending")
+    __slots__ = ("current", "max_pending", "told")
 
     def __init__(self) -> None:
+        self.told: list[Callable[[], None]] = []
         self.use(_from_environment())
 
     def use(self, config: Config) -> None:
         # Machine code reads it as 64 bits; it may have been given as infinity.
         limit = int(min(max(config.max_pending, 0), sys.maxsize))
         self.current, self.max_pending = config, limit
+        for follow in self.told:
+            follow()
 
 
 settings = _Settings()

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import nullcontext
 
-import machine
 import pytest
+
+import nbgrad as ng
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,5 +18,5 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(params=["machine code", "python"], autouse=True)
 def recorded_by(request: pytest.FixtureRequest) -> Iterator[None]:
     """Every behaviour is pinned twice: both ways of recording and of walking have it."""
-    with machine.switched_off() if request.param == "python" else nullcontext():
+    with ng.configure(twins="off") if request.param == "python" else nullcontext():
         yield

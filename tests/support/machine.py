@@ -7,8 +7,7 @@ each operation that a test records is recorded twice.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,16 +19,12 @@ from nbgrad.core.ports import shortcuts
 from nbgrad.core.primitive import bind
 from nbgrad.core.recipes import Recipe
 from nbgrad.engine import demand
-from nbgrad.twins import capture, settle, viewing
-from nbgrad.twins import record as quick
+from nbgrad.twins import capture, hot
 
 
 def install() -> None:
     """Install the machine code, each of its functions with its check."""
-    capture.install()
-    quick.install()
-    viewing.install()
-    settle.install()
+    hot.install()
     compiled, make = ports.compiled, shortcuts.make
     assert compiled.forward is not None and compiled.backward is not None and make is not None
     compiled.forward = _compared(compiled.forward, differentiate=False)
@@ -39,23 +34,6 @@ def install() -> None:
     shortcuts.offer(lambda tables, swapped: _repeated(make(tables, swapped)))
     assert shortcuts.replay is not None
     shortcuts.replay = _replayed(shortcuts.replay)
-
-
-@contextmanager
-def switched_off() -> Iterator[None]:
-    """Everything in Python, as in the first runs and where layouts are not known."""
-    compiled, make, replay = ports.compiled, shortcuts.make, shortcuts.replay
-    forward, backward, value = compiled.forward, compiled.backward, compiled.value
-    compiled.forward = compiled.backward = compiled.value = shortcuts.replay = None
-    view, detached = shortcuts.view, shortcuts.detached
-    shortcuts.view = shortcuts.detached = None
-    shortcuts.offer(None)
-    try:
-        yield
-    finally:
-        compiled.forward, compiled.backward, compiled.value = forward, backward, value
-        shortcuts.offer(make)
-        shortcuts.replay, shortcuts.view, shortcuts.detached = replay, view, detached
 
 
 def _compared(code: Callable[[Any], Any], differentiate: bool) -> Callable[[Any], Any]:

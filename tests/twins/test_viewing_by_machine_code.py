@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import machine
 import numpy as np
 import pytest
 
@@ -87,7 +86,7 @@ def described(x: Any) -> Any:
 def test_both_make_the_same_view(make: Any, step: str, recording: bool) -> None:
     found = []
     for switched in (True, False):
-        with machine.switched_off() if switched else ng.enable_grad():
+        with ng.configure(twins="off") if switched else ng.enable_grad():
             x = make()
             for _ in range(3):  # the first in Python, as it is learned
                 with ng.set_grad_enabled(recording):

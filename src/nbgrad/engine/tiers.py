@@ -120,9 +120,11 @@ class Executable:
             and spent >= PATIENCE * self.price()
         ):
             if waiting:
-                hot.install()  # where kernels take microseconds, recording and finding them must too
+                hot.ask(
+                    True
+                )  # where kernels take microseconds, recording and finding them must too
                 return self.compile()
-            hot.wish.get()
+            hot.ask(False)
             self.compiled = self._ready("fused")
             if self.compiled is not None:
                 return self.compiled
@@ -140,7 +142,7 @@ class Executable:
 
     def _interpreted(self, waiting: bool) -> Runnable:
         if self.flat and self.runs >= settings.current.hot_runs:
-            hot.install() if waiting else hot.wish.get()  # recording is most of what a call takes
+            hot.ask(waiting)  # recording is most of what a call takes
         if self.interpreted is None and not waiting and 8 * self.elements < MUCH:
             self.interpreted = self._ready("block")
             return self.interpreted or self.reference
