@@ -44,6 +44,7 @@ SPELLED = {
     "Axes": "int | Sequence[int] | None",
     "Shape": "int | Sequence[int]",
 }
+GENERIC = {"dict": "dict[Any, Any]", "tuple": "tuple[Any, ...]"}
 BUILTIN = {"int", "float", "str", "bool", "complex", "bytes", "None", "tuple", "list", "dict"}
 BUILTIN |= {"type", "object", "dtype"}
 WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*")
@@ -92,7 +93,8 @@ class Stub:
         elif type(value).__name__ == "Distribution":
             return self.distribution(name, value)
         else:
-            return f"{name}: {self.annotation(type(value).__name__, {})}"
+            kind = type(value).__name__
+            return f"{name}: {self.annotation(GENERIC.get(kind, kind), {})}"
         return ""
 
     def home(self, name: str, value: Any) -> str | None:

@@ -183,7 +183,8 @@ class Generator:
     def _log_gamma(self, a: Node, size: Size) -> Node:
         """Logarithms of gamma draws of any small shape: log G(a + 1) + log(u) / a."""
         raised = self.standard_gamma(Tensor(a + 1.0), size)._node
-        return log(raised) - self._drawn("standard_exponential", size, (a,)) / a
+        drawn: Node = log(raised) - self._drawn("standard_exponential", size, (a,)) / a
+        return drawn
 
     def beta(self, a: Any, b: Any, size: Size = None) -> Tensor:
         """Draws of G(a) / (G(a) + G(b)) for gamma draws G, differentiable in both."""
@@ -246,7 +247,7 @@ class Generator:
         if isinstance(x, int):
             return Tensor(constant(self.numpy.permutation(x)))
         node = as_node(x)
-        return find("numpy", "take")(Tensor(node), self.numpy.permutation(node.shape[axis]), axis)
+        return _take(node, self.numpy.permutation(node.shape[axis]), axis)
 
     def choice(
         self, a: Any, size: Size = None, replace: bool = True, p: Any = None, axis: int = 0
@@ -257,7 +258,12 @@ class Generator:
         picked = self.numpy.choice(count, size=size, replace=replace, p=p)
         if isinstance(a, int):
             return Tensor(constant(picked))
-        return find("numpy", "take")(Tensor(as_node(a)), picked, axis)
+        return _take(as_node(a), picked, axis)
+
+
+def _take(x: Node, places: Any, axis: int) -> Tensor:
+    taken: Tensor = find("numpy", "take")(Tensor(x), places, axis)
+    return taken
 
 
 def _of_default(name: str) -> Any:

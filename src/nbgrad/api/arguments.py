@@ -115,7 +115,7 @@ def stand_in(x: Any, node: Node) -> Tensor:
     if node.aval.weak:
         made: Tensor = (Whole if x.__class__ is int else Number)(node)
         return made
-    return Scalar(node) if isinstance(x, np.generic) else Tensor(node)  # type: ignore[no-any-return]
+    return Scalar(node) if isinstance(x, np.generic) else Tensor(node)
 
 
 def node_of_leaf(x: Any) -> Node:

@@ -178,7 +178,7 @@ def gradcheck(
         raise NotImplementedError(
             "gradcheck: nbgrad has no vmap, so nothing to check batches with"
         )
-    given = _as_tuple(inputs)
+    given: Sequence[Any] = _as_tuple(inputs)
     if not any(isinstance(x, Tensor) and x.requires_grad for x in given):
         raise ValueError(
             "gradcheck expects at least one input tensor to require gradient, but none does"

@@ -92,7 +92,7 @@ class _Traces:
         fixed = self._found(compiled, (key, *_split(values, ())), leaves, structure, ())
         if not free or fixed is None:
             return fixed
-        attempt = functools.partial(self._traced, leaves, structure)
+        attempt: Any = functools.partial(self._traced, leaves, structure)
         entry, needed = traced_alike(free, attempt, fixed, leaves)
         if needed:
             self.integers.need(key, needed)

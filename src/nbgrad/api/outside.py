@@ -42,8 +42,10 @@ _ANY = frozenset(
 )
 _MAKING = frozenset({"__init__", "__new__", "__repr__", "__str__", "__post_init__", "__reduce__"})
 _NUMBERS = (int, float, complex, str, bytes, type(None), np.generic, np.dtype)
-_CONTAINERS = (list, tuple, dict, deque, set, frozenset)
-_CONTAINERS += (ChainMap, UserDict, UserList, MappingProxyType)
+_CONTAINERS: tuple[type, ...] = (
+    *(list, tuple, dict, deque, set, frozenset),
+    *(ChainMap, UserDict, UserList, MappingProxyType),
+)
 _OTHERS = frozenset(sys.stdlib_module_names) | {"nbgrad", "numpy", "numba", "scipy"}
 dis = LazyModule("dis")
 _BUILTIN = os.__file__  # what belongs to no package of its own
@@ -86,7 +88,7 @@ class Reader:
         if kept and not self._holds(self._defined(kept)):  # to look at each alone takes far longer
             kept = [test for test in kept if self._holds(test)]
             self._defined(kept)
-        return self.space["guard"] if kept else None  # type: ignore[no-any-return]
+        return self.space["guard"] if kept else None
 
     def _defined(self, tests: list[str]) -> str:
         """Define the function that makes all *tests*; return its call."""

@@ -50,7 +50,8 @@ def _fresh(inputs: Any, create_graph: bool) -> list[Tensor]:
 def differentiable_copy(node: Node, connected: bool) -> Node:
     """A new node of the same value that requires grad, with a path back to *node* if connected."""
     if connected and node.requires_grad:
-        return arithmetic.positive(node)
+        connected_copy: Node = arithmetic.positive(node)
+        return connected_copy
     copy = leaf_node(node.value) if node.value is not None else composite.detached(node)
     copy.requires_grad = True
     return copy

@@ -89,10 +89,11 @@ class Sources:
         return self._states() != self.states
 
     def _states(self) -> list[bytes]:
-        found = [*self.given, np.random.get_bit_generator()]
+        numpys: Any = np.random  # get_bit_generator is not in its stubs
+        found = [*self.given, numpys.get_bit_generator()]
         pythons = sys.modules.get("random")
         if pythons is not None:
-            found.append(pythons._inst)  # type: ignore[attr-defined]
+            found.append(pythons._inst)
         return [pickle.dumps(_state(x)) for x in found]
 
 

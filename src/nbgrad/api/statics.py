@@ -21,8 +21,10 @@ from nbgrad.api.outside import attributes, content_of, is_users
 from nbgrad.core.tree import LEAF, STATIC, Same, key_of
 from nbgrad.errors import STATE, UNHASHABLE
 
-_VALUES = (int, str, bytes, float, complex, type(None), range, type(...), type(NotImplemented))
-_VALUES += (enum.Enum, np.dtype, type, ModuleType, np.ufunc, type(np._NoValue))
+_VALUES: tuple[type, ...] = (
+    *(int, str, bytes, float, complex, type(None), range, type(...), type(NotImplemented)),
+    *(enum.Enum, np.dtype, type, ModuleType, np.ufunc, type(np._NoValue)),
+)
 # Told apart by class and equality, as most settings are.
 _PLAIN = frozenset({int, bool, str, bytes, type(None), type})
 
@@ -54,7 +56,8 @@ def static(x: Any) -> Any:
     if attributes(x) is not None or (hasattr(type(x), "__slots__") and is_users(type(x))):
         return Same(x)
     owner = getattr(x, "__self__", x)  # of a method written in C
-    stateful = type(owner).__hash__ in (None, object.__hash__)
+    told: Any = type(owner).__hash__
+    stateful = told is None or told is object.__hash__
     if stateful and not isinstance(owner, _VALUES):
         raise TypeError(STATE.format(kind=_kind(owner)))
     hash(x)
@@ -101,9 +104,9 @@ def names_of_positions(f: Callable[..., Any], count: int) -> list[str]:
     """How *f* names *count* positional arguments; by number where Python does not know."""
     names: list[str] = []
     try:
-        parameters = inspect.signature(f).parameters.values()
+        parameters = [*inspect.signature(f).parameters.values()]
     except (TypeError, ValueError):
-        parameters = ()  # type: ignore[assignment]
+        parameters = []
     for p in parameters:
         if p.kind is p.VAR_POSITIONAL:
             names += [f"{p.name}[{k}]" for k in range(count - len(names))]

@@ -129,10 +129,11 @@ class Compiled:
 
     def short_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
         """Results by machine code; None for arguments that are not as the last ones were."""
+        assert self.enter is not None
         if self.match is not None:
             found = self.match(args, kwargs)
-            return None if found is None else self.enter(found)  # type: ignore[misc]
-        return None if kwargs else self.enter(args)  # type: ignore[misc]
+            return None if found is None else self.enter(found)
+        return None if kwargs else self.enter(args)
 
     def run(self, args: tuple[Any, ...]) -> Any:
         """Run on arrays and numbers, and return arrays; 0-d results become NumPy scalars."""

@@ -33,13 +33,13 @@ class Transformed:
         The transform's further arguments.
     """
 
-    def __init__(self, call: Func | None, make: Func, f: Func, *options: Any) -> None:
+    def __init__(self, call: Any, make: Func, f: Func, *options: Any) -> None:
         functools.update_wrapper(self, f)
         self._call = call
         self._made_by = (make, f, *options)
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        return self._call(*args, **kwargs)  # type: ignore[misc]
+        return self._call(*args, **kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
@@ -51,7 +51,7 @@ class Transformed:
     def __reduce__(self) -> Any:
         name = getattr(self, "__qualname__", "")
         module = getattr(self, "__module__", None)
-        found = sys.modules.get(module or "")
+        found: Any = sys.modules.get(module or "")
         for part in name.split("."):
             found = getattr(found, part, None)
         caller = str(sys._getframe(1).f_globals.get("__name__")).split(".")

@@ -102,12 +102,13 @@ def _exact(tape: Tape, free: tuple[int, ...], leaves: Sequence[Any]) -> bool:
             if eqn.prim.kind != "elementwise" and not eqn.prim.structural:
                 return False  # an index: nobody would look whether it is in bounds
             continue
-        given = [_range(a, ranges) for a in eqn.inputs]
-        if not eqn.prim.multilinear or eqn.out.aval.ndim or None in given:
+        known = [_range(a, ranges) for a in eqn.inputs]
+        given = [found for found in known if found is not None]
+        if not eqn.prim.multilinear or eqn.out.aval.ndim or len(given) < len(known):
             return False
         corners = [
             eqn.prim.evaluate(*(np.array(x, object) for x in corner))
-            for corner in itertools.product(*given)  # type: ignore[arg-type]
+            for corner in itertools.product(*given)
         ]
         ranges[eqn.out] = min(corners), max(corners)
         if not -EXACT < min(corners) <= max(corners) < EXACT:
@@ -117,7 +118,8 @@ def _exact(tape: Tape, free: tuple[int, ...], leaves: Sequence[Any]) -> bool:
 
 def _range(atom: Any, ranges: dict[Any, tuple[int, int]]) -> tuple[int, int] | None:
     if isinstance(atom, Literal):
-        return (atom.value, atom.value) if atom.value.__class__ is int else None  # type: ignore[return-value]
+        value: Any = atom.value
+        return (value, value) if value.__class__ is int else None
     return ranges.get(atom)
 
 

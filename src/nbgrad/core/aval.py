@@ -121,6 +121,11 @@ def several(*parts: Aval) -> Any:
     return found or _several.setdefault(parts, Several(parts))
 
 
+def is_several(aval: object) -> bool:
+    """Whether *aval* is that of an operation with several results."""
+    return aval.__class__ is Several
+
+
 def avals_of(aval: Any) -> tuple[Aval, ...]:
     """The avals of the results of an operation, one or several."""
     return aval.parts if aval.__class__ is Several else (aval,)

@@ -116,7 +116,7 @@ class Shortcuts:
     __slots__ = ("asked", "detached", "group", "make", "replay", "view")
 
     def __init__(self) -> None:
-        self.group: type | None = None
+        self.group: Any = None
         self.view: Callable[[Any, Recipe], Any] | None = None
         self.detached: Callable[[Any], Any] | None = None
         self.make: Callable[[Tables, bool], Callable[..., Any]] | None = None

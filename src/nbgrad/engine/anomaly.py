@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Several
+from nbgrad.core.aval import is_several
 from nbgrad.core.interpret import read
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
@@ -70,7 +70,7 @@ def _check(node: Node, value: Any) -> None:
 def check_forward(nodes: Sequence[Node]) -> None:
     """Raise at the first of *nodes* whose value is not finite."""
     for node in nodes:
-        if node.aval.__class__ is not Several:  # whose parts are among the nodes
+        if not is_several(node.aval):  # whose parts are among the nodes
             value_of(node)
             made = node.inputs[0] if node.sig.prim is part and node.inputs else node
             _check(made, node.value)

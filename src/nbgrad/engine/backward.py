@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbgrad.config import settings
-from nbgrad.core.aval import Several
+from nbgrad.core.aval import is_several
 from nbgrad.core.linearize import (
     BOUND,
     CUT,
@@ -99,7 +99,7 @@ def run_backward(
         total: dict[Node, Node] = {}
         for node, gradient in found:
             now = earlier.get(node, node)
-            total[now] = total[now] + gradient if now in total else gradient  # type: ignore[operator]
+            total[now] = total[now] + gradient if now in total else gradient
         found = list(total.items())
     return found
 
@@ -164,7 +164,7 @@ def _program_route(
     places = to_keep(cap) if cap.noted else b""
     key = ("backward", cap.key, given, wrt, policy, places)
     # A structure with freed nodes has a key of its own, so they are looked for when it is planned.
-    plan: Plan = programs.find(key, _plan, cap, outputs, given, wrt, places)
+    plan = programs.find(key, _plan, cap, outputs, given, wrt, places)
     nodes = cap.nodes
     args = cap.values + cap.scalars
     if plan.bound:
@@ -221,7 +221,7 @@ def _plan(
         bound=[at[k] for k in bound],
         results=variables(var_of, nodes),
     )
-    some = any(n.aval.__class__ is Several for n in nodes)
+    some = any(is_several(n.aval) for n in nodes)
     return Plan(executable(tape, constants), wrt, tuple(sorted(results)), some, bound, path)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.backends.reference import owned
-from nbgrad.core.aval import Several, avals_of
+from nbgrad.core.aval import avals_of, is_several
 from nbgrad.core.linearize import (
     BOUND,
     Capture,
@@ -75,7 +75,7 @@ class Habit:
 
 def to_keep(cap: Capture) -> bytes:
     """Which of the noted nodes a backward pass keeps: all of them, or none."""
-    habit: Habit = habits.find((True, cap.key, cap.noted), Habit, cap.noted, True)
+    habit = habits.find((True, cap.key, cap.noted), Habit, cap.noted, True)
     return cap.noted if habit.met(cap.nodes) else b""
 
 
@@ -108,7 +108,7 @@ class Forward:
     def __init__(self, cap: Capture, outputs: Sequence[Node], places: bytes) -> None:
         self.kept = kept(cap, places) if places else ()
         nodes = [*outputs, *(cap.nodes[k] for k in self.kept)]
-        self.several = any(n.aval.__class__ is Several for n in nodes)
+        self.several = any(is_several(n.aval) for n in nodes)
         tape, _ = build_tape(cap, nodes)
         self.exe = executable(tape)
 
@@ -157,7 +157,7 @@ def given_to_parts(nodes: Sequence[Node], values: list[Array]) -> tuple[list[Nod
     found: list[tuple[Node, Array]] = []
     rest = iter(values)
     for node in nodes:
-        if node.aval.__class__ is Several:
+        if is_several(node.aval):
             found += give(node, [next(rest) for _ in avals_of(node.aval)])
         else:
             found.append((node, next(rest)))
@@ -168,7 +168,7 @@ def _forward(cap: Capture, pending: Sequence[Node]) -> tuple[Forward, Habit | No
     """The program for a structure, which may keep what is noted of it, and what learns whether."""
     if not cap.noted:
         return _program(cap, pending, b""), None
-    habit: Habit = habits.find((False, cap.key, cap.noted), Habit, cap.noted, False)
+    habit = habits.find((False, cap.key, cap.noted), Habit, cap.noted, False)
     if not habit.met(cap.nodes):
         return _program(cap, pending, b""), habit
     if habit.keeping is None:
@@ -178,7 +178,7 @@ def _forward(cap: Capture, pending: Sequence[Node]) -> tuple[Forward, Habit | No
 
 def _program(cap: Capture, pending: Sequence[Node], places: bytes) -> Forward:
     key = ("forward", cap.key, places)
-    return programs.find(key, Forward, cap, pending, places)  # type: ignore[no-any-return]
+    return programs.find(key, Forward, cap, pending, places)
 
 
 def _step_through(cap: Capture) -> None:
@@ -194,9 +194,9 @@ def _step_through(cap: Capture) -> None:
         xs = [x.value if x.__class__ is Node else x for x in operands]
         start = perf_counter_ns()
         with np.errstate(all="ignore"):
-            value = node.sig.prim.evaluate(*xs, **node.sig.params)
+            value: Any = node.sig.prim.evaluate(*xs, **node.sig.params)
         seen = {id(x) for x in xs}
-        if node.aval.__class__ is Several:
+        if is_several(node.aval):
             pairs = zip(value, avals_of(node.aval), strict=True)
             value = results[node] = tuple([owned(v, aval.dtype, seen) for v, aval in pairs])
         else:

@@ -62,7 +62,7 @@ def jacobian_values(
     if policy == "raise" and not by_column:
         return None  # which looks at each gradient
     key = ("jacobian", cap.key, places, by_column, holomorphic, policy)
-    plan: Plan = programs.find(key, _plan, cap, outs, inputs, by_column, holomorphic)
+    plan = programs.find(key, _plan, cap, outs, inputs, by_column, holomorphic)
     return plan.exe.run(cap.values + cap.scalars + [cap.nodes[k].value for k in plan.bound])
 
 

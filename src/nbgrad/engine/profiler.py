@@ -16,7 +16,7 @@ from pathlib import Path
 from time import perf_counter_ns
 from typing import Any
 
-from nbgrad.core.aval import Several
+from nbgrad.core.aval import is_several
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
 from nbgrad.engine.demand import demand
@@ -276,7 +276,7 @@ def _compute(node: Node) -> None:
 
     One with several results is computed with the first of them.
     """
-    if node.aval.__class__ is Several:
+    if is_several(node.aval):
         return
     try:
         demand([node])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from nbgrad.core.check import checked
 from nbgrad.core.collector import paused
@@ -14,6 +14,8 @@ from nbgrad.core.node import Node
 from nbgrad.core.tape import Tape
 from nbgrad.engine.tiers import Executable
 from nbgrad.transforms.simplify import simplify
+
+Entry = TypeVar("Entry")
 
 
 class _Slot:
@@ -41,7 +43,7 @@ class ProgramCache:
     def __len__(self) -> int:
         return len(self.slots)
 
-    def find(self, key: Any, build: Callable[..., Any], *args: Any) -> Any:
+    def find(self, key: Any, build: Callable[..., Entry], *args: Any) -> Entry:
         """Return the entry of *key*, made by ``build(*args)`` on the first call."""
         slot = self.slots.get(key)
         if slot is None:
@@ -51,7 +53,8 @@ class ProgramCache:
                 slot = self.slots.setdefault(key, _Slot(entry))
                 self._shrink()
         slot.used = True
-        return slot.entry
+        found: Entry = slot.entry
+        return found
 
     def _shrink(self) -> None:
         while len(self.slots) > self.capacity:

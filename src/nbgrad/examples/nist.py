@@ -86,7 +86,8 @@ def make_problem(model: Model, x: FloatArray, y: FloatArray) -> tuple[Function, 
     """Return the residuals of `model` and their Jacobian, as functions of the parameters."""
 
     def residuals(b: FloatArray) -> FloatArray:
-        return model(b, x) - y
+        error: FloatArray = model(b, x) - y
+        return error
 
     return residuals, ng.jit(ng.jacobian(residuals))
 

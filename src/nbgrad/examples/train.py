@@ -41,8 +41,10 @@ def descend(
         error.backward()
         with ng.no_grad():
             for parameter in parameters:
-                parameter -= rate * parameter.grad
-                parameter.grad.zero_()
+                gradient = parameter.grad
+                assert gradient is not None
+                parameter -= rate * gradient
+                gradient.zero_()
         history.append(error.item())
         report(step, history[-1])
     return history

@@ -20,6 +20,7 @@ import traceback
 import weakref
 import zlib
 from collections import deque
+from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
@@ -106,11 +107,11 @@ def _call(name: str, *args: ast.expr) -> ast.Call:
     return ast.Call(ast.Name(name, ast.Load()), list(args), [])
 
 
-def _site(name: str, node: ast.AST) -> ast.Constant:
+def _site(name: str, node: ast.AST) -> int:
     text = f"{name}: {ast.unparse(node)}"
     number = zlib.crc32(text.encode())
     _sites[number] = text
-    return ast.Constant(number)
+    return number
 
 
 class _Elements(ast.NodeTransformer):
@@ -124,7 +125,7 @@ class _Elements(ast.NodeTransformer):
         self.pointers = pointers
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
-        site = _site(self.name, node)
+        site = ast.Constant(_site(self.name, node))
         self.generic_visit(node)
         if isinstance(node.value, ast.Name) and node.value.id in self.pointers:
             pointer = node.value.id
@@ -145,7 +146,7 @@ class _Elements(ast.NodeTransformer):
         size = self.pointers[pointer]
         lines = [f"if {some} != 0:"]
         for index in (first, last):
-            site = _site(self.name, ast.parse(f"{pointer}[{index}]", mode="eval").body).value
+            site = _site(self.name, ast.parse(f"{pointer}[{index}]", mode="eval").body)
             known = f"{pointer}__lo, {pointer}__hi, {size}, {site}"
             lines.append(f"    checked_element({index}, {known})")
         return ast.parse("\n".join(lines)).body[0]
@@ -163,9 +164,9 @@ class _Words(ast.NodeTransformer):
             end = ast.BinOp(
                 ast.Constant(8), ast.Mult(), ast.Name(self.counts[pointer.id], ast.Load())
             )
-            site = _site(self.name, whole)
+            site = ast.Constant(_site(self.name, whole))
             return _call("checked_element", index, ast.Constant(0), end, ast.Constant(8), site)
-        return _call("checked_word", pointer, index, _site(self.name, whole))
+        return _call("checked_word", pointer, index, ast.Constant(_site(self.name, whole)))
 
     def visit_Subscript(self, node: ast.Subscript) -> Any:
         whole = ast.parse(ast.unparse(node), mode="eval").body
@@ -353,7 +354,7 @@ def _word(pointer: int, index: int, stack: int, site: int) -> None:
     _report(f"{_sites.get(site, f'site {site}')}: word {index} from {pointer:#x}")
 
 
-_TYPES: Final = {
+_TYPES: Final[dict[str, tuple[Any, Callable[..., None]]]] = {
     "nbgrad_element": (ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 5), _element),
     "nbgrad_items": (ctypes.CFUNCTYPE(None, ctypes.c_int64), _items),
     "nbgrad_word": (ctypes.CFUNCTYPE(None, *(ctypes.c_int64,) * 4), _word),

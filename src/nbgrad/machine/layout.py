@@ -51,6 +51,7 @@ def array_data() -> int:
 @cache
 def array_layout() -> dict[str, int]:
     """Where arrays keep dtype, rank, extents and flags, and dtypes their elements; 0 if unknown."""
+    arrays: list[np.ndarray[Any, Any]]
     arrays = [np.ones((2, 3)), np.ones((5, 7), np.float32)[:, ::2], np.ones((4, 6), ">i2")]
     place = {word_with(a, id(a.dtype), 9 * WORD) for a in arrays}
     ndim, shape, flags, elements = 3, 4, max(place) + 1, 3  # their order is NumPy's documented one

@@ -112,6 +112,12 @@ def _inside() -> Any:
     return _llvm_lock() or _own.held
 
 
+def _finalizing() -> bool:
+    """Whether the interpreter takes itself apart, and perhaps this module."""
+    interpreter: Any = sys
+    return interpreter is None or bool(interpreter.is_finalizing())
+
+
 PER_ENGINE = 64
 _engines: dict[int, list[Any]] = {}  # engines, and how many libraries of each are loaded
 _dropped: deque[tuple[Any, int]] = deque()  # libraries that nobody refers to, not unloaded yet
@@ -135,7 +141,7 @@ class _Library:
         return self.tracker[symbol]
 
     def __del__(self) -> None:
-        if sys is None or sys.is_finalizing():
+        if _finalizing():
             return
         _dropped.append((self.tracker, self.engine))
         # The collector runs this at any moment, in whatever lock the thread holds: never wait here.

@@ -18,7 +18,7 @@ from numba.core.imputils import lower_builtin
 
 from nbgrad.machine import intrinsics as plain
 from nbgrad.machine import numba_scipy
-from nbgrad.machine.vecmath import far
+from nbgrad.machine.vecmath import bits, far
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
 BYTES = I8.as_pointer()
@@ -96,13 +96,13 @@ def rest_of(typingctx: Any, x: Any, y: Any) -> Any:
 
 
 # Keyed by the plain functions, so that a helper's globals can be translated by identity.
-BY_PLAIN: Final = {
+BY_PLAIN: Final[dict[Any, Any]] = {
     plain.reduce_add: reduce_add,
-    plain.rest_of: rest_of,
-    plain.f8_as_i8: _bitcast("f8_as_i8", types.float64, types.int64),
-    plain.i8_as_f8: _bitcast("i8_as_f8", types.int64, types.float64),
-    plain.f4_as_i4: _bitcast("f4_as_i4", types.float32, types.int32),
-    plain.i4_as_f4: _bitcast("i4_as_f4", types.int32, types.float32),
+    bits.rest_of: rest_of,
+    bits.f8_as_i8: _bitcast("f8_as_i8", types.float64, types.int64),
+    bits.i8_as_f8: _bitcast("i8_as_f8", types.int64, types.float64),
+    bits.f4_as_i4: _bitcast("f4_as_i4", types.float32, types.int32),
+    bits.i4_as_f4: _bitcast("i4_as_f4", types.int32, types.float32),
     **far.BY_PLAIN,
     **numba_scipy.BY_PLAIN,
 }

@@ -58,7 +58,7 @@ SCALARS: Final = {
 HELPER_FLAGS: Final = {"error_model": "numpy", "fastmath": {"contract"}}
 
 
-class _Library(codegen.CPUCodeLibrary):  # type: ignore[misc]
+class _Library(codegen.CPUCodeLibrary):
     """Collects LLVM modules; leaves optimisation and code generation to :func:`build`."""
 
     def add_llvm_module(self, module: Any) -> None:
@@ -73,7 +73,7 @@ class _Library(codegen.CPUCodeLibrary):  # type: ignore[misc]
         return 0  # nothing here is ever called by Numba's dispatchers
 
 
-class _Codegen(codegen.JITCPUCodegen):  # type: ignore[misc]
+class _Codegen(codegen.JITCPUCodegen):
     """Numba's code generator without its execution engine."""
 
     _library_class = _Library
@@ -98,7 +98,7 @@ def _make_context() -> Any:
 _context: Final = _make_context()
 
 
-class _Compiler(compiler.CompilerBase):  # type: ignore[misc]
+class _Compiler(compiler.CompilerBase):
     """Numba's pipeline on our code generator, without what kernels have no use for.
 
     The passes left out serve closures, object mode, array expressions, parfors, raises and

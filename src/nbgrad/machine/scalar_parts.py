@@ -187,8 +187,10 @@ def min_f8(x: Any, y: Any) -> Any:
 
 
 # Right for float32 as they are: what they compute in float64 is exact there.
-_BOTH = (rint_f8, floor_f8, ceil_f8, trunc_f8, fraction_f8, fmod_f8, remainder_f8, exponent_f8)
-_BOTH += (mantissa_f8, ldexp_f8, heaviside_f8, max_f8, min_f8)
+_BOTH: Final[tuple[Callable[..., Any], ...]] = (
+    *(rint_f8, floor_f8, ceil_f8, trunc_f8, fraction_f8, fmod_f8, remainder_f8, exponent_f8),
+    *(mantissa_f8, ldexp_f8, heaviside_f8, max_f8, min_f8),
+)
 PARTS: Final[dict[str, Callable[..., Any]]] = {
     f.__name__.replace("_f8", f"_{code}"): f for f in _BOTH for code in ("f8", "f4")
 }

@@ -128,7 +128,8 @@ def set_num_threads(n: int) -> None:
     >>> get_num_threads()
     1
     """
-    if not isinstance(n, (int, np.integer)) or isinstance(n, bool):
+    given: Any = n
+    if not isinstance(given, (int, np.integer)) or isinstance(given, bool):
         raise TypeError(f"the number of threads must be an integer, not {n!r}")
     if not 1 <= n <= max_threads():
         raise ValueError(
@@ -163,6 +164,15 @@ def _launch(state: _State) -> None:
     state.address = int(binding.address_of_symbol("numba_parallel_for") or 0)
 
 
+def _launched(state: _State) -> bool:
+    """Whether the threads are there, which another thread may have started meanwhile."""
+    with state.lock:
+        if not state.address and not _importing(state):
+            with forks.starting:
+                _launch(state)
+        return state.address != 0
+
+
 @contextmanager
 def pool() -> Iterator[Launch]:
     """Give ``(address of numba_parallel_for, threads to use)`` for the length of one run.
@@ -175,14 +185,9 @@ def pool() -> Iterator[Launch]:
     if count < 2:
         yield 0, 1
         return
-    if not state.address:
-        with state.lock:
-            if not state.address and not _importing(state):
-                with forks.starting:
-                    _launch(state)
-        if not state.address:
-            yield 0, 1
-            return
+    if not state.address and not _launched(state):
+        yield 0, 1
+        return
     # NUMBA_NUM_THREADS may have been changed since Numba was imported.
     count = min(count, state.limit)
     if state.layer != "workqueue":

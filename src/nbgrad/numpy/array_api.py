@@ -40,10 +40,9 @@ def asarray(
     ValueError
         If ``copy=False`` and a copy is needed.
     """
-    same = isinstance(a, Tensor) and (dtype is None or np.dtype(dtype) == a.dtype)
-    if same and not copy:
+    if isinstance(a, Tensor) and (dtype is None or np.dtype(dtype) == a.dtype) and not copy:
         on_cpu(device)
-        return a  # type: ignore[no-any-return]
+        return a
     if copy is False:
         raise ValueError(
             f"asarray(copy=False) of {type(a).__name__} needs a copy: tensors own their values. "
@@ -53,7 +52,8 @@ def asarray(
         on_cpu(device)
         return as_tensor(a, dtype)
     load_vocabulary()
-    return find("numpy", "asarray")(a, dtype, order, device=device, copy=copy, like=like)
+    made: Tensor = find("numpy", "asarray")(a, dtype, order, device=device, copy=copy, like=like)
+    return made
 
 
 def asanyarray(a: Any, dtype: Any = None, order: Any = None, **options: Any) -> Tensor:

@@ -69,13 +69,17 @@ def derive(t: Any) -> Node:
     return node
 
 
-def _whole(group: Group, rebuild: bool = True) -> Node:
-    """The node of the whole; without its tensor it is put together from the views that live."""
+def _held_whole(group: Group) -> Node | None:
+    """The node of the whole, if its tensor lives or a view was written to since."""
     base = group[0]()
-    if base is not None:
-        return base._node  # type: ignore[no-any-return]
-    if group.current is not None or not rebuild:
-        return group.current  # type: ignore[return-value]
+    return group.current if base is None else base._node
+
+
+def _whole(group: Group) -> Node:
+    """The node of the whole; without its tensor it is put together from the views that live."""
+    held = _held_whole(group)
+    if held is not None:
+        return held
     found = sorted(_living(group), key=lambda t: t._alias[3] != DETACHED)  # with history on top
     source = source_of(chain_of(found[0]._alias)) if chain_of(found[0]._alias) else None
     with _recording(True):
@@ -114,7 +118,7 @@ def latest(t: Any) -> Node:
     """The node that an in-place method of *t* reads: an element is that of its base as it is now."""
     alias = t._alias
     if alias.__class__ is tuple and alias[3] == ELEMENT:
-        whole = _whole(alias[0], rebuild=False)
+        whole = _held_whole(alias[0])
         if whole is not None:
             with _recording(modes.grad):
                 t._node = viewed(whole, chain_of(alias))
@@ -158,10 +162,10 @@ def _write_through(t: Any, alias: Any, node: Node) -> Any:
     if not writable(chain):
         raise ValueError(READ_ONLY)
     base = group[0]()
-    whole = _whole(group, rebuild=False)
+    whole = _held_whole(group)
     tracked = node.requires_grad or t._node.requires_grad
     quiet = not modes.grad
-    leaf = _read_leaf(t) if base is None else _is_leaf(base, whole)
+    leaf = _read_leaf(t) if base is None else _is_leaf(base, base._node)
     if leaf and modes.grad and tracked:
         raise AutogradError(INPLACE_VIEW)
     quiet = quiet or (leaf and base is not None)
@@ -278,7 +282,7 @@ def unrecorded(node: Node) -> Node:
     """The value of *node* without its history, still lazy."""
     if node.value is not None:
         return leaf_node(node.value) if node.requires_grad else node
-    return basis.detach(node) if node.requires_grad else node  # type: ignore[no-any-return]
+    return basis.detach(node) if node.requires_grad else node
 
 
 def grafted(value: Node, history: Node) -> Node:
@@ -306,7 +310,9 @@ def overwritten(node: Node, source: Any) -> Node:
     value = shapes.broadcast_to(value, node.shape)
     if not (node.requires_grad and modes.grad):
         return apart(value) if value is source else value
-    return basis.update_slice(node, value, starts=(0,) * node.ndim, steps=(1,) * node.ndim)
+    zeros, ones = (0,) * node.ndim, (1,) * node.ndim
+    updated: Node = basis.update_slice(node, value, starts=zeros, steps=ones)
+    return updated
 
 
 def _retains(node: Node) -> bool:

@@ -105,7 +105,8 @@ class Buffers:
         return self.__class__(ours(np.round)(self._node, ndigits or 0))
 
     def __trunc__(self: Any) -> int:
-        return math.trunc(self._number("math.trunc()"))
+        number: float = self._number("math.trunc()")
+        return math.trunc(number)
 
 
 class Flat:

@@ -35,11 +35,13 @@ class Positions:
 
     def view(self, x: Node) -> Node:
         flat = basis.reshape(x, shape=(x.size,))
-        return basis.reshape(indexing.take(flat, self.places), shape=self.shape)
+        taken: Node = basis.reshape(indexing.take(flat, self.places), shape=self.shape)
+        return taken
 
     def put(self, x: Node, y: Node) -> Node:
         flat, values = (basis.reshape(n, shape=(n.size,)) for n in (x, y))
-        return basis.reshape(indexing.put(flat, self.places, values), shape=x.shape)
+        whole: Node = basis.reshape(indexing.put(flat, self.places, values), shape=x.shape)
+        return whole
 
 
 def viewed(node: Node, chain: Chain) -> Node:
@@ -93,7 +95,7 @@ def strides_of(aval: Aval, chain: Chain) -> tuple[int, ...] | None:
 
 def source_of(chain: Chain) -> Aval:
     first = chain[0]
-    return first.source if first.__class__ is Positions else first.operands[0]  # type: ignore[no-any-return]
+    return first.source if first.__class__ is Positions else first.operands[0]
 
 
 def shortened(chain: Chain) -> Chain:

@@ -123,7 +123,7 @@ def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> T
     if isinstance(data, (list, tuple)) and _holds_tensor(data):
         data = Tensor(_stacked(data))
     if isinstance(data, Tensor):
-        out = as_array(data) if dtype is None else data.astype(dtype)
+        out: Tensor = as_array(data) if dtype is None else data.astype(dtype)
         return out.detach().requires_grad_() if requires_grad and not out.requires_grad else out
     if data.__class__ is np.ndarray and dtype in (None, data.dtype) and frozen(data):
         return make(data, requires_grad)

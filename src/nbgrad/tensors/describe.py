@@ -117,7 +117,7 @@ def _section(title: str, text: str) -> str:
 def _described(parameters: Mapping[str, inspect.Parameter], source: str) -> str:
     rows = []
     for name, p in parameters.items():
-        star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        star = "*" * (p.kind is p.VAR_POSITIONAL) + "**" * (p.kind is p.VAR_KEYWORD)
         rows.append(f"{star}{name} : {_kind(p)}\n    {_meaning(name, p, source)}")
     return "\n".join(rows)
 

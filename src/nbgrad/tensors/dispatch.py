@@ -211,7 +211,8 @@ def again(
     only: Callable[..., bool] | None = None,
 ) -> Any:
     """The view of *tensor* that *recipe* makes; a copy where *only* does not hold."""
-    window, alias = recipe.window, tensor._alias
+    window: Any = recipe.window
+    alias = tensor._alias
     shared = (
         only is None
         or alias is None
@@ -223,7 +224,7 @@ def again(
         if made is not None:
             return made
     node = tensor._node
-    for sig in window:  # type: ignore[union-attr]
+    for sig in window:
         node = record(sig, (node,))
     made = tensor.__class__(node)
     return share(made, tensor, window, recipe.element) if shared else made
@@ -296,7 +297,7 @@ def _bounded(table: dict[Any, Any]) -> dict[Any, Any]:
     return table
 
 
-def _named(method: Any, prim: Any) -> Any:
+def _named(method: Method, prim: Primitive) -> Method:
     method.__name__ = prim.name
     method.__doc__ = prim.doc
     return method

@@ -7,7 +7,7 @@ import weakref
 from collections.abc import Callable
 from typing import Any
 
-from nbgrad.core.aval import Several
+from nbgrad.core.aval import is_several
 from nbgrad.core.node import Node
 from nbgrad.core.ports import ports
 from nbgrad.core.results import results_held
@@ -119,7 +119,7 @@ def _class_of(name: str) -> type[GradFn]:
     return type(name, (GradFn,), {"__slots__": (), "__module__": __name__, "__doc__": None})
 
 
-def _tensor_type() -> type:
+def _tensor_type() -> Any:
     return ports.tensor  # this layer lies below the class
 
 
@@ -168,7 +168,7 @@ def _one(node: Node, kind: type[GradFn]) -> GradFn:
 def result_of(function: GradFn, number: int) -> Node:
     """The value whose gradient is that of result *number* of *function*."""
     watch = function._node.watch
-    if (watch is None or watch.context is None) and function._node.aval.__class__ is not Several:
+    if (watch is None or watch.context is None) and not is_several(function._node.aval):
         return function._node
     for node in function.results():
         if output_number(node) == number:

@@ -52,6 +52,7 @@ def _class_of(x: Any) -> type:
 
 def _seeds(tensors: Any, outputs: Sequence[Any], given: Any) -> list[Node | None]:
     """Check the starting cotangents; None stands for ones (scalar outputs only)."""
+    seeds: list[Any]
     if given is None:
         seeds = [None] * len(outputs)
     elif isinstance(tensors, (tuple, list)) and not is_tensor(tensors):

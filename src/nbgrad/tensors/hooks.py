@@ -56,7 +56,7 @@ class Watch:
         "tensor_type",
     )
 
-    def __init__(self, tensor_type: type, context: Any = None) -> None:
+    def __init__(self, tensor_type: Any, context: Any = None) -> None:
         self.hooks: Hooks = {}
         self.before: Hooks = {}
         self.after: Hooks = {}
@@ -149,7 +149,7 @@ def added(hooks: Hooks, hook: Callable[..., Any]) -> RemovableHandle:
     return RemovableHandle((hooks, key))
 
 
-def watch_node(node: Node, tensor_type: type) -> Watch:
+def watch_node(node: Node, tensor_type: Any) -> Watch:
     """Return the Watch of *node*, made on first use."""
     if node.watch is None:
         node.watch = Watch(tensor_type)

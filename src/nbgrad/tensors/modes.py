@@ -49,7 +49,8 @@ class set_grad_enabled:
 
 def _decorated(function: F, mode: bool) -> F:
     if inspect.isgeneratorfunction(function):
-        return _decorated_generator(function, mode)
+        generator: F = _decorated_generator(function, mode)
+        return generator
     if inspect.isclass(function):
         text = (
             "Decorating classes is deprecated: recording is switched while an object is made, not "

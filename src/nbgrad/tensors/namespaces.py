@@ -131,7 +131,8 @@ def _elementwise(prim: Primitive) -> Callable[..., Any]:
         )
         if not any(isinstance(x, Node) for x in operands):
             operands = (as_node(operands[0]), *operands[1:])
-        return prim(*operands)
+        made: Node = prim(*operands)
+        return made
 
     function.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
         [inspect.Parameter(n, inspect.Parameter.POSITIONAL_ONLY) for n in operand_names(prim)]

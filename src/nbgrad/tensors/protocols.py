@@ -33,7 +33,7 @@ ufuncs = LazyModule("nbgrad.vocabulary.elements.ufunc_methods")
 _TAKEN = frozenset({np.atleast_1d, np.atleast_2d, np.reshape})
 
 
-def wrap(x: Any, tensor: type, operands: Sequence[Any] = ()) -> Any:
+def wrap(x: Any, tensor: Any, operands: Sequence[Any] = ()) -> Any:
     """Return nodes as tensors; none shares its node with a tracked operand."""
     if x.__class__ is Node:
         if x.aval.weak:  # of a traced number: NumPy's functions return arrays
@@ -46,7 +46,7 @@ def wrap(x: Any, tensor: type, operands: Sequence[Any] = ()) -> Any:
     return nested(x, lambda item: wrap(item, tensor, operands))
 
 
-def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+def apply(tensor: Any, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     """Call a *function* of nodes with tensors; one that writes binds its first argument anew."""
     if kwargs and kwargs.get("out") is not None:
         given = dict(kwargs)
@@ -69,13 +69,13 @@ def apply(tensor: type, function: Any, args: Any, kwargs: dict[str, Any]) -> Any
     patches = function in patchers and (kwargs.get("copy") is False or args[1:2] == (False,))
     if not patches and function not in writers:
         return wrap(result, tensor, operands)
-    target = args[0] if args else kwargs[next(iter(signature(function).parameters))]
+    target: Any = args[0] if args else kwargs[next(iter(signature(function).parameters))]
     if not isinstance(target, tensor):
         raise TypeError(
             f"{function.__name__} of a {type(target).__name__} with tensors would cut the "
             "gradient: write into a tensor, nbgrad.tensor(array)"
         )
-    target._rebind(result)  # type: ignore[attr-defined]
+    target._rebind(result)
     return target if patches else None
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from nbgrad.core.aval import Several
+from nbgrad.core.aval import is_several
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
 from nbgrad.core.results import result_of
@@ -138,7 +138,7 @@ def _save_operands(node: Node) -> None:
 
 
 def _result(node: Node, number: int) -> Node:
-    return result_of(node, number) if node.aval.__class__ is Several else node
+    return result_of(node, number) if is_several(node.aval) else node
 
 
 def _is_constant(node: Node) -> bool:

@@ -31,6 +31,7 @@ ALIKE, NUMBER, WHOLE, SWAPPED, SHARED = range(5)
 ROOM: Final = 256  # operands, constants and steps of a recipe that machine code replays
 # References to None and False are counted by word, not by calls, and not at all from Python 3.12 on.
 COUNT: Final = int(sys.version_info < (3, 12))
+_method: Any = next_sequence  # of a counter, written in C
 OBJECTS: Final = {
     "NODE": Node,
     "SIGNATURE": Signature,
@@ -45,7 +46,7 @@ OBJECTS: Final = {
     "LINES": lines,
     "NOT_RECORDING": not_recording,
     "SETTINGS": settings,
-    "NEXT": next_sequence.__self__,
+    "NEXT": _method.__self__,
     "NO_INPUTS": (),
 }
 
@@ -182,7 +183,7 @@ def nbgrad_replay(owner, args, count):
 )
 
 
-def words(tensor: type) -> dict[str, int]:
+def words(tensor: Any) -> dict[str, int]:
     """Where objects keep what the code reads and writes; 0 where unknown."""
     specimens: list[tuple[Any, tuple[str, ...]]] = [
         (Node(), tuple(name for name in Node.__slots__ if name != "__weakref__")),

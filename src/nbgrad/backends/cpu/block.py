@@ -198,21 +198,21 @@ class BlockNest:
             self.temporaries.give(slot)
         rows = tuple(word for kernel, args in self.steps for word in (kernel, Row(args)))
         runner = _compiled(_BLOCKS, "nbgrad_blocks", ("i8", "i8", "i8*"))
-        args = (Number(BLOCK), Number(len(self.steps)), Row(rows))
+        args: tuple[Any, ...] = (Number(BLOCK), Number(len(self.steps)), Row(rows))
         return [*self.before, Launch(runner.kernel, args, self.nest.size, 0), *self._after()]
 
     def _statements(self) -> None:
         last: dict[int, int] = {}
-        keep = {s.arg for s in (*self.nest.stores, *self.nest.reductions)}
+        keep = {s.arg for s in self.nest.stores} | {r.arg for r in self.nest.reductions}
         for k, value in enumerate(self.nest.body):
             for arg in _operands(value):
                 last[arg] = k
-        constants = [k for k, v in enumerate(self.nest.body) if isinstance(v, Constant)]
-        for k in constants:
+        constants = {k: v for k, v in enumerate(self.nest.body) if isinstance(v, Constant)}
+        for k, constant in constants.items():
             # Filled once, before the blocks, so in buffers that nothing else is written to.
             self.slot[k] = slot = self.temporaries.take()
-            code = CODES[_dtype(self.nest.body[k])]
-            fill = (Pointer(slot, 0), Number(self.nest.body[k].value, code))  # type: ignore[union-attr]
+            code = CODES[constant.dtype]
+            fill = (Pointer(slot, 0), Number(constant.value, code))
             self.before.append(Launch(_fill(code).kernel, fill, BLOCK, 0))
         keep.update(constants)
         for k, value in enumerate(self.nest.body):
@@ -246,7 +246,7 @@ class BlockNest:
         """Fill the results with the identity; then every block adds to them."""
         buffer = self.partial.setdefault(r.buffer, self._partial(r))
         code = CODES[buffer.aval.dtype]
-        identity = {"0": 0, "1": 1, "True": True, "False": False}.get(r.identity)
+        identity: Any = {"0": 0, "1": 1, "True": True, "False": False}.get(r.identity)
         if identity is None:
             sign = -1 if r.identity.startswith("-") else 1
             info = np.iinfo(r.dtype) if r.dtype.kind in "iu" else None
@@ -291,4 +291,5 @@ def _operands(value: Any) -> tuple[int, ...]:
 
 
 def _dtype(value: Any) -> np.dtype[Any]:
-    return value.dtype  # type: ignore[no-any-return]
+    dtype: np.dtype[Any] = value.dtype
+    return dtype
