@@ -211,7 +211,8 @@ def native(
                 return Code(symbol, 0, None), "wanted"
             with lljit.uninterrupted():
                 lowering = load("nbgrad.machine.object_code")
-                code = _load_new(request, *lowering.build(request), imports)
+                data, needs = lowering.build(request)
+                code = _load_new(request, data, needs, imports)
                 origin = "compiled"
         return _keep(key, code), origin
 

@@ -199,7 +199,9 @@ def gamma_transport_f8(z: Any, a0: Any, a: Any) -> Any:
     return gammaincinv(a, low) if low < high else gammainccinv(a, high)
 
 
-_ALL = (kl_div_f8, betaln_f8, beta_f8, digamma_difference_f8, exprel_moment_f8, log1p_mean_f8)
-_ALL += (gamma_kernel_f8, beta_kernel_f8)
-_ALL += (fresnel_s_f8, fresnel_c_f8, ive_drop_f8, kve_rise_f8, gamma_transport_f8)
+_ALL: Final[tuple[Callable[..., Any], ...]] = (
+    *(kl_div_f8, betaln_f8, beta_f8, digamma_difference_f8, exprel_moment_f8, log1p_mean_f8),
+    *(gamma_kernel_f8, beta_kernel_f8),
+    *(fresnel_s_f8, fresnel_c_f8, ive_drop_f8, kve_rise_f8, gamma_transport_f8),
+)
 COMPOSED: Final[dict[str, Callable[..., Any]]] = {f"special_{f.__name__[:-3]}": f for f in _ALL}

@@ -35,11 +35,11 @@ PAIRS: Final = ("fresnel",)
 _OTHER_NAMES: Final = {"digamma": "psi"}
 
 
-def _plain(name: str, count: int) -> FunctionType:
+def _plain(name: str, count: int) -> Callable[..., Any]:
     """What the machine code of *name* computes: a function of this module, as others may copy."""
     operands = ", ".join("abcd"[:count])
     exec(f"def {PREFIX}{name}({operands}):\n    return special.{name}({operands})\n", globals())
-    found: FunctionType = globals()[PREFIX + name]
+    found: Callable[..., Any] = globals()[PREFIX + name]
     return found
 
 
