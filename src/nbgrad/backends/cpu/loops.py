@@ -48,7 +48,7 @@ def repeat(lo, hi, frame, run, status, table, number, rows, reverse):
 def launches(step: Loop, number: int, inner: Any) -> list[Launch]:
     """The instruction of *step*, of which *inner* is the runner."""
     table = _table(step)
-    args = (
+    args: tuple[Any, ...] = (
         Inner(inner), address(loop_address()), Status(), Row(tuple(x for row in table for x in row)),
         *integers(number, len(table), int(step.rounds.reverse)),
     )  # fmt: skip
@@ -75,13 +75,13 @@ def _table(step: Loop) -> list[tuple[Argument, ...]]:
             add(start, *((own, other) if even else (other, own)))
         else:
             add(start, start, start, step=0 if k < first else var.aval.nbytes)
-    for k, (end, var) in enumerate(zip(ends, tape.outputs, strict=True)):
-        assert isinstance(var, Var)
+    for k, (end, found) in enumerate(zip(ends, tape.outputs, strict=True)):
+        assert isinstance(found, Var)
         if k < rounds.carry:
             here, there = (end, spare[k]) if even else (spare[k], end)
             add(here, there, here)
         else:
-            add(end, end, end, step=var.aval.nbytes)
+            add(end, end, end, step=found.aval.nbytes)
     return rows
 
 
