@@ -11,13 +11,18 @@ from typing import Any, Final
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.core.datamodel.models import PointerModel
-from numba.core.extending import intrinsic, register_model
-from numba.core.imputils import lower_builtin
 
 from nbgrad.machine import intrinsics as plain
 from nbgrad.machine import numba_scipy
+from nbgrad.machine.numba_inside import (
+    PointerModel,
+    alloca_once,
+    get_or_insert_function,
+    if_unlikely,
+    intrinsic,
+    lower_builtin,
+    register_model,
+)
 from nbgrad.machine.vecmath import bits, far
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
@@ -208,7 +213,7 @@ def _stack(name: str, size: int) -> Any:
 
     def typing(typingctx: Any) -> Any:
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return cgutils.alloca_once(builder, I64, size=size)
+            return alloca_once(builder, I64, size=size)
 
         return WORDS(), generate
 
@@ -262,7 +267,7 @@ def call_empty(typingctx: Any, function: Any, ndim: Any, shape: Any, dtype: Any)
 def _outside(builder: Any, name: str, *args: Any) -> None:
     """Call a function of ``bounds``, which is linked in by name."""
     kind = ir.FunctionType(ir.VoidType(), [I64] * len(args))
-    builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+    builder.call(get_or_insert_function(builder.module, kind, name), args)
 
 
 @intrinsic
@@ -279,7 +284,7 @@ def checked_element(typingctx: Any, index: Any, low: Any, high: Any, size: Any, 
         above = builder.icmp_signed(">", builder.add(start, size), high)
         known = builder.icmp_signed("!=", low, high)
         wrong = builder.and_(known, builder.or_(below, above))
-        with cgutils.if_unlikely(builder, wrong):
+        with if_unlikely(builder, wrong):
             _outside(builder, "nbgrad_element", index, low, high, size, site)
         return index
 
@@ -291,7 +296,7 @@ def checked_word(typingctx: Any, pointer: Any, index: Any, site: Any) -> Any:
     """*index*, after a report if that word of *pointer* is in no object and no known memory."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        here = builder.ptrtoint(cgutils.alloca_once(builder, I64), I64)
+        here = builder.ptrtoint(alloca_once(builder, I64), I64)
         place = builder.ptrtoint(args[0], I64)
         _outside(builder, "nbgrad_word", place, args[1], here, args[2])
         return args[1]

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from llvmlite import ir
 from numba import types
-from numba.core.cgutils import get_or_insert_function
-from numba.core.extending import intrinsic
 
+from nbgrad.machine.numba_inside import get_or_insert_function, intrinsic
 from nbgrad.machine.scipy_scalars import OPERANDS, PAIRS, PREFIX, SCIPY, SYMBOL
 
 DOUBLE, I32 = ir.DoubleType(), ir.IntType(32)

@@ -15,26 +15,14 @@ from typing import Any, Final
 
 import llvmlite.binding as ll
 from numba import types
-from numba.core import codegen, compiler
-from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager
-from numba.core.registry import CPUDispatcher, cpu_target
-from numba.core.typed_passes import (
-    IRLegalization,
-    NativeLowering,
-    NoPythonBackend,
-    NopythonTypeInference,
-    PreLowerStripPhis,
-)
-from numba.core.untyped_passes import (
-    FixupArgs,
-    IRProcessing,
-    ReconstructSSA,
-    TranslateByteCode,
-)
 
-from nbgrad.machine import lljit
 from nbgrad.machine.intrinsics import CASTS
+from nbgrad.machine.numba_inside import (
+    dispatcher,
+    global_compiler_lock,
+    lowered,
+    target_machine,
+)
 from nbgrad.machine.numba_intrinsics import BY_PLAIN, POINTER_NAMES, BoolPointer
 from nbgrad.machine.request import Request
 
@@ -55,77 +43,8 @@ SCALARS: Final = {
 }
 # Only the helpers' own polynomials may be fused into multiply-adds. What a user wrote as a product
 # and a sum is rounded twice, as in NumPy, or t*t - u*u of equal operands would not be 0.
-HELPER_FLAGS: Final = {"error_model": "numpy", "fastmath": {"contract"}}
-
-
-class _Library(codegen.CPUCodeLibrary):
-    """Collects LLVM modules; leaves optimisation and code generation to :func:`build`."""
-
-    def add_llvm_module(self, module: Any) -> None:
-        self._final_module.link_in(module)
-
-    def finalize(self) -> None:
-        for library in dict.fromkeys(self._linking_libraries):
-            self._final_module.link_in(library._get_module_for_linking(), preserve=True)
-        self._finalized = True
-
-    def get_pointer_to_function(self, name: str) -> int:
-        return 0  # nothing here is ever called by Numba's dispatchers
-
-
-class _Codegen(codegen.JITCPUCodegen):
-    """Numba's code generator without its execution engine."""
-
-    _library_class = _Library
-
-    def _init(self, module: Any) -> None:
-        self._tm = lljit.target_machine()
-        self._tm_features = lljit.host().features
-        self._target_data = self._tm.target_data
-        self._data_layout = str(self._target_data)
-
-    def set_env(self, name: str, env: Any) -> None:
-        """Do nothing: an environment serves exceptions and boxing, and kernels have neither."""
-
-
-def _make_context() -> Any:
-    context = cpu_target.target_context.subtarget(_internal_codegen=_Codegen("nbgrad"))
-    # Numba keeps compiled internal functions here; ours must not meet those of its own engine.
-    context.cached_internal_func = {}
-    return context
-
-
-_context: Final = _make_context()
-
-
-class _Compiler(compiler.CompilerBase):
-    """Numba's pipeline on our code generator, without what kernels have no use for.
-
-    The passes left out serve closures, object mode, array expressions, parfors, raises and
-    literals: 6 ms of 31 for a small kernel.
-    """
-
-    PASSES = (
-        TranslateByteCode,
-        FixupArgs,
-        IRProcessing,
-        ReconstructSSA,
-        NopythonTypeInference,
-        PreLowerStripPhis,
-        IRLegalization,
-        NativeLowering,
-        NoPythonBackend,
-    )
-
-    def __init__(self, typingctx: Any, targetctx: Any, *rest: Any) -> None:
-        super().__init__(typingctx, _context, *rest)
-
-    def define_pipelines(self) -> list[Any]:
-        manager = PassManager("nbgrad")
-        for step in self.PASSES:
-            manager.add_pass(step, step.__name__)
-        manager.finalize()
-        return [manager]
+ERROR_MODEL: Final = "numpy"
+HELPER_FLAGS: Final = {"error_model": ERROR_MODEL, "fastmath": {"contract"}}
 
 
 _dispatchers: dict[Callable[..., Any], Any] = {}
@@ -141,10 +60,7 @@ def _dispatcher(helper: Callable[..., Any]) -> Any:
         copy = pytypes.FunctionType(code, names, helper.__name__, helper.__defaults__)
         # What njit does, but with NUMBA_DISABLE_JIT=1 too: kernels are always compiled.
         options = {"nopython": True, "forceinline": True, **HELPER_FLAGS}
-        options.update(no_cpython_wrapper=True, no_cfunc_wrapper=True)
-        found = _dispatchers[helper] = CPUDispatcher(
-            py_func=copy, targetoptions=options, pipeline_class=_Compiler
-        )
+        found = _dispatchers[helper] = dispatcher(copy, options)
     return found
 
 
@@ -176,14 +92,6 @@ def numba_type(code: str) -> Any:
     return types.CPointer(SCALARS[code[:-1]]) if code.endswith("*") else SCALARS[code]
 
 
-def _flags(noalias: bool) -> Any:
-    flags = compiler.Flags()
-    flags.error_model = HELPER_FLAGS["error_model"]
-    flags.noalias = noalias
-    flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
-    return flags
-
-
 def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
     """Compile the function ``request.name`` to an object file that exports ``request.symbol``.
 
@@ -201,27 +109,17 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
     name, params, result, symbol = request.name, request.params, request.result, request.symbol
     names = _namespace(request.helpers)
     exec(compile(request.source, f"<nbgrad {name}>", "exec"), names)
+    kinds = tuple(map(numba_type, params))
     # Numba's lock also guards the code generator, which belongs to no thread.
     with global_compiler_lock:
-        compiled = compiler.compile_extra(
-            cpu_target.typing_context,
-            _context,
-            names[name],
-            tuple(map(numba_type, params)),
-            types.none if result is None else SCALARS[result],
-            _flags(request.noalias),
-            {},
-            pipeline_class=_Compiler,
-        )
-        library = compiled.library
-        library._ensure_finalized()
-        module = library._final_module
-        _add_wrapper(module, compiled.fndesc.mangled_name, symbol, params, result)
+        returned = types.none if result is None else SCALARS[result]
+        module, inner = lowered(names[name], kinds, returned, request.noalias, ERROR_MODEL)
+        _add_wrapper(module, inner, symbol, params, result)
         _optimize(module)
         needs = tuple(
             f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
         )
-        return library.codegen._tm.emit_object(module), needs
+        return target_machine().emit_object(module), needs
 
 
 def _add_wrapper(
@@ -298,6 +196,6 @@ def _optimize(module: Any) -> None:
     tuning = ll.create_pipeline_tuning_options(3)
     tuning.loop_vectorization = True
     tuning.slp_vectorization = True
-    builder = ll.create_pass_builder(_context.codegen()._tm, tuning)
+    builder = ll.create_pass_builder(target_machine(), tuning)
     builder.getModulePassManager().run(module, builder)
     module.verify()

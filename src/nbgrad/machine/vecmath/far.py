@@ -13,9 +13,8 @@ from typing import Any, Final
 
 from llvmlite import ir
 from numba import types
-from numba.core.cgutils import get_or_insert_function
-from numba.core.extending import intrinsic
 
+from nbgrad.machine.numba_inside import get_or_insert_function, intrinsic
 from nbgrad.machine.vecmath import trigonometric as plain
 
 DOUBLE, FLOAT, BYTES = ir.DoubleType(), ir.FloatType(), ir.IntType(8).as_pointer()
