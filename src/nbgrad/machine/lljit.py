@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -112,12 +112,6 @@ def _inside() -> Any:
     return _llvm_lock() or _own.held
 
 
-def _finalizing() -> bool:
-    """Whether the interpreter takes itself apart, and perhaps this module."""
-    interpreter: Any = sys
-    return interpreter is None or bool(interpreter.is_finalizing())
-
-
 PER_ENGINE = 64
 _engines: dict[int, list[Any]] = {}  # engines, and how many libraries of each are loaded
 _dropped: deque[tuple[Any, int]] = deque()  # libraries that nobody refers to, not unloaded yet
@@ -140,8 +134,9 @@ class _Library:
     def __getitem__(self, symbol: str) -> Any:
         return self.tracker[symbol]
 
-    def __del__(self) -> None:
-        if _finalizing():
+    # A default outlives the names of this module, which Python empties when it ends.
+    def __del__(self, finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if finalizing():
             return
         _dropped.append((self.tracker, self.engine))
         # The collector runs this at any moment, in whatever lock the thread holds: never wait here.
