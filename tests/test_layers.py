@@ -264,3 +264,28 @@ def body_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     documented = isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant)
     start = rest[0].lineno if documented and rest else first.lineno
     return (function.end_lineno or start) - start + 1
+
+
+DESCRIBED = (
+    "core",
+    "transforms",
+    "program",
+    "machine",
+    "twins",
+    "backends",
+    "engine",
+    "tensors",
+    "api",
+)
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_the_readme_of_a_folder_names_its_files(name: str) -> None:
+    text = (ROOT / name / "README.md").read_text()
+    files = [p for p in sorted((ROOT / name).rglob("*.py")) if p.parent.name != "vecmath"]
+    lacking = [
+        str(path.relative_to(ROOT / name))
+        for path in files
+        if path.name != "__init__.py" and not re.search(rf"\b{re.escape(path.name)}`", text)
+    ]
+    assert not lacking, f"say in src/nbgrad/{name}/README.md what they are: {lacking}"
