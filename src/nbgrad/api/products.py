@@ -10,6 +10,7 @@ import numpy as np
 from nbgrad.core.linearize import build_tape, capture, environment
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
+from nbgrad.engine.jacobians import tangent_values
 from nbgrad.errors import COMPLEX_OUTPUT
 from nbgrad.ops.elements import arithmetic
 from nbgrad.ops.kinds.cotangents import materialize
@@ -151,10 +152,17 @@ def vjp(func: Func, inputs: Any, v: Any = None, create_graph: bool = False) -> t
 
 
 def tangents_of(outs: Sequence[Tensor], xs: Sequence[Tensor], vs: Sequence[Any]) -> list[Node]:
-    """Forward mode over the graph from *xs* to *outs*: the tangents of *outs* as new nodes."""
+    """Forward mode from *xs* to *outs*: the tangents of *outs* as new nodes.
+
+    They are values where no graph of them is asked for: a program of their tape computes them. Else
+    the rules record them on the graph.
+    """
     nodes = [o._node for o in outs]
     sources = [x._node for x in xs]
     cap = capture(nodes, differentiate=True)
+    values = None if modes.grad else tangent_values(cap, nodes, sources, vs)
+    if values is not None:
+        return [leaf_node(value) for value in values]
     tape, var_of = build_tape(cap, nodes, sources, lift=False)
     env: dict[Any, Any] = environment(var_of)
     start = {var_of[x]: v for x, v in zip(sources, vs, strict=True)}

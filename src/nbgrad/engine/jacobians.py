@@ -27,11 +27,12 @@ from nbgrad.core.linearize import (
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, leaf_node, placeholder
 from nbgrad.core.tape import Tape, Var
+from nbgrad.engine.demand import demand, settle
 from nbgrad.engine.programs import executable, programs
 from nbgrad.engine.tiers import Executable
 from nbgrad.ops.elements import arithmetic
 from nbgrad.ops.kinds.cotangents import materialize
-from nbgrad.transforms.jvp import push_forward
+from nbgrad.transforms.jvp import jvp, push_forward
 from nbgrad.transforms.vjp import backpropagate, reached
 from nbgrad.vocabulary import shapes
 
@@ -53,9 +54,7 @@ def jacobian_values(
 
     *cap* is the capture of *outs*. By rows, those of an analytic function are conjugated.
     """
-    if any(leaf.value is None or leaf.freed for leaf in cap.leaves) or lines.on:
-        return None
-    if watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves)):
+    if not _plain(cap):
         return None
     places = tuple([cap.index.get(n) for n in inputs])
     policy = settings.current.nan_policy
@@ -66,18 +65,81 @@ def jacobian_values(
     return plan.exe.run(cap.values + cap.scalars + [cap.nodes[k].value for k in plan.bound])
 
 
-def _plan(
-    cap: Capture, outs: Sequence[Node], inputs: Sequence[Node], by_column: bool, holomorphic: bool
-) -> Plan:
+def tangent_values(
+    cap: Capture, outs: Sequence[Node], inputs: Sequence[Node], directions: Sequence[Node]
+) -> list[Array] | None:
+    """The tangents of *outs* along *directions* of *inputs*; None where only the rules will do.
+
+    *cap* is the capture of *outs*, which are computed, too.
+    """
+    fits = [
+        d.__class__ is Node and d.aval is x.aval for d, x in zip(directions, inputs, strict=True)
+    ]
+    if not _plain(cap) or not all(fits):
+        return None
+    places = tuple([cap.index.get(n) for n in inputs])
+    key = ("tangents", cap.key, places, settings.current.nan_policy)
+    plan: Plan = programs.find(key, _tangent_plan, cap, outs, inputs)
+    demand(directions)
+    given = [*(cap.nodes[k].value for k in plan.bound), *(d.value for d in directions)]
+    values = plan.exe.run(cap.values + cap.scalars + given)
+    for node, value in zip(outs, values, strict=False):
+        if node.value is None:
+            settle(node, value)
+    return values[len(outs) :]
+
+
+def _plain(cap: Capture) -> bool:
+    """Whether a program can stand for a pass over *cap*."""
+    if any(leaf.value is None or leaf.freed for leaf in cap.leaves) or lines.on:
+        return False
+    return not (watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Structure:
+    """The tape of a capture, and what its variables are to a derivative."""
+
+    tape: Tape
+    wrt: list[Var]
+    bound: tuple[int, ...]
+    given: list[Var]
+    blocked: frozenset[Var]
+    stop: frozenset[Var]
+
+
+def _structure(cap: Capture, outs: Sequence[Node], inputs: Sequence[Node]) -> _Structure:
     tape, var_of = build_tape(cap, outs)
     states = list(zip(cap.nodes, cap.states, strict=True))
     bound = tuple(k for k, (_, state) in enumerate(states) if state == BOUND)
+    return _Structure(
+        tape,
+        [var_of.get(node) or Var(node.aval) for node in inputs],
+        bound,
+        [var_of[cap.nodes[k]] for k in bound],
+        frozenset(variables(var_of, [n for n, state in states if state == INACTIVE])),
+        frozenset(var_of[n] for n, state in states if state == CUT),
+    )
+
+
+def _tangent_plan(cap: Capture, outs: Sequence[Node], inputs: Sequence[Node]) -> Plan:
+    of = _structure(cap, outs, inputs)
+    before, modes.grad = modes.grad, False
+    try:
+        tape, constants = jvp(of.tape, of.wrt, closed=of.blocked | of.stop, bound=of.given)
+    finally:
+        modes.grad = before
+    return Plan(executable(tape, constants), of.bound)
+
+
+def _plan(
+    cap: Capture, outs: Sequence[Node], inputs: Sequence[Node], by_column: bool, holomorphic: bool
+) -> Plan:
+    of = _structure(cap, outs, inputs)
+    tape, wrt, bound, blocked, stop = of.tape, of.wrt, of.bound, of.blocked, of.stop
     args = [placeholder(var.aval) for var in tape.inputs]
-    given = [placeholder(cap.nodes[k].aval) for k in bound]
-    known = {var_of[cap.nodes[k]]: node for k, node in zip(bound, given, strict=True)}
-    wrt = [var_of.get(node) or Var(node.aval) for node in inputs]
-    blocked = frozenset(variables(var_of, [n for n, state in states if state == INACTIVE]))
-    stop = frozenset(var_of[n] for n, state in states if state == CUT)
+    given = [placeholder(var.aval) for var in of.given]
+    known = dict(zip(of.given, given, strict=True))
     before, modes.grad = modes.grad, False
     try:
         env = walk(tape, args, replay, known)

@@ -53,21 +53,35 @@ def _spread(tangent: Node, out: Var) -> Node:
     return materialize(tangent, out.aval)
 
 
-def jvp(tape: Tape, wrt: Sequence[Var]) -> tuple[Tape, list[Node]]:
-    """Return the tape of outputs and their tangents.
+def jvp(
+    tape: Tape, wrt: Sequence[Var], *, closed: Collection[Var] = (), bound: Sequence[Var] = ()
+) -> tuple[Tape, list[Node]]:
+    """Return the tape of outputs and their tangents, and the constants that are its last inputs.
 
-    Inputs of the new tape are those of *tape*, then one tangent for each of *wrt* (which are
-    inputs of *tape*); outputs are those of *tape*, then their tangents.
+    Inputs of the new tape are those of *tape*, then the values of *bound*, then one tangent for each
+    of *wrt*; outputs are those of *tape*, then their tangents.
+
+    Parameters
+    ----------
+    tape : Tape
+    wrt : sequence of Var
+        Inputs or intermediate variables.
+    closed : collection of Var
+        What has no tangent.
+    bound : sequence of Var
+        Intermediate variables whose values are given.
     """
-    args = [placeholder(v.aval) for v in tape.inputs]
-    directions = [placeholder(v.aval) for v in wrt]
-    env = walk(tape, args, replay)
-    tangents = push_forward(tape.eqns, env, dict(zip(wrt, directions, strict=True)))
+    args, given, directions = (
+        [placeholder(v.aval) for v in each] for each in (tape.inputs, bound, wrt)
+    )
+    env = walk(tape, args, replay, dict(zip(bound, given, strict=True)))
+    start = dict(zip(wrt, directions, strict=True))
+    tangents = push_forward(tape.eqns, env, start, set(closed).difference(start))
     outs: list[Any] = [read(env, a) for a in tape.outputs]
     for atom in tape.outputs:
         if isinstance(atom, Literal):
             outs.append(0.0)
         else:
             outs.append(materialize(tangents.get(atom, 0.0), atom.aval))
-    new, constants = linearize(outs, [*args, *directions])
+    new, constants = linearize(outs, [*args, *given, *directions])
     return checked(new.with_weak_inputs_of(tape)), constants
