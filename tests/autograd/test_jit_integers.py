@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
+from nbgrad.core.registry import primitives
+from nbgrad.ops.kinds.elementwise import arity
 
 X = np.array([1.0, 2.0])
 
@@ -58,6 +61,10 @@ VALUE_NEEDED: dict[str, Callable[[Any, Any], Any]] = {
     "power of two": lambda x, n: x * 2 ** (n % 60),
     "cube": lambda x, n: x * (n * n * n),
     "small integers": lambda x, n: np.array([1, 2], np.uint8) * n + x,
+    "small integers compared": lambda x, n: (np.array([1, 2], np.uint8) > n * 100) + x,
+    "divided by it": lambda x, n: x * (100 // (n + 1)) + 7 % (n + 1),
+    "negative power": lambda x, n: x * (n + 1) ** -1,
+    "shifted by it": lambda x, n: x * (1 << n),
     "float()": lambda x, n: x * float(n),
     "round": lambda x, n: x * round(n),
 }
@@ -69,6 +76,16 @@ NUMBER: dict[str, Callable[[Any, Any], Any]] = {
     "function": lambda x, n: x * np.sqrt(n) + np.exp(-n),
     "negative": lambda x, n: x * -n,
     "result": lambda x, n: n * x.sum() + n,
+    "powers": lambda x, n: x * n**2 + (n % 7) ** 5,
+    "divided": lambda x, n: x * (n // 3) + n // -4 + n % 7 + n % -3,
+    "rest": lambda x, n: x * divmod(n, 5)[1] + np.fmod(n - 5, 3),
+    "size": lambda x, n: x * abs(n - 5) + np.sign(n - 4) * np.square(n),
+    "extremes": lambda x, n: x * np.maximum(n, 3) + np.minimum(4, n) + np.clip(n, 2, 5),
+    "bits": lambda x, n: x * (n & 3) + (n | 5) * (n ^ 6) + ~n + (n << 2) + (n >> 1),
+    "divisors": lambda x, n: x * np.gcd(n, 6) + np.lcm(n, 4),
+    "chosen": lambda x, n: np.where((n % 3 == 1) & (n > 4), x, -x) + np.where(n > 5, n, 3),
+    "arrays": lambda x, n: (np.array([7, -8]) * n + np.arange(2) // 3) % 5 * x,
+    "results": lambda x, n: (x * n).sum() + np.maximum(n, 5) // 2,
 }
 
 
@@ -93,6 +110,22 @@ def test_each_integer_gives_what_it_gives_without_jit(name: str) -> None:
         assert_allclose(found, wanted.numpy(), 1e-6 if wanted.dtype == np.float32 else 1e-14)
         assert found.dtype == wanted.dtype
     assert len(traces) < 7 if name in NUMBER else len(traces) > 11
+
+
+def test_declared_bounds_hold_for_all_integers_within() -> None:
+    pairs = [(-7, -2), (-5, 4), (0, 3), (1, 1), (2, 9), (-1, 0)]
+    declared = [p for p in primitives.values() if p.bounds is not None]
+    assert len(declared) > 25
+    for prim in declared:
+        count = 3 if prim.name in ("where", "clip") else arity(prim)
+        for params in prim.cases or ({},):
+            for given in itertools.islice(itertools.product(pairs, repeat=count), 100):
+                bounds = prim.bounds(*given, **params)
+                if bounds is None:
+                    continue
+                grid = np.meshgrid(*[np.arange(lo, hi + 1) for lo, hi in given])
+                found = np.asarray(prim.evaluate(*grid, **params))
+                assert bounds[0] <= found.min() <= found.max() <= bounds[1], (prim.name, given)
 
 
 def test_several_integers_are_told_apart() -> None:

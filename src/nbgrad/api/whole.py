@@ -6,16 +6,17 @@ a structure that is the same otherwise, is traced as a number, unless the functi
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from nbgrad.api.arguments import as_input
 from nbgrad.api.tracing import MAX_WHOLE, Compiled
-from nbgrad.core.tape import Literal, Tape, Var
+from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.core.values import value_of
+from nbgrad.ops.kinds import ranges
+from nbgrad.ops.kinds.ranges import Range
 from nbgrad.tensors.tensor import Tensor
 
 EXACT = 1 << 53  # what is computed of integers stays below: NumPy's wrap around, Python's do not
@@ -85,42 +86,64 @@ def traced_alike(
 def _exact(tape: Tape, free: tuple[int, ...], leaves: Sequence[Any]) -> bool:
     """Whether what the tape computes of the integers is right for all below the limit.
 
-    Integers may be added, subtracted and multiplied, and enter the arithmetic of real numbers.
+    They may enter the arithmetic of real numbers, and that of integers which says where its results
+    lie: Python's numbers have to stay exact, while NumPy's arrays wrap around in any case.
     """
     dynamic = [k for k, x in enumerate(leaves) if x.__class__ is not int or k in free]
-    ranges: dict[Any, tuple[int, int]] = {
+    found: dict[Any, Range] = {
         var: (-MAX_WHOLE, MAX_WHOLE)
         for k, var in zip(dynamic, tape.inputs, strict=False)
         if leaves[k].__class__ is int
     }
     for eqn in tape.eqns:
-        if not any(isinstance(a, Var) and a in ranges for a in eqn.inputs):
+        if not any(isinstance(a, Var) and a in found for a in eqn.inputs):
             continue
-        if len(eqn.outs) > 1:
+        if len(eqn.outs) > 1 or not (eqn.prim.kind == "elementwise" or eqn.prim.structural):
+            return False  # an index: nobody would look whether it is in bounds
+        given = [_range(a, found) for a in eqn.inputs]
+        if not _fit(given, eqn):
             return False
-        if eqn.out.aval.dtype.kind not in "iu":
-            if eqn.prim.kind != "elementwise" and not eqn.prim.structural:
-                return False  # an index: nobody would look whether it is in bounds
-            continue
-        known = [_range(a, ranges) for a in eqn.inputs]
-        given = [found for found in known if found is not None]
-        if not eqn.prim.multilinear or eqn.out.aval.ndim or len(given) < len(known):
-            return False
-        corners = [
-            eqn.prim.evaluate(*(np.array(x, object) for x in corner))
-            for corner in itertools.product(*given)
-        ]
-        ranges[eqn.out] = min(corners), max(corners)
-        if not -EXACT < min(corners) <= max(corners) < EXACT:
-            return False
+        if eqn.out.aval.dtype.kind in "iu":
+            bounds = _bounds(eqn, given)
+            if bounds is None:
+                return False
+            found[eqn.out] = bounds
     return True
 
 
-def _range(atom: Any, ranges: dict[Any, tuple[int, int]]) -> tuple[int, int] | None:
-    if isinstance(atom, Literal):
-        value: Any = atom.value
-        return (value, value) if value.__class__ is int else None
-    return ranges.get(atom)
+def _bounds(eqn: Equation, given: Sequence[Range]) -> Range | None:
+    """Where an integer result lies; None if that is not known, or the result not exact."""
+    declared = ranges.same if eqn.prim.structural else eqn.prim.bounds
+    bounds = None if declared is None else declared(*given, **eqn.sig.params)
+    aval = eqn.out.aval
+    limits = (1 - EXACT, EXACT - 1) if aval.weak else _limits(aval.dtype)
+    if bounds is None or limits[0] <= bounds[0] <= bounds[1] <= limits[1]:
+        return bounds
+    return None if aval.weak or eqn.prim.structural else limits
+
+
+def _fit(given: Sequence[Range], eqn: Equation) -> bool:
+    """Whether the Python integers among the operands are numbers of the loop's dtypes."""
+    limits = [_limits(dtype) for dtype in eqn.sig.loop if dtype.kind in "iu"]
+    return all(
+        least <= lo <= hi <= most
+        for (lo, hi), atom in zip(given, eqn.inputs, strict=True)
+        for least, most in limits
+        if isinstance(atom, Literal) or atom.aval.weak
+    )
+
+
+def _limits(dtype: np.dtype[Any]) -> Range:
+    if dtype.kind not in "iu":
+        return 0, 1
+    return int(np.iinfo(dtype).min), int(np.iinfo(dtype).max)
+
+
+def _range(atom: Any, found: Mapping[Any, Range]) -> Range:
+    if isinstance(atom, Literal):  # of real numbers nobody asks
+        value: Any = atom.value if atom.value.__class__ in (int, bool) else 0
+        return int(value), int(value)
+    return found.get(atom) or _limits(atom.aval.dtype)
 
 
 def _agree(entry: Compiled, fixed: Compiled, leaves: Sequence[Any]) -> bool:

@@ -65,8 +65,9 @@ class Primitive:
     doc : str
     structural, alias : bool
         Inserted by nbgrad itself, so not shown to users; the operand itself where the avals agree.
-    multilinear : bool
-        Of integers it is an integer, which is extreme where the operands are.
+    bounds : callable or None
+        ``bounds(*ranges, **params)``: where the results of integers lie, from where these do. None
+        where it makes no integers of them, or not for all.
     partials, domain, cases :
         As declared; tests, benchmarks and documentation read them.
     public, namespace : bool, str
@@ -93,7 +94,7 @@ class Primitive:
     cases: tuple[Any, ...] = ()
     structural: bool = False
     alias: bool = False
-    multilinear: bool = False
+    bounds: Callable[..., tuple[int, int] | None] | None = None
     public: bool = False
     namespace: str = "numpy"
     registered: bool = True

@@ -32,7 +32,7 @@ class Literal:
 
     def __init__(self, value: Scalar) -> None:
         self.value = value
-        self.key = value.__class__, repr(value)
+        self.key = value.__class__, value if value.__class__ is int else repr(value)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Literal) and self.key == other.key

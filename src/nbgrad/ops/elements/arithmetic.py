@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ from nbgrad.ops.elements.comparison import (
     logical_and,
 )
 from nbgrad.ops.elements.selection import where
+from nbgrad.ops.kinds import ranges
 from nbgrad.ops.kinds.cotangents import add_up, is_number, materialize, times
 from nbgrad.ops.kinds.cotangents import conjugate as conjugated
 from nbgrad.ops.kinds.elementwise import elementwise
@@ -32,7 +34,7 @@ add = elementwise(
     reference=np.add,
     partials=lambda out, x, y: (1, 1),
     dtypes="fiu",
-    multilinear=True,
+    bounds=ranges.corners(operator.add),
     doc="Sum of two arrays.",
 )
 subtract = elementwise(
@@ -42,7 +44,7 @@ subtract = elementwise(
     partials=lambda out, x, y: (1, -1),
     dtypes="fiu",
     grad_name="Sub",
-    multilinear=True,
+    bounds=ranges.corners(operator.sub),
     doc="Difference of two arrays.",
 )
 multiply = elementwise(
@@ -52,8 +54,8 @@ multiply = elementwise(
     partials=lambda out, x, y: (y, x),
     dtypes="fiu",
     grad_name="Mul",
-    multilinear=True,
     square=kinks.Square(half=lambda xs, params: xs[0] is xs[1], factors=(0, 1)),
+    bounds=ranges.corners(operator.mul),
     doc="Product of two arrays.",
 )
 
@@ -135,6 +137,7 @@ floor_divide = elementwise(
     partials=lambda out, x, y: (0, 0),
     domain=((0.6, 0.9), (1.6, 1.9)),
     dtypes="fiu",
+    bounds=ranges.quotient,
     doc="Largest integer not above the quotient; derivative zero.",
 )
 remainder = elementwise(
@@ -144,6 +147,7 @@ remainder = elementwise(
     partials=lambda out, x, y: (1, -floor_divide(x, y)),
     domain=((0.6, 0.9), (1.6, 1.9)),
     dtypes="fiu",
+    bounds=ranges.remainder,
     doc="Remainder with the sign of the divisor, as Python's %.",
 )
 negative = elementwise(
@@ -154,7 +158,7 @@ negative = elementwise(
     dtypes="fiu",
     grad_name="Neg",
     square=kinks.FACTOR,
-    multilinear=True,
+    bounds=ranges.corners(operator.neg),
     doc="Minus the operand.",
 )
 positive = elementwise(
@@ -164,6 +168,7 @@ positive = elementwise(
     partials=lambda out, x: (1,),
     dtypes="fiu",
     grad_name="Clone",
+    bounds=ranges.same,
     doc="The operand itself, as a new value.",
     alias=True,
 )
@@ -189,6 +194,7 @@ sign = elementwise(
     domain=NONZERO,
     dtypes="fiu",
     grad_name="Sgn",
+    bounds=ranges.corners(lambda x: (x > 0) - (x < 0)),
     doc="-1, 0 or 1, derivative zero; of a complex number its direction z / |z|, and 0 at 0.",
 )
 conjugate = elementwise(
@@ -199,6 +205,7 @@ conjugate = elementwise(
     jvp=lambda tangents, y, xs, params: conjugate(materialize(tangents[0], y.aval)),
     dtypes="fiu",
     grad_name="Conj",
+    bounds=ranges.same,
     doc="Complex conjugate; real numbers stay as they are.",
 )
 
@@ -222,6 +229,7 @@ absolute = elementwise(
     dtypes="fiu",
     grad_name="Abs",
     square=kinks.ABSOLUTE,
+    bounds=ranges.turning(abs),
     doc="Absolute value; derivative 0 at 0.",
 )
 square = elementwise(
@@ -232,6 +240,7 @@ square = elementwise(
     dtypes="fiu",
     grad_name="Pow",
     square=kinks.Square(half=lambda xs, params: 1),
+    bounds=ranges.turning(lambda x: x * x),
     doc="The operand times itself.",
 )
 sqrt = elementwise(
@@ -263,8 +272,8 @@ def _power_of(n: int) -> str:
 
 
 def _integer_power_loop(kinds: Sequence[Any]) -> tuple[Any, ...]:
-    dtype = kinds[0]
-    return (dtype, np.power.resolve_dtypes((dtype, int, None))[-1])
+    kind = kinds[0]
+    return (np.dtype(kind), np.power.resolve_dtypes((kind, int, None))[-1])
 
 
 def _integer_power_partials(out: Any, x: Any, n: int) -> tuple[Any]:
@@ -285,6 +294,7 @@ integer_power = elementwise(
     cases=tuple({"n": n} for n in (-3, -1, 0, 1, 2, 3, 7)),
     grad_name="Pow",
     square=kinks.Square(half=lambda xs, params: max(params["n"], 0) // 2 * (params["n"] % 2 == 0)),
+    bounds=ranges.integer_power,
     doc="The operand to a fixed small integer power.",
 )
 
@@ -304,6 +314,7 @@ power = elementwise(
     partials=_power_partials,
     domain=POSITIVE,
     grad_name="Pow",
+    bounds=ranges.power,
     doc="First operand to the power of the second; 0**0 is 1, and d/dy is 0 at x = 0, y >= 0.",
 )
 

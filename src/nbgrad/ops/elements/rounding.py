@@ -18,6 +18,7 @@ from nbgrad.ops.elements.comparison import (
     logical_or,
 )
 from nbgrad.ops.elements.kinks import ABSOLUTE, absolute_pull
+from nbgrad.ops.kinds import ranges
 from nbgrad.ops.kinds.cotangents import is_number
 from nbgrad.ops.kinds.elementwise import elementwise
 
@@ -34,6 +35,7 @@ def _rounding(name: str, doc: str, dtypes: str = "f") -> Primitive:
         reference=getattr(np, name),
         partials=lambda out, x: (0,),
         domain=FRACTIONS,
+        bounds=ranges.same if "i" in dtypes else None,
         doc=doc,
     )
 
@@ -157,6 +159,7 @@ fmod = elementwise(
     reference=np.fmod,
     partials=_quotient_truncated,
     domain=((1.6, 1.9), (0.6, 0.75)),
+    bounds=ranges.truncated_remainder,
     doc="Remainder with the sign of the first operand, as C's fmod.",
 )
 
@@ -177,6 +180,7 @@ fmax = elementwise(
     dtypes="fiu",
     reference=np.fmax,
     partials=_first_of(greater_equal),
+    bounds=ranges.corners(max),
     doc="Larger of two, or the one that is not NaN; at a tie the first has the gradient.",
 )
 fmin = elementwise(
@@ -185,6 +189,7 @@ fmin = elementwise(
     dtypes="fiu",
     reference=np.fmin,
     partials=_first_of(lambda x, y: greater_equal(y, x)),
+    bounds=ranges.corners(min),
     doc="Smaller of two, or the one that is not NaN; at a tie the first has the gradient.",
 )
 

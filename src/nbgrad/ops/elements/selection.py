@@ -17,6 +17,7 @@ from nbgrad.ops.elements.comparison import (
     less,
     less_equal,
 )
+from nbgrad.ops.kinds import ranges
 from nbgrad.ops.kinds.cotangents import is_number, materialize
 from nbgrad.ops.kinds.elementwise import elementwise
 from nbgrad.ops.kinds.promotion import common_loop
@@ -36,6 +37,7 @@ maximum = elementwise(
     reference=np.maximum,
     partials=_extremum_partials(greater),
     dtypes="fiu",
+    bounds=ranges.corners(max),
     doc="Larger of two; NaN wins; a tie gives each operand half of the gradient.",
 )
 
@@ -46,6 +48,7 @@ minimum = elementwise(
     reference=np.minimum,
     partials=_extremum_partials(less),
     dtypes="fiu",
+    bounds=ranges.corners(min),
     doc="Smaller of two; NaN wins; a tie gives each operand half of the gradient.",
 )
 
@@ -68,6 +71,7 @@ clip = elementwise(
     partials=_clip_partials,
     dtypes="fiu",
     grad_name="Clamp",
+    bounds=ranges.corners(lambda x, lo, hi: min(max(x, lo), hi)),
     doc="Limit to [lo, hi]; derivative 1 on the bounds, so that a projection can leave them.",
 )
 
@@ -99,5 +103,6 @@ where = elementwise(
     vjp=_where_vjp,
     jvp=_where_jvp,
     dtypes="fiub",
+    bounds=ranges.chosen,
     doc="Second operand where the first holds, else the third; the other branch gets exactly 0.",
 )

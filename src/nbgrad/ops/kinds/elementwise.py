@@ -50,7 +50,7 @@ def elementwise(
     public: bool = True,
     namespace: str = "numpy",
     alias: bool = False,
-    multilinear: bool = False,
+    bounds: Any = None,
     kink: Any = None,
     square: Any = None,
 ) -> Primitive:
@@ -86,7 +86,7 @@ def elementwise(
         kink=kink,
         square=square,
         alias=alias,
-        multilinear=multilinear,
+        bounds=bounds,
     )
     register_reference(reference, prim)
     return prim
