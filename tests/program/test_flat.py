@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
+from nbgrad.backends import base
 from nbgrad.backends.cpu.flat import FlatProgram
 from nbgrad.backends.reference import ReferenceProgram
 from nbgrad.core.tape import Tape
-from nbgrad.engine import tiers
 from nbgrad.engine.tiers import Executable
 from nbgrad.program import flat
 
@@ -125,7 +125,7 @@ def test_a_failing_library_call_says_what_failed() -> None:
         return x[index]
 
     with ng.configure(tier="block"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tiers, "LONG", 0)
+        patch.setattr(base, "LONG", 0)
         compiled = ng.jit(f)
         assert compiled(np.ones(4), np.array([0, 3])).tolist() == [8.0, 8.0]
         with pytest.raises(IndexError, match="index 9 is out of bounds for axis 0 with size 4"):

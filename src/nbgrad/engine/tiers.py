@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-from nbgrad.backends.reference import ReferenceProgram
+from nbgrad.backends.base import Entry, Runnable, Work
+from nbgrad.backends.devices import HOME, Moved, abroad, backend_of, definition, device_of
 from nbgrad.config import settings
 from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
@@ -14,21 +15,13 @@ from nbgrad.core.lazy import LazyModule
 from nbgrad.core.tape import Tape
 
 if TYPE_CHECKING:
-    from nbgrad.backends.cpu.flat import FlatProgram
-    from nbgrad.backends.cpu.program import CpuProgram
     from nbgrad.program.program import Program
 
-cpu = LazyModule("nbgrad.backends.cpu.program")
 background = LazyModule("nbgrad.machine.background")
 hot = LazyModule("nbgrad.twins.hot")
-flat = LazyModule("nbgrad.backends.cpu.flat")
-planning = LazyModule("nbgrad.program.program")
 
 # Beyond this many equations a structure stays interpreted unless its tier is "fused".
 MAX_COMPILED = 4000
-# From this many equations on, of so few elements on average, a tape is flat: its blocks are one
-# kernel an equation, which takes little more to plan than to run once in NumPy.
-LONG, SMALL = 1000, 256
 # Rough seconds of one equation and of one element on the reference tier; of one in a flat tape.
 EQUATION, ELEMENT, FLAT_EQUATION = 5e-6, 1.5e-9, 3e-8
 # Rough seconds that planning takes for each equation.
@@ -43,14 +36,8 @@ JIT_WAIT = 4.0
 MUCH = 1 << 28
 
 
-class Runnable(Protocol):
-    """What every tier offers."""
-
-    def run(self, args: list[Any]) -> list[Any]: ...
-
-
 class Executable:
-    """A tape made runnable.
+    """A tape made runnable: by the backend of the device that its operands are on.
 
     Parameters
     ----------
@@ -67,18 +54,18 @@ class Executable:
             k for k, v in enumerate(tape.inputs) if v.weak and v.aval.dtype.kind == "c"
         ]
         self.runs = 0
-        self.reference = ReferenceProgram(tape)
-        self.compiled: CpuProgram | None = None
-        self.interpreted: CpuProgram | FlatProgram | None = None
+        self.work = work = Work(tape)
+        self.backend = backend_of(HOME)
+        self.reference = definition.prepare(work, "reference")
+        self.compiled: Runnable | None = None
+        self.interpreted: Runnable | None = None
+        self.moved: dict[tuple[str, str], Runnable] = {}
         self.lock = ThreadLock()
         self.impatient = self.entering = False
         self.wishes: dict[str, Any] = {}
         self._price: dict[bool, float] = {}
-        self._program: Program | None = None
         self._planner: threading.Thread | None = None
-        self.elements = sum([out.aval.size for eqn in tape.eqns for out in eqn.outs])
-        n = len(tape.eqns)
-        self.flat = n >= LONG and self.elements <= SMALL * n
+        self.elements, self.flat, n = work.elements, work.flat, len(tape.eqns)
         self.cost = FLAT_EQUATION * n if self.flat else EQUATION * n + ELEMENT * self.elements
 
     def run(self, args: list[Any]) -> list[Any]:
@@ -87,13 +74,19 @@ class Executable:
             args = args + self.constants
         if self.complex:
             args = [complex(a) if k in self.complex else a for k, a in enumerate(args)]
-        compiled = self.compiled
         tier = settings.current.tier
+        if abroad and (device := device_of(args)) != HOME:
+            return self._on(device, tier).run(args)
         if tier == "auto":
-            return (compiled or self._choose()).run(args)
+            return (self.compiled or self._choose()).run(args)
         if tier == "reference":
             return self.reference.run(args)
         return (self.blocks() if tier == "block" else self.compile()).run(args)
+
+    def _on(self, device: str, tier: str) -> Runnable:
+        """What runs on another device: compiled at once, as its kernels are worth a copy there."""
+        found = self.moved.get((device, tier))
+        return found or self.moved.setdefault((device, tier), Moved(self.work, device, tier))
 
     def _choose(self) -> Runnable:
         """The tier of the next run, by what was spent so far, which depends on counts alone.
@@ -132,7 +125,7 @@ class Executable:
 
     def _planned(self) -> bool:
         """Whether there is a plan; that of a long tape is made by a thread, beside the runs."""
-        if self._program is None and len(self.tape) > PLANNED_HERE:
+        if not self.work.planned and len(self.tape) > PLANNED_HERE:
             if self._planner is None:
                 self._planner = threading.Thread(target=self.program, daemon=True)
                 self._planner.start()
@@ -154,13 +147,13 @@ class Executable:
 
     def _ready(self, tier: str) -> Any:
         """The program of a tier if its machine code is there; it is compiled elsewhere if not."""
-        return self._wish(tier, lambda: cpu.ready(lambda: self._made(tier))).get()
+        return self._wish(tier, lambda: self._made(tier)).get()
 
-    def _made(self, tier: str) -> Any:
+    def _made(self, tier: str) -> Runnable:
+        if not self.backend.accepts(self.work):
+            return self.reference
         with paused():
-            if tier == "block" and self.flat:
-                return flat.FlatProgram(self.tape)
-            return cpu.CpuProgram(self.program(), tier)
+            return self.backend.prepare(self.work, tier)
 
     def price(self) -> float:
         """Estimated seconds that compiling will take; 0 if every kernel is in the cache.
@@ -170,7 +163,7 @@ class Executable:
         """
         fresh = settings.current.deterministic
         if fresh not in self._price:
-            self._price[fresh] = cpu.compile_price(self.program(), fresh)
+            self._price[fresh] = self.backend.price(self.work, fresh)
         return self._price[fresh]
 
     def compile_soon(self) -> None:
@@ -182,17 +175,15 @@ class Executable:
         else:
             self.impatient = True
 
-    def compile(self) -> CpuProgram:
+    def compile(self) -> Runnable:
         """Compile the kernels now, instead of when the structure turns hot."""
         if self.compiled is None:
             with self.lock.held:
                 if self.compiled is None:
-                    self.compiled = cpu.CpuProgram(self.program())
+                    self.compiled = self._made("fused")
         return self.compiled
 
-    def entry(
-        self, numbers: Mapping[int, type] | None = None
-    ) -> Callable[[tuple[Any, ...]], list[Any] | None] | None:
+    def entry(self, numbers: Mapping[int, type] | None = None) -> Entry | None:
         """Machine code for a run on exactly fitting arrays, if the program is compiled and plain.
 
         None, and ``entering``, while it is being made.
@@ -204,12 +195,12 @@ class Executable:
         if settings.current.deterministic or not background.available():
             return compiled.entry(self.constants, given)
         wish = self._wish("entry", lambda: compiled.entry(self.constants, given))
-        found: Callable[[tuple[Any, ...]], list[Any] | None] | None = wish.get()
+        found: Entry | None = wish.get()
         self.entering = not wish.done
         return found
 
-    def blocks(self) -> CpuProgram | FlatProgram:
-        """Return the program of the block tier, made on first use; a flat one for a long tape."""
+    def blocks(self) -> Runnable:
+        """Return the program of the block tier, made on first use."""
         if self.interpreted is None:
             with self.lock.held:
                 if self.interpreted is None:
@@ -218,7 +209,4 @@ class Executable:
 
     def program(self) -> Program:
         """Return the planned program: its source and statistics can be read without compiling."""
-        if self._program is None:
-            with paused():
-                self._program = planning.make_program(self.tape)
-        return self._program
+        return self.work.program()

@@ -68,8 +68,8 @@ def build(tape: Tape) -> tuple[list[Item], dict[Var, Var]]:
 
 def _items(step: Step, fusion: Fusion) -> list[Item]:
     if isinstance(step, HostCall):
-        eqn = step.eqn
-        return [library_call(eqn, fusion) or round_of(eqn) or _call(eqn, fusion)]
+        host = _call(step.eqn, fusion)
+        return [library_call(host, fusion) or round_of(step.eqn) or host]
     if isinstance(step, Assemble):
         return [arrange(nest) for nest in _parts(step, fusion)]
     nests = _nests(step, fusion)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from nbgrad.core.tape import Atom, Equation, Var
 from nbgrad.ops.kinds.forms import Library
@@ -13,6 +14,9 @@ from nbgrad.program import index
 from nbgrad.program.fuse import Fusion, HostCall
 from nbgrad.program.nest import Load
 from nbgrad.program.values import CODES, Body, MustMaterialize
+
+if TYPE_CHECKING:
+    from nbgrad.program.nests import Call
 
 
 @dataclass(frozen=True)
@@ -27,32 +31,37 @@ class Operand:
 
 @dataclass(frozen=True)
 class LibraryCall:
-    """A call of the library kernel ``kernel``, which writes the whole of each of ``eqn.outs``."""
+    """A call of the library kernel ``kernel``, which writes the whole of each of ``eqn.outs``.
+
+    ``host`` is the same by the reference, for a backend that lacks the kernel.
+    """
 
     kernel: str
     eqn: Equation
     operands: tuple[Operand, ...]
+    host: Call
 
     @property
     def reads(self) -> tuple[Var, ...]:
         return tuple(dict.fromkeys(x.buffer for x in self.operands))
 
 
-def library_call(eqn: Equation, fusion: Fusion) -> LibraryCall | None:
-    """The call that *eqn* becomes, or None if no library kernel serves it.
+def library_call(host: Call, fusion: Fusion) -> LibraryCall | None:
+    """The call that the equation of *host* becomes, or None if no library kernel serves it.
 
     Raises
     ------
     MustMaterialize
         If an operand has to be copied first.
     """
+    eqn = host.eqn
     splits = _splits(eqn)
     if splits is None:
         return None
     operands = tuple(
         _operand(atom, split, eqn, fusion) for atom, split in zip(eqn.inputs, splits, strict=True)
     )
-    return LibraryCall(eqn.prim.lower.kernel, eqn, operands)
+    return LibraryCall(eqn.prim.lower.kernel, eqn, operands, host)
 
 
 def unreadable(fusion: Fusion) -> set[Var]:

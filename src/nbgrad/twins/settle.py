@@ -174,17 +174,15 @@ def nbgrad_value(owner, root):
 class Entries(dict[bytes, Any]):
     """What leads from a key to the words of a program, and to what keeps their addresses alive."""
 
-    def learn(
-        self, cap: Capture, program: Runner, places: Sequence[int], habit: Any = None
-    ) -> None:
+    def learn(self, cap: Capture, program: Any, places: Sequence[int], habit: Any = None) -> None:
         """Serve the structure of *cap* by machine code from now on, if its program allows it.
 
         Parameters
         ----------
         cap : Capture
             Of one root.
-        program : Runner
-            It is compiled.
+        program : Runnable
+            It is compiled. One of another backend than the CPU is left to Python.
         places : sequence of int
             The captured nodes that it computes.
         habit : Habit or None
@@ -202,8 +200,10 @@ class Entries(dict[bytes, Any]):
         self[key] = _entry(cap, program, places, config, habit)
 
 
-def _fits(cap: Capture, program: Runner, places: Sequence[int]) -> bool:
-    """Whether a program is small, and reads what the capture has found in its order."""
+def _fits(cap: Capture, program: Any, places: Sequence[int]) -> bool:
+    """Whether a program is the CPU's, small, and reads what the capture has found in its order."""
+    if not isinstance(program, Runner):
+        return False
     tape = program.tape
     weak = [False] * len(cap.values) + [True] * len(cap.scalars)
     return (
@@ -216,7 +216,7 @@ def _fits(cap: Capture, program: Runner, places: Sequence[int]) -> bool:
 
 
 def _entry(
-    cap: Capture, program: Runner, places: Sequence[int], config: Any, habit: Any
+    cap: Capture, program: Any, places: Sequence[int], config: Any, habit: Any
 ) -> tuple[Any, ...] | None:
     """The words of an entry, and what they lead to; None for a program that is left to Python."""
     keeps = 0 if habit is None else _keeps(habit.__class__)

@@ -165,11 +165,11 @@ class FlatProgram(Runner):
         self.patterns = flat.patterns
         self.literals = flat.literals
         self.templates = templates = [
-            None if p.host else template(p, k + 1) for k, p in enumerate(flat.patterns)
+            None if _by_host(p) else template(p, k + 1) for k, p in enumerate(flat.patterns)
         ]
         self.scratch = -(-flat.arena_bytes // 64) * 64
         self.arena_bytes = self.scratch + max((t.scratch_bytes for t in templates if t), default=0)
-        host = np.array([p.host for p in flat.patterns] + [False])
+        host = np.array([t is None for t in templates] + [False])
         self.segments: list[Any] = []
         runs = groupby(range(len(tape)), host[flat.which].tolist().__getitem__)
         for is_host, numbers in runs:
@@ -285,6 +285,12 @@ def _operands(flat: Flat, equations: Integers, values: Integers) -> Integers:
     )
     outs = flat.outs[equations][:, None] + np.maximum(values - count, 0)
     return flat.places[np.where(values < count, read, outs)]
+
+
+def _by_host(pattern: Pattern) -> bool:
+    """Whether the reference runs it: it has no kernel, or one that this backend lacks."""
+    calls = (step for step in pattern.program.steps if isinstance(step, LibraryCall))
+    return pattern.host or not all(map(library.serves, calls))
 
 
 def _host_equation(flat: Flat, k: int) -> HostEquation:

@@ -2,7 +2,7 @@
 
 Each is one hand-written text with the kernel ABI, compiled for the dtypes it meets. It takes
 pointers, extents and strides, so it reads views where they lie. An operation names its kernel in
-its declaration (``ops.kinds.Library``); this module knows how to call it.
+its declaration (``ops.kinds.Library``); ``KERNELS`` says by that name how this backend calls it.
 """
 
 from __future__ import annotations
@@ -42,6 +42,11 @@ LARGE_PRODUCT: Final = 4_000_000
 COLUMNS: Final = 64
 
 
+def serves(call: LibraryCall) -> bool:
+    """Whether this backend has the kernel; what it lacks is run by the reference."""
+    return call.kernel in KERNELS
+
+
 def launches(call: LibraryCall, number: int) -> list[Launch]:
     """Return the instructions of a call.
 
@@ -50,7 +55,7 @@ def launches(call: LibraryCall, number: int) -> list[Launch]:
     number : int
         From 1, below 2**24; a kernel that fails puts it in the low bits of the status word.
     """
-    return _KERNELS[call.kernel](call, number)
+    return KERNELS[call.kernel](call, number)
 
 
 def failure(status: int, steps: Sequence[Any]) -> Exception:
@@ -268,7 +273,7 @@ def _restore() -> None:
     _changed.clear()
 
 
-_KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
+KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "matmul": _matmul,
     "take": _take,
     "scatter_add": _scatter_add,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.backends.cpu import executor, library, loops
+from nbgrad.backends.cpu import library, loops
 from nbgrad.backends.cpu.block import BlockNest, Temporaries
 from nbgrad.backends.cpu.executor import Frame
 from nbgrad.backends.cpu.launch import (
@@ -39,12 +39,6 @@ Array = np.ndarray[Any, Any]
 def kernel_of(step: Emitted) -> Kernel:
     """Compile one emitted kernel, or fetch it from the cache."""
     return compile_kernel(step.source, step.name, step.signature, noalias=True, helpers=HELPERS)
-
-
-def ready(make: Callable[[], Runner]) -> Runner:
-    """Return what *make* makes, with all machine code that its runs will ask for."""
-    executor.prepare()
-    return make()
 
 
 def compile_price(program: Program, fresh: bool = False) -> float:
@@ -184,6 +178,8 @@ class CpuProgram(Runner):
         """Runs of instructions, each of which one frame executes, and host calls between them."""
         segments: list[Any] = []
         for k, step in enumerate(self.program.steps):
+            if isinstance(step, LibraryCall) and not library.serves(step):
+                step = step.host
             if isinstance(step, Call):
                 segments.append(HostStep(step))
                 continue

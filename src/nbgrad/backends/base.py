@@ -1,0 +1,105 @@
+"""The contract of a backend: what it is given, what it says of it, and what it gives back.
+
+``engine.tiers`` finds the backend of a device (``devices``) and asks it these questions; it knows none of
+them by name. The reference is one, the CPU another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from nbgrad.core.collector import paused
+from nbgrad.core.lazy import LazyModule
+from nbgrad.core.tape import Tape
+
+if TYPE_CHECKING:
+    from nbgrad.program.program import Program
+
+planning = LazyModule("nbgrad.program.program")
+
+Array = np.ndarray[Any, Any]
+Entry = Callable[[tuple[Any, ...]], list[Any] | None]
+
+# From this many equations on, of so few elements on average, a tape is flat: one kernel an equation
+# takes little more to plan than to run once in NumPy.
+LONG, SMALL = 1000, 256
+
+
+class Work:
+    """A tape that is to be run, and its Program, planned once somebody asks for it.
+
+    Attributes
+    ----------
+    tape : Tape
+    elements : int
+        Elements of all results of its equations.
+    flat : bool
+        Whether it is long and its arrays are small, as a loop in Python records them.
+    """
+
+    __slots__ = ("_program", "elements", "flat", "tape")
+
+    def __init__(self, tape: Tape) -> None:
+        self.tape = tape
+        self.elements = sum([out.aval.size for eqn in tape.eqns for out in eqn.outs])
+        self.flat = len(tape.eqns) >= LONG and self.elements <= SMALL * len(tape.eqns)
+        self._program: Program | None = None
+
+    @property
+    def planned(self) -> bool:
+        """Whether somebody has asked for the Program."""
+        return self._program is not None
+
+    def program(self) -> Program:
+        """The planned program: its source and statistics can be read without compiling."""
+        if self._program is None:
+            with paused():
+                self._program = planning.make_program(self.tape)
+        return self._program
+
+
+class Runnable(Protocol):
+    """A tape made runnable by a backend."""
+
+    def run(self, args: list[Any], /) -> list[Any]:
+        """Return a fresh buffer for each output of the tape.
+
+        *args* are buffers of the backend's device, contiguous and of the inputs' dtypes; weak inputs
+        are Python numbers. Several threads may run it at a time.
+        """
+
+    def entry(self, constants: Sequence[Any], weak: Mapping[int, type], /) -> Entry | None:
+        """A faster ``run`` of a tuple of the arguments before *constants*; None if there is none.
+
+        It answers None to arguments that do not fit exactly: the caller then calls ``run``. *weak*
+        are the classes, float or NumPy's, of the arguments that are numbers, by their places.
+        """
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """What runs tapes on the buffers of one device. A module or an object can be one."""
+
+    @property
+    def name(self) -> str: ...
+
+    def accepts(self, work: Work, /) -> bool:
+        """Whether :meth:`prepare` serves *work*. What it does not, the reference runs."""
+
+    def prepare(self, work: Work, tier: str, /) -> Runnable:
+        """Make *work* runnable, compiled whole ("fused") or of ready-made kernels ("block").
+
+        It may be called by ``machine.compile.attempt``: it makes code, and does not run any.
+        """
+
+    def price(self, work: Work, fresh: bool, /) -> float:
+        """Rough seconds that ``prepare(work, "fused")`` takes; if *fresh*, with an empty cache."""
+
+    def to_host(self, buffer: Any, /) -> Array:
+        """The elements of *buffer* as an array of NumPy's."""
+
+    def from_host(self, array: Array, /) -> Any:
+        """A buffer of the elements of *array*."""
