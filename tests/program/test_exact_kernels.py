@@ -150,3 +150,17 @@ def test_its_gradient_is_one_kernel_too() -> None:
 
     steps = make_program(trace(gradient, (30,), (30,))).steps
     assert [type(step) for step in steps] == [Emitted]
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_remainders_of_any_quotient_are_exact(dtype: str) -> None:
+    """Next to the bound from which on libm is asked, too, and where multiples are exact."""
+    rng = np.random.default_rng(1)
+    n = 4000
+    y = rng.uniform(-2, 2, n) * np.exp2(rng.uniform(-30, 30, n))
+    quotient = np.exp2(rng.uniform(-30, 60, n)) * rng.choice([-1, 1], n)
+    quotient[::3] = rng.integers(-(2**25), 2**25, quotient[::3].size) / 2
+    whole = rng.integers(-(10**9), 10**9, n) * rng.choice([1.0, 0.5, 0.25], n)
+    x = np.concatenate([quotient * y, whole]).astype(dtype)
+    y = np.concatenate([y, rng.integers(1, 100, n)]).astype(dtype)
+    compare(["fmod", "remainder", "floor_divide"], np.dtype(dtype), "fused", lambda *_: [x, y])

@@ -92,12 +92,17 @@ def _bitcast(name: str, source: Any, target: Any) -> Any:
 
 @intrinsic
 def rest_of(typingctx: Any, x: Any, y: Any) -> Any:
-    """C's ``fmod``, of two numbers of one type."""
+    """C's ``fmod`` as a call: of the instruction LLVM would make vectors, lane by lane."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        return builder.frem(*args)
+        kind = ir.FunctionType(ir.DoubleType(), [ir.DoubleType()] * 2)
+        function = get_or_insert_function(builder.module, kind, "fmod")
+        wide = [
+            context.cast(builder, v, t, types.float64) for v, t in zip(args, sig.args, strict=True)
+        ]
+        return builder.call(function, wide)
 
-    return x(x, x), generate
+    return types.float64(x, y), generate
 
 
 # Keyed by the plain functions, so that a helper's globals can be translated by identity.
