@@ -206,7 +206,7 @@ float: np.dtype[np.float32]
 float16: np.dtype[np.float16]
 float32: np.dtype[np.float32]
 float64: np.dtype[np.float64]
-def getitem(x: Any, index: Any) -> Any: ...
+def getitem(x: Any, index: Any) -> Tensor: ...
 half: np.dtype[np.float16]
 int: np.dtype[np.int32]
 int16: np.dtype[np.int16]

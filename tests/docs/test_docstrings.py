@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import doctest
-import importlib
 import inspect
 import re
 from collections.abc import Iterator
-from typing import Any
+from operator import attrgetter
+from typing import Any, get_args, get_type_hints
 
 import examples_page
 import numpy as np
@@ -20,10 +20,13 @@ from nbgrad.tensors.describe import examples
 from nbgrad.tensors.namespaces import find
 
 load_vocabulary()
+# Classes whose objects are results of functions, never made by a call of the class.
+MADE_FOR_USERS = (ng.Tensor, ng.autograd.graph.GradFn, ng.autograd.graph.AccumulateGrad)
 NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)")
 OF_TESTS = "my_"  # operations that tests declare
 SPACES = ["numpy", "linalg", "fft", "special", "stats", "signal", "interpolate", "tensor"]
 FILES = ["", ".random", ".autograd", ".optim"]
+INNER = [".autograd.functional", ".autograd.graph", ".autograd.profiler", ".config", ".errors"]
 
 
 def public(namespace: str) -> Iterator[tuple[str, Any]]:
@@ -35,9 +38,12 @@ def public(namespace: str) -> Iterator[tuple[str, Any]]:
 
 def written(module: str) -> Iterator[tuple[str, Any]]:
     """Functions and classes that a module lists itself, beside those of the registry."""
-    held = importlib.import_module(f"nbgrad{module}")
+    held = attrgetter(module[1:])(ng) if module else ng
+    own = [n for n in dir(held) if not n.startswith("_")]
+    if "__dir__" not in vars(held):  # without what it imports
+        own = [n for n in own if getattr(getattr(held, n), "__module__", "") == held.__name__]
     declared = {name for space in SPACES for name, _ in public(space)}
-    for name in getattr(held, "__all__", []):
+    for name in getattr(held, "__all__", own):
         value = getattr(held, name)
         if (inspect.isfunction(value) or inspect.isclass(value)) and name not in declared:
             yield name, value
@@ -77,6 +83,13 @@ def test_what_is_written_by_hand_has_an_example(module: str) -> None:
     assert not lacking
 
 
+def test_examples_of_draws_run() -> None:
+    draws = dict(written(".random"))
+    assert len(draws) > 25
+    for name, draw in draws.items():
+        run(name, inspect.getdoc(draw) or "")
+
+
 def test_signatures_name_what_users_have() -> None:
     inner = [
         f"{namespace}.{name}{inspect.signature(function)}"
@@ -84,6 +97,45 @@ def test_signatures_name_what_users_have() -> None:
         for name, function in public(namespace)
         if callable(function) and re.search("Node|nbgrad", str(inspect.signature(function)))
     ]
+    assert not inner
+
+
+def by_hand() -> dict[str, Any]:
+    """Functions and classes that are written by hand, and the methods of the classes."""
+    found = {}
+    for module in [*FILES, *INNER]:
+        for name, value in written(module):
+            label = f"nbgrad{module}.{name}"
+            if not getattr(value, "__module__", "").startswith("nbgrad"):
+                continue  # NumPy's
+            found[label] = value
+            if inspect.isclass(value):
+                made = "__init__" if value not in MADE_FOR_USERS else ""
+                own = [n for n in dir(value) if not n.startswith("_") or n == made]
+                methods = {f"{label}.{n}": getattr(value, n) for n in own}
+                found |= {n: m for n, m in methods.items() if inspect.isroutine(m)}
+    return found
+
+
+def classes_in(annotation: Any) -> set[type]:
+    """Our classes that *annotation* names, with those of its arguments."""
+    parts = annotation if isinstance(annotation, list) else get_args(annotation)
+    held = {c for part in parts for c in classes_in(part)}
+    ours = inspect.isclass(annotation) and annotation.__module__.startswith("nbgrad.")
+    return held | {annotation} if ours else held
+
+
+def test_annotations_of_what_is_written_by_hand_name_what_users_can_import() -> None:
+    """``typing.get_type_hints`` can read them, and the classes among them are public."""
+    known = by_hand()
+    public_classes = {value for value in known.values() if inspect.isclass(value)}
+    assert ng.Tensor in public_classes and len(known) > 150
+    inner, below = {}, {"Tensor": ng.Tensor, "ArrayLike": Any}
+    for label, value in known.items():
+        hints = {} if inspect.isclass(value) else get_type_hints(value, localns=below)
+        named = {c for hint in hints.values() for c in classes_in(hint)}
+        if named - public_classes:
+            inner[label] = [c.__qualname__ for c in named - public_classes]
     assert not inner
 
 

@@ -3,7 +3,7 @@
 An ignored error that does not come is an error, too (``warn_unused_ignores``).
 """
 
-from typing import assert_type
+from typing import Any, assert_type
 
 import nbgrad as ng
 import nbgrad.numpy as np
@@ -25,3 +25,23 @@ def check() -> None:
     ng.linalg.nope(x)  # type: ignore[attr-defined]
     ng.special.betainc(1.0, x)  # type: ignore[call-arg]
     ng.stats.norm.density(x)  # type: ignore[attr-defined]
+
+
+def check_transforms() -> None:
+    def loss(w: ng.Tensor, rate: float, *, order: int = 2) -> ng.Tensor:
+        return ng.multiply(ng.square(w), rate)
+
+    w = ng.tensor([1.0])
+    ng.grad(loss)(w, 0.5, order=1)
+    ng.jit(loss)(w, 0.5)
+    ng.jacobian(ng.hessian(loss, 0), argnums=(0, 1))(w, 0.5)
+    assert_type(ng.value_and_grad(loss, holomorphic=True)(w, 0.5), tuple[Any, Any])
+    assert_type(ng.autograd.functional.vjp(loss, (w, 0.5)), tuple[Any, Any])
+
+    # What a transform makes takes the arguments of the function.
+    ng.grad(loss)(w, 0.5, steps=1)  # type: ignore[call-arg]
+    ng.grad(ng.jit(loss))(w)  # type: ignore[call-arg]
+    ng.hessian(loss)(w, "half")  # type: ignore[arg-type]
+    ng.grad(loss, argnum=1)  # type: ignore[call-arg]
+    ng.grad(loss, argnums=0.5)  # type: ignore[arg-type]
+    ng.jit(3.0)  # type: ignore[arg-type]

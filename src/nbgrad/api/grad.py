@@ -13,7 +13,7 @@ import numpy as np
 
 from nbgrad.api.enclosing import belongs_outside, finished
 from nbgrad.api.products import differentiable_copy
-from nbgrad.api.transformed import transform
+from nbgrad.api.transformed import P, transform
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import modes
@@ -33,8 +33,6 @@ from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.elements import composite
 from nbgrad.vocabulary.shapes import as_node
-
-Func = Callable[..., Any]
 
 
 def _argument(x: Any, name: str, position: int, holomorphic: bool) -> Tensor:
@@ -60,7 +58,7 @@ def _argument(x: Any, name: str, position: int, holomorphic: bool) -> Tensor:
 
 
 def call_tracked(
-    f: Func,
+    f: Callable[..., Any],
     name: str,
     argnums: tuple[int, ...],
     args: tuple[Any, ...],
@@ -126,8 +124,8 @@ def check_kind(out: Tensor, name: str, holomorphic: bool) -> None:
 
 @transform
 def value_and_grad(
-    f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
-) -> Func:
+    f: Callable[P, Any], argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
+) -> Callable[P, tuple[Any, Any]]:
     """Return a function that computes ``f`` and its gradient together.
 
     The gradient by a complex argument follows PyTorch: ``dL/d(real) + 1j dL/d(imag)``, the
@@ -166,7 +164,7 @@ def value_and_grad(
     positions = positions_of(argnums)
 
     @functools.wraps(f)
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
+    def differentiated(*args: P.args, **kwargs: P.kwargs) -> tuple[Any, Any]:
         tensors, y = call_tracked(f, "value_and_grad", positions, args, kwargs, holomorphic)
         out = _scalar(y, "value_and_grad", holomorphic)
         nodes = [t._node for t in tensors]
@@ -210,7 +208,9 @@ def as_asked(nodes: list[Node], outer: bool, given: tuple[Any, Any]) -> list[Any
 
 
 @transform
-def grad(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False) -> Func:
+def grad(
+    f: Callable[P, Any], argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
+) -> Callable[P, Any]:
     """Return the function that computes the gradient of ``f``.
 
     Parameters, results and errors are those of :func:`value_and_grad`, without the value.
@@ -229,7 +229,7 @@ def grad(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
     both = value_and_grad(f, argnums, holomorphic=holomorphic)
 
     @functools.wraps(f)
-    def gradient(*args: Any, **kwargs: Any) -> Any:
+    def gradient(*args: P.args, **kwargs: P.kwargs) -> Any:
         return both(*args, **kwargs)[1]
 
     return gradient

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from nbgrad.api.enclosing import belongs_outside, finished
 from nbgrad.api.grad import as_asked, call_tracked, check_kind, grad, output_of, positions_of
 from nbgrad.api.products import by_columns, columns_or_none, rows_of
-from nbgrad.api.transformed import transform
+from nbgrad.api.transformed import P, transform
 from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import leaf_node, next_sequence
@@ -21,12 +21,11 @@ from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.ops.elements import arithmetic
 from nbgrad.tensors.tensor import Tensor
 
-if TYPE_CHECKING:
-    from nbgrad.api.grad import Func
-
 
 @transform
-def jacobian(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False) -> Func:
+def jacobian(
+    f: Callable[P, Any], argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
+) -> Callable[P, Any]:
     """Return the function that computes the Jacobian of ``f`` by one argument, or by several.
 
     Forward mode where the arguments have no more elements than the result, else reverse mode. The
@@ -63,7 +62,7 @@ def jacobian(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = F
     single = isinstance(argnums, int)
 
     @functools.wraps(f)
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
+    def differentiated(*args: P.args, **kwargs: P.kwargs) -> Any:
         xs, y = call_tracked(f, "jacobian", positions, args, kwargs, holomorphic)
         out = output_of(y, "jacobian")
         if holomorphic:
@@ -139,7 +138,9 @@ def _recorded_columns(
 
 
 @transform
-def hessian(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = False) -> Func:
+def hessian(
+    f: Callable[P, Any], argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
+) -> Callable[P, Any]:
     """Return the function that computes the Hessian of a scalar ``f`` by one argument, or by several.
 
     Parameters are those of :func:`jacobian`; by a complex argument it needs ``holomorphic=True``.
@@ -159,7 +160,7 @@ def hessian(f: Func, argnums: int | Sequence[int] = 0, *, holomorphic: bool = Fa
     gradient = grad(f, positions, holomorphic=holomorphic)
 
     @functools.wraps(f)
-    def differentiated(*args: Any, **kwargs: Any) -> Any:
+    def differentiated(*args: P.args, **kwargs: P.kwargs) -> Any:
         xs, gradients = call_tracked(gradient, "hessian", positions, args, kwargs, holomorphic)
         outs = [output_of(g, "hessian") for g in gradients]
         blocks = _blocks(outs, xs, holomorphic, (args, kwargs))

@@ -13,7 +13,7 @@ from nbgrad.api.arguments import describe, leaves_of, settled
 from nbgrad.api.outside import Reader
 from nbgrad.api.sameness import Sources
 from nbgrad.api.tracing import Compiled, OpenFunction, inlined, trace
-from nbgrad.api.transformed import Transformed
+from nbgrad.api.transformed import P, Transformed
 from nbgrad.api.whole import Integers, traced_alike
 from nbgrad.config import NAN_POLICIES, Config, settings
 from nbgrad.core.modes import lines, modes
@@ -162,7 +162,7 @@ def _valid(entries: Sequence[Compiled | None]) -> Compiled | None:
     return None
 
 
-def jit(f: Func) -> Func:
+def jit(f: Callable[P, Any]) -> Callable[P, Any]:
     """Compile a function of arrays.
 
     The function is traced once for each combination of argument shapes and dtypes, and values of

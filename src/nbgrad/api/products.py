@@ -21,8 +21,6 @@ from nbgrad.transforms.jvp import push_forward
 from nbgrad.vocabulary import shapes
 from nbgrad.vocabulary.elements import composite
 
-Func = Callable[..., Any]
-
 
 def as_tuple(x: Any) -> tuple[Any, ...]:
     return tuple(x) if isinstance(x, (tuple, list)) else (x,)
@@ -59,7 +57,7 @@ def differentiable_copy(node: Node, connected: bool) -> Node:
 
 
 def call_on(
-    func: Func, inputs: Any, create_graph: bool
+    func: Callable[..., Any], inputs: Any, create_graph: bool
 ) -> tuple[list[Tensor], list[Tensor], bool]:
     """Run *func* on fresh inputs; return inputs, outputs and whether the output is single."""
     before, modes.grad = modes.grad, True
@@ -113,7 +111,9 @@ def finished_with(tensors: Sequence[Tensor], create_graph: bool) -> list[Tensor]
     return list(tensors) if create_graph else [t.detach() for t in tensors]
 
 
-def vjp(func: Func, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
+def vjp(
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False
+) -> tuple[Any, Any]:
     """Return ``func(*inputs)`` and the product of *v* with its Jacobian.
 
     Parameters
@@ -175,7 +175,9 @@ def tangents_of(outs: Sequence[Tensor], xs: Sequence[Tensor], vs: Sequence[Any])
     ]
 
 
-def jvp(func: Func, inputs: Any, v: Any = None, create_graph: bool = False) -> tuple[Any, Any]:
+def jvp(
+    func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False
+) -> tuple[Any, Any]:
     """Return ``func(*inputs)`` and the product of its Jacobian with *v*, by forward mode.
 
     Parameters

@@ -11,9 +11,11 @@ import functools
 import sys
 from collections.abc import Callable
 from types import MethodType
-from typing import Any
+from typing import Any, ParamSpec, TypeVar, cast
 
 Func = Callable[..., Any]
+P = ParamSpec("P")  # the arguments of the function that is transformed
+Make = TypeVar("Make", bound=Func)
 # Picklers that take the functions of ``__main__`` along by value.
 _BY_VALUE = frozenset({"cloudpickle", "dill"})
 
@@ -61,11 +63,11 @@ class Transformed:
         return functools.partial(make, f, *args, **kwargs), ()
 
 
-def transform(make: Func) -> Func:
+def transform(make: Make) -> Make:
     """Decorate a transform: what it makes of functions can be pickled, and used as a method."""
 
     @functools.wraps(make)
-    def made(f: Func, *args: Any, **kwargs: Any) -> Transformed:
+    def made(f: Func, *args: Any, **kwargs: Any) -> Any:
         return Transformed(make(f, *args, **kwargs), made, f, args, kwargs)
 
-    return made
+    return cast(Make, made)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from nbgrad.api.products import (
     as_given,
@@ -24,13 +25,12 @@ from nbgrad.core.modes import modes
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.tensors.tensor import Tensor
 
-if TYPE_CHECKING:
-    from nbgrad.api.products import Func
-
 STRATEGIES = "auto", "forward-mode", "reverse-mode"  # of jacobian
 
 
-def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str = "auto") -> Any:
+def jacobian(
+    func: Callable[..., Any], inputs: Any, create_graph: bool = False, strategy: str = "auto"
+) -> Any:
     """Return the Jacobian of *func* at *inputs*.
 
     Parameters
@@ -79,7 +79,7 @@ def jacobian(func: Func, inputs: Any, create_graph: bool = False, strategy: str 
     return as_given(single, found)
 
 
-def hessian(func: Func, inputs: Any, create_graph: bool = False) -> Any:
+def hessian(func: Callable[..., Any], inputs: Any, create_graph: bool = False) -> Any:
     """Return the Hessian of a scalar function: a block for each pair of inputs.
 
     Examples
@@ -101,7 +101,9 @@ def hessian(func: Func, inputs: Any, create_graph: bool = False) -> Any:
     return jacobian(gradient, inputs, create_graph, strategy="reverse-mode")
 
 
-def hvp(func: Func, inputs: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:
+def hvp(
+    func: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False
+) -> tuple[Any, Any]:
     """Return ``func(*inputs)`` and the Hessian times *v*, by forward over reverse.
 
     Examples
@@ -128,7 +130,9 @@ def hvp(func: Func, inputs: Any, v: Any, create_graph: bool = False) -> tuple[An
     )
 
 
-def vhp(func: Func, inputs: Any, v: Any, create_graph: bool = False) -> tuple[Any, Any]:
+def vhp(
+    func: Callable[..., Any], inputs: Any, v: Any, create_graph: bool = False
+) -> tuple[Any, Any]:
     """Return ``func(*inputs)`` and *v* times the Hessian, which is symmetric: see :func:`hvp`.
 
     Examples

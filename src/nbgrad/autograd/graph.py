@@ -156,7 +156,7 @@ def will_execute(node: GradFn) -> bool:
         raise AutogradError("will_execute can only be called during the backward pass")
     if not isinstance(node, GradFn):
         raise AutogradError(f"will_execute expects an grad_fn, not {type(node).__name__}")
-    return any(x in now.executed for x in (node._node, *node.results()))
+    return any(x in now.executed for x in (node._node, *node._results()))
 
 
 def queue_callback(callback: Callable[[], None]) -> None:
@@ -185,6 +185,7 @@ __all__ = [
     "GradFn",
     "GradientEdge",
     "Node",
+    "RemovableHandle",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
     "queue_callback",

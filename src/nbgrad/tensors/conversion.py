@@ -236,7 +236,7 @@ class Conversions:
         if node.dtype not in (np.float64, np.int64, np.bool_):
             text += f", dtype={node.dtype}"
         if not self.is_leaf:
-            text += f", grad_fn={grad_fn_of(node).short()}"
+            text += f", grad_fn={grad_fn_of(node)._short()}"
         elif node.requires_grad:
             text += ", requires_grad=True"
         return f"tensor({text})"

@@ -60,10 +60,11 @@ def describe(name: str, function: Any, reference: Any) -> None:
         p.replace(annotation=_public(p.annotation, ARRAY)) for p in signature.parameters.values()
     ]
     returned = _public(signature.return_annotation, "Tensor")
-    function.__signature__ = signature.replace(
-        parameters=parameters,
-        return_annotation="Tensor" if returned is signature.empty else returned,
-    )
+    returned = "Tensor" if returned is signature.empty else returned
+    signature = signature.replace(parameters=parameters, return_annotation=returned)
+    function.__signature__ = signature
+    given = {p.name: p.annotation for p in parameters if p.annotation is not p.empty}
+    function.__annotations__ = given | {"return": returned}
 
 
 def _public(annotation: Any, node: str) -> Any:

@@ -66,6 +66,15 @@ class Generator:
     ----------
     numpy : numpy.random.Generator
         Where the random numbers come from.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> rng = ng.random.default_rng(0)
+    >>> mu = ng.tensor(3.0, requires_grad=True)
+    >>> rng.normal(mu, 2.0, size=100).sum().backward()
+    >>> mu.grad
+    tensor(100.)
     """
 
     def __init__(self, numpy: np.random.Generator) -> None:
@@ -263,6 +272,29 @@ def _take(x: Node, places: Any, axis: int) -> Tensor:
     return taken
 
 
+# What the example of a function gives for the parameters that have no default.
+_GIVEN = {
+    "a": "2", "alpha": "[1.0, 2.0]", "b": "3.0", "cov": "[[1.0, 0.5], [0.5, 1.0]]", "df": "4.0", "low": "10",
+    "mean": "[0.0, 1.0]", "n": "8", "p": "0.5", "shape": "2.0", "x": "5",
+}  # fmt: skip
+_DRAWN = """{doc}
+
+Examples
+--------
+>>> import nbgrad as ng
+>>> ng.random.{name}({given}).shape
+{shape}
+"""
+
+
+def _documented(name: str, doc: str, given: list[inspect.Parameter]) -> str:
+    """*doc* and an example; the numbers are another for each version of NumPy."""
+    words = [_GIVEN[p.name] for p in given if p.default is p.empty]
+    words += ["size=3"] * any(p.name == "size" for p in given) + ["rng=0"]
+    shape = {"permutation": "(5,)"}.get(name, "(3, 2)" if "[" in words[0] else "(3,)")
+    return _DRAWN.format(doc=doc, name=name, given=", ".join(words), shape=shape)
+
+
 def _of_default(name: str) -> Any:
     """The function that calls the method *name* of the generator that ``rng=`` stands for."""
     method = getattr(Generator, name)
@@ -275,6 +307,7 @@ def _of_default(name: str) -> Any:
 
     given = [p for p in inspect.signature(method).parameters.values() if p.name != "self"]
     given = [p for p in given if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    draw.__doc__ = _documented(name, inspect.getdoc(method) or "", given)
     given.append(inspect.Parameter("rng", inspect.Parameter.KEYWORD_ONLY, default=None))
     draw.__signature__ = inspect.Signature(given)  # type: ignore[attr-defined]
     draw.__module__, draw.__qualname__ = "nbgrad.random", name

@@ -76,13 +76,13 @@ class GradFn:
         """
         return added(watch_node(self._node, _tensor_type()).before, hook)
 
-    def results(self) -> list[Node]:
+    def _results(self) -> list[Node]:
         """The values that this function takes gradients of, as far as they still exist."""
         watch = self._node.watch
         context = None if watch is None else watch.context
         return results_held(self._node) if context is None else context.results()
 
-    def short(self) -> str:
+    def _short(self) -> str:
         return f"<{self.name()}>"
 
     def __repr__(self) -> str:
@@ -170,7 +170,7 @@ def result_of(function: GradFn, number: int) -> Node:
     watch = function._node.watch
     if (watch is None or watch.context is None) and not is_several(function._node.aval):
         return function._node
-    for node in function.results():
+    for node in function._results():
         if output_number(node) == number:
             return node
     raise AutogradError(f"nobody holds result {number} of {function!r} any more")

@@ -70,7 +70,9 @@ __all__ = sorted(_names())
 def find(name: str) -> Any:
     """The public function *name* of the top level, or None."""
     if name == "getitem":
-        return wrapped("getitem", subscript.getitem)
+        made = wrapped("getitem", subscript.getitem)
+        describe("numpy.getitem", made, None)
+        return made
     plain = name.removesuffix("_")
     if plain != name and plain in primitives and has_in_place(primitives[plain]):
         return _in_place(find(plain), name)
