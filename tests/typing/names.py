@@ -27,6 +27,21 @@ def check() -> None:
     ng.stats.norm.density(x)  # type: ignore[attr-defined]
 
 
+def check_tensors() -> None:
+    x = ng.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+
+    assert_type(1.0 - x * 2.0 + x @ x, ng.Tensor)
+    assert_type(-x // 3 % 2**x, ng.Tensor)
+    assert_type(x.sum(axis=0).exp(), ng.Tensor)
+    assert_type(x.reshape(4).clone().requires_grad_(), ng.Tensor)
+    assert_type(x[0], ng.Tensor)
+    assert_type(x < 1.0, ng.Tensor)
+    assert_type(x == 1.0, ng.Tensor)
+    assert_type(x.grad, ng.Tensor | None)
+    x += 1.0
+    assert_type(x, ng.Tensor)
+
+
 def check_transforms() -> None:
     def loss(w: ng.Tensor, rate: float, *, order: int = 2) -> ng.Tensor:
         return ng.multiply(ng.square(w), rate)

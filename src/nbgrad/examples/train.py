@@ -82,7 +82,8 @@ def cross_entropy(scores: ng.Tensor, labels: npt.NDArray[np.int64]) -> ng.Tensor
     """Mean of -log softmax(scores) at the labels; the maximum is taken out against overflow."""
     shifted = scores - scores.max(axis=1, keepdims=True).detach()
     chosen = shifted[np.arange(len(labels)), labels]
-    return (np.log(np.exp(shifted).sum(axis=1)) - chosen).mean()
+    losses: ng.Tensor = np.log(np.exp(shifted).sum(axis=1)) - chosen
+    return losses.mean()
 
 
 def spiral_classifier(steps: int, report: Callable[..., None]) -> tuple[list[float], float]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,13 +22,18 @@ from nbgrad.core.record import record
 from nbgrad.ops import basis
 from nbgrad.vocabulary.shapes import as_node
 
+if TYPE_CHECKING:
+    from nbgrad.tensors.tensor import Tensor
+
 FAST_ENTRIES = 4096
 OPERANDS = (float, int, bool, complex, np.ndarray, np.generic, list, tuple)
 
-Method = Callable[..., Any]
+Method = Callable[..., "Tensor"]
+Operator = Callable[[Any, Any], "Tensor"]
+Named = TypeVar("Named", bound=Callable[..., Any])
 
 
-def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Callable[[Any], Any]:
+def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Callable[[Any], Tensor]:
     """Return the function that records *prim* of one tensor; *general* takes anything else."""
     fast: dict[Any, Any] = {}
     quick = shortcuts.ask(fast)
@@ -49,7 +54,7 @@ def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Calla
     return _named(method, prim)
 
 
-def binary(prim: Primitive) -> Method:
+def binary(prim: Primitive) -> Operator:
     """Return the function that records *prim* of a tensor and a second operand.
 
     It returns NotImplemented for an operand that is no number, array or tensor.
@@ -100,7 +105,7 @@ def of_nodes(prim: Primitive) -> tuple[Callable[[Node, Any], Node], Tables]:
     return on_nodes, (alike, number, whole)
 
 
-def reflected(prim: Primitive) -> Method:
+def reflected(prim: Primitive) -> Operator:
     """Return the function that records *prim* of a second operand and a tensor: ``1.0 - x``."""
     number: dict[Any, Any] = {}
     whole: dict[Any, Any] = {}
@@ -114,7 +119,7 @@ def reflected(prim: Primitive) -> Method:
     return _quickened(general, shortcuts.ask({}, number, whole, swapped=True))
 
 
-def _quickened(general: Method, quick: Shortcut) -> Method:
+def _quickened(general: Operator, quick: Shortcut) -> Operator:
     """The method of two operands that tries machine code first, where there is some."""
 
     def method(self: Any, other: Any) -> Any:
@@ -297,7 +302,7 @@ def _bounded(table: dict[Any, Any]) -> dict[Any, Any]:
     return table
 
 
-def _named(method: Method, prim: Primitive) -> Method:
+def _named(method: Named, prim: Primitive) -> Named:
     method.__name__ = prim.name
     method.__doc__ = prim.doc
     return method

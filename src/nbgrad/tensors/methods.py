@@ -28,7 +28,7 @@ from nbgrad.ops.elements import (
 from nbgrad.ops.kinds.elementwise import arity
 from nbgrad.ops.special import erf
 from nbgrad.tensors import aliases, views
-from nbgrad.tensors.dispatch import again, apart, of_nodes, static, unary
+from nbgrad.tensors.dispatch import Method, again, apart, of_nodes, static, unary
 from nbgrad.vocabulary import shapes
 from nbgrad.vocabulary.elements import composite, scaled
 from nbgrad.vocabulary.linalg import matmul as products
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from nbgrad.tensors.tensor import Tensor
 
 
-def _unary(function: Callable[..., Any]) -> Callable[..., Any]:
+def _unary(function: Callable[..., Any]) -> Method:
     """Method that applies *function* to the tensor's node and its arguments' nodes."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -55,13 +55,13 @@ def _is_operand(x: Any) -> bool:
     return hasattr(x.__class__, "_node") or isinstance(x, np.ndarray)
 
 
-def _primitive(prim: Any) -> Callable[..., Any]:
+def _primitive(prim: Any) -> Method:
     if arity(prim) == 1:
         return unary(prim)
     return _unary(lambda node, *args: bind(prim, node, *args))
 
 
-def _reducer(function: Callable[..., Node]) -> Callable[..., Any]:
+def _reducer(function: Callable[..., Node]) -> Method:
     """Reduction method; accepts PyTorch's ``dim`` and ``keepdim`` as well."""
 
     def reduced(
@@ -80,7 +80,7 @@ def _reducer(function: Callable[..., Node]) -> Callable[..., Any]:
     return static(reduced)
 
 
-def _in_place(function: Callable[..., Any], plain: Primitive | None = None) -> Callable[..., Any]:
+def _in_place(function: Callable[..., Any], plain: Primitive | None = None) -> Method:
     """In-place method: computes, then writes the result to the tensor.
 
     It is *plain* of a single operand.
@@ -250,7 +250,8 @@ class Methods:
 
     def copy_(self, source: Any) -> Tensor:
         """Replace the values by those of *source*, broadcast to this shape."""
-        return self._rebind(aliases.overwritten(self._node, source))
+        written: Tensor = self._rebind(aliases.overwritten(self._node, source))
+        return written
 
     T = _view(shapes.transpose, "The transpose: dimensions in reverse order.")
     mT = _view(lambda node: shapes.swapaxes(node, -1, -2), "The last two dimensions exchanged.")
@@ -273,16 +274,16 @@ class Methods:
     def imag(self, value: Any) -> None:
         self._part(np.imag).copy_(value)
 
-    def _part(self, function: Any) -> Any:
-        made = self.__class__(ours(function)(self._node))
-        return views.adopt(made, [self])
+    def _part(self: Any, function: Any) -> Tensor:
+        part: Tensor = views.adopt(self.__class__(ours(function)(self._node)), [self])
+        return part
 
     def transpose(self, *axes: Any) -> Tensor:
         """Permute the dimensions; two integers exchange those two, as in PyTorch."""
         order = axes[0] if len(axes) == 1 and isinstance(axes[0], (tuple, list)) else axes
         if len(order) == 2 and self._node.ndim > 2:
-            return self.swapaxes(*order)  # type: ignore[no-any-return]
-        return _transpose(self, tuple(order) or None)  # type: ignore[no-any-return]
+            return self.swapaxes(*order)
+        return _transpose(self, tuple(order) or None)
 
     permute = transpose
 
@@ -298,12 +299,12 @@ class Methods:
             recipe = _reshaped.get((self._node.aval, tuple, target, *map(type, target)))
             if recipe is not None and recipe.window is not None:
                 return again(self, recipe, views.share, views.strided)  # type: ignore[no-any-return]
-            return _reshape(self, target)  # type: ignore[no-any-return]
+            return _reshape(self, target)
         make = _flat_copy if copy else _reshape
         made = make(self, tuple(target), *(() if order == "C" else (order,)))
         if copy is False and made._alias is None:
             raise ValueError(NEEDS_COPY)
-        return made  # type: ignore[no-any-return]
+        return made
 
     def view(self, *shape: Any) -> Tensor:
         """The same elements in another shape, always as a view; :meth:`reshape` may copy.
@@ -320,21 +321,23 @@ class Methods:
 
     def ravel(self, order: str = "C") -> Tensor:
         """The elements in one dimension: a view if they lie so in memory."""
-        return _ravel(self, (-1,), *(() if order in ("C", "K") else (order,)))  # type: ignore[no-any-return]
+        return _ravel(self, (-1,), *(() if order in ("C", "K") else (order,)))
 
     def flatten(self, order: str = "C") -> Tensor:
         """A copy of the elements in one dimension."""
-        return _flat_copy(self, (-1,), *(() if order in ("C", "K") else (order,)))  # type: ignore[no-any-return]
+        return _flat_copy(self, (-1,), *(() if order in ("C", "K") else (order,)))
 
-    def clone(self) -> Tensor:
+    def clone(self: Any) -> Tensor:
         """A copy, which is differentiated as the tensor is; nothing is shared."""
         if self._node.aval.dtype.kind == "b":
-            return self.__class__(apart(self._node))
-        return self._positive()  # type: ignore[no-any-return]
+            copy: Tensor = self.__class__(apart(self._node))
+        else:
+            copy = self._positive()
+        return copy
 
     copy = clone
 
-    def to(self, dtype: Any = None, *, device: Any = None) -> Tensor:
+    def to(self: Any, dtype: Any = None, *, device: Any = None) -> Tensor:
         """Convert to *dtype*, or to that of a tensor; the tensor itself if it is of that.
 
         "cpu" is the only device.
@@ -350,10 +353,10 @@ class Methods:
         )
         if device not in (None, "cpu"):
             raise ValueError(f'to: device {device!r} is not available; tensors are on "cpu"')
-        wanted = dtype.dtype if isinstance(dtype, Methods) else dtype
-        if wanted is None or self._node.aval.dtype == wanted:
-            return self  # type: ignore[return-value]
-        return self.__class__(composite.astype(self._node, wanted))  # type: ignore[return-value]
+        wanted = dtype.dtype if hasattr(dtype.__class__, "_node") else dtype
+        same = wanted is None or self._node.aval.dtype == wanted
+        made: Tensor = self if same else self.__class__(composite.astype(self._node, wanted))
+        return made
 
     def float(self) -> Tensor:
         """Convert to float32."""
@@ -373,9 +376,6 @@ class Methods:
 
     def _rebind(self, node: Node) -> Any:
         raise NotImplementedError("Tensor defines how it is bound to a new node")
-
-    def __init__(self, node: Node) -> None:
-        self._node = node
 
 
 def _give_names() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from nbgrad.core.primitive import Primitive, bind
 from nbgrad.ops.elements import arithmetic, bitwise, comparison
 from nbgrad.tensors import views
 from nbgrad.tensors.dispatch import (
-    Method,
+    Operator,
     admitted,
     binary,
     of_nodes,
@@ -26,8 +26,11 @@ from nbgrad.tensors.dispatch import (
 from nbgrad.vocabulary.elements import composite
 from nbgrad.vocabulary.linalg import matmul
 
+if TYPE_CHECKING:
+    from nbgrad.tensors.tensor import Tensor
 
-def _inplace(function: Callable[..., Node]) -> Method:
+
+def _inplace(function: Callable[..., Node]) -> Operator:
     """In-place operator: a new node takes the place of the tensor's, so nothing saved is overwritten."""
     if isinstance(function, Primitive):
         function, _ = of_nodes(function)
@@ -45,7 +48,7 @@ def _inplace(function: Callable[..., Node]) -> Method:
     return method
 
 
-def _bits(of_booleans: Primitive, of_integers: Primitive) -> tuple[Method, Method, Method]:
+def _bits(of_booleans: Primitive, of_integers: Primitive) -> tuple[Operator, Operator, Operator]:
     """``x & y``, ``y & x`` and ``x &= y``: logic has kernels, operations on integers' bits none."""
     logic, general = binary(of_booleans), binary(of_integers)
 
@@ -121,36 +124,41 @@ class Operators:
 
     __hash__ = object.__hash__
 
-    def __invert__(self) -> Any:
+    def __invert__(self) -> Tensor:
         return (_not if self._node.dtype == np.bool_ else _invert)(self)
 
-    def __divmod__(self, other: Any) -> Any:
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return self // other, self % other
 
-    def __rdivmod__(self, other: Any) -> Any:
+    def __rdivmod__(self, other: Any) -> tuple[Tensor, Tensor]:
         return other // self, other % self
 
-    def __pow__(self, other: Any) -> Any:
+    def __pow__(self: Any, other: Any) -> Tensor:
         if other.__class__ in (float, int):
             return _power(self, other)
         if not admitted(other):
             return NotImplemented
-        return self.__class__(composite.power(self._node, as_operand(operand(other))))  # type: ignore[call-arg]
+        made: Tensor = self.__class__(composite.power(self._node, as_operand(operand(other))))
+        return made
 
-    def __matmul__(self, other: Any) -> Any:
-        cls, kind = self.__class__, other.__class__
-        if kind is cls:
-            return cls(_matmul(self._node, other._node))  # type: ignore[call-arg]
-        if kind is not np.ndarray:
-            if not admitted(other):
-                return NotImplemented
-            other = operand(other)
-        return cls(_matmul(self._node, as_operand(other)))  # type: ignore[call-arg]
+    def __matmul__(self: Any, other: Any) -> Tensor:
+        kind = other.__class__
+        if kind is self.__class__:
+            node = _matmul(self._node, other._node)
+        elif kind is np.ndarray:
+            node = _matmul(self._node, as_operand(other))
+        elif admitted(other):
+            node = _matmul(self._node, as_operand(operand(other)))
+        else:
+            return NotImplemented
+        made: Tensor = self.__class__(node)
+        return made
 
-    def __rmatmul__(self, other: Any) -> Any:
+    def __rmatmul__(self: Any, other: Any) -> Tensor:
         if not admitted(other):
             return NotImplemented
-        return self.__class__(matmul.matmul(as_operand(operand(other)), self._node))  # type: ignore[call-arg]
+        made: Tensor = self.__class__(matmul.matmul(as_operand(operand(other)), self._node))
+        return made
 
     def _rebind(self, node: Node) -> Any:
         raise NotImplementedError("Tensor defines how it is bound to a new node")

@@ -127,9 +127,10 @@ class Tensor(Operators, Conversions, Buffers, Methods):
     @property
     def grad(self) -> Tensor | None:
         try:
-            return self._grad
+            found: Tensor | None = self._grad
         except AttributeError:
             return None
+        return found
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
@@ -295,7 +296,7 @@ class Tensor(Operators, Conversions, Buffers, Methods):
             recipe = _items.get((node.aval, tuple, key))
             if recipe is not None and recipe.window is not None:
                 return again(self, recipe, views.share)  # type: ignore[no-any-return]
-            return _basic(self, key)  # type: ignore[no-any-return]
+            return _basic(self, key)
         made = Tensor(getitem(node, as_index(index)))
         chain = window_between(made._node, node)
         return views.share(made, self, chain, _is_element(node, made._node, index))  # type: ignore[no-any-return]
@@ -384,7 +385,7 @@ def _no_ellipsis(index: Any) -> bool:
 
 
 _basic = static(_item, told=True, share=views.share, element=_is_element)
-_items = _basic.recipes  # by aval and key, to look there first
+_items: Any = getattr(_basic, "recipes")  # noqa: B009 - by aval and key, to look there first
 _assign = pair(_with_item)
 
 
@@ -392,4 +393,5 @@ def _pending_copy(node: Node) -> Node:
     """A new node of the same value without a gradient, still lazy."""
     if node.value is not None:
         return leaf_node(node.value)
-    return basis.detach(node)
+    copy: Node = basis.detach(node)
+    return copy
