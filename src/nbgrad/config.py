@@ -39,8 +39,8 @@ class Config:
         background, and what is in the cache of kernels changes nothing. Products of matrices also
         depend on BLAS's number of threads. ``NBGRAD_DETERMINISTIC=1`` in the environment.
     twins : {"auto", "off"}
-        Whether recording, walking graphs and reading values run as machine code once some structure
-        is hot. ``off`` leaves them to the Python that such code stands for, to find out whether it is
+        Whether recording, walking graphs, reading values and calling ``jit`` functions run as machine
+        code once some structure is hot. ``off`` leaves them to the Python that such code stands for, to find out whether it is
         at fault: results are the same. ``NBGRAD_TWINS`` in the environment.
     print_precision : int or None
         Digits that tensors print after the point, as many for each element: 4 as in PyTorch. None

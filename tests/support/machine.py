@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.config import settings
 from nbgrad.core import linearize, ports, recipes
 from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
@@ -25,6 +26,8 @@ from nbgrad.twins import capture, hot
 def install() -> None:
     """Install the machine code, each of its functions with its check."""
     hot.install()
+    if settings.current.twins == "off":  # the whole run is to be Python
+        return
     compiled, make = ports.compiled, shortcuts.make
     assert compiled.forward is not None and compiled.backward is not None and make is not None
     compiled.forward = _compared(compiled.forward, differentiate=False)

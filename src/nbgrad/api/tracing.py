@@ -115,6 +115,8 @@ class Compiled:
     def shortened(self, config: Config) -> bool:
         """Count a call; whether ``enter`` serves the next one like it under these settings."""
         self.calls += 1
+        if config.twins == "off":
+            return False
         if self.warm and self.calls >= HOT_CALLS and self.exe.compiled is not None:
             self.warm = False
             whole = {k: _whole for k, var in enumerate(self.tape.inputs) if _is_whole(var.aval)}

@@ -2,7 +2,8 @@
 
 ``ports`` holds five: each is assigned once, by the module that serves it, when that is imported. The
 other two, ``compiled`` and ``shortcuts``, are filled with machine code by ``twins`` once some structure is
-hot, and can be emptied again: Python does what they have not.
+hot, and can be emptied again, by another thread, too: Python does what they have not, and whoever calls
+what they have reads it once.
 """
 
 from __future__ import annotations

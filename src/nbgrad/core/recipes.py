@@ -131,8 +131,8 @@ def window_between(out: Node, source: Node) -> tuple[Any, ...] | None:
 
 def replay(recipe: Recipe, operands: Sequence[Any]) -> Any:
     """Record *recipe* on *operands*, of the avals it was made for."""
-    if shortcuts.replay is not None:
-        node = shortcuts.replay(recipe, operands)
+    if (twin := shortcuts.replay) is not None:
+        node = twin(recipe, operands)
         if node is not None:
             return node
     env = [*operands, *recipe.constants]

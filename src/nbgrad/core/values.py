@@ -40,7 +40,7 @@ def export(node: Node) -> None:
 def value_of(node: Node) -> Array:
     """Return the buffer of *node*, computing it if it is pending."""
     looks.count += 1
-    if node.value is None and (compiled.value is None or compiled.value(node) is None):
+    if node.value is None and ((twin := compiled.value) is None or twin(node) is None):
         ports.evaluate([node])
     return node.value  # type: ignore[no-any-return]
 

@@ -116,8 +116,8 @@ class Forward:
 def demand(nodes: Sequence[Node]) -> None:
     """Compute *nodes*: afterwards each has its buffer."""
     pending = [n for n in dict.fromkeys(nodes) if n.value is None]
-    if len(pending) == 1 and compiled.value is not None:
-        pending = [] if compiled.value(pending[0]) is not None else pending
+    if len(pending) == 1 and (twin := compiled.value) is not None:
+        pending = [] if twin(pending[0]) is not None else pending
     if pending:
         _evaluate(pending)
 
@@ -147,9 +147,9 @@ def _evaluate(pending: list[Node]) -> None:
         node.depth = 0
         if not node.requires_grad or node.leaf is not None or node.freed:
             node.inputs = ()
-    learnt = n == 1 and not found.several and found.exe.compiled is not None
-    if learnt and compiled.learn is not None:
-        compiled.learn(cap, found.exe.compiled, (0, *found.kept), habit)
+    learn = compiled.learn if n == 1 and not found.several else None
+    if learn is not None and found.exe.compiled is not None:
+        learn(cap, found.exe.compiled, (0, *found.kept), habit)
 
 
 def given_to_parts(nodes: Sequence[Node], values: list[Array]) -> tuple[list[Node], list[Array]]:

@@ -36,18 +36,25 @@ _definitions: dict[int, tuple[_Definition, Code]] = {}  # the functions made of 
 
 
 def builtin(
-    code: Code, name: str, owner: object, flags: int = METH_O, keep: object = None
+    code: Code,
+    name: str,
+    owner: object,
+    flags: int = METH_O,
+    *,
+    stands_for: str,
+    keep: object = None,
 ) -> Callable[..., Any]:
     """Return the function that calls *code* with *owner* and its arguments, as *flags* say.
 
-    It keeps *owner* alive, the code, and *keep*: whatever addresses in *owner* lead to. A finalizer
+    Its docstring names the Python that it *stands for*, by module and name inside nbgrad. It keeps *owner* alive, the code, and *keep*: whatever addresses in *owner* lead to. A finalizer
     may call it when Python ends and this module's own variables are gone.
     """
     if not code.address:
         raise Absent
     entry = _definitions.get(code.address)
     if entry is None:
-        definition = _Definition(name.encode(), code.address, flags, None)
+        doc = f"Machine code that stands for {stands_for}."
+        definition = _Definition(name.encode(), code.address, flags, doc.encode())
         entry = _definitions.setdefault(code.address, (definition, code))
     # The third argument is meant for the function's module; it may be any object.
     made: Callable[..., Any] = _make()(ctypes.byref(entry[0]), owner, (entry, keep))

@@ -39,7 +39,7 @@ def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Calla
     quick = shortcuts.ask(fast)
 
     def method(self: Any) -> Any:
-        if quick.call is not None and (tensor := quick.call(self)) is not None:
+        if (twin := quick.call) is not None and (tensor := twin(self)) is not None:
             return tensor
         if not hasattr(self.__class__, "_node"):
             if general is None:
@@ -123,7 +123,7 @@ def _quickened(general: Operator, quick: Shortcut) -> Operator:
     """The method of two operands that tries machine code first, where there is some."""
 
     def method(self: Any, other: Any) -> Any:
-        if quick.call is not None and (tensor := quick.call(self, other)) is not None:
+        if (twin := quick.call) is not None and (tensor := twin(self, other)) is not None:
             return tensor
         return general(self, other)
 
@@ -190,8 +190,8 @@ def static(
             if recipe.window is not None and share is not None:
                 return again(self, recipe, share, only)
             sig = recipe.alone
-            if sig is not None and quick.call is not None:
-                made = quick.call(self, sig)
+            if sig is not None and (twin := quick.call) is not None:
+                made = twin(self, sig)
                 if made is not None:
                     return made
             return self.__class__(replay(recipe, (a,)))
@@ -224,8 +224,8 @@ def again(
         or (alias.__class__ is shortcuts.group and not alias.place)  # contiguous, as if no view
         or only(tensor, window)
     )
-    if shared and shortcuts.view is not None:
-        made = shortcuts.view(tensor, recipe)
+    if shared and (twin := shortcuts.view) is not None:
+        made = twin(tensor, recipe)
         if made is not None:
             return made
     node = tensor._node

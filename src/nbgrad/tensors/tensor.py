@@ -191,7 +191,7 @@ class Tensor(Operators, Conversions, Buffers, Methods):
         >>> w
         tensor([5., 2.], requires_grad=True)
         """
-        if shortcuts.detached is not None and (made := shortcuts.detached(self)) is not None:
+        if (twin := shortcuts.detached) is not None and (made := twin(self)) is not None:
             return made  # type: ignore[no-any-return]
         return views.detached(Tensor(aliases.unrecorded(self._node)), self)  # type: ignore[no-any-return]
 

@@ -248,6 +248,9 @@ def install() -> None:
         return
     held = memory()
     forward, backward = (
-        builtin.builtin(code, "nbgrad_walk", held.owner(flag), keep=held) for flag in (0, 1)
+        builtin.builtin(
+            code, "nbgrad_walk", held.owner(flag), stands_for="core.linearize.walked", keep=held
+        )
+        for flag in (0, 1)
     )
     compiled.forward, compiled.backward = forward, backward

@@ -1,27 +1,36 @@
-"""Machine code for recording and for evaluating graphs, installed once some structure is hot."""
+"""Machine code for recording and for evaluating graphs, installed once some structure is hot.
+
+``configure(twins="off")`` takes it out of use, and what is installed meanwhile: the Python that it
+stands for runs then, as it did before.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from nbgrad.config import settings
+from nbgrad.core.forks import ThreadLock
 from nbgrad.core.ports import compiled, shortcuts
 from nbgrad.machine.background import Wish
 from nbgrad.twins import capture, record, settle, viewing
 
-_FILLED = (
+_FILLED: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (compiled, ("backward", "forward", "learn", "value")),
-    (shortcuts, ("detached", "replay", "view")),
+    (shortcuts, ("detached", "make", "replay", "view")),
 )
-_taken: list[Any] = []  # machine code that is out of use, while the settings say so
+_taken: list[tuple[Any, str, Any]] = []  # machine code that is out of use
+_lock = ThreadLock()
 
 
 def install() -> bool:
     """Record and evaluate by machine code from now on, where this Python allows it."""
-    record.install()
-    viewing.install()
-    capture.install()
-    settle.install()
+    with _lock.held:
+        _put_back()
+        record.install()
+        viewing.install()
+        capture.install()
+        settle.install()
+        _follow()
     return True
 
 
@@ -40,18 +49,28 @@ def ask(now: bool) -> None:
 
 def _follow() -> None:
     """Take the machine code out of use, or put it back, as the settings say."""
-    if settings.current.twins == "off":
-        if not _taken:
-            held = [(port, name, getattr(port, name)) for port, names in _FILLED for name in names]
-            _taken.append((held, shortcuts.make))
-            for port, name, _ in held:
-                setattr(port, name, None)
-            shortcuts.offer(None)
-    elif _taken:
-        held, make = _taken.pop()
-        for port, name, code in held:
-            setattr(port, name, code)
-        shortcuts.offer(make)
+    with _lock.held:
+        if settings.current.twins != "off":
+            _put_back()
+            return
+        for port, names in _FILLED:
+            for name in names:
+                code = getattr(port, name)
+                if code is not None:
+                    _taken.append((port, name, code))
+                    _put(port, name, None)
+
+
+def _put_back() -> None:
+    while _taken:
+        _put(*_taken.pop())
+
+
+def _put(port: Any, name: str, code: Any) -> None:
+    if name == "make":
+        shortcuts.offer(code)
+    else:
+        setattr(port, name, code)
 
 
 settings.told.append(_follow)

@@ -231,8 +231,13 @@ def install() -> None:
         owner = np.array([*map(id, tables), swapped, shared.ctypes.data], np.int64)
         bounds.register(owner)
         flags = builtin.METH_FASTCALL
-        return builtin.builtin(record, "nbgrad_record", owner, flags, (tables, keep))
+        stands_for, held = "core.primitive.bind", (tables, keep)
+        return builtin.builtin(
+            record, "nbgrad_record", owner, flags, stands_for=stands_for, keep=held
+        )
 
     shortcuts.offer(make)
     flags = builtin.METH_FASTCALL
-    shortcuts.replay = builtin.builtin(replay, "nbgrad_replay", shared, flags, keep)
+    shortcuts.replay = builtin.builtin(
+        replay, "nbgrad_replay", shared, flags, stands_for="core.recipes.replay", keep=keep
+    )

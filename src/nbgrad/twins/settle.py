@@ -272,5 +272,7 @@ def install() -> None:
     shared = np.array([*first, *map(id, OBJECTS.values())], np.int64)
     bounds.register(shared)
     keep = (memory, entries, OBJECTS)  # also when Python ends and empties the modules
-    compiled.value = builtin.builtin(code, "nbgrad_value", shared, keep=keep)
+    compiled.value = builtin.builtin(
+        code, "nbgrad_value", shared, stands_for="core.values.value_of", keep=keep
+    )
     compiled.learn = entries.learn

@@ -200,5 +200,9 @@ def install() -> None:
     if lacking():
         return
     flags, keep = builtin.METH_FASTCALL, (shared, objects)
-    shortcuts.view = builtin.builtin(view, "nbgrad_view", shared, flags, keep)
-    shortcuts.detached = builtin.builtin(detached, "nbgrad_detached", shared, flags, keep)
+    shortcuts.view = builtin.builtin(
+        view, "nbgrad_view", shared, flags, stands_for="tensors.dispatch.again", keep=keep
+    )
+    shortcuts.detached = builtin.builtin(
+        detached, "nbgrad_detached", shared, flags, stands_for="tensors.views.detached", keep=keep
+    )

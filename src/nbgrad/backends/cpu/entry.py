@@ -144,7 +144,8 @@ def entry(
     owner = np.array(words, np.int64)
     bounds.register(values, dtypes, owner)
     keep = (frame, args, outs, values, dtypes, keep)
-    return builtin.builtin(code, "nbgrad_call", owner, keep=keep)
+    stands_for = "backends.cpu.runner.Runner.run"
+    return builtin.builtin(code, "nbgrad_call", owner, stands_for=stands_for, keep=keep)
 
 
 def available() -> bool:

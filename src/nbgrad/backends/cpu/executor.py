@@ -164,7 +164,8 @@ def entry(words: npt.NDArray[np.int64]) -> Entry:
     """
     if builtin.available():
         words[LOOP] = _loop().address
-        return builtin.builtin(_run(), "nbgrad_run", words, keep=_loop())
+        stands_for = "backends.cpu.executor.fitting"  # and calls the loop
+        return builtin.builtin(_run(), "nbgrad_run", words, stands_for=stands_for, keep=_loop())
     prototype = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.py_object)
     return functools.partial(prototype(_loop().address), words.ctypes.data)
 
