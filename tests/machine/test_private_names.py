@@ -1,6 +1,7 @@
 """Canaries: what machine code uses of the inside of Numba, LLVM and Python is there, each by its name.
 
-A release that has moved or changed one fails here, with the name; what else fails then follows from it.
+A release that has moved or changed one fails here, with the name and what it is needed for; what else fails
+then follows from it. The names are read from the source: a new one that is not in the table fails, too.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import ctypes
 import importlib
 import inspect
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,43 +21,120 @@ from nbgrad.machine import lljit, numba_inside, threads
 from nbgrad.machine.numba_intrinsics import INTERPRETER
 
 MACHINE = ROOT / "src" / "nbgrad" / "machine"
-# Attributes of classes of Numba's and of their objects.
-ATTRIBUTES = {
-    "codegen.CPUCodeLibrary": [
-        "_final_module", "_linking_libraries", "_get_module_for_linking", "_finalized",
-        "_ensure_finalized", "add_llvm_module", "finalize",
-    ],
-    "codegen.JITCPUCodegen": [
-        "_library_class", "_init", "_tm", "_tm_features", "_target_data", "_data_layout", "set_env",
-    ],
-    "compiler.CompilerBase": ["define_pipelines"],
-    "compiler.Flags": [
-        "error_model", "noalias", "no_compile", "no_cpython_wrapper", "no_cfunc_wrapper",
-    ],
-    "PassManager": ["add_pass", "finalize"],
+PUBLIC = {"numba", "numba.types", "numba.extending", "llvmlite", "llvmlite.ir", "llvmlite.binding"}
+
+# What is needed, by what it is needed for: module, then the name in it; with the parameters of what is
+# called or derived from.
+NEEDED: dict[str, dict[str, str | None]] = {
+    "a kernel's LLVM modules are collected, and neither optimised nor loaded by Numba": {
+        "numba.core.codegen:CPUCodeLibrary": None,
+        "numba.core.codegen:CPUCodeLibrary.add_llvm_module": "self, ll_module",
+        "numba.core.codegen:CPUCodeLibrary.finalize": "self",
+        "numba.core.codegen:CPUCodeLibrary._final_module": None,
+        "numba.core.codegen:CPUCodeLibrary._finalized": None,
+        "numba.core.codegen:CPUCodeLibrary._linking_libraries": None,
+        "numba.core.codegen:CPUCodeLibrary._get_module_for_linking": "self",
+        "numba.core.codegen:CPUCodeLibrary._ensure_finalized": "self",
+        "numba.core.codegen:JITCodeLibrary.get_pointer_to_function": "self, name",
+    },
+    "code is generated for our target machine, without an engine that never unloads": {
+        "numba.core.codegen:JITCPUCodegen": None,
+        "numba.core.codegen:JITCPUCodegen._library_class": None,
+        "numba.core.codegen:JITCPUCodegen._init": "self, llvm_module",
+        "numba.core.codegen:JITCPUCodegen._tm": None,
+        "numba.core.codegen:JITCPUCodegen._tm_features": None,
+        "numba.core.codegen:JITCPUCodegen._target_data": None,
+        "numba.core.codegen:JITCPUCodegen._data_layout": None,
+        "numba.core.codegen:JITCPUCodegen.set_env": "self, env_name, env",
+    },
+    "kernels are typed and lowered in a context of our own, apart from the user's functions": {
+        "numba.core.registry:cpu_target": None,
+        "numba.core.registry:CPUTarget.target_context": None,
+        "numba.core.registry:CPUTarget.typing_context": None,
+        "numba.core.base:BaseContext.subtarget": "self, kws",
+        "numba.core.base:BaseContext.cached_internal_func": None,
+        "numba.core.cpu:CPUContext.codegen": "self",
+    },
+    "Numba's passes translate, type and lower a function, those alone that kernels have a use for": {
+        "numba.core.compiler:CompilerBase": None,
+        "numba.core.compiler:CompilerBase.__init__": (
+            "self, typingctx, targetctx, library, args, return_type, flags, locals"
+        ),
+        "numba.core.compiler:CompilerBase.define_pipelines": "self",
+        "numba.core.compiler_machinery:PassManager": "pipeline_name",
+        "numba.core.compiler_machinery:PassManager.add_pass": "self, pss, description",
+        "numba.core.compiler_machinery:PassManager.finalize": "self",
+        "numba.core.untyped_passes:TranslateByteCode": "",
+        "numba.core.untyped_passes:FixupArgs": "",
+        "numba.core.untyped_passes:IRProcessing": "",
+        "numba.core.untyped_passes:ReconstructSSA": "",
+        "numba.core.typed_passes:NopythonTypeInference": "",
+        "numba.core.typed_passes:PreLowerStripPhis": "",
+        "numba.core.typed_passes:IRLegalization": "",
+        "numba.core.typed_passes:NativeLowering": "",
+        "numba.core.typed_passes:NoPythonBackend": "",
+    },
+    "a function is compiled as far as LLVM text, with these flags": {
+        "numba.core.compiler:compile_extra": (
+            "typingctx, targetctx, func, args, return_type, flags, locals, library, pipeline_class"
+        ),
+        "numba.core.compiler:Flags": None,
+        "numba.core.compiler:Flags.error_model": None,
+        "numba.core.compiler:Flags.noalias": None,
+        "numba.core.compiler:Flags.no_compile": None,
+        "numba.core.compiler:Flags.no_cpython_wrapper": None,
+        "numba.core.compiler:Flags.no_cfunc_wrapper": None,
+        "numba.core.compiler:CompileResult.library": None,
+        "numba.core.compiler:CompileResult.fndesc": None,
+        "numba.core.funcdesc:FunctionDescriptor.mangled_name": None,
+    },
+    "helpers are compiled into kernels, also with NUMBA_DISABLE_JIT=1": {
+        "numba.core.registry:CPUDispatcher": "py_func, locals, targetoptions, pipeline_class",
+    },
+    "kernels read pointers, reserve words of the stack and call what is linked in by name": {
+        "numba.core.cgutils:alloca_once": "builder, ty, size, name, zfill",
+        "numba.core.cgutils:get_or_insert_function": "module, fnty, name",
+        "numba.core.cgutils:if_unlikely": "builder, pred",
+        "numba.core.cgutils:_StructProxy._getvalue": "self",
+        "numba.core.datamodel.models:PointerModel": "dmm, fe_type",
+        "numba.core.extending:intrinsic": "args, kwargs",
+        "numba.core.extending:register_model": "typecls",
+        "numba.core.imputils:lower_builtin": "func, argtys",
+        "numba.core.base:BaseContext.cast": "self, builder, val, fromty, toty",
+        "numba.core.base:BaseContext.get_value_type": "self, ty",
+        "numba.core.base:BaseContext.get_dummy_value": "self",
+        "numba.core.base:BaseContext.make_complex": "self, builder, typ, value",
+        "numba.core.base:BaseContext.make_tuple": "self, builder, typ, values",
+        "numba.core.typing.context:BaseContext.unify_types": "self, typelist",
+    },
+    "large kernels are split among Numba's threads, which are its own to start": {
+        "numba.np.ufunc.parallel:_launch_threads": "",
+        "numba.np.ufunc.parallel:_threading_layer": None,
+        "numba.np.ufunc.parallel:threading_layer": "",
+        "numba.np.ufunc.parallel:NUM_THREADS": None,
+    },
+    "a fork waits for the lock that another thread holds: else the child waits for ever": {
+        "numba.core.compiler_lock:global_compiler_lock": None,
+        "numba.np.ufunc.parallel:_backend_init_thread_lock": None,
+        "llvmlite.binding.ffi:lib._lock": None,
+        "llvmlite.binding.ffi:lib._lock._lock": None,
+    },
 }  # fmt: skip
-PARAMETERS = {
-    "compiler.compile_extra": [
-        "typingctx", "targetctx", "func", "args", "return_type", "flags", "locals", "pipeline_class",
-    ],
-    "CPUDispatcher": ["py_func", "targetoptions", "pipeline_class"],
-}  # fmt: skip
-LATE = [
-    ("numba.core.compiler_lock", "global_compiler_lock"),
-    (threads.NUMBA_POOL, "_launch_threads"),
-    (threads.NUMBA_POOL, "_threading_layer"),
-    (threads.NUMBA_POOL, "_backend_init_thread_lock"),
-    (threads.NUMBA_POOL, "threading_layer"),
-    (threads.NUMBA_POOL, "NUM_THREADS"),
-]
+ROWS = [(name, given, why) for why, names in NEEDED.items() for name, given in names.items()]
 
 
-def inside(name: str) -> Any:
-    """What a name in ``numba_inside`` stands for."""
-    found: Any = numba_inside
-    for part in name.split("."):
-        found = getattr(found, part)
-    return found
+def found(name: str) -> Any:
+    """What *name* stands for, or how the source of its class sets it; None if it is gone."""
+    module, _, path = name.partition(":")
+    *owners, last = path.split(".")
+    owner = importlib.import_module(module)
+    for part in owners:
+        owner = getattr(owner, part)
+    if hasattr(owner, last):
+        return getattr(owner, last)
+    if isinstance(owner, type) and any(f"self.{last}" in text for text in sources(owner)):
+        return last
+    return None
 
 
 def sources(kind: type) -> Iterator[str]:
@@ -67,19 +146,88 @@ def sources(kind: type) -> Iterator[str]:
             continue
 
 
-@pytest.mark.parametrize(("owner", "name"), [(o, n) for o, ns in ATTRIBUTES.items() for n in ns])
-def test_numbas_classes_have(owner: str, name: str) -> None:
-    kind = inside(owner)
-    assert hasattr(kind, name) or any(f"self.{name}" in text for text in sources(kind)), (
-        f"Numba's {owner} has no {name}: see src/nbgrad/machine/numba_inside.py"
-    )
+@pytest.mark.parametrize(("name", "given", "why"), ROWS, ids=[name for name, *_ in ROWS])
+def test_a_private_name(name: str, given: str | None, why: str) -> None:
+    try:
+        thing = found(name)
+    except (ImportError, AttributeError):
+        thing = None
+    assert thing is not None or name.endswith("_threading_layer"), f"{name} is gone; {why}"
+    if given is not None:
+        now = ", ".join(inspect.signature(thing).parameters)
+        assert now == given, f"{name} takes ({now}), not ({given}); {why}"
 
 
-@pytest.mark.parametrize(
-    ("function", "name"), [(f, n) for f, ns in PARAMETERS.items() for n in ns]
-)
-def test_numbas_functions_take(function: str, name: str) -> None:
-    assert name in inspect.signature(inside(function)).parameters
+def inside(tree: ast.AST) -> Iterator[str]:
+    """Names that a file uses of Numba's or LLVM's: what it imports, reads, sets and overrides."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(
+            ("numba.", "llvmlite.")
+        ):
+            if node.module not in PUBLIC:
+                yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.ClassDef) and node.bases:
+            for part in node.body:
+                if isinstance(part, ast.FunctionDef):
+                    yield part.name
+                elif isinstance(part, ast.Assign):
+                    yield from (x.id for x in part.targets if isinstance(x, ast.Name))
+
+
+def ours() -> set[str]:
+    """Private names that files of ours define."""
+    names = set()
+    for path in MACHINE.rglob("*.py"):
+        if path.name != "numba_inside.py":
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    names.add(node.name)
+                elif isinstance(node, ast.Name | ast.Attribute) and isinstance(
+                    node.ctx, ast.Store
+                ):
+                    names.add(node.id if isinstance(node, ast.Name) else node.attr)
+    return names
+
+
+# In numba_inside.py: Python's, and ours.
+PLAIN = {"__init__", "__name__", "fromkeys", "PASSES", "features", "host", "target_machine"}
+PLAIN |= {"target_data", "link_in"}  # llvmlite's, documented
+
+
+def used(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text())
+    if path.name == "numba_inside.py":
+        modules = {"codegen", "compiler"}  # of which names are read
+        return set(inside(tree)) - PLAIN - (modules - {"codegen"})
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            of_context = isinstance(node.value, ast.Name) and node.value.id in (
+                "context",
+                "typingctx",
+            )
+            if of_context or (node.attr.startswith("_") and not node.attr.startswith("__")):
+                names.add(node.attr)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
+            if node.func.id in ("getattr", "_lock_of"):  # by a string, as it may be gone
+                names |= {x for x in texts if isinstance(x, str) and x.startswith("_")}
+    return {x for x in names - ours() if not x.startswith("__")}
+
+
+def test_every_private_name_has_a_canary() -> None:
+    known = {part for name, *_ in ROWS for part in name.partition(":")[2].split(".")}
+    for path in sorted(MACHINE.rglob("*.py")):
+        lacking = used(path) - known
+        assert not lacking, f"{path.name} uses {sorted(lacking)}: say in NEEDED what for"
+
+
+def test_no_canary_has_outlived_its_use() -> None:
+    texts = "\n".join(path.read_text() for path in MACHINE.rglob("*.py"))
+    for name, *_ in ROWS:
+        assert name.rpartition(".")[2].rpartition(":")[2] in texts, name
 
 
 @pytest.mark.parametrize("step", numba_inside._Compiler.PASSES, ids=lambda step: step.__name__)
@@ -90,15 +238,8 @@ def test_numbas_passes_are_passes(step: Any) -> None:
 def test_numba_lets_a_target_have_another_code_generator() -> None:
     context = numba_inside._context
     assert isinstance(context.codegen(), numba_inside._Codegen)
-    assert (
-        context.cached_internal_func
-        is not inside("cpu_target").target_context.cached_internal_func
-    )
-
-
-@pytest.mark.parametrize(("module", "name"), LATE)
-def test_what_numba_holds_is_found(module: str, name: str) -> None:
-    assert hasattr(importlib.import_module(module), name)
+    theirs = numba_inside.cpu_target.target_context
+    assert context.cached_internal_func is not theirs.cached_internal_func
 
 
 def test_locks_can_be_waited_for() -> None:
