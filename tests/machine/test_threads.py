@@ -99,7 +99,7 @@ def partial_sums(lo, hi, x, grain, o):
     n, grain = 100_000, 4096
     x = np.random.default_rng(1).standard_normal(n)
     patches, rows = [(0, 0, 0), (2, 1, 0)], [(kernel.address, n, grain, 0)]
-    frame = Frame(2, [], patches, rows, [0, grain, 0])
+    frame = Frame(2, [], patches, rows, [0, grain, 0, *[0] * 4])
     found = set()
     for count in range(1, threads.max_threads() + 1):
         threads.set_num_threads(count)

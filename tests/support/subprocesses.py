@@ -10,7 +10,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Kernels that several test modules use, as text, for the text they run.
+# Kernels that several test modules use, as text, for the text they run. Behind the words of its
+# arguments a kernel finds the bounds of each pointer, in the build that tests them: none is known.
 PRELUDE = '''
 import os, sys
 import numpy as np
@@ -28,7 +29,7 @@ def multiply():
     return compile_kernel(MULTIPLY, "multiply", ("f8*",) * 3)
 
 def frame(kernel, n, grain):
-    return Frame(3, [], [(k, k, 0) for k in range(3)], [(kernel.address, n, grain, 0)], [0] * 3)
+    return Frame(3, [], [(k, k, 0) for k in range(3)], [(kernel.address, n, grain, 0)], [0] * 9)
 '''
 
 

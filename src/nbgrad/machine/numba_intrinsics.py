@@ -270,8 +270,8 @@ def call_empty(typingctx: Any, function: Any, ndim: Any, shape: Any, dtype: Any)
 
 
 def _outside(builder: Any, name: str, *args: Any) -> None:
-    """Call a function of ``bounds``, which is linked in by name."""
-    kind = ir.FunctionType(ir.VoidType(), [I64] * len(args))
+    """Call a function of ``bounds`` or ``checks``, which is linked in by name."""
+    kind = ir.FunctionType(ir.VoidType(), [arg.type for arg in args])
     builder.call(get_or_insert_function(builder.module, kind, name), args)
 
 
@@ -290,7 +290,7 @@ def checked_element(typingctx: Any, index: Any, low: Any, high: Any, size: Any, 
         known = builder.icmp_signed("!=", low, high)
         wrong = builder.and_(known, builder.or_(below, above))
         with if_unlikely(builder, wrong):
-            _outside(builder, "nbgrad_element", index, low, high, size, site)
+            _outside(builder, "nbgrad_no_element", index, low, high, size, site)
         return index
 
     return types.int64(*([types.int64] * 5)), generate
@@ -302,22 +302,21 @@ def checked_word(typingctx: Any, pointer: Any, index: Any, site: Any) -> Any:
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         here = builder.ptrtoint(alloca_once(builder, I64), I64)
-        place = builder.ptrtoint(args[0], I64)
-        _outside(builder, "nbgrad_word", place, args[1], here, args[2])
+        _outside(builder, "nbgrad_word", args[0], args[1], here, args[2])
         return args[1]
 
     return types.int64(WORDS, types.int64, types.int64), generate
 
 
 @intrinsic
-def known_items(typingctx: Any, pointer: Any) -> Any:
-    """Tell ``bounds`` of the items of a list or a tuple, which are read next."""
+def known_memory(typingctx: Any) -> Any:
+    """The table of ``checks``, which is linked in by name."""
 
     def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        _outside(builder, "nbgrad_items", builder.ptrtoint(args[0], I64))
-        return context.get_dummy_value()
+        found = builder.module.globals.get("nbgrad_known")
+        return found or ir.GlobalVariable(builder.module, I64, "nbgrad_known")
 
-    return types.none(WORDS), generate
+    return WORDS(), generate
 
 
 # Functions of Python's C interface. Objects are pointers where they are read, else numbers.
@@ -345,6 +344,10 @@ INTERPRETER: Final = {
     "PyList_SetSlice": types.int32(_OBJECT, types.int64, types.int64, _OBJECT),
     "PyList_SetItem": types.int32(_OBJECT, types.int64, _OBJECT),
     "PyBytes_FromStringAndSize": _OBJECT(WORDS, types.int64),
+    # In the build that tests each access.
+    "nbgrad_count": types.int64(WORDS),
+    "nbgrad_no_word": types.void(types.int64, types.int64, types.int64),
+    "pread": types.int64(types.int64, WORDS, types.int64, types.int64),
 }
 
 # What hand-written kernels (the executor, gemm) may use besides the plain names.
@@ -357,7 +360,7 @@ POINTER_NAMES: Final = {
     "address": address,
     "checked_element": checked_element,
     "checked_word": checked_word,
-    "known_items": known_items,
+    "known_memory": known_memory,
     "call_kernel": call_kernel,
     "call_pool": call_pool,
     "call_loop": call_loop,
