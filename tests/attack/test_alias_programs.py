@@ -13,9 +13,11 @@ import alias_programs as programs
 import alias_twin as twin
 import numpy as np
 import pytest
+from attacking import LIMIT
 
 import nbgrad as ng
 
+pytestmark = pytest.mark.timeout(LIMIT)
 COUNT = int(os.environ.get("NBGRAD_ATTACK", "120"))
 PARTS = 8
 FACTORIAL = [1.0, 1.0, 2.0, 6.0]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from attacking import attack, trials
+from attacking import LIMIT, attack, trials
 
+pytestmark = pytest.mark.timeout(LIMIT)
 PARTS = 2
 
 SCRIPT = """

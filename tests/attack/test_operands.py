@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import odd_operands as odd
 import pytest
+from attacking import LIMIT
 
 import nbgrad as ng
 
+pytestmark = pytest.mark.timeout(LIMIT)
 COUNT = int(os.environ.get("NBGRAD_ATTACK", "2000"))
 PARTS = 8
 # What NumPy refuses of these, a tensor may take.
@@ -99,7 +101,7 @@ def test_odd_operands_and_settings(part: int) -> None:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=LIMIT,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from attacking import FULL, attack, trials
+from attacking import FULL, LIMIT, attack, trials
 
+pytestmark = pytest.mark.timeout(LIMIT)
 MODES = [0, 1] if FULL else [0]  # NBGRAD_DETERMINISTIC
 
 PROGRAM = """

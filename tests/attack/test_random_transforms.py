@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from attacking import LIMIT
 from numpy.testing import assert_allclose
 from transform_twin import CONSTANTS, INNER, N, Step, columns, gradient, program, total, twin
 
 import nbgrad as ng
 
+pytestmark = pytest.mark.timeout(LIMIT)
 COUNT = int(os.environ.get("NBGRAD_ATTACK", "24"))
 BATCHES = 4
 V = np.array([1.0, 2.0])

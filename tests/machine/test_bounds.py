@@ -49,6 +49,28 @@ for _ in range(300):  # and views, of which some are held
 """
 
 
+THREADS = """
+import threading
+import nbgrad as ng
+sys.setswitchinterval(1e-5)
+a = np.linspace(0.1, 1.0, 30)
+f = ng.jit(ng.value_and_grad(lambda v: (np.sin(v) * np.exp(v)).sum()))
+for _ in range(60):
+    wanted = [f(a * s)[1] for s in range(4)]
+wrong = []
+def work(s):
+    for _ in range(100):
+        x = ng.tensor(a * s, requires_grad=True)
+        (ng.sin(x) * ng.exp(x)).sum().backward()
+        if not np.allclose(x.grad.numpy(), wanted[s], rtol=1e-13, atol=0): wrong.append(s)
+        if not np.array_equal(f(a * s)[1], wanted[s]): wrong.append(s)
+threads = [threading.Thread(target=work, args=(s,)) for s in range(4)]
+for t in threads: t.start()
+for t in threads: t.join()
+assert not wrong, wrong
+"""
+
+
 def report(text: str) -> str:
     process = start(text, NBGRAD_BOUNDS=1, NBGRAD_DETERMINISTIC=1)
     _, errors = process.communicate(timeout=120)
@@ -58,6 +80,11 @@ def report(text: str) -> str:
 
 def test_our_programs_stay_in_bounds() -> None:
     run(PROGRAMS, NBGRAD_BOUNDS=1, NBGRAD_DETERMINISTIC=1)
+
+
+def test_threads_share_machine_code_in_that_build() -> None:
+    """A test runs no Python, which would let another thread in where machine code counts on none."""
+    run(THREADS, NBGRAD_BOUNDS=1, NBGRAD_DETERMINISTIC=1)
 
 
 @pytest.mark.parametrize(

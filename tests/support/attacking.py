@@ -13,6 +13,7 @@ from subprocesses import finish, start
 
 TESTS = Path(__file__).resolve().parent
 FULL = int(os.environ.get("NBGRAD_ATTACK", "0"))
+LIMIT = 600 + FULL  # seconds that one test may take
 
 BEGIN = f"""
 import sys
