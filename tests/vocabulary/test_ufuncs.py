@@ -366,3 +366,25 @@ def test_no_element_has_a_negative_integer_power() -> None:
     assert (empty**-129).numpy().dtype == np.int32
     with pytest.raises(ValueError, match="negative integer powers"):
         ng.tensor(np.ones(1, np.int32)) ** -129
+
+
+REDUCTIONS = ["sum", "prod", "max", "min", "any", "all", "argmax", "argmin", "ptp"]
+REDUCTIONS += ["count_nonzero", "nansum", "nanmax", "mean", "std", "median"]
+
+
+@pytest.mark.parametrize("name", REDUCTIONS)
+def test_reductions_of_a_number_take_the_axes_that_numpys_take(name: str) -> None:
+    f = getattr(np, name)
+    for axis in (0, -1, np.int64(0), 1, (0,), (), True):
+        t = ng.tensor(2.0, requires_grad=True)
+        try:
+            wanted = f(np.array(2.0), axis=axis)
+        except (TypeError, ValueError):
+            with pytest.raises((TypeError, ValueError)):
+                f(t, axis=axis)
+            continue
+        found = f(t, axis=axis)
+        agree(found.detach(), wanted)
+        if name in ("sum", "prod", "max", "mean"):
+            found.backward()
+            assert t.grad.item() == 1.0

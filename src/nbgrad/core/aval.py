@@ -169,6 +169,17 @@ def normalize_axis(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(result))
 
 
+def reduced_axes(name: str, axis: Any, ndim: int) -> tuple[int, ...]:
+    """:func:`normalize_axis` where NumPy's reductions take axis 0 and -1 of a scalar."""
+    if (
+        not ndim
+        and not isinstance(axis, (tuple, list, bool, type(None)))
+        and index(axis) in (0, -1)
+    ):
+        return ()
+    return normalize_axis(name, axis, ndim)
+
+
 def single_axis(name: str, axis: Any, ndim: int) -> int:
     """Return one *axis* as a non-negative integer."""
     if isinstance(axis, (tuple, list)):

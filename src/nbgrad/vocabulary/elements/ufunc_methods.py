@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis, single_axis
+from nbgrad.core.aval import reduced_axes, single_axis
 from nbgrad.core.lookup import ours
 from nbgrad.core.missing import full_name, missing
 from nbgrad.core.node import Node, constant
@@ -150,7 +150,7 @@ def reduce(
             f"reduction operation '{ufunc.__name__}' does not have an identity, so to use a where "
             "mask one has to specify 'initial'"
         )
-    axes = normalize_axis(ufunc.__name__, axis, node.ndim)
+    axes = reduced_axes(ufunc.__name__, axis, node.ndim)
     node = node if result.kind == "b" else astype(node, result)
     mask = None if where is True else broadcast_to(as_node(where), node.shape)
     kept = tuple(1 if k in axes else n for k, n in enumerate(node.shape))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import normalize_axis
+from nbgrad.core.aval import normalize_axis, reduced_axes
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.errors import refuse
@@ -42,7 +42,7 @@ def masked(node: Node, where: Any, fill: Any) -> Node:
 
 def reduce(prim: Primitive, node: Node, axis: Any, keepdims: bool) -> Node:
     """Apply a reduction with *axis* as NumPy's callers give it."""
-    return prim(node, axis=normalize_axis(prim.name, axis, node.ndim), keepdims=bool(keepdims))
+    return prim(node, axis=reduced_axes(prim.name, axis, node.ndim), keepdims=bool(keepdims))
 
 
 def counted(node: Node, axis: Axis, where: Any) -> Any:
@@ -138,6 +138,7 @@ def mean(
     """Arithmetic mean over *axis* of the elements where *where* holds."""
     refuse("mean", OUT, out=out)
     node, result = _wide(as_node(a), dtype)
+    axis = normalize_axis("mean", axis, node.ndim)
     if where is True:
         return as_dtype(reduce(reductions.mean, node, axis, keepdims), result)
     total = reduce(basis.sum_, masked(node, where, 0), axis, True)
@@ -172,7 +173,7 @@ def _extremum(
             )
         return reduce(prim, node, axis, keepdims)
     start = as_dtype(initial, node.dtype)
-    axes = normalize_axis(prim.name, axis, node.ndim)
+    axes = reduced_axes(prim.name, axis, node.ndim)
     if math.prod(node.shape[k] for k in axes) == 0:
         zeros = sum(node, axes, keepdims=keepdims)  # of no elements
         return as_dtype(zeros, node.dtype) + start
