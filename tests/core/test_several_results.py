@@ -205,3 +205,64 @@ def test_every_such_operation_is_declared_with_as_many_results() -> None:
     assert {"eigh", "eig", "svd", "qr", "slogdet"} <= found
     node = result_of(spectra.eigh(ng.tensor(S)._node, lower=True)[0].inputs[0], 1)
     assert node.shape == (3, 3)
+
+
+def _complex(a: Any) -> Any:
+    return a + 0.3j * a.T
+
+
+W3, W2 = RNG.normal(size=(3, 3)), RNG.normal(size=(2, 2))
+TALL = RNG.normal(size=(3, 2))
+# What does not depend on the phases of vectors, of all results together.
+TOGETHER = {
+    "eigh": (lambda x: _of_spectrum(*LINALG.eigh(x)), S),
+    "eigh, complex": (lambda x: _of_spectrum(*LINALG.eigh(_hermitian(x))), A),
+    "eig": (lambda x: _of_spectrum(*LINALG.eig(x)), A),
+    "svd": (lambda x: _of_svd(*LINALG.svd(x)), A),
+    "svd, tall": (lambda x: _of_svd(*LINALG.svd(x, full_matrices=False)), TALL),
+    "svd, complex": (lambda x: _of_svd(*LINALG.svd(_complex(x))), A),
+    "qr": (lambda x: _of_qr(*LINALG.qr(x)), A),
+    "qr, tall": (lambda x: _of_qr(*LINALG.qr(x)), TALL),
+    "slogdet": (lambda x: LINALG.slogdet(x)[0] * LINALG.slogdet(x)[1] ** 2, A),
+    "slogdet, complex": (lambda x: _of_phase(*LINALG.slogdet(_complex(x))), A),
+}
+
+
+def _hermitian(x: Any) -> Any:
+    return (x + x.T) + 1j * (x - x.T)
+
+
+def _of_spectrum(values: Any, vectors: Any) -> Any:
+    squares = np.real(vectors) ** 2 + np.imag(vectors) ** 2
+    return (squares * W3 * (np.real(values) ** 2 + np.imag(values))).sum()
+
+
+def _of_svd(u: Any, s: Any, vh: Any) -> Any:
+    left, right = (np.real(x) ** 2 + np.imag(x) ** 2 for x in (u, vh))
+    weights = W3 if s.shape[-1] == 3 else W2
+    return (left * s**2 * W3[:, : s.shape[-1]]).sum() + (right.T * s * weights).sum()
+
+
+def _of_qr(q: Any, r: Any) -> Any:
+    return (q * W3[:, : q.shape[-1]]).sum() + ((r * r) * (W3 if len(r) == 3 else W2)).sum()
+
+
+def _of_phase(sign: Any, log: Any) -> Any:
+    return np.real(sign) * log + np.imag(sign) ** 2
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_all_results_together_to_second_order(name: str) -> None:
+    """Reverse, forward, and forward over reverse, against differences of values and gradients."""
+    f, at = TOGETHER[name]
+    rng, h = np.random.default_rng(8), 1e-6
+    v = rng.normal(size=at.shape)
+    v = v + v.T if name == "eigh" else v
+    slope = (f(at + h * v) - f(at - h * v)) / (2 * h)
+    gradient = ng.grad(f)
+    assert_allclose((gradient(at) * v).sum(), slope, rtol=2e-6, atol=1e-7)
+    forward = ng.autograd.functional.jvp(f, ng.tensor(at), ng.tensor(v))[1]
+    assert_allclose(forward.item(), slope, rtol=2e-6, atol=1e-7)
+    change = (gradient(at + h * v) - gradient(at - h * v)) / (2 * h)
+    product = ng.autograd.functional.hvp(f, ng.tensor(at), ng.tensor(v))[1]
+    assert_allclose(product.numpy(), change, rtol=1e-4, atol=1e-4)
