@@ -18,27 +18,10 @@ from nbgrad.autograd import (
     set_grad_enabled,
 )
 from nbgrad.config import configure
-from nbgrad.core.lazy import load
+from nbgrad.core.lazy import load as _load
 from nbgrad.machine.threads import get_num_threads, set_num_threads
 from nbgrad.tensors import dtypes, top_level
-from nbgrad.tensors.creation import (
-    arange,
-    as_tensor,
-    empty,
-    empty_like,
-    eye,
-    full,
-    full_like,
-    linspace,
-    manual_seed,
-    ones,
-    ones_like,
-    rand,
-    randn,
-    tensor,
-    zeros,
-    zeros_like,
-)
+from nbgrad.tensors.creation import as_tensor, manual_seed, rand, randn, tensor
 from nbgrad.tensors.drawing import bernoulli, rand_like, randint, randn_like
 from nbgrad.tensors.dtypes import *  # noqa: F403
 from nbgrad.tensors.tensor import Tensor
@@ -46,11 +29,11 @@ from nbgrad.tensors.tensor import Tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "Function", "Tensor", "arange", "as_tensor", "autograd", "bernoulli", "checkpoint", "configure", "detect_anomaly",
-    "empty", "empty_like", "enable_grad", "errors", "eye", "fft", "full", "full_like", "get_num_threads", "grad",
-    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "linspace", "manual_seed",
-    "no_grad", "numpy", "ones", "ones_like", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
-    "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "zeros", "zeros_like", *top_level.__all__,
+    "Function", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "configure", "detect_anomaly",
+    "enable_grad", "errors", "fft", "get_num_threads", "grad",
+    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "manual_seed",
+    "no_grad", "numpy", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
+    "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", *top_level.__all__,
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
@@ -64,7 +47,7 @@ _LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special"
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
-        return load(f"nbgrad.{name}")
+        return _load(f"nbgrad.{name}")
     # Made when first asked for, and an attribute from then on; those declared since are there too.
     return globals().setdefault(name, top_level.__getattr__(name))
 

@@ -79,11 +79,11 @@ class Recipes(dict[Any, Recipe]):
 def recipe_of(out: Node, operands: Sequence[Any]) -> Recipe | None:
     """How *out* was recorded on *operands*, or None.
 
-    None if a node on the way is computed already, or if one operand was given twice: another call
-    may give two.
+    None if a node on the way is computed already, if one operand was given twice (another call may
+    give two), or if nothing was recorded: each call makes a leaf of its own, as ``zeros_like`` does.
     """
     place: dict[Any, int] = {id(x): k for k, x in enumerate(operands)}
-    if len(place) < len(operands):
+    if len(place) < len(operands) or (out.sig is None and id(out) not in place):
         return None
     nodes: dict[int, Node] = {}
     constants: dict[int, Any] = {}

@@ -35,6 +35,8 @@ class PublicFunction:
         Whether the shapes of its results are known without values, so that jit can trace it.
     restrict : callable or None
         Maps the arguments of a call to where the function is defined, such as Hermitian matrices.
+    makes : bool
+        Whether it makes a tensor of its own: the public function takes ``requires_grad=``, too.
     """
 
     name: str
@@ -48,6 +50,7 @@ class PublicFunction:
     method: bool
     traceable: bool = True
     restrict: Callable[..., Any] | None = None
+    makes: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.lazy import load
-from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.ports import ports
+from nbgrad.core.registry import register_object
 from nbgrad.tensors.creation import as_tensor
-from nbgrad.tensors.namespaces import find
+from nbgrad.tensors.namespaces import wrapped
 from nbgrad.tensors.tensor import Tensor
+from nbgrad.vocabulary.arrays import making
 
 ARRAY_API_VERSION = "2024.12"
 
@@ -35,10 +36,20 @@ def asarray(
     unless they are read-only, and what they are views of is as well: a later write would change
     what has been recorded.
 
+    Returns
+    -------
+    Tensor
+
     Raises
     ------
     ValueError
         If ``copy=False`` and a copy is needed.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.asarray([1.0, 2.0])
+    tensor([1., 2.])
     """
     if isinstance(a, Tensor) and (dtype is None or np.dtype(dtype) == a.dtype) and not copy:
         on_cpu(device)
@@ -51,14 +62,35 @@ def asarray(
     if isinstance(a, np.ndarray) and not copy:
         on_cpu(device)
         return as_tensor(a, dtype)
-    load_vocabulary()
-    made: Tensor = find("numpy", "asarray")(a, dtype, order, device=device, copy=copy, like=like)
+    made: Tensor = _converted(a, dtype, order, device=device, copy=copy, like=like)
     return made
 
 
 def asanyarray(a: Any, dtype: Any = None, order: Any = None, **options: Any) -> Tensor:
-    """The same as :func:`asarray`: tensors have no subclasses of arrays."""
+    """The same as :func:`asarray`: tensors have no subclasses of arrays.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ValueError
+        If ``copy=False`` and a copy is needed.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.asanyarray([1.0, 2.0])
+    tensor([1., 2.])
+    """
     return asarray(a, dtype, order, **options)
+
+
+_converted = wrapped("asarray", making.asarray)
+# What the top level has under these names is the same.
+register_object("numpy", "asarray", asarray)
+register_object("numpy", "asanyarray", asanyarray)
 
 
 def on_cpu(device: Any) -> None:

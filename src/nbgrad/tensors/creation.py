@@ -1,4 +1,4 @@
-"""Creation functions: tensors from data, constants, ranges and seeded random draws."""
+"""Tensors from data and from seeded random draws; constants and ranges are of the vocabulary."""
 
 from __future__ import annotations
 
@@ -130,130 +130,6 @@ def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> T
     return tensor(data, dtype, requires_grad=requires_grad)
 
 
-def zeros(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tensor:
-    """Zeros of *shape* (a tuple, or one integer per dimension).
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.zeros(2, 2)
-    tensor([[0., 0.],
-            [0., 0.]])
-    """
-    return make(np.zeros(shape_of(shape), dtype), requires_grad)
-
-
-def ones(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tensor:
-    """Ones of *shape* (a tuple, or one integer per dimension).
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.ones(2, requires_grad=True)
-    tensor([1., 1.], requires_grad=True)
-    """
-    return make(np.ones(shape_of(shape), dtype), requires_grad)
-
-
-def full(shape: Shape, value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
-    """An array of *shape* filled with *value*.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.full((2,), 7.0)
-    tensor([7., 7.])
-    """
-    return make(np.full(shape, value, dtype), requires_grad)
-
-
-def arange(*args: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
-    """Evenly spaced values: ``arange(stop)``, ``arange(start, stop)`` or with a step.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.arange(3.0)
-    tensor([0., 1., 2.])
-    """
-    return make(np.arange(*args, dtype=dtype), requires_grad)
-
-
-def linspace(
-    start: float,
-    stop: float,
-    num: int = 50,
-    *,
-    steps: int | None = None,
-    dtype: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """*num* values from *start* to *stop* inclusive; ``steps`` is PyTorch's name of *num*.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.linspace(0.0, 1.0, 3)
-    tensor([0. , 0.5, 1. ])
-    """
-    count = num if steps is None else steps
-    return make(np.linspace(start, stop, count, dtype=dtype), requires_grad)
-
-
-def eye(
-    n: int, m: int | None = None, *, dtype: Any = float, requires_grad: bool = False
-) -> Tensor:
-    """Ones on the diagonal of an *n* by *m* matrix.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.eye(2)
-    tensor([[1., 0.],
-            [0., 1.]])
-    """
-    return make(np.eye(n, m, dtype=dtype), requires_grad)
-
-
-def zeros_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
-    """Zeros of the shape and dtype of *x*.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.zeros_like(ng.ones(2))
-    tensor([0., 0.])
-    """
-    node = shapes.as_node(x)
-    return make(np.zeros(node.shape, dtype or node.dtype), requires_grad)
-
-
-def ones_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
-    """Ones of the shape and dtype of *x*.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.ones_like(ng.zeros(2))
-    tensor([1., 1.])
-    """
-    node = shapes.as_node(x)
-    return make(np.ones(node.shape, dtype or node.dtype), requires_grad)
-
-
-def full_like(x: Any, value: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
-    """*value* in the shape and dtype of *x*.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.full_like(ng.zeros(2), 3.0)
-    tensor([3., 3.])
-    """
-    node = shapes.as_node(x)
-    return make(np.full(node.shape, value, dtype or node.dtype), requires_grad)
-
-
 def manual_seed(seed: int) -> np.random.Generator:
     """Seed this thread's default generator of :func:`rand` and :func:`randn`; return it.
 
@@ -324,30 +200,6 @@ def randn(
     """
     draw = generator(rng).standard_normal(shape_of(shape) if size is None else size)
     return make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
-
-
-def empty(*shape: Any, dtype: Any = float, requires_grad: bool = False) -> Tensor:
-    """Zeros: memory that nobody has written to is no use to a recorded computation.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.empty(2)
-    tensor([0., 0.])
-    """
-    return zeros(*shape, dtype=dtype, requires_grad=requires_grad)
-
-
-def empty_like(x: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
-    """Zeros of the shape and dtype of *x*; see :func:`empty`.
-
-    Examples
-    --------
-    >>> import nbgrad as ng
-    >>> ng.empty_like(ng.ones(2))
-    tensor([0., 0.])
-    """
-    return zeros_like(x, dtype, requires_grad=requires_grad)
 
 
 def shape_of(shape: Any) -> tuple[int, ...]:

@@ -29,6 +29,7 @@ SETTINGS = {
     "ddof": "Divide by the number of elements less this.",
     "correction": "Divide by the number of elements less this.",
     "order": "Memory order; results are C-ordered.",
+    "requires_grad": "Whether operations on the result are recorded for differentiation.",
     "device": 'Where the result lies: "cpu".',
     "like": "As in NumPy; not used.",
     "copy": "Whether the result must be (True) or must not be (False) a copy.",

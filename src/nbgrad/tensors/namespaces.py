@@ -17,12 +17,14 @@ from nbgrad.core.registry import by_reference, functions, objects, primitives, v
 from nbgrad.ops.kinds.elementwise import arity, operand_names
 from nbgrad.tensors.describe import describe
 from nbgrad.tensors.dispatch import binary, unary
-from nbgrad.tensors.naming import in_words_of
-from nbgrad.tensors.protocols import apply
+from nbgrad.tensors.naming import WORDS, in_words_of
+from nbgrad.tensors.protocols import apply, wrap
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.shapes import as_node
 
 _wrapped: dict[tuple[str, str], Any] = {}
+KEYWORD = inspect.Parameter.KEYWORD_ONLY
+SETTINGS = frozenset({int, float, complex, bool, str, type(None)})
 
 
 def public(namespace: str) -> dict[str, Any]:
@@ -41,6 +43,7 @@ def find(namespace: str, name: str) -> Any:
     prim = primitives.get(name)
     if declared is not None:
         made = wrapped(name, declared.implementation)
+        made = with_requires_grad(made) if declared.makes else made
         describe(f"{namespace}.{name}", made, declared.reference)
         made = with_keywords(made, declared.reference)
         made.__module__ = f"nbgrad.{namespace}"
@@ -121,6 +124,37 @@ def wrapped(name: str, function: Callable[..., Any]) -> Any:
     call.__name__ = call.__qualname__ = name
     call.__module__ = "nbgrad"
     return call
+
+
+def with_requires_grad(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function that makes tensors take ``requires_grad=``: the result is a leaf, then."""
+    function = inspect.unwrap(make)
+
+    @functools.wraps(make)
+    def call(*args: Any, requires_grad: bool = False, **kwargs: Any) -> Any:
+        if (
+            all(map(_plain, args))
+            and all(map(_plain, kwargs.values()))
+            and not kwargs.keys() & WORDS
+        ):
+            made = wrap(function(*args, **kwargs), Tensor)
+        else:
+            made = make(*args, **kwargs)
+        return made.requires_grad_() if requires_grad and not made.requires_grad else made
+
+    signature = inspect.signature(function)
+    flag = inspect.Parameter("requires_grad", KEYWORD, default=False, annotation="bool")
+    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*signature.parameters.values(), flag]
+    )
+    return call
+
+
+def _plain(x: Any) -> bool:
+    """Whether an argument is a setting or a number, or a shape of integers: there are no tensors."""
+    if x.__class__ is tuple or x.__class__ is list:
+        return all(item.__class__ is int for item in x)
+    return x.__class__ in SETTINGS or isinstance(x, (type, np.dtype))
 
 
 def _elementwise(prim: Primitive) -> Callable[..., Any]:

@@ -12,7 +12,7 @@ from nbgrad.core.ports import ports
 from nbgrad.tensors.protocols import apply
 
 # PyTorch's word for a setting, and NumPy's.
-WORDS = {"dim": "axis", "keepdim": "keepdims"}
+WORDS = {"dim": "axis", "keepdim": "keepdims", "n": "N", "m": "M"}
 
 
 def find(x: Any, name: str) -> Any:

@@ -16,7 +16,11 @@ from nbgrad.tensors.namespaces import find as of_namespace
 from nbgrad.tensors.namespaces import wrapped
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary import subscript
-from nbgrad.vocabulary.arrays import searching  # noqa: F401 - declares where, which two callers share
+from nbgrad.vocabulary.arrays import (  # noqa: F401 - most scripts ask for what these declare
+    filling,
+    ranges,
+    searching,
+)
 
 # PyTorch's names of operations that NumPy spells differently.
 ALIASES = {

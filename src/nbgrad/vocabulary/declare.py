@@ -69,6 +69,7 @@ def function(
     view: bool | str = False,
     traceable: bool = True,
     restrict: Callable[..., Any] | None = None,
+    makes: bool = False,
 ) -> Callable[[Any], Any]:
     """Declare the decorated function of nodes, which has NumPy's signature.
 
@@ -99,11 +100,23 @@ def function(
         if it copies unless ``copy=False``.
     traceable : bool
         False if the shape of a result depends on values: it looks at them, which jit refuses.
+    makes : bool
+        It makes a tensor of its own, as ``np.zeros``: the public function takes ``requires_grad=``.
     """
 
     def declare(implementation: Any) -> Any:
         main = name or implementation.__name__.rstrip("_")
-        shared = (reference, cases, differentiable, complex, observe, method, traceable, restrict)
+        shared = (
+            reference,
+            cases,
+            differentiable,
+            complex,
+            observe,
+            method,
+            traceable,
+            restrict,
+            makes,
+        )
         register_function(PublicFunction(main, namespace, implementation, *shared))
         for alias in aliases:
             register_function(

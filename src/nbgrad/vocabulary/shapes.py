@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,8 @@ def listed(xs: Any) -> list[Any]:
 def as_shape(shape: Any) -> tuple[int, ...]:
     """A shape that may be given as one integer."""
     if isinstance(shape, (tuple, list, np.ndarray)) and np.ndim(shape):
-        return tuple(int(n) for n in shape)
-    return (int(shape),)
+        return tuple(index(n) for n in shape)
+    return (index(shape),)
 
 
 def one_axis(name: str, axis: Any, ndim: int) -> int:

@@ -31,7 +31,12 @@ def concrete(x: Any) -> Array:
 
 def held(array: Any) -> Node:
     """A node that holds an array which nobody else writes to."""
-    return leaf_node(np.ascontiguousarray(array) if np.ndim(array) else np.array(array))
+    array = np.ascontiguousarray(array) if np.ndim(array) else np.array(array)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"nbgrad holds numbers and booleans, not {array.dtype}")
+    return leaf_node(
+        array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+    )
 
 
 def boxed(x: Any) -> Any:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.boxes import box, is_box, unbox
+from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.errors import refuse
 from nbgrad.ops.basis import full as filled
@@ -17,6 +19,7 @@ from nbgrad.vocabulary.shapes import as_node, as_shape, broadcast_to, cast_to
 from nbgrad.vocabulary.support import concrete, held
 
 TENSOR = "the result is always a tensor"
+INTEGERS = (int, np.integer)
 
 
 def _extents(shape: Any) -> tuple[int, ...]:
@@ -26,36 +29,93 @@ def _extents(shape: Any) -> tuple[int, ...]:
     return found
 
 
-def _one_value(value: Any, shape: Any, dtype: Any) -> Node:
-    return filled(value, shape=_extents(shape), dtype=np.dtype(dtype))
+def _one_value(value: int, extents: tuple[int, ...], dtype: Any) -> Node:
+    """An array of zeros or ones: a constant of a trace, else a leaf with its values."""
+    if modes.tracing:
+        return filled(value, shape=extents, dtype=np.dtype(dtype))  # type: ignore[no-any-return]
+    return held((np.ones if value else np.zeros)(extents, dtype))
 
 
-@function("numpy", "numpy.zeros", cases=lambda d: [call((2, 3)), call(2, int)])
+def _spread(name: str, shape: Any, more: tuple[Any, ...], dtype: Any, order: Any) -> Any:
+    """Extents and dtype of ``zeros(2, 3)``, as PyTorch has it, or of ``zeros((2, 3), float, "C")``."""
+    count = 0
+    if isinstance(shape, INTEGERS):
+        count = sum(1 for _ in itertools.takewhile(lambda n: isinstance(n, INTEGERS), more))
+        shape = (shape, *more[:count])
+    rest = more[count:]
+    if len(rest) > (2 if dtype is None else 0):
+        raise TypeError(
+            f"{name}: takes a shape, one integer for each dimension or a tuple of them, then dtype "
+            f"and order, not {(shape, *rest)}"
+        )
+    return _extents(shape), (rest[0] if rest else dtype) or float
+
+
+@function("numpy", "numpy.zeros", cases=lambda d: [call((2, 3)), call(2, int)], makes=True)
 def zeros(
-    shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None, like: None = None
+    shape: Any = (),
+    *more: Any,
+    dtype: Any = None,
+    order: Any = "C",
+    device: Any = None,
+    like: None = None,
 ) -> Node:
-    """Zeros of *shape*."""
+    """Zeros of *shape*: a tuple, or one integer for each dimension.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.zeros(2, 2)
+    tensor([[0., 0.],
+            [0., 0.]])
+    """
     refuse("zeros", TENSOR, like=like)
     on_cpu("zeros", device)
-    return _one_value(0, shape, dtype or float)
+    return _one_value(0, *_spread("zeros", shape, more, dtype, order))
 
 
-@function("numpy", "numpy.ones", cases=lambda d: [call((2, 3)), call(2, dtype=np.float32)])
+@function(
+    "numpy", "numpy.ones", cases=lambda d: [call((2, 3)), call(2, dtype=np.float32)], makes=True
+)
 def ones(
-    shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None, like: None = None
+    shape: Any = (),
+    *more: Any,
+    dtype: Any = None,
+    order: Any = "C",
+    device: Any = None,
+    like: None = None,
 ) -> Node:
-    """Ones of *shape*."""
+    """Ones of *shape*: a tuple, or one integer for each dimension.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.ones(2, requires_grad=True)
+    tensor([1., 1.], requires_grad=True)
+    """
     refuse("ones", TENSOR, like=like)
     on_cpu("ones", device)
-    return _one_value(1, shape, dtype or float)
+    return _one_value(1, *_spread("ones", shape, more, dtype, order))
 
 
-@function("numpy", "numpy.empty", cases=lambda d: [call((0, 3))])
+@function("numpy", "numpy.empty", cases=lambda d: [call((0, 3))], makes=True)
 def empty(
-    shape: Any, dtype: Any = None, order: Any = "C", *, device: Any = None, like: None = None
+    shape: Any = (),
+    *more: Any,
+    dtype: Any = None,
+    order: Any = "C",
+    device: Any = None,
+    like: None = None,
 ) -> Node:
-    """Zeros of *shape*: what NumPy leaves undefined would make results irreproducible."""
-    return zeros(shape, dtype, order, device=device, like=like)
+    """Zeros of *shape*: what NumPy leaves undefined would make results irreproducible.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.empty(2)
+    tensor([0., 0.])
+    """
+    return zeros(shape, *more, dtype=dtype, order=order, device=device, like=like)
 
 
 @function(
@@ -68,6 +128,7 @@ def empty(
         call(2, d(), np.complex128),
     ],
     complex=True,
+    makes=True,
 )
 def full(
     shape: Any,
@@ -98,6 +159,7 @@ def _like(a: Any, dtype: Any, shape: Any, device: Any) -> tuple[tuple[int, ...],
     cases=lambda d: [call(d(2, 3)), call(d(2), int, shape=(1, 2))],
     differentiable=False,
     complex=True,
+    makes=True,
 )
 def zeros_like(
     a: Any,
@@ -113,7 +175,12 @@ def zeros_like(
 
 
 @function(
-    "numpy", np.ones_like, cases=lambda d: [call(d(2, 3))], differentiable=False, complex=True
+    "numpy",
+    np.ones_like,
+    cases=lambda d: [call(d(2, 3))],
+    differentiable=False,
+    complex=True,
+    makes=True,
 )
 def ones_like(
     a: Any,
@@ -128,7 +195,9 @@ def ones_like(
     return _one_value(1, *_like(a, dtype, shape, device))
 
 
-@function("numpy", np.empty_like, cases=lambda d: [call(d(0, 3))], differentiable=False)
+@function(
+    "numpy", np.empty_like, cases=lambda d: [call(d(0, 3))], differentiable=False, makes=True
+)
 def empty_like(
     prototype: Any,
     /,
@@ -155,6 +224,7 @@ def empty_like(
     np.full_like,
     cases=lambda d: [call(d(2, 3), d(3)), call(d(2), 3)],
     complex=True,
+    makes=True,
 )
 def full_like(
     a: Any,
@@ -171,7 +241,7 @@ def full_like(
     return full(extents, fill_value, wanted)
 
 
-@function("numpy", "numpy.eye", cases=lambda d: [call(2), call(2, 3, 1, int)])
+@function("numpy", "numpy.eye", cases=lambda d: [call(2), call(2, 3, 1, int)], makes=True)
 def eye(
     N: int,
     M: int | None = None,
@@ -188,13 +258,13 @@ def eye(
     return held(np.eye(N, M, k, dtype))
 
 
-@function("numpy", "numpy.identity", cases=lambda d: [call(2)])
+@function("numpy", "numpy.identity", cases=lambda d: [call(2)], makes=True)
 def identity(n: int, dtype: Any = None, *, like: None = None) -> Node:
     """Ones on the diagonal of an *n* by *n* matrix."""
     return eye(n, dtype=dtype or float, like=like)
 
 
-@function("numpy", "numpy.tri", cases=lambda d: [call(2, 3, 1)])
+@function("numpy", "numpy.tri", cases=lambda d: [call(2, 3, 1)], makes=True)
 def tri(
     N: int, M: int | None = None, k: int = 0, dtype: Any = float, *, like: None = None
 ) -> Node:

@@ -59,6 +59,7 @@ def as_operand_or(data: Any) -> Any:
         call([1, 2]),
     ],
     complex=True,
+    makes=True,
 )
 def array(
     object: Any,

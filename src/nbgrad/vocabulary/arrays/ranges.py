@@ -34,6 +34,7 @@ from nbgrad.vocabulary.support import concrete, held
         call(d.positive(), 3.1, 0.5),
         call(3, dtype=float),
     ],
+    makes=True,
 )
 def arange(
     start_or_stop: Any,
@@ -93,6 +94,7 @@ def _spaced(start: Any, stop: Any, num: int, endpoint: bool) -> tuple[Node, Node
         call(0, 10, 4, dtype=int),
     ],
     complex=True,
+    makes=True,
 )
 def linspace(
     start: Any,
@@ -104,10 +106,20 @@ def linspace(
     axis: int = 0,
     *,
     device: Any = None,
+    steps: int | None = None,
 ) -> Any:
-    """*num* evenly spaced numbers from *start* to *stop*, along a new *axis*."""
+    """*num* evenly spaced numbers from *start* to *stop*, along a new *axis*.
+
+    Tensors at the ends get gradients; *steps* is PyTorch's name of *num*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.linspace(0.0, 1.0, 3)
+    tensor([0. , 0.5, 1. ])
+    """
     on_cpu("linspace", device)
-    count = _count("linspace", num)
+    count = _count("linspace", num if steps is None else steps)
     if start.__class__ is not Node and stop.__class__ is not Node:
         out, step = np.linspace(start, stop, count, endpoint, True, dtype, axis)
         return (held(out), held(step)) if retstep else held(out)
@@ -130,6 +142,7 @@ def _count(name: str, num: Any) -> int:
     "numpy",
     np.logspace,
     cases=lambda d: [call(d.unit(), d.unit(), 3), call(0, 2, 3, base=d.positive())],
+    makes=True,
 )
 def logspace(
     start: Any,
@@ -160,6 +173,7 @@ def logspace(
         call(d.positive(), d.positive(), 4),
         call(-d.positive(2), -d.positive(2), 3, endpoint=False, axis=1),
     ],
+    makes=True,
 )
 def geomspace(
     start: Any,

@@ -1,0 +1,122 @@
+"""One home a function: the top level has those of ``nbgrad.numpy``, and what makes tensors makes leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nbgrad as ng
+
+
+def shared(namespace: Any) -> list[str]:
+    """Names of functions that the top level answers to as well; dtypes and modules are others."""
+    names = [n for n in dir(namespace) if not n.startswith("_") and hasattr(ng, n)]
+    kinds = (np.dtype, ModuleType)
+    return [n for n in names if not isinstance(getattr(ng, n), kinds)]
+
+
+def test_the_top_level_has_the_functions_of_the_namespace() -> None:
+    names = shared(ng.numpy)
+    assert {"sin", "zeros", "arange", "linspace", "eye", "full_like", "asarray"} <= {*names}
+    assert not [n for n in names if getattr(ng, n) is not getattr(ng.numpy, n)]
+
+
+@pytest.mark.parametrize("space", ["linalg", "fft"])
+def test_numpys_namespaces_hold_ours(space: str) -> None:
+    ours, numpys = getattr(ng, space), getattr(ng.numpy, space)
+    both = [n for n in dir(ours) if not n.startswith("_")]
+    assert len(both) > 10
+    assert not [n for n in both if getattr(ours, n) is not getattr(numpys, n)]
+
+
+def test_no_module_bears_the_name_of_a_function() -> None:
+    root = Path(ng.__file__).parent
+    modules = {p.stem for p in root.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    modules -= {"__init__"}
+    assert {"config", "core", "linalg"} <= modules
+    assert not [n for n in modules if not isinstance(getattr(ng, n, ng), ModuleType)]
+    assert not [n for n in modules & {*dir(ng.numpy)} if callable(getattr(ng.numpy, n))]
+
+
+MAKERS: dict[str, Callable[..., Any]] = {
+    "zeros": lambda **k: ng.zeros(2, 3, **k),
+    "zeros of a tuple": lambda **k: ng.zeros((2, 3), **k),
+    "zeros by name": lambda **k: ng.zeros(shape=(2, 3), dtype=ng.float32, **k),
+    "ones": lambda **k: ng.ones([2], **k),
+    "empty": lambda **k: ng.empty(2, **k),
+    "full": lambda **k: ng.full((2,), 7.0, **k),
+    "arange": lambda **k: ng.arange(1.0, 3.0, 0.5, **k),
+    "linspace": lambda **k: ng.linspace(0.0, 1.0, steps=3, **k),
+    "eye": lambda **k: ng.eye(2, 3, **k),
+    "eye by name": lambda **k: ng.eye(n=2, m=3, **k),
+    "zeros_like": lambda **k: ng.zeros_like(ng.ones(2), **k),
+    "ones_like": lambda **k: ng.ones_like([1.0, 2.0], **k),
+    "full_like": lambda **k: ng.full_like(ng.ones(2), 3.0, **k),
+    "array": lambda **k: ng.array([1.0, 2.0], **k),
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_what_makes_tensors_makes_leaves(name: str) -> None:
+    plain, leaf = MAKERS[name](), MAKERS[name](requires_grad=True)
+    assert plain.is_leaf and not plain.requires_grad
+    assert leaf.is_leaf and leaf.requires_grad
+    np.testing.assert_array_equal(leaf.detach(), plain)
+    (leaf * leaf).sum().backward()
+    np.testing.assert_array_equal(leaf.grad, 2 * plain)
+
+
+def test_shapes_are_a_tuple_or_integers() -> None:
+    assert (
+        ng.zeros(2, 3).shape == ng.zeros((2, 3)).shape == ng.zeros(np.int64(2), 3).shape == (2, 3)
+    )
+    assert ng.zeros().shape == ng.zeros(()).shape == ()
+    assert ng.zeros(2, int).dtype == ng.zeros((2,), int, "C").dtype == ng.int64
+    assert ng.zeros(2, 3, ng.float32).dtype == ng.float32
+
+
+@pytest.mark.parametrize(
+    "shape", [(2.5,), (2, "nope"), (2, 3, float, "C", 1), (-1,), (2, None, 3, 4)]
+)
+def test_what_is_no_shape_is_refused(shape: Any) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        ng.zeros(*shape)
+
+
+@pytest.mark.parametrize("dtype", [object, "U3", "datetime64[s]"])
+def test_dtypes_that_are_no_numbers_are_refused(dtype: Any) -> None:
+    for make in (ng.zeros, ng.ones, ng.eye):
+        with pytest.raises(TypeError):
+            make(2, dtype=dtype)
+
+
+def test_ends_of_a_range_are_differentiated() -> None:
+    t = ng.tensor(0.5, requires_grad=True)
+    weights = ng.tensor([1.0, 2.0, 4.0])
+    (ng.linspace(t, 1.0, 3) * weights).sum().backward()
+    assert t.grad.item() == 1.0 + 2.0 * 0.5
+    made = ng.linspace(t, 1.0, 3, requires_grad=True)
+    assert made.requires_grad and not made.is_leaf
+
+
+@pytest.mark.parametrize("make", [ng.zeros_like, ng.ones_like, lambda x: x.new_zeros(2)])
+def test_each_call_in_a_trace_makes_its_own(make: Any) -> None:
+    """What a call outside made is written in a trace by nobody: it would be one array for all."""
+    x = ng.tensor([1.0, 2.0])
+    for _ in range(3):
+        a, b = make(x), make(x)
+        assert a._node is not b._node
+
+    @ng.jit
+    def f(x: Any) -> Any:
+        z = make(x)
+        z[0] = x[1]
+        return z
+
+    first = f(x)
+    assert first[0].item() == f(x)[0].item() == 2.0
