@@ -27,7 +27,7 @@ import nbgrad as ng  # noqa: E402
 from nbgrad.core.lookup import load_vocabulary  # noqa: E402
 from nbgrad.core.registry import PublicFunction, functions, primitives  # noqa: E402
 from nbgrad.ops.kinds.elementwise import arity  # noqa: E402
-from nbgrad.tensors.top_level import has_in_place  # noqa: E402
+from nbgrad.tensors.naming import has_in_place  # noqa: E402
 
 FILE = ROOT / "src" / "nbgrad" / "tensors" / "examples.json"
 WIDTH = 88

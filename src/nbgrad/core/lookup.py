@@ -28,15 +28,6 @@ def ours(reference: Any) -> Any:
     return found
 
 
-def method(name: str) -> Any:
-    """The function of nodes that is the method *name* of tensors, or None."""
-    load_vocabulary()
-    for held in functions.values():
-        if name in held and held[name].method:
-            return held[name].implementation
-    return None
-
-
 def _known(reference: Any) -> Any:
     found = by_reference.get(reference)
     if found is None and isinstance(reference, np.ufunc):

@@ -20,8 +20,6 @@ from nbgrad.vocabulary.subscript import getitem
 class Buffers:
     """Attributes and methods of NumPy's arrays that Tensor has, too."""
 
-    __slots__ = ()
-
     _node: Node
 
     @property

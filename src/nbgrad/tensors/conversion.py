@@ -40,8 +40,6 @@ API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 class Conversions:
     """Conversions of Tensor. Each computes the value if it is pending."""
 
-    __slots__ = ()
-
     _node: Node
     _op_priority = 1000.0  # sympy's numbers would take a float of a tensor of one element
 

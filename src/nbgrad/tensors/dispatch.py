@@ -206,6 +206,7 @@ def static(
     method.__name__ = function.__name__
     method.__doc__ = function.__doc__
     method.recipes = fast  # type: ignore[attr-defined]
+    method.__wrapped__ = function  # type: ignore[attr-defined]
     return method
 
 

@@ -6,27 +6,18 @@ Written as tables where a method only forwards: name, function, and nothing else
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbgrad.core.boxes import is_box
 from nbgrad.core.lookup import ours
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.ports import shortcuts
-from nbgrad.core.primitive import Primitive, bind
+from nbgrad.core.primitive import Primitive
 from nbgrad.errors import NEEDS_COPY, NOT_VIEWABLE, AutogradError
-from nbgrad.ops.elements import (
-    activations,
-    arithmetic,
-    comparison,
-    exponential,
-    selection,
-    trigonometric,
-)
-from nbgrad.ops.kinds.elementwise import arity
-from nbgrad.ops.special import erf
+from nbgrad.ops.elements import arithmetic
 from nbgrad.tensors import aliases, views
 from nbgrad.tensors.dispatch import Method, again, apart, of_nodes, static, unary
 from nbgrad.vocabulary import shapes
@@ -47,18 +38,12 @@ def _unary(function: Callable[..., Any]) -> Method:
             kwargs = {k: as_operand(a) if _is_operand(a) else a for k, a in kwargs.items()}
         return self.__class__(function(self._node, *operands, **kwargs))
 
-    method.__doc__ = getattr(function, "doc", function.__doc__)
+    method.__doc__, method.__wrapped__ = function.__doc__, function  # type: ignore[attr-defined]
     return method
 
 
 def _is_operand(x: Any) -> bool:
     return hasattr(x.__class__, "_node") or isinstance(x, np.ndarray)
-
-
-def _primitive(prim: Any) -> Method:
-    if arity(prim) == 1:
-        return unary(prim)
-    return _unary(lambda node, *args: bind(prim, node, *args))
 
 
 def _reducer(function: Callable[..., Node]) -> Method:
@@ -72,7 +57,7 @@ def _reducer(function: Callable[..., Node]) -> Method:
         dim: Any = None,
         keepdim: bool = False,
         **kwargs: Any,
-    ) -> Any:
+    ) -> Node:
         chosen = axis if dim is None else dim
         return function(node, axis=chosen, keepdims=bool(keepdims or keepdim), **kwargs)
 
@@ -97,6 +82,7 @@ def _in_place(function: Callable[..., Any], plain: Primitive | None = None) -> M
         return self._rebind(function(node, *operands, **kwargs))
 
     method.__doc__ = "In-place form: the result is written to the tensor."
+    method.__wrapped__ = function  # type: ignore[attr-defined]
     return method
 
 
@@ -140,14 +126,16 @@ _transpose = static(shapes.transpose, share=views.share)
 _flat_copy = static(shapes.reshape)
 
 
+def _zeroed(node: Node) -> Node:
+    return aliases.filled(node, 0)
+
+
 class Methods:
-    """The forwarding methods of Tensor."""
+    """NumPy's and PyTorch's own spellings; what the registry gives is in naming.py."""
 
-    __slots__ = ()
-
-    _node: Node
+    _node: Node  # of the class that gets this
     _alias: Any
-    _grad: Any
+    _rebind: Any
 
     sum = _reducer(reducing.sum)
     mean = _reducer(reducing.mean)
@@ -164,48 +152,6 @@ class Methods:
     argmin = _reducer(reducing.argmin)
     logsumexp = _reducer(composite.logsumexp)
 
-    abs = _primitive(arithmetic.absolute)
-    sign = _primitive(arithmetic.sign)
-    conj = _primitive(arithmetic.conjugate)
-    conjugate = conj
-    neg = _primitive(arithmetic.negative)
-    exp = _primitive(arithmetic.exp)
-    log = _primitive(arithmetic.log)
-    sqrt = _primitive(arithmetic.sqrt)
-    square = _primitive(arithmetic.square)
-    add = _unary(scaled.add)
-    sub = _unary(scaled.subtract)
-    mul = _primitive(arithmetic.multiply)
-    div = _unary(scaled.divide)
-    maximum = _primitive(selection.maximum)
-    minimum = _primitive(selection.minimum)
-    isnan = _primitive(comparison.isnan)
-    isfinite = _primitive(comparison.isfinite)
-    isinf = _primitive(comparison.isinf)
-    eq = _primitive(comparison.equal)
-    ne = _primitive(comparison.not_equal)
-    lt = _primitive(comparison.less)
-    le = _primitive(comparison.less_equal)
-    gt = _primitive(comparison.greater)
-    ge = _primitive(comparison.greater_equal)
-    log1p = _primitive(exponential.log1p)
-    expm1 = _primitive(exponential.expm1)
-    sin = _primitive(trigonometric.sin)
-    cos = _primitive(trigonometric.cos)
-    tan = _primitive(trigonometric.tan)
-    sinh = _primitive(trigonometric.sinh)
-    cosh = _primitive(trigonometric.cosh)
-    tanh = _primitive(trigonometric.tanh)
-    arcsin = _primitive(trigonometric.arcsin)
-    arccos = _primitive(trigonometric.arccos)
-    arctan = _primitive(trigonometric.arctan)
-    arctan2 = _primitive(trigonometric.arctan2)
-    sigmoid = _primitive(activations.sigmoid)
-    relu = _primitive(activations.relu)
-    erf = _primitive(erf.erf)
-    softplus = _primitive(activations.softplus)
-
-    pow = _unary(composite.power)
     clip = _unary(composite.clip)
     clamp = clip
     matmul = _unary(products.matmul)
@@ -218,35 +164,14 @@ class Methods:
     swapaxes = static(shapes.swapaxes, share=views.share)
     _astype = static(_converted)
     softmax = _unary(composite.softmax)
-    _positive = _primitive(arithmetic.positive)
+    _positive = unary(arithmetic.positive)
 
     add_ = _in_place(scaled.add, arithmetic.add)
     sub_ = _in_place(scaled.subtract, arithmetic.subtract)
     mul_ = _in_place(arithmetic.multiply, arithmetic.multiply)
     div_ = _in_place(scaled.divide, arithmetic.divide)
-    addcmul_ = _in_place(scaled.addcmul)
-    addcdiv_ = _in_place(scaled.addcdiv)
-    lerp_ = _in_place(scaled.lerp)
-    addmm_ = _in_place(scaled.addmm)
-    addmv_ = _in_place(scaled.addmv)
-    addr_ = _in_place(scaled.addr)
-    addbmm_ = _in_place(scaled.addbmm)
-    baddbmm_ = _in_place(scaled.baddbmm)
-    pow_ = _in_place(composite.power)
-    neg_ = _in_place(arithmetic.negative)
-    abs_ = _in_place(arithmetic.absolute)
-    exp_ = _in_place(arithmetic.exp)
-    log_ = _in_place(arithmetic.log)
-    sqrt_ = _in_place(arithmetic.sqrt)
-    sin_ = _in_place(trigonometric.sin)
-    cos_ = _in_place(trigonometric.cos)
-    tanh_ = _in_place(trigonometric.tanh)
-    sigmoid_ = _in_place(activations.sigmoid)
-    relu_ = _in_place(activations.relu)
-    clip_ = _in_place(composite.clip)
-    clamp_ = clip_
     fill_ = _in_place(aliases.filled)
-    zero_ = _in_place(lambda node: aliases.filled(node, 0))
+    zero_ = _in_place(_zeroed)
 
     def copy_(self, source: Any) -> Tensor:
         """Replace the values by those of *source*, broadcast to this shape."""
@@ -353,7 +278,7 @@ class Methods:
         )
         if device not in (None, "cpu"):
             raise ValueError(f'to: device {device!r} is not available; tensors are on "cpu"')
-        wanted = dtype.dtype if hasattr(dtype.__class__, "_node") else dtype
+        wanted = dtype.dtype if is_box(dtype.__class__) else dtype
         same = wanted is None or self._node.aval.dtype == wanted
         made: Tensor = self if same else self.__class__(composite.astype(self._node, wanted))
         return made
@@ -373,26 +298,3 @@ class Methods:
     def dim(self) -> int:
         """Number of dimensions."""
         return self._node.ndim
-
-    def _rebind(self, node: Node) -> Any:
-        raise NotImplementedError("Tensor defines how it is bound to a new node")
-
-
-def _give_names() -> None:
-    """Let each method bear the name that it is asked by: Pint finds the rule for units under it."""
-    named: set[Any] = set()
-    for name, method in list(vars(Methods).items()):
-        if not isinstance(method, FunctionType) or name.startswith("_"):
-            continue
-        if method in named:  # a second name
-            closure, defaults = method.__closure__, method.__defaults__
-            twin = FunctionType(method.__code__, method.__globals__, name, defaults, closure)
-            twin.__kwdefaults__, twin.__doc__ = method.__kwdefaults__, method.__doc__
-            setattr(Methods, name, twin)
-            method = twin
-        method.__name__ = name
-        method.__qualname__ = f"Tensor.{name}"
-        named.add(method)
-
-
-_give_names()

@@ -17,13 +17,14 @@ from nbgrad.core.registry import by_reference, functions, objects, primitives, v
 from nbgrad.ops.kinds.elementwise import arity, operand_names
 from nbgrad.tensors.describe import describe
 from nbgrad.tensors.dispatch import binary, unary
-from nbgrad.tensors.naming import WORDS, in_words_of
 from nbgrad.tensors.protocols import apply, wrap
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.shapes import as_node
 
 _wrapped: dict[tuple[str, str], Any] = {}
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
+# PyTorch's word for a setting, and NumPy's.
+WORDS = {"dim": "axis", "keepdim": "keepdims", "n": "N", "m": "M"}
 SETTINGS = frozenset({int, float, complex, bool, str, type(None)})
 
 
@@ -124,6 +125,17 @@ def wrapped(name: str, function: Callable[..., Any]) -> Any:
     call.__name__ = call.__qualname__ = name
     call.__module__ = "nbgrad"
     return call
+
+
+def in_words_of(function: Callable[..., Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """*settings* with PyTorch's words replaced by NumPy's where *function* has those."""
+    if not any(word in settings for word in WORDS):
+        return settings
+    known = inspect.signature(function).parameters
+    return {
+        WORDS[key] if key not in known and WORDS.get(key) in known else key: value
+        for key, value in settings.items()
+    }
 
 
 def with_requires_grad(make: Callable[..., Any]) -> Callable[..., Any]:

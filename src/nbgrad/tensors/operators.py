@@ -75,12 +75,9 @@ _not, _invert = unary(comparison.logical_not), unary(bitwise.invert)
 
 
 class Operators:
-    """The operators of Tensor, as NumPy's: of arrays, with a number, an array or a tensor."""
+    """Operators as NumPy's: of arrays, with a number, an array or a tensor."""
 
-    __slots__ = ()
-
-    _node: Node
-    _alias: Any
+    _node: Node  # of the class that gets this
 
     __add__ = binary(arithmetic.add)
     __radd__ = binary(arithmetic.add)  # 2.0 + x records the same as x + 2.0
@@ -159,6 +156,3 @@ class Operators:
             return NotImplemented
         made: Tensor = self.__class__(matmul.matmul(as_operand(operand(other)), self._node))
         return made
-
-    def _rebind(self, node: Node) -> Any:
-        raise NotImplementedError("Tensor defines how it is bound to a new node")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from nbgrad.core.values import value_of
 from nbgrad.engine.flushing import flush
 from nbgrad.errors import INPLACE_LEAF, NOT_FLOATING, NOT_LEAF, AutogradError
 from nbgrad.ops import basis
-from nbgrad.tensors import aliases, hooks, naming, views
+from nbgrad.tensors import aliases, hooks, views
 from nbgrad.tensors.at import Updates
 from nbgrad.tensors.buffers import Buffers
 from nbgrad.tensors.conversion import Conversions
@@ -28,11 +28,17 @@ from nbgrad.tensors.gradients import backward
 from nbgrad.tensors.methods import Methods
 from nbgrad.tensors.operators import Operators
 from nbgrad.tensors.protocols import as_index
+from nbgrad.tensors.tables import attach
 from nbgrad.vocabulary import shapes
 from nbgrad.vocabulary.subscript import getitem, setitem
 
+if TYPE_CHECKING:
+    from nbgrad.tensors.spelled import Spelled
+else:
+    Spelled = object  # what the tables hold, as tools/stubs.py finds it at run time
 
-class Tensor(Operators, Conversions, Buffers, Methods):
+
+class Tensor(Spelled):
     """An n-dimensional array that records the operations on it.
 
     Make one with :func:`nbgrad.tensor`; the constructor is internal. Operations are recorded and
@@ -277,14 +283,6 @@ class Tensor(Operators, Conversions, Buffers, Methods):
         """Keep the gradient of this non-leaf tensor in ``.grad``."""
         hooks.retain_grad(self)
 
-    def __getattr__(self, name: str) -> Any:
-        if name == "_node":  # a view whose base was written
-            return aliases.derive(self)
-        found = naming.find(self, name)
-        if found is None:
-            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
-        return found
-
     @property
     def at(self) -> Updates:
         """Updates out of place, as JAX spells them: ``x.at[index].set(value)``; see Updates."""
@@ -326,6 +324,7 @@ class Tensor(Operators, Conversions, Buffers, Methods):
             self._rebind(_assign(self._node, shapes.as_node(node), key))
 
 
+attach(Tensor, Operators, Conversions, Buffers, Methods)
 ports.tensor = Tensor
 
 

@@ -5,16 +5,14 @@ What ``import nbgrad`` has declared is here at once, and the rest of ``nbgrad.nu
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.registry import functions, primitives
-from nbgrad.ops.kinds.elementwise import arity
 from nbgrad.tensors.describe import describe
 from nbgrad.tensors.namespaces import find as of_namespace
 from nbgrad.tensors.namespaces import wrapped
-from nbgrad.tensors.tensor import Tensor
+from nbgrad.tensors.naming import ALIASES, has_in_place, in_place
 from nbgrad.vocabulary import subscript
 from nbgrad.vocabulary.arrays import (  # noqa: F401 - most scripts ask for what these declare
     filling,
@@ -22,37 +20,8 @@ from nbgrad.vocabulary.arrays import (  # noqa: F401 - most scripts ask for what
     searching,
 )
 
-# PyTorch's names of operations that NumPy spells differently.
-ALIASES = {
-    "abs": "absolute",
-    "conj": "conjugate",
-    "sub": "subtract",
-    "mul": "multiply",
-    "div": "divide",
-    "true_divide": "divide",
-    "neg": "negative",
-    "asin": "arcsin",
-    "acos": "arccos",
-    "atan": "arctan",
-    "atan2": "arctan2",
-    "clamp": "clip",
-    "pow": "power",
-    "cat": "concatenate",
-    "sgn": "sign",
-}
-# And those that NumPy has in another namespace.
+# Functions that NumPy has in another namespace.
 ELSEWHERE = {"norm": "linalg"}
-
-
-def _in_place(function: Callable[..., Any], name: str) -> Callable[[Tensor], Tensor]:
-    def call(x: Tensor) -> Tensor:
-        return x._rebind(function(x)._node)
-
-    call.__name__ = call.__qualname__ = name
-    call.__module__ = "nbgrad"
-    call.__doc__ = f"In-place form of ``{name[:-1]}``: writes the result to the tensor."
-    describe(f"numpy.{name}", call, None)
-    return call
 
 
 def _names() -> set[str]:
@@ -60,12 +29,13 @@ def _names() -> set[str]:
     found = {name for held in functions.values() for name in held} | {"getitem", *ALIASES}
     for prim in primitives.values():
         if prim.public:
-            found |= {prim.name, f"{prim.name}_"} if has_in_place(prim) else {prim.name}
+            found |= {prim.name, f"{prim.name}_"} if _changes(prim) else {prim.name}
     return found
 
 
-def has_in_place(prim: Any) -> bool:
-    return prim.public and arity(prim) == 1 and prim.vjp is not None
+def _changes(prim: Any) -> bool:
+    """Whether the in-place form is a function as well, as in PyTorch: not of what only asks."""
+    return has_in_place(prim) and prim.vjp is not None
 
 
 __all__ = sorted(_names())
@@ -78,12 +48,14 @@ def find(name: str) -> Any:
         describe("numpy.getitem", made, None)
         return made
     plain = name.removesuffix("_")
-    if plain != name and plain in primitives and has_in_place(primitives[plain]):
-        return _in_place(find(plain), name)
+    if plain != name and plain in primitives and _changes(primitives[plain]):
+        return in_place(name)
     # Methods of tensors are functions here, as in PyTorch: ``ng.gather(x, 1, index)``.
     name = ALIASES.get(name, name)
     found = of_namespace(ELSEWHERE.get(name, "numpy"), name) or of_namespace("tensor", name)
-    return of_namespace("special", name) if found is None and name in __all__ else found
+    if found is None and (name in __all__ or has_in_place(primitives.get(name))):
+        return of_namespace("special", name)
+    return found
 
 
 def __getattr__(name: str) -> Any:
