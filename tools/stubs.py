@@ -20,6 +20,12 @@ from typing import Any
 import numpy as np
 
 import nbgrad
+from nbgrad.tensors import naming
+from nbgrad.tensors.buffers import Buffers
+from nbgrad.tensors.conversion import Conversions
+from nbgrad.tensors.methods import Methods
+from nbgrad.tensors.operators import Operators
+from nbgrad.tensors.tensor import Tensor
 
 SOURCE = Path(nbgrad.__file__).parent
 HEAD = "# Made by `python tools/stubs.py --write` from the names at run time; a test compares.\n"
@@ -117,7 +123,7 @@ class Stub:
         """The line ``def name(...) -> ...: ...``."""
         signature = inspect.signature(value)
         parameters = list(signature.parameters.values())
-        known = inspect.unwrap(value).__globals__
+        known = getattr(inspect.unwrap(value), "__globals__", {})
         seen: list[str] = [first] if first else []
         for k, p in enumerate(parameters):
             before = [q.kind for q in parameters[:k]]
@@ -166,6 +172,82 @@ class Stub:
         return "\n".join([f"class _{name}:", *methods, "", f"{name}: _{name}"])
 
 
+class Members(Stub):
+    """What tables give the class of tensors, as a class that a type checker takes as its base."""
+
+    TABLES = (Operators, Conversions, Buffers, Methods, naming.Named)
+
+    def __init__(self) -> None:
+        super().__init__("tensors.tensor")
+        self.name = "nbgrad.tensors.spelled"
+        naming.spell_all()
+        held = {n for table in self.TABLES for n in vars(table)} | naming.spelled()
+        self.listed = self.shown = sorted(held & {*vars(Tensor)} - {*vars(object)} - KEPT)
+        self.listed += ["__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__"]
+        self.sample = nbgrad.tensor(1.0)
+
+    def text(self) -> str:
+        """What the file holds."""
+        body = [f"    {line}" for name in self.listed for line in self.member(name).split("\n")]
+        head = [HEAD, *sorted(self.imports), ""]
+        return "\n".join([*head, "class Spelled:", *body, ""])
+
+    def member(self, name: str) -> str:
+        """The lines that declare one member."""
+        held = getattr(Tensor, name)
+        if isinstance(held, property):
+            kind = self.result_of(name, inspect.signature(held.fget).return_annotation)
+            given = f"@property\ndef {name}(self) -> {kind}: ..."
+            setter = f"\n@{name}.setter\ndef {name}(self, value: Any) -> None: ..."
+            return given + (setter if held.fset else "")
+        if not callable(held):
+            return f"{name}: {type(held).__name__}"
+        if name in COMPARISONS:
+            return f"def {name}(self, other: object) -> Tensor: ...  # type: ignore[override]"
+        if name.startswith("__") and name[2:-2] in OPERATORS:
+            self.imports |= {IMPORT["Any"], IMPORT["Tensor"]}
+            operand = "" if name in UNARY else ", other: Any"
+            return f"def {name}(self{operand}) -> Tensor: ..."
+        line = self.function(name, getattr(self.sample, name), "self")
+        if name.endswith("_") and not name.startswith("_"):
+            line = f"{line.rpartition(' -> ')[0]} -> Tensor: ..."
+        # Of two operands: NumPy's keywords, and PyTorch's alpha=.
+        return line.replace(": Any, /) ->", ": Any, /, **keywords: Any) ->")
+
+    def annotation(self, annotation: Any, known: dict[str, Any]) -> str:
+        """A node is a tensor, where a member returns one."""
+        text = re.sub(r"\bNode\b", "Tensor", annotation) if isinstance(annotation, str) else None
+        return super().annotation(text, known)
+
+    def result_of(self, name: str, annotation: Any) -> str:
+        return "Tensor" if name in ("T", "mT") else self.annotation(annotation, {})
+
+
+COMPARISONS = {"__eq__", "__ne__"}
+UNARY = {"__neg__", "__pos__", "__abs__", "__invert__"}
+OPERATORS = {"lt", "le", "gt", "ge", "neg", "pos", "abs", "invert"}
+for _name in ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul"):
+    OPERATORS |= {_name, f"r{_name}", f"i{_name}"}
+for _name in ("and", "or", "xor", "lshift", "rshift"):
+    OPERATORS |= {_name, f"r{_name}", f"i{_name}"}
+# Not for a type checker, which would allow any name.
+KEPT = {
+    "__weakref__",
+    "__dict__",
+    "__qualname__",
+    "__getattr__",
+    "__dir__",
+    "__hash__",
+    "__module__",
+    "__doc__",
+    "__annotations__",
+}
+
+
+def stubs() -> list[Stub]:
+    return [*map(Stub, MODULES), Members()]
+
+
 def own(text: str) -> str:
     """*text* without the names that NumPy gives, which its next version may have more of."""
     return "\n".join(line for line in text.split("\n") if not line.startswith("from numpy import"))
@@ -176,8 +258,8 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the files")
     write = parser.parse_args().write
     stale = []
-    for module in MODULES:
-        text, path = Stub(module).text(), path_of(module)
+    for stub in stubs():
+        text, path = stub.text(), path_of(stub.name.removeprefix("nbgrad").removeprefix("."))
         if write:
             path.write_text(text)
         elif not path.exists() or own(path.read_text()) != own(text):

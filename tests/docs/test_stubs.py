@@ -43,6 +43,23 @@ def test_every_name_of_a_stub_exists(module: str) -> None:
     assert not lacking
 
 
+def test_members_of_tensors_are_those_of_the_run_time() -> None:
+    tree = ast.parse((stubs.SOURCE / "tensors" / "spelled.pyi").read_text())
+    held = next(node for node in tree.body if isinstance(node, ast.ClassDef))
+    shown = {node.name for node in held.body if isinstance(node, ast.FunctionDef)}
+    x = ng.tensor(1.0)
+    public = {name for name in dir(x) if not name.startswith("_")}
+    own = {name for name in vars(ng.Tensor) if name in public and name not in shown}
+    own = {
+        name for name in own if name[-1] != "_" or name[:-1] not in shown
+    }  # asked for by other tests
+    assert {name for name in shown if not name.startswith("_")} <= public
+    assert {"sum", "log1p_", "erf", "gather", "astype", "T"} <= shown & public
+    # The rest is written in the class itself.
+    source = (stubs.SOURCE / "tensors" / "tensor.py").read_text()
+    assert not [name for name in own if f"def {name}(" not in source]
+
+
 def test_completion_shows_what_is_public() -> None:
     assert dir(ng) == sorted(ng.__all__)
     assert {"sin", "grad", "linalg", "float32", "tensor"} <= {*dir(ng)}

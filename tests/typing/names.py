@@ -20,6 +20,21 @@ def check() -> None:
     assert_type(ng.stats.norm.logpdf(x, scale=2.0), ng.Tensor)
     assert_type(np.pi, float)
 
+    assert_type(x.sum(axis=0), ng.Tensor)
+    assert_type(x.mean(dim=-1, keepdim=True), ng.Tensor)
+    assert_type(x.log10(), ng.Tensor)
+    assert_type(x.log1p_(), ng.Tensor)
+    assert_type(x.add_(1.0).sub(x, alpha=2.0), ng.Tensor)
+    assert_type(x.gather(0, x), ng.Tensor)
+    assert_type(x.reshape(1, -1).T @ x, ng.Tensor)
+    assert_type(1.0 - x[0] ** 2, ng.Tensor)
+    assert_type(float(x), float)
+    assert_type(x.ndim, int)
+    assert_type(ng.zeros(2, 3, requires_grad=True), ng.Tensor)
+
+    x.summ()  # type: ignore[attr-defined]
+    x.log10(1, 2)  # type: ignore[call-arg]
+    x.sum(axes=0, keepdims="no")  # type: ignore[arg-type]
     ng.tensorr(1)  # type: ignore[attr-defined]
     np.sni(x)  # type: ignore[attr-defined]
     ng.linalg.nope(x)  # type: ignore[attr-defined]

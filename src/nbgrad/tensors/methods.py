@@ -82,7 +82,8 @@ def _in_place(function: Callable[..., Any], plain: Primitive | None = None) -> M
         return self._rebind(function(node, *operands, **kwargs))
 
     method.__doc__ = "In-place form: the result is written to the tensor."
-    method.__wrapped__ = function  # type: ignore[attr-defined]
+    if not isinstance(function, Primitive):
+        method.__wrapped__ = function  # type: ignore[attr-defined]
     return method
 
 
