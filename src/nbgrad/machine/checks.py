@@ -8,7 +8,6 @@ thread in, where what is tested counts on the GIL, and would need the GIL where 
 from __future__ import annotations
 
 import bisect
-import ctypes
 import os
 import weakref
 from collections import deque
@@ -18,23 +17,15 @@ from typing import Any, Final
 import numpy as np
 
 from nbgrad.core.forks import ThreadLock, compiling, in_child
+from nbgrad.machine import layout
 
 # Words of the table: what is registered, the process's memory as a file, room for a word of that
 # file, and the pages that were there when they were read last.
 (REGIONS, MEMORY, ROOM, PAGES), N_PAGES = range(4), 4096
-_SUBCLASSES: Final = {"list": 1 << 25, "tuple": 1 << 26, "type": 1 << 31}  # flags of a class
 _STACK: Final = 1 << 20
 
 
-def _layout_of_types() -> tuple[int, int, int]:
-    """The words of a class with the size of its objects, that of their items, and its flags."""
-    words = (ctypes.c_int64 * 32).from_address(id(tuple))
-    basic, item = tuple.__basicsize__, tuple.__itemsize__
-    at = next(k for k in range(3, 15) if words[k] == basic and words[k + 1] == item)
-    return at, at + 1, next(k for k in range(at + 2, 32) if words[k] == tuple.__flags__)
-
-
-_BASIC, _ITEM, _FLAGS = _layout_of_types()
+_BASIC, _ITEM, _FLAGS = layout.classes()
 
 # Follows ``place`` to its class ``kind``, and says whether that is one. Memory that is not there is
 # found by reading it as a file, once a page.
@@ -57,7 +48,7 @@ _CLASS: Final = f"""
         if fine and level < 3:
             kind = load_pointer(kind, 1)
     if fine:
-        fine = (kind[{_FLAGS}] & {_SUBCLASSES["type"]}) != 0
+        fine = (kind[{_FLAGS}] & {layout.SUBCLASSES["type"]}) != 0
         kind = load_pointer(place, 1)
 """
 
@@ -92,7 +83,7 @@ def nbgrad_word(place, index, stack, site):
 _COUNT: Final = f"""
 def nbgrad_count(place):
 {_CLASS}
-    if not fine or (kind[{_FLAGS}] & {_SUBCLASSES["list"] | _SUBCLASSES["tuple"]}) == 0:
+    if not fine or (kind[{_FLAGS}] & {layout.SUBCLASSES["list"] | layout.SUBCLASSES["tuple"]}) == 0:
         return 0
     return place[2]
 """

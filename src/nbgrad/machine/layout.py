@@ -1,14 +1,31 @@
-"""Where objects keep their parts: every fact about memory, found on specimens.
+"""Where objects keep their parts: every fact about memory, found on specimens, and nowhere else.
 
 Nothing is assumed. Where nothing is found (another build of Python, or one without a GIL) callers
-have another way.
+have another way. The facts, each with who finds it:
+
+- an object begins with its count of references and its class, one word each (``header_known``); the
+  count is the low half of its word (``REFERENCES``); None and False are counted, or not (``COUNTED``)
+- a tuple has its items in itself, a list in memory that a word points to (``tuple_items``,
+  ``list_items``); both have their length in one word (``container_size``)
+- an object of a class with ``__slots__`` has a word for each (``slot``)
+- a weak reference has a word that points to what it refers to, or to None (``referent``)
+- a class has the size of its objects, that of their items, and flags (``classes``), one for classes
+  that derive from list, tuple and type (``SUBCLASSES``)
+- an array has words that point to elements, dtype and extents, its rank and flags, in NumPy's
+  documented order (``array_data``, ``array_layout``); a dtype has kind, letter, byte order and number
+  in one word (``elements_of``)
+- NumPy's table of functions has ``PyArray_Empty`` where its header says (``make_empty``)
 """
 
 from __future__ import annotations
 
 import ctypes
+import re
+import sys
+import weakref
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -20,6 +37,12 @@ BEHAVED: Final = 0x0001 | 0x0100
 # The bytes of a dtype's word that say what its elements are: kind, letter, byte order and number.
 ELEMENTS: Final = -0xFF000001
 WORD: Final = 8
+# The bits of an object's first word that count references in any version.
+REFERENCES: Final = (1 << 32) - 1
+# Whether references to None and False are counted: not from Python 3.12 on.
+COUNTED: Final = int(sys.version_info < (3, 12))
+# Flags of a class that derives from one of these: Python's Py_TPFLAGS_LIST_SUBCLASS and so on.
+SUBCLASSES: Final = {"list": 1 << 25, "tuple": 1 << 26, "type": 1 << 31}
 
 
 def words_of(specimen: object, size: int) -> list[int | None]:
@@ -123,6 +146,54 @@ if fits:
     for axis in range(spec[1] if fits else 0):
         fits = fits and extents[axis] == spec[2 + axis]
 """
+
+
+@cache
+def header_known() -> bool:
+    """Whether objects begin with a count and their class: in a build that traces references not."""
+    specimen = float("1.5")
+    words = words_of(specimen, 2 * WORD)
+    count = (words[0] or 0) & REFERENCES
+    held = [specimen, specimen]
+    more = (words_of(specimen, WORD)[0] or 0) & REFERENCES
+    return words[1] == id(float) and more == count + len(held)
+
+
+@cache
+def classes() -> tuple[int, int, int]:
+    """The words of a class with the size of its objects, that of their items, and its flags."""
+    words = (ctypes.c_int64 * 32).from_address(id(tuple))
+    basic, item = tuple.__basicsize__, tuple.__itemsize__
+    at = next(k for k in range(3, 15) if words[k] == basic and words[k + 1] == item)
+    return at, at + 1, next(k for k in range(at + 2, 32) if words[k] == tuple.__flags__)
+
+
+@cache
+def referent() -> int:
+    """The word of a weak reference that points to what it refers to, or to None; 0 if unknown."""
+    kind = type("_Kind", (), {"__slots__": ("__weakref__",)})
+    objects = [kind(), kind()]
+    marks = [weakref.ref(x) for x in objects]
+    found = {word_with(r, id(x), r.__sizeof__()) for r, x in zip(marks, objects, strict=True)}
+    word = found.pop()
+    objects.clear()
+    dead = all(words_of(r, r.__sizeof__())[word] == id(None) for r in marks)
+    return word if not found and dead else 0
+
+
+@cache
+def make_empty() -> int:
+    """Address of ``PyArray_Empty``, found in NumPy's table of functions; 0 if unknown."""
+    header = Path(np.get_include(), "numpy", "__multiarray_api.h")
+    text = header.read_text() if header.exists() else ""
+    entry = re.search(r"#define PyArray_Empty\s.*?PyArray_API\[(\d+)\]", text, re.DOTALL)
+    core = getattr(np, "_core", None)
+    capsule = getattr(getattr(core, "_multiarray_umath", None), "_ARRAY_API", None)
+    if entry is None or capsule is None:
+        return 0
+    pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    table = pointer(("PyCapsule_GetPointer", ctypes.pythonapi))(capsule, None)
+    return (ctypes.c_void_p * (int(entry[1]) + 1)).from_address(table)[int(entry[1])] or 0
 
 
 def word_with(specimen: object, wanted: int, size: int) -> int:

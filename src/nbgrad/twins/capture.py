@@ -33,7 +33,6 @@ FOUND, OPERANDS, LEAVES, VALUES, SCALARS, COUNTS = range(6, 12)  # five counts
 KEY, PLACES, READS, NOTED, CAPTURE = range(17, 22)
 PARTS, WORDS = 22, 27  # words of a Capture for the lists, in the order of the counts
 LISTS: Final = ("nodes", "operands", "leaves", "values", "scalars")
-REFERENCES: Final = (1 << 32) - 1  # the bits of an object's header that count them in any version
 
 # From ``n_roots`` nodes at ``items`` on: ends with None, or has filled the table with what it found.
 WALK: Final = f"""
@@ -144,7 +143,7 @@ WALK: Final = f"""
     for k in range(n_roots, n_nodes):
         node = load_pointer(nodes, k)
         if node[{{value}}] == nothing and node[{{leaf}}] == nothing and (
-            (node[0] & {REFERENCES}) > reads[k] or node[{{passed}}] != nothing
+            (node[0] & {layout.REFERENCES}) > reads[k] or node[{{passed}}] != nothing
         ):
             noted[n_noted] = k
             n_noted += 1

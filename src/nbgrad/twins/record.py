@@ -9,7 +9,6 @@ None, and the Python method goes on.
 
 from __future__ import annotations
 
-import sys
 from functools import cache
 from textwrap import indent
 from typing import Any, Final
@@ -29,8 +28,6 @@ from nbgrad.machine.compile import lacking, native, remembered
 # and the objects that all functions read.
 ALIKE, NUMBER, WHOLE, SWAPPED, SHARED = range(5)
 ROOM: Final = 256  # operands, constants and steps of a recipe that machine code replays
-# References to None and False are counted by word, not by calls, and not at all from Python 3.12 on.
-COUNT: Final = int(sys.version_info < (3, 12))
 _method: Any = next_sequence  # of a counter, written in C
 OBJECTS: Final = {
     "NODE": Node,
@@ -195,7 +192,7 @@ def words(tensor: Any) -> dict[str, int]:
     ]
     places = {name: layout.slot(x, name) for x, names in specimens for name in names}
     places["sig_aval"] = layout.slot(Signature.__new__(Signature), "aval")
-    return places | layout.containers() | {"COUNT": COUNT}
+    return places | layout.containers() | {"COUNT": layout.COUNTED}
 
 
 @cache

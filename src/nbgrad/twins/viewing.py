@@ -6,7 +6,6 @@ of a few others, of which at most some hundred are held.
 
 from __future__ import annotations
 
-import weakref
 from textwrap import indent
 from typing import Final
 
@@ -168,27 +167,13 @@ def nbgrad_detached(owner, args, count):
 )
 
 
-def _referent() -> int:
-    """The word of a weak reference that points to what it refers to, or to None; 0 if unknown."""
-    kind = type("_Kind", (), {"__slots__": ("__weakref__",)})
-    objects = [kind(), kind()]
-    marks = [weakref.ref(x) for x in objects]
-    found = {
-        layout.word_with(r, id(x), r.__sizeof__()) for r, x in zip(marks, objects, strict=True)
-    }
-    word = found.pop()
-    objects.clear()
-    dead = all(layout.words_of(r, r.__sizeof__())[word] == id(None) for r in marks)
-    return word if not found and dead else 0
-
-
 @remembered
 def install() -> None:
     """Let views be made by machine code from now on, where this Python allows it."""
     tensor = ports.tensor
     if tensor is None or shortcuts.group is None or not builtin.available():
         return
-    places = words(tensor) | {"referent": _referent()}
+    places = words(tensor) | {"referent": layout.referent()}
     if 0 in (places | {"COUNT": 1}).values():
         return
     shared, names, objects = shared_objects()

@@ -8,11 +8,8 @@ and a second call during a first one, are answered with None: the caller goes th
 
 from __future__ import annotations
 
-import ctypes
-import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from textwrap import indent
 from typing import Any, Final
 
@@ -90,21 +87,6 @@ def _words() -> dict[str, int]:
     return layout.array_layout() | layout.containers()
 
 
-@cache
-def make_empty() -> int:
-    """Address of ``PyArray_Empty``, found in NumPy's table of functions; 0 if unknown."""
-    header = Path(np.get_include(), "numpy", "__multiarray_api.h")
-    text = header.read_text() if header.exists() else ""
-    entry = re.search(r"#define PyArray_Empty\s.*?PyArray_API\[(\d+)\]", text, re.DOTALL)
-    core = getattr(np, "_core", None)
-    capsule = getattr(getattr(core, "_multiarray_umath", None), "_ARRAY_API", None)
-    if entry is None or capsule is None:
-        return 0
-    pointer = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    table = pointer(("PyCapsule_GetPointer", ctypes.pythonapi))(capsule, None)
-    return (ctypes.c_void_p * (int(entry[1]) + 1)).from_address(table)[int(entry[1])] or 0
-
-
 Enter = Callable[[tuple[Any, ...]], list[Any] | None]
 
 
@@ -134,7 +116,7 @@ def entry(
     words += [int(frame.words[LOOP_ADDRESS]), len(args), len(outs)]
     kinds = [id(numbers[k]) if k in numbers else 0 for k in range(len(args))]
     values = np.array([0] * len(args) + kinds, np.int64)
-    words += [id(None), id(np.ndarray), make_empty()]
+    words += [id(None), id(np.ndarray), layout.make_empty()]
     double = layout.elements_of(np.dtype(np.float64))
     dtypes = np.array([id(aval.dtype) for aval in outs], np.int64)
     words += [double, values.ctypes.data, dtypes.ctypes.data]
@@ -150,4 +132,4 @@ def entry(
 
 def available() -> bool:
     """Whether the layout of this Python's and NumPy's objects is known."""
-    return builtin.available() and 0 not in _words().values() and make_empty() != 0
+    return builtin.available() and 0 not in _words().values() and layout.make_empty() != 0
