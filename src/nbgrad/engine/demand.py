@@ -5,14 +5,14 @@ Programs are found by structural key in an LRU cache, so a steady state records,
 
 from __future__ import annotations
 
+import functools
 from array import array
 from collections.abc import Sequence
-from time import perf_counter_ns
 from typing import Any
 
 import numpy as np
 
-from nbgrad.backends.reference import owned
+from nbgrad.backends.reference import observed
 from nbgrad.core.aval import avals_of, is_several
 from nbgrad.core.linearize import (
     BOUND,
@@ -192,25 +192,21 @@ def _step_through(cap: Capture) -> None:
             settle(node, results[operands[0]][node.sig.params["number"]])
             continue
         xs = [x.value if x.__class__ is Node else x for x in operands]
-        start = perf_counter_ns()
-        with np.errstate(all="ignore"):
-            value: Any = node.sig.prim.evaluate(*xs, **node.sig.params)
-        seen = {id(x) for x in xs}
+        value = observed(node.sig, xs, functools.partial(_show, node))
         if is_several(node.aval):
-            pairs = zip(value, avals_of(node.aval), strict=True)
-            value = results[node] = tuple([owned(v, aval.dtype, seen) for v, aval in pairs])
-        else:
-            value = owned(value, node.dtype, seen)
-        end = perf_counter_ns()
-        node.value = value
-        for observe in modes.observers:
-            observe(node, start, end)
+            results[node] = value
         if node in results:
             node.value = None
             for found, one in give(node, value):
                 settle(found, one)
         else:
             settle(node, value)
+
+
+def _show(node: Node, value: Any, start: int, end: int) -> None:
+    node.value = value
+    for observe in modes.observers:
+        observe(node, start, end)
 
 
 def settle(node: Node, value: Array) -> None:
