@@ -14,7 +14,9 @@ from subprocesses import ROOT
 
 PAGES = sorted((ROOT / "docs" / "contributing").glob("*.md"))
 GUIDES = [page for page in PAGES if page.name != "README.md"]
-BLOCK = re.compile(r"^```python (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```(?:python|markdown) (\S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FENCED = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
+SPAN = re.compile(r"`([^`\n]+)`")
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
@@ -34,10 +36,19 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for page in GUIDES:
         for name, text in blocks(page):
             if name != "run":
-                path = root / name
-                before = path.read_text() + "\n\n" if path.exists() else ""
-                path.write_text(before + text)
+                add(root / name, text)
     return root
+
+
+def add(path: Path, text: str) -> None:
+    """Put code at the end of the file, which may be new, and rows below those of its table."""
+    before = path.read_text() if path.exists() else ""
+    if path.suffix == ".md":
+        head, bar, rest = before.rpartition("\n|")
+        row, end, tail = rest.partition("\n")
+        path.write_text(head + bar + row + end + text + tail)
+    else:
+        path.write_text(before + "\n\n" + text if before else text)
 
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
@@ -51,13 +62,14 @@ def test_examples_run(page: Path, copy: Path) -> None:
 
 
 def test_examples_keep_the_rules_of_the_house(copy: Path) -> None:
-    files = [name for page in GUIDES for name, _ in blocks(page) if name != "run"]
+    files = [name for page in GUIDES for name, _ in blocks(page) if name.endswith(".py")]
     modules = [
         name.removeprefix("src/nbgrad/").removesuffix(".py").replace("/", ".") for name in files
     ]
     chosen = [f"tests/test_layers.py::test_imports_point_down[{module}]" for module in modules]
     chosen += [f"tests/test_layers.py::test_sizes[{module}]" for module in modules]
     chosen += ["tests/test_layers.py::test_no_import_cycles"]
+    chosen += ["tests/test_layers.py::test_the_readme_of_a_folder_names_its_files"]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *chosen]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -69,3 +81,22 @@ def test_the_files_that_a_change_touches_are_counted() -> None:
     rows = dict(re.findall(r"^\| \[[^]]+\]\((\w+)\.md\) \| .* \| (\d+) \|$", table, re.MULTILINE))
     touched = {page.stem: len({n for n, _ in blocks(page) if n != "run"}) for page in GUIDES}
     assert {page: int(count) for page, count in rows.items()} == touched
+
+
+def test_names_in_the_pages_exist(copy: Path) -> None:
+    """Words in code style are names in the source, the tests or the tools, or files that are there."""
+    code = [p for d in ("src", "tests", "tools") for p in (ROOT / d).rglob("*.py")]
+    code += (copy / "src").rglob("*.py")
+    known = {word for path in code for word in re.findall(r"\w+", path.read_text())}
+    lacking = []
+    for page in PAGES:
+        for span in SPAN.findall(FENCED.sub("", page.read_text())):
+            if re.fullmatch(r"[\w./]*/[\w./]*", span):
+                roots = (copy, copy / "src" / "nbgrad", ROOT, page.parent)
+                found = any((root / span).exists() for root in roots)
+            elif re.fullmatch(r"@?\w+(\.\w+)*(\(.*\))?", span):
+                found = {*re.findall(r"\w+", span.partition("(")[0])} <= known
+            else:
+                found = True
+            lacking += [] if found else [f"{page.name}: {span}"]
+    assert not lacking
