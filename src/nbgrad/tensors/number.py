@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
+from nbgrad.core.boxes import nested
 from nbgrad.core.node import Node
-from nbgrad.ops.basis import strong
+from nbgrad.ops.basis import cast, strong
 from nbgrad.tensors.tensor import Tensor
 
 
@@ -56,10 +59,16 @@ class Number(Scalar):
         return Tensor(node) if node.aval.ndim else Scalar(node)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        found = super().__array_ufunc__(ufunc, method, *inputs, **kwargs)
-        if isinstance(found, tuple):
-            return tuple(as_array(y) for y in found)
-        return as_array(found)
+        return _as_arrays(super().__array_ufunc__(ufunc, method, *inputs, **kwargs))
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if func in (np.real, np.imag) and args and isinstance(args[0], Number):
+            return getattr(args[0], func.__name__)  # which is all that they do
+        return _as_arrays(super().__array_function__(func, types, args, kwargs))
+
+    def _part(self, function: Any) -> Any:
+        node = super()._part(function)._node
+        return Number(cast(node, dtype=node.dtype, weak=True))
 
 
 class Whole(Number):
@@ -79,4 +88,8 @@ class Whole(Number):
 
 def as_array(x: Any) -> Any:
     """*x*, as an array to promotion if it is a number."""
-    return Tensor(strong(x._node)) if isinstance(x, Number) else x
+    return Tensor(strong(x._node)) if isinstance(x, Tensor) and x._node.aval.weak else x
+
+
+def _as_arrays(found: Any) -> Any:
+    return nested(found, as_array) if isinstance(found, (tuple, list)) else as_array(found)

@@ -22,11 +22,27 @@ Shape = int | Sequence[int]
 
 
 def as_node(x: Any) -> Node:
-    """Return *x* as a node; a number becomes a constant, a nest with nodes in it their stack."""
+    """Return *x* as a node; a number becomes a constant, a nest with nodes in it their stack.
+
+    So a number is an array to promotion, one that is traced too; see :func:`promoted`.
+    """
     if isinstance(x, (list, tuple)) and holds_node(x):
         return stack([as_node(item) for item in x])
     node = as_operand(x)
-    return node if node.__class__ is Node else constant(node)
+    return basis.strong(node) if node.__class__ is Node else constant(node)
+
+
+def is_number(x: Any) -> bool:
+    """Whether *x* is one of Python's numbers, whose value may not be known yet."""
+    return x.aval.weak if x.__class__ is Node else type(x) in (int, float, complex)
+
+
+def promoted(*xs: Any) -> np.dtype[Any]:
+    """The dtype of *xs* together, in which numbers take that of arrays (NEP 50)."""
+    kinds = [as_node(x).dtype for x in xs]
+    return np.result_type(
+        *(dt.type(0).item() if is_number(x) else dt for x, dt in zip(xs, kinds, strict=True))
+    )
 
 
 ports.stack = as_node
@@ -221,11 +237,16 @@ def concatenate(
 ) -> Node:
     """Join arrays along an existing *axis* (flattened if None)."""
     refuse("concatenate", "write result = concatenate(...)", out=out)
-    nodes = [as_node(x) for x in listed(arrays)]
+    parts = listed(arrays)
+    nodes = [as_node(x) for x in parts]
     if not nodes:
         raise ValueError("concatenate: need at least one array to concatenate")
     if axis is None:
-        nodes, axis = [reshape(n, (-1,)) for n in nodes], 0
+        common = promoted(*parts)
+        nodes = [
+            reshape(n if n.dtype == common else basis.cast(n, dtype=common), (-1,)) for n in nodes
+        ]
+        axis = 0
     first = nodes[0]
     if first.ndim == 0:
         raise ValueError("concatenate: zero-dimensional arrays cannot be concatenated; use stack")

@@ -15,7 +15,15 @@ from nbgrad.ops.elements import comparison, selection
 from nbgrad.vocabulary.arrays.rearranging import broadcast_arrays, rows
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.elements import composite
-from nbgrad.vocabulary.shapes import as_node, expand_dims, moveaxis, one_axis, reshape, stack
+from nbgrad.vocabulary.shapes import (
+    as_node,
+    expand_dims,
+    moveaxis,
+    one_axis,
+    promoted,
+    reshape,
+    stack,
+)
 from nbgrad.vocabulary.subscript import getitem
 from nbgrad.vocabulary.support import concrete, held
 
@@ -153,7 +161,10 @@ def choose(a: Any, choices: Sequence[Any], out: None = None, mode: str = "raise"
         raise ValueError(f"choose: invalid entry in choice array: not from 0 to {count - 1}")
     index = bounded("choose", index, count, mode)
     parts = [getitem(choices, k) for k in range(count)] if choices.__class__ is Node else choices
-    number, *spread = broadcast_arrays(index, *parts)
+    dtype = promoted(*parts)
+    number, *spread = broadcast_arrays(
+        index, *[composite.astype(as_node(x), dtype) for x in parts]
+    )
     return getitem(take_along_axis(stack(spread), expand_dims(number, 0), 0), 0)
 
 
@@ -201,9 +212,8 @@ def select(condlist: Sequence[Any], choicelist: Sequence[Any], default: Any = 0)
         )
     if not len(condlist):
         raise ValueError("select: with an empty condition list is not possible")
-    kept = [x if type(x) in (int, float, complex) else as_node(x) for x in (*choicelist, default)]
-    dtype = np.result_type(*(x.dtype if x.__class__ is Node else x for x in kept))
-    *chosen, out = [composite.astype(x, dtype) for x in kept]
+    dtype = promoted(*choicelist, default)
+    *chosen, out = [composite.astype(as_node(x), dtype) for x in (*choicelist, default)]
     for condition, choice in zip(reversed(condlist), reversed(chosen), strict=True):
         where = as_node(condition)
         if where.dtype != bool:

@@ -18,8 +18,10 @@ from nbgrad.vocabulary.shapes import (
     broadcast_to,
     cast_to,
     concatenate,
+    is_number,
     moveaxis,
     one_axis,
+    promoted,
 )
 from nbgrad.vocabulary.subscript import getitem, setitem
 from nbgrad.vocabulary.support import concrete, held
@@ -63,12 +65,9 @@ def arange(
     return cast_to("arange", as_node(start) + places * as_node(step), found.dtype)
 
 
-SCALARS = (bool, int, float, complex)
-
-
 def _spaced(start: Any, stop: Any, num: int, endpoint: bool) -> tuple[Node, Node]:
     """*num* numbers between, along a new first axis, and their distance."""
-    dtype = np.result_type(*(x if type(x) in SCALARS else as_node(x).dtype for x in (start, stop)))
+    dtype = promoted(start, stop)
     dtype = dtype if dtype.kind in "fc" else np.dtype(float)
     left, right = broadcast_arrays(start, stop)
     left, right = cast_to("linspace", left, dtype), cast_to("linspace", right, dtype)
@@ -156,7 +155,7 @@ def logspace(
     """Powers of *base* whose exponents are evenly spaced."""
     if not any(x.__class__ is Node for x in (start, stop, base)):
         return held(np.logspace(start, stop, num, endpoint, base, dtype, axis))
-    if type(base) in SCALARS:
+    if is_number(base):
         out = arithmetic.power(base, linspace(start, stop, num, endpoint, axis=axis))
     else:
         left, right, root = broadcast_arrays(start, stop, base)

@@ -91,9 +91,10 @@ def power(x: Any, y: Any) -> Node:
     """``x ** y``; small constant integer powers become products, as NumPy does for 2."""
     if y.__class__ is float and y.is_integer() and y not in (0.0,) and as_node(x).aval.inexact:
         y = int(y)
-    if as_operand(x).__class__ is not Node and as_operand(y).__class__ is Node:
+    base = as_operand(x)
+    if base.__class__ is not Node and as_operand(y).__class__ is Node:
         return arithmetic.power(x, y)  # a number takes the dtype of the exponent
-    node = as_node(x)
+    node = base if base.__class__ is Node else as_node(x)
     if y.__class__ is int and -16 <= y <= 16 and (y >= 0 or node.aval.inexact):
         return square(node) if y == 2 else arithmetic.integer_power(node, n=y)
     if y.__class__ is float and y == 0.5 and node.aval.inexact:
@@ -104,7 +105,7 @@ def power(x: Any, y: Any) -> Node:
         )
     exponent = as_operand(y)
     if exponent.__class__ is Node and exponent.size == 1 and node.size > 1 and node.aval.inexact:
-        return uniform_power(node, reshape(exponent, ()))
+        return uniform_power(node, reshape(exponent, ()) if exponent.ndim else exponent)
     return arithmetic.power(node, y)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from nbgrad.core.aval import normalize_axis, reduced_axes
 from nbgrad.core.node import Node
+from nbgrad.core.operands import as_operand
 from nbgrad.core.primitive import Primitive
 from nbgrad.errors import refuse
 from nbgrad.ops import basis
@@ -328,7 +329,7 @@ def var(
     refuse("var", OUT, out=out)
     ddof = _freedom("var", ddof, correction)
     node, result = _wide(as_node(a), dtype)
-    center = _mean_kept(node, axis, where) if mean is None else as_node(mean)
+    center = _mean_kept(node, axis, where) if mean is None else as_operand(mean)
     deviation = arithmetic.subtract(node, center)
     if deviation.dtype.kind == "c":
         result = np.empty(0, result or deviation.dtype).real.dtype

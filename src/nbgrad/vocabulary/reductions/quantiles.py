@@ -28,7 +28,7 @@ from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.reductions.plain import OUT, Axis, any, as_dtype, mean, sum
 from nbgrad.vocabulary.reductions.scans import cumsum
 from nbgrad.vocabulary.reductions.statistics import weights_of
-from nbgrad.vocabulary.shapes import as_node, broadcast_to, reshape, transpose
+from nbgrad.vocabulary.shapes import as_node, broadcast_to, is_number, reshape, transpose
 
 INDEX = np.dtype(np.intp)
 # Hyndman and Fan's constants alpha and beta of the methods that interpolate everywhere.
@@ -235,7 +235,7 @@ def _quantile(
         place = maximum(minimum(_discrete(method, n, flat), n - 1), 0.0)
         found = rows.pick(as_dtype(place, INDEX))
     else:
-        found = _interpolated(rows, flat, method, type(q) in (int, float))
+        found = _interpolated(rows, flat, method, is_number(q))
     return rows.settled(found, share.shape)
 
 
