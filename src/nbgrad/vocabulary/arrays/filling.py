@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,8 @@ INTEGERS = (int, np.integer)
 
 
 def _extents(shape: Any) -> tuple[int, ...]:
-    found = as_shape(concrete(shape))
+    plain = shape.__class__ is tuple and all(n.__class__ is int for n in shape)
+    found = shape if plain else as_shape(concrete(shape))
     if min(found, default=0) < 0:
         raise ValueError(f"negative dimensions are not allowed: {found}")
     return found
@@ -40,7 +40,8 @@ def _spread(name: str, shape: Any, more: tuple[Any, ...], dtype: Any, order: Any
     """Extents and dtype of ``zeros(2, 3)``, as PyTorch has it, or of ``zeros((2, 3), float, "C")``."""
     count = 0
     if isinstance(shape, INTEGERS):
-        count = sum(1 for _ in itertools.takewhile(lambda n: isinstance(n, INTEGERS), more))
+        while count < len(more) and isinstance(more[count], INTEGERS):
+            count += 1
         shape = (shape, *more[:count])
     rest = more[count:]
     if len(rest) > (2 if dtype is None else 0):
