@@ -113,6 +113,9 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.np.ufunc.parallel:threading_layer": "",
         "numba.np.ufunc.parallel:NUM_THREADS": None,
     },
+    "results of compiled calls are made by NumPy's own function, where its table is found": {
+        "numpy:_core._multiarray_umath._ARRAY_API": None,
+    },
     "a fork waits for the lock that another thread holds: else the child waits for ever": {
         "numba.core.compiler_lock:global_compiler_lock": None,
         "numba.np.ufunc.parallel:_backend_init_thread_lock": None,
@@ -253,8 +256,9 @@ def test_the_pool_exports_its_entry() -> None:
         assert address or threads.max_threads() < 2
 
 
-@pytest.mark.parametrize("symbol", INTERPRETER)
+@pytest.mark.parametrize("symbol", [s for s in INTERPRETER if not s.startswith("nbgrad_")])
 def test_python_exports(symbol: str) -> None:
+    """But for those of ours, which the build that tests each access adds."""
     assert getattr(ctypes.pythonapi, symbol)
 
 
