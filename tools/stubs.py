@@ -43,6 +43,12 @@ IMPORT = {
     "np": "import numpy as np",
     "numpy": "import numpy",
 }
+# Whose functions a module has, too.
+SHARED = {
+    "nbgrad": "nbgrad.numpy",
+    "nbgrad.numpy.linalg": "nbgrad.linalg",
+    "nbgrad.numpy.fft": "nbgrad.fft",
+}
 # Aliases that the vocabulary writes, in words that need no import.
 SPELLED = {
     "ArrayLike": "Any",
@@ -110,8 +116,9 @@ class Stub:
             return None
         if isinstance(value, types.ModuleType):
             return own.rpartition(".")[0] or own
-        if self.name == "nbgrad" and getattr(nbgrad.numpy, own, None) is value:
-            return "nbgrad.numpy"
+        shared = SHARED.get(self.name)
+        if shared and getattr(importlib.import_module(shared), own, None) is value:
+            return shared
         place = getattr(value, "__module__", None) or ""
         if getattr(np, own, None) is value:
             return "numpy"

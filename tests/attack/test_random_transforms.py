@@ -20,7 +20,7 @@ from transform_twin import CONSTANTS, INNER, N, Step, columns, gradient, program
 import nbgrad as ng
 
 pytestmark = pytest.mark.timeout(LIMIT)
-COUNT = int(os.environ.get("NBGRAD_ATTACK", "24"))
+COUNT = int(os.environ.get("NBGRAD_ATTACK", "40"))
 BATCHES = 4
 V = np.array([1.0, 2.0])
 

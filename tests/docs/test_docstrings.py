@@ -12,6 +12,7 @@ from typing import Any, get_args, get_type_hints
 import examples_page
 import numpy as np
 import pytest
+from draws import OF_TESTS
 
 import nbgrad as ng
 from nbgrad.core.lookup import load_vocabulary
@@ -23,7 +24,6 @@ load_vocabulary()
 # Classes whose objects are results of functions, never made by a call of the class.
 MADE_FOR_USERS = (ng.Tensor, ng.autograd.graph.GradFn, ng.autograd.graph.AccumulateGrad)
 NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)")
-OF_TESTS = "my_"  # operations that tests declare
 SPACES = ["numpy", "linalg", "fft", "special", "stats", "signal", "interpolate", "tensor"]
 FILES = ["", ".random", ".autograd", ".optim"]
 INNER = [".autograd.functional", ".autograd.graph", ".autograd.profiler", ".config", ".errors"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import stubs
+from draws import OF_TESTS
 
 import nbgrad as ng
 
@@ -50,7 +51,7 @@ def test_members_of_tensors_are_those_of_the_run_time() -> None:
     x = ng.tensor(1.0)
     public = {name for name in dir(x) if not name.startswith("_")}
     # But for operations that tests declare, which their methods have, too.
-    members = {name for name in vars(ng.Tensor) if not name.startswith("my_")}
+    members = {name for name in vars(ng.Tensor) if not name.startswith(OF_TESTS)}
     own = {name for name in members if name in public and name not in shown}
     own = {
         name for name in own if name[-1] != "_" or name[:-1] not in shown

@@ -210,3 +210,9 @@ def test_materialize_grads_excludes_disallowing_unused() -> None:
     x = leaf()
     with pytest.raises(ValueError, match="allow_unused"):
         ng.autograd.grad(x.sum(), x, allow_unused=False, materialize_grads=True)
+
+
+@pytest.mark.parametrize("given", [[1.0], 2.0, np.ones(2), None])
+def test_the_constructor_of_tensors_says_what_to_write(given: object) -> None:
+    with pytest.raises(TypeError, match=r"write nbgrad\.tensor"):
+        ng.Tensor(given)  # type: ignore[arg-type]

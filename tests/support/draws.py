@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 Array = np.ndarray[Any, Any]
+OF_TESTS = "my_"  # what the names of operations that tests declare begin with
 
 
 class Draw:

@@ -69,7 +69,11 @@ class Tensor(Spelled):
     def __init__(self, node: Node) -> None:
         self._node = node
         self._alias: Any = None
-        if node.depth > settings.max_pending:
+        try:
+            long = node.depth > settings.max_pending
+        except AttributeError:
+            raise TypeError("write nbgrad.tensor(...): Tensor() is not for users") from None
+        if long:
             flush(node)
 
     # ------------------------------------------------------------------------------ description

@@ -22,6 +22,9 @@ from nbgrad.core.node import constant
 from nbgrad.core.registry import primitives
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Literal, Var
+from nbgrad.ops.elements.arithmetic import absolute
+from nbgrad.ops.elements.comparison import equal, less_equal, logical_and
+from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.cotangents import is_number, materialize
 
 TOLERANCE = 1e-9  # of what two passes may differ by
@@ -166,7 +169,7 @@ class _Settling:
         out: Any = outs[0] if len(outs) == 1 else tuple(outs)
         for k, found in enumerate(self.tangents):
             if self.first[eqn.out] in self.seeds:
-                zero = materialize(primitives["equal"](out, 0), out.aval)
+                zero = materialize(equal(out, 0), out.aval)
                 weight = self.weights[self.first[eqn.out]][k]
                 found[eqn.out] = zero if is_number(weight) else zero * weight
                 continue
@@ -184,7 +187,6 @@ class _Settling:
         c, kink = xs[0], eqn.sig.prim.kink
         r = primitives[kink.length](*xs[1:]) if root is None else self.read(root)
         limit, smooth = self.limit(eqn.inputs[0], root, c)
-        where, equal = primitives["where"], primitives["equal"]
         at = equal(r, 0)
         if kink.length:
             bad = np.nan
@@ -205,7 +207,6 @@ class _Settling:
 
     def limit(self, atom: Any, root: Var | None, c: Any) -> tuple[Any, Any]:
         """The derivative of the cotangent by its root, and whether the whole is smooth there."""
-        equal = primitives["equal"]
         smooth = equal(c, 0)
         if isinstance(atom, Literal) or root is None:
             return 0.0, smooth
@@ -216,7 +217,6 @@ class _Settling:
             found.append(t if is_number(weight) else t / weight)
         if len(found) == 1:
             return found[0], smooth
-        absolute = primitives["absolute"]
         gap, size = absolute(found[0] - found[1]), absolute(found[0]) + absolute(found[1])
-        agree = primitives["less_equal"](gap, TOLERANCE * size)
-        return found[0], primitives["logical_and"](smooth, agree)
+        agree = less_equal(gap, TOLERANCE * size)
+        return found[0], logical_and(smooth, agree)

@@ -12,9 +12,9 @@ from nbgrad.core.check import checked
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import bind
-from nbgrad.core.registry import primitives
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
+from nbgrad.ops.basis import full
 from nbgrad.ops.kinds.forms import View
 
 
@@ -101,7 +101,7 @@ def _folded(eqn: Equation, numbers: list[Atom]) -> list[Equation] | None:
     stand_in = {a: placeholder(a.aval) for a in numbers if isinstance(a, Var)}
     xs = [a.value if isinstance(a, Literal) else stand_in[a] for a in numbers]
     if isinstance(prim.lower, View) and prim.lower.keeps_elements:
-        node = primitives["full"](xs[0], shape=aval.shape, dtype=aval.dtype)
+        node = full(xs[0], shape=aval.shape, dtype=aval.dtype)
     elif prim.kind == "elementwise" and any(
         x.__class__ is Node and x.shape == aval.shape for x in xs
     ):

@@ -16,8 +16,8 @@ from nbgrad.core.interpret import Environment, read, replay
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import bind
-from nbgrad.core.registry import primitives
 from nbgrad.core.tape import Equation, Literal, Var
+from nbgrad.ops.elements.arithmetic import integer_power, positive
 from nbgrad.ops.kinds.forms import View
 
 MAX_STEPS = 4  # between a root and the power that reads it
@@ -70,9 +70,9 @@ def _without_root(eqn: Equation, made: dict[Any, Equation]) -> list[Equation]:
     stand_in: dict[Any, Node] = {}
     node = _squared(path, stand_in)
     if half > 1:
-        node = primitives["integer_power"](node, n=half)
+        node = integer_power(node, n=half)
     if node.sig is None:
-        node = primitives["positive"](node)
+        node = positive(node)
     return _equations(eqn, node, stand_in) if node.aval is eqn.out.aval else []
 
 

@@ -10,9 +10,9 @@ from nbgrad.core.check import checked
 from nbgrad.core.interpret import Environment, bind_results, read, replay
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
-from nbgrad.core.registry import primitives
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.errors import NO_BATCH
+from nbgrad.ops.basis import cast
 
 
 def vmap(
@@ -72,5 +72,5 @@ def _batched(eqn: Equation, env: Environment, stacks: set[Any], size: int) -> An
 def _strong(x: Node, var: Any, dtype: Any) -> Node:
     """A stack of numbers, which took the dtype of the arrays beside them, in that dtype."""
     if isinstance(var, Var) and var.aval.weak and dtype is not None and x.dtype != dtype:
-        return primitives["cast"](x, dtype=dtype)  # type: ignore[no-any-return]
+        return cast(x, dtype=dtype)  # type: ignore[no-any-return]
     return x

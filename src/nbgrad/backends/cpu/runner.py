@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -56,7 +57,7 @@ class Instance:
         return raw.view(var.aval.dtype).reshape(var.aval.shape)
 
 
-class Runner:
+class Runner(ABC):
     """What runs a tape on arrays: places of its inputs and outputs, and memory for each thread.
 
     A subclass sets ``segments`` and ``arena_bytes``.
@@ -82,11 +83,11 @@ class Runner:
         self.direct = all(self.packable) and self.outputs == list(tape.outputs)
         self.pool: list[Instance] = []
 
+    @abstractmethod
     def lay_out(self, segment: Any, instance: Instance) -> Frame | Any:
         """The frame of a segment in the memory of *instance*, or the host call that it is."""
-        raise NotImplementedError
 
-    def fill(self, instance: Instance) -> None:
+    def fill(self, instance: Instance) -> None:  # noqa: B027 - there may be nothing
         """Write what is the same in every run to the memory of *instance*."""
 
     def run(self, args: list[Any]) -> list[Array]:
@@ -171,15 +172,15 @@ class Runner:
         else:
             self._run_segments(instance, args, outs, values)
 
+    @abstractmethod
     def _fail(self, status: int) -> None:
         """Raise what the library call with the number in the low bits of *status* found."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _run_segments(
         self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
     ) -> None:
         """Run frames and host calls in turn."""
-        raise NotImplementedError
 
     def _assemble(self, args: list[Any], outs: list[Array]) -> list[Any]:
         """Outputs that are inputs, numbers or repeated are copies."""
