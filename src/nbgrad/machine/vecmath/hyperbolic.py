@@ -90,7 +90,7 @@ def sinh_f8(x: float) -> float:
     p = p * z2 + (0.16666666666666669 + 0.008333333333333139 * z)
     small = x + x * (z * p)
     a = abs(x)
-    h = scaled_exp_f8(a, 6755399441057789.0)
+    h = scaled_exp_f8(a, 0.0, 6755399441057789.0)
     y = h - 0.25 / h
     large = i8_as_f8(f8_as_i8(y) | (f8_as_i8(x) & SIGN_F8))
     return small if a < 1.0 else large
@@ -105,7 +105,7 @@ def sinh_f4(x: float) -> float:
     p = p * z + f4(0.16666666488793339)
     small = x + x * (z * p)
     a = abs(x)
-    h = scaled_exp_f4(a, f4(12583165.0))
+    h = scaled_exp_f4(a, f4(0.0), f4(12583165.0))
     y = h - f4(0.25) / h
     large = i4_as_f4(i4(f4_as_i4(y) | i4(f4_as_i4(x) & SIGN_F4)))
     return small if a < f4(1.0) else large
@@ -113,11 +113,11 @@ def sinh_f4(x: float) -> float:
 
 def cosh_f8(x: float) -> float:
     """Return the hyperbolic cosine."""
-    h = scaled_exp_f8(abs(x), 6755399441057789.0)
+    h = scaled_exp_f8(abs(x), 0.0, 6755399441057789.0)
     return h + 0.25 / h
 
 
 def cosh_f4(x: float) -> float:
     """Return the hyperbolic cosine in float32."""
-    h = scaled_exp_f4(abs(x), f4(12583165.0))
+    h = scaled_exp_f4(abs(x), f4(0.0), f4(12583165.0))
     return h + f4(0.25) / h
