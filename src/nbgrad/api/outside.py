@@ -277,7 +277,7 @@ class Reader:
 
 
 def _package_of(f: Any) -> str:
-    """The directory of an installed package that *f* belongs to."""
+    """The directory of the installed package that *f* belongs to, unless we know the package."""
     while not isinstance(f, FunctionType):
         inner = getattr(f, "__wrapped__", None) or getattr(f, "__func__", None)
         f = inner or getattr(f, "func", None) or type(f).__call__
@@ -285,8 +285,10 @@ def _package_of(f: Any) -> str:
             f
         ):
             return _BUILTIN
-    root = sys.modules.get((f.__module__ or "").split(".")[0])
-    path = getattr(root, "__path__", None)
+    name = (f.__module__ or "").split(".")[0]
+    if name in _OTHERS:  # which keep what they have worked out; it never changes a result
+        return _BUILTIN
+    path = getattr(sys.modules.get(name), "__path__", None)
     return path[0] if path else f.__code__.co_filename
 
 
