@@ -334,3 +334,12 @@ def test_steps_leave_no_memory_behind(name: str) -> None:
         NBGRAD_CHECK=0,
     )
     assert float(grown) < 3e6  # of 8,000 kB or more, were a node of each step kept
+
+
+def test_the_table_of_loops_is_measured() -> None:
+    code = f"""
+    sys.path.insert(0, {str(subprocesses.ROOT)!r})
+    from benchmarks import loops
+    print(*loops.measure("read_each", "nbgrad", 100))
+    """
+    assert subprocesses.run(code).split() == ["first", "later", "programs"]

@@ -30,6 +30,8 @@ PLANNING = 5e-4
 PLANNED_HERE = 300
 # A structure is planned, and then compiled, once it has spent this part of what that will take.
 PATIENCE = 0.1
+# Equations recorded, in one loop or by repeating it, for which recording by machine code is loaded.
+RECORDED = 5000
 # Longest compilation, in seconds, that jit makes its first call wait for.
 JIT_WAIT = 4.0
 # Bytes of intermediate results with which a structure rather waits for blocks than runs in NumPy.
@@ -134,7 +136,7 @@ class Executable:
         return True
 
     def _interpreted(self, waiting: bool) -> Runnable:
-        if self.flat and self.runs >= settings.current.hot_runs:
+        if self.flat and self.runs * len(self.tape) >= RECORDED:
             hot.ask(waiting)  # recording is most of what a call takes
         if self.interpreted is None and not waiting and 8 * self.elements < MUCH:
             self.interpreted = self._ready("block")
