@@ -33,21 +33,26 @@ __all__ = [
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
     "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "manual_seed",
     "no_grad", "numpy", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
-    "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", *top_level.__all__,
+    "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
 
 if TYPE_CHECKING:
     from nbgrad import fft, interpolate, linalg, optim, random, signal, special, stats
+    from nbgrad.api.vmap import vmap
 
 # Imported when first asked for: a tenth of the time that importing all of it takes.
 _LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special", "stats"}
+# Transforms that most scripts do not ask for, and their modules.
+_TRANSFORMS = {"vmap": "api.vmap"}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LATER:
         return _load(f"nbgrad.{name}")
+    if name in _TRANSFORMS:
+        return globals().setdefault(name, getattr(_load(f"nbgrad.{_TRANSFORMS[name]}"), name))
     # Made when first asked for, and an attribute from then on; those declared since are there too.
     return globals().setdefault(name, top_level.__getattr__(name))
 

@@ -124,7 +124,7 @@ READ_ONLY = (
     "to what was broadcast, or to a copy (x = x.copy())."
 )
 WRITTEN_IN_TRACE = (
-    "nbgrad.jit: the function writes to a tensor from outside ({aval}), which would happen once, "
+    "a traced function writes to a tensor from outside ({aval}), which would happen once, "
     "while the function is traced, and never again. Pass the tensor as an argument and return its "
     "new value, or write to a copy (x = x.copy())."
 )
@@ -145,7 +145,7 @@ SETTING = (
     "instead, which is known when the operation is recorded"
 )
 TRACED_VALUE = (
-    "{what}, at {line}, needs the number of {value}, which is not known while nbgrad.jit traces the "
+    "{what}, at {line}, needs the number of {value}, which is not known while nbgrad traces the "
     "function. {advice}."
 )
 ONCE = (
@@ -165,6 +165,34 @@ NO_JVP = (
 NO_BATCH = (
     "vmap: {name} has no rule for batches: it was declared without one. Call it once for each element, "
     "or declare batch=."
+)
+AXES_TYPE = (
+    "vmap {name} must be an int, None, or a tuple or list of such by position, which may be nested as "
+    "the arguments (out_axes: the results) are, not {axes!r}"
+)
+AXES_NESTED = (
+    "vmap: {what}. {name} must be nested as what it is for, or end earlier: an int or None for a "
+    "container holds for everything in it"
+)
+AXES_RANK = (
+    "vmap was requested to map its argument {name} along axis {axis}, which implies that its rank "
+    "should be at least {rank}, but is only {ndim} (its shape is {shape}). Give it in_axes=None to "
+    "pass it whole to each call."
+)
+AXES_SIZES = (
+    "vmap got inconsistent sizes for array axes to be mapped:\n{listed}\nMap over other axes by "
+    "in_axes=, where None passes an argument whole to each call."
+)
+AXES_NO_SIZE = (
+    "vmap must have at least one argument that is mapped: in_axes is None for all. Give the size by "
+    "axis_size= if the function is to run so many times on the same."
+)
+AXES_NOT_MAPPED = (
+    "vmap has mapped output but out_axes is None: result {number} depends on the element. Give an "
+    "axis for it, or reduce it inside the function."
+)
+AXES_OUT_OF_RANGE = (
+    "vmap: out_axes is {axis} for result {number}, which has {rank} dimensions with the mapped one"
 )
 NO_TANGENT = (
     "Trying to use forward AD with {name} that does not support it: it has no jvp, and its tangent "
@@ -186,8 +214,8 @@ def refuse(name: str, advice: str, **given: object) -> None:
 
 
 DRAWN_IN_TRACE = (
-    "A random draw inside nbgrad.jit would be made once, while the function is traced, and repeat "
-    "the same numbers in every call. Draw outside and pass the draws as an argument."
+    "A random draw inside nbgrad.jit or vmap would be made once, while the function is traced, and "
+    "repeat the same numbers in every call. Draw outside and pass the draws as an argument."
 )
 BACKWARD_IN_TRACE = (
     "backward() inside nbgrad.jit would add to the .grad of a {aval} tensor from outside once, while "

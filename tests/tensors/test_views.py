@@ -350,7 +350,7 @@ def test_a_compiled_function_writes_to_its_own_tensors_only() -> None:
     total = ng.zeros(3)
     part = total[1:]
     for write in (lambda x: total.add_(x), lambda x: part.__setitem__(0, x[0])):
-        with pytest.raises(TypeError, match="jit: the function writes to a tensor from outside"):
+        with pytest.raises(TypeError, match="traced function writes to a tensor from outside"):
             ng.jit(lambda x: (write(x), x.sum())[1])(np.ones(3))  # noqa: B023
     assert total.tolist() == [0.0, 0.0, 0.0]
 

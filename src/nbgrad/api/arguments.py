@@ -72,19 +72,19 @@ def _is_leaf(x: Any) -> bool:
 
 def _flattened(x: Any) -> tuple[list[Any], Any]:
     leaves, structure = flatten(x, _is_leaf, static)
-    return [_plain(leaf) for leaf in leaves], structure
+    return [plain(leaf) for leaf in leaves], structure
 
 
-def _plain(x: Any) -> Any:
+def plain(x: Any, name: str = "jit") -> Any:
     """*x* as NumPy's own array or scalar, or one of Python's own numbers, or a tensor."""
     kind = x.__class__
     if kind is float or kind is complex or kind is int or isinstance(x, Tensor):
         return x
-    x = array_of(x, "jit")
+    x = array_of(x, name)
     # Of a subclass of float, too, NumPy makes one of its scalars: such a number is not weak.
     x = np.asarray(x) if isinstance(x, np.ndarray) else np.asarray(x)[()]
     if x.dtype.kind not in _KINDS:
-        return array_of(x, "jit")  # which refuses it
+        return array_of(x, name)  # which refuses it
     return x
 
 

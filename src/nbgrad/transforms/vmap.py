@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from nbgrad.core.aval import make_aval
 from nbgrad.core.check import checked
 from nbgrad.core.interpret import Environment, bind_results, read, replay
 from nbgrad.core.linearize import linearize
+from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.errors import NO_BATCH
@@ -29,24 +31,42 @@ def vmap(
         Which inputs are stacks, the batch being their first dimension; what depends on no stack is
         computed once.
     """
-    inputs, env, stacks = [], {}, set()
+    inputs = []
     for var, is_stack in zip(tape.inputs, mapped, strict=True):
         shape = (size, *var.aval.shape) if is_stack else var.aval.shape
-        node = placeholder(make_aval(shape, var.aval.dtype) if is_stack else var.aval)
-        inputs.append(node)
-        env[var] = node
-        if is_stack:
-            stacks.add(var)
-    for eqn in tape.eqns:
-        if stacks.isdisjoint(eqn.inputs):
-            bind_results(env, eqn, replay(eqn, [read(env, a) for a in eqn.inputs]))
-        else:
-            bind_results(env, eqn, _batched(eqn, env, stacks, size))
-            stacks.update(eqn.outs)
-    new, constants = linearize([read(env, a) for a in tape.outputs], inputs)
+        inputs.append(placeholder(make_aval(shape, var.aval.dtype) if is_stack else var.aval))
+    outs, flags = batched(tape, inputs, size, mapped)
+    new, constants = linearize(outs, inputs)
     for mine, given, is_stack in zip(new.inputs, tape.inputs, mapped, strict=False):
         mine.weak = given.weak and not is_stack
-    return checked(new), constants, tuple([a in stacks for a in tape.outputs])
+    return checked(new), constants, flags
+
+
+def batched(
+    tape: Tape,
+    nodes: Sequence[Any],
+    size: int,
+    mapped: Sequence[bool],
+    closed: AbstractSet[Var] = frozenset(),
+) -> tuple[list[Any], tuple[bool, ...]]:
+    """Record on *nodes* what the tape does for each of a stack; the outputs, and which are stacks.
+
+    No gradient passes through the variables in *closed*.
+    """
+    env: Environment = dict(zip(tape.inputs, nodes, strict=True))
+    stacks = {var for var, is_stack in zip(tape.inputs, mapped, strict=True) if is_stack}
+    before = modes.grad
+    try:
+        for eqn in tape.eqns:
+            modes.grad = before and closed.isdisjoint(eqn.outs)
+            if stacks.isdisjoint(eqn.inputs):
+                bind_results(env, eqn, replay(eqn, [read(env, a) for a in eqn.inputs]))
+            else:
+                bind_results(env, eqn, _batched(eqn, env, stacks, size))
+                stacks.update(eqn.outs)
+    finally:
+        modes.grad = before
+    return [read(env, a) for a in tape.outputs], tuple([a in stacks for a in tape.outputs])
 
 
 def _batched(eqn: Equation, env: Environment, stacks: set[Any], size: int) -> Any:

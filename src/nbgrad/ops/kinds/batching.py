@@ -85,12 +85,12 @@ def EACH(
     if not size:
         return _of_none(prim, xs, mapped, params)
     found = [
-        prim(*[_at(x, k) if m else x for x, m in zip(xs, mapped, strict=True)], **params)
+        prim(*[at(x, k) if m else x for x, m in zip(xs, mapped, strict=True)], **params)
         for k in range(size)
     ]
     if found[0].__class__ is Node:
-        return _joined(found)
-    return tuple([_joined(each) for each in zip(*found, strict=True)])
+        return joined(found)
+    return tuple([joined(each) for each in zip(*found, strict=True)])
 
 
 def _of_none(
@@ -105,13 +105,15 @@ def _of_none(
     return found[0] if len(found) == 1 else found
 
 
-def _at(x: Node, k: int) -> Node:
+def at(x: Node, k: int) -> Node:
+    """The array at place *k* of a stack."""
     sizes, rest = (1, *x.shape[1:]), (0,) * (x.ndim - 1)
     part = primitives["slice"](x, starts=(k, *rest), sizes=sizes, steps=(1,) * x.ndim)
     return primitives["reshape"](part, shape=x.shape[1:])  # type: ignore[no-any-return]
 
 
-def _joined(found: Sequence[Node]) -> Node:
+def joined(found: Sequence[Node]) -> Node:
+    """A stack of arrays."""
     rows = [primitives["reshape"](x, shape=(1, *x.shape)) for x in found]
     return primitives["concatenate"](*rows, axis=0)  # type: ignore[no-any-return]
 
