@@ -13,7 +13,6 @@ from nbgrad.core.tape import Var
 from nbgrad.program.arrange import CHUNK, Arranged
 from nbgrad.program.nest import Compute, Constant, Guard, Load, Reduce, Select, Value
 from nbgrad.program.text import (
-    WORDS,
     Emitted,
     Number,
     Pointer,
@@ -23,6 +22,7 @@ from nbgrad.program.text import (
     inline,
     is_wide,
     literal,
+    right_side,
 )
 from nbgrad.program.values import CODES
 
@@ -137,18 +137,7 @@ class Emitter:
 
     def text(self, value: Compute) -> str:
         """Right-hand side of a statement."""
-        operands = [self.operands[k] for k in value.args]
-        code = CODES[value.loop_dtype]
-        out = CODES[value.dtype]
-        wide = code == "i8" or (code[0] == "i" and value.text.count("*") > 1)
-        if code == out and wide and not WORDS.search(value.text):
-            # Signed overflow of 64 bits is undefined to LLVM; NumPy wraps around.
-            operands = [f"u8({name})" for name in operands]
-        text = value.text.format(
-            **dict(zip("xyz", operands, strict=False)), t=code, c=code, to=out
-        )
-        # Numba widens small integers; the cast brings them back.
-        return f"{out}({text})" if value.dtype.kind in "iu" else text
+        return right_side(value, [self.operands[k] for k in value.args])
 
     def is_uniform(self, number: int, value: Value) -> bool:
         return number in self.operands and (

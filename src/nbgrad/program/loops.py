@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from nbgrad.core.linearize import linearize
@@ -13,6 +15,7 @@ from nbgrad.ops.kinds.forms import Repeat, Rounds
 
 if TYPE_CHECKING:
     from nbgrad.program.program import Program
+    from nbgrad.program.text import Emitted
 
 
 @dataclass(frozen=True)
@@ -34,12 +37,18 @@ class Loop:
 
     The operands of ``eqn`` are constants, then the carry, then stacks of which each run reads a row;
     its results the last carry, then stacks of which each run writes a row. Inputs and outputs of
-    ``inner`` are those of one run.
+    ``inner`` are those of one run; it is planned, by ``plan``, once somebody asks. ``kernel`` is the
+    whole loop as one kernel, if there is such.
     """
 
     eqn: Equation
-    inner: Program
     rounds: Rounds
+    plan: Callable[[], Program]
+    kernel: Emitted | None = None
+
+    @cached_property
+    def inner(self) -> Program:
+        return self.plan()
 
 
 def round_of(eqn: Equation) -> Round | None:

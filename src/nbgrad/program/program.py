@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from textwrap import indent
 from typing import Any
 
@@ -12,6 +13,7 @@ from nbgrad.program.emit import emit
 from nbgrad.program.loops import Loop, Round
 from nbgrad.program.nests import Call, Item, build
 from nbgrad.program.plan import Plan, plan
+from nbgrad.program.rolled import rolled
 from nbgrad.program.text import Emitted
 from nbgrad.program.views import LibraryCall
 
@@ -46,7 +48,8 @@ class Program:
                 parts.append(step.source)
             elif isinstance(step, Loop):
                 head = f"# loop: {step.eqn.prim.name}, {step.rounds.count} times\n"
-                parts.append(head + indent(step.inner.source(), "# "))
+                text = step.kernel.source if step.kernel else indent(step.inner.source(), "# ")
+                parts.append(head + text)
             else:
                 how = "library kernel" if isinstance(step, LibraryCall) else "NumPy call"
                 parts.append(f"# {how}: {step.eqn.prim.name} -> {step.eqn.sig.aval!r}\n")
@@ -80,7 +83,7 @@ def _step(item: Item) -> Step:
         return emit(item)
     if not isinstance(item, Round):
         return item
-    inner = make_program(item.tape)
-    if any(isinstance(step, Call) for step in inner.steps):  # which no frame holds
-        return Call(item.eqn, (), item.reads)
-    return Loop(item.eqn, inner, item.rounds)
+    loop = Loop(item.eqn, item.rounds, partial(make_program, item.tape), rolled(item))
+    if loop.kernel is None and any(isinstance(step, Call) for step in loop.inner.steps):
+        return Call(item.eqn, (), item.reads)  # no frame holds a call of NumPy's
+    return loop

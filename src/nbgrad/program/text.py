@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.tape import Var
-from nbgrad.program.nest import Guard, Reduce, Select, Value
+from nbgrad.program.nest import Compute, Guard, Reduce, Select, Value
 from nbgrad.program.values import CODES
 
 # What marks a text as more than + - * of its operands.
@@ -64,6 +65,19 @@ def literal(value: Any) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "math.nan" if value != value else ("math.inf" if value > 0 else "-math.inf")
     return repr(value)
+
+
+def right_side(value: Compute, operands: Sequence[str]) -> str:
+    """The text of a statement over the texts of its operands."""
+    code = CODES[value.loop_dtype]
+    out = CODES[value.dtype]
+    wide = code == "i8" or (code[0] == "i" and value.text.count("*") > 1)
+    if code == out and wide and not WORDS.search(value.text):
+        # Signed overflow of 64 bits is undefined to LLVM; NumPy wraps around.
+        operands = [f"u8({name})" for name in operands]
+    text = value.text.format(**dict(zip("xyz", operands, strict=False)), t=code, c=code, to=out)
+    # Numba widens small integers; the cast brings them back.
+    return f"{out}({text})" if value.dtype.kind in "iu" else text
 
 
 # Elements of float32 that may be added up in float32, one after the other.

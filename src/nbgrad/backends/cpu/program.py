@@ -56,7 +56,9 @@ def compile_price(program: Program, fresh: bool = False) -> float:
 
 def _kernels(program: Program) -> Iterator[Emitted]:
     for step in program.steps:
-        if isinstance(step, Loop):
+        if isinstance(step, Loop) and step.kernel is not None:
+            yield step.kernel
+        elif isinstance(step, Loop):
             yield from _kernels(step.inner)
         elif isinstance(step, Emitted):
             yield step
@@ -187,14 +189,17 @@ class CpuProgram(Runner):
                 segments.append([])
             if isinstance(step, LibraryCall):
                 segments[-1] += library.launches(step, k + 1)
-            elif isinstance(step, Loop):
+            elif isinstance(step, Loop) and (step.kernel is None or self.temporaries is not None):
                 segments[-1] += loops.launches(step, k + 1, CpuProgram(step.inner, self.tier))
             elif self.temporaries is not None:
                 item = self.program.items[k]
                 assert isinstance(item, Arranged)
                 segments[-1] += BlockNest(item, self.temporaries).launches()
             else:
-                segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
+                kernel = step.kernel if isinstance(step, Loop) else step
+                assert kernel is not None
+                args = kernel.args
+                segments[-1].append(Launch(kernel_of(kernel), args, kernel.tasks, kernel.grain))
         return segments
 
     def place(self, arg: Pointer | Scratch) -> tuple[int, int]:
