@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from subprocesses import run
 
-from nbgrad.machine import intrinsics, lljit
+from nbgrad.machine import bounds, intrinsics, lljit
 from nbgrad.machine.cache import default_cache
 from nbgrad.machine.compile import compile_kernel, forget, is_cached, native
 from nbgrad.machine.request import Request
@@ -224,7 +224,7 @@ def options(lo, hi, x, o):
         kernel(source, "f8*", "f8*"),
         kernel(source, "f8*", "f8*", noalias=True),
         kernel(source, "f8*", "f4*"),
-        kernel(source + "\n", "f8*", "f8*"),
+        kernel(source.replace("x[i]", "+x[i]"), "f8*", "f8*"),
     ]
     assert len({k.symbol for k in made}) == 4
 
@@ -315,6 +315,7 @@ def test_functions_with_results():
     source = "def plus(a, b):\n    return a[0] + b"
     code, _ = native(source, "plus", ("i8*", "i8"), result="i8")
     x = np.array([40])
+    bounds.register(x)
     call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(code.address)
     assert call(x.ctypes.data, 2) == 42
 

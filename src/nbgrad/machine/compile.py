@@ -371,6 +371,8 @@ def is_cached(
     helpers: Helpers | None = None,
 ) -> bool:
     """Return whether :func:`compile_kernel` would return without compiling."""
-    used = _used(source, helpers) if helpers else {}
-    key = _key(source, name, ("i8", "i8", *signature), None, noalias, used)
+    used, params = _used(source, helpers) if helpers else {}, ("i8", "i8", *signature)
+    if bounds.ON:
+        source, params = bounds.instrumented(source, name, params, None)
+    key = _key(source, name, params, None, noalias, used)
     return key in _loaded or default_cache().contains(key)
