@@ -11,6 +11,7 @@ from typing import Any
 TIERS = ("auto", "reference", "block", "fused")
 NAN_POLICIES = ("safe", "ieee", "raise")
 TWINS = ("auto", "off")
+KNOWN = 64  # settings that are told apart; those before are forgotten
 
 
 @dataclass(frozen=True)
@@ -85,19 +86,23 @@ class _Settings:
     """Holds the current frozen Config, read as ``settings.current`` and replaced by ``use``.
 
     ``max_pending`` is that of the current Config as a machine integer, where each recorded
-    operation reads it. Each of ``told`` is called after a change.
+    operation reads it. Each of ``told`` is called after a change. Equal settings are one object, by
+    which machine code knows them: the next ``with configure(...)`` block finds what the last one made.
     """
 
-    __slots__ = ("current", "max_pending", "told")
+    __slots__ = ("current", "known", "max_pending", "told")
 
     def __init__(self) -> None:
         self.told: list[Callable[[], None]] = []
+        self.known: dict[Config, Config] = {}
         self.use(_from_environment())
 
     def use(self, config: Config) -> None:
         # Machine code reads it as 64 bits; it may have been given as infinity.
         limit = int(min(max(config.max_pending, 0), sys.maxsize))
-        self.current, self.max_pending = config, limit
+        if len(self.known) >= KNOWN:
+            self.known.clear()
+        self.current, self.max_pending = self.known.setdefault(config, config), limit
         for follow in self.told:
             follow()
 

@@ -14,13 +14,14 @@ import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core import linearize, ports, recipes
+from nbgrad.core.linearize import Capture
 from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
 from nbgrad.core.ports import shortcuts
 from nbgrad.core.primitive import bind
 from nbgrad.core.recipes import Recipe
 from nbgrad.engine import demand
-from nbgrad.twins import capture, hot
+from nbgrad.twins import capture, hot, settle
 
 
 def install() -> None:
@@ -68,10 +69,20 @@ def _computed(node: Node) -> list[bytes] | None:
     """What the compiled programs for the structure of a pending node give, kept values or none."""
     if node.value is not None or node.sig is None:
         return None
-    cap = linearize.walked([node], False, others=1)
-    slots = [demand.programs.slots.get(("forward", cap.key, p)) for p in (b"", cap.noted)]
+    cap = linearize.walked([node], False)
+    keys = [("forward", cap.key, places) for places in dict.fromkeys((b"", cap.noted))]
+    slots = [demand.programs.slots.get(key) for key in keys]
     programs = [slot.entry.exe.compiled for slot in slots if slot is not None]
-    return [p.run(cap.values + cap.scalars)[0].tobytes() for p in programs if p is not None]
+    found = [p for p in programs if p is not None]
+    if not found and _is_served(cap):  # the cache has forgotten it since, among many others
+        found = [demand.Forward(cap, [node], key[2]).exe.compile() for key in keys]
+    return [p.run(cap.values + cap.scalars)[0].tobytes() for p in found]
+
+
+def _is_served(cap: Capture) -> bool:
+    """Whether machine code has a program for the structure of *cap*, as it is held now."""
+    assert ports.compiled.learn is not None
+    return ports.compiled.learn.__self__.get(settle.key_of(cap)) is not None
 
 
 def same_as_walked(found: Any, roots: Any, differentiate: bool) -> None:

@@ -16,6 +16,7 @@ import pytest
 
 import nbgrad as ng
 from nbgrad.core import linearize, ports
+from nbgrad.engine.programs import programs
 
 RUNS = 10  # until what is noted is kept, and a structure is learned
 
@@ -108,6 +109,26 @@ def test_what_machine_code_reads(make: Any, dtype: Any, served: list[bool]) -> N
         for _ in range(RUNS + 1):
             expected = other()
     np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("make", [_number, _array, _comparison, _tracked, _held])
+def test_what_the_cache_of_programs_has_forgotten(make: Any, served: list[bool]) -> None:
+    """Machine code goes on reading by programs of its own, which the comparison makes anew."""
+    step = make(float)
+    made_hot(step)
+    expected = step()
+    programs.clear()
+    served.clear()
+    np.testing.assert_array_equal(step(), expected)
+    assert served[0]
+
+
+def test_equal_settings_are_the_same_settings(served: list[bool]) -> None:
+    step = _number(float)
+    for _ in range(RUNS):
+        with ng.configure(nan_policy="ieee"):
+            step()
+    assert served[-1]
 
 
 def test_numbers_of_each_kind(served: list[bool]) -> None:

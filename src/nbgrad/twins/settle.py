@@ -171,6 +171,11 @@ def nbgrad_value(owner, root):
 )
 
 
+def key_of(cap: Capture) -> bytes:
+    """Where the entry of a structure is: by its key, what is noted of it, and where that begins."""
+    return cap.key + cap.noted + (len(cap.key) // layout.WORD).to_bytes(layout.WORD, "little")  # type: ignore[no-any-return]
+
+
 class Entries(dict[bytes, Any]):
     """What leads from a key to the words of a program, and to what keeps their addresses alive."""
 
@@ -191,8 +196,7 @@ class Entries(dict[bytes, Any]):
         config = settings.current
         if cap.key.__class__ is not bytes or config.tier in ("reference", "block"):
             return
-        words = (len(cap.key) // layout.WORD).to_bytes(layout.WORD, "little")
-        key = cap.key + cap.noted + words
+        key = key_of(cap)
         if key in self and ((known := self[key]) is None or known[1:3] == (config, habit)):
             return
         if len(self) >= PROGRAMS:
