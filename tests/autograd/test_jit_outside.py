@@ -7,14 +7,18 @@ import contextvars
 import functools
 import itertools
 import random
+import threading
 import types
 import weakref
 from collections.abc import Callable, Iterator
+from random import gauss
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.random import standard_normal
 from numpy.testing import assert_allclose
+from scipy import stats
 
 import nbgrad as ng
 
@@ -219,23 +223,66 @@ GENERATOR, COUNTER, LEGACY = np.random.default_rng(0), itertools.count(), np.ran
 PYTHONS, STREAM = random.Random(0), (float(k) for k in range(100))
 
 
+NORMAL, UNIFORM, GAUSS = GENERATOR.normal, LEGACY.rand, PYTHONS.gauss
+FROZEN = stats.norm(0.0, 1.0)
+FROZEN.random_state = np.random.default_rng(1)
+
+
 DRAWS: dict[str, Callable[[Any], Any]] = {
     "generator": lambda x: x * GENERATOR.normal(),
     "legacy": lambda x: x * LEGACY.rand(3),
     "pythons": lambda x: x * PYTHONS.gauss(0.0, 1.0),
+    "method of a generator": lambda x: x * NORMAL(),
+    "method of a legacy one": lambda x: x * UNIFORM(),
+    "method of pythons": lambda x: x * GAUSS(0.0, 1.0),
     "numpys own": lambda x: x * np.random.rand(),  # noqa: NPY002
+    "numpys own by its method": lambda x: x * standard_normal(),  # noqa: NPY002
     "pythons own": lambda x: x * random.random(),
+    "pythons own by its method": lambda x: x * gauss(0.0, 1.0),
+    "a library's": lambda x: x * stats.norm.rvs(),
+    "a library's with a generator": lambda x: x * FROZEN.rvs(),
     "counter": lambda x: x * next(COUNTER),
     "stream": lambda x: x * next(STREAM),
 }
 
 
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a thread"])
 @pytest.mark.parametrize("name", DRAWS)
-def test_a_draw_inside_that_would_be_made_once_is_refused(name: str) -> None:
-    draw = DRAWS[name]
-    for f in (draw, ng.grad(lambda x: draw(x).sum())):
-        with pytest.raises((ng.errors.ConcretizationError, TypeError), match="as an argument"):
-            ng.jit(f)(X)
+def test_a_draw_inside_that_would_be_made_once_is_refused(name: str, beside: bool) -> None:
+    draw, over = DRAWS[name], threading.Event()
+    thread = threading.Thread(target=over.wait)
+    if beside:
+        thread.start()
+    try:
+        for f in (draw, draw, ng.grad(lambda x: draw(x).sum())):  # a normal number is one of two
+            with pytest.raises((ng.errors.ConcretizationError, TypeError), match="as an argument"):
+                ng.jit(f)(X)
+    finally:
+        over.set()
+        if beside:
+            thread.join()
+
+
+def test_draws_of_another_thread_are_not_the_function_s() -> None:
+    asked, drawn, over = threading.Event(), threading.Event(), threading.Event()
+
+    def draw() -> None:
+        asked.wait()
+        np.random.rand()  # noqa: NPY002
+        drawn.set()
+        over.wait()
+
+    def f(x: Any) -> Any:
+        asked.set(), drawn.wait()
+        return x * 2.0
+
+    thread = threading.Thread(target=draw)
+    thread.start()
+    try:
+        assert_allclose(ng.jit(f)(X), X * 2)
+    finally:
+        asked.set(), over.set()
+        thread.join()
 
 
 def test_a_generator_that_is_not_drawn_from_may_be_at_hand() -> None:

@@ -149,9 +149,12 @@ def test_processes_of_the_standard_library_and_scipy(tmp_path: Path) -> None:
 
 def test_joblib_and_loky() -> None:
     joblib = pytest.importorskip("joblib")
-    for backend in ("loky", "threading"):
-        parallel = joblib.Parallel(n_jobs=2, backend=backend)
-        names = ("jit", "grad", "jit of grad")
-        found = parallel(joblib.delayed(HELD[name])(X) for name in names)
-        for a, name in zip(found, names, strict=True):
-            assert_array_equal(a, HELD[name](X))
+    try:
+        for backend in ("loky", "threading"):
+            parallel = joblib.Parallel(n_jobs=2, backend=backend)
+            names = ("jit", "grad", "jit of grad")
+            found = parallel(joblib.delayed(HELD[name])(X) for name in names)
+            for a, name in zip(found, names, strict=True):
+                assert_array_equal(a, HELD[name](X))
+    finally:  # its threads would be there in the tests that follow
+        joblib.externals.loky.get_reusable_executor().shutdown(wait=True)

@@ -130,22 +130,36 @@ class _Traces:
         """Trace, for the state that is read from *outside*."""
         if outside.full:
             raise OpenFunction
-        sources, grad = Sources(outside.sources), modes.grad
-        tensors = [t for t, _ in outside.tracked.values()]
-        entry = trace(self.f, *settled(leaves, structure, free), tensors)
+        held: Any = leaves, structure, free
+        grad, tensors = modes.grad, [t for t, _ in outside.tracked.values()]
+        entry = self._undrawn(outside, lambda: trace(self.f, *settled(*held), tensors))
         for now, before in zip(outside.tracked_now()(), tensors, strict=True):
             if now is not before:
                 raise TypeError(REBOUND_IN_TRACE.format(aval=before._node.aval))
-        if sources.drawn() and (threading.active_count() == 1 or "random" in outside.names):
-            raise ConcretizationError(DRAWN_IN_TRACE)
         if entry.outside:
             outside.test_recording(grad)
             entry.read = outside.tracked_now(entry.outside)
         entry.guard = outside.guard()
         inputs = len(entry.tape.inputs) - len(entry.constants) - len(entry.outside)
         if inputs < len(leaves):
-            held = [k for k, a in enumerate(leaves) if a.__class__ is not int or k in free]
-            entry.picked = tuple(held)
+            read = [k for k, a in enumerate(leaves) if a.__class__ is not int or k in free]
+            entry.picked = tuple(read)
+        return entry
+
+    def _undrawn(self, outside: Reader, run: Callable[[], Compiled]) -> Compiled:
+        """What *run* traces, if that draws no random numbers.
+
+        What nobody named, another thread may have drawn from meanwhile: then it is run again.
+        """
+        for again in (True, False):
+            sources = Sources(outside.sources)
+            entry = run()
+            drawn = sources.drawn()
+            alone = threading.active_count() == 1 or "random" in outside.names
+            if any(drawn if alone or not again else drawn[: len(sources.given)]):
+                raise ConcretizationError(DRAWN_IN_TRACE)
+            if not any(drawn):
+                break
         return entry
 
 

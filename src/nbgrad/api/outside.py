@@ -28,7 +28,15 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.api.sameness import Guard, alike, is_iterator, is_source, same_items, unchanged
+from nbgrad.api.sameness import (
+    Guard,
+    alike,
+    is_iterator,
+    is_source,
+    same_items,
+    source_of,
+    unchanged,
+)
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import in_library, modes
 from nbgrad.errors import STATE_OUTSIDE
@@ -72,7 +80,7 @@ class Reader:
             known = self.names
             self.space: dict[str, Any] = {"failures": _FAILURES}
             self.tests: list[str] = []
-            self.seen: set[int] = set()
+            self.seen: dict[int, Any] = {}  # what is made on the way has to live as long
             self.sources: list[Any] = []
             self.tracked: dict[Any, tuple[Tensor, str]] = {}
             for root in roots:
@@ -127,13 +135,13 @@ class Reader:
             self.tests += [*same, f"{self._named(unchanged(x))}()"]
         elif isinstance(x, ModuleType):
             if id(x) not in self.seen:
-                self.seen.add(id(x))
+                self.seen[id(x)] = x
                 self._look_into_module(x)
         else:
             if path:
                 self.tests.append(f"{path} is {self._named(x)}")
             if id(x) not in self.seen and not self.full:
-                self.seen.add(id(x))
+                self.seen[id(x)] = x
                 self._look_into(x)
 
     def _look_into_tensor(self, x: Tensor, path: str) -> None:
@@ -149,7 +157,7 @@ class Reader:
             self.tests.append(f"{held}._node.aval is {self._named(node.aval)}")
             self.tests.append(f"{held}._node.requires_grad")
         if "grad" in self.names and id(x) not in self.seen:
-            self.seen.add(id(x))
+            self.seen[id(x)] = x
             self._look(x.grad, f"{held}.grad")
 
     def tracked_now(self, places: Collection[int] | None = None) -> Callable[[], list[Tensor]]:
@@ -167,6 +175,8 @@ class Reader:
             raise TypeError(STATE_OUTSIDE.format(kind=type(x).__qualname__))
         if is_source(x):
             self.sources.append(x)
+        elif (drawn := source_of(x)) is not None:
+            self._look(drawn)
         elif isinstance(x, FunctionType):
             self._look_into_function(x)
         elif isinstance(x, MethodType):
@@ -272,7 +282,7 @@ class Reader:
             elif name in self.names and hasattr(x, "__dict__") and name not in inner:
                 self.tests.append(f"{name!r} not in {held}.__dict__")
         if id(type(x)) not in self.seen:
-            self.seen.add(id(type(x)))
+            self.seen[id(type(x))] = type(x)
             self._look_into_class(type(x))
 
 
@@ -348,7 +358,8 @@ def is_users(cls: type) -> bool:
 
 def is_users_class(cls: type) -> bool:
     """Whether a class, or a class of classes, is written in Python and not by a library we know."""
-    root = cls.__module__.split(".")[0]
+    module: Any = cls.__module__  # which Cython's classes of methods describe, and do not have
+    root = module.split(".")[0] if isinstance(module, str) else "builtins"
     return root not in _OTHERS or root == "types"
 
 

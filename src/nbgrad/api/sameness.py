@@ -84,13 +84,14 @@ class Sources:
         self.given = list(given)
         self.states = self._states()
 
-    def drawn(self) -> bool:
-        """Whether one has been drawn from since."""
-        return self._states() != self.states
+    def drawn(self) -> list[bool]:
+        """Whether each has been drawn from since: of those given, then of the others."""
+        return [now != before for now, before in zip(self._states(), self.states, strict=True)]
 
     def _states(self) -> list[bytes]:
-        numpys: Any = np.random  # get_bit_generator is not in its stubs
-        found = [*self.given, numpys.get_bit_generator()]
+        # NumPy's own draws two normal numbers at once, and has the second one in its state.
+        numpys: Any = np.random.get_state
+        found = [*self.given, numpys.__self__]
         pythons = sys.modules.get("random")
         if pythons is not None:
             found.append(pythons._inst)
@@ -101,6 +102,14 @@ def is_source(x: Any) -> bool:
     """Whether *x* is one of Python's or NumPy's generators of random numbers."""
     kinds = {(base.__module__.partition(".")[0], base.__name__) for base in type(x).__mro__}
     return not kinds.isdisjoint(_SOURCES)
+
+
+def source_of(x: Any) -> Any:
+    """The generator that *x* is a method of, or that SciPy's distribution draws from; or None."""
+    owner = getattr(x, "__self__", None)
+    if owner is None and hasattr(type(x), "random_state"):
+        owner = x.random_state
+    return owner if is_source(owner) else None
 
 
 def _state(x: Any) -> Any:
