@@ -146,11 +146,17 @@ def _name(k: int) -> str:
     return name
 
 
+def names_of(tape: Tape) -> dict[Var, str]:
+    """The names of the variables in the text of a tape: ``a``, ``b``, ..."""
+    names: dict[Var, str] = {}
+    for var in (*tape.inputs, *[out for eqn in tape.eqns for out in eqn.outs]):
+        names[var] = _name(len(names))
+    return names
+
+
 def _lines(tape: Tape) -> Iterator[str]:
     """Yield numbered equations with shapes, dtypes and bytes."""
-    names: dict[Var, str] = {}
-    for var in tape.inputs:
-        names[var] = _name(len(names))
+    names = names_of(tape)
 
     def show(atom: Atom) -> str:
         return repr(atom.value) if isinstance(atom, Literal) else names[atom]
@@ -158,8 +164,6 @@ def _lines(tape: Tape) -> Iterator[str]:
     args = ", ".join(f"{names[v]}: {v.aval}{' weak' if v.weak else ''}" for v in tape.inputs)
     yield f"tape({args})"
     for k, eqn in enumerate(tape.eqns):
-        for out in eqn.outs:
-            names[out] = _name(len(names))
         bodies = {key: value for key, value in eqn.params.items() if value.__class__ is Body}
         params = "".join([f" {k}={v}" for k, v in eqn.params.items() if k not in bodies])
         operands = " ".join(show(a) for a in eqn.inputs)

@@ -15,6 +15,7 @@ from nbgrad.program.nests import Call, Item, build
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.rolled import rolled
 from nbgrad.program.text import Emitted
+from nbgrad.program.traffic import totals
 from nbgrad.program.views import LibraryCall
 
 Step = Emitted | Call | LibraryCall | Loop
@@ -56,8 +57,14 @@ class Program:
         return "\n".join(parts)
 
     def stats(self) -> dict[str, Any]:
-        """Numbers of equations, kernels and library calls, and bytes of each kind of buffer."""
+        """Numbers of equations, kernels and library calls, bytes of each kind of buffer, and costs.
+
+        ``bytes_moved`` and ``flops`` are counted, see traffic.py; ``peak_bytes`` is what inputs,
+        results and what lies between them take together.
+        """
         outs = {a for a in self.tape.outputs if isinstance(a, Var)}
+        given = sum(v.aval.nbytes for v in self.tape.inputs)
+        made = sum(v.aval.nbytes for v in outs)
         return {
             "equations": len(self.tape),
             "kernels": sum(isinstance(s, Emitted) for s in self.steps),
@@ -65,8 +72,10 @@ class Program:
             "library_calls": sum(isinstance(s, LibraryCall) for s in self.steps),
             "host_calls": sum(isinstance(s, Call) for s in self.steps),
             "arena_bytes": self.plan.arena_bytes,
-            "input_bytes": sum(v.aval.nbytes for v in self.tape.inputs),
-            "output_bytes": sum(v.aval.nbytes for v in outs),
+            "input_bytes": given,
+            "output_bytes": made,
+            "peak_bytes": given + made + self.plan.arena_bytes,
+            **totals(self),
         }
 
 

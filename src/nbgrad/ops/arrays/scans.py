@@ -121,7 +121,7 @@ recurrence = opaque(
     evaluate=_recurrence,
     vjp=_recurrence_vjp,
     jvp=_recurrence_jvp,
-    lower=Library("recurrence", ("f", "f"), _splits),
+    lower=Library("recurrence", ("f", "f"), _splits, flops=lambda params, a, b: 2 * b.size),
     cases=(
         ((2, 3), (2, 3), {"axis": 0, "reverse": True}),
         ((1, 4), (1, 4), {"axis": 1, "reverse": False}),

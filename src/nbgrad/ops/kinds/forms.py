@@ -80,12 +80,15 @@ class Library:
         Its name in ``backends/cpu/library.py``.
     dtypes : tuple of str
         Kinds of dtype of each operand.
+    flops : callable or None
+        ``flops(params, *avals)``: how many operations it takes, for whoever looks at a program.
     """
 
     kernel: str
     dtypes: tuple[str, ...]
     splits: Callable[..., Sequence[tuple[int, ...]] | None]
     in_place: Callable[..., bool] = lambda extents, strides: True
+    flops: Callable[..., float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

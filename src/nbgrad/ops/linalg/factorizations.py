@@ -19,6 +19,7 @@ from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
     adjoint,
+    cubic,
     diagonal,
     diagonal_matrix,
     each_matrix,
@@ -77,7 +78,7 @@ cholesky = opaque(
     evaluate=lambda a: each_matrix(np.linalg.cholesky, a),
     vjp=_cholesky_vjp,
     jvp=_cholesky_jvp,
-    lower=Library("cholesky", ("f",), matrix_splits),
+    lower=Library("cholesky", ("f",), matrix_splits, flops=cubic(1 / 3)),
     cases=((("spd", 3, 3),),),
     grad_name="LinalgCholeskyEx",
     doc="Lower Cholesky factor of Hermitian matrices, whose gradient is Hermitian too.",

@@ -6,7 +6,7 @@ Every function works on the last two dimensions and batches the others. No rule 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -150,6 +150,19 @@ def tangents(ts: Sequence[Any], xs: Sequence[Node]) -> list[Node]:
 def matrix_splits(params: Any, *avals: Aval) -> list[tuple[int, ...]]:
     """Dimensions of the batch, the rows and the columns of operands of a library kernel."""
     return [(0, x.ndim - 2, x.ndim - 1, x.ndim) for x in avals]
+
+
+def cubic(factor: float) -> Callable[..., float]:
+    """Operations of a library kernel on matrices, and on the right-hand sides of a second operand.
+
+    They are ``factor * n**3``, and twice ``n**2`` a right-hand side.
+    """
+
+    def flops(params: Any, a: Aval, *others: Aval) -> float:
+        n = a.shape[-1]
+        return n * (factor * a.size + sum(2 * b.size for b in others))
+
+    return flops
 
 
 def triangular_reads(extents: tuple[int, ...], strides: tuple[int, ...]) -> bool:

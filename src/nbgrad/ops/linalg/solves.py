@@ -18,6 +18,7 @@ from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
     adjoint,
+    cubic,
     each_matrix,
     lower,
     matmul,
@@ -102,7 +103,7 @@ solve = opaque(
     evaluate=_solve,
     vjp=_solve_vjp,
     jvp=_solve_jvp,
-    lower=Library("solve", ("f", "f"), matrix_splits),
+    lower=Library("solve", ("f", "f"), matrix_splits, flops=cubic(2 / 3)),
     cases=((("square", 3, 3), (3, 2)),),
     grad_name="LinalgSolveEx",
     doc="Solution x of a @ x = b.",
@@ -168,7 +169,7 @@ solve_triangular = opaque(
     evaluate=_triangular,
     vjp=_triangular_vjp,
     jvp=_triangular_jvp,
-    lower=Library("triangular", ("f", "f"), matrix_splits, triangular_reads),
+    lower=Library("triangular", ("f", "f"), matrix_splits, triangular_reads, flops=cubic(0)),
     cases=(
         (("spd", 3, 3), (3, 2), {"lower": True, "left": True, "unit": False}),
         (("spd", 2, 2), (1, 2), {"lower": False, "left": False, "unit": True}),
