@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 from nbgrad import autograd, errors, numpy
 from nbgrad.api.grad import grad, value_and_grad
 from nbgrad.api.jacobian import hessian, jacobian
-from nbgrad.api.jit import jit
+from nbgrad.api.jit import Jitted, jit
 from nbgrad.autograd import (
     Function,
     checkpoint,
@@ -29,9 +29,9 @@ from nbgrad.tensors.tensor import Tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "Function", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "configure", "detect_anomaly",
+    "Function", "Jitted", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "configure", "detect_anomaly",
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
-    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "manual_seed",
+    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
 ]  # fmt: skip
@@ -40,12 +40,16 @@ __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "in
 
 if TYPE_CHECKING:
     from nbgrad import fft, interpolate, linalg, optim, random, signal, special, stats
+    from nbgrad.api.inspecting import TapeView, make_tape
     from nbgrad.api.vmap import vmap
 
 # Imported when first asked for: a tenth of the time that importing all of it takes.
 _LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special", "stats"}
-# Transforms that most scripts do not ask for, and their modules.
-_TRANSFORMS = {"vmap": "api.vmap"}
+# The same of functions and classes that most scripts do not ask for, and their modules.
+_TRANSFORMS = {
+    **{"TapeView": "api.inspecting", "make_tape": "api.inspecting"},
+    **{"vmap": "api.vmap"},
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -243,3 +243,13 @@ STATE = (
     "it is a {kind}, whose state can change without a trace, while a compiled function is not run "
     "again. Use it outside, and pass the arrays or numbers that come of it"
 )
+NOT_STATIC = (
+    "jit: argument {name!r} is static, so it must be hashable and no array: it is a {kind} ({why}). Pass "
+    "a tuple, a number, a str or a frozen dataclass, or leave it out of static_argnums and "
+    "static_argnames: arrays are traced"
+)
+NO_PROGRAM = (
+    "jit: no program stands for this call of {name}: it reads what an enclosing function "
+    "differentiates or traces, or more from outside than can be looked at. Pass what it reads as "
+    "arguments"
+)

@@ -74,4 +74,9 @@ def check_transforms() -> None:
     ng.hessian(loss)(w, "half")  # type: ignore[arg-type]
     ng.grad(loss, argnum=1)  # type: ignore[call-arg]
     ng.grad(loss, argnums=0.5)  # type: ignore[arg-type]
-    ng.jit(3.0)  # type: ignore[arg-type]
+    ng.jit(3.0)  # type: ignore[call-overload]
+    assert_type(ng.jit(loss).source(w, 0.5), str)
+    ng.jit(static_argnums=1)(loss)(w, 0.5)
+    ng.jit(loss, static_argnames="order").stats(w, 0.5, order=1)
+    ng.jit(loss).stats(w, "half")  # type: ignore[arg-type]
+    assert_type(ng.make_tape(loss)(w, 0.5).source(), str)

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.api.fixed import Fixed, replaced
 from nbgrad.api.statics import refused_name, static
 from nbgrad.core.aval import Aval, make_aval, weak_aval
 from nbgrad.core.foreign import array_of, is_container
@@ -46,19 +47,28 @@ def settled(
 
 
 def leaves_of(
-    f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    f: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    fixed: Fixed | None = None,
 ) -> tuple[list[Any], Any]:
     """The arrays and numbers among the arguments of *f*, and the structure that holds the rest.
 
-    Python's integers are leaves, too: see :func:`settled`.
+    Python's integers are leaves, too: see :func:`settled`. Those that are *fixed* are settings,
+    whatever they are.
 
     Raises
     ------
     TypeError
         For arrays of something else than numbers, and for settings that can change unseen.
     """
+    held = fixed.structures(args, kwargs) if fixed is not None else {}
+    if held:
+        args = tuple([None if k in held else x for k, x in enumerate(args)])
+        kwargs = {name: None if name in held else x for name, x in kwargs.items()}
     try:
-        return _flattened((args, dict(sorted(kwargs.items()))))
+        leaves, structure = _flattened((args, dict(sorted(kwargs.items()))))
+        return leaves, replaced(structure, held) if held else structure
     except ForeignError:
         raise
     except (TypeError, ValueError) as error:

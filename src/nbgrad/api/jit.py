@@ -3,180 +3,50 @@
 from __future__ import annotations
 
 import functools
-import threading
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, overload
 
-import numpy as np
-
-from nbgrad.api.arguments import describe, leaves_of, settled
-from nbgrad.api.outside import Reader
-from nbgrad.api.sameness import Sources
-from nbgrad.api.tracing import Compiled, OpenFunction, inlined, trace
+from nbgrad.api.fixed import Fixed
+from nbgrad.api.traces import Traces
+from nbgrad.api.tracing import Compiled, inlined
 from nbgrad.api.transformed import P, Transformed
-from nbgrad.api.whole import Integers, traced_alike
-from nbgrad.config import NAN_POLICIES, Config, settings
+from nbgrad.config import settings
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import lines, modes
-from nbgrad.core.standing import turn
-from nbgrad.core.tree import statics
-from nbgrad.errors import DRAWN_IN_TRACE, REBOUND_IN_TRACE, ConcretizationError
+from nbgrad.errors import NO_PROGRAM
 from nbgrad.tensors.tensor import Tensor
 
+if TYPE_CHECKING:
+    from nbgrad.api.inspecting import TapeView
+
+inspecting = LazyModule("nbgrad.api.inspecting")
+
 Func = Callable[..., Any]
-Entries = dict[Any, tuple[Compiled | None, ...]]
-MAX_TRACES = 1024  # of one function: values of its static arguments may have no end
-MAX_STATES = 4  # of what it reads from outside, for which a structure's traces are kept
 
 
-class _Traces:
-    """What one function was traced as, for each structure of arguments and policy for NaN."""
-
-    def __init__(self, f: Func) -> None:
-        self.f = f
-        self.by_policy: dict[str, Entries] = {policy: {} for policy in NAN_POLICIES}
-        self.integers = Integers()
-
-    def find(
-        self, config: Config, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> tuple[Sequence[Any], Compiled | None]:
-        """The arrays among the arguments, and the structure, traced if it is new.
-
-        None instead of it if no program can stand for the function.
-        """
-        compiled = self.by_policy[config.nan_policy]
-        if not kwargs:
-            # Arrays only: by a key of their shapes and dtypes.
-            arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
-            entry = _valid(compiled.get(arrays, ())) if len(arrays) == len(args) else None
-            if entry is not None and entry.plain:
-                return args, entry
-        leaves, structure = leaves_of(self.f, args, kwargs)
-        key: Any = tuple([describe(a) for a in leaves])
-        if kwargs or any(a.__class__ is not np.ndarray for a in args):
-            key = (structure, key)
-        places = [k for k, a in enumerate(leaves) if a.__class__ is int]
-        if not places:
-            entry = self._found(compiled, key, leaves, structure, ())
-        else:
-            entry = self._found_of_integers(compiled, key, leaves, structure, places)
-        return leaves if entry is None else entry.pick(leaves), entry
-
-    def _found(
-        self,
-        compiled: Entries,
-        key: Any,
-        leaves: Sequence[Any],
-        structure: Any,
-        free: Sequence[int],
-    ) -> Compiled | None:
-        """The entry of *key*, traced if it is new: of integers those at *free* are its inputs."""
-        known = compiled.get(key, ())
-        if None in known:
-            return None
-        entry = _valid(known)
-        if entry is None:
-            entry = self._traced(leaves, structure, free)
-            if len(compiled) >= MAX_TRACES:
-                compiled.clear()
-            compiled[key] = (entry, *known[: MAX_STATES - 1])
-        return entry
-
-    def _found_of_integers(
-        self, compiled: Entries, key: Any, leaves: Sequence[Any], structure: Any, places: list[int]
-    ) -> Compiled | None:
-        free = self.integers.free(key, leaves, places)
-        values = {k: leaves[k] for k in places}
-        entry = _valid(compiled.get((key, *_split(values, free)), ())) if free else None
-        if entry is not None:
-            return entry
-        fixed = self._found(compiled, (key, *_split(values, ())), leaves, structure, ())
-        if not free or fixed is None:
-            return fixed
-        attempt: Any = functools.partial(self._traced, leaves, structure)
-        entry, needed = traced_alike(free, attempt, fixed, leaves)
-        if needed:
-            self.integers.need(key, needed)
-        if entry is None:
-            return fixed
-        compiled[key, *_split(values, [k for k in free if k not in needed])] = (entry,)
-        return entry
-
-    def _traced(
-        self, leaves: Sequence[Any], structure: Any, free: Sequence[int]
-    ) -> Compiled | None:
-        held = leaves, structure, free
-        roots = [self.f, *statics(structure)]
-        try:
-            outside = Reader(roots, tracking=True)
-            if not outside.tracked:
-                return self._traced_of(outside, *held)
-            with turn() as reached:
-                if not reached:
-                    raise OpenFunction
-                try:
-                    return self._traced_of(Reader(roots, tracking=True), *held)
-                except ConcretizationError as error:
-                    concretized = error
-            try:  # a number read of a tensor from outside holds as long as that does
-                return self._traced_of(Reader(roots), *held)
-            except TypeError:
-                raise concretized from None
-        except OpenFunction:
-            return None
-
-    def _traced_of(
-        self, outside: Reader, leaves: Sequence[Any], structure: Any, free: Sequence[int]
-    ) -> Compiled:
-        """Trace, for the state that is read from *outside*."""
-        if outside.full:
-            raise OpenFunction
-        held: Any = leaves, structure, free
-        grad, tensors = modes.grad, [t for t, _ in outside.tracked.values()]
-        entry = self._undrawn(outside, lambda: trace(self.f, *settled(*held), tensors))
-        for now, before in zip(outside.tracked_now()(), tensors, strict=True):
-            if now is not before:
-                raise TypeError(REBOUND_IN_TRACE.format(aval=before._node.aval))
-        if entry.outside:
-            outside.test_recording(grad)
-            entry.read = outside.tracked_now(entry.outside)
-        entry.guard = outside.guard()
-        inputs = len(entry.tape.inputs) - len(entry.constants) - len(entry.outside)
-        if inputs < len(leaves):
-            read = [k for k, a in enumerate(leaves) if a.__class__ is not int or k in free]
-            entry.picked = tuple(read)
-        return entry
-
-    def _undrawn(self, outside: Reader, run: Callable[[], Compiled]) -> Compiled:
-        """What *run* traces, if that draws no random numbers.
-
-        What nobody named, another thread may have drawn from meanwhile: then it is run again.
-        """
-        for again in (True, False):
-            sources = Sources(outside.sources)
-            entry = run()
-            drawn = sources.drawn()
-            alone = threading.active_count() == 1 or "random" in outside.names
-            if any(drawn if alone or not again else drawn[: len(sources.given)]):
-                raise ConcretizationError(DRAWN_IN_TRACE)
-            if not any(drawn):
-                break
-        return entry
+@overload
+def jit(
+    f: Callable[P, Any],
+    *,
+    static_argnums: int | Iterable[int] = (),
+    static_argnames: str | Iterable[str] = (),
+) -> Jitted[P]: ...
 
 
-def _split(values: dict[int, int], free: Collection[int]) -> tuple[Any, Any]:
-    """Which integers are numbers, and the values of those that are settings."""
-    return tuple(free), tuple([x for k, x in values.items() if k not in free])
+@overload
+def jit(
+    *,
+    static_argnums: int | Iterable[int] = (),
+    static_argnames: str | Iterable[str] = (),
+) -> Callable[[Callable[P, Any]], Jitted[P]]: ...
 
 
-def _valid(entries: Sequence[Compiled | None]) -> Compiled | None:
-    """The one of *entries* that was traced of a state outside as it is now."""
-    for entry in entries:
-        if entry is not None and (entry.guard is None or entry.guard()):
-            return entry
-    return None
-
-
-def jit(f: Callable[P, Any]) -> Callable[P, Any]:
+def jit(
+    f: Any = None,
+    *,
+    static_argnums: int | Iterable[int] = (),
+    static_argnames: str | Iterable[str] = (),
+) -> Any:
     """Compile a function of arrays.
 
     The function is traced once for each combination of argument shapes and dtypes, and values of
@@ -191,14 +61,19 @@ def jit(f: Callable[P, Any]) -> Callable[P, Any]:
     ----------
     f : callable
         Built of nbgrad or NumPy operations on its arguments, which may be nested in tuples, lists
-        and dicts; ``if`` on a traced value raises.
+        and dicts; ``if`` on a traced value raises. Without it, a decorator with these settings.
+    static_argnums : int or iterable of int, optional
+        Positional arguments that are settings: each other value is another trace. They are told
+        apart by ``==`` and must be hashable; numbers among them are plain numbers to the function.
+    static_argnames : str or iterable of str, optional
+        The same by name. An argument that is named either way may be passed either way.
 
     Returns
     -------
-    callable
+    Jitted
         With the same arguments. NumPy arrays and floats in give NumPy arrays (or scalars) out;
         with a tensor among the arguments, or one that requires grad read from outside, the results
-        are tensors, differentiable as usual.
+        are tensors, differentiable as usual. Its methods show what was compiled.
 
     Raises
     ------
@@ -206,7 +81,9 @@ def jit(f: Callable[P, Any]) -> Callable[P, Any]:
         If the function needs the number of a traced value.
     TypeError
         If it gets a setting that can change unseen: a random generator, an iterator, something
-        that is not hashable.
+        that is not hashable; a static argument that is an array.
+    ValueError
+        For a static argument that the function does not have.
 
     Examples
     --------
@@ -215,24 +92,52 @@ def jit(f: Callable[P, Any]) -> Callable[P, Any]:
     >>> f = ng.jit(lambda x: (np.sin(x) ** 2 + np.cos(x) ** 2).sum())
     >>> float(round(f(np.ones(4)), 12))
     4.0
+
+    >>> @ng.jit(static_argnames="power")
+    ... def total(x, power):
+    ...     return sum(x[k] ** power for k in range(power))
+    >>> float(total(np.array([2.0, 3.0]), power=2))
+    13.0
     """
-    return Jitted(f)
+    options: dict[str, Any] = {"static_argnums": as_given(static_argnums)}
+    options["static_argnames"] = as_given(static_argnames)
+    if f is None:
+        return functools.partial(Jitted, **options)
+    return Jitted(f, **options)
 
 
-class Jitted(Transformed):
-    """What :func:`jit` returns.
+class Jitted(Transformed, Generic[P]):
+    """What :func:`jit` returns: called as the function is.
 
-    ``quick`` is of the last structure whose calls are machine code: the settings that it holds
-    under, what finds the arrays among the arguments, the code, what nests the results, and the test
-    of what the function reads from outside.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> f = ng.jit(lambda x: (x * x).sum())
+    >>> isinstance(f, ng.Jitted), f.stats(np.ones(3))["kernels"]
+    (True, 1)
     """
 
-    def __init__(self, f: Func) -> None:
-        super().__init__(None, jit, f, (), {})
-        self.traces = _Traces(f)
+    # ``quick`` is of the last structure whose calls are machine code: the settings that it holds
+    # under, what finds the arrays among the arguments, the code, what nests the results, and the
+    # test of what the function reads from outside.
+
+    def __init__(
+        self,
+        f: Func,
+        *,
+        static_argnums: int | Iterable[int] = (),
+        static_argnames: str | Iterable[str] = (),
+    ) -> None:
+        if not callable(f):
+            raise TypeError(f"jit: a function is needed, and this is a {type(f).__qualname__}")
+        given = {"static_argnums": static_argnums, "static_argnames": static_argnames}
+        super().__init__(None, jit, f, (), {k: x for k, x in given.items() if x != ()})
+        static = Fixed(f, "static", static_argnums, static_argnames)
+        self.traces = Traces(f, static or None)
         self.quick: tuple[Any, ...] = (None,) * 5
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         config, match, enter, finish, guard = self.quick
         if config is settings.current and not lines.on:
             given = match(args, kwargs) if match is not None else None if kwargs else args
@@ -242,17 +147,17 @@ class Jitted(Transformed):
         return self._long_way(args, kwargs)
 
     def _long_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        f = self.traces.f
+        traces = self.traces
         if modes.tracing:  # what the enclosing function traces may be read here
-            return inlined(f, *settled(*leaves_of(f, args, kwargs)))
+            return inlined(traces.f, *traces.settled(args, kwargs))
         config = settings.current  # once: another thread may change it meanwhile
-        leaves, entry = self.traces.find(config, args, kwargs)
+        leaves, entry = traces.find(config, args, kwargs)
         if entry is None:
-            return inlined(f, *settled(*leaves_of(f, args, kwargs)))
+            return inlined(traces.f, *traces.settled(args, kwargs))
         if not entry.plain and any(isinstance(a, Tensor) for a in leaves):
             if entry.watched and any(isinstance(a, Tensor) and a.requires_grad for a in leaves):
                 # A user-written backward lives on the graph.
-                return inlined(f, *settled(*leaves_of(f, args, kwargs)))
+                return inlined(traces.f, *traces.settled(args, kwargs))
             return entry.apply(leaves)
         if entry.shortened(config) and not lines.on:
             self.quick = (config, entry.match, entry.enter, entry.finish, entry.guard)
@@ -260,3 +165,82 @@ class Jitted(Transformed):
             if outs is not None:
                 return entry.finish(outs)
         return entry.run(tuple(leaves))
+
+    def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
+        """The trace for these arguments, made if it is new."""
+        entry = None
+        if not modes.tracing:
+            _, entry = self.traces.find(settings.current, args, kwargs)
+        if entry is None:
+            raise TypeError(NO_PROGRAM.format(name=getattr(self, "__name__", self)))
+        return entry
+
+    def trace(self, *args: P.args, **kwargs: P.kwargs) -> TapeView:
+        """Return what a call with these arguments runs, to look at; nothing is run.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for a call; of arrays only shapes and dtypes matter.
+
+        Returns
+        -------
+        TapeView
+            As :func:`make_tape` makes it, of the trace that calls use; it has the lines of the
+            user's code where they were asked for, as ``make_tape`` does.
+
+        Raises
+        ------
+        TypeError
+            If no program stands for the call.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nbgrad as ng
+        >>> print(ng.jit(lambda x: 2 * x).trace(np.ones(3)).inputs)
+        ('x',)
+        """
+        found: TapeView = inspecting.view_of(self.traces.f, self._entry(args, kwargs))
+        return found
+
+    def source(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Return the text of the kernels that a call with these arguments runs.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nbgrad as ng
+        >>> print(ng.jit(lambda x: 2 * x).source(np.ones(3)).split("(")[0])
+        def multiply
+        """
+        return self.trace(*args, **kwargs).source()
+
+    def stats(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        """Return how many equations, kernels and bytes a call takes: :meth:`TapeView.stats`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nbgrad as ng
+        >>> ng.jit(lambda x: 2 * x).stats(np.ones(3))["output_bytes"]
+        24
+        """
+        return self.trace(*args, **kwargs).stats()
+
+    def cost(self, *args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        """Return the operations and bytes of a call, by count: :meth:`TapeView.cost`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nbgrad as ng
+        >>> ng.jit(lambda x: 2 * x).cost(np.ones(3))["flops"]
+        3
+        """
+        return self.trace(*args, **kwargs).cost()
+
+
+def as_given(value: Any) -> Any:
+    """An option as it can be kept and pickled: an iterable is read once."""
+    return value if isinstance(value, (int, str)) or not isinstance(value, Iterable) else (*value,)

@@ -241,6 +241,23 @@ def _traced(f: Func, leaves: Sequence[Any], structure: Any, further: Sequence[No
     )
 
 
+def recorded(f: Func, leaves: Sequence[Any], structure: Any) -> Traced:
+    """What *f* records on placeholders for its arguments, each operation with the user's line.
+
+    What it reads beside them, differentiated or not, are constants.
+    """
+    inputs = placeholders(leaves)
+    for node, name in zip(inputs, names_of_leaves(f, structure), strict=True):
+        node.line = f"argument {name!r}"  # which errors show
+    lines.on += 1
+    try:
+        return trace_nodes(
+            lambda *nodes: _called(f, structure, map(stand_in, leaves, nodes)), inputs
+        )
+    finally:
+        lines.on -= 1
+
+
 def _called(f: Func, structure: Any, given: Iterable[Any]) -> Any:
     args, kwargs = unflatten(structure, list(given))
     return traceable(f, args, kwargs)
