@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from scratch_scan import scan
 
 import nbgrad as ng
 from nbgrad.api import inspecting, pictures
@@ -144,3 +145,18 @@ def test_tapes_without_equations_are_shown() -> None:
     assert tape.stats()["kernels"] == 0 and tape.simplified().inputs == ("x",)
     constant = ng.make_tape(lambda x: 3.0)(X)
     assert constant.inputs == ("x", "outside[0]") and constant.to_dot().count("->") == 1
+
+
+@pytest.mark.parametrize("wide", [1, 300])
+def test_loops_show_their_bodies_and_cost_their_rounds(wide: int) -> None:
+    def rolled(init: Any, xs: Any) -> Any:
+        return scan(lambda c, x: (np.exp(c) * x, c + x), init, xs)
+
+    init, xs = np.ones(wide), np.ones((50, wide))
+    tape = ng.make_tape(rolled)(init, xs)
+    cost = tape.cost()
+    assert cost["flops"] == 3 * 50 * wide and tape.stats()["loops"] == 1
+    assert "50 times" in tape.source() and "body:" in str(tape)
+    assert "[3 equations]" in tape.to_dot() and "3 equations" in tape.to_svg()
+    stacks = 2 * xs.nbytes
+    assert stacks < cost["bytes_moved"] <= 5 * stacks

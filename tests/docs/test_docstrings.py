@@ -22,7 +22,12 @@ from nbgrad.tensors.namespaces import find
 
 load_vocabulary()
 # Classes whose objects are results of functions, never made by a call of the class.
-MADE_FOR_USERS = (ng.Tensor, ng.autograd.graph.GradFn, ng.autograd.graph.AccumulateGrad)
+MADE_FOR_USERS = (
+    ng.Tensor,
+    ng.TapeView,
+    ng.autograd.graph.GradFn,
+    ng.autograd.graph.AccumulateGrad,
+)
 NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)")
 SPACES = ["numpy", "linalg", "fft", "special", "stats", "signal", "interpolate", "tensor"]
 FILES = ["", ".random", ".autograd", ".optim"]

@@ -78,11 +78,12 @@ def _steps(program: Program, lines: dict[Var, str | None]) -> Iterator[Traffic]:
 
 
 def _repeated(step: Loop) -> Traffic:
-    inner = traffic(step.inner)
-    n, whole = step.rounds.count, of_equation(step.eqn, "loop")
-    read, written, flops = [
-        n * sum(getattr(each, word) for each in inner) for word in ("read", "written", "flops")
-    ]
+    """Each round moves what its steps do; one kernel that holds the loop only what it is given."""
+    inner, whole, n = traffic(step.inner), of_equation(step.eqn, "loop"), step.rounds.count
+    flops = n * sum(each.flops for each in inner)
+    read, written = whole.read, whole.written
+    if step.kernel is None:
+        read, written = (n * sum(getattr(x, word) for x in inner) for word in ("read", "written"))
     return Traffic("loop", whole.name, read, written, flops, whole.line)
 
 
