@@ -166,6 +166,7 @@ def test_late_imports_name_a_module(module: str) -> None:
 
 # Who serves the ports of core/ports.py, and fills those of machine code.
 OWNERS = {
+    "ports.bodies": {"transforms.bodies"},
     "ports.evaluate": {"engine.demand"},
     "ports.load": {"vocabulary"},
     "ports.namespace": {"numpy.array_api"},

@@ -253,3 +253,15 @@ NO_PROGRAM = (
     "differentiates or traces, or more from outside than can be looked at. Pass what it reads as "
     "arguments"
 )
+WATCHED_IN_LOOP = (
+    "{where}: the function calls a nbgrad.Function, a hook or checkpoint, whose own backward a loop "
+    "does not hold, so its gradient would be lost. Use operations alone in the body, or apply the "
+    "Function outside the loop."
+)
+CARRY_CHANGES = (
+    "{where}: {name} goes in as {given} and comes out as {found}. What is carried must keep its shape "
+    "and dtype: {fix}"
+)
+CARRY_NESTING = (
+    "{where}: what is carried must come out nested as it goes in: in came {given}, out {found}."
+)

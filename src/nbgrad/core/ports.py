@@ -1,6 +1,6 @@
 """Ports: what a low floor asks of a higher one. There is no other way up.
 
-``ports`` holds five: each is assigned once, by the module that serves it, when that is imported. The
+``ports`` holds six: each is assigned once, by the module that serves it, when that is imported. The
 other two, ``compiled`` and ``shortcuts``, are filled with machine code by ``twins`` once some structure is
 hot, and can be emptied again, by another thread, too: Python does what they have not, and whoever calls
 what they have reads it once.
@@ -42,13 +42,27 @@ class Stack(Protocol):
     def __call__(self, nest: Any, /) -> Node: ...
 
 
+class Bodies(Protocol):
+    """What rules of operations that have a tape as a param do with it: served by ``transforms.bodies``.
+
+    They are ``trace``, ``vjp``, ``jvp``, ``vmap`` and ``simplify`` of that folder.
+    """
+
+    trace: Callable[..., Any]
+    vjp: Callable[..., Any]
+    jvp: Callable[..., Any]
+    vmap: Callable[..., Any]
+    simplify: Callable[..., Any]
+
+
 class Ports:
     """What is asked of higher floors; None until it is served.
 
     ``tensor`` is the class of tensors: called with a node it boxes it. Served by ``tensors.tensor``.
     """
 
-    __slots__ = ("evaluate", "load", "namespace", "stack", "tensor")
+    __slots__ = ("bodies", "evaluate", "load", "namespace", "stack", "tensor")
+    bodies: Bodies
     evaluate: Evaluate
     load: Load
     namespace: Namespace

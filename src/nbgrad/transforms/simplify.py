@@ -24,9 +24,11 @@ class _Walk:
     ``now`` has what stands for the variables that were replaced, ``filled`` the number in each
     filled array, ``known`` the equation of each signature and operands. ``touched`` are the
     variables of the first two, and ``special`` the signatures that ``share`` alone will not do for.
+    What is ``final`` will not be differentiated: it needs nothing that only stops a derivative.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, final: bool) -> None:
+        self.final = final
         self.eqns: list[Equation] = []
         self.now: dict[Var, Atom] = {}
         self.filled: dict[Var, Atom] = {}
@@ -44,13 +46,18 @@ class _Walk:
         for eqn in eqns:
             sig, xs = eqn.sig, eqn.inputs
             if sig not in special:
-                special[sig] = sig.prim.alias or _fills(sig)
+                special[sig] = self.dropped(sig) or _fills(sig)
             if special[sig] or not untouched(xs):
                 self.take(eqn)
             elif known((sig, xs), eqn) is eqn:
                 self.eqns.append(eqn)
             else:
                 self.replace(eqn.outs, known((sig, xs), eqn).outs)
+
+    def dropped(self, sig: Signature) -> bool:
+        """Whether an operation is its operand, where their avals agree, in its derivative too."""
+        prim = sig.prim
+        return prim.alias and (self.final or (prim.vjp is not None and len(sig.operands) == 1))
 
     def replace(self, outs: Sequence[Var], atoms: Sequence[Atom]) -> None:
         """Let *atoms* stand for *outs*."""
@@ -63,7 +70,7 @@ class _Walk:
         if not now.keys().isdisjoint(xs):
             xs = tuple([self.atom(a) for a in xs])
             eqn = Equation(eqn.sig, xs, eqn.outs, eqn.line)
-        if eqn.sig.prim.alias and xs[0].__class__ is Var and xs[0].aval is eqn.out.aval:
+        if self.dropped(eqn.sig) and xs[0].__class__ is Var and xs[0].aval is eqn.out.aval:
             self.replace(eqn.outs, (xs[0],))
             return
         filled: dict[Any, Atom] = self.filled
@@ -138,9 +145,12 @@ def living(eqns: list[Equation], outputs: tuple[Atom, ...]) -> list[Equation]:
     return kept
 
 
-def simplify(tape: Tape) -> Tape:
-    """Fold numbers, compute equal equations once, drop what nothing reads."""
-    walk = _Walk()
+def simplify(tape: Tape, final: bool = True) -> Tape:
+    """Fold numbers, compute equal equations once, drop what nothing reads.
+
+    Of a tape that is not *final*, but to be differentiated, what stops a derivative is kept.
+    """
+    walk = _Walk(final)
     walk.run(tape.eqns)
     outputs = tuple([walk.atom(a) for a in tape.outputs])
     return checked(Tape(tape.inputs, tuple(living(walk.eqns, outputs)), outputs))

@@ -1,0 +1,138 @@
+"""Bodies of loops and branches: a user's function of nested data as a closed tape.
+
+The function runs once, on tensors without numbers. What it reads from outside becomes operands of the
+operation, so gradients reach that, too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nbgrad.core.aval import Aval
+from nbgrad.core.linearize import linearize, variables
+from nbgrad.core.modes import modes, unrecorded
+from nbgrad.core.node import Node, constant, placeholder
+from nbgrad.core.operands import as_operand
+from nbgrad.core.tape import Equation, Tape, Var
+from nbgrad.core.tree import LEAF, STATIC, flatten, unflatten
+from nbgrad.errors import WATCHED_IN_LOOP, AutogradError
+from nbgrad.ops.basis import detach
+from nbgrad.tensors.number import Number
+from nbgrad.tensors.tensor import Tensor
+from nbgrad.transforms.simplify import simplify
+from nbgrad.transforms.trace import Traced, trace
+
+NUMBERS = (float, int, complex)
+
+
+def leaves_of(x: Any) -> tuple[list[Any], Any]:
+    """Arrays, tensors and numbers in nested data, and how they are nested; None holds nothing."""
+    return flatten(x, lambda item: item is not None and not isinstance(item, (tuple, list, dict)))
+
+
+def nodes_of(leaves: Sequence[Any], names: Sequence[str], where: str) -> list[Node]:
+    """Leaves as nodes."""
+    found = []
+    for leaf, name in zip(leaves, names, strict=True):
+        try:
+            x = as_operand(leaf)
+            found.append(x if x.__class__ is Node else constant(x))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"{where}: {name} is a {type(leaf).__name__}: {error}") from None
+    return found
+
+
+def names_of(structure: Any, name: str) -> list[str]:
+    """Where each leaf of nested data is: ``carry['x'][0]``."""
+    return list(_names(structure, name))
+
+
+def _names(structure: Any, path: str) -> Iterator[str]:
+    if structure == LEAF:
+        yield path
+        return
+    kind, keys, content = structure
+    if kind == STATIC:
+        return
+    fields = getattr(kind, "_fields", None)
+    for k, part in enumerate(content):
+        if keys is not None:
+            yield from _names(part, f"{path}[{keys[k]!r}]")
+        else:
+            yield from _names(part, f"{path}.{fields[k]}" if fields else f"{path}[{k}]")
+
+
+def boxed(structure: Any, nodes: Sequence[Node]) -> Any:
+    """Nodes as tensors, nested; what stands for a Python number is one to promotion."""
+    return unflatten(structure, [Number(n) if n.aval.weak else Tensor(n) for n in nodes])
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a function records of placeholders, and how what it returned is nested."""
+
+    tape: Tape
+    captured: list[Node]
+    structure: Any
+
+    @property
+    def avals(self) -> list[Aval]:
+        return [a.aval for a in self.tape.outputs]  # type: ignore[union-attr]
+
+
+def ran(f: Callable[..., Any], avals: Sequence[Aval], where: str) -> Ran:
+    """Trace *f*, which takes a node for each of *avals* and returns nested data.
+
+    Raises
+    ------
+    RuntimeError
+        If what it calls cannot be part of a body: a hook, a ``Function``.
+    """
+    structures: list[Any] = []
+
+    def flat(*nodes: Node) -> list[Node]:
+        returned = f(*nodes)
+        leaves, structure = leaves_of(returned)
+        structures.append(structure)
+        return nodes_of(leaves, names_of(structure, "the result"), where)
+
+    grad = modes.grad
+    modes.grad = True  # in which mode the operation is recorded is for that to say
+    try:
+        with unrecorded():
+            traced = trace(flat, [placeholder(a, a.inexact) for a in avals])
+    finally:
+        modes.grad = grad
+    _refuse_watched(traced, where)
+    return Ran(simplify(_cut(traced), final=False), traced.constants, structures[0])
+
+
+def _refuse_watched(traced: Traced, where: str) -> None:
+    """Raise if some rule of the user's, which no tape holds, would be lost."""
+    for node in (*traced.capture.nodes, *traced.constants):
+        if node.seq >= traced.start and node.watch is not None:
+            raise AutogradError(WATCHED_IN_LOOP.format(where=where))
+
+
+def _cut(traced: Traced) -> Tape:
+    """The tape, in which no gradient passes through what was computed in ``no_grad``."""
+    tape = traced.tape
+    tracked = set(variables(traced.var_of, [n for n in traced.var_of if n.requires_grad]))
+    eqns: list[Equation] = []
+    now: dict[Any, Var] = {}
+    for eqn in tape.eqns:
+        blocked = eqn.sig.differentiable and not tracked.isdisjoint(eqn.inputs)
+        if blocked and tracked.isdisjoint(eqn.outs):
+            inputs: list[Any] = []
+            for a in eqn.inputs:
+                if isinstance(a, Var) and a in tracked and a not in now:
+                    x = placeholder(a.aval)
+                    made, _ = linearize([detach(x)], [x])
+                    now[a] = made.eqns[0].out
+                    eqns.append(Equation(made.eqns[0].sig, (a,), made.eqns[0].outs, eqn.line))
+                inputs.append(now.get(a, a))
+            eqn = Equation(eqn.sig, tuple(inputs), eqn.outs, eqn.line)
+        eqns.append(eqn)
+    return Tape(tape.inputs, tuple(eqns), tape.outputs) if now else tape

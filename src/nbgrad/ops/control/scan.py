@@ -1,0 +1,135 @@
+"""``scan``: a body that is run once for each row of its stacks, its carry being passed on.
+
+Operands are constants, the carry, then stacks of which each run reads a row; results the last carry,
+then stacks of which each run writes a row. The derivative of a loop is a loop: forward the same way
+with tangents in the carry; backward over what the carry was, which a first loop keeps.
+"""
+
+from __future__ import annotations
+
+from itertools import compress
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.aval import several
+from nbgrad.core.interpret import computed, inline
+from nbgrad.core.ports import ports
+from nbgrad.core.primitive import Rules
+from nbgrad.core.results import SeveralResults
+from nbgrad.core.tape import Body, Tape
+from nbgrad.ops.control.activity import carried
+from nbgrad.ops.control.loops import (
+    as_results,
+    as_tuple,
+    recorded,
+    row,
+    stack,
+    stand_ins,
+)
+from nbgrad.ops.control.reverse import Backwards
+from nbgrad.ops.kinds.batching import moved, stacked
+from nbgrad.ops.kinds.cotangents import materialize
+from nbgrad.ops.kinds.forms import Repeat, Rounds
+
+
+def _prepare(xs: Any, params: Any) -> Any:
+    rounds, tape = params["rounds"], params["body"].tape
+    rows = rounds.constants + rounds.carry
+    given = [x.aval if k < rows else row(x.aval) for k, x in enumerate(xs)]
+    outs = [a.aval for a in tape.outputs]
+    if given != [v.aval for v in tape.inputs] or any(
+        x.shape[0] != rounds.count for x in xs[rows:]
+    ):
+        raise TypeError(f"scan: the body reads {[v.aval for v in tape.inputs]}, not {given}")
+    if outs[: rounds.carry] != given[rounds.constants : rows]:
+        raise TypeError(f"scan: the carry {given[rounds.constants : rows]} becomes {outs}")
+    stacks = [stack(aval, rounds.count) for aval in outs[rounds.carry :]]
+    return xs, several(*outs[: rounds.carry], *stacks), ()
+
+
+def _evaluate(*xs: Any, body: Body, rounds: Rounds) -> Any:
+    rows, tape = rounds.constants + rounds.carry, body.tape
+    constants, carry, stacks = xs[: rounds.constants], xs[rounds.constants : rows], xs[rows:]
+    written = [stack(a.aval, rounds.count) for a in tape.outputs[rounds.carry :]]  # type: ignore[union-attr]
+    results = [np.empty(aval.shape, aval.dtype) for aval in written]
+    order = range(rounds.count)
+    for k in reversed(order) if rounds.reverse else order:
+        outs = computed(tape, [*constants, *carry, *(x[k] for x in stacks)])
+        carry = tuple(outs[: rounds.carry])
+        for result, y in zip(results, outs[rounds.carry :], strict=True):
+            result[k] = y
+    return as_results((*carry, *results))
+
+
+def _vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> Any:
+    cts, ys = as_tuple(cts), as_tuple(ys)
+    return Backwards(scan, params["body"].tape, params["rounds"], xs, wants).run(cts, ys)
+
+
+def _jvp(ts: Any, ys: Any, xs: Any, params: Any) -> Any:
+    """One loop of values and of the tangents that are not zero; a pair of results each."""
+    rounds, tape = params["rounds"], params["body"].tape
+    n, c, rows = rounds.constants, rounds.carry, rounds.constants + rounds.carry
+    given, moving = carried(tape, rounds, [t is not None for t in ts])
+    both, extra = ports.bodies.jvp(tape, list(compress(tape.inputs, given)))
+    outs, half = both.outputs, len(tape.outputs)
+    kept = [*outs[:c], *compress(outs[half : half + c], moving[:c])]
+    kept += compress(outs[half + c :], moving[c:])
+    both = Tape(both.inputs, both.eqns, tuple(kept))
+    tangents = [materialize(0.0 if t is None else t, x.aval) for t, x in zip(ts, xs, strict=True)]
+    groups = [slice(0, n), slice(n, rows), slice(rows, len(xs))]
+    directions = [list(compress(tangents[g], given[g])) for g in groups]
+    operands = [x for g, d in zip(groups, directions, strict=True) for x in (*xs[g], *d)]
+    more = [len(d) for d in directions]
+    again = Rounds(n + more[0], c + more[1], rounds.count, rounds.reverse)
+    nodes = stand_ins(operands, again)
+    values, along, at = [], [], 0
+    for group, extent in zip(groups, more, strict=True):
+        middle = at + len(xs[group])
+        values += nodes[at:middle]
+        at = middle + extent
+        along += nodes[middle:at]
+    pushed = inline(both, [*values, *along, *extra])
+    found = iter(recorded(scan, pushed, nodes, operands, again)[c:])
+    return as_results([next(found) if on else None for on in moving])
+
+
+def _batch(prim: Any, xs: Any, mapped: Any, params: Any, size: int) -> Any:
+    """The loop of batches; what is the same for all of a batch, carry included, stays so."""
+    rounds, tape = params["rounds"], params["body"].tape
+    n, c, rows = rounds.constants, rounds.carry, rounds.constants + rounds.carry
+    flags = list(mapped)
+    while True:
+        new, extra, outs = ports.bodies.vmap(tape, size, flags)
+        carry = [a or b for a, b in zip(flags[n:rows], outs[:c], strict=True)]
+        if carry == flags[n:rows]:
+            break
+        flags[n:rows] = carry
+
+    given = []
+    for k, (x, was, now) in enumerate(zip(xs, mapped, flags, strict=True)):
+        x = stacked(x, size) if now and not was else x
+        given.append(moved(x, 0, 1) if was and k >= rows else x)
+    nodes = stand_ins(given, rounds)
+    made = inline(new, [*nodes, *extra])
+    pairs = zip(made, flags[n:rows], outs, strict=False)
+    made[:c] = [stacked(y, size) if now and not is_one else y for y, now, is_one in pairs]
+    found = recorded(prim, made, nodes, given, rounds)
+    results = [y if on else stacked(y, size) for y, on in zip(found, flags[n:rows], strict=False)]
+    pairs = zip(found[c:], outs[c:], strict=True)
+    results += [moved(y, 1, 0) if on else stacked(y, size) for y, on in pairs]
+    return as_results(results)
+
+
+scan = SeveralResults(
+    name="scan",
+    kind="opaque",
+    evaluate=_evaluate,
+    prepare=_prepare,
+    rules=Rules(_vjp, _jvp, _batch),
+    lower=Repeat(lambda params: params["rounds"]),
+    grad_name="Scan",
+    doc="A body run for each row of stacks, with a carry that is passed on.",
+    registered=False,
+)
