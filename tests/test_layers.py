@@ -174,6 +174,8 @@ OWNERS = {
     "ports.tensor": {"tensors.tensor"},
     "compiled.forward": {"twins.capture"},
     "compiled.backward": {"twins.capture"},
+    "compiled.further": {"twins.capture"},
+    "compiled.further_back": {"twins.capture"},
     "compiled.value": {"twins.settle"},
     "compiled.learn": {"twins.settle"},
     "shortcuts.group": {"tensors.views"},

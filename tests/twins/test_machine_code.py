@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from machine import same_as_walked
 from subprocesses import run
 
 import nbgrad as ng
@@ -114,6 +115,20 @@ def test_graphs_that_are_left_to_python(graph: Any, x: ng.Tensor) -> None:
     assert linearize.capture(roots, differentiate=True).key
     gc.collect()
     assert backward(_pending(x)) is not None  # the memory of the walk is free again
+
+
+def test_graphs_that_take_more_room_are_walked_as_by_python(x: ng.Tensor) -> None:
+    for roots in (_too_large(x), _too_large(x.detach())):
+        for differentiate in (True, False):
+            names = ("backward", "further_back") if differentiate else ("forward", "further")
+            small, large = (getattr(ports.compiled, name) for name in names)
+            assert small(_leaf(x)) is None
+            assert large(roots) is None  # no room was not what was missing
+            assert small(roots) is None
+            found = large(roots)
+            assert found is not None
+            same_as_walked(found, roots, differentiate)
+            del found  # it refers to the nodes
 
 
 def test_a_traced_graph_is_left_to_python() -> None:

@@ -141,6 +141,9 @@ def capture(roots: Sequence[Node], differentiate: bool = False) -> Capture:
     walk = compiled.backward if differentiate else compiled.forward
     if walk is not None and (found := walk(roots)) is not None:
         return found  # it leaves to Python what is not known
+    walk = compiled.further_back if differentiate else compiled.further
+    if walk is not None and (found := walk(roots)) is not None:
+        return found
     return walked(roots, differentiate)
 
 

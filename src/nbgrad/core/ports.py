@@ -85,15 +85,18 @@ ports = Ports()
 class Compiled:
     """Walking by machine code: each is None until there is some, as is what it returns at times.
 
-    ``forward`` and ``backward`` walk the graph and find what ``walked`` finds. ``value`` evaluates a
-    pending node whose structure it was shown by ``learn(capture, program, places, habit)``.
+    ``forward`` and ``backward`` walk the graph and find what ``walked`` finds, ``further`` and
+    ``further_back`` where these have just found no room. ``value`` evaluates a pending node whose
+    structure it was shown by ``learn(capture, program, places, habit)``.
     """
 
-    __slots__ = ("backward", "forward", "learn", "value")
+    __slots__ = ("backward", "forward", "further", "further_back", "learn", "value")
 
     def __init__(self) -> None:
         self.forward: Callable[[Sequence[Node]], Capture | None] | None = None
         self.backward: Callable[[Sequence[Node]], Capture | None] | None = None
+        self.further: Callable[[Sequence[Node]], Capture | None] | None = None
+        self.further_back: Callable[[Sequence[Node]], Capture | None] | None = None
         self.value: Callable[[Node], Any] | None = None
         self.learn: Callable[[Capture, Any, Sequence[int], Any], None] | None = None
 

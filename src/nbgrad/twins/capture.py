@@ -22,8 +22,11 @@ from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
 
 NODES: Final = 8192  # room for nodes, for leaves and for scalars
-SLOTS: Final = 4 * NODES  # of the hash table: at most half full
-KEYS: Final = 8 * NODES
+# For graphs that have no room there. A graph is not looked for in what it does not need: a hash table
+# of this size would be a cache miss a node for the small ones.
+MANY: Final = 1 << 20
+SLOTS: Final = 4  # of the hash table for each node: at most half full
+KEYS: Final = 8  # words of the key for each
 
 # Words of a function's owner: whether it is to differentiate, and where the table is.
 DIFFERENTIATE, TABLE = range(2)
@@ -31,7 +34,7 @@ DIFFERENTIATE, TABLE = range(2)
 BUSY, EPOCH, NODE_TYPE, LIST_TYPE, NONE, TRUE = range(6)
 FOUND, OPERANDS, LEAVES, VALUES, SCALARS, COUNTS = range(6, 12)  # five counts
 KEY, PLACES, READS, NOTED, CAPTURE = range(17, 22)
-PARTS, WORDS = 22, 27  # words of a Capture for the lists, in the order of the counts
+PARTS, ROOM, MASK, FULL, WORDS = 22, 27, 28, 29, 30  # five words of a Capture for the lists
 LISTS: Final = ("nodes", "operands", "leaves", "values", "scalars")
 
 # From ``n_roots`` nodes at ``items`` on: ends with None, or has filled the table with what it found.
@@ -43,7 +46,7 @@ WALK: Final = f"""
         return nothing
     table[{BUSY}] = 1
     table[{EPOCH}] += 1
-    epoch = table[{EPOCH}]
+    epoch, room, mask = table[{EPOCH}], table[{ROOM}], table[{MASK}]
     nodes, lists = load_pointer(table, {FOUND}), load_pointer(table, {OPERANDS})
     leaves, values = load_pointer(table, {LEAVES}), load_pointer(table, {VALUES})
     scalars, key = load_pointer(table, {SCALARS}), load_pointer(table, {KEY})
@@ -52,11 +55,11 @@ WALK: Final = f"""
 
     for k in range(n_roots):
         root = load_pointer(items, k)
-        at = ((items[k] >> 4) * 7919) & {SLOTS - 1}
+        at = ((items[k] >> 4) * 7919) & mask
         while places[3 * at] == epoch and places[3 * at + 1] != items[k]:
-            at = (at + 1) & {SLOTS - 1}
+            at = (at + 1) & mask
         # Twice the same, a leaf, or computed and not to be differentiated.
-        if n_nodes == {NODES - 1} or places[3 * at] == epoch or root[{{sig}}] == nothing or (
+        if n_nodes == room - 1 or places[3 * at] == epoch or root[{{sig}}] == nothing or (
             root[{{value}}] != nothing and not (
                 differentiate and root[{{requires_grad}}] == true and root[{{leaf}}] == nothing
             )
@@ -73,7 +76,7 @@ WALK: Final = f"""
         operands = load_pointer(node, {{inputs}})
         count = operands[{{size}}]
         plain = node[{{value}}] == nothing and node[{{leaf}}] == nothing and node[{{freed}}] != true
-        if n_key + count >= {KEYS} - {NODES} or (count == 0 and not plain):
+        if n_key + count >= {KEYS - 1} * room or (count == 0 and not plain):
             fits = False
             break
         state = PyLong_AsLongLong(load_pointer(node, {{sig}})[{{number}}])
@@ -96,11 +99,11 @@ WALK: Final = f"""
             if x[1] != kind:
                 scalars[n_scalars] = operands[j]
                 n_scalars += 1
-                fits = fits and n_scalars < {NODES}
+                fits = fits and n_scalars < room
                 continue
-            at = ((operands[j] >> 4) * 7919) & {SLOTS - 1}
+            at = ((operands[j] >> 4) * 7919) & mask
             while places[3 * at] == epoch and places[3 * at + 1] != operands[j]:
-                at = (at + 1) & {SLOTS - 1}
+                at = (at + 1) & mask
             index = places[3 * at + 2]
             if places[3 * at] != epoch:
                 computed = x[{{value}}] != nothing
@@ -120,7 +123,7 @@ WALK: Final = f"""
                     values[n_leaves] = x[{{value}}]
                     n_leaves += 1
                     index = -n_leaves
-                    fits = fits and n_leaves < {NODES}
+                    fits = fits and n_leaves < room
                 places[3 * at], places[3 * at + 1] = epoch, operands[j]
                 places[3 * at + 2] = index
                 if index < 0 and x[{{requires_grad}}] == true:
@@ -134,6 +137,8 @@ WALK: Final = f"""
 
     if not fits:
         table[{BUSY}] = 0
+        full = n_nodes >= room - 1 or n_leaves >= room or n_scalars >= room
+        table[{FULL}] = 1 if full or n_key >= {KEYS - 2} * room else 0
         Py_IncRef(nothing)
         return nothing
     for k in range(n_roots):
@@ -194,10 +199,10 @@ def nbgrad_walk(owner, roots):
 )
 
 
-def places() -> dict[str, int]:
+def places() -> dict[str, Any]:
     """Where nodes, signatures and containers keep what the walk reads; 0 where unknown."""
     node, signature = Node(), Signature.__new__(Signature)
-    found = {"number": layout.slot(signature, "number"), "room": NODES}
+    found: dict[str, Any] = {"number": layout.slot(signature, "number"), "room": "room"}
     for name in ("depth", "freed", "inputs", "leaf", "passed", "requires_grad", "sig", "value"):
         found[name] = layout.slot(node, name)
     return found | layout.containers() | _capture()
@@ -209,20 +214,21 @@ def _capture() -> dict[str, int]:
 
 
 class Memory:
-    """The table that all walks share, with room for what one finds."""
+    """A table that walks share, with room for what one finds."""
 
-    def __init__(self) -> None:
+    def __init__(self, nodes: int) -> None:
         self.words = np.zeros(WORDS, np.int64)
         self.kind = Node  # its address must stay its own
         self.words[[NODE_TYPE, LIST_TYPE, NONE, TRUE]] = [id(x) for x in (Node, list, None, True)]
-        sizes = dict.fromkeys((FOUND, OPERANDS, LEAVES, VALUES, SCALARS, READS, NOTED), NODES)
-        sizes |= {KEY: KEYS, PLACES: 3 * SLOTS}
+        sizes = dict.fromkeys((FOUND, OPERANDS, LEAVES, VALUES, SCALARS, READS, NOTED), nodes)
+        sizes |= {KEY: KEYS * nodes, PLACES: 3 * SLOTS * nodes}
         self.rooms = {word: np.zeros(size, np.int64) for word, size in sizes.items()}
         bounds.register(self.words, *self.rooms.values())
         for word, room in self.rooms.items():
             self.words[word] = room.ctypes.data
         self.words[CAPTURE], known = id(Capture), _capture()
-        self.words[PARTS:] = [known[name] for name in LISTS]
+        self.words[PARTS : PARTS + len(LISTS)] = [known[name] for name in LISTS]
+        self.words[ROOM], self.words[MASK] = nodes, SLOTS * nodes - 1
 
     def owner(self, differentiate: int) -> np.ndarray[Any, Any]:
         owner = np.array([differentiate, self.words.ctypes.data], np.int64)
@@ -231,9 +237,9 @@ class Memory:
 
 
 @cache
-def memory() -> Memory:
-    """The one there is: whoever holds Python's lock walks."""
-    return Memory()
+def memory(nodes: int = NODES) -> Memory:
+    """The one of its size: whoever holds Python's lock walks. Its pages are there once touched."""
+    return Memory(nodes)
 
 
 @remembered
@@ -245,11 +251,22 @@ def install() -> None:
     code = native(_SOURCE.format(**known), "nbgrad_walk", ("i8*", "i8*"), result="i8")[0]
     if lacking():
         return
-    held = memory()
-    forward, backward = (
+    forward, backward, further, further_back = (
         builtin.builtin(
-            code, "nbgrad_walk", held.owner(flag), stands_for="core.linearize.walked", keep=held
+            code,
+            "nbgrad_walk",
+            memory(nodes).owner(flag),
+            stands_for="core.linearize.walked",
+            keep=memory(nodes),
         )
+        for nodes in (NODES, MANY)
         for flag in (0, 1)
     )
     compiled.forward, compiled.backward = forward, backward
+    compiled.further, compiled.further_back = _if_full(further), _if_full(further_back)
+
+
+def _if_full(walk: Any) -> Any:
+    """*walk*, if the last one in the small table found it full: nothing else is a matter of room."""
+    words = memory().words
+    return lambda roots: walk(roots) if words[FULL] else None

@@ -15,7 +15,7 @@ from nbgrad.machine.background import Wish
 from nbgrad.twins import capture, record, settle, viewing
 
 _FILLED: tuple[tuple[Any, tuple[str, ...]], ...] = (
-    (compiled, ("backward", "forward", "learn", "value")),
+    (compiled, ("backward", "forward", "further", "further_back", "learn", "value")),
     (shortcuts, ("detached", "make", "replay", "view")),
 )
 _taken: list[tuple[Any, str, Any]] = []  # machine code that is out of use
