@@ -2,7 +2,9 @@
 
 A tape of 10^5 equations is half a million objects without a cycle among them. The collector would
 look at all of them again and again as they are made, which doubles what planning takes; and once
-more at the end, as young ones, which takes another third of it: so they are made old at once.
+more at the end, as young ones, which takes another third of it: so they are made old at once. So are
+nodes while a long loop is recorded that is to be differentiated: all are kept, and each time their
+number has grown by a quarter, the collector would go through all objects there are.
 """
 
 from __future__ import annotations
@@ -42,8 +44,14 @@ def paused() -> Iterator[None]:
 
 
 def _age() -> None:
-    """Make all objects old, if many are new: the next collection of old ones looks at them."""
-    if gc.get_count()[0] > MANY and not gc.get_freeze_count():
+    """Make all objects old, if many are new."""
+    if gc.get_count()[0] > MANY:
+        age()
+
+
+def age() -> None:
+    """Make all objects old: the next collection of old ones looks at them, and is not hastened."""
+    if not gc.get_freeze_count():
         gc.freeze()
         gc.unfreeze()
 

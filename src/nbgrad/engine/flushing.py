@@ -7,12 +7,14 @@ then the next chain is the same program with other numbers.
 
 from __future__ import annotations
 
+import gc
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nbgrad.config import settings
+from nbgrad.core.collector import age
 from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
@@ -47,6 +49,8 @@ def flush(node: Node) -> None:
     cut: Cut = cuts.find((cap.key, cap.noted, settings.max_pending), _cut, cap)
     if cut.frontier:
         demand([cap.nodes[k] for k in cut.frontier])
+    if node.requires_grad and gc.isenabled():
+        age()
     for k, depth in cut.depths:
         if cap.nodes[k].value is None:
             cap.nodes[k].depth = depth
