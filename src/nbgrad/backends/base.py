@@ -14,6 +14,7 @@ import numpy as np
 from nbgrad.core.collector import paused
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.tape import Tape
+from nbgrad.ops.kinds.forms import Repeat
 
 if TYPE_CHECKING:
     from nbgrad.program.program import Program
@@ -34,17 +35,17 @@ class Work:
     Attributes
     ----------
     tape : Tape
-    elements : int
-        Elements of all results of its equations.
+    equations, elements : int
+        Those that are run, and the elements of their results: of a loop, those of all its steps.
     flat : bool
         Whether it is long and its arrays are small, as a loop in Python records them.
     """
 
-    __slots__ = ("_program", "elements", "flat", "tape")
+    __slots__ = ("_program", "elements", "equations", "flat", "tape")
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
-        self.elements = sum([out.aval.size for eqn in tape.eqns for out in eqn.outs])
+        self.equations, self.elements = _extent(tape)
         self.flat = len(tape.eqns) >= LONG and self.elements <= SMALL * len(tape.eqns)
         self._program: Program | None = None
 
@@ -59,6 +60,18 @@ class Work:
             with paused():
                 self._program = planning.make_program(self.tape)
         return self._program
+
+
+def _extent(tape: Tape) -> tuple[int, int]:
+    """How many equations a run of *tape* runs, and the elements of their results."""
+    equations = len(tape.eqns)
+    elements = sum([out.aval.size for eqn in tape.eqns for out in eqn.outs])
+    for eqn in tape.eqns:
+        if isinstance(eqn.prim.lower, Repeat):
+            inner = _extent(eqn.params["body"].tape)
+            count = eqn.prim.lower.layout(eqn.params).count
+            equations, elements = equations + count * inner[0], elements + count * inner[1]
+    return equations, elements
 
 
 class Runnable(Protocol):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nbgrad.config import settings
 from nbgrad.core.aval import is_several
@@ -31,13 +31,16 @@ from nbgrad.engine.anomaly import check_forward, refuse_non_finite, without_chec
 from nbgrad.engine.demand import demand, given_to_parts, kept, settle, to_keep
 from nbgrad.engine.freeing import free, path_between, refuse_dropped, refuse_freed
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
-from nbgrad.engine.programs import executable, programs
+from nbgrad.engine.programs import programs
+from nbgrad.engine.rolling import arguments, runnable
 from nbgrad.engine.tiers import Executable
 from nbgrad.engine.watched import cotangents
 from nbgrad.transforms.vjp import vjp
 
 if TYPE_CHECKING:
+    from nbgrad.core.tape import Tape
     from nbgrad.engine.freeing import Path
+    from nbgrad.transforms.looped import Rerolled
 
 Found = list[tuple[Node, Node]]
 
@@ -46,7 +49,8 @@ Found = list[tuple[Node, Node]]
 class Plan:
     """A differentiated structure: its program, and what each of its results is for.
 
-    ``several`` says that some of ``results`` are operations with several results.
+    ``several`` says that some of ``results`` are operations with several results; ``loops`` how the
+    arguments are stacked for the loops that were found.
 
     Indices follow ``Capture.index``: nodes from 0 up, leaves from -1 down.
     """
@@ -57,6 +61,7 @@ class Plan:
     several: bool
     bound: tuple[int, ...]
     path: Path
+    loops: Rerolled | None
 
 
 def run_backward(
@@ -166,7 +171,7 @@ def _program_route(
     # A structure with freed nodes has a key of its own, so they are looked for when it is planned.
     plan = programs.find(key, _plan, cap, outputs, given, wrt, places)
     nodes = cap.nodes
-    args = cap.values + cap.scalars
+    args = arguments(plan.loops, cap.values + cap.scalars)
     if plan.bound:
         args += [nodes[k].value for k in plan.bound]
     if True in given:
@@ -207,22 +212,44 @@ def _plan(
     states = cap.states
     blocked = [n for n, state in zip(cap.nodes, states, strict=True) if state == INACTIVE]
     stop = [k for k, state in enumerate(states) if state == CUT]
-    bound = tuple(k for k, state in enumerate(states) if state == BOUND)
+    known = tuple(k for k, state in enumerate(states) if state == BOUND)
     results = {*stop, *(cap.index[n] for n in outputs if n.value is None)}
     results |= set(kept(cap, places)) if places else set()
     nodes = [cap.nodes[k] for k in sorted(results)]
-    at = {k: var_of[_node_at(cap, k)] for k in (*wrt, *stop, *bound)}
-    tape, constants = vjp(
-        tape,
-        [at[k] for k in wrt],
-        seeded=given,
-        blocked=frozenset(variables(var_of, blocked)),
-        stop=frozenset(at[k] for k in stop),
-        bound=[at[k] for k in bound],
-        results=variables(var_of, nodes),
-    )
+    at = {k: var_of[_node_at(cap, k)] for k in (*wrt, *stop, *known)}
+    bound: tuple[int, ...] = ()
+    named, fixed = variables(var_of, nodes), [at[k] for k in (*wrt, *stop)]
+
+    def differentiated(tape: Tape) -> tuple[Tape, list[Node]]:
+        nonlocal bound  # what is computed inside a loop is computed again
+        held = {out for eqn in tape.eqns for out in eqn.outs}
+        bound = tuple([k for k in known if at[k] in held])
+        return vjp(
+            tape,
+            [at[k] for k in wrt],
+            seeded=given,
+            blocked=frozenset(variables(var_of, blocked)),
+            stop=frozenset(at[k] for k in stop),
+            bound=[at[k] for k in bound],
+            results=named,
+        )
+
+    exe, loops = runnable(tape, differentiated, named, fixed, severed(cap, var_of))
     some = any(is_several(n.aval) for n in nodes)
-    return Plan(executable(tape, constants), wrt, tuple(sorted(results)), some, bound, path)
+    return Plan(exe, wrt, tuple(sorted(results)), some, bound, path, loops)
+
+
+def severed(cap: Capture, var_of: dict[Node, Any]) -> set[Any]:
+    """What was computed of active values while no gradient was recorded."""
+    states = cap.states
+    if INACTIVE not in states:
+        return set()
+    cut = [
+        node
+        for node, state, xs in zip(cap.nodes, states, cap.operands, strict=True)
+        if state == INACTIVE and any(x.__class__ is Node and x.requires_grad for x in xs)
+    ]
+    return set(variables(var_of, cut))
 
 
 # ------------------------------------------------------------------------------------- node route

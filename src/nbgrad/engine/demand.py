@@ -26,7 +26,8 @@ from nbgrad.core.node import Node
 from nbgrad.core.ports import compiled, ports
 from nbgrad.core.results import give, part
 from nbgrad.core.standing import awaited
-from nbgrad.engine.programs import ProgramCache, executable, programs
+from nbgrad.engine.programs import ProgramCache, programs
+from nbgrad.engine.rolling import arguments, runnable
 from nbgrad.ops.kinds.forms import View
 
 Array = np.ndarray[Any, Any]
@@ -100,17 +101,22 @@ def kept(cap: Capture, places: bytes) -> tuple[int, ...]:
 class Forward:
     """A program, and the places of the captured nodes that it computes beside what is asked for.
 
-    ``several`` says that some of these are operations with several results.
+    ``several`` says that some of these are operations with several results; ``loops`` how the
+    arguments are stacked for the loops that were found.
     """
 
-    __slots__ = ("exe", "kept", "several")
+    __slots__ = ("exe", "kept", "loops", "several")
 
     def __init__(self, cap: Capture, outputs: Sequence[Node], places: bytes) -> None:
         self.kept = kept(cap, places) if places else ()
         nodes = [*outputs, *(cap.nodes[k] for k in self.kept)]
         self.several = any(is_several(n.aval) for n in nodes)
         tape, _ = build_tape(cap, nodes)
-        self.exe = executable(tape)
+        self.exe, self.loops = runnable(tape, lambda tape: (tape, []))
+
+    def run(self, cap: Capture) -> list[Array]:
+        """Values of the outputs, for the leaves and numbers of a capture."""
+        return self.exe.run(arguments(self.loops, cap.values + cap.scalars))
 
 
 def demand(nodes: Sequence[Node]) -> None:
@@ -139,7 +145,7 @@ def _evaluate(pending: list[Node]) -> None:
     found, habit = _forward(cap, pending)
     if found.kept:
         pending += [cap.nodes[k] for k in found.kept]
-    values = found.exe.run(cap.values + cap.scalars)
+    values = found.run(cap)
     if found.several:
         pending, values = given_to_parts(pending, values)
     for node, value in zip(pending, values, strict=True):
@@ -147,7 +153,7 @@ def _evaluate(pending: list[Node]) -> None:
         node.depth = 0
         if not node.requires_grad or node.leaf is not None or node.freed:
             node.inputs = ()
-    learn = compiled.learn if n == 1 and not found.several else None
+    learn = compiled.learn if n == 1 and not found.several and found.loops is None else None
     if learn is not None and found.exe.compiled is not None:
         learn(cap, found.exe.compiled, (0, *found.kept), habit)
 

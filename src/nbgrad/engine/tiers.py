@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbgrad.backends.base import Entry, Runnable, Work
+from nbgrad.backends.base import LONG, Entry, Runnable, Work
 from nbgrad.backends.devices import HOME, Moved, abroad, backend_of, definition, device_of
 from nbgrad.config import settings
 from nbgrad.core.collector import paused
@@ -67,7 +67,8 @@ class Executable:
         self.wishes: dict[str, Any] = {}
         self._price: dict[bool, float] = {}
         self._planner: threading.Thread | None = None
-        self.elements, self.flat, n = work.elements, work.flat, len(tape.eqns)
+        self.elements, self.flat, n = work.elements, work.flat, work.equations
+        self.looping = n >= LONG > len(tape.eqns)
         self.cost = FLAT_EQUATION * n if self.flat else EQUATION * n + ELEMENT * self.elements
 
     def run(self, args: list[Any]) -> list[Any]:
@@ -100,7 +101,8 @@ class Executable:
         """
         self.runs += 1
         current = settings.current
-        large = self.impatient or self.flat or self.elements >= current.hot_elements
+        large = self.impatient or self.flat or self.looping
+        large = large or self.elements >= current.hot_elements
         spent = self.runs * self.cost
         planned = spent >= PATIENCE * PLANNING * len(self.tape)
         if not (self.impatient or self.flat) and (
@@ -108,6 +110,9 @@ class Executable:
         ):
             return self.reference
         waiting = current.deterministic or not background.available()
+        if self.looping and self.cost >= self.price():
+            hot.ask(waiting)
+            return self.compile()  # sooner than the loop is through in Python
         if (
             len(self.tape) <= MAX_COMPILED
             and (planned or not self.flat)

@@ -1,0 +1,54 @@
+"""Whether a long tape runs as the loops that were found in it.
+
+A flat tape, of small arrays, is planned in microseconds an equation and runs by ready-made machine
+code; as a loop it has to be compiled, once for all lengths of the loop that are met in any process
+that shares the cache. So what compiling would take decides. Where arrays are large, a chain of
+elementwise operations is one kernel, which passes over memory once, and stays so while it can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from nbgrad.backends.base import Work
+from nbgrad.core.node import Node
+from nbgrad.core.tape import Tape
+from nbgrad.engine.programs import executable
+from nbgrad.engine.tiers import MAX_COMPILED, Executable
+from nbgrad.ops.kinds.forms import Repeat
+from nbgrad.transforms.reroll import MIN_EQUATIONS, reroll
+
+if TYPE_CHECKING:
+    from nbgrad.transforms.looped import Rerolled
+
+FLAT_PLANNING: Final = 1.4e-5  # rough seconds for each equation that was recorded
+
+# Makes of a tape, which may have loops in it, what is to run, and its constants.
+Make = Callable[[Tape], tuple[Tape, list[Node]]]
+
+
+def runnable(tape: Tape, make: Make, *given: Any) -> tuple[Executable, Rerolled | None]:
+    """What ``make(tape)`` runs as, and how its arguments are stacked if that is with loops.
+
+    *given* is what ``reroll`` is to know of the tape.
+    """
+    loops = reroll(tape, tape.inputs, *given) if len(tape) >= MIN_EQUATIONS else None
+    if loops is not None:
+        flat = Work(tape).flat
+        if flat or len(tape) > MAX_COMPILED or _gathers(loops.tape):
+            exe = executable(*make(loops.tape))
+            if not flat or exe.price() <= FLAT_PLANNING * len(tape):
+                return exe, loops
+    return executable(*make(tape)), None
+
+
+def _gathers(tape: Tape) -> bool:
+    """Whether a loop has more than elementwise operations in it, which no kernel does in one go."""
+    bodies = [e.params["body"].tape for e in tape.eqns if isinstance(e.prim.lower, Repeat)]
+    return any(eqn.prim.kind != "elementwise" for body in bodies for eqn in body.eqns)
+
+
+def arguments(loops: Rerolled | None, args: list[Any]) -> list[Any]:
+    """The arguments of what runs, for those of the tape as it was recorded."""
+    return args if loops is None else loops.given(args)

@@ -1,0 +1,131 @@
+"""Python loops found again in a long tape: a repeated segment becomes one equation that is a loop.
+
+What a step reads of the step before is its carry; what it reads of an array row by row, or one
+Python number after another, is a stack; what is the same for all steps, a constant. To plan, compile
+and differentiate the loop then costs what one step costs. A segment that does not fit stays as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+import numpy as np
+
+from nbgrad.core.tape import Atom, Tape, Var
+from nbgrad.ops.basis import slice_
+from nbgrad.transforms.looped import Loop, Rerolled, Written
+from nbgrad.transforms.repeats import MIN_STEPS, Segment, Words, segments
+
+MIN_EQUATIONS: Final = 256  # of a tape that is looked at
+
+
+def reroll(
+    tape: Tape,
+    stackable: Collection[Var] = (),
+    needed: Iterable[Var] = (),
+    fixed: Collection[Var] = (),
+    severed: Collection[Var] = (),
+) -> Rerolled | None:
+    """Return *tape* with its loops as equations, None if it has none.
+
+    Parameters
+    ----------
+    tape : Tape
+    stackable : collection of Var
+        Inputs whose values may be stacked before the tape runs.
+    needed : iterable of Var
+        Variables that are read beside the outputs.
+    fixed : collection of Var
+        Variables that have to stay what they are: the tape is differentiated by them.
+    severed : collection of Var
+        Results through which a gradient would flow, were it not turned off.
+    """
+    if len(tape) < MIN_EQUATIONS:
+        return None
+    reading = Reading(tape, severed)
+    found = segments(Words(reading.words, reading.starts, reading.operands))
+    if not found:
+        return None
+    asked = {a for a in (*tape.outputs, *needed) if a.__class__ is Var}
+    new = Written(tape, reading, set(stackable) - set(fixed) - asked)
+    for segment in _fitted(reading, found, asked, fixed):
+        loop = Loop(new, segment, _elsewhere(reading, segment, asked))
+        if loop.possible:
+            new.copy_to(segment.start)
+            loop.write()
+    return new.finished(asked | set(fixed))
+
+
+class Reading:
+    """A tape as words, with the numbers of what each reads.
+
+    Slices that differ in where they begin are one word, which reads its beginning, too.
+    ``outside`` has what each negative number stands for: a variable, a literal, or a beginning.
+    """
+
+    def __init__(self, tape: Tape, severed: Collection[Var]) -> None:
+        self.eqns = tape.eqns
+        self.outside: list[Any] = []
+        self.numbers: dict[Any, int] = {}
+        self.place: dict[Var, int] = {v: self._outside(v) for v in tape.inputs}
+        words, operands, starts = list[int](), list[int](), [0]
+        shapes: dict[Any, int] = {}
+        for k, eqn in enumerate(tape.eqns):
+            sig = eqn.sig
+            word = sig.number
+            operands += [self.number(a) for a in eqn.inputs]
+            if sig.prim is slice_:
+                word = shapes.setdefault((sig.operands, sig.aval, sig.params["steps"]), word)
+                operands.append(self._outside(sig.params["starts"]))
+            if len(eqn.outs) > 1 or eqn.out in severed:
+                word = -1 - k  # is alone
+            words.append(word)
+            starts.append(len(operands))
+            for out in eqn.outs:
+                self.place[out] = k
+        self.starts, self.operands = np.array(starts, np.int64), np.array(operands, np.int64)
+        self.words = np.array(words, np.int64)
+        self.owners = np.repeat(np.arange(len(words)), np.diff(self.starts))
+
+    def _outside(self, what: Any) -> int:
+        number = self.numbers.get(what)
+        if number is None:
+            self.outside.append(what)
+            number = self.numbers[what] = -len(self.outside)
+        return number
+
+    def number(self, a: Atom) -> int:
+        """The place of what gives *a*, or a negative number."""
+        return self.place[a] if isinstance(a, Var) else self._outside(a)
+
+    def atom(self, number: int) -> Any:
+        """What an operand with this number is."""
+        return self.eqns[number].out if number >= 0 else self.outside[-1 - number]
+
+
+def _elsewhere(reading: Reading, segment: Segment, asked: Collection[Any]) -> list[int]:
+    """The places in *segment* that are read elsewhere."""
+    start, end = segment.start, segment.end
+    reads, owners = reading.operands, reading.owners
+    apart = (owners < start) | (owners >= end)
+    found = set(reads[apart & (reads >= start) & (reads < end)].tolist())
+    found.update(k for a in asked if start <= (k := reading.place[a]) < end)
+    return sorted(found)
+
+
+def _fitted(
+    reading: Reading, found: list[Segment], asked: Collection[Any], fixed: Collection[Var]
+) -> Iterable[Segment]:
+    """The segments that can be loops; without the last step where more is read of it than its carry."""
+    held = [reading.place[a] for a in fixed]
+    for segment in found:
+        if any(segment.start <= k < segment.end for k in held):
+            continue
+        carried = {k for kind, k in segment.follows if kind == "inside"}
+        last = segment.end - segment.period
+        wanted = _elsewhere(reading, segment, asked)
+        if any(k >= last and k - last not in carried for k in wanted):
+            segment.shorten()
+        if segment.steps >= MIN_STEPS:
+            yield segment
