@@ -26,15 +26,18 @@ from nbgrad.program.text import (
 )
 from nbgrad.program.values import CODES
 
+# Points of a nest up to which one that is run again and again is compiled for its shape.
+SMALL = 4096
 # Elements of float32 that are added up before float64 takes over.
 LANES = 1024
 
 
 class Emitter:
-    """Writes the source of one kernel."""
+    """Writes the source of one kernel; if *fixed*, one for this shape alone."""
 
-    def __init__(self, arranged: Arranged) -> None:
+    def __init__(self, arranged: Arranged, fixed: bool = False) -> None:
         self.a = arranged
+        self.fixed = fixed
         self.nest = arranged.nest
         self.params: list[tuple[str, str, Pointer | Number]] = []
         self.lines: list[str] = []
@@ -50,6 +53,9 @@ class Emitter:
         return name
 
     def integer(self, name: str, value: int) -> str:
+        if self.fixed:
+            self.line(1, f"{name} = {int(value)}")
+            return name
         return self.param(name, "i8", Number(int(value)))
 
     def pointer(self, name: str, buffer: Var, offset: int) -> str:
@@ -64,6 +70,8 @@ class Emitter:
     def emit(self) -> Emitted:
         name = self.name()
         self.declare()
+        if self.fixed:
+            self.line(1, f"lo, hi = 0, {self.a.tasks}")
         self.uniforms()
         if self.nest.reductions:
             self.columns() if self.a.columns else self.cells()
@@ -366,6 +374,11 @@ class Emitter:
         return f"f4({text})" if is_wide(r) and r.buffer.aval.dtype == r.dtype else text
 
 
-def emit(arranged: Arranged) -> Emitted:
-    """Return the source of a kernel and the description of its arguments."""
-    return Emitter(arranged).emit()
+def emit(arranged: Arranged, fixed: bool = False) -> Emitted:
+    """Return the source of a kernel and the description of its arguments.
+
+    If *fixed* and the nest is small, the text has its extents: short loops of many rounds are
+    unrolled by the compiler.
+    """
+    small = arranged.nest.size <= SMALL and not arranged.grain
+    return Emitter(arranged, fixed and small).emit()

@@ -79,20 +79,20 @@ class Program:
         }
 
 
-def make_program(tape: Tape) -> Program:
-    """Fuse, arrange, emit and plan *tape*."""
+def make_program(tape: Tape, repeated: bool = False) -> Program:
+    """Fuse, arrange, emit and plan *tape*, which may be a step of a loop."""
     built, shared = build(tape)
     items = tuple(built)
-    steps = tuple([_step(item) for item in items])
+    steps = tuple([_step(item, repeated) for item in items])
     return Program(tape, items, steps, plan(tape, items, shared), shared)
 
 
-def _step(item: Item) -> Step:
+def _step(item: Item, repeated: bool) -> Step:
     if isinstance(item, Arranged):
-        return emit(item)
+        return emit(item, repeated)
     if not isinstance(item, Round):
         return item
-    loop = Loop(item.eqn, item.rounds, partial(make_program, item.tape), rolled(item))
+    loop = Loop(item.eqn, item.rounds, partial(make_program, item.tape, True), rolled(item))
     if loop.kernel is None and any(isinstance(step, Call) for step in loop.inner.steps):
         return Call(item.eqn, (), item.reads)  # no frame holds a call of NumPy's
     return loop
