@@ -51,7 +51,8 @@ def _evaluate(*xs: Any, body: Body, rounds: Rounds) -> Any:
     for k in reversed(order) if rounds.reverse else order:
         outs = computed(body.tape, [*constants, *carry, *(x[k] for x in stacks)])
         carry, found[k] = outs[: rounds.carry], outs[rounds.carry :]
-    return (*carry, *(np.stack(ys) for ys in zip(*found, strict=True)))
+    results = (*carry, *(np.stack(ys) for ys in zip(*found, strict=True)))
+    return results if len(results) > 1 else results[0]
 
 
 def bound(f: Callable[..., Any], xs: list[Node], rounds: Rounds) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import emit
+from nbgrad.program.joined import joined
 from nbgrad.program.loops import Loop, Round
 from nbgrad.program.nests import Call, Item, build
 from nbgrad.program.plan import Plan, plan
@@ -81,6 +82,7 @@ class Program:
 
 def make_program(tape: Tape, repeated: bool = False) -> Program:
     """Fuse, arrange, emit and plan *tape*, which may be a step of a loop."""
+    tape = joined(tape)
     built, shared = build(tape)
     items = tuple(built)
     steps = tuple([_step(item, repeated) for item in items])
