@@ -265,3 +265,22 @@ CARRY_CHANGES = (
 CARRY_NESTING = (
     "{where}: what is carried must come out nested as it goes in: in came {given}, out {found}."
 )
+INTO_TRACED = (
+    "jit: into() writes to memory, and inside a function that is being traced or differentiated by a "
+    "tape there is none: call the function and use its results"
+)
+INTO_NESTED = (
+    "jit: out must be nested as the results are, with an array for each of them: {wanted}"
+)
+INTO_GRAD = (
+    "jit: the results require grad, and an array has no history: call into() inside "
+    "nbgrad.no_grad(), or with x.detach()"
+)
+DONATED_BEFORE = (
+    "jit: an argument was donated by an earlier call (donate_argnums, donate_argnames): its memory is "
+    "that of a result now, or of the next one. Use what the call returned, or pass a copy"
+)
+DONATED_TWICE = (
+    "jit: a donated argument shares memory with another argument, which would change with a later "
+    "result: pass a copy of one of them"
+)

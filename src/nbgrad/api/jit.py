@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, overload
 
 from nbgrad.api.fixed import Fixed
+from nbgrad.api.owned import Spares, arrays_in, write_into
 from nbgrad.api.traces import Traces
 from nbgrad.api.tracing import Compiled, inlined
 from nbgrad.api.transformed import P, Transformed
 from nbgrad.config import settings
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import lines, modes
-from nbgrad.errors import NO_PROGRAM
+from nbgrad.errors import INTO_TRACED, NO_PROGRAM
 from nbgrad.tensors.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ def jit(
     *,
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
+    donate_argnums: int | Iterable[int] = (),
+    donate_argnames: str | Iterable[str] = (),
 ) -> Jitted[P]: ...
 
 
@@ -38,6 +41,8 @@ def jit(
     *,
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
+    donate_argnums: int | Iterable[int] = (),
+    donate_argnames: str | Iterable[str] = (),
 ) -> Callable[[Callable[P, Any]], Jitted[P]]: ...
 
 
@@ -46,6 +51,8 @@ def jit(
     *,
     static_argnums: int | Iterable[int] = (),
     static_argnames: str | Iterable[str] = (),
+    donate_argnums: int | Iterable[int] = (),
+    donate_argnames: str | Iterable[str] = (),
 ) -> Any:
     """Compile a function of arrays.
 
@@ -67,6 +74,14 @@ def jit(
         apart by ``==`` and must be hashable; numbers among them are plain numbers to the function.
     static_argnames : str or iterable of str, optional
         The same by name. An argument that is named either way may be passed either way.
+    donate_argnums : int or iterable of int, optional
+        Positional arguments whose memory is given away: the function keeps NumPy arrays among them
+        (contiguous ones that can be written to, of the shape and dtype of a result) and writes
+        results of later calls to them, so that a loop ``x = step(x)`` allocates nothing. After the
+        call what such an array holds is undefined, and so is what its views show; passed again, it
+        is refused. Tensors and all else are taken as ever.
+    donate_argnames : str or iterable of str, optional
+        The same by name.
 
     Returns
     -------
@@ -99,11 +114,12 @@ def jit(
     >>> float(total(np.array([2.0, 3.0]), power=2))
     13.0
     """
-    options: dict[str, Any] = {"static_argnums": as_given(static_argnums)}
-    options["static_argnames"] = as_given(static_argnames)
-    if f is None:
-        return functools.partial(Jitted, **options)
-    return Jitted(f, **options)
+    given = {"static_argnums": static_argnums, "static_argnames": static_argnames}
+    given |= {"donate_argnums": donate_argnums, "donate_argnames": donate_argnames}
+    options: Any = {name: as_given(value) for name, value in given.items()}
+    donates = options["donate_argnums"] != () or options["donate_argnames"] != ()
+    made: Any = Donating if donates else Jitted
+    return functools.partial(made, **options) if f is None else made(f, **options)
 
 
 class Jitted(Transformed, Generic[P]):
@@ -128,10 +144,13 @@ class Jitted(Transformed, Generic[P]):
         *,
         static_argnums: int | Iterable[int] = (),
         static_argnames: str | Iterable[str] = (),
+        donate_argnums: int | Iterable[int] = (),
+        donate_argnames: str | Iterable[str] = (),
     ) -> None:
         if not callable(f):
             raise TypeError(f"jit: a function is needed, and this is a {type(f).__qualname__}")
         given = {"static_argnums": static_argnums, "static_argnames": static_argnames}
+        given |= {"donate_argnums": donate_argnums, "donate_argnames": donate_argnames}
         super().__init__(None, jit, f, (), {k: x for k, x in given.items() if x != ()})
         static = Fixed(f, "static", static_argnums, static_argnames)
         self.traces = Traces(f, static or None)
@@ -165,6 +184,57 @@ class Jitted(Transformed, Generic[P]):
             if outs is not None:
                 return entry.finish(outs)
         return entry.run(tuple(leaves))
+
+    def into(self, /, *args: Any, out: Any, **kwargs: Any) -> Any:
+        """Call the function and write its results to arrays that the caller owns.
+
+        Nothing is allocated for results, and nothing else beside the program's own memory once
+        the first call has compiled it.
+
+        Parameters
+        ----------
+        *args, **kwargs
+            As for a call; tensors are taken for their values.
+        out : ndarray, or arrays nested as the results are
+            C-contiguous, of the results' shapes and dtypes, apart from the arguments and from each
+            other in memory.
+
+        Returns
+        -------
+        object
+            *out* itself, with the results in it.
+
+        Raises
+        ------
+        TypeError
+            For another nesting or dtype, for what is no array, for results that require grad, and
+            inside a function that is being traced.
+        ValueError
+            For another shape; for an array that is read-only or not contiguous, or shares memory
+            with what the function reads or with another result.
+
+        Notes
+        -----
+        If the function raises, what *out* holds is undefined. A parameter of the function's own
+        that is called ``out`` cannot be passed by name.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nbgrad as ng
+        >>> f = ng.jit(lambda x: (x * x, x.sum()))
+        >>> squares, total = np.empty(3), np.empty(())
+        >>> _ = f.into(np.array([1.0, 2.0, 3.0]), out=(squares, total))
+        >>> squares, float(total)
+        (array([1., 4., 9.]), 6.0)
+        """
+        if modes.tracing:
+            raise TypeError(INTO_TRACED)
+        leaves, entry = self.traces.find(settings.current, args, kwargs)
+        if entry is None:
+            raise TypeError(NO_PROGRAM.format(name=getattr(self, "__name__", self)))
+        write_into(entry, leaves, out)
+        return out
 
     def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
         """The trace for these arguments, made if it is new."""
@@ -239,6 +309,26 @@ class Jitted(Transformed, Generic[P]):
         3
         """
         return self.trace(*args, **kwargs).cost()
+
+
+class Donating(Jitted[P]):
+    """A compiled function that keeps the memory of some arguments for its results."""
+
+    def __init__(self, f: Func, **options: Any) -> None:
+        super().__init__(f, **options)
+        self.donated = Fixed(f, "donate", options["donate_argnums"], options["donate_argnames"])
+        self.spares = Spares()
+
+    def _long_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        leaves: Any = ()
+        entry = None
+        if not (modes.tracing or lines.on):
+            leaves, entry = self.traces.find(settings.current, args, kwargs)
+        if entry is None or entry.recorded or any(isinstance(a, Tensor) for a in leaves):
+            return super()._long_way(args, kwargs)
+        chosen = [x for k, x in enumerate(args) if self.donated.at(k, len(args))]
+        chosen += [x for name, x in kwargs.items() if name in self.donated.names]
+        return self.spares.run(entry, leaves, arrays_in(chosen))
 
 
 def as_given(value: Any) -> Any:

@@ -72,7 +72,7 @@ class Compiled:
     ) -> None:
         self.tape = tape = traced.tape
         self.constants = traced.constants
-        self.rebuild = traced.rebuild
+        self.made, self.rebuild = traced.made, traced.rebuild
         self.active = active
         self.plain, self.watched = plain, watched
         self.results = len(traced.outputs)
@@ -98,6 +98,16 @@ class Compiled:
         self.config = settings.current
         self.structure, self.numbers = structure, numbers
         self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
+
+    @property
+    def outputs(self) -> Sequence[Any]:
+        """The results among the outputs of the tape."""
+        return self.tape.outputs[: self.results]
+
+    @property
+    def recorded(self) -> bool:
+        """Whether a gradient passes through a result."""
+        return not self.active.isdisjoint(self.tape.outputs)
 
     def pick(self, leaves: Sequence[Any]) -> Sequence[Any]:
         """Those of *leaves* that are inputs, the others are settings, and inputs from outside."""
@@ -153,13 +163,24 @@ class Compiled:
             del outs[self.results :]
         return outs
 
+    def write(self, args: Sequence[Any], outs: list[Any]) -> None:
+        """Run on arrays and numbers, and write the results to arrays: see ``engine.tiers``."""
+        values = list(args)
+        if not self.plain or not all(a.flags.carray for a in args):
+            values = [as_input(a, v) for a, v in zip(args, self.tape.inputs, strict=False)]
+        if lines.on or self.checked:
+            for out, y in zip(outs, self._computed(values), strict=True):
+                out[...] = y
+        else:
+            self.exe.run_into(values, outs)
+
     def apply(self, leaves: Sequence[Any]) -> Any:
         """Run on tensors, whose results are tensors, or record the tape on them.
 
         It is recorded if the result can be differentiated, or if values are not known yet.
         """
         given = {id(a._node): a for a in leaves if isinstance(a, Tensor)}
-        recorded = not self.active.isdisjoint(self.tape.outputs)
+        recorded = self.recorded
         if not recorded and all(a._node.value is not None for a in given.values()):
             inputs = zip(leaves, self.tape.inputs, strict=False)
             values = [

@@ -6,6 +6,7 @@ them by name. The reference is one, the CPU another.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -90,6 +91,14 @@ class Runnable(Protocol):
         It answers None to arguments that do not fit exactly: the caller then calls ``run``. *weak*
         are the classes, float or NumPy's, of the arguments that are numbers, by their places.
         """
+
+
+class Writing(ABC):
+    """A runnable that can be given the buffers to write to: one for each output of the tape."""
+
+    @abstractmethod
+    def run(self, args: list[Any], buffers: list[Any] | None = None, /) -> list[Any]:
+        """As :meth:`Runnable.run`; what is not written to its buffer is fresh."""
 
 
 @runtime_checkable

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbgrad.backends.base import LONG, Entry, Runnable, Work
+from nbgrad.backends.base import LONG, Entry, Runnable, Work, Writing
 from nbgrad.backends.devices import HOME, Moved, abroad, backend_of, definition, device_of
 from nbgrad.config import settings
 from nbgrad.core.collector import paused
@@ -85,6 +85,25 @@ class Executable:
         if tier == "reference":
             return self.reference.run(args)
         return (self.blocks() if tier == "block" else self.compile()).run(args)
+
+    def run_into(self, args: list[Any], outs: list[Any]) -> None:
+        """Run, and write each output of the tape to its array among *outs*.
+
+        They are contiguous, of the outputs' shapes and dtypes, and nothing that is read. Compiled
+        kernels write to them: that is not waited for where it would take more than a few seconds.
+        """
+        tier = settings.current.tier
+        if self.compiled is None and tier in ("auto", "fused"):
+            self.compile_soon()
+        compiled = self.compiled if tier in ("auto", "fused") else None
+        given = [*args, *self.constants]
+        if isinstance(compiled, Writing) and not self.complex and not abroad:
+            found = compiled.run(given, outs)
+        else:
+            found = self.run(args)
+        for out, y in zip(outs, found, strict=True):
+            if out is not y:
+                out[...] = y
 
     def _on(self, device: str, tier: str) -> Runnable:
         """What runs on another device: compiled at once, as its kernels are worth a copy there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy import empty
 
+from nbgrad.backends.base import Writing
 from nbgrad.backends.cpu import entry as call
 from nbgrad.backends.cpu import library
 from nbgrad.backends.cpu.executor import MISFIT, Frame, object_layout
@@ -57,7 +58,7 @@ class Instance:
         return raw.view(var.aval.dtype).reshape(var.aval.shape)
 
 
-class Runner(ABC):
+class Runner(Writing):
     """What runs a tape on arrays: places of its inputs and outputs, and memory for each thread.
 
     A subclass sets ``segments`` and ``arena_bytes``.
@@ -73,6 +74,7 @@ class Runner(ABC):
         first = tape.inputs.index(self.weak[0]) if self.weak else len(tape.inputs)
         self.weak_range = (first, first + len(self.weak))
         self.outputs = _fresh_outputs(tape)
+        self.places = [tape.outputs.index(v) for v in self.outputs]
         self.specs = [(v.aval.shape, v.aval.dtype) for v in self.outputs]
         self.base_of = {v: k for k, v in enumerate((*self.arrays, *self.outputs))}
         formats = [_PACK.get(CODES.get(v.aval.dtype, ""), "8x") for v in self.weak]
@@ -87,15 +89,19 @@ class Runner(ABC):
     def lay_out(self, segment: Any, instance: Instance) -> Frame | Any:
         """The frame of a segment in the memory of *instance*, or the host call that it is."""
 
-    def fill(self, instance: Instance) -> None:  # noqa: B027 - there may be nothing
+    def fill(self, instance: Instance) -> None:
         """Write what is the same in every run to the memory of *instance*."""
 
-    def run(self, args: list[Any]) -> list[Array]:
-        """Run on the tape's inputs; return fresh outputs.
+    def run(self, args: list[Any], buffers: list[Array] | None = None, /) -> list[Array]:
+        """Run on the tape's inputs; return fresh outputs, or write to *buffers*, one for each.
 
-        Arrays must be C-contiguous and of the inputs' dtypes; weak inputs are Python numbers.
+        Arrays must be C-contiguous and of the inputs' dtypes; weak inputs are Python numbers. What
+        the program does not compute, such as an input that is returned, is fresh in any case.
         """
-        outs = [empty(shape, dtype) for shape, dtype in self.specs]
+        if buffers is None:
+            outs = [empty(shape, dtype) for shape, dtype in self.specs]
+        else:
+            outs = buffers if self.direct else [buffers[k] for k in self.places]
         try:
             instance = self.pool.pop()
         except IndexError:

@@ -1,0 +1,165 @@
+"""Results in memory that somebody owns: buffers of the caller's, and donated arguments.
+
+A donated array cannot be the place of a result of the same call: kernels are compiled on the promise
+that what they write is not what they read. It is that of a result of a later call, so a loop
+``x = step(x)`` goes back and forth between two arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy import may_share_memory
+
+from nbgrad.api.tracing import Compiled
+from nbgrad.core.aval import Aval
+from nbgrad.core.tree import LEAF
+from nbgrad.core.values import value_of
+from nbgrad.errors import DONATED_BEFORE, DONATED_TWICE, INTO_GRAD, INTO_NESTED
+from nbgrad.tensors.tensor import Tensor
+from nbgrad.transforms.trace import leaves_of_results
+
+Array = np.ndarray[Any, Any]
+MAX_WORK = 1000  # to find out whether arrays that lie in the same stretch of memory share elements
+
+
+def write_into(entry: Compiled, leaves: Sequence[Any], out: Any) -> None:
+    """Write the results of *entry*, called with *leaves*, to the arrays of *out*, if they fit.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they do not; then nothing was written.
+    """
+    outs = _listed(entry, out)
+    if entry.recorded:
+        raise TypeError(INTO_GRAD)
+    values = leaves
+    if not entry.plain:
+        values = [value_of(a._node) if isinstance(a, Tensor) else a for a in leaves]
+    read = [a for a in (*values, *entry.exe.constants) if a.__class__ is np.ndarray]
+    for k, (y, atom) in enumerate(zip(outs, entry.outputs, strict=True)):
+        aval = atom.aval
+        fits = y.__class__ is np.ndarray and y.dtype == aval.dtype and y.shape == aval.shape
+        if not fits or not y.flags.carray:
+            _refuse_unfit(y, aval, _name(entry, k))
+        for x in read:
+            if may_share_memory(x, y) and overlap(x, y):
+                raise ValueError(
+                    f"jit: {_name(entry, k)} shares memory with what the function reads, which "
+                    "would change while it is read. Pass an array of its own, np.empty_like(...)"
+                )
+        for other in outs[:k]:
+            if overlap(other, y):
+                raise ValueError(
+                    f"jit: {_name(entry, k)} shares memory with another result in out"
+                )
+    entry.write(values, outs)
+
+
+def _listed(entry: Compiled, out: Any) -> list[Any]:
+    """The arrays of *out*, which is nested as the results of *entry* are."""
+    made = entry.made
+    if made == LEAF:
+        outs, nested = [out], LEAF
+    elif entry.rebuild is tuple and out.__class__ is tuple and len(out) == len(made[2]):
+        return list(out)
+    else:
+        outs, nested = leaves_of_results(out)
+    if nested != made:
+        wanted = entry.rebuild([_Shown(a.aval) for a in entry.outputs])
+        raise TypeError(INTO_NESTED.format(wanted=wanted))
+    return outs
+
+
+def _name(entry: Compiled, k: int) -> str:
+    return "out" if entry.made == LEAF else f"result {k} in out"
+
+
+class _Shown:
+    """A result as an error shows it."""
+
+    def __init__(self, aval: Aval) -> None:
+        self.aval = aval
+
+    def __repr__(self) -> str:
+        return f"{self.aval}"
+
+
+def _refuse_unfit(y: Any, aval: Aval, name: str) -> None:
+    if y.__class__ is not np.ndarray:
+        raise TypeError(f"jit: {name} must be a NumPy array of {aval}, not {type(y).__qualname__}")
+    if y.dtype != aval.dtype:
+        raise TypeError(
+            f"jit: {name} is of dtype {y.dtype} and the result of {aval.dtype}: results are not "
+            "cast. Make it np.empty(shape, dtype), or cast inside the function"
+        )
+    if y.shape != aval.shape:
+        raise ValueError(f"jit: {name} has shape {y.shape} and the result {aval.shape}")
+    if not y.flags.writeable:
+        raise ValueError(f"jit: {name} is read-only")
+    if not y.flags.carray:
+        raise ValueError(
+            f"jit: {name} must be C-contiguous and aligned, as np.empty makes it; write to such an "
+            "array and copy it to the view"
+        )
+
+
+def overlap(x: Array, y: Array) -> bool:
+    """Whether two arrays share an element; in doubt, they do."""
+    if not may_share_memory(x, y):
+        return False
+    limit: Any = MAX_WORK
+    try:
+        return np.shares_memory(x, y, max_work=limit)
+    except np.exceptions.TooHardError:
+        return True
+
+
+class Spares:
+    """The arrays that were donated to a function, for its results: at most as many as it has."""
+
+    def __init__(self) -> None:
+        self.held: dict[Any, list[Array]] = {}
+
+    def run(self, entry: Compiled, leaves: Sequence[Any], donated: Sequence[Any]) -> Any:
+        """Run *entry* on arrays and numbers, in spare memory, and keep *donated* as such.
+
+        Raises
+        ------
+        ValueError
+            If an argument was donated before, or if a donated one is part of another: then nothing
+            has been run.
+        """
+        read = [a for a in (*leaves, *entry.exe.constants) if a.__class__ is np.ndarray]
+        for spare in [spare for spares in self.held.values() for spare in spares]:
+            if any(overlap(spare, x) for x in read):
+                raise ValueError(DONATED_BEFORE)
+        given = [a for a in donated if a.__class__ is np.ndarray and a.flags.carray]
+        for a in given:
+            if sum(overlap(a, x) for x in read) > 1:
+                raise ValueError(DONATED_TWICE)
+        avals = [atom.aval for atom in entry.outputs]
+        outs = [self._taken(aval) for aval in avals]
+        entry.write(leaves, outs)
+        specs = [(aval.shape, aval.dtype) for aval in avals]
+        for a in given:
+            spares = self.held.setdefault((a.shape, a.dtype), [])
+            if len(spares) < specs.count((a.shape, a.dtype)):
+                spares.append(a)
+        return entry.finish(outs)
+
+    def _taken(self, aval: Aval) -> Array:
+        spares = self.held.get((aval.shape, aval.dtype))
+        try:
+            found = spares.pop() if spares else None
+        except IndexError:  # another thread took it
+            found = None
+        return np.empty(aval.shape, aval.dtype) if found is None else found
+
+
+def arrays_in(x: Any) -> list[Any]:
+    """The arrays of nested tuples, lists and dicts."""
+    return [a for a in leaves_of_results(x)[0] if a.__class__ is np.ndarray]
