@@ -25,7 +25,7 @@ FLOORS = (
     {"engine"},
     {"tensors"},
     {"api"},
-    {"autograd", "fft", "interpolate", "linalg", "numpy", "optim", "random", "signal", "special", "stats"},
+    {"autograd", "fft", "interpolate", "linalg", "numpy", "optim", "random", "signal", "special", "stats", "tree"},
     {"__init__"},
     {"examples"},
 )  # fmt: skip

@@ -35,18 +35,19 @@ __all__ = [
     "no_grad", "numpy", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "fori_loop", "scan",
+    "tree",
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
 
 if TYPE_CHECKING:
-    from nbgrad import fft, interpolate, linalg, optim, random, signal, special, stats
+    from nbgrad import fft, interpolate, linalg, optim, random, signal, special, stats, tree
     from nbgrad.api.inspecting import TapeView, make_tape
     from nbgrad.api.loops import fori_loop, scan
     from nbgrad.api.vmap import vmap
 
 # Imported when first asked for: a tenth of the time that importing all of it takes.
-_LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special", "stats"}
+_LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special", "stats", "tree"}
 # The same of functions and classes that most scripts do not ask for, and their modules.
 _TRANSFORMS = {
     **{"fori_loop": "api.loops", "scan": "api.loops"},

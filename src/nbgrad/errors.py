@@ -76,8 +76,9 @@ COMPLEX_OUTPUT = (
     "real number of it: its .real or .imag, or abs(y)."
 )
 NOT_AN_ARRAY = (
-    "{name}: argument {position} is a {kind} that makes no array of numbers. Pass each array as "
-    "an argument of its own, f(a, b), and name them: argnums=(0, 1)."
+    "{name}: argument {place} is a {kind} that makes no array of numbers. Differentiate by other "
+    "arguments, argnums=, or keep it out of the data: settings of a dataclass are named by "
+    "nbgrad.tree.register_dataclass(kind, meta_fields=[...])."
 )
 NOT_HOLOMORPHIC = (
     "{name} with holomorphic=True needs complex {what}, not {dtype}: cast with .astype(complex), "

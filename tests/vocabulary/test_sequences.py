@@ -70,15 +70,15 @@ def test_joining_a_scalar_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "argument", [{"a": 1.0}, (np.ones((2, 2)), np.ones(2)), [[1.0], [1.0, 2.0]]]
+    "argument, place", [("text", "0"), ({"a": "b"}, r"0\['a'\]"), ([1.0, ["b"]], r"0\[1\]\[0\]")]
 )
-def test_an_argument_that_is_no_array_is_refused(argument: Any) -> None:
-    with pytest.raises(TypeError, match=r"argument 0 is a \w+ that makes no array .* argnums="):
+def test_what_is_no_number_is_refused_by_its_place(argument: Any, place: str) -> None:
+    with pytest.raises(TypeError, match=rf"argument {place} is a str that makes no array"):
         ng.grad(lambda p: p[0].sum())(argument)
 
 
-@pytest.mark.parametrize("transform", [ng.grad, ng.jacobian, ng.value_and_grad])
-def test_a_list_is_no_result(transform: Any) -> None:
+@pytest.mark.parametrize("transform", [ng.grad, ng.value_and_grad])
+def test_a_list_is_no_scalar(transform: Any) -> None:
     with pytest.raises(TypeError, match=r"returned a list; .*return nbgrad.numpy.array"):
         transform(lambda x: [x[0], x[1]])(X)
 

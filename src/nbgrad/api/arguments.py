@@ -19,13 +19,14 @@ from nbgrad.core.foreign import array_of, is_container
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.core.tape import Var
-from nbgrad.core.tree import flatten, pinned
+from nbgrad.core.tree import Same, flatten, pinned
 from nbgrad.errors import ForeignError
 from nbgrad.tensors.number import Number, Scalar, Whole
 from nbgrad.tensors.tensor import Tensor
 
 _KINDS = "biufc"
 HOT_NUMBERS = (float, np.float64)  # that machine code takes as arguments
+_SINGLE = (float, complex, np.generic)
 _DYNAMIC = (np.ndarray, np.generic, float, complex, Tensor)
 
 
@@ -81,8 +82,17 @@ def _is_leaf(x: Any) -> bool:
 
 
 def _flattened(x: Any) -> tuple[list[Any], Any]:
-    leaves, structure = flatten(x, _is_leaf, static)
+    leaves, structure = flatten(x, _is_leaf, static, _holds_no_array)
     return [plain(leaf) for leaf in leaves], structure
+
+
+def _holds_no_array(x: Any) -> bool:
+    """Whether a dataclass is a setting: one is nested data if there are arrays in it."""
+    try:
+        leaves, _ = flatten(x, static=Same)
+    except RecursionError:  # it holds itself
+        return True
+    return not any(is_dynamic(leaf) and not isinstance(leaf, _SINGLE) for leaf in leaves)
 
 
 def plain(x: Any, name: str = "jit") -> Any:

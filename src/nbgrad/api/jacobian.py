@@ -9,12 +9,22 @@ from typing import Any
 import numpy as np
 
 from nbgrad.api.enclosing import belongs_outside, finished
-from nbgrad.api.grad import as_asked, call_tracked, check_kind, grad, output_of, positions_of
+from nbgrad.api.grad import grad
 from nbgrad.api.products import by_columns, columns_or_none, rows_of
+from nbgrad.api.tracked import (
+    Tracked,
+    as_asked,
+    aux_as_asked,
+    call_tracked,
+    check_kind,
+    outputs_of,
+)
 from nbgrad.api.transformed import P, transform
+from nbgrad.api.wanted import Wanted, split_aux
 from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import leaf_node, next_sequence
+from nbgrad.core.tree import LEAF, unflatten
 from nbgrad.core.values import looks
 from nbgrad.engine.jacobians import jacobian_values
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
@@ -24,7 +34,12 @@ from nbgrad.tensors.tensor import Tensor
 
 @transform
 def jacobian(
-    f: Callable[P, Any], argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
+    f: Callable[P, Any],
+    argnums: int | Sequence[int] | None = None,
+    *,
+    argnames: str | Sequence[str] | None = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> Callable[P, Any]:
     """Return the function that computes the Jacobian of ``f`` by one argument, or by several.
 
@@ -34,9 +49,9 @@ def jacobian(
     Parameters
     ----------
     f : callable
-        Returns one array.
-    argnums : int or sequence of int
-        Positional arguments to differentiate by.
+        Returns an array, or nested data.
+    argnums, argnames, has_aux
+        As of :func:`value_and_grad`: with *has_aux* the result is ``(jacobian, aux)``.
     holomorphic : bool
         ``f`` is an analytic function of a complex argument: the Jacobian has its derivatives.
 
@@ -44,7 +59,8 @@ def jacobian(
     -------
     callable
         Its result has the shape ``output.shape + input.shape``; if *argnums* is a sequence, it is
-        a tuple with such an array for each of them.
+        a tuple with such an array for each of them. Where results or arguments are nested data, it
+        is nested as the results are, and in place of each result as the arguments are.
 
     Examples
     --------
@@ -58,34 +74,35 @@ def jacobian(
            [0., 4.]]), array([[1., 0.],
            [0., 2.]]))
     """
-    positions = positions_of(argnums)
-    single = isinstance(argnums, int)
+    wanted = Wanted(argnums, argnames, "jacobian")
 
     @functools.wraps(f)
     def differentiated(*args: P.args, **kwargs: P.kwargs) -> Any:
-        xs, y = call_tracked(f, "jacobian", positions, args, kwargs, holomorphic)
-        out = output_of(y, "jacobian")
-        if holomorphic:
+        run = call_tracked(f, wanted, args, kwargs, holomorphic)
+        y, aux = split_aux(run.returned, has_aux, "jacobian")
+        if has_aux:
+            aux = aux_as_asked(aux, run)
+        outs, structure = outputs_of(y, "jacobian")
+        for out in outs if holomorphic else ():
             check_kind(out, "jacobian", holomorphic)
-        (blocks,) = _blocks([out], xs, holomorphic, (args, kwargs))
-        return blocks[0] if single else tuple(blocks)
+        found = [run.nest(row) for row in _blocks(outs, run, holomorphic)]
+        made = found[0] if structure == LEAF else unflatten(structure, found)
+        return (made, aux) if has_aux else made
 
     return differentiated
 
 
-def _blocks(
-    outs: list[Tensor], xs: list[Tensor], holomorphic: bool, given: tuple[Any, Any]
-) -> list[list[Any]]:
-    """The Jacobian of each of *outs* by each of *xs*, as the caller is to see them."""
-    nodes = [x._node for x in xs]
-    tracked = [out for out in outs if out.requires_grad]
+def _blocks(outs: list[Tensor], run: Tracked, holomorphic: bool) -> list[list[Any]]:
+    """The Jacobian of each of *outs* by each of the tensors, as the caller is to see them."""
+    xs, nodes = run.tensors, run.nodes
+    tracked = [out for out in outs if out.requires_grad] if xs else []
     cap = capture([out._node for out in tracked], differentiate=True)
     outer = modes.grad and belongs_outside(cap, nodes)
     found = iter(_jacobian(cap, tracked, xs, outer, holomorphic) if tracked else ())
-    blocks = [next(found) if out.requires_grad else _zeros(out, xs) for out in outs]
+    blocks = [next(found) if tracked and out.requires_grad else _zeros(out, xs) for out in outs]
     if outer:
         finished.update(nodes)
-    flat = iter(as_asked([b._node for row in blocks for b in row], outer, given))
+    flat = iter(as_asked([b._node for row in blocks for b in row], outer, run.given))
     return [[next(flat) for _ in row] for row in blocks]
 
 
@@ -139,12 +156,18 @@ def _recorded_columns(
 
 @transform
 def hessian(
-    f: Callable[P, Any], argnums: int | Sequence[int] = 0, *, holomorphic: bool = False
+    f: Callable[P, Any],
+    argnums: int | Sequence[int] | None = None,
+    *,
+    argnames: str | Sequence[str] | None = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
 ) -> Callable[P, Any]:
     """Return the function that computes the Hessian of a scalar ``f`` by one argument, or by several.
 
     Parameters are those of :func:`jacobian`; by a complex argument it needs ``holomorphic=True``.
-    By several, the result is a tuple of tuples: a block for each pair of arguments.
+    By several, the result is a tuple of tuples: a block for each pair of arguments. By nested data,
+    it is nested as the argument is, and so in place of each of its leaves.
 
     Examples
     --------
@@ -156,14 +179,19 @@ def hessian(
     >>> ng.hessian(lambda x, y: x * y**2, argnums=(0, 1))(1.0, 2.0)[0][1].item()
     4.0
     """
-    positions = positions_of(argnums)
-    gradient = grad(f, positions, holomorphic=holomorphic)
+    wanted = Wanted(argnums, argnames, "hessian")
+    options: Any = {"argnames": argnames, "has_aux": has_aux, "holomorphic": holomorphic}
+    gradient = grad(f, argnums, **options)
 
     @functools.wraps(f)
     def differentiated(*args: P.args, **kwargs: P.kwargs) -> Any:
-        xs, gradients = call_tracked(gradient, "hessian", positions, args, kwargs, holomorphic)
-        outs = [output_of(g, "hessian") for g in gradients]
-        blocks = _blocks(outs, xs, holomorphic, (args, kwargs))
-        return blocks[0][0] if isinstance(argnums, int) else tuple(map(tuple, blocks))
+        run = call_tracked(gradient, wanted, args, kwargs, holomorphic)
+        y, aux = split_aux(run.returned, has_aux, "hessian")
+        if has_aux:
+            aux = aux_as_asked(aux, run)
+        outs, structure = outputs_of(y, "hessian")
+        found = [run.nest(row) for row in _blocks(outs, run, holomorphic)]
+        made = found[0] if structure == LEAF else unflatten(structure, found)
+        return (made, aux) if has_aux else made
 
     return differentiated

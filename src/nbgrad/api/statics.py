@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.api.outside import attributes, content_of, is_users
-from nbgrad.core.tree import LEAF, STATIC, Same, key_of
+from nbgrad.core.tree import Same, key_of, paths
 from nbgrad.errors import STATE, UNHASHABLE
 
 _VALUES: tuple[type, ...] = (
@@ -120,19 +120,10 @@ def names_of_leaves(f: Callable[..., Any], structure: Any) -> list[str]:
     positional, keywords = structure[2]
     found: list[str] = []
     for part, name in zip(positional[2], names_of_positions(f, len(positional[2])), strict=True):
-        _name_leaves(part, name, found)
+        found += paths(part, name)
     for name, part in zip(keywords[1], keywords[2], strict=True):
-        _name_leaves(part, name, found)
+        found += paths(part, name)
     return found
-
-
-def _name_leaves(structure: Any, name: str, found: list[str]) -> None:
-    if structure == LEAF:
-        found.append(name)
-    elif structure[0] != STATIC:
-        _, keys, content = structure
-        for key, part in zip(range(len(content)) if keys is None else keys, content, strict=True):
-            _name_leaves(part, f"{name}[{key!r}]", found)
 
 
 def refused_name(

@@ -1,4 +1,10 @@
-"""Trees: arguments and results nested in tuples, lists and dicts, as a flat list and a structure."""
+"""Trees: nested arguments and results as a flat list of leaves and a structure.
+
+Tuples, lists and dictionaries are nested data, with their subclasses, None (of no leaves), and what
+containers.py knows. Leaves come in the order in which these hold them: of a dictionary, that of
+insertion. A structure is a leaf; or the class, keys or ``Held``, and parts of a container; or
+something else, as it is.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +16,11 @@ from itertools import count
 from types import MethodType
 from typing import Any
 
+from nbgrad.core.containers import Held, container_of, held, is_registered
+
 LEAF = "*"
 STATIC = "static"
+_PLAIN = frozenset({tuple, list, dict, type(None), int, bool, str})
 MAX_NESTING = 50  # Python refuses expressions of more than 200 parentheses
 Structure = Any
 
@@ -32,42 +41,51 @@ class Same:
         return hash(self.key)
 
 
-def hashed(x: Any) -> Any:
-    """*x*, if it is hashable: what stands for it in a structure."""
-    hash(x)
+def kept(x: Any) -> Any:
+    """What stands for *x* in a structure: itself, if it is hashable."""
+    try:
+        hash(x)
+    except TypeError:
+        return Same(x)
     return x
 
 
+def is_leaf(x: Any) -> bool:
+    """Whether *x* is neither a container nor None."""
+    return not (x is None or isinstance(x, (tuple, list, dict)) or container_of(type(x)))
+
+
 def flatten(
-    x: Any, is_leaf: Callable[[Any], bool], static: Callable[[Any], Any] = hashed
+    x: Any,
+    is_leaf: Callable[[Any], bool] = is_leaf,
+    static: Callable[[Any], Any] = kept,
+    closed: Callable[[Any], bool] | None = None,
 ) -> tuple[list[Any], Structure]:
     """Return the leaves of *x* in order, and a hashable structure that holds everything else.
 
     ``static(x)`` is what stands for something that is neither a leaf nor a container: itself or a
-    ``Same`` of it.
-
-    Raises
-    ------
-    TypeError
-        For something that is neither a leaf, a container nor hashable.
+    ``Same`` of it. ``closed(x)`` says whether an object of a class that was not registered is that,
+    too.
     """
     leaves: list[Any] = []
-    return leaves, _structure(x, is_leaf, leaves, static)
 
+    def structure(x: Any) -> Structure:
+        if is_leaf(x):
+            leaves.append(x)
+            return LEAF
+        kind = type(x)
+        container = None if kind in _PLAIN else container_of(kind)
+        if container is not None and not (closed and not is_registered(kind) and closed(x)):
+            parts, rest = container.flatten(x)
+            return kind, held(container, rest, static), tuple([structure(part) for part in parts])
+        if isinstance(x, (tuple, list)):
+            return kind, None, tuple([structure(item) for item in x])
+        if isinstance(x, dict):
+            return kind, _keys(tuple(x)), tuple([structure(item) for item in x.values()])
+        # The type tells True from 1, which are equal.
+        return STATIC, kind, static(x)
 
-def _structure(
-    x: Any, is_leaf: Callable[[Any], bool], leaves: list[Any], static: Callable[[Any], Any]
-) -> Structure:
-    if is_leaf(x):
-        leaves.append(x)
-        return LEAF
-    if isinstance(x, (tuple, list)):
-        return type(x), None, tuple(_structure(item, is_leaf, leaves, static) for item in x)
-    if isinstance(x, dict):
-        items = tuple(_structure(item, is_leaf, leaves, static) for item in x.values())
-        return type(x), _keys(tuple(x)), items
-    # The type tells True from 1, which are equal.
-    return STATIC, type(x), static(x)
+    return leaves, structure(x)
 
 
 class Keys(tuple[Any, ...]):
@@ -146,12 +164,45 @@ def statics(structure: Structure) -> Iterator[Any]:
     """What a structure holds beside containers and leaves."""
     if structure == LEAF:
         return
-    kind, _, content = structure
+    kind, keys, content = structure
     if kind == STATIC:
         yield content.value if content.__class__ is Same else content
     else:
+        if keys.__class__ is Held:
+            yield from keys.rest if keys.rest.__class__ is tuple else (keys.rest,)
         for part in content:
             yield from statics(part)
+
+
+def paths(structure: Structure, name: str = "") -> list[str]:
+    """How each leaf is reached in what is called *name*: ``weights['bias'][0]``, ``p.scale``."""
+    if structure == LEAF:
+        return [name]
+    return (
+        []
+        if structure[0] == STATIC
+        else [
+            path
+            for step, part in zip(steps(structure), structure[2], strict=True)
+            for path in paths(part, name + step)
+        ]
+    )
+
+
+def steps(structure: Structure) -> Sequence[str]:
+    """How each part of a container is reached."""
+    kind, keys, content = structure
+    if keys.__class__ is Held:
+        found: Sequence[str] = keys.container.names(keys.rest, len(content))
+        return found
+    if keys is not None:
+        return [f"[{key!r}]" for key in keys]
+    named = getattr(kind, "_fields", ())
+    return (
+        [f".{n}" for n in named]
+        if len(named) == len(content)
+        else [f"[{k}]" for k in range(len(content))]
+    )
 
 
 def unflatten(structure: Structure, leaves: Sequence[Any]) -> Any:
@@ -192,15 +243,30 @@ def _text(structure: Structure, position: Iterator[str], names: dict[str, Any], 
     if depth % MAX_NESTING == MAX_NESTING - 1:
         return f"{named(_compiled(structure, position, depth + 1))}(x)"
     parts = [_text(part, position, names, depth + 1) for part in content]
+    if keys.__class__ is Held:
+        return f"{named(keys.make)}([{', '.join(parts)}])"
     if keys is not None:
         items = zip(keys, parts, strict=True)
-        return "{" + ", ".join(f"{named(k)}: {part}" for k, part in items) + "}"
+        made = "{" + ", ".join(f"{named(k)}: {part}" for k, part in items) + "}"
+        return made if kind is dict else f"{named(_dict_of(kind))}({made})"
     listed = f"[{', '.join(parts)}]"
     if kind is list:
         return listed
     if kind is tuple:
         return f"({''.join(f'{part}, ' for part in parts)})"
     return f"{named(getattr(kind, '_make', kind))}({listed})"
+
+
+def _dict_of(kind: type) -> Callable[[dict[Any, Any]], Any]:
+    """What makes a dictionary of a class of the user's, which may take other arguments."""
+
+    def made(items: dict[Any, Any]) -> Any:
+        new: Any = kind.__new__
+        found = new(kind)
+        found.update(items)
+        return found
+
+    return made
 
 
 def _named(names: dict[str, Any], value: Any) -> str:
@@ -242,6 +308,8 @@ def _subscripts_plainly(structure: Structure) -> bool:
     if structure == LEAF or structure[0] == STATIC:
         return True
     kind, keys, content = structure
+    if keys.__class__ is Held:
+        return keys.container.attributes and all(map(_subscripts_plainly, content))
     base = dict if keys is not None else list if issubclass(kind, list) else tuple
     if keys.__class__ is Keys:
         return False  # nor for keys that their types tell apart
@@ -264,7 +332,14 @@ def _match(
         tests.append(f"{path}.__class__ is {_named(names, keys)}")
         tests.append(f"{path} {same} {_named(names, held)}")
         return
-    tests.append(f"{path}.__class__ is {_named(names, kind)} and len({path}) == {len(content)}")
+    tests.append(f"{path}.__class__ is {_named(names, kind)}")
+    if keys.__class__ is Held:
+        reached = _named(names, keys.container.flatten)
+        tests.append(f"{reached}({path})[1] == {_named(names, keys.rest)}")
+        for name, part in zip(keys.rest[1], content, strict=True):
+            _match(part, f"{path}.{name}", names, tests, leaves)
+        return
+    tests.append(f"len({path}) == {len(content)}")
     if keys is not None:
         tests.append(f"tuple({path}) == {_named(names, keys)}")
     for key, part in zip(range(len(content)) if keys is None else keys, content, strict=True):

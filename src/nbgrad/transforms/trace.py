@@ -78,13 +78,13 @@ class Traced:
 
 def rebuilder(made: Any) -> Callable[[list[Any]], Any]:
     """What nests values as *made* says."""
-    flat = made != LEAF and made == (tuple, None, (LEAF,) * len(made[2]))
+    flat = made[0] is tuple and made == (tuple, None, (LEAF,) * len(made[2]))
     return tuple if flat else builder(made)
 
 
 def leaves_of_results(y: Any) -> tuple[list[Any], Any]:
-    """Results of a function, and how they are nested in tuples, lists and dicts."""
-    return flatten(y, lambda x: not isinstance(x, (tuple, list, dict)))
+    """Results of a function, and how they are nested."""
+    return flatten(y)
 
 
 def node_of_result(x: Any) -> Node:
@@ -104,7 +104,7 @@ def trace(
     ----------
     f : callable
         Takes a node for each of *inputs*, and returns nodes, tensors, arrays or numbers, which may
-        be nested in tuples, lists and dicts.
+        be nested data.
     inputs : sequence of Aval or Node
         What is known of the arguments; or placeholders for them, with what there is to say of these.
     also : callable

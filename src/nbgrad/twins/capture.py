@@ -236,12 +236,10 @@ class Memory:
         return owner
 
 
-_sized = cache(Memory)
-
-
+@cache
 def memory(nodes: int = NODES) -> Memory:
     """The one of its size: whoever holds Python's lock walks. Its pages are there once touched."""
-    return _sized(nodes)
+    return Memory(nodes)
 
 
 @remembered
