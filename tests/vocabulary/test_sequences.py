@@ -70,7 +70,8 @@ def test_joining_a_scalar_is_an_error() -> None:
 
 
 @pytest.mark.parametrize(
-    "argument, place", [("text", "0"), ({"a": "b"}, r"0\['a'\]"), ([1.0, ["b"]], r"0\[1\]\[0\]")]
+    ("argument", "place"),
+    [("text", "0"), ({"a": "b"}, r"0\['a'\]"), ([1.0, ["b"]], r"0\[1\]\[0\]")],
 )
 def test_what_is_no_number_is_refused_by_its_place(argument: Any, place: str) -> None:
     with pytest.raises(TypeError, match=rf"argument {place} is a str that makes no array"):

@@ -144,7 +144,7 @@ class _Run:
         start = next_sequence()
         kwargs = dict(zip(self.names, self.given[count:], strict=True))
         returned = self.function(*self.given[:count], **kwargs)
-        return *flatten(returned, lambda x: not isinstance(x, (tuple, list, dict))), start
+        return *flatten(returned), start
 
     def again(self) -> tuple[list[Node], int]:
         """Call it as in the forward pass; return the tensors among the results."""
