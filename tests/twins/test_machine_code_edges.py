@@ -231,6 +231,56 @@ def test_ctrl_c_during_a_compilation_leaves_the_compiler_usable() -> None:
     assert output == "6 True\n"
 
 
+def test_a_finalizer_that_empties_the_tables_while_an_operation_is_recorded() -> None:
+    """As recording does when they are full: what machine code has found there lives on."""
+    output = run(
+        """
+        import gc
+        import nbgrad as ng
+        from nbgrad.core.recipes import Recipe
+        from nbgrad.twins import hot
+
+        def forget(held):
+            known = []
+            while held:
+                for owner in gc.get_referrers(held.pop()):
+                    if type(owner) in (tuple, Recipe) and not any(owner is o for o in known):
+                        known.append(owner)
+                        held.append(owner)
+                    elif type(owner) is dict and not any(type(k) is str for k in owner):
+                        owner.clear()
+
+        class Last:
+            def __init__(self):
+                self.me = self
+            def __del__(self):
+                forget(signatures)
+
+        hot.install()
+        x = ng.tensor([1.0, 2.0], requires_grad=True)
+        gc.disable()
+        for f in (
+            lambda: -x, lambda: x * 2.0, lambda: x + x, lambda: x[1:], lambda: x.T, lambda: x.detach()
+        ):
+            for _ in range(4):
+                signatures = [f()._node.sig]
+            names = [getattr(sig, "prim", None) for sig in signatures]
+            gc.collect()
+            empty = [(k,) for k in range(3000)]  # Python has no tuple at hand
+            gc.set_threshold(1, 1, 1)
+            Last()
+            gc.enable()
+            y = f()
+            gc.disable()
+            gc.set_threshold(700)
+            assert [getattr(y._node.sig, "prim", None)] == names
+            print(int(y.detach().sum().item()), end=" ")
+        """,
+        PYTHONMALLOC="debug",
+    )
+    assert output == "-3 6 6 2 3 3 "
+
+
 class Derived(ng.Tensor):
     __slots__ = ()
 

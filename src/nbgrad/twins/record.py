@@ -47,10 +47,9 @@ OBJECTS: Final = {
     "NO_INPUTS": (),
 }
 
-# Makes a node of ``sig``, ``inputs``, ``tracked`` and ``depth``; owns what it refers to at once, since
-# making objects may run a finalizer.
+# Makes a node of ``sig``, ``inputs``, ``tracked`` and ``depth``, of which it takes the first two: they
+# are owned already, since making objects, as the tuple of inputs, may run a finalizer.
 MAKE_NODE: Final = """
-    Py_IncRef(address(sig))
     Py_IncRef(sig[{sig_aval}])
     flag = shared[{TRUE}] if tracked and sig[{differentiable}] == true else shared[{FALSE}]
     sequence, level = PyIter_Next(shared[{NEXT}]), PyLong_FromLongLong(depth + 1)
@@ -115,6 +114,7 @@ def nbgrad_record(owner, args, count):
     Py_IncRef(first)
     if operands == 2:
         Py_IncRef(address(y))
+    Py_IncRef(address(sig))
     inputs = PyTuple_New(operands)
     if inputs != 0:
         at = given[{SWAPPED}] if operands == 2 else 0
@@ -158,6 +158,7 @@ def nbgrad_replay(owner, args, count):
     for s in range(steps[{size}]):
         step = load_pointer(steps, {items} + s)
         sig, reads = load_pointer(step, {items}), load_pointer(step, {items} + 1)
+        Py_IncRef(address(sig))
         inputs, tracked, depth = PyTuple_New(reads[{size}]), False, 0
         for j in range(reads[{size}] if inputs != 0 else 0):
             k = PyLong_AsLongLong(reads[{items} + j])

@@ -55,11 +55,14 @@ _BASE: Final = """
         fits = False
 """
 
-# Of a tensor without views, a group of its own. The group and the parent are owned from here on.
+# Of a tensor without views, a group of its own. The node ``first``, the group and the parent are owned
+# from here on: making objects may run a finalizer, and that let another thread write to the tensor.
 _GROUP: Final = """
     if not fits:
         Py_IncRef(none)
         return none
+    first = address(a)
+    Py_IncRef(first)
     Py_IncRef(parent)
     if group == 0:
         group = PyObject_CallNoArgs(shared[{GROUP}])
@@ -109,11 +112,11 @@ def nbgrad_view(owner, args, count):
 """
     + _GROUP
     + """
-    first, chain = x[{_node}], address(window)
-    Py_IncRef(first)
+    chain = address(window)
     tracked = a[{requires_grad}] == true
     for s in range(window[{size}]):
         sig = load_pointer(window, {items} + s)
+        Py_IncRef(address(sig))
         inputs = PyTuple_New(1)
         if inputs != 0:
             PyTuple_SetItem(inputs, 0, first)
@@ -143,8 +146,7 @@ def nbgrad_detached(owner, args, count):
 """
     + _GROUP
     + """
-    first, chain, views = x[{_node}], shared[{NO_INPUTS}], -1
-    Py_IncRef(first)
+    chain, views = shared[{NO_INPUTS}], -1
     if tracked:
         node, sequence = (
             PyType_GenericAlloc(shared[{NODE}], 0), PyIter_Next(shared[{NEXT}])
