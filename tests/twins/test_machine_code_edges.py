@@ -207,28 +207,54 @@ def test_what_else_is_given_leaves_a_python_number_weak() -> None:
 
 
 def test_ctrl_c_during_a_compilation_leaves_the_compiler_usable() -> None:
+    """It comes at a step of the compilation, not after a time: while Python imports it may get lost."""
     output = run(
         """
-        import signal, threading, time
+        import signal
         import nbgrad as ng
-        def compile_one(k):
-            return ng.jit(lambda a: np.sin(a) * np.exp(a) + a ** k)(np.ones(3))
-        interrupted = 0
-        for k in range(2, 8):  # the first imports Numba
-            timer = threading.Timer(0.05 * k, os.kill, (os.getpid(), signal.SIGINT))
-            timer.start()
+        from nbgrad.machine import compile, lljit
+        lljit.host()  # what is asked of LLVM and of the kernels' names is no compilation
+        compile._environment()
+
+        def interrupt(*_):
+            if steps:
+                steps.pop()
+                os.kill(os.getpid(), signal.SIGINT)
+
+        class Importing:
+            find_spec = staticmethod(lambda name, *_: interrupt() if name == "numba.core" else None)
+
+        def before(module, name):
+            function = getattr(module, name)
+            setattr(module, name, lambda *args, **options: (interrupt(), function(*args, **options))[1])
+
+        def compiled(count):
+            return ng.jit(lambda a: sum([np.sin(a) * k for k in range(count)]))(np.ones(3))
+
+        def interrupted(count):
+            steps.append(count)
             try:
-                compile_one(k + 0.5)
-                time.sleep(1.0)
+                compiled(count)
             except KeyboardInterrupt:
-                interrupted += 1
-            timer.join()
+                return not steps
+            return False
+
+        steps = []
+        sys.meta_path.insert(0, Importing)
+        found = [interrupted(2)]
+        from nbgrad.machine import object_code
+        for k, (module, name) in enumerate([
+            (object_code, "build"), (object_code, "lowered"), (object_code, "target_machine"),
+            (lljit, "load"),
+        ]):
+            before(module, name)
+            found.append(interrupted(k + 3))
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        print(interrupted, np.allclose(compile_one(2.5), np.sin(1.0) * np.e + 1.0))
+        print(*found, np.allclose(compiled(3), np.sin(1.0) * 3))
         """,
         NBGRAD_CACHE=0,
     )
-    assert output == "6 True\n"
+    assert output == "True True True True True True\n"
 
 
 def test_a_finalizer_that_empties_the_tables_while_an_operation_is_recorded() -> None:
