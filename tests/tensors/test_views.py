@@ -152,6 +152,18 @@ def test_gradients_before_and_after_a_write(name: str, write: str) -> None:
     assert_allclose((x.grad.numpy() * directions).sum(), slope, rtol=1e-6)
 
 
+def test_views_that_are_gone_leave_nothing_to_those_that_come() -> None:
+    """Not even the wish to keep a gradient, which is noted by an identity that may come again."""
+    y = ng.tensor(VALUES, requires_grad=True) * 1.0
+    for k in range(300):
+        v = y[0]
+        v.retain_grad()
+        y[1] = float(k)  # takes the node of v away
+        del v
+    group = y._alias
+    assert group.retaining <= group.stale.keys() and len(group.stale) <= 2 * group.limit
+
+
 def test_the_example_of_the_issue() -> None:
     x = ng.tensor([1.0, 2.0, 3.0], requires_grad=True)
     y = np.zeros_like(x)

@@ -241,6 +241,9 @@ def _take_away(group: Group, keep: Any) -> None:
                 group.stale[id(r)] = r
         if len(group.stale) > group.limit:
             group.stale = {k: r for k, r in group.stale.items() if r() is not None}
+            group.retaining &= (
+                group.stale.keys()
+            )  # another reference may get the identity of a dead one
             group.limit = max(2 * len(group.stale), 128)
     if keep is not None:
         mine = ref(keep)
