@@ -34,7 +34,7 @@ __all__ = [
     "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
-    "fori_loop", "scan",
+    "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
     "tree",
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
@@ -42,15 +42,18 @@ __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "in
 
 if TYPE_CHECKING:
     from nbgrad import fft, interpolate, linalg, optim, random, signal, special, stats, tree
+    from nbgrad.api.branches import cond, switch
+    from nbgrad.api.combining import associative_scan
     from nbgrad.api.inspecting import TapeView, make_tape
-    from nbgrad.api.loops import fori_loop, scan
+    from nbgrad.api.loops import fori_loop, map, scan, while_loop
     from nbgrad.api.vmap import vmap
 
 # Imported when first asked for: a tenth of the time that importing all of it takes.
 _LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special", "stats", "tree"}
 # The same of functions and classes that most scripts do not ask for, and their modules.
 _TRANSFORMS = {
-    **{"fori_loop": "api.loops", "scan": "api.loops"},
+    **dict.fromkeys(("fori_loop", "map", "scan", "while_loop"), "api.loops"),
+    **{"associative_scan": "api.combining", "cond": "api.branches", "switch": "api.branches"},
     **{"TapeView": "api.inspecting", "make_tape": "api.inspecting"},
     **{"vmap": "api.vmap"},
 }

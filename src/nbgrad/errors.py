@@ -266,6 +266,10 @@ CARRY_CHANGES = (
 CARRY_NESTING = (
     "{where}: what is carried must come out nested as it goes in: in came {given}, out {found}."
 )
+BRANCHES_DIFFER = (
+    "{where}: all branches must return the same, nested alike and of the same shapes; the first returns "
+    "{shown[0]}{what}, branch {k} {shown[1]}."
+)
 INTO_TRACED = (
     "jit: into() writes to memory, and inside a function that is being traced or differentiated by a "
     "tape there is none: call the function and use its results"

@@ -76,6 +76,7 @@ class Ran:
     tape: Tape
     captured: list[Node]
     structure: Any
+    numbers: list[bool]  # which of its results are Python's, to promotion
 
     @property
     def avals(self) -> list[Aval]:
@@ -90,13 +91,14 @@ def ran(f: Callable[..., Any], avals: Sequence[Aval], where: str) -> Ran:
     RuntimeError
         If what it calls cannot be part of a body: a hook, a ``Function``.
     """
-    structures: list[Any] = []
+    made: list[Any] = []
 
     def flat(*nodes: Node) -> list[Node]:
-        returned = f(*nodes)
-        leaves, structure = leaves_of(returned)
-        structures.append(structure)
-        return nodes_of(leaves, names_of(structure, "the result"), where)
+        leaves, structure = leaves_of(f(*nodes))
+        results = nodes_of(leaves, names_of(structure, "the result"), where)
+        pairs = zip(leaves, results, strict=True)
+        made[:] = [structure, [x.__class__ in NUMBERS or n.aval.weak for x, n in pairs]]
+        return results
 
     grad = modes.grad
     modes.grad = True  # in which mode the operation is recorded is for that to say
@@ -106,7 +108,7 @@ def ran(f: Callable[..., Any], avals: Sequence[Aval], where: str) -> Ran:
     finally:
         modes.grad = grad
     _refuse_watched(traced, where)
-    return Ran(simplify(_cut(traced), final=False), traced.constants, structures[0])
+    return Ran(simplify(_cut(traced), final=False), traced.constants, *made)
 
 
 def _refuse_watched(traced: Traced, where: str) -> None:

@@ -3,92 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from operator import index
 from typing import Any
 
 import numpy as np
 
-from nbgrad.api.bodies import NUMBERS, Ran, boxed, leaves_of, names_of, nodes_of, ran
-from nbgrad.core.aval import Aval, make_aval, weak_aval
-from nbgrad.core.linearize import linearize
-from nbgrad.core.node import Node, placeholder
-from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.core.tree import unflatten
-from nbgrad.errors import CARRY_CHANGES, CARRY_NESTING
-from nbgrad.ops.basis import cast, strong
+from nbgrad.api.bodies import Ran, boxed, leaves_of, names_of, nodes_of, ran
+from nbgrad.api.carries import Carry, casted
+from nbgrad.core.aval import Aval
+from nbgrad.core.node import Node
 from nbgrad.ops.control.loops import bound, row
 from nbgrad.ops.control.scan import scan as scan_operation
+from nbgrad.ops.control.whiles import from_recorded
 from nbgrad.ops.kinds.forms import Rounds
-
-MAX_PROMOTIONS = 3
-
-
-class Carry:
-    """What a loop carries: leaves with names, nested, whose Python numbers take the body's dtype."""
-
-    def __init__(self, init: Any, where: str, name: str) -> None:
-        self.where = where
-        self.leaves, self.structure = leaves_of(init)
-        self.names = names_of(self.structure, name)
-        self.nodes = nodes_of(self.leaves, self.names, where)
-        self.numbers = [x.__class__ in NUMBERS or n.aval.weak for x, n in self._pairs()]
-        self.avals = [
-            weak_aval(n.dtype) if number else n.aval
-            for n, number in zip(self.nodes, self.numbers, strict=True)
-        ]
-
-    def _pairs(self) -> list[tuple[Any, Node]]:
-        return list(zip(self.leaves, self.nodes, strict=True))
-
-    def settled(self, trace: Callable[[Sequence[Aval]], tuple[Ran, Any]]) -> Ran:
-        """What *trace* gives of the avals that the body keeps; the results as well, from then on.
-
-        ``trace(avals)`` returns what ran and how the carry among its results is nested.
-        """
-        for _ in range(MAX_PROMOTIONS):
-            found, structure = trace(self.avals)
-            if structure != self.structure:
-                given, out = self._nesting(self.structure), self._nesting(structure)
-                raise TypeError(CARRY_NESTING.format(where=self.where, given=given, found=out))
-            avals = [self._joined(k, out) for k, out in enumerate(found.avals[: len(self.avals)])]
-            if avals == self.avals:
-                break
-            self.avals = avals
-        self.nodes = [
-            cast(strong(n), dtype=a.dtype) if n.aval is not a else n
-            for n, a in zip(self.nodes, self.avals, strict=True)
-        ]
-        return found
-
-    def _nesting(self, structure: Any) -> Any:
-        return unflatten(structure, names_of(structure, "*"))
-
-    def _joined(self, k: int, out: Aval) -> Aval:
-        """The aval of leaf *k*, of which the body makes *out*."""
-        given = self.avals[k]
-        if out is given:
-            return given
-        if self.numbers[k] and not out.shape:
-            number = given.dtype.type(0).item() if given.weak else given.dtype
-            dtype = np.result_type(out.dtype, number)
-            return make_aval((), dtype)
-        self.refuse(k, given, out)
-        raise AssertionError
-
-    def refuse(self, k: int, given: Aval, out: Aval) -> None:
-        """Raise for leaf *k*."""
-        name, fix = self.names[k], f"cast the new value, y.astype({given.dtype.name!r})"
-        if given.shape != out.shape:
-            fix = f"start with an array of shape {out.shape}, or return one of shape {given.shape}"
-        elif np.result_type(given.dtype, out.dtype) == out.dtype:
-            fix += f", or start with {out.dtype.name}"
-        shown = repr(given)
-        raise TypeError(
-            CARRY_CHANGES.format(where=self.where, name=name, given=shown, found=out, fix=fix)
-        )
-
-    def rebuilt(self, nodes: Sequence[Node]) -> Any:
-        return boxed(self.structure, nodes)
 
 
 def scan(
@@ -154,8 +82,9 @@ def _scanned(
     f: Callable[..., Any], carry: Carry, xs: Any, length: Any, reverse: bool, unroll: int
 ) -> tuple[Any, Any]:
     leaves, structure = leaves_of(xs)
-    stacks = nodes_of(leaves, names_of(structure, "xs"), "scan")
-    count = _length(stacks, names_of(structure, "xs"), length)
+    names = names_of(structure, "xs")
+    stacks = nodes_of(leaves, names, carry.where)
+    count = _length(stacks, names, length, carry.where)
     if isinstance(unroll, bool) or index(unroll) < 1:
         raise ValueError(f"{carry.where}: unroll={unroll!r} must be a positive integer")
     rows = [row(x.aval) for x in stacks]
@@ -186,35 +115,24 @@ def _called(f: Callable[..., Any], carry: Carry, structure: Any, nodes: Sequence
     return tuple(returned)
 
 
-def casted(tape: Tape, avals: Sequence[Aval]) -> Tape:
-    """*tape* with its first outputs in the dtypes of *avals*."""
-    eqns, outputs = list(tape.eqns), list(tape.outputs)
-    for k, aval in enumerate(avals):
-        var = outputs[k]
-        if isinstance(var, Var) and var.aval is not aval:
-            x = placeholder(var.aval)
-            made = linearize([cast(x, dtype=aval.dtype)], [x])[0].eqns[0]
-            eqns.append(Equation(made.sig, (var,), made.outs))
-            outputs[k] = made.out
-    return Tape(tape.inputs, tuple(eqns), tuple(outputs))
-
-
-def _length(stacks: Sequence[Node], names: Sequence[str], length: int | None) -> int:
+def _length(stacks: Sequence[Node], names: Sequence[str], length: int | None, where: str) -> int:
     count = None if length is None else index(length)
     if count is not None and count < 0:
-        raise ValueError(f"scan: length={count} is negative")
+        raise ValueError(f"{where}: length={count} is negative")
     known = "length" if count is not None else ""
     for x, name in zip(stacks, names, strict=True):
         if not x.ndim:
-            raise ValueError(f"scan: {name} has no rows: it is {x.aval!r}; close over it instead")
+            raise ValueError(
+                f"{where}: {name} has no rows: it is {x.aval!r}; close over it instead"
+            )
         if count is not None and x.shape[0] != count:
             raise ValueError(
-                f"scan: {name} has {x.shape[0]} rows and {known} {'is' if known == 'length' else 'has'} "
+                f"{where}: {name} has {x.shape[0]} rows and {known} {'is' if known == 'length' else 'has'} "
                 f"{count}; all of xs must have as many"
             )
         count, known = x.shape[0], known or name
     if count is None:
-        raise ValueError("scan: how many runs? Pass xs, or length=")
+        raise ValueError(f"{where}: how many runs? Pass xs, or length=")
     return count
 
 
@@ -260,3 +178,93 @@ def fori_loop(
     f = lambda c, i: (body_fun(i, c), None)
     found, _ = _scanned(f, carry, numbers, None, False, unroll)
     return found
+
+
+def map(f: Callable[[Any], Any], xs: Any) -> Any:
+    """Apply *f* to each row of *xs*, one after another, and stack what it returns.
+
+    Memory is that of one run; :func:`vmap` runs all at a time.
+
+    Parameters
+    ----------
+    f : callable
+        Takes a row, and returns arrays, which may be nested.
+    xs : array or tensor, or nested ones
+
+    Returns
+    -------
+    object
+        The stacks, tensors.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.map(lambda x: x.sum(), np.arange(6.0).reshape(3, 2))
+    tensor([1., 5., 9.])
+    """
+    carry = Carry((), "map", "carry")
+    return _scanned(lambda c, x: (c, f(x)), carry, xs, None, False, 1)[1]
+
+
+def while_loop(
+    cond_fun: Callable[[Any], Any],
+    body_fun: Callable[[Any], Any],
+    init_val: Any,
+    max_steps: int | None = None,
+) -> Any:
+    """Run ``value = body_fun(value)`` while ``cond_fun(value)`` holds, and return the last value.
+
+    Both functions are traced once, and the loop is one operation. It is differentiable in every mode,
+    also in reverse: that runs the loop again, keeps each value, and goes back over them.
+
+    Parameters
+    ----------
+    cond_fun : callable
+        Takes the value and returns one boolean.
+    body_fun : callable
+        Takes the value and returns the next one, nested as the first and of the same shapes and dtypes.
+    init_val : array, tensor, number, or these nested in tuples, lists and dicts
+        The first value. A Python number takes the dtype that the body gives it.
+    max_steps : int, optional
+        The loop ends after so many runs at the latest.
+
+    Returns
+    -------
+    object
+        The last value, of tensors.
+
+    Raises
+    ------
+    TypeError
+        If the value changes its nesting, shape or dtype, or the condition is not one boolean.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.while_loop(lambda x: x < 100.0, lambda x: x * 2, 3.0)
+    tensor(192.)
+    >>> root = lambda a: ng.while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: (x + a / x) / 2, a)
+    >>> float(ng.grad(root)(4.0))
+    0.25
+    """
+    steps = None if max_steps is None else index(max_steps)
+    if steps is not None and steps < 0:
+        raise ValueError(f"while_loop: max_steps={steps} is negative")
+    carry = Carry(init_val, "while_loop", "value")
+
+    def trace(avals: Sequence[Aval]) -> tuple[Ran, Any]:
+        found = ran(lambda *nodes: body_fun(carry.rebuilt(nodes)), avals, "while_loop")
+        return found, found.structure
+
+    body = carry.settled(trace)
+    cond = ran(lambda *nodes: cond_fun(carry.rebuilt(nodes)), carry.avals, "while_loop")
+    if len(cond.avals) != 1 or cond.avals[0].shape or cond.avals[0].dtype.kind != "b":
+        shown = ", ".join(f"{a!r}" for a in cond.avals) or "nothing"
+        raise TypeError(
+            f"while_loop: the condition must be one boolean, not {shown}: compare, and reduce arrays "
+            "with .any() or .all()"
+        )
+    tape = casted(body.tape, carry.avals)
+    loop = from_recorded((cond.tape, cond.captured), (tape, body.captured), carry.nodes, 0)
+    return carry.rebuilt(replace(loop, max_steps=steps).record()) if carry.nodes else init_val

@@ -6,6 +6,7 @@ user's line.
 
 from __future__ import annotations
 
+import linecache
 import sys
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -22,9 +23,18 @@ _NUMBER = (
     "compiled function; if it is a setting and not data, pass it as a Python int, str or bool"
 )
 _CHOICE = (
-    "Choose by element with nbgrad.where(condition, a, b); a choice by a setting takes it as a "
-    "Python bool, int or str, which belongs to the trace"
+    "Choose by element with nbgrad.where(condition, a, b), between functions with "
+    "nbgrad.cond(condition, f, g, *operands), and repeat with nbgrad.while_loop(condition, body, "
+    "start); a choice by a setting takes it as a Python bool, int or str, which belongs to the trace"
 )
+# By the word that a line begins with: what to write for it.
+_STATEMENTS = {
+    "if": "`{line}` is nbgrad.cond({test}, if_true, if_false, *operands), which runs the branch that is "
+    "taken, or by element nbgrad.where({test}, a, b)",
+    "while": "`{line}` is nbgrad.while_loop(lambda value: {test}, body, value), with what the loop "
+    "changes as its value",
+}
+_STATEMENTS["elif"] = _STATEMENTS["if"]
 _TEXT = (
     "Print the shape while a function is traced; to see the number, return it from the compiled "
     "function and print it there"
@@ -126,4 +136,16 @@ def _cause() -> tuple[str, str, str]:
             return called, line, f"Write {own} instead, or pass what it returns from outside"
         if found[1] is _ARRAY and called:
             return called, line, _ARRAY
+    if found is _CAUSES["__bool__"]:
+        return found[0], line, _written(frame) or found[1]
     return (found[0], line, found[1]) if found else ("this", line, _OTHER)
+
+
+def _written(frame: FrameType) -> str:
+    """What to write for the statement that *frame* is at, if its line shows one that decides."""
+    text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    word, _, rest = text.partition(" ")
+    test, colon, after = rest.rpartition(":")
+    if word not in _STATEMENTS or not colon or after.strip()[:1] not in ("", "#"):
+        return ""
+    return _STATEMENTS[word].format(line=f"{word} {test}:", test=test.strip())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
+from nbgrad.core.aval import Aval
 from nbgrad.core.interpret import inline
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.ports import ports
@@ -51,9 +52,14 @@ class Term:
             ct, self.index = ct.inputs
         self.ct = ct
 
+    @property
+    def total(self) -> Aval:
+        """What the sum of all runs is."""
+        return self.ct.aval if self.scattered is None else self.scattered.aval
+
     def finished(self, total: Node, index: Node | None) -> Node:
         """The cotangent, of the sum or of what all runs kept."""
-        if self.scattered is not None:
+        if index is not None and self.scattered is not None:
             total = scatter_add(total, index, **self.scattered.params)
         for sig in reversed(self.chain):
             total = record(sig, (total,))
@@ -77,6 +83,39 @@ def terms_of(ct: Node) -> list[Term]:
     return found if small and len(found) > 1 else [Term(ct)]
 
 
+class Direction:
+    """Where cotangents go in the body of a loop over *xs*, for those of the operands in *wants*.
+
+    Attributes
+    ----------
+    wanted : list of bool
+        Inputs of the body whose cotangents go round or are asked for.
+    seeded : list of bool
+        Its outputs that have one.
+    back, extra : Tape, list of Node
+        The cotangents of these inputs, and the last inputs of that tape; None if there are none.
+    """
+
+    def __init__(
+        self, tape: Tape, rounds: Rounds, xs: Sequence[Node], wants: Sequence[bool], cts: Several
+    ) -> None:
+        n, c, rows = rounds.constants, rounds.carry, rounds.constants + rounds.carry
+        wants = [bool(w) and x.aval.inexact for w, x in zip(wants, xs, strict=True)]
+        given, moving = carried(tape, rounds, wants)
+        asked = [ct is not None and m for ct, m in zip(cts, moving, strict=True)]
+        asked[:c] = [ct is not None and m for ct, m in zip(cts[:c], given[n:rows], strict=True)]
+        leading, reached = carried_back(tape, rounds, asked)
+        # Where a cotangent goes round: to inputs of the body, and into its outputs.
+        self.wanted = [g and on for g, on in zip(given, leading, strict=True)]
+        self.wanted[n:rows] = [g and on for g, on in zip(given[n:rows], reached[:c], strict=True)]
+        self.seeded = [*self.wanted[n:rows], *asked[c:]]
+        self.back: Tape | None = None
+        seeded = Tape(tape.inputs, tape.eqns, tuple(compress(tape.outputs, self.seeded)))
+        if any(self.wanted) and seeded.outputs:
+            back, self.extra = ports.bodies.vjp(seeded, list(compress(tape.inputs, self.wanted)))
+            self.back = ports.bodies.simplify(back, final=False)
+
+
 class Backwards:
     """The reverse of the loop of *tape* over *xs*, for cotangents of the operands in *wants*."""
 
@@ -87,25 +126,15 @@ class Backwards:
         self.n, self.c, self.rows = (
             rounds.constants, rounds.carry, rounds.constants + rounds.carry
         )  # fmt: skip
-        self.wants = [bool(w) and x.aval.inexact for w, x in zip(wants, xs, strict=True)]
+        self.wants = wants
 
     def run(self, cts: Several, ys: Several) -> list[Any]:
         """The cotangents of the operands, None where there is none."""
-        n, c, rows, tape = self.n, self.c, self.rows, self.tape
-        given, moving = carried(tape, self.rounds, self.wants)
-        asked = [ct is not None and m for ct, m in zip(cts, moving, strict=True)]
-        asked[:c] = [ct is not None and m for ct, m in zip(cts[:c], given[n:rows], strict=True)]
-        leading, reached = carried_back(tape, self.rounds, asked)
-        # Where a cotangent goes round: to inputs of the body, and into its outputs.
-        wanted = [g and on for g, on in zip(given, leading, strict=True)]
-        wanted[n:rows] = [g and on for g, on in zip(given[n:rows], reached[:c], strict=True)]
-        self.wanted = wanted
-        self.seeded = [*wanted[n:rows], *asked[c:]]
-        seeded = Tape(tape.inputs, tape.eqns, tuple(compress(tape.outputs, self.seeded)))
-        if not any(wanted) or not seeded.outputs:
+        found = Direction(self.tape, self.rounds, self.xs, self.wants, cts)
+        if found.back is None:
             return [None] * len(self.xs)
-        back, extra = ports.bodies.vjp(seeded, list(compress(tape.inputs, wanted)))
-        self.back, self.extra = ports.bodies.simplify(back, final=False), extra
+        self.back, self.extra = found.back, found.extra
+        self.wanted, self.seeded = found.wanted, found.seeded
         return self._looped(
             [materialize(0.0 if ct is None else ct, y.aval) for ct, y in zip(cts, ys, strict=True)]
         )

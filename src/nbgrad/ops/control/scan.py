@@ -7,7 +7,6 @@ with tangents in the carry; backward over what the carry was, which a first loop
 
 from __future__ import annotations
 
-from itertools import compress
 from typing import Any
 
 import numpy as np
@@ -17,8 +16,8 @@ from nbgrad.core.interpret import computed, inline
 from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Rules
 from nbgrad.core.results import SeveralResults
-from nbgrad.core.tape import Body, Tape
-from nbgrad.ops.control.activity import carried
+from nbgrad.core.tape import Body
+from nbgrad.ops.control.forward import Pushed
 from nbgrad.ops.control.loops import (
     as_results,
     as_tuple,
@@ -29,7 +28,6 @@ from nbgrad.ops.control.loops import (
 )
 from nbgrad.ops.control.reverse import Backwards
 from nbgrad.ops.kinds.batching import moved, stacked
-from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.ops.kinds.forms import Repeat, Rounds
 
 
@@ -68,31 +66,10 @@ def _vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> Any:
 
 
 def _jvp(ts: Any, ys: Any, xs: Any, params: Any) -> Any:
-    """One loop of values and of the tangents that are not zero; a pair of results each."""
-    rounds, tape = params["rounds"], params["body"].tape
-    n, c, rows = rounds.constants, rounds.carry, rounds.constants + rounds.carry
-    given, moving = carried(tape, rounds, [t is not None for t in ts])
-    both, extra = ports.bodies.jvp(tape, list(compress(tape.inputs, given)))
-    outs, half = both.outputs, len(tape.outputs)
-    kept = [*outs[:c], *compress(outs[half : half + c], moving[:c])]
-    kept += compress(outs[half + c :], moving[c:])
-    both = Tape(both.inputs, both.eqns, tuple(kept))
-    tangents = [materialize(0.0 if t is None else t, x.aval) for t, x in zip(ts, xs, strict=True)]
-    groups = [slice(0, n), slice(n, rows), slice(rows, len(xs))]
-    directions = [list(compress(tangents[g], given[g])) for g in groups]
-    operands = [x for g, d in zip(groups, directions, strict=True) for x in (*xs[g], *d)]
-    more = [len(d) for d in directions]
-    again = Rounds(n + more[0], c + more[1], rounds.count, rounds.reverse)
-    nodes = stand_ins(operands, again)
-    values, along, at = [], [], 0
-    for group, extent in zip(groups, more, strict=True):
-        middle = at + len(xs[group])
-        values += nodes[at:middle]
-        at = middle + extent
-        along += nodes[middle:at]
-    pushed = inline(both, [*values, *along, *extra])
-    found = iter(recorded(scan, pushed, nodes, operands, again)[c:])
-    return as_results([next(found) if on else None for on in moving])
+    pushed = Pushed(params["body"].tape, params["rounds"], xs, ts)
+    found = recorded(scan, pushed.outs, pushed.nodes, pushed.operands, pushed.rounds)
+    rest = iter(found[params["rounds"].carry :])
+    return as_results([next(rest) if on else None for on in pushed.moving])
 
 
 def _batch(prim: Any, xs: Any, mapped: Any, params: Any, size: int) -> Any:
