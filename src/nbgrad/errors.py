@@ -146,7 +146,7 @@ SETTING = (
     "instead, which is known when the operation is recorded"
 )
 TRACED_VALUE = (
-    "{what}, at {line}, needs the number of {value}, which is not known while nbgrad traces the "
+    "{what}, at {line}, needs the number of {value}, which is not known while nbgrad.jit or vmap traces the "
     "function. {advice}."
 )
 ONCE = (

@@ -11,15 +11,16 @@ from numpy.testing import assert_allclose
 
 import nbgrad as ng
 from nbgrad.api import products
-from nbgrad.engine import jacobians, watched
-from nbgrad.transforms import jvp, reverse, vjp
+from nbgrad.engine import watched
+from nbgrad.transforms import jacobian, jvp, reverse, vjp
 
 _USERS = (
     (vjp, "backpropagate"),
     (reverse.Reverse, "run"),
     (watched, "backpropagate"),
-    (jacobians, "backpropagate"),
-    (jacobians, "push_forward"),
+    (jacobian, "jvp"),
+    (jacobian, "vjp"),
+    (jvp, "push_forward"),
     (products, "push_forward"),
 )
 GRID = np.array([0.5, -1.25, 2.0])

@@ -53,7 +53,7 @@ def test_the_error_names_the_value_its_line_and_the_fix(name: str) -> None:
         ng.jit(lambda x: f(x))(X)
     message = str(caught.value)
     assert re.search(r"test_traced_values\.py:\d+", message)
-    assert "not known while nbgrad traces the function" in message
+    assert "not known while nbgrad.jit or vmap traces the function" in message
 
 
 def test_arguments_are_named_as_the_caller_knows_them() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nbgrad.api.enclosing import belongs_outside, finished
 from nbgrad.api.grad import grad
-from nbgrad.api.products import by_columns, columns_or_none, rows_of
+from nbgrad.api.products import blocks_of, by_columns
 from nbgrad.api.tracked import (
     Tracked,
     as_asked,
@@ -22,7 +22,7 @@ from nbgrad.api.tracked import (
 from nbgrad.api.transformed import P, transform
 from nbgrad.api.wanted import Wanted, split_aux
 from nbgrad.core.linearize import Capture, capture
-from nbgrad.core.modes import lines, modes
+from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import leaf_node, next_sequence
 from nbgrad.core.tree import LEAF, unflatten
 from nbgrad.core.values import looks
@@ -121,37 +121,37 @@ def _jacobian(
         nodes = [x._node for x in xs]
         values = jacobian_values(cap, [o._node for o in outs], nodes, by_column, holomorphic)
         if values is not None:
-            blocks = iter(Tensor(leaf_node(value)) for value in values)
-            return [[next(blocks) for _ in xs] for _ in outs]
+            made = iter(Tensor(leaf_node(value)) for value in values)
+            return [[next(made) for _ in xs] for _ in outs]
     before, modes.grad = modes.grad, outer
     try:
-        found = _recorded_columns(cap, outs, xs) if by_column else None
-        if found is not None:
-            return found
-        rows = [rows_of(out, xs, outer) for out in outs]
-        if not holomorphic:
-            return rows
-        return [[Tensor(arithmetic.conjugate(b._node)) for b in row] for row in rows]
+        blocks = _recorded(cap, outs, xs, by_column)
+        if by_column or not holomorphic:
+            return blocks
+        return [[Tensor(arithmetic.conjugate(b._node)) for b in row] for row in blocks]
     finally:
         modes.grad = before
 
 
-def _recorded_columns(
-    cap: Capture, outs: list[Tensor], xs: list[Tensor]
-) -> list[list[Tensor]] | None:
+def _recorded(
+    cap: Capture, outs: list[Tensor], xs: list[Tensor], by_column: bool
+) -> list[list[Tensor]]:
     """The Jacobian as nodes: by the rules, or as for the last graph like this one."""
     operands = operands_of_pass(cap, ())
     places = [cap.index.get(x._node, len(cap.nodes)) for x in xs]
-    key = "columns", modes.grad, key_of_pass(cap, (), places, False)
-    found = None if lines.on or operands is None else again(key, operands)
+    watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
+    key = "jacobian", by_column, modes.grad, key_of_pass(cap, (), places, False)
+    if lines.on or watched:
+        operands = None
+    found = None if operands is None else again(key, operands)
     if found is not None:
         blocks = iter(found[1])
         return [[Tensor(next(blocks)) for _ in xs] for _ in outs]
     looked, start = looks.count, next_sequence()
-    columns = columns_or_none(outs, xs)
-    if columns is not None and operands is not None and looks.count == looked:
-        learn(key, operands, (), [block._node for row in columns for block in row], start)
-    return columns
+    made = blocks_of(outs, xs, by_column, modes.grad)
+    if operands is not None and looks.count == looked:
+        learn(key, operands, (), [block._node for row in made for block in row], start)
+    return made
 
 
 @transform

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.linearize import build_tape, capture, environment
-from nbgrad.core.modes import modes
+from nbgrad.config import settings
+from nbgrad.core.linearize import Capture, build_tape, capture, environment
+from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.engine.jacobians import tangent_values
 from nbgrad.errors import COMPLEX_OUTPUT
@@ -17,6 +18,7 @@ from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.tensors.creation import as_tensor
 from nbgrad.tensors.gradients import grad
 from nbgrad.tensors.tensor import Tensor
+from nbgrad.transforms.jacobian import columns, rows
 from nbgrad.transforms.jvp import push_forward
 from nbgrad.vocabulary import shapes
 from nbgrad.vocabulary.elements import composite
@@ -207,7 +209,52 @@ def jvp(
     )
 
 
-def rows_of(out: Tensor, xs: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
+def recorded_blocks(
+    outs: Sequence[Tensor], xs: Sequence[Tensor], by_column: bool, create_graph: bool
+) -> list[list[Tensor]]:
+    """The Jacobian of each of *outs* by each of *xs*, recorded for a stack of directions at once.
+
+    One direction after another where users' functions are to be called with each.
+    """
+    nodes, sources = [o._node for o in outs], [x._node for x in xs]
+    cap = capture(nodes, differentiate=True)
+    if _looked_at(cap):
+        if by_column:
+            return _columns_of(outs, xs)
+        return [_rows_of(out, xs, create_graph) for out in outs]
+    tape, var_of = build_tape(cap, nodes, sources, lift=False)
+    env: dict[Any, Any] = environment(var_of)
+    wrt = [var_of[x] for x in sources]
+    blocked = frozenset(v for v, n in env.items() if not n.requires_grad).difference(wrt)
+    stop = frozenset(v for v, n in env.items() if n.leaf is not None)
+    if by_column:
+        blocks = columns(tape, env, wrt, blocked | stop)
+    else:
+        blocks = rows(tape, env, wrt, blocked, stop)
+    return [[Tensor(block) for block in each] for each in blocks]
+
+
+def _looked_at(cap: Capture) -> bool:
+    """Whether a backward pass shows what it computes to somebody, or refuses to run."""
+    if lines.on or settings.current.nan_policy == "raise":
+        return True
+    held = (*cap.nodes, *cap.leaves)
+    return any(n.freed or n.watch is not None for n in held)
+
+
+def blocks_of(
+    outs: Sequence[Tensor], xs: Sequence[Tensor], by_column: bool, create_graph: bool
+) -> list[list[Tensor]]:
+    """The same; by rows if some function has no tangent and rows will do as well."""
+    try:
+        return recorded_blocks(outs, xs, by_column, create_graph)
+    except NotImplementedError:
+        if not by_column or any(t.dtype.kind == "c" for t in (*outs, *xs)):
+            raise
+    return recorded_blocks(outs, xs, False, create_graph)
+
+
+def _rows_of(out: Tensor, xs: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
     """The Jacobian of one output, one backward pass for each of its elements."""
     rows: list[list[Tensor]] = [[] for _ in xs]
     for position in np.ndindex(out.shape):
@@ -223,7 +270,7 @@ def rows_of(out: Tensor, xs: Sequence[Tensor], create_graph: bool) -> list[Tenso
     ]
 
 
-def columns_of(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]]:
+def _columns_of(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]]:
     """The Jacobian of all outputs, one tangent for each input element."""
     blocks: list[list[Tensor]] = [[] for _ in outs]
     for k, x in enumerate(xs):
@@ -242,16 +289,6 @@ def columns_of(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor
             )
             block.append(Tensor(shapes.reshape(stacked, out.shape + x.shape)))
     return blocks
-
-
-def columns_or_none(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tensor]] | None:
-    """The Jacobian by columns; None if some function has no tangent and rows will do as well."""
-    try:
-        return columns_of(outs, xs)
-    except NotImplementedError:
-        if any(t.dtype.kind == "c" for t in (*outs, *xs)):
-            raise
-        return None
 
 
 def by_columns(outs: Sequence[Tensor], xs: Sequence[Tensor], name: str) -> bool:

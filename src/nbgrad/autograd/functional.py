@@ -8,16 +8,15 @@ from typing import Any
 from nbgrad.api.products import (
     as_given,
     as_tuple,
+    blocks_of,
     by_columns,
     call_on,
-    columns_of,
-    columns_or_none,
     cotangents_of,
     finished_with,
     gradients_of,
     jvp,
     only_scalar,
-    rows_of,
+    recorded_blocks,
     tangents_of,
     vjp,
 )
@@ -68,11 +67,8 @@ def jacobian(
     )
     before, modes.grad = modes.grad, create_graph
     try:
-        blocks = None
-        if forward:
-            blocks = columns_of(outs, xs) if strategy != "auto" else columns_or_none(outs, xs)
-        if blocks is None:
-            blocks = [rows_of(out, xs, create_graph) for out in outs]
+        made = recorded_blocks if strategy == "forward-mode" else blocks_of
+        blocks = made(outs, xs, forward, create_graph)
     finally:
         modes.grad = before
     found = [as_given(one, finished_with(block, create_graph)) for block in blocks]

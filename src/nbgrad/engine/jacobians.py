@@ -14,7 +14,7 @@ import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core.check import checked
-from nbgrad.core.interpret import Environment, replay, walk
+from nbgrad.core.interpret import replay, walk
 from nbgrad.core.linearize import (
     BOUND,
     CUT,
@@ -25,16 +25,14 @@ from nbgrad.core.linearize import (
     variables,
 )
 from nbgrad.core.modes import lines, modes, watching
-from nbgrad.core.node import Node, leaf_node, placeholder
+from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Tape, Var
 from nbgrad.engine.demand import demand, settle
 from nbgrad.engine.programs import executable, programs
 from nbgrad.engine.tiers import Executable
 from nbgrad.ops.elements import arithmetic
-from nbgrad.ops.kinds.cotangents import materialize
-from nbgrad.transforms.jvp import jvp, push_forward
-from nbgrad.transforms.vjp import backpropagate, reached
-from nbgrad.vocabulary import shapes
+from nbgrad.transforms.jacobian import columns, rows
+from nbgrad.transforms.jvp import jvp
 
 Array = np.ndarray[Any, Any]
 
@@ -144,71 +142,13 @@ def _plan(
     try:
         env = walk(tape, args, replay, known)
         if by_column:
-            found = _by_columns(tape, env, wrt, blocked | stop)
+            blocks = columns(tape, env, wrt, blocked | stop)
         else:
-            found = _by_rows(tape, env, wrt, blocked, stop)
-            if holomorphic:
-                found = [arithmetic.conjugate(block) for block in found]
+            blocks = rows(tape, env, wrt, blocked, stop)
+        found = [block for each in blocks for block in each]
+        if holomorphic and not by_column:
+            found = [arithmetic.conjugate(block) for block in found]
     finally:
         modes.grad = before
     new, constants = linearize(found, [*args, *given])
     return Plan(executable(checked(new.with_weak_inputs_of(tape)), constants), bound)
-
-
-def _by_columns(
-    tape: Tape, env: Environment, wrt: Sequence[Var], closed: frozenset[Var]
-) -> list[Node]:
-    """A block for each output and each of *wrt*, one tangent for each element of the latter."""
-    blocks: list[Node] = []
-    columns: list[list[list[Node]]] = []
-    for x in wrt:
-        tangents = [
-            push_forward(tape.eqns, env, {x: unit}, closed - {x}) for unit in _units(x.aval)
-        ]
-        columns.append(
-            [[materialize(t.get(y, 0.0), y.aval) for t in tangents] for y in tape.outputs]  # type: ignore[arg-type, union-attr]
-        )
-    for k, y in enumerate(tape.outputs):
-        for x, found in zip(wrt, columns, strict=True):
-            blocks.append(_stacked(found[k], y, x, -1))  # type: ignore[arg-type]
-    return blocks
-
-
-def _by_rows(
-    tape: Tape,
-    env: Environment,
-    wrt: Sequence[Var],
-    blocked: frozenset[Var],
-    stop: frozenset[Var],
-) -> list[Node]:
-    """A block for each output and each of *wrt*, one backward pass for each element of the former."""
-    active, keep = reached(tape, wrt, blocked), {*wrt, *blocked}
-    blocks: list[Node] = []
-    for y in tape.outputs:
-        passes = [
-            backpropagate(tape.eqns, env, active, {y: unit}, stop, keep=keep)  # type: ignore[dict-item]
-            for unit in _units(y.aval)  # type: ignore[union-attr]
-        ]
-        for x in wrt:
-            rows = [materialize(cts.get(x, 0.0), x.aval) for cts in passes]
-            blocks.append(_stacked(rows, y, x, 0))  # type: ignore[arg-type]
-    return blocks
-
-
-def _units(aval: Any) -> list[Node]:
-    """Arrays with a single 1, for each element."""
-    found = []
-    for position in np.ndindex(aval.shape):
-        unit = np.zeros(aval.shape, aval.dtype)
-        unit[position] = 1.0
-        found.append(leaf_node(unit))
-    return found
-
-
-def _stacked(parts: list[Node], y: Var, x: Var, axis: int) -> Node:
-    shape = y.aval.shape + x.aval.shape
-    if not parts:
-        dtype = (y if axis else x).aval.dtype
-        return leaf_node(np.zeros(shape, dtype))
-    block: Node = shapes.reshape(shapes.stack(parts, axis=axis), shape)
-    return block

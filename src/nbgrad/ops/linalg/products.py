@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
-from nbgrad.ops.basis import transpose
+from nbgrad.ops.arrays.units import is_identity
+from nbgrad.ops.basis import reshape, transpose
+from nbgrad.ops.elements.arithmetic import multiply
+from nbgrad.ops.kinds.batching import all_stacked
 from nbgrad.ops.kinds.bilinear import bilinear
 from nbgrad.ops.kinds.cotangents import conjugate
 from nbgrad.ops.kinds.forms import Library
+
+FEW = 16  # columns of a stack of matrices that are worth arranging as rows
 
 
 def _transposed(x: Node) -> Node:
@@ -57,8 +63,35 @@ def blas_reads(extents: tuple[int, ...], strides: tuple[int, ...]) -> bool:
     return row_major or column_major
 
 
+def _batch(prim: Any, xs: Any, mapped: Any, params: dict[str, Any], size: int) -> Any:
+    """A stack times one matrix is one product of matrices; an outer product is elementwise."""
+    a, b = xs
+    if mapped[0] and not mapped[1] and b.ndim == 2:
+        return _folded(a, b)
+    if mapped[1] and not mapped[0] and a.ndim == 2 and b.shape[-1] < FEW:
+        return _turned(_folded(_turned(b), _turned(a)))
+    a, b = all_stacked(xs, mapped, size)
+    return multiply(a, b) if a.shape[-1] == 1 else prim(a, b)
+
+
+def _turned(x: Node) -> Node:
+    """*x* transposed; a row or a column is given its other shape."""
+    rows, columns = x.shape[-2:]
+    if 1 in (rows, columns):
+        return reshape(x, shape=(*x.shape[:-2], columns, rows))  # type: ignore[no-any-return]
+    return _transposed(x)
+
+
+def _folded(a: Node, b: Node) -> Node:
+    """Each matrix of the stack *a* times *b*, their rows being those of one matrix."""
+    rows = reshape(a, shape=(math.prod(a.shape[:-1]), a.shape[-1]))
+    found = b if is_identity(rows) else matmul(rows, b)
+    return reshape(found, shape=(*a.shape[:-1], b.shape[-1]))  # type: ignore[no-any-return]
+
+
 matmul = bilinear(
     "matmul",
+    batch=_batch,
     aval=_matmul_aval,
     adjoints=(
         lambda ct, b, a: _laid_out_as(a, ct, _adjoint(b)),

@@ -1,0 +1,107 @@
+"""Jacobians by batched seeds: in chunks, by rows and columns, recorded and as one program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import nbgrad as ng
+from nbgrad.core.aval import make_aval
+from nbgrad.core.node import placeholder
+from nbgrad.ops.arrays.units import is_identity, units
+from nbgrad.ops.basis import reshape
+from nbgrad.transforms import jacobian as batched
+
+RNG = np.random.default_rng(5)
+A, X = RNG.normal(size=(7, 6)), RNG.normal(size=(2, 3))
+
+
+def wide(x: Any) -> Any:
+    return np.sin(A @ x.reshape(6)) * x[0, 0] + np.cumsum(x.reshape(6))[-1]
+
+
+def narrow(x: Any) -> Any:
+    return np.stack([(np.tanh(x) * x).sum(), np.prod(x), x[1, 2] ** 3])
+
+
+def differences(f: Any, x: Any, h: float = 1e-6) -> Any:
+    columns = [
+        (f(x + h * u) - f(x - h * u)) / (2 * h) for u in np.eye(x.size).reshape(-1, *x.shape)
+    ]
+    return np.stack(columns, -1).reshape(*np.shape(f(x)), *x.shape)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 4, 100])
+@pytest.mark.parametrize("f", [wide, narrow], ids=["columns", "rows"])
+def test_chunks_of_any_size(f: Any, seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one program, recorded in jit, with a graph, and its derivative."""
+    monkeypatch.setattr(batched, "_chunk", lambda one, seed: seeds)
+    point = X + seeds  # a structure that no other test has a program for
+    g = lambda x: f(x - seeds)
+    expected = differences(g, point)
+    for jacobian in (ng.jacobian(g), ng.jit(ng.jacobian(g))):
+        assert_allclose(jacobian(point), expected, rtol=1e-6, atol=1e-8)
+    second = differences(ng.jacobian(g), point)
+    assert_allclose(ng.jacobian(ng.jacobian(g))(point), second, rtol=1e-6, atol=1e-7)
+    mapped = ng.vmap(ng.jacobian(g))(np.stack([point, point + 0.1]))
+    assert_allclose(mapped[0], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_a_chunk_has_no_more_bytes_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batched, "MAX_BYTES", 1 << 12)
+    made: list[int] = []
+    original = batched.batched
+    monkeypatch.setattr(
+        batched,
+        "batched",
+        lambda tape, nodes, size, *a: made.append(size) or original(tape, nodes, size, *a),
+    )
+    x = RNG.normal(size=40)
+    found = ng.jacobian(lambda x: np.sin(x) * x[::-1] * 1.25)(x)
+    assert 1 < len(made) <= batched.MAX_CHUNKS and sum(made) == 40
+    rows = np.zeros((40, 40))
+    rows[range(40), range(40)] += np.cos(x) * x[::-1] * 1.25
+    rows[range(40), range(39, -1, -1)] += np.sin(x) * 1.25
+    assert_allclose(found, rows, rtol=1e-12)
+
+
+def test_equations_do_not_grow_with_the_columns() -> None:
+    """Nor is there a product with all units."""
+
+    def loss(w: Any) -> Any:
+        return np.log1p(np.exp(-(A @ w))).sum()
+
+    compiled = ng.jit(ng.hessian(loss))
+    w = RNG.normal(size=6)
+    p = 1 / (1 + np.exp(A @ w))
+    assert_allclose(compiled(w), A.T @ ((p * (1 - p))[:, None] * A), rtol=1e-12)
+    ((entry,),) = [e for traces in compiled.traces.by_policy.values() for e in traces.values()]
+    names = [eqn.prim.name for eqn in entry.tape.eqns]
+    assert names.count("matmul") == 2 and len(names) < 60
+
+
+def test_what_is_known_of_units() -> None:
+    aval = make_aval((2, 3), np.dtype(np.float32))
+    assert np.asarray(ng.Tensor(units(aval, 1, 3)).numpy()).reshape(2, 6).tolist() == [
+        [0, 1, 0, 0, 0, 0],
+        [0, 0, 1, 0, 0, 0],
+    ]
+    whole = units(aval, 0, 6)
+    assert is_identity(reshape(whole, shape=(6, 6)))
+    assert not is_identity(reshape(units(aval, 0, 5), shape=(5, 6)))
+    assert not is_identity(placeholder(make_aval((6, 6), np.dtype(float))))
+    assert units(make_aval((1 << 24,), np.dtype(np.float32)), 0, 1).dtype == np.float32
+
+
+def test_complex_and_no_elements() -> None:
+    z = RNG.normal(size=3) + 1j * RNG.normal(size=3)
+    found = ng.jacobian(lambda z: z**2 * z[0], holomorphic=True)(z)
+    expected = np.diag(2 * z * z[0])
+    expected[:, 0] += z**2
+    assert_allclose(found, expected, rtol=1e-12)
+    assert ng.jacobian(lambda x: x * 2)(np.zeros(0)).shape == (0, 0)
+    assert ng.jacobian(lambda x: x[:0])(np.zeros(3)).shape == (0, 3)
+    assert ng.jacobian(lambda x: np.ones(2) * x.sum())(np.zeros(0)).shape == (2, 0)
