@@ -36,6 +36,7 @@ __all__ = [
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
     "tree",
+    "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
@@ -44,8 +45,10 @@ if TYPE_CHECKING:
     from nbgrad import fft, interpolate, linalg, optim, random, signal, special, stats, tree
     from nbgrad.api.branches import cond, switch
     from nbgrad.api.combining import associative_scan
+    from nbgrad.api.custom import custom_jvp, custom_vjp
     from nbgrad.api.inspecting import TapeView, make_tape
     from nbgrad.api.loops import fori_loop, map, scan, while_loop
+    from nbgrad.api.stopping import clip_gradient, stop_gradient
     from nbgrad.api.vmap import vmap
 
 # Imported when first asked for: a tenth of the time that importing all of it takes.
@@ -55,6 +58,8 @@ _TRANSFORMS = {
     **dict.fromkeys(("fori_loop", "map", "scan", "while_loop"), "api.loops"),
     **{"associative_scan": "api.combining", "cond": "api.branches", "switch": "api.branches"},
     **{"TapeView": "api.inspecting", "make_tape": "api.inspecting"},
+    **{"custom_jvp": "api.custom", "custom_vjp": "api.custom"},
+    **{"clip_gradient": "api.stopping", "stop_gradient": "api.stopping"},
     **{"vmap": "api.vmap"},
 }
 

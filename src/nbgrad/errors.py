@@ -201,6 +201,11 @@ NO_TANGENT = (
     "the gradient it is given. Define a static method jvp(ctx, *tangents), or write backward with "
     "nbgrad's operations. (Jacobians with fewer rows than columns take reverse mode.)"
 )
+CLOSED_OVER = (
+    "{name}: a derivative by a value that the function reads from outside ({aval}) is asked for, and the "
+    "rule that was written for it gives derivatives by its arguments alone. Pass the value as an "
+    "argument, or read value.detach() if no derivative by it is meant."
+)
 CUT = (
     "{what} of a tensor that is being differentiated would cut it from its gradient, which would "
     "silently be zero. {fix}"

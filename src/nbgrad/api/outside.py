@@ -187,6 +187,8 @@ class Reader:
                 self._look(part)
         elif "__wrapped__" in _vars(x):
             self._look(x.__wrapped__)
+            if "_rules" in _vars(x):  # that users wrote for its derivative
+                self._look(x._rules, f"{self._named(x)}._rules")
         elif isinstance(x, type):
             self._look_into_class(x)
         elif (same := alike(x)) is not None:

@@ -13,6 +13,7 @@ from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Tape
 from nbgrad.engine.tiers import Executable
+from nbgrad.transforms.calls import expanded
 from nbgrad.transforms.simplify import simplify
 
 Entry = TypeVar("Entry")
@@ -74,4 +75,4 @@ programs = ProgramCache()
 def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
     """Simplify *tape* and make it runnable; *constants* fill its last inputs."""
     with unrecorded(), paused():
-        return Executable(simplify(checked(tape)), [node.value for node in constants])
+        return Executable(simplify(expanded(checked(tape))), [node.value for node in constants])

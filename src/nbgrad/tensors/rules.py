@@ -298,9 +298,9 @@ def _transposed(cls: Any, ctx: Context, tangents: Sequence[Any], xs: Sequence[No
     for g, t, x in zip(found, tangents, xs, strict=True):
         if g is None or t is None:
             continue
-        if _depends(g, probes.values()):
+        if depends(g, probes.values()):
             pairs.append((g, materialize(materialize(t, x.aval), g.aval)))
-        elif not _is_zero(g):
+        elif not is_zero(g):
             raise NotImplementedError(NO_TANGENT.format(name=cls.__name__))
     if not pairs:
         return Pack({})
@@ -317,7 +317,7 @@ def _transposed(cls: Any, ctx: Context, tangents: Sequence[Any], xs: Sequence[No
     return _recorded_pack(cls, ctx, parts, [*xs, *tangents])
 
 
-def _depends(node: Node, sources: Collection[Node]) -> bool:
+def depends(node: Node, sources: Collection[Node]) -> bool:
     """Whether gradients flow from *node* to one of *sources*, which were made later than all else."""
     first = min(s.seq for s in sources)
     stack, seen = [node] if node.requires_grad else [], {node}
@@ -332,7 +332,7 @@ def _depends(node: Node, sources: Collection[Node]) -> bool:
     return False
 
 
-def _is_zero(node: Node) -> bool:
+def is_zero(node: Node) -> bool:
     try:
         return not value_of(node).any()
     except ConcretizationError:

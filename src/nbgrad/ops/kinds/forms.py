@@ -112,3 +112,12 @@ class Repeat:
     """
 
     layout: Callable[..., Rounds]
+
+
+@dataclass(frozen=True)
+class Call:
+    """Lowering of an operation that is the tape of its param ``body``.
+
+    The equations of that stand in its place when a program is made, and not before: until then it has
+    rules of its own.
+    """
