@@ -8,10 +8,9 @@ from __future__ import annotations
 import ast
 
 import pytest
-from golden_programs import FOLDER, GOLDEN, program
+from golden_programs import FOLDER, GOLDEN, kernels_of, program
 
 from nbgrad.program.cuda_text import cuda_source
-from nbgrad.program.text import Emitted
 
 every_program = pytest.mark.parametrize("name", list(GOLDEN))
 
@@ -30,7 +29,7 @@ def test_no_file_is_left_over() -> None:
 
 @every_program
 def test_text_is_one_readable_function_a_kernel(name: str) -> None:
-    kernels = [s for s in program(name).steps if isinstance(s, Emitted)]
+    kernels = kernels_of(name)
     functions = ast.parse(program(name).source()).body
     assert [f.name for f in functions] == [k.name for k in kernels]  # type: ignore[attr-defined]
     # The statements of a long body stay on lines that a person can read.
@@ -39,14 +38,13 @@ def test_text_is_one_readable_function_a_kernel(name: str) -> None:
 
 @every_program
 def test_cuda_header_keeps_the_text(name: str) -> None:
-    for step in program(name).steps:
-        if isinstance(step, Emitted):
-            cuda = cuda_source(step)
-            assert cuda.device == step.source
-            device, kernel = ast.parse(cuda.source).body
-            assert [device.name, kernel.name] == [cuda.device_name, cuda.kernel_name]  # type: ignore[attr-defined]
-            assert len(kernel.args.args) == len(cuda.signature)  # type: ignore[attr-defined]
-            # The same arguments, in the same order, after the range of tasks.
-            call = next(n for n in ast.walk(kernel) if isinstance(n, ast.Expr)).value
-            passed = [a.id for a in call.args[2:]]  # type: ignore[attr-defined]
-            assert passed == [a.arg for a in device.args.args[2:]]  # type: ignore[attr-defined]
+    for step in kernels_of(name):
+        cuda = cuda_source(step)
+        assert cuda.device == step.source
+        device, kernel = ast.parse(cuda.source).body
+        assert [device.name, kernel.name] == [cuda.device_name, cuda.kernel_name]  # type: ignore[attr-defined]
+        assert len(kernel.args.args) == len(cuda.signature)  # type: ignore[attr-defined]
+        # The same arguments, in the same order, after the range of tasks.
+        call = next(n for n in ast.walk(kernel) if isinstance(n, ast.Expr)).value
+        passed = [a.id for a in call.args[2:]]  # type: ignore[attr-defined]
+        assert passed == [a.arg for a in device.args.args[2:]]  # type: ignore[attr-defined]

@@ -11,12 +11,14 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scratch_scan import bound, scan
 
 import nbgrad as ng
+from nbgrad.backends.base import Work
 from nbgrad.backends.cpu.program import CpuProgram
 from nbgrad.backends.reference import ReferenceProgram
 from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
 from nbgrad.core.tape import Tape
+from nbgrad.engine.tiers import Executable
 from nbgrad.ops.kinds.forms import Rounds
 from nbgrad.program import program as planning
 from nbgrad.program.loops import Loop
@@ -152,3 +154,16 @@ def test_what_is_no_kernel_of_scalars() -> None:
         assert kernels(program) == [False]
     program = make_program(loop(step_of_scalars, SCALAR, 1, 2, False))
     assert "for at in range(n):" in program.source()
+
+
+def test_a_long_loop_is_compiled_before_its_first_run() -> None:
+    """Thousands of rounds in Python take longer than the compiler; a few do not."""
+
+    def tape_of(count: int) -> Tape:
+        nodes = [placeholder(make_aval(s, np.dtype(float))) for s in ((), (count,))]
+        last, _ = ng.scan(lambda c, x: (ng.sin(c) + x, c), *map(Tensor, nodes))
+        return linearize([last._node], nodes)[0]
+
+    assert Work(tape_of(1000)).equations == 1 + 2 * 1000
+    assert isinstance(Executable(tape_of(3))._choose(), ReferenceProgram)
+    assert isinstance(Executable(tape_of(100_000))._choose(), CpuProgram)

@@ -10,6 +10,7 @@ import numpy as np
 from nbgrad.core.tape import Var
 from nbgrad.machine.intrinsics import CASTS, plain_namespace
 from nbgrad.machine.scalar import HELPERS
+from nbgrad.program.loops import Loop
 from nbgrad.program.program import Program
 from nbgrad.program.text import Emitted, Pointer
 
@@ -82,8 +83,9 @@ def run(planned: Program, args: Sequence[Array], launch: Launch) -> list[Array]:
         return Address(buffers[arg.buffer], arg.offset // aval.dtype.itemsize)
 
     for step in planned.steps:
-        if isinstance(step, Emitted):
-            launch(step, [argument(arg) for arg in step.args])
+        kernel = step.kernel if isinstance(step, Loop) else step
+        if isinstance(kernel, Emitted):
+            launch(kernel, [argument(arg) for arg in kernel.args])
         else:
             out = step.eqn.prim.evaluate(*map(value, step.eqn.inputs), **step.eqn.params)
             buffers[step.eqn.out] = np.array(out, step.eqn.out.aval.dtype, order="C")

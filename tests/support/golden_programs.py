@@ -22,7 +22,9 @@ from nbgrad.core.interpret import walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import constant, placeholder
 from nbgrad.core.tape import Tape
+from nbgrad.program.loops import Loop
 from nbgrad.program.program import Program, make_program
+from nbgrad.program.text import Emitted
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.simplify import simplify
 
@@ -92,6 +94,27 @@ def long_sum(x: Any) -> Any:
     return (ng.sqrt(x) * 0.25).sum(), x.max()
 
 
+def recurrence(a: Any, b: Any, x: Any, us: Any) -> Any:
+    """A branch, a carry of two numbers, one stack read and one written."""
+
+    def step(carry: Any, u: Any) -> Any:
+        x, total = carry
+        new = ng.where(x > u, a * x, x + b * ng.sin(u))
+        return (new, total + new * new / 3), new
+
+    (_, total), xs = ng.scan(step, (x, x), us)
+    return total + xs.sum()
+
+
+def rotation(w: Any, h: Any) -> Any:
+    """Small arrays: their elements are variables."""
+
+    def step(c: Any, _: Any) -> Any:
+        return ng.stack([c[1] * w[0], c[2] - w[1], (c * w).sum()]), c[::-1]
+
+    return ng.scan(step, h, length=5, reverse=True)
+
+
 @dataclass(frozen=True)
 class Golden:
     """A function and the shapes of its arguments."""
@@ -110,6 +133,8 @@ GOLDEN = {
     "rosenbrock_gradient": Golden(gradients(rosenbrock), ((10,),)),
     "moments": Golden(moments, ((3, 8),), np.float32),
     "concatenation": Golden(joined, ((4,), (3,))),
+    "loop_gradient": Golden(gradients(recurrence), ((), (), (), (6,))),
+    "loop_of_small_arrays": Golden(rotation, ((3,), (3,))),
     "sum_in_blocks": Golden(long_sum, ((40_000,),)),
 }
 
@@ -119,6 +144,12 @@ def program(name: str) -> Program:
     """The planned program *name*."""
     golden = GOLDEN[name]
     return make_program(trace(golden.function, *golden.shapes, dtype=golden.dtype))
+
+
+def kernels_of(name: str) -> list[Emitted]:
+    """Kernels of the program *name*, those that hold a loop among them."""
+    steps = [s.kernel if isinstance(s, Loop) else s for s in program(name).steps]
+    return [s for s in steps if isinstance(s, Emitted)]
 
 
 def arguments(name: str) -> list[Array]:

@@ -19,7 +19,7 @@ def joined(tape: Tape) -> Tape:
     """*tape*, with loops that compute only what is read, each carry once."""
     if not any(_is_loop(eqn) for eqn in tape.eqns):
         return tape
-    return _together(_pruned(tape))
+    return _pruned(_together(tape))
 
 
 def _is_loop(eqn: Equation) -> bool:

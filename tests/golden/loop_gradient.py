@@ -1,0 +1,101 @@
+# loop: scan, 6 times
+def loop_12(lo, hi, n, x0, x1, x2, x3, x4, c6, y0, y1, y2, y3):
+    v1 = x0[0]
+    v2 = x1[0]
+    s0 = x2[0]
+    s1 = x3[0]
+    for at in range(n):
+        v5 = x4[at]
+        v6 = s0 > v5
+        v7 = v1 * s0
+        v8 = sin_f8(v5)
+        v9 = v2 * v8
+        v10 = s0 + v9
+        v11 = (v7 if v6 else v10)
+        v12 = v11 * v11
+        v14 = v12 / c6
+        v15 = s1 + v14
+        v16 = v11
+        v17 = s0
+        y2[at] = v16
+        y3[at] = v17
+        s0 = f8(v11)
+        s1 = f8(v15)
+    y0[0] = s0
+    y1[0] = s1
+
+def fused_copy_0_sum(lo, hi, n0, x0, y0, r0, block):
+    kept = 1
+    size = n0
+    for t in range(lo, hi):
+        b = t // kept
+        r0_o = b * kept
+        acc0 = f8(0)
+        first = b * block
+        last = min(first + block, size)
+        for j in range(first, last):
+            v0 = x0[j]
+            y0[j] = f8(1.0)
+            acc0 = reduce_add(acc0, v0)
+        r0[r0_o] = acc0
+
+def fused_add_1(lo, hi, n0, x0, x1, y0, y1, y2):
+    v0 = x0[0]
+    v1 = x1[0]
+    v2 = v0 + v1
+    for j in range(lo, hi):
+        y0[0] = v2
+        y1[0] = f8(0.0)
+        y2[0] = f8(1.0)
+
+# loop: scan, 6 times
+def loop_26(lo, hi, n, x0, x1, x2, x3, x4, x5, x6, x7, x8, c10, y0, y1, y2, y3, y4):
+    v1 = x0[0]
+    v2 = x1[0]
+    s0 = x2[0]
+    s1 = x3[0]
+    s2 = x4[0]
+    s3 = x5[0]
+    for at in range(n - 1, -1, -1):
+        v7 = x6[at]
+        v8 = x7[at]
+        v9 = x8[at]
+        v10 = v7 > v8
+        v11 = v1 * v7
+        v12 = sin_f8(v8)
+        v13 = v2 * v12
+        v14 = v7 + v13
+        v15 = (v11 if v10 else v14)
+        v16 = s2 + v9
+        v18 = s3 * c10
+        v19 = (v18 * v15 if v18 != f8(0) else f8(0))
+        v20 = v16 + v19
+        v21 = v20 + v19
+        v23 = (v21 if v10 else f8(0.0))
+        v24 = (f8(0.0) if v10 else v21)
+        v25 = (v24 * v12 if v24 != f8(0) else f8(0))
+        v26 = (v24 * v2 if v24 != f8(0) else f8(0))
+        v27 = cos_f8(v8)
+        v28 = (v26 * v27 if v26 != f8(0) else f8(0))
+        v29 = (v23 * v7 if v23 != f8(0) else f8(0))
+        v30 = (v23 * v1 if v23 != f8(0) else f8(0))
+        v31 = v24 + v30
+        v32 = s0 + v29
+        v33 = s1 + v25
+        v34 = s3
+        y4[at] = v28
+        s0 = f8(v32)
+        s1 = f8(v33)
+        s2 = f8(v31)
+        s3 = f8(v34)
+    y0[0] = s0
+    y1[0] = s1
+    y2[0] = s2
+    y3[0] = s3
+
+def fused_add_1(lo, hi, n0, x0, x1, y0):
+    v0 = x0[0]
+    v1 = x1[0]
+    v2 = v0 + v1
+    for j in range(lo, hi):
+        y0[0] = v2
