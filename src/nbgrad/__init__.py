@@ -31,7 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Function", "Jitted", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "configure", "detect_anomaly",
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
-    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacobian", "jit", "linalg", "make_tape", "manual_seed",
+    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from nbgrad.api.combining import associative_scan
     from nbgrad.api.custom import custom_jvp, custom_vjp
     from nbgrad.api.inspecting import TapeView, make_tape
+    from nbgrad.api.jacobian import jacfwd, jacrev
     from nbgrad.api.loops import fori_loop, map, scan, while_loop
     from nbgrad.api.stopping import clip_gradient, stop_gradient
     from nbgrad.api.vmap import vmap
@@ -60,7 +61,7 @@ _TRANSFORMS = {
     **{"TapeView": "api.inspecting", "make_tape": "api.inspecting"},
     **{"custom_jvp": "api.custom", "custom_vjp": "api.custom"},
     **{"clip_gradient": "api.stopping", "stop_gradient": "api.stopping"},
-    **{"vmap": "api.vmap"},
+    **{"jacfwd": "api.jacobian", "jacrev": "api.jacobian", "vmap": "api.vmap"},
 }
 
 

@@ -11,8 +11,10 @@ from numpy.testing import assert_allclose
 import nbgrad as ng
 from nbgrad.core.aval import make_aval
 from nbgrad.core.node import placeholder
+from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.ops.arrays.units import is_identity, units
 from nbgrad.ops.basis import reshape
+from nbgrad.ops.kinds.forms import Host
 from nbgrad.transforms import jacobian as batched
 
 RNG = np.random.default_rng(5)
@@ -105,3 +107,45 @@ def test_complex_and_no_elements() -> None:
     assert ng.jacobian(lambda x: x * 2)(np.zeros(0)).shape == (0, 0)
     assert ng.jacobian(lambda x: x[:0])(np.zeros(3)).shape == (0, 3)
     assert ng.jacobian(lambda x: np.ones(2) * x.sum())(np.zeros(0)).shape == (2, 0)
+
+
+def test_the_mode_may_be_chosen() -> None:
+    for f in (wide, narrow):
+        expected = ng.jacobian(f)(X)
+        for mode in (ng.jacfwd, ng.jacrev):
+            assert_allclose(mode(f)(X), expected, rtol=1e-12, atol=1e-13)
+            assert_allclose(ng.jit(mode(f))(X), expected, rtol=1e-12, atol=1e-13)
+    f = lambda x: (np.sin(x) * x).sum() ** 2
+    wanted = ng.hessian(f)(X)
+    for outer in (ng.jacfwd, ng.jacrev):
+        for inner in (ng.jacfwd, ng.jacrev):
+            assert_allclose(outer(inner(f))(X), wanted, rtol=1e-12)
+    assert ng.jacfwd(lambda x, s: (x * s, s), has_aux=True)(X, 2.0)[1] == 2.0
+    with pytest.raises(TypeError, match="jacrev: argument 0 is bool"):
+        ng.jacrev(f)(np.array([True]))
+    z = np.array([1 + 2j, 0.5j])
+    holomorphic = [m(lambda z: z**3, holomorphic=True)(z) for m in (ng.jacfwd, ng.jacrev)]
+    assert_allclose(holomorphic[0], np.diag(3 * z**2))
+    assert_allclose(holomorphic[1], np.diag(3 * z**2))
+
+
+def test_an_operation_without_a_rule_for_batches_is_run_for_each_direction() -> None:
+    double = Primitive(
+        name="double_without_batch",
+        kind="opaque",
+        evaluate=lambda x: 2 * x,
+        prepare=lambda xs, params: (xs, xs[0].aval, ()),
+        rules=Rules(
+            lambda ct, y, xs, params, wants: [double(ct)], lambda ts, y, xs, params: double(ts[0])
+        ),
+        lower=Host(),
+        grad_name="Double",
+        doc="Twice the operand.",
+        registered=False,
+    )
+    f = lambda x: ng.Tensor(double((x * x)._node))
+    x = np.array([1.0, 3.0])
+    for mode in (ng.jacfwd, ng.jacrev, ng.jacobian):
+        assert_allclose(mode(f)(x), np.diag(4 * x))
+    with pytest.raises(NotImplementedError, match="double_without_batch has no rule for batches"):
+        ng.vmap(f)(x)

@@ -1,4 +1,4 @@
-"""``jacobian`` and ``hessian``: functions that compute matrices of derivatives."""
+"""``jacobian``, ``jacfwd``, ``jacrev`` and ``hessian``: functions that compute matrices of derivatives."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from nbgrad.api.enclosing import belongs_outside, finished
 from nbgrad.api.grad import grad
-from nbgrad.api.products import blocks_of, by_columns
+from nbgrad.api.products import blocks_of, by_columns, recorded_blocks
 from nbgrad.api.tracked import (
     Tracked,
     as_asked,
@@ -74,31 +74,102 @@ def jacobian(
            [0., 4.]]), array([[1., 0.],
            [0., 2.]]))
     """
-    wanted = Wanted(argnums, argnames, "jacobian")
+    return _jacobian_of(
+        f, "jacobian", None, Wanted(argnums, argnames, "jacobian"), has_aux, holomorphic
+    )
+
+
+@transform
+def jacfwd(
+    f: Callable[P, Any],
+    argnums: int | Sequence[int] | None = None,
+    *,
+    argnames: str | Sequence[str] | None = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Callable[P, Any]:
+    """Return :func:`jacobian` by forward mode: all columns at once, as many as memory allows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.jacfwd(lambda x: x * x[0])(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [2., 1.]])
+    """
+    return _jacobian_of(
+        f, "jacfwd", True, Wanted(argnums, argnames, "jacfwd"), has_aux, holomorphic
+    )
+
+
+@transform
+def jacrev(
+    f: Callable[P, Any],
+    argnums: int | Sequence[int] | None = None,
+    *,
+    argnames: str | Sequence[str] | None = None,
+    has_aux: bool = False,
+    holomorphic: bool = False,
+) -> Callable[P, Any]:
+    """Return :func:`jacobian` by reverse mode: all rows at once, as many as memory allows.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.jacrev(lambda x: x * x[0])(np.array([1.0, 2.0]))
+    array([[2., 0.],
+           [2., 1.]])
+    """
+    return _jacobian_of(
+        f, "jacrev", False, Wanted(argnums, argnames, "jacrev"), has_aux, holomorphic
+    )
+
+
+def _jacobian_of(
+    f: Callable[..., Any],
+    name: str,
+    by_column: bool | None,
+    wanted: Wanted,
+    has_aux: bool,
+    holomorphic: bool,
+) -> Callable[..., Any]:
+    """The function *name*, which finds columns or rows; None chooses."""
 
     @functools.wraps(f)
-    def differentiated(*args: P.args, **kwargs: P.kwargs) -> Any:
+    def differentiated(*args: Any, **kwargs: Any) -> Any:
         run = call_tracked(f, wanted, args, kwargs, holomorphic)
-        y, aux = split_aux(run.returned, has_aux, "jacobian")
+        y, aux = split_aux(run.returned, has_aux, name)
         if has_aux:
             aux = aux_as_asked(aux, run)
-        outs, structure = outputs_of(y, "jacobian")
+        outs, structure = outputs_of(y, name)
         for out in outs if holomorphic else ():
-            check_kind(out, "jacobian", holomorphic)
-        found = [run.nest(row) for row in _blocks(outs, run, holomorphic)]
+            check_kind(out, name, holomorphic)
+        found = [run.nest(row) for row in _blocks(outs, run, holomorphic, by_column, name)]
         made = found[0] if structure == LEAF else unflatten(structure, found)
         return (made, aux) if has_aux else made
 
     return differentiated
 
 
-def _blocks(outs: list[Tensor], run: Tracked, holomorphic: bool) -> list[list[Any]]:
+def _blocks(
+    outs: list[Tensor],
+    run: Tracked,
+    holomorphic: bool,
+    by_column: bool | None = None,
+    name: str = "jacobian",
+) -> list[list[Any]]:
     """The Jacobian of each of *outs* by each of the tensors, as the caller is to see them."""
     xs, nodes = run.tensors, run.nodes
     tracked = [out for out in outs if out.requires_grad] if xs else []
     cap = capture([out._node for out in tracked], differentiate=True)
     outer = modes.grad and belongs_outside(cap, nodes)
-    found = iter(_jacobian(cap, tracked, xs, outer, holomorphic) if tracked else ())
+    made: list[list[Tensor]] = []
+    if tracked:
+        mode = _by_column(tracked, xs, holomorphic, by_column, name)
+        made = _jacobian(cap, tracked, xs, outer, holomorphic, mode, by_column is None)
+    found = iter(made)
     blocks = [next(found) if tracked and out.requires_grad else _zeros(out, xs) for out in outs]
     if outer:
         finished.update(nodes)
@@ -110,22 +181,37 @@ def _zeros(out: Tensor, xs: list[Tensor]) -> list[Tensor]:
     return [Tensor(leaf_node(np.zeros(out.shape + x.shape, out.dtype))) for x in xs]
 
 
-def _jacobian(
-    cap: Capture, outs: list[Tensor], xs: list[Tensor], outer: bool, holomorphic: bool
-) -> list[list[Tensor]]:
+def _by_column(
+    outs: list[Tensor], xs: list[Tensor], holomorphic: bool, asked: bool | None, name: str
+) -> bool:
+    """Whether columns are found, as *asked* or where they are fewer."""
     if holomorphic:
-        by_column = sum(x._node.size for x in xs) <= sum(out._node.size for out in outs)
+        fewer = sum(x._node.size for x in xs) <= sum(out._node.size for out in outs)
     else:
-        by_column = by_columns(outs, xs, "jacobian")
+        fewer = by_columns(outs, xs, name)
+        if asked is not None and any(t.dtype.kind == "c" for t in (*xs, *outs)):
+            return fewer  # the mode that is right
+    return fewer if asked is None else asked
+
+
+def _jacobian(
+    cap: Capture,
+    outs: list[Tensor],
+    xs: list[Tensor],
+    outer: bool,
+    holomorphic: bool,
+    by_column: bool,
+    either: bool,
+) -> list[list[Tensor]]:
+    """The blocks by columns or by rows; where *either* will do, by rows if there are no tangents."""
     if not outer:
-        nodes = [x._node for x in xs]
-        values = jacobian_values(cap, [o._node for o in outs], nodes, by_column, holomorphic)
+        values = _values(cap, outs, xs, by_column, holomorphic)
         if values is not None:
             made = iter(Tensor(leaf_node(value)) for value in values)
             return [[next(made) for _ in xs] for _ in outs]
     before, modes.grad = modes.grad, outer
     try:
-        blocks = _recorded(cap, outs, xs, by_column)
+        blocks = _recorded(cap, outs, xs, by_column, either)
         if by_column or not holomorphic:
             return blocks
         return [[Tensor(arithmetic.conjugate(b._node)) for b in row] for row in blocks]
@@ -133,14 +219,25 @@ def _jacobian(
         modes.grad = before
 
 
+def _values(
+    cap: Capture, outs: list[Tensor], xs: list[Tensor], by_column: bool, holomorphic: bool
+) -> Any:
+    """The blocks as one program computes them; None where there is none."""
+    try:
+        outputs, inputs = [o._node for o in outs], [x._node for x in xs]
+        return jacobian_values(cap, outputs, inputs, by_column, holomorphic)
+    except NotImplementedError:  # a rule is missing: one direction after another may not need it
+        return None
+
+
 def _recorded(
-    cap: Capture, outs: list[Tensor], xs: list[Tensor], by_column: bool
+    cap: Capture, outs: list[Tensor], xs: list[Tensor], by_column: bool, either: bool
 ) -> list[list[Tensor]]:
     """The Jacobian as nodes: by the rules, or as for the last graph like this one."""
     operands = operands_of_pass(cap, ())
     places = [cap.index.get(x._node, len(cap.nodes)) for x in xs]
     watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
-    key = "jacobian", by_column, modes.grad, key_of_pass(cap, (), places, False)
+    key = "jacobian", by_column, either, modes.grad, key_of_pass(cap, (), places, False)
     if lines.on or watched:
         operands = None
     found = None if operands is None else again(key, operands)
@@ -148,7 +245,8 @@ def _recorded(
         blocks = iter(found[1])
         return [[Tensor(next(blocks)) for _ in xs] for _ in outs]
     looked, start = looks.count, next_sequence()
-    made = blocks_of(outs, xs, by_column, modes.grad)
+    make = blocks_of if either else recorded_blocks
+    made = make(outs, xs, by_column, modes.grad)
     if operands is not None and looks.count == looked:
         learn(key, operands, (), [block._node for row in made for block in row], start)
     return made

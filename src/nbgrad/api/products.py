@@ -218,10 +218,19 @@ def recorded_blocks(
     """
     nodes, sources = [o._node for o in outs], [x._node for x in xs]
     cap = capture(nodes, differentiate=True)
-    if _looked_at(cap):
-        if by_column:
-            return _columns_of(outs, xs)
-        return [_rows_of(out, xs, create_graph) for out in outs]
+    if not _looked_at(cap):
+        try:
+            return _batched_blocks(cap, nodes, sources, by_column)
+        except NotImplementedError:
+            pass  # an operation that somebody declared has no rule for batches
+    if by_column:
+        return _columns_of(outs, xs)
+    return [_rows_of(out, xs, create_graph) for out in outs]
+
+
+def _batched_blocks(
+    cap: Capture, nodes: Sequence[Node], sources: Sequence[Node], by_column: bool
+) -> list[list[Tensor]]:
     tape, var_of = build_tape(cap, nodes, sources, lift=False)
     env: dict[Any, Any] = environment(var_of)
     wrt = [var_of[x] for x in sources]
