@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.testing import assert_array_equal
 from odd import (
     Derived,
     Double,
@@ -357,3 +358,37 @@ def test_equal_settings_that_are_not_the_same_have_traces_of_their_own(
 def test_what_nbgrad_itself_keeps_is_no_state_of_the_user(function: Any) -> None:
     """Each change of a table of ours would trace again, and each call would compare the tables."""
     assert Reader([function]).tests == []
+
+
+def test_a_variable_of_an_enclosing_function_is_looked_at_wherever_its_cell_is_read() -> None:
+    """By the test of its own, and by the one that is part of the building of results."""
+
+    def enclosing() -> Any:
+        scale, other = 2.0, [1.0]
+
+        def f(x: Any) -> Any:
+            return {"y": x * scale + other[0], "n": x.sum()}
+
+        def change(value: float | None) -> None:
+            nonlocal scale
+            if value is None:
+                del scale
+            else:
+                scale = value
+                other[0] = -value
+
+        return f, change
+
+    f, change = enclosing()
+    compiled, x = ng.jit(f), np.arange(3.0)
+    with ng.configure(deterministic=True):
+        for value in (2.0, 3.0, 2.0, 5.0):
+            change(value)
+            for _ in range(70):
+                assert_array_equal(compiled(x)["y"], x * value - value)
+            assert compiled.quick[0] is not None
+        change(None)
+        with pytest.raises(NameError, match="scale"):
+            compiled(x)
+        change(7.0)
+        assert_array_equal(compiled(x)["y"], x * 7.0 - 7.0)

@@ -135,8 +135,8 @@ class Jitted(Transformed, Generic[P]):
     """
 
     # ``quick`` is of the last structure whose calls are machine code: the settings that it holds
-    # under, what finds the arrays among the arguments, the code, what nests the results, and the
-    # test of what the function reads from outside.
+    # under, what finds the arrays among the arguments, the code, and what nests the results if what
+    # the function reads from outside is as it was.
 
     def __init__(
         self,
@@ -154,15 +154,17 @@ class Jitted(Transformed, Generic[P]):
         super().__init__(None, jit, f, (), {k: x for k, x in given.items() if x != ()})
         static = Fixed(f, "static", static_argnums, static_argnames)
         self.traces = Traces(f, static or None)
-        self.quick: tuple[Any, ...] = (None,) * 5
+        self.quick: tuple[Any, ...] = (None,) * 4
 
     def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        config, match, enter, finish, guard = self.quick
+        config, match, enter, finish = self.quick
         if config is settings.current and not lines.on:
             given = match(args, kwargs) if match is not None else None if kwargs else args
             outs = None if given is None else enter(given)
-            if outs is not None and (guard is None or guard()):
-                return finish(outs)
+            if outs is not None:
+                found = finish(outs)
+                if found is not outs:  # what the function reads from outside is as it was
+                    return found
         return self._long_way(args, kwargs)
 
     def _long_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -179,7 +181,7 @@ class Jitted(Transformed, Generic[P]):
                 return inlined(traces.f, *traces.settled(args, kwargs))
             return entry.apply(leaves)
         if entry.shortened(config) and not lines.on:
-            self.quick = (config, entry.match, entry.enter, entry.finish, entry.guard)
+            self.quick = (config, entry.match, entry.enter, entry.last)
             outs = entry.short_way(args, kwargs)
             if outs is not None:
                 return entry.finish(outs)

@@ -31,6 +31,7 @@ import numpy as np
 from nbgrad.api.sameness import (
     Guard,
     alike,
+    defined,
     is_iterator,
     is_source,
     same_items,
@@ -39,6 +40,7 @@ from nbgrad.api.sameness import (
 )
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import in_library, modes
+from nbgrad.core.tree import builder_text
 from nbgrad.errors import STATE_OUTSIDE
 from nbgrad.tensors.tensor import Tensor
 
@@ -57,7 +59,7 @@ _CONTAINERS: tuple[type, ...] = (
 _OTHERS = frozenset(sys.stdlib_module_names) | {"nbgrad", "numpy", "numba", "scipy"}
 dis = LazyModule("dis")
 _BUILTIN = os.__file__  # what belongs to no package of its own
-_FAILURES = (LookupError, AttributeError, ValueError, TypeError)
+_FAILURES = (LookupError, AttributeError, ValueError, TypeError, NameError)
 
 
 class Reader:
@@ -96,12 +98,25 @@ class Reader:
         if kept and not self._holds(self._defined(kept)):  # to look at each alone takes far longer
             kept = [test for test in kept if self._holds(test)]
             self._defined(kept)
+        self.tests = kept
         return self.space["guard"] if kept else None
+
+    def guarded_builder(self, structure: Any, scalars: Collection[int]) -> Callable[[Any], Any]:
+        """Return ``core.tree.builder``, but that it answers with the leaves unless the guard holds.
+
+        In one function with the building the test costs half of what a call of its own would.
+        """
+        text, names = builder_text(structure, scalars)
+        test = "guard()" if len(self.tests) > FEW else " and ".join(self.tests)
+        lines = ["def build(x):", "    try:", f"        if not ({test}):", "            return x"]
+        lines += ["    except failures:", "        return x", f"    return {text}"]
+        return defined("build", lines, {**self.space, **names})
 
     def _defined(self, tests: list[str]) -> str:
         """Define the function that makes all *tests*; return its call."""
         lines = ["def guard():", "    try:", f"        return {' and '.join(tests) or True}"]
-        exec("\n".join([*lines, "    except failures:", "        return False"]), self.space)
+        lines += ["    except failures:", "        return False"]
+        self.space["guard"] = defined("guard", lines, self.space)
         return "guard()"
 
     def _holds(self, test: str) -> bool:

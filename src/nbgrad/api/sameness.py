@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from operator import is_
+from types import CellType, FunctionType
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from nbgrad.tensors.creation import frozen
 
 Guard = Callable[[], bool]
 CHUNK = 1 << 16  # bytes of an array that are compared at a time, so that they stay in the cache
+_CELL = re.compile(r"\b(v\d+)\.cell_contents\b")
 # Packages whose containers compare themselves.
 _COMPARING = ("pandas", "polars", "xarray")
 _SOURCES = {("numpy", "Generator"), ("numpy", "RandomState"), ("numpy", "BitGenerator")}
@@ -118,3 +121,21 @@ def _state(x: Any) -> Any:
     if hasattr(x, "state"):
         return x.state
     return x.getstate() if hasattr(x, "getstate") else x.get_state(legacy=False)
+
+
+def defined(name: str, lines: list[str], space: dict[str, Any]) -> Callable[..., Any]:
+    """The function that *lines* define; cells in *space* are its own, which reads them at once."""
+    text = "\n".join(lines)
+    cells = {n: space[n] for n in dict.fromkeys(_CELL.findall(text)) if _is_cell(space.get(n))}
+    text = _CELL.sub(lambda m: f"{m[1]}_" if m[1] in cells else m[0], text)
+    body = [f"    {line}" for line in [*text.split("\n"), f"return {name}"]]
+    held = {**space}
+    exec("\n".join([f"def made({', '.join(f'{n}_' for n in cells)}):", *body]), held)
+    function: Any = held["made"](*[None] * len(cells))
+    code = function.__code__
+    closure = tuple([cells[n[:-1]] for n in code.co_freevars])
+    return FunctionType(code, space, name, None, closure)
+
+
+def _is_cell(x: Any) -> bool:
+    return isinstance(x, CellType)

@@ -144,6 +144,8 @@ class Traces:
             outside.test_recording(grad)
             entry.read = outside.tracked_now(entry.outside)
         entry.guard = outside.guard()
+        if entry.guard is not None:
+            entry.guarded = outside.guarded_builder
         inputs = len(entry.tape.inputs) - len(entry.constants) - len(entry.outside)
         if inputs < len(leaves):
             read = [k for k, a in enumerate(leaves) if a.__class__ is not int or k in free]

@@ -78,9 +78,9 @@ class Compiled:
         self.results = len(traced.outputs)
         self.checked = len(tape.outputs) > self.results
         outputs = enumerate(tape.outputs[: self.results])
-        scalars = {k for k, a in outputs if isinstance(a, Var) and not a.aval.ndim}
+        self.scalars = {k for k, a in outputs if isinstance(a, Var) and not a.aval.ndim}
         # Nests arrays as the function did; 0-d ones become NumPy's scalars.
-        self.finish = builder(traced.made, scalars) if scalars else self.rebuild
+        self.finish = builder(traced.made, self.scalars) if self.scalars else self.rebuild
         self._exe: Executable | None = None
         if active.isdisjoint(tape.outputs):  # else the tape is recorded, and run with what follows
             self.exe.compile_soon()
@@ -91,6 +91,8 @@ class Compiled:
         self.outside = outside
         # Whether what the function read from outside is as it was.
         self.guard: Callable[[], bool] | None = None
+        self.guarded: Callable[..., Any] | None = None  # makes ``last``
+        self._last: Callable[[list[Any]], Any] | None = None
         self.calls = 0
         # Whether it may turn hot, which has not been looked at yet.
         self.warm = bool(tape.inputs) and not self.checked and not outside
@@ -121,6 +123,15 @@ class Compiled:
         if self._exe is None:
             self._exe = executable(self.tape, self.constants)
         return self._exe
+
+    @property
+    def last(self) -> Callable[[list[Any]], Any]:
+        """``finish``, but for what is returned as it came if ``guard`` does not hold any more."""
+        if self._last is None:
+            self._last = self.finish
+            if self.guarded is not None:
+                self._last = self.guarded(self.made, self.scalars)
+        return self._last
 
     def shortened(self, config: Config) -> bool:
         """Count a call; whether ``enter`` serves the next one like it under these settings."""

@@ -219,6 +219,14 @@ def builder(structure: Structure, scalars: Collection[int] = ()) -> Callable[[Se
     return _compiled(structure, map(partial(_leaf, scalars), count()), 0)
 
 
+def builder_text(
+    structure: Structure, scalars: Collection[int] = ()
+) -> tuple[str, dict[str, Any]]:
+    """The expression in ``x`` that :func:`builder` evaluates, and the names in it."""
+    names: dict[str, Any] = {}
+    return _text(structure, map(partial(_leaf, scalars), count()), names, 0), names
+
+
 def _leaf(scalars: Collection[int], place: int) -> str:
     return f"x[{place}][()]" if place in scalars else f"x[{place}]"
 
