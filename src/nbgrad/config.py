@@ -46,6 +46,9 @@ class Config:
     print_precision : int or None
         Digits that tensors print after the point, as many for each element: 4 as in PyTorch. None
         prints them as NumPy prints arrays.
+    retraces : int
+        Traces of one ``jit`` function at which a ``RetraceWarning`` says which argument changes;
+        0: never.
     check_tapes : bool
         Run the tape checker after every transform (the test suite does).
     """
@@ -58,6 +61,7 @@ class Config:
     deterministic: bool = False
     twins: str = "auto"
     print_precision: int | None = None
+    retraces: int = 64
     check_tapes: bool = False
 
     def __post_init__(self) -> None:

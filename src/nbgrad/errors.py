@@ -39,6 +39,10 @@ class TapeError(NbgradError):
     """A malformed tape: found by the checker, always a fault of nbgrad itself."""
 
 
+class RetraceWarning(RuntimeWarning):
+    """A compiled function is traced again and again; the message names what changes."""
+
+
 class CacheWarning(RuntimeWarning):
     """The object cache cannot be used; kernels are compiled anew in each process."""
 
@@ -293,4 +297,8 @@ DONATED_BEFORE = (
 DONATED_TWICE = (
     "jit: a donated argument shares memory with another argument, which would change with a later "
     "result: pass a copy of one of them"
+)
+RETRACED = (
+    "jit: {name} has been traced {count} times, which takes far longer than to run it. What changes is "
+    "{change}. This is said once; nbgrad.configure(retraces=0) silences it"
 )

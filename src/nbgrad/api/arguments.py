@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbgrad.api.fixed import Fixed, replaced
 from nbgrad.api.statics import refused_name, static
 from nbgrad.core.aval import Aval, make_aval, weak_aval
 from nbgrad.core.foreign import array_of, is_container
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.core.tape import Var
@@ -23,6 +23,11 @@ from nbgrad.core.tree import Same, flatten, pinned
 from nbgrad.errors import ForeignError
 from nbgrad.tensors.number import Number, Scalar, Whole
 from nbgrad.tensors.tensor import Tensor
+
+if TYPE_CHECKING:
+    from nbgrad.api.fixed import Fixed
+
+fixing = LazyModule("nbgrad.api.fixed")
 
 _KINDS = "biufc"
 HOT_NUMBERS = (float, np.float64)  # that machine code takes as arguments
@@ -69,7 +74,7 @@ def leaves_of(
         kwargs = {name: None if name in held else x for name, x in kwargs.items()}
     try:
         leaves, structure = _flattened((args, dict(sorted(kwargs.items()))))
-        return leaves, replaced(structure, held) if held else structure
+        return leaves, fixing.replaced(structure, held) if held else structure
     except ForeignError:
         raise
     except (TypeError, ValueError) as error:

@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, overload
 
-from nbgrad.api.fixed import Fixed
-from nbgrad.api.owned import Spares, arrays_in, write_into
 from nbgrad.api.traces import Traces
 from nbgrad.api.tracing import Compiled, inlined
 from nbgrad.api.transformed import P, Transformed
@@ -20,7 +18,9 @@ from nbgrad.tensors.tensor import Tensor
 if TYPE_CHECKING:
     from nbgrad.api.inspecting import TapeView
 
+fixed = LazyModule("nbgrad.api.fixed")
 inspecting = LazyModule("nbgrad.api.inspecting")
+owned = LazyModule("nbgrad.api.owned")
 
 Func = Callable[..., Any]
 
@@ -152,7 +152,8 @@ class Jitted(Transformed, Generic[P]):
         given = {"static_argnums": static_argnums, "static_argnames": static_argnames}
         given |= {"donate_argnums": donate_argnums, "donate_argnames": donate_argnames}
         super().__init__(None, jit, f, (), {k: x for k, x in given.items() if x != ()})
-        static = Fixed(f, "static", static_argnums, static_argnames)
+        named = static_argnums != () or static_argnames != ()
+        static = fixed.Fixed(f, "static", static_argnums, static_argnames) if named else None
         self.traces = Traces(f, static or None)
         self.quick: tuple[Any, ...] = (None,) * 4
 
@@ -235,7 +236,7 @@ class Jitted(Transformed, Generic[P]):
         leaves, entry = self.traces.find(settings.current, args, kwargs)
         if entry is None:
             raise TypeError(NO_PROGRAM.format(name=getattr(self, "__name__", self)))
-        write_into(entry, leaves, out)
+        owned.write_into(entry, leaves, out)
         return out
 
     def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
@@ -318,8 +319,10 @@ class Donating(Jitted[P]):
 
     def __init__(self, f: Func, **options: Any) -> None:
         super().__init__(f, **options)
-        self.donated = Fixed(f, "donate", options["donate_argnums"], options["donate_argnames"])
-        self.spares = Spares()
+        self.donated = fixed.Fixed(
+            f, "donate", options["donate_argnums"], options["donate_argnames"]
+        )
+        self.spares = owned.Spares()
 
     def _long_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         leaves: Any = ()
@@ -330,7 +333,7 @@ class Donating(Jitted[P]):
             return super()._long_way(args, kwargs)
         chosen = [x for k, x in enumerate(args) if self.donated.at(k, len(args))]
         chosen += [x for name, x in kwargs.items() if name in self.donated.names]
-        return self.spares.run(entry, leaves, arrays_in(chosen))
+        return self.spares.run(entry, leaves, owned.arrays_in(chosen))
 
 
 def as_given(value: Any) -> Any:

@@ -82,6 +82,7 @@ class Reader:
             known = self.names
             self.space: dict[str, Any] = {"failures": _FAILURES}
             self.tests: list[str] = []
+            self.labels: dict[str, str] = {}  # of cells and tests, for those who show them
             self.seen: dict[int, Any] = {}  # what is made on the way has to live as long
             self.sources: list[Any] = []
             self.tracked: dict[Any, tuple[Tensor, str]] = {}
@@ -98,7 +99,7 @@ class Reader:
         if kept and not self._holds(self._defined(kept)):  # to look at each alone takes far longer
             kept = [test for test in kept if self._holds(test)]
             self._defined(kept)
-        self.tests = kept
+        self.tests, self.seen = kept, {}
         return self.space["guard"] if kept else None
 
     def guarded_builder(self, structure: Any, scalars: Collection[int]) -> Callable[[Any], Any]:
@@ -125,8 +126,10 @@ class Reader:
         except Exception:  # of a descriptor of the user's
             return False
 
-    def _named(self, value: Any) -> str:
+    def _named(self, value: Any, label: str = "") -> str:
         name = f"v{len(self.space)}"
+        if label:
+            self.labels[name] = label
         self.space[name] = value
         return name
 
@@ -147,7 +150,7 @@ class Reader:
             self._look_into_tensor(x, path)
         elif isinstance(x, np.ndarray):
             same = [f"{path} is {self._named(x)}"] if path else []
-            self.tests += [*same, f"{self._named(unchanged(x))}()"]
+            self.tests += [*same, f"{self._named(unchanged(x), path)}()"]
         elif isinstance(x, ModuleType):
             if id(x) not in self.seen:
                 self.seen[id(x)] = x
@@ -224,9 +227,9 @@ class Reader:
         if not self._is_of_user(f.__code__.co_filename):
             return
         self.codes.add(f.__code__)
-        for cell in f.__closure__ or ():
+        for cell, name in zip(f.__closure__ or (), f.__code__.co_freevars, strict=True):
             if (content := content_of(cell)) is not cell:
-                self._look(content, f"{self._named(cell)}.cell_contents")
+                self._look(content, f"{self._named(cell, name)}.cell_contents")
         space = f.__globals__
         for name in names_read([f.__code__]) & space.keys():
             if not is_iterator(space[name]) or _is_global(f.__code__, name):

@@ -132,6 +132,7 @@ def defined(name: str, lines: list[str], space: dict[str, Any]) -> Callable[...,
     held = {**space}
     exec("\n".join([f"def made({', '.join(f'{n}_' for n in cells)}):", *body]), held)
     function: Any = held["made"](*[None] * len(cells))
+    held.clear()  # a function that its own globals hold would live until the collector comes
     code = function.__code__
     closure = tuple([cells[n[:-1]] for n in code.co_freevars])
     return FunctionType(code, space, name, None, closure)

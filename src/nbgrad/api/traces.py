@@ -5,21 +5,26 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nbgrad.api.arguments import describe, leaves_of, settled
-from nbgrad.api.fixed import Fixed
 from nbgrad.api.outside import Reader
 from nbgrad.api.sameness import Sources
 from nbgrad.api.tracing import Compiled, OpenFunction, trace
 from nbgrad.api.whole import Integers, traced_alike
-from nbgrad.config import NAN_POLICIES, Config
+from nbgrad.config import NAN_POLICIES, Config, settings
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
 from nbgrad.core.standing import turn
 from nbgrad.core.tree import statics
 from nbgrad.errors import DRAWN_IN_TRACE, REBOUND_IN_TRACE, ConcretizationError
+
+if TYPE_CHECKING:
+    from nbgrad.api.fixed import Fixed
+
+retracing = LazyModule("nbgrad.api.retracing")
 
 Func = Callable[..., Any]
 Entries = dict[Any, tuple[Compiled | None, ...]]
@@ -35,6 +40,8 @@ class Traces:
         self.static = static
         self.by_policy: dict[str, Entries] = {policy: {} for policy in NAN_POLICIES}
         self.integers = Integers()
+        self.count = 0  # of traces, until the warning
+        self.history: Any = None
 
     def find(
         self, config: Config, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -83,7 +90,21 @@ class Traces:
             if len(compiled) >= MAX_TRACES:
                 compiled.clear()
             compiled[key] = (entry, *known[: MAX_STATES - 1])
+            if entry is not None and self.history is not False:
+                before = known[0].reader if known and known[0] is not None else None
+                self._note((leaves, structure, free), before)
         return entry
+
+    def _note(self, traced: Any, before: Reader | None) -> None:
+        """Note a trace, and warn once of so many."""
+        self.count += 1
+        limit = settings.current.retraces
+        if self.count == 1 or not limit:
+            return
+        self.history = history = self.history or retracing.History()
+        if history.note(self.f, traced, limit):
+            self.history = False
+            history.warn(self.f, before)
 
     def _found_of_integers(
         self, compiled: Entries, key: Any, leaves: Sequence[Any], structure: Any, places: list[int]
@@ -145,7 +166,7 @@ class Traces:
             entry.read = outside.tracked_now(entry.outside)
         entry.guard = outside.guard()
         if entry.guard is not None:
-            entry.guarded = outside.guarded_builder
+            entry.reader = outside
         inputs = len(entry.tape.inputs) - len(entry.constants) - len(entry.outside)
         if inputs < len(leaves):
             read = [k for k, a in enumerate(leaves) if a.__class__ is not int or k in free]

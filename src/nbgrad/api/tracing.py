@@ -17,6 +17,7 @@ from nbgrad.api.arguments import (
     stand_in,
 )
 from nbgrad.api.lambdified import traceable
+from nbgrad.api.outside import Reader
 from nbgrad.api.standing import stand_ins
 from nbgrad.api.statics import names_of_leaves
 from nbgrad.config import Config, settings
@@ -91,7 +92,7 @@ class Compiled:
         self.outside = outside
         # Whether what the function read from outside is as it was.
         self.guard: Callable[[], bool] | None = None
-        self.guarded: Callable[..., Any] | None = None  # makes ``last``
+        self.reader: Reader | None = None  # what read it
         self._last: Callable[[list[Any]], Any] | None = None
         self.calls = 0
         # Whether it may turn hot, which has not been looked at yet.
@@ -129,8 +130,8 @@ class Compiled:
         """``finish``, but for what is returned as it came if ``guard`` does not hold any more."""
         if self._last is None:
             self._last = self.finish
-            if self.guarded is not None:
-                self._last = self.guarded(self.made, self.scalars)
+            if self.reader is not None:
+                self._last = self.reader.guarded_builder(self.made, self.scalars)
         return self._last
 
     def shortened(self, config: Config) -> bool:

@@ -112,6 +112,14 @@ def in_library(filename: str) -> bool:
     return in_package(filename) or filename.startswith(_LIBRARIES)
 
 
+def calls_to_user() -> int:
+    """How many calls up from the caller the innermost code outside nbgrad and NumPy is: ``stacklevel``."""
+    frame, count = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((_PACKAGE, _NUMPY)):
+        frame, count = frame.f_back, count + 1
+    return count
+
+
 def user_line() -> str | None:
     """``file:line`` of the innermost frame outside nbgrad and NumPy, or None."""
     frame = sys._getframe(1)
