@@ -37,7 +37,7 @@ def static(x: Any) -> Any:
     TypeError
         If it has a state that can change unseen.
     """
-    if type(x) in _PLAIN:
+    if type(x) in _PLAIN or getattr(type(x), "frozen", None) is True:
         return x
     if isinstance(x, _VALUES):
         return Same(x, key_of(x))

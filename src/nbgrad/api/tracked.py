@@ -63,6 +63,15 @@ class Tracked:
     def nodes(self) -> list[Node]:
         return [t._node for t in self.tensors]
 
+    def places(self) -> list[Any]:
+        """The structure of each of the arguments."""
+        return [structure for structure, _ in self.parts]
+
+    @property
+    def structure(self) -> Any:
+        """The structure of what ``nest`` makes."""
+        return flatten(self.nest(range(len(self.tensors))))[1]
+
     def nest(self, found: Sequence[Any]) -> Any:
         """Something found for each of the tensors, as the arguments are nested."""
         if self.wanted.first is not None and self.parts[0][0] is LEAF:

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import Aval
+from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.recipes import Recipe, recipe_of, replay
 from nbgrad.core.record import record
-from nbgrad.core.registry import register_primitive
+from nbgrad.core.registry import primitives, register_primitive
 from nbgrad.core.signature import Signature
 
 MAX_SIGNATURES = 1 << 17  # of a primitive: a loop may read each element of an array by number
@@ -128,10 +129,29 @@ class Primitive:
     def __call__(self, *operands: Any, **params: Any) -> Any:
         return bind(self, *operands, **params)
 
+    def __reduce__(self) -> Any:
+        if not self.registered:
+            raise TypeError(
+                f"{self.name} cannot be pickled: it was made by a call, and is known to this "
+                "process alone"
+            )
+        return named, (self.name,)
+
     @property
     def backward_name(self) -> str:
         """Name of the backward function: PyTorch numbers those of its own operations."""
         return f"{self.grad_name}Backward{'0' if self.registered else ''}"
+
+
+def named(name: str) -> Primitive:
+    """The primitive *name*, which may be declared only when it is asked for."""
+    if name not in primitives:
+        load_vocabulary()
+    if name not in primitives:
+        raise LookupError(
+            f"this process has no operation {name!r}: import the module that declares it"
+        )
+    return primitives[name]  # type: ignore[no-any-return]
 
 
 def operand_key(x: Any) -> Any:

@@ -44,5 +44,22 @@ class Signature:
         # Three low bits are free for the state of a node: see core/linearize.py.
         self.number = next_number() << 3
 
+    def __reduce__(self) -> Any:
+        return _again, (self.prim, self.operands, self.params, self.aval, self.loop)
+
     def __repr__(self) -> str:
         return f"{self.prim.name}{self.operands}{self.params} -> {self.aval!r}"
+
+
+def _again(
+    prim: Primitive,
+    operands: tuple[Any, ...],
+    params: dict[str, Any],
+    aval: Aval,
+    loop: tuple[np.dtype[Any], ...],
+) -> Signature:
+    """The signature of this process that says what a pickled one said."""
+    key = operands, tuple(params.items())
+    known = prim.signatures.get(key)
+    made = Signature(prim, operands, params, aval, loop) if known is None else known
+    return prim.signatures.setdefault(key, made)

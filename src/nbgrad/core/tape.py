@@ -133,6 +133,9 @@ class Body:
     def __hash__(self) -> int:
         return self._hash
 
+    def __reduce__(self) -> Any:
+        return Body, (self.tape,)
+
     def __repr__(self) -> str:
         return f"<Body of {len(self.tape)} equations>"
 
