@@ -35,7 +35,7 @@ __all__ = [
     "no_grad", "numpy", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
-    "tree",
+    "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
     "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
@@ -46,9 +46,11 @@ if TYPE_CHECKING:
     from nbgrad.api.branches import cond, switch
     from nbgrad.api.combining import associative_scan
     from nbgrad.api.custom import custom_jvp, custom_vjp
+    from nbgrad.api.derivatives import jvp, linear_transpose, linearize, vjp
     from nbgrad.api.inspecting import TapeView, make_tape
     from nbgrad.api.jacobian import jacfwd, jacrev
     from nbgrad.api.loops import fori_loop, map, scan, while_loop
+    from nbgrad.api.second_order import elementwise_grad, ggn, holomorphic_grad, hvp, vhp
     from nbgrad.api.stopping import clip_gradient, stop_gradient
     from nbgrad.api.vmap import vmap
 
@@ -62,6 +64,10 @@ _TRANSFORMS = {
     **{"custom_jvp": "api.custom", "custom_vjp": "api.custom"},
     **{"clip_gradient": "api.stopping", "stop_gradient": "api.stopping"},
     **{"jacfwd": "api.jacobian", "jacrev": "api.jacobian", "vmap": "api.vmap"},
+    **dict.fromkeys(("jvp", "linear_transpose", "linearize", "vjp"), "api.derivatives"),
+    **dict.fromkeys(
+        ("elementwise_grad", "ggn", "holomorphic_grad", "hvp", "vhp"), "api.second_order"
+    ),
 }
 
 

@@ -18,15 +18,15 @@ from nbgrad.api.tracked import (
     outputs_of,
 )
 from nbgrad.api.wanted import Argnames, Argnums, Wanted, split_aux
+from nbgrad.core.foreign import numbers_of
 from nbgrad.core.linearize import build_tape, capture, environment
 from nbgrad.core.modes import modes
 from nbgrad.core.nested_alike import leaves_like
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Var
-from nbgrad.core.foreign import numbers_of
 from nbgrad.core.tree import LEAF, Structure, builder, flatten, paths, unflatten
-from nbgrad.tensors.tensor import Tensor
 from nbgrad.ops.kinds.cotangents import materialize
+from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.jvp import push_forward
 from nbgrad.transforms.vjp import UNDEFINED, backpropagate, reached
 from nbgrad.vocabulary.elements import composite
@@ -46,7 +46,9 @@ class Pass:
     ) -> None:
         if argnums is None and argnames is None:
             argnums = tuple(range(len(primals)))
-        self.run = run = call_tracked(f, Wanted(argnums, argnames, name), tuple(primals), {}, False)
+        self.run = run = call_tracked(
+            f, Wanted(argnums, argnames, name), tuple(primals), {}, False
+        )
         y, aux = split_aux(run.returned, has_aux, name)
         self.aux = (aux_as_asked(aux, run),) if has_aux else ()
         self.outs, self.made = outputs_of(y, name)
@@ -226,7 +228,7 @@ def linearize(
     return (result, Linear(form, arrays), *done.aux)
 
 
-def linear_transpose(f: Callable[..., Any], *primals: Any) -> Linear:
+def linear_transpose(f: Callable[..., Any], *primals: Any) -> Callable[..., Any]:
     """Return the transpose of a linear function.
 
     Parameters
@@ -278,9 +280,11 @@ def linear_transpose(f: Callable[..., Any], *primals: Any) -> Linear:
 def zeros_like(x: Any, path: str) -> np.ndarray[Any, Any]:
     try:
         array = x if hasattr(x, "dtype") else np.asarray(numbers_of(x))
-        return np.zeros(array.shape, array.dtype)
     except (TypeError, ValueError):
-        raise TypeError(f"{path} is a {type(x).__name__} that makes no array of numbers") from None
+        array = np.array("")
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"{path} is a {type(x).__name__} that makes no array of numbers")
+    return np.zeros(array.shape, array.dtype)
 
 
 def jvp(
@@ -326,7 +330,7 @@ def jvp(
     >>> float(y), float(t)
     (6.0, 3.0)
     """
-    check_pairs("jvp", primals, tangents, None if argnums is argnames is None else "argnums")
+    check_pairs("jvp", primals, tangents, argnums is None and argnames is None)
     done = Pass(f, "jvp", primals, argnums, argnames, has_aux)
     run = done.run
     run.given = ((*primals, *tangents), {})
@@ -339,19 +343,21 @@ def jvp(
 def tangents_along(done: Pass, vs: Sequence[Node]) -> list[Node]:
     """The tangents of the results along *vs*."""
     done.outer = done.outer or (modes.grad and any(v.requires_grad for v in vs))
+    if done.outer:
+        finished.update(done.run.nodes)
     with _recording(done.outer):
         return tangents_of(done.outs, done.run.tensors, vs)
 
 
-def check_pairs(name: str, primals: Any, tangents: Any, chosen: Any = None) -> None:
-    """Raise unless *primals* and *tangents* are tuples or lists, of the same length."""
+def check_pairs(name: str, primals: Any, tangents: Any, every: bool = True) -> None:
+    """Raise unless *primals* and *tangents* are tuples or lists; one each for *every* argument."""
     for what, x in (("primals", primals), ("tangents", tangents)):
         if not isinstance(x, (tuple, list)):
             raise TypeError(
                 f"{name}: {what} must be a tuple with one for each argument, ({what},) for a "
                 f"function of one, not a {type(x).__name__}"
             )
-    if chosen is None and len(primals) != len(tangents):
+    if every and len(primals) != len(tangents):
         raise TypeError(
             f"{name}: there are {len(primals)} primals and {len(tangents)} tangents; each argument "
             "has one of both"

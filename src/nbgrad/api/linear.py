@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-
 from nbgrad.api.tracked import as_asked
 from nbgrad.core.containers import Container, register
 from nbgrad.core.foreign import numbers_of
@@ -15,7 +14,7 @@ from nbgrad.core.nested_alike import leaves_like
 from nbgrad.core.node import Node, constant
 from nbgrad.core.tape import Body
 from nbgrad.core.tree import LEAF, Structure, builder, paths
-from nbgrad.ops.kinds.cotangents import materialize
+from nbgrad.ops.basis import strong
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.linear import computed_of, depending
 from nbgrad.vocabulary.elements import composite
@@ -69,7 +68,7 @@ class Linear:
 
     def __call__(self, *args: Any) -> Any:
         nodes = self._arguments(args)
-        held = [x._node if isinstance(x, Tensor) else constant(x) for x in self.held]
+        held = [strong(x._node if isinstance(x, Tensor) else constant(x)) for x in self.held]
         found = inline(self.form.body.tape, [*nodes, *held])
         made: list[Node] = found
         outer = any(n.requires_grad for n in made)
@@ -111,7 +110,7 @@ def fitted(x: Any, aval: Any, path: str) -> Node:
     if node.shape != aval.shape:
         raise ValueError(f"{path} has shape {node.shape}; it must have shape {aval.shape}")
     if node.dtype == aval.dtype:
-        return node
+        return strong(node)
     if node.dtype.kind == "c" and aval.dtype.kind != "c":
         raise TypeError(f"{path} is {node.dtype}; it must be real, as what it belongs to")
     cast: Node = composite.astype(node, aval.dtype)

@@ -58,8 +58,9 @@ def hvp(
     >>> ng.hvp(lambda x: (x**3).sum(), (np.array([1.0, 2.0]),), (np.array([1.0, 0.0]),))
     array([6., 0.])
     """
-    check_pairs("hvp", primals, tangents, None if argnums is argnames is None else "argnums")
-    chosen = 0 if argnums is argnames is None and len(primals) == 1 else argnums
+    every = argnums is None and argnames is None
+    check_pairs("hvp", primals, tangents, every)
+    chosen = 0 if every and len(primals) == 1 else argnums
     done = Pass(f, "hvp", primals, chosen, argnames, has_aux)
     run = done.run
     run.given = ((*primals, *tangents), {})

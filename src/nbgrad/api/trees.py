@@ -224,7 +224,7 @@ def _part(flat: Any, start: int, stop: int, shape: tuple[int, ...], dtype: np.dt
     return part.astype(dtype)[()] if not shape else part.astype(dtype)
 
 
-def ravel(tree: Any) -> tuple[Any, Unravel]:
+def ravel(tree: Any) -> tuple[Any, Callable[[Any], Any]]:
     """Return all numbers of nested data as one long array, and what nests such an array again.
 
     Parameters
