@@ -121,6 +121,8 @@ def test_jit_tells_linear_functions_apart() -> None:
         assert_allclose(apply(ng.linearize(ng.sin, point)[1], 1.0), np.cos(point))
     assert len(traces) == 1
     assert_allclose(apply(ng.linearize(ng.exp, 0.5)[1], 1.0), np.exp(0.5))
+    assert len(traces) == 1  # a product with what it holds, as that of the sine
+    assert_allclose(apply(ng.linearize(lambda x: ng.exp(x) + 2 * x, 0.5)[1], 1.0), np.exp(0.5) + 2)
     assert len(traces) == 2
     _, pull = ng.jit(lambda x: ng.vjp(ng.sin, x))(X)
     assert_allclose(pull(Y)[0], np.cos(X) * Y)
