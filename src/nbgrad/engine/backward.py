@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbgrad.config import settings
 from nbgrad.core.aval import is_several
+from nbgrad.core.collector import paused
+from nbgrad.core.interpret import inline
 from nbgrad.core.linearize import (
     BOUND,
     CUT,
@@ -35,6 +37,8 @@ from nbgrad.engine.programs import programs
 from nbgrad.engine.rolling import arguments, runnable
 from nbgrad.engine.tiers import Executable
 from nbgrad.engine.watched import cotangents
+from nbgrad.transforms.reroll import MIN_EQUATIONS, reroll
+from nbgrad.transforms.simplify import simplify
 from nbgrad.transforms.vjp import vjp
 
 if TYPE_CHECKING:
@@ -92,7 +96,8 @@ def run_backward(
     if create_graph and not watched and not lines.on:
         found = _recorded_again(cap, outputs, seeds, inputs)
     elif create_graph or watched or traced or (lines.on and modes.observers):
-        found = _node_route(cap, outputs, seeds, inputs, retain_graph, create_graph)
+        plain = not (watched or lines.on)
+        found = _node_route(cap, outputs, seeds, inputs, retain_graph, create_graph, plain)
     else:
         found = _program_route(cap, outputs, seeds, inputs, retain_graph)
     if settings.current.nan_policy == "raise":
@@ -272,7 +277,7 @@ def _recorded_again(
     if known is not None:
         return [(_node_at(cap, k), ct) for k, ct in zip(*known, strict=True)]
     looked = looks.count
-    found = _node_route(cap, outputs, seeds, inputs, True, True)
+    found = _node_route(cap, outputs, seeds, inputs, True, True, True)
     if operands is not None and looks.count == looked:
         wrt = [cap.index[node] for node, _ in found]
         learn(key, operands, wrt, [ct for _, ct in found], start)
@@ -286,7 +291,9 @@ def _node_route(
     inputs: Sequence[Node] | None,
     retain_graph: bool,
     create_graph: bool,
+    plain: bool,
 ) -> Found:
+    """By rules and hooks, or, if nobody looks on (*plain*), by the loops in it."""
     below = _below(cap, outputs)
     wrt = tuple(k for k in _targets(cap, inputs) if k in below)
     path = path_between(cap, outputs, below, wrt, inputs is None)
@@ -299,7 +306,8 @@ def _node_route(
     modes.grad = create_graph
     try:
         with without_checks():
-            found = cotangents(cap, outputs, seeds, targets, inputs is None)
+            loops = _by_loops(cap, outputs, seeds, targets) if plain else None
+            found = loops or cotangents(cap, outputs, seeds, targets, inputs is None)
     finally:
         modes.grad = before
     if not create_graph and all(v is not None for v in cap.values):
@@ -308,3 +316,31 @@ def _node_route(
     if not (retain_graph or create_graph):
         free(cap.nodes, path)
     return found
+
+
+def _by_loops(
+    cap: Capture, outputs: Sequence[Node], seeds: Sequence[Node | None], targets: Sequence[Node]
+) -> Found | None:
+    """Record the derivative of the tape with its loops, if it has some; computed from the leaves."""
+    if len(cap.nodes) < MIN_EQUATIONS:
+        return None
+    with paused():
+        tape, var_of = build_tape(cap, outputs, lift=False)
+        states = list(zip(cap.nodes, cap.states, strict=True))
+        stop = [var_of[n] for n, state in states if state == CUT]
+        wrt = [var_of[t] for t in targets]
+        held = [leaf for leaf in cap.leaves if leaf.value is not None and not leaf.requires_grad]
+        stackable = [var_of[leaf] for leaf in held]
+        loops = reroll(tape, stackable, (), [*wrt, *stop], severed(cap, var_of))
+    if loops is None:
+        return None
+    derivative, constants = vjp(
+        loops.tape,
+        wrt,
+        seeded=[s is not None for s in seeds],
+        blocked=frozenset(variables(var_of, [n for n, state in states if state == INACTIVE])),
+        stop=frozenset(stop),
+    )
+    given = loops.nodes(cap.leaves)
+    nodes = [*given, *[s for s in seeds if s is not None], *constants]
+    return list(zip(targets, inline(simplify(derivative), nodes), strict=True))

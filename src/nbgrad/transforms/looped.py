@@ -10,7 +10,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.linearize import linearize
-from nbgrad.core.node import Node, placeholder
+from nbgrad.core.node import Node, leaf_node, placeholder
 from nbgrad.core.primitive import bind
 from nbgrad.core.tape import Atom, Body, Equation, Literal, Tape, Var
 from nbgrad.ops.basis import concatenate, reshape, slice_, transpose
@@ -39,15 +39,25 @@ class Rerolled:
 
     def given(self, args: Sequence[Any]) -> list[Any]:
         """The arguments of the new tape for those of the old one."""
-        found = []
-        for var, source in zip(self.tape.inputs, self.sources, strict=True):
-            if isinstance(source, int):
-                found.append(args[source])
-            elif isinstance(source, tuple):
-                stacked = np.array([args[k] for k in source], var.aval.dtype)
-                found.append(stacked.reshape(var.aval.shape))
-            else:
-                found.append(source)
+        return [
+            args[source] if isinstance(source, int) else self._made(var, source, args)
+            for var, source in zip(self.tape.inputs, self.sources, strict=True)
+        ]
+
+    def nodes(self, leaves: Sequence[Node]) -> list[Node]:
+        """The same for nodes, those that are stacked being leaves."""
+        values = [leaf.value for leaf in leaves]
+        return [
+            leaves[source]
+            if isinstance(source, int)
+            else leaf_node(self._made(var, source, values))
+            for var, source in zip(self.tape.inputs, self.sources, strict=True)
+        ]
+
+    def _made(self, var: Var, source: Any, args: Sequence[Any]) -> Array:
+        if isinstance(source, tuple):
+            source = np.array([args[k] for k in source], var.aval.dtype)
+        found: Array = source.reshape(var.aval.shape)
         return found
 
 
