@@ -312,3 +312,44 @@ def test_what_does_not_repeat_stays_as_it_is() -> None:
     cap = capture([out], differentiate=True)
     tape, _ = build_tape(cap, [out])
     assert reroll(tape, tape.inputs) is None
+
+
+# ------------------------------------------------------------------------------------ transforms
+
+
+@pytest.mark.parametrize(
+    "name", ["decay", "three delays", "rows backwards", "arrays from elsewhere"]
+)
+def test_loops_are_found_in_what_is_traced(name: str) -> None:
+    f = LOOPS[name][0]
+    tape, node, args = recorded(f)
+    expected = gradient(tape, node, args)
+    compiled, derivative = ng.jit(f), ng.jit(ng.grad(f))
+    assert_allclose(compiled(X), computed(tape, args)[0], rtol=1e-13)
+    assert_allclose(derivative(X), expected, rtol=1e-11, atol=1e-14)
+
+
+def test_a_long_loop_that_is_compiled_is_one_kernel() -> None:
+    def f(x: Any) -> Any:
+        y = x[0]
+        for _ in range(700):
+            y = np.sin(y) * 0.9 + x[1]
+        return y
+
+    for g in (ng.jit(f), ng.jit(ng.grad(f))):
+        assert np.isfinite(g(X)).all()
+        assert "def loop_" in g.source(X)
+        assert len(g.source(X)) < 10_000
+
+
+@pytest.mark.parametrize("name", ["two steps back", "rows forwards", "nested"])
+def test_second_derivatives_of_loops(name: str) -> None:
+    f, directions = LOOPS[name][0], np.random.default_rng(1).normal(size=X.shape)
+    gradient = ng.grad(f)
+    step = 1e-5 * directions
+    slope = (gradient(X + step) - gradient(X - step)) / 2e-5
+    x = ng.tensor(X, requires_grad=True)
+    (g,) = ng.autograd.grad(f(x), [x], create_graph=True)
+    (g * directions).sum().backward()
+    assert x.grad is not None
+    assert_allclose(x.grad.numpy(), slope, rtol=1e-5, atol=1e-8)

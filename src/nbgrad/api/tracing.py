@@ -29,10 +29,10 @@ from nbgrad.core.node import Node, constant, leaf_node, placeholder
 from nbgrad.core.tape import Tape, Var
 from nbgrad.core.tree import builder, flatten, matcher, unflatten
 from nbgrad.core.values import value_of
+from nbgrad.engine import rolling
 from nbgrad.engine.anomaly import refuse_non_finite
 from nbgrad.engine.demand import demand
-from nbgrad.engine.programs import executable
-from nbgrad.engine.tiers import Executable
+from nbgrad.engine.tiers import JIT_WAIT, Executable
 from nbgrad.errors import TRACKED_OUTSIDE, ConcretizationError
 from nbgrad.tensors.number import as_array
 from nbgrad.tensors.tensor import Tensor
@@ -122,7 +122,7 @@ class Compiled:
     def exe(self) -> Executable:
         """The program, made on first use."""
         if self._exe is None:
-            self._exe = executable(self.tape, self.constants)
+            self._exe = rolling.traced(self.tape, self.constants, JIT_WAIT)
         return self._exe
 
     @property

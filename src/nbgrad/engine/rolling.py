@@ -8,11 +8,11 @@ elementwise operations is one kernel, which passes over memory once, and stays s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from nbgrad.backends.base import Work
-from nbgrad.core.node import Node
+from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Tape
 from nbgrad.engine.programs import executable
 from nbgrad.engine.tiers import MAX_COMPILED, Executable
@@ -34,13 +34,32 @@ def runnable(tape: Tape, make: Make, *given: Any) -> tuple[Executable, Rerolled 
     *given* is what ``reroll`` is to know of the tape.
     """
     loops = reroll(tape, tape.inputs, *given) if len(tape) >= MIN_EQUATIONS else None
-    if loops is not None:
-        flat = Work(tape).flat
-        if flat or len(tape) > MAX_COMPILED or _gathers(loops.tape):
-            exe = executable(*make(loops.tape))
-            if not flat or exe.price() <= FLAT_PLANNING * len(tape):
-                return exe, loops
+    if loops is not None and _worthy(tape, loops):
+        exe = executable(*make(loops.tape))
+        if not Work(tape).flat or exe.price() <= FLAT_PLANNING * len(tape):
+            return exe, loops
     return executable(*make(tape)), None
+
+
+def traced(tape: Tape, constants: Sequence[Node], patience: float) -> Executable:
+    """What a traced tape runs as, whose last inputs are *constants*.
+
+    With loops, where compiling these takes no longer than *patience*, in seconds: a function that is
+    to be compiled is called often.
+    """
+    n = len(tape.inputs) - len(constants)
+    known = [v for v, c in zip(tape.inputs[n:], constants, strict=True) if c.value is not None]
+    loops = reroll(tape, known) if len(tape) >= MIN_EQUATIONS else None
+    if loops is not None and _worthy(tape, loops):
+        given = loops.nodes([*[placeholder(v.aval) for v in tape.inputs[:n]], *constants])
+        exe = executable(loops.tape, given[n:])
+        if exe.price() <= patience:
+            return exe
+    return executable(tape, constants)
+
+
+def _worthy(tape: Tape, loops: Rerolled) -> bool:
+    return Work(tape).flat or len(tape) > MAX_COMPILED or _gathers(loops.tape)
 
 
 def _gathers(tape: Tape) -> bool:
