@@ -220,3 +220,13 @@ def test_writes_into_elements_stay_inside() -> None:
     expected[:, 0] = 2 * X[:, 1]
     assert_allclose(ng.vmap(writes)(t).numpy(), expected)
     assert_allclose(t.numpy(), X)
+
+
+def test_a_checkpointed_part_is_called_for_each() -> None:
+    """Also where jit stands between: its pack is a leaf of what is recorded, which a tape drops."""
+    part = lambda r: ng.checkpoint(lambda y: np.sin(y) * y, ng.as_tensor(r))
+    expected = np.cos(X) * X + np.sin(X)
+    assert_allclose(ng.grad(lambda x: ng.vmap(part)(x).sum())(X), expected)
+    assert_allclose(ng.vmap(ng.grad(lambda r: part(r).sum()))(X), expected)
+    assert_allclose(ng.grad(lambda x: ng.jit(part)(x).sum())(X), expected)
+    assert_allclose(ng.jit(ng.grad(lambda x: ng.jit(part)(x).sum()))(X), expected)

@@ -23,8 +23,7 @@ from nbgrad.api.statics import names_of_leaves
 from nbgrad.config import Config, settings
 from nbgrad.core.aval import Aval
 from nbgrad.core.interpret import bind_results, read, replay
-from nbgrad.core.linearize import capture
-from nbgrad.core.modes import lines, modes, watching
+from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, constant, leaf_node, placeholder
 from nbgrad.core.tape import Tape, Var
 from nbgrad.core.tree import builder, flatten, matcher, unflatten
@@ -269,7 +268,7 @@ def _traced(f: Func, leaves: Sequence[Any], structure: Any, further: Sequence[No
         structure=structure,
         numbers={k: x.__class__ for k, x in enumerate(leaves) if x.__class__ in HOT_NUMBERS},
         plain=bool(leaves) and native and flat and not read,
-        watched=modes.functions > called or _hooked(traced.outputs),
+        watched=modes.functions > called or traced.watched,
         outside=tuple([k for k, node in enumerate(further) if node in read]),
     )
 
@@ -325,10 +324,6 @@ def _computed_constants(traced: Traced) -> Traced:
     for node in traced.constants:
         value_of(node)
     return traced
-
-
-def _hooked(nodes: Sequence[Node]) -> bool:
-    return watching.any and any(n.watch is not None for n in capture(nodes).nodes)
 
 
 def placeholders(leaves: Sequence[Any]) -> list[Node]:

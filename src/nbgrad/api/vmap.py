@@ -11,7 +11,7 @@ from nbgrad.api.axes import axes_of, out_axes_of, refuse_axes, size_of
 from nbgrad.api.statics import names_of_leaves
 from nbgrad.api.transformed import P, transform
 from nbgrad.core.aval import make_aval
-from nbgrad.core.modes import modes, watching
+from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Var
 from nbgrad.core.tree import Same, flatten, unflatten
@@ -116,7 +116,7 @@ class _Call:
         traced = trace(self.on_elements, elements)
         nodes = [*self.stacks, *traced.constants]
         tracked = modes.grad and any(x.requires_grad for x in nodes)
-        if tracked and (modes.functions > before or _hooked(traced)):
+        if traced.watched or (tracked and modes.functions > before):
             return self.one_after_another()
         flags = [True] * len(self.stacks) + [False] * len(traced.constants)
         closed = _closed(traced, elements) if tracked else frozenset()
@@ -148,12 +148,6 @@ def _is_leaf(x: Any) -> bool:
 
 def _in_front(x: Node, axis: int | None) -> Node:
     return moved(x, axis % x.ndim, 0) if axis is not None and axis % x.ndim else x
-
-
-def _hooked(traced: Traced) -> bool:
-    """Whether a user's rule or hook is on what the function recorded."""
-    nodes = traced.capture.nodes
-    return watching.any and any(n.watch is not None and n.seq >= traced.start for n in nodes)
 
 
 def _closed(traced: Traced, elements: Sequence[Node]) -> frozenset[Var]:

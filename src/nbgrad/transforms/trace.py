@@ -15,7 +15,7 @@ from nbgrad.core.aval import Aval
 from nbgrad.core.check import checked
 from nbgrad.core.collector import paused
 from nbgrad.core.linearize import Capture, build_tape, capture, variables
-from nbgrad.core.modes import modes
+from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, constant, next_sequence, placeholder
 from nbgrad.core.operands import as_operand
 from nbgrad.core.tape import Tape, Var
@@ -57,6 +57,12 @@ class Traced:
     def rebuild(self) -> Callable[[list[Any]], Any]:
         """What nests as many values as the function has results as it did."""
         return rebuilder(self.made)
+
+    @property
+    def watched(self) -> bool:
+        """Whether what was recorded has a hook or a backward that a user wrote, which no tape holds."""
+        nodes = (*self.capture.nodes, *self.constants)
+        return watching.any and any(n.watch is not None and n.seq >= self.start for n in nodes)
 
     def between(self, sources: Iterable[Node]) -> set[Node]:
         """Nodes that lead to *sources* through recorded operations alone.
