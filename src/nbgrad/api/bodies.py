@@ -6,7 +6,7 @@ operation, so gradients reach that, too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from nbgrad.core.modes import modes, unrecorded
 from nbgrad.core.node import Node, constant, placeholder
 from nbgrad.core.operands import as_operand
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.core.tree import LEAF, STATIC, flatten, unflatten
+from nbgrad.core.tree import flatten, paths, unflatten
 from nbgrad.errors import WATCHED_IN_LOOP, AutogradError
 from nbgrad.ops.basis import detach
 from nbgrad.tensors.number import Number
@@ -29,7 +29,7 @@ NUMBERS = (float, int, complex)
 
 def leaves_of(x: Any) -> tuple[list[Any], Any]:
     """Arrays, tensors and numbers in nested data, and how they are nested; None holds nothing."""
-    return flatten(x, lambda item: item is not None and not isinstance(item, (tuple, list, dict)))
+    return flatten(x)
 
 
 def nodes_of(leaves: Sequence[Any], names: Sequence[str], where: str) -> list[Node]:
@@ -46,22 +46,7 @@ def nodes_of(leaves: Sequence[Any], names: Sequence[str], where: str) -> list[No
 
 def names_of(structure: Any, name: str) -> list[str]:
     """Where each leaf of nested data is: ``carry['x'][0]``."""
-    return list(_names(structure, name))
-
-
-def _names(structure: Any, path: str) -> Iterator[str]:
-    if structure == LEAF:
-        yield path
-        return
-    kind, keys, content = structure
-    if kind == STATIC:
-        return
-    fields = getattr(kind, "_fields", None)
-    for k, part in enumerate(content):
-        if keys is not None:
-            yield from _names(part, f"{path}[{keys[k]!r}]")
-        else:
-            yield from _names(part, f"{path}.{fields[k]}" if fields else f"{path}[{k}]")
+    return paths(structure, name)
 
 
 def boxed(structure: Any, nodes: Sequence[Node]) -> Any:

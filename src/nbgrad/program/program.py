@@ -15,6 +15,7 @@ from nbgrad.program.loops import Loop, Round
 from nbgrad.program.nests import Call, Item, build
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.rolled import rolled
+from nbgrad.program.selected import selected
 from nbgrad.program.text import Emitted
 from nbgrad.program.traffic import totals
 from nbgrad.program.views import LibraryCall
@@ -82,7 +83,7 @@ class Program:
 
 def make_program(tape: Tape, repeated: bool = False) -> Program:
     """Fuse, arrange, emit and plan *tape*, which may be a step of a loop."""
-    tape = joined(tape)
+    tape = joined(selected(tape))
     built, shared = build(tape)
     items = tuple(built)
     steps = tuple([_step(item, repeated) for item in items])

@@ -27,7 +27,7 @@ from nbgrad.ops.elements.comparison import equal, greater_equal, less_equal
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import stacked
 from nbgrad.ops.kinds.cotangents import materialize
-from nbgrad.ops.kinds.forms import Host
+from nbgrad.ops.kinds.forms import Choice
 
 Recorded = tuple[Tape, Sequence[Node]]
 
@@ -168,7 +168,7 @@ switch = SeveralResults(
     evaluate=_evaluate,
     prepare=_prepare,
     rules=Rules(_vjp, _jvp, _batch),
-    lower=Host(),
+    lower=Choice(),
     grad_name="Switch",
     doc="The results of one of several branches.",
     registered=False,

@@ -121,3 +121,11 @@ class Call:
     The equations of that stand in its place when a program is made, and not before: until then it has
     rules of its own.
     """
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Lowering of an operation whose results are those of one tape among its param ``branches``.
+
+    The first operand is the number of the tape, the others are what all of them read.
+    """
