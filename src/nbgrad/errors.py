@@ -265,8 +265,8 @@ NO_PROGRAM = (
 )
 WATCHED_IN_LOOP = (
     "{where}: the function calls a nbgrad.Function, a hook or checkpoint, whose own backward a loop "
-    "does not hold, so its gradient would be lost. Use operations alone in the body, or apply the "
-    "Function outside the loop."
+    "does not hold, so its gradient would be lost. Give the body a function with nbgrad.custom_vjp, or "
+    "apply the Function outside the loop."
 )
 CARRY_CHANGES = (
     "{where}: {name} goes in as {given} and comes out as {found}. What is carried must keep its shape "

@@ -11,6 +11,7 @@ import numpy as np
 
 from nbgrad.api.bodies import Ran, boxed, leaves_of, names_of, nodes_of, ran
 from nbgrad.api.carries import Carry, casted
+from nbgrad.api.levels import levels_of
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
 from nbgrad.ops.control.loops import bound, row
@@ -26,6 +27,8 @@ def scan(
     length: int | None = None,
     reverse: bool = False,
     unroll: int = 1,
+    checkpoint: int | str | None = None,
+    max_bytes: int | None = None,
 ) -> tuple[Any, Any]:
     """Run ``carry, y = f(carry, x)`` for each row of *xs*, and return the last carry and all ``y``.
 
@@ -53,7 +56,14 @@ def scan(
     reverse : bool
         Begin with the last row.
     unroll : int
-        How many runs are written as one; the results are the same.
+        As JAX takes it, and without effect: the compiler unrolls what is worth it.
+    checkpoint : int or "sqrt", optional
+        What reverse mode keeps: the carry of every so many runs, or of about the square root of
+        their number, instead of that of each. What lies between is run again, so the forward loop
+        takes twice the time; results have the same bits.
+    max_bytes : int, optional
+        Keep at most so many bytes of carries: of each run if they fit, else of parts, of parts of
+        these, and so on, with one more run of the loop forward for each level.
 
     Returns
     -------
@@ -65,7 +75,7 @@ def scan(
     TypeError
         If the carry changes its nesting, shape or dtype.
     ValueError
-        If lengths differ, or none is given.
+        If lengths differ, or none is given; if *max_bytes* is less than any levels need.
 
     Examples
     --------
@@ -75,11 +85,18 @@ def scan(
     >>> total, sums
     (tensor(6.), tensor([1., 3., 6.]))
     """
-    return _scanned(f, Carry(init, "scan", "carry"), xs, length, reverse, unroll)
+    carry = Carry(init, "scan", "carry")
+    return _scanned(f, carry, xs, length, reverse, unroll, (checkpoint, max_bytes))
 
 
 def _scanned(
-    f: Callable[..., Any], carry: Carry, xs: Any, length: Any, reverse: bool, unroll: int
+    f: Callable[..., Any],
+    carry: Carry,
+    xs: Any,
+    length: Any,
+    reverse: bool,
+    unroll: int,
+    keeping: tuple[Any, Any] = (None, None),
 ) -> tuple[Any, Any]:
     leaves, structure = leaves_of(xs)
     names = names_of(structure, "xs")
@@ -100,7 +117,9 @@ def _scanned(
     found = carry.settled(trace)
     c = len(carry.avals)
     rounds, operands = Rounds(0, c, count, bool(reverse)), [*carry.nodes, *stacks]
-    made = bound(scan_operation, casted(found.tape, carry.avals), found.captured, operands, rounds)
+    levels = levels_of(*keeping, count, sum(a.nbytes for a in carry.avals), carry.where)
+    tape, settings = casted(found.tape, carry.avals), {"levels": levels} if levels else {}
+    made = bound(scan_operation, tape, found.captured, operands, rounds, **settings)
     return carry.rebuilt(made[:c]), boxed(collected[0], made[c:])
 
 
@@ -142,6 +161,8 @@ def fori_loop(
     body_fun: Callable[[Any, Any], Any],
     init_val: Any,
     unroll: int = 1,
+    checkpoint: int | str | None = None,
+    max_bytes: int | None = None,
 ) -> Any:
     """Run ``value = body_fun(i, value)`` for each integer from *lower* up to *upper*.
 
@@ -153,7 +174,7 @@ def fori_loop(
         Takes the integer, a 0-d tensor, and the value; returns the next value.
     init_val : array, tensor, number, or these nested in tuples, lists and dicts
         The first value.
-    unroll : int
+    unroll, checkpoint, max_bytes
         As in :func:`scan`.
 
     Returns
@@ -176,7 +197,7 @@ def fori_loop(
     numbers = np.arange(first, max(first, end))
     carry = Carry(init_val, "fori_loop", "value")
     f = lambda c, i: (body_fun(i, c), None)
-    found, _ = _scanned(f, carry, numbers, None, False, unroll)
+    found, _ = _scanned(f, carry, numbers, None, False, unroll, (checkpoint, max_bytes))
     return found
 
 
@@ -212,6 +233,7 @@ def while_loop(
     body_fun: Callable[[Any], Any],
     init_val: Any,
     max_steps: int | None = None,
+    max_bytes: int | None = None,
 ) -> Any:
     """Run ``value = body_fun(value)`` while ``cond_fun(value)`` holds, and return the last value.
 
@@ -228,6 +250,8 @@ def while_loop(
         The first value. A Python number takes the dtype that the body gives it.
     max_steps : int, optional
         The loop ends after so many runs at the latest.
+    max_bytes : int, optional
+        Reverse mode keeps so many bytes of values, and runs again what lies between.
 
     Returns
     -------
@@ -267,4 +291,6 @@ def while_loop(
         )
     tape = casted(body.tape, carry.avals)
     loop = from_recorded((cond.tape, cond.captured), (tape, body.captured), carry.nodes, 0)
-    return carry.rebuilt(replace(loop, max_steps=steps).record()) if carry.nodes else init_val
+    budget = None if max_bytes is None else index(max_bytes)
+    loop = replace(loop, max_steps=steps, max_bytes=budget)
+    return carry.rebuilt(loop.record()) if carry.nodes else init_val

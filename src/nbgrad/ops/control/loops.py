@@ -64,11 +64,16 @@ def read(tape: Tape) -> list[bool]:
 
 
 def bound(
-    prim: Any, tape: Tape, captured: Sequence[Node], xs: Sequence[Node], rounds: Rounds
+    prim: Any,
+    tape: Tape,
+    captured: Sequence[Node],
+    xs: Sequence[Node],
+    rounds: Rounds,
+    **settings: Any,
 ) -> Several:
     """Record the loop of *tape* over *xs*, without constants and stacks that it does not read.
 
-    The last inputs of the tape stand for what is *captured*.
+    The last inputs of the tape stand for what is *captured*; *settings* are further params.
     """
     if not tape.outputs:
         return ()
@@ -78,7 +83,7 @@ def bound(
     kept = [on or n <= k < n + rounds.carry for k, on in enumerate(read(tape))]
     tape = Tape(tuple(compress(tape.inputs, kept)), tape.eqns, tape.outputs)
     rounds = replace(rounds, constants=sum(kept[:n]))
-    return as_tuple(prim(*compress(given, kept), body=Body(tape), rounds=rounds))
+    return as_tuple(prim(*compress(given, kept), body=Body(tape), rounds=rounds, **settings))
 
 
 def stand_ins(xs: Sequence[Node], rounds: Rounds) -> list[Node]:
@@ -88,8 +93,13 @@ def stand_ins(xs: Sequence[Node], rounds: Rounds) -> list[Node]:
 
 
 def recorded(
-    prim: Any, outs: Sequence[Node], nodes: Sequence[Node], xs: Sequence[Node], rounds: Rounds
+    prim: Any,
+    outs: Sequence[Node],
+    nodes: Sequence[Node],
+    xs: Sequence[Node],
+    rounds: Rounds,
+    **settings: Any,
 ) -> Several:
     """Record the loop whose run gives *outs* of *nodes*, which stand for *xs*."""
     tape, captured = linearize(outs, nodes)
-    return bound(prim, ports.bodies.simplify(tape, final=False), captured, xs, rounds)
+    return bound(prim, ports.bodies.simplify(tape, final=False), captured, xs, rounds, **settings)

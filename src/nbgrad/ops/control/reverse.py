@@ -8,11 +8,13 @@ constant (``x[i]``, a broadcast), so that a loop over the elements of an array i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import compress
 from typing import Any
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.interpret import inline
+from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.ports import ports
 from nbgrad.core.record import record
@@ -20,9 +22,9 @@ from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Tape
 from nbgrad.ops.arrays.indexing import scatter_add
 from nbgrad.ops.arrays.scattering import SMALL, plus
-from nbgrad.ops.basis import broadcast_to, pad, reshape
+from nbgrad.ops.basis import broadcast_to, concatenate, pad, reshape, slice_
 from nbgrad.ops.control.activity import carried, carried_back
-from nbgrad.ops.control.loops import Several, bound, read, recorded
+from nbgrad.ops.control.loops import Several, bound, read, recorded, stand_ins
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.ops.kinds.forms import Rounds
 
@@ -117,77 +119,143 @@ class Direction:
 
 
 class Backwards:
-    """The reverse of the loop of *tape* over *xs*, for cotangents of the operands in *wants*."""
+    """The reverse of the loop of *tape* over *xs*, for cotangents of the operands in *wants*.
+
+    It reads what the carry was before each run. That is kept of all runs; or, with *levels*, of every
+    so many runs, which are run again when the way back reaches them, keeping what the further levels
+    say. What is computed is the same, in the same order.
+    """
 
     def __init__(
-        self, prim: Any, tape: Tape, rounds: Rounds, xs: Sequence[Node], wants: Sequence[bool]
+        self,
+        prim: Any,
+        tape: Tape,
+        rounds: Rounds,
+        xs: Sequence[Node],
+        wants: Sequence[bool],
+        levels: tuple[int, ...] = (),
     ) -> None:
         self.prim, self.tape, self.rounds, self.xs = prim, tape, rounds, xs
-        self.n, self.c, self.rows = (
-            rounds.constants, rounds.carry, rounds.constants + rounds.carry
-        )  # fmt: skip
-        self.wants = wants
+        self.n, self.rows = rounds.constants, rounds.constants + rounds.carry
+        self.wants, self.levels = wants, levels
 
     def run(self, cts: Several, ys: Several) -> list[Any]:
         """The cotangents of the operands, None where there is none."""
         found = Direction(self.tape, self.rounds, self.xs, self.wants, cts)
         if found.back is None:
             return [None] * len(self.xs)
-        self.back, self.extra = found.back, found.extra
-        self.wanted, self.seeded = found.wanted, found.seeded
-        return self._looped(
-            [materialize(0.0 if ct is None else ct, y.aval) for ct, y in zip(cts, ys, strict=True)]
+        self._step(found, found.back)
+        c = self.rounds.carry
+        given = [
+            materialize(0.0 if ct is None else ct, y.aval)
+            for ct, y, on in zip(cts, ys, found.seeded, strict=True)
+            if on
+        ]
+        carry = sum(found.seeded[:c])
+        totals = [materialize(0.0, aval) for aval in self.totals]
+        made = self.way_back(
+            self.xs, [*totals, *given[:carry]], given[carry:], self.rounds.count, self.levels
         )
+        return self._results(found.wanted, made, carry)
 
-    def _kept(self, used: Sequence[bool]) -> list[Node]:
-        """What the carry was before each run, as far as the body of the reverse reads it."""
-        tape, n, c = self.tape, self.n, self.c
-        carry = tuple(compress(tape.inputs[n : n + c], used[n : n + c]))
-        if not carry:
-            return []
-        keeping = Tape(tape.inputs, tape.eqns, (*tape.outputs, *carry))
-        return list(bound(self.prim, keeping, (), self.xs, self.rounds)[len(tape.outputs) :])
-
-    def _looped(self, cts: list[Node]) -> list[Any]:
-        n, c, rows, xs, wanted = self.n, self.c, self.rows, self.xs, self.wanted
-        used = read(self.back)[: len(xs)]
+    def _step(self, found: Direction, back: Tape) -> None:
+        """The tape of one run of the way back, ``step``, and what it reads and makes."""
+        n, rows, c = self.n, self.rows, self.rounds.carry
+        self.used = read(back)[: len(self.xs)]
         values = [
             placeholder(v.aval) if on else None
-            for v, on in zip(self.tape.inputs, used, strict=True)
+            for v, on in zip(self.tape.inputs, self.used, strict=True)
         ]
-        seeds = [placeholder(a.aval) for a in compress(self.tape.outputs, self.seeded)]
-        found = inline(self.back, [*values, *seeds, *self.extra])
-        terms = [terms_of(ct) for ct in found[: sum(wanted[:n])]]
-        summed = [t.ct for ts in terms for t in ts if t.scattered is None]
-        parts = [x for ts in terms for t in ts if t.scattered is not None for x in (t.ct, t.index)]
+        seeds = [placeholder(a.aval) for a in compress(self.tape.outputs, found.seeded)]
+        made = inline(back, [*values, *seeds, *found.extra])
+        self.terms = [terms_of(ct) for ct in made[: sum(found.wanted[:n])]]
+        every = [t for ts in self.terms for t in ts]
+        summed = [t.ct for t in every if t.scattered is None]
+        parts = [x for t in every if t.scattered is not None for x in (t.ct, t.index)]
         totals = [placeholder(x.aval) for x in summed]
         new = [plus(a, b) for a, b in zip(totals, summed, strict=True)]
-        carry = sum(self.seeded[:c])
+        carry = sum(found.seeded[:c])
         nodes = [
-            *compress(values[:n], used[:n]), *totals, *seeds[:carry],
-            *compress(values[n:], used[n:]), *seeds[carry:],
+            *compress(values[:n], self.used[:n]), *totals, *seeds[:carry],
+            *compress(values[n:], self.used[n:]), *seeds[carry:],
         ]  # fmt: skip
-        operands = [
-            *compress(xs[:n], used[:n]), *(materialize(0.0, x.aval) for x in totals),
-            *compress(cts[:c], self.seeded[:c]),
-            *self._kept(used), *compress(xs[rows:], used[rows:]),
-            *compress(cts[c:], self.seeded[c:]),
-        ]  # fmt: skip
-        rounds = Rounds(
-            sum(used[:n]), len(totals) + carry, self.rounds.count, not self.rounds.reverse
-        )
-        outs = [*new, *found[len(terms) :], *parts]
-        made = recorded(self.prim, outs, nodes, operands, rounds)
-        return self._results(made, terms, len(totals), len(parts))
+        tape, self.captured = linearize([*new, *made[len(self.terms) :], *parts], nodes)
+        self.step = ports.bodies.simplify(tape, final=False)
+        self.totals, self.parts = [x.aval for x in summed], len(parts)
+        kept = tuple(compress(self.tape.inputs[n:rows], self.used[n:rows]))
+        self.keeping = Tape(self.tape.inputs, self.tape.eqns, (*self.tape.outputs, *kept))
 
-    def _results(
-        self, made: Several, terms: list[list[Term]], totals: int, parts: int
-    ) -> list[Any]:
-        end = len(made) - parts
+    def way_back(
+        self,
+        xs: Sequence[Node],
+        carry: Sequence[Node],
+        stacks: Sequence[Node],
+        count: int,
+        levels: tuple[int, ...],
+    ) -> Several:
+        """Sums and cotangents of the carry, then stacks, of *count* runs over *xs*."""
+        levels = tuple([k for k in levels if k < count])
+        if levels:
+            return self._in_parts(xs, carry, stacks, count, levels)
+        n, rows = self.n, self.rows
+        kept: Several = ()
+        if any(self.used[n:rows]):
+            rounds = replace(self.rounds, count=count)
+            kept = bound(self.prim, self.keeping, (), xs, rounds)[len(self.tape.outputs) :]
+        used = self.used
+        operands = [
+            *compress(xs[:n], used[:n]), *carry, *kept, *compress(xs[rows:], used[rows:]), *stacks
+        ]  # fmt: skip
+        rounds = Rounds(sum(used[:n]), len(carry), count, not self.rounds.reverse)
+        return bound(self.prim, self.step, self.captured, operands, rounds)
+
+    def _in_parts(
+        self,
+        xs: Sequence[Node],
+        carry: Sequence[Node],
+        stacks: Sequence[Node],
+        count: int,
+        levels: tuple[int, ...],
+    ) -> Several:
+        """The same, of parts of ``levels[0]`` runs, and of what remains after them."""
+        n, rows, size = self.n, self.rows, levels[0]
+        many, rest = divmod(count, size)
+        split = [Split(x, size, self.rounds.reverse) for x in (*xs[rows:], *stacks)]
+        of_xs, of_cts = split[: len(xs) - rows], split[len(xs) - rows :]
+        forward = Rounds(n, rows - n, size, self.rounds.reverse)
+        operands = [*xs[:rows], *(s.parts for s in of_xs)]
+        over_parts = replace(forward, count=many)
+        nodes = stand_ins(operands, over_parts)
+        running = Tape(self.tape.inputs, self.tape.eqns, self.tape.outputs[: rows - n])
+        after = bound(self.prim, running, (), nodes, forward)
+        found = recorded(self.prim, [*after, *nodes[n:rows]], nodes, operands, over_parts)
+        last, starts = found[: rows - n], found[rows - n :]
+        ends: Several = ()
+        if rest:
+            given = [*xs[:n], *last, *(s.rest for s in of_xs)]
+            made = self.way_back(given, carry, [s.rest for s in of_cts], rest, levels[1:])
+            carry, ends = made[: len(carry)], made[len(carry) :]
+        operands = [*xs[:n], *carry, *starts, *(s.parts for s in split)]
+        again = Rounds(n, len(carry), many, not self.rounds.reverse)
+        nodes = stand_ins(operands, again)
+        at = n + len(carry)
+        inner = [*nodes[:n], *nodes[at : at + rows - n + len(of_xs)]]
+        outs = self.way_back(
+            inner, nodes[n:at], nodes[at + rows - n + len(of_xs) :], size, levels[1:]
+        )
+        made = recorded(self.prim, outs, nodes, operands, again)
+        whole = [
+            together(parts, ends[k] if rest else None, self.rounds.reverse)
+            for k, parts in enumerate(made[len(carry) :])
+        ]
+        return (*made[: len(carry)], *whole)
+
+    def _results(self, wanted: Sequence[bool], made: Several, carry: int) -> list[Any]:
+        totals, end = len(self.totals), len(made) - self.parts
         sums, kept, rest = iter(made[:totals]), iter(made[end:]), iter(made[totals:end])
         results: list[Any] = [None] * len(self.xs)
-        constants = [k for k in range(self.n) if self.wanted[k]]
-        for k, ts in zip(constants, terms, strict=True):
+        constants = [k for k in range(self.n) if wanted[k]]
+        for k, ts in zip(constants, self.terms, strict=True):
             total = None
             for t in ts:
                 pair = (next(sums), None) if t.scattered is None else (next(kept), next(kept))
@@ -195,6 +263,34 @@ class Backwards:
                 total = found if total is None else plus(total, found)
             results[k] = total
         for k in range(self.n, len(self.xs)):
-            if self.wanted[k]:
+            if wanted[k]:
                 results[k] = next(rest)
         return results
+
+
+class Split:
+    """The rows of a stack in parts of *size*, and what remains: at the end of the order of runs."""
+
+    def __init__(self, x: Node, size: int, reverse: bool) -> None:
+        many, rest = divmod(x.shape[0], size)
+        start, row = rest if reverse else 0, x.shape[1:]
+        parts = rows_of(x, start, many * size)
+        self.parts: Node = reshape(parts, shape=(many, size, *row))
+        self.rest = rows_of(x, 0 if reverse else many * size, rest)
+
+
+def rows_of(x: Node, start: int, count: int) -> Node:
+    """So many rows of a stack."""
+    rest = x.shape[1:]
+    starts, sizes = (start, *(0,) * len(rest)), (count, *rest)
+    return slice_(x, starts=starts, sizes=sizes, steps=(1,) * x.ndim)  # type: ignore[no-any-return]
+
+
+def together(parts: Node, rest: Node | None, reverse: bool) -> Node:
+    """The stack whose rows are those of *parts* and what remains."""
+    many, size, *row = parts.shape
+    whole: Node = reshape(parts, shape=(many * size, *row))
+    if rest is None:
+        return whole
+    pair = (rest, whole) if reverse else (whole, rest)
+    return concatenate(*pair, axis=0)  # type: ignore[no-any-return]

@@ -46,7 +46,7 @@ def _prepare(xs: Any, params: Any) -> Any:
     return xs, several(*outs[: rounds.carry], *stacks), ()
 
 
-def _evaluate(*xs: Any, body: Body, rounds: Rounds) -> Any:
+def _evaluate(*xs: Any, body: Body, rounds: Rounds, levels: tuple[int, ...] = ()) -> Any:
     rows, tape = rounds.constants + rounds.carry, body.tape
     constants, carry, stacks = xs[: rounds.constants], xs[rounds.constants : rows], xs[rows:]
     written = [stack(a.aval, rounds.count) for a in tape.outputs[rounds.carry :]]  # type: ignore[union-attr]
@@ -60,14 +60,22 @@ def _evaluate(*xs: Any, body: Body, rounds: Rounds) -> Any:
     return as_results((*carry, *results))
 
 
+def _levels(params: Any) -> dict[str, Any]:
+    """What is kept for the way back, where that is not the carry of each run."""
+    return {k: v for k, v in params.items() if k == "levels"}
+
+
 def _vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> Any:
     cts, ys = as_tuple(cts), as_tuple(ys)
-    return Backwards(scan, params["body"].tape, params["rounds"], xs, wants).run(cts, ys)
+    levels = params.get("levels", ())
+    return Backwards(scan, params["body"].tape, params["rounds"], xs, wants, levels).run(cts, ys)
 
 
 def _jvp(ts: Any, ys: Any, xs: Any, params: Any) -> Any:
     pushed = Pushed(params["body"].tape, params["rounds"], xs, ts)
-    found = recorded(scan, pushed.outs, pushed.nodes, pushed.operands, pushed.rounds)
+    found = recorded(
+        scan, pushed.outs, pushed.nodes, pushed.operands, pushed.rounds, **_levels(params)
+    )
     rest = iter(found[params["rounds"].carry :])
     return as_results([next(rest) if on else None for on in pushed.moving])
 
@@ -92,7 +100,7 @@ def _batch(prim: Any, xs: Any, mapped: Any, params: Any, size: int) -> Any:
     made = inline(new, [*nodes, *extra])
     pairs = zip(made, flags[n:rows], outs, strict=False)
     made[:c] = [stacked(y, size) if now and not is_one else y for y, now, is_one in pairs]
-    found = recorded(prim, made, nodes, given, rounds)
+    found = recorded(prim, made, nodes, given, rounds, **_levels(params))
     results = [y if on else stacked(y, size) for y, on in zip(found, flags[n:rows], strict=False)]
     pairs = zip(found[c:], outs[c:], strict=True)
     results += [moved(y, 1, 0) if on else stacked(y, size) for y, on in pairs]

@@ -29,6 +29,7 @@ from nbgrad.ops.basis import reshape
 from nbgrad.ops.control.forward import Pushed
 from nbgrad.ops.control.loops import Several, as_results, as_tuple, closed, read
 from nbgrad.ops.control.reverse import Direction, terms_of
+from nbgrad.ops.control.runs import Runs
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import stacked
 from nbgrad.ops.kinds.cotangents import add_up, materialize
@@ -43,11 +44,16 @@ class While:
     body: Tape
     xs: tuple[Node, ...]
     constants: int
-    max_steps: int | None
+    max_steps: int | None = None
+    max_bytes: int | None = None  # of carries that reverse mode keeps
 
     @property
     def rounds(self) -> Rounds:
         return Rounds(self.constants, len(self.xs) - self.constants, 0, False)
+
+    def alike(self, loop: While) -> While:
+        """*loop*, with the settings of this one."""
+        return replace(loop, max_steps=self.max_steps, max_bytes=self.max_bytes)
 
     def record(self) -> Several:
         """The results of the loop, without constants that nobody reads."""
@@ -61,7 +67,8 @@ class While:
         return as_tuple(
             while_loop(
                 *compress(self.xs, kept),
-                cond=cond, body=body, constants=count, max_steps=self.max_steps,
+                cond=cond, body=body, constants=count,
+                max_steps=self.max_steps, max_bytes=self.max_bytes,
             )
         )  # fmt: skip
 
@@ -73,7 +80,7 @@ class While:
             cond, linearize(made.outs, made.nodes), made.operands, made.rounds.constants
         )
         start = len(loop.xs) - len(made.operands)
-        return replace(loop, max_steps=self.max_steps), made.moving, start
+        return self.alike(loop), made.moving, start
 
     def batched(self, mapped: Sequence[bool], size: int) -> tuple[While, list[bool], list[bool]]:
         """The loop of stacks, which operands are such, and which carry.
@@ -105,7 +112,7 @@ class While:
             ]
             going = any_(going, axis=(0,), keepdims=False)
         loop = from_recorded(linearize([going], nodes), linearize(made, nodes), xs, n)
-        return replace(loop, max_steps=self.max_steps), flags, flags[n : n + c]
+        return self.alike(loop), flags, flags[n : n + c]
 
 
 def from_recorded(
@@ -125,11 +132,11 @@ def from_recorded(
             (second, stand_ins[k:]),
         )
     ]
-    return While(*tapes, (*of_cond, *of_body, *xs), constants + m, None)
+    return While(*tapes, (*of_cond, *of_body, *xs), constants + m)
 
 
 def _of(xs: Sequence[Node], params: dict[str, Any]) -> While:
-    given = params["constants"], params["max_steps"]
+    given = params["constants"], params["max_steps"], params["max_bytes"]
     cond, body = params["cond"].tape, params["body"].tape
     return While(cond, body, tuple(xs[: len(body.inputs)]), *given)
 
@@ -147,9 +154,9 @@ def _prepare(xs: Any, params: Any) -> Any:
     return xs, several(*outs), ()
 
 
-def _evaluate(*xs: Any, cond: Body, body: Body, constants: int, max_steps: int | None) -> Any:
+def _evaluate(*xs: Any, cond: Body, body: Body, constants: int, **settings: Any) -> Any:
     given, carry, steps = xs[:constants], list(xs[constants:]), 0
-    while steps != max_steps and computed(cond.tape, [*given, *carry])[0]:
+    while steps != settings["max_steps"] and computed(cond.tape, [*given, *carry])[0]:
         carry = computed(body.tape, [*given, *carry])
         steps += 1
     return as_results(carry)
@@ -215,7 +222,7 @@ def reversed_loop(loop: While, cts: Several, wants: Sequence[bool]) -> list[Any]
         back=Body(ports.bodies.simplify(tape, final=False)), finish=Body(finish),
         scattered=tuple([t.index is not None for t in terms]),
         wanted=tuple(found.wanted), seeded=tuple(found.seeded),
-        constants=n, max_steps=loop.max_steps,
+        constants=n, max_steps=loop.max_steps, max_bytes=loop.max_bytes,
     )  # fmt: skip
     for k, y in zip(compress(range(len(xs)), found.wanted), as_tuple(grown), strict=True):
         results[k] = y
@@ -230,13 +237,15 @@ def _evaluate_reverse(*xs: Any, cond: Body, body: Body, constants: int, **params
     back, finish, scattered = (params[name] for name in ("back", "finish", "scattered"))
     end, seeds = len(body.tape.inputs), sum(params["seeded"])
     given, carry, cts = xs[:constants], list(xs[constants:end]), list(xs[end : end + seeds])
-    extra, kept = xs[end + seeds :], []
-    while len(kept) != params["max_steps"] and computed(cond.tape, [*given, *carry])[0]:
-        kept.append(carry)
-        carry = computed(body.tape, [*given, *carry])
     totals = [np.zeros(v.aval.shape, v.aval.dtype) for v in finish.tape.inputs[: len(scattered)]]
-    while kept:
-        found = iter(computed(back.tape, [*given, *kept.pop(), *cts, *extra]))
+    runs = Runs(
+        lambda carry: computed(cond.tape, [*given, *carry])[0],
+        lambda carry: computed(body.tape, [*given, *carry]),
+        params["max_steps"],
+        params["max_bytes"],
+    )
+    for before in runs.backwards(carry):
+        found = iter(computed(back.tape, [*given, *before, *cts, *xs[end + seeds :]]))
         for k, by_index in enumerate(scattered):
             part = np.asarray(next(found))
             if by_index:

@@ -1,0 +1,62 @@
+"""What a loop carried, from the last run to the first, its number of runs unknown beforehand.
+
+All is kept in a list that grows; or, in a budget, of every so many runs: when the budget is spent every
+other one is dropped. What lies between is run again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+Carry = list[Any]
+
+
+class Runs:
+    """A loop: whether it goes on, what a run makes of the carry, and what it may take."""
+
+    def __init__(
+        self,
+        going: Callable[[Carry], Any],
+        run: Callable[[Carry], Carry],
+        max_steps: int | None,
+        max_bytes: int | None,
+    ) -> None:
+        self.going, self.run = going, run
+        self.max_steps, self.max_bytes = max_steps, max_bytes
+
+    def backwards(self, carry: Carry) -> Iterator[Carry]:
+        """The carry before each run, the last first."""
+        limit = None
+        if self.max_bytes is not None:
+            size = max(1, sum(np.asarray(x).nbytes for x in carry))
+            limit = max(2, self.max_bytes // (2 * size))  # as much for what is run again
+        kept: list[Carry] = []
+        every, steps = 1, 0
+        while steps != self.max_steps and self.going(carry):
+            if steps % every == 0:
+                if len(kept) == limit:
+                    kept, every = kept[::2], 2 * every
+                if steps % every == 0:
+                    kept.append(carry)
+            carry = self.run(carry)
+            steps += 1
+        while kept:
+            yield from self._again(kept.pop(), min(every, steps - len(kept) * every), limit)
+
+    def _again(self, carry: Carry, count: int, limit: int | None) -> Iterator[Carry]:
+        """The same of *count* runs from *carry*."""
+        every = 1 if limit is None else -(-count // limit)
+        kept = []
+        for k in range(count):
+            if k % every == 0:
+                kept.append(carry)
+            if k < count - 1:
+                carry = self.run(carry)
+        if every == 1:
+            yield from reversed(kept)
+            return
+        while kept:
+            yield from self._again(kept.pop(), min(every, count - len(kept) * every), limit)
