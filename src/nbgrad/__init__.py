@@ -32,7 +32,7 @@ __all__ = [
     "Function", "Jitted", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "configure", "detect_anomaly",
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
     "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
-    "no_grad", "numpy", "optim", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
+    "no_grad", "numpy", "optim", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
     "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from nbgrad.api.second_order import elementwise_grad, ggn, holomorphic_grad, hvp, vhp
     from nbgrad.api.stopping import clip_gradient, stop_gradient
     from nbgrad.api.vmap import vmap
+    from nbgrad.engine.timing import profile
 
 # Imported when first asked for: a tenth of the time that importing all of it takes.
 _LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special", "stats", "tree"}
@@ -60,7 +61,7 @@ _LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special"
 _TRANSFORMS = {
     **dict.fromkeys(("fori_loop", "map", "scan", "while_loop"), "api.loops"),
     **{"associative_scan": "api.combining", "cond": "api.branches", "switch": "api.branches"},
-    **{"TapeView": "api.inspecting", "make_tape": "api.inspecting"},
+    **{"TapeView": "api.inspecting", "make_tape": "api.inspecting", "profile": "engine.timing"},
     **{"custom_jvp": "api.custom", "custom_vjp": "api.custom"},
     **{"clip_gradient": "api.stopping", "stop_gradient": "api.stopping"},
     **{"jacfwd": "api.jacobian", "jacrev": "api.jacobian", "vmap": "api.vmap"},

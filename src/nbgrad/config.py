@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 TIERS = ("auto", "reference", "block", "fused")
+TIMED = "timed"  # the tier of nbgrad.profile
 NAN_POLICIES = ("safe", "ieee", "raise")
 TWINS = ("auto", "off")
 KNOWN = 64  # settings that are told apart; those before are forgotten
@@ -65,7 +66,7 @@ class Config:
     check_tapes: bool = False
 
     def __post_init__(self) -> None:
-        if self.tier not in TIERS:
+        if self.tier not in (*TIERS, TIMED):
             raise ValueError(f"tier must be one of {TIERS}, not {self.tier!r}")
         if self.nan_policy not in NAN_POLICIES:
             raise ValueError(f"nan_policy must be one of {NAN_POLICIES}, not {self.nan_policy!r}")

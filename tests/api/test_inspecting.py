@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import re
 import xml.etree.ElementTree as ElementTree
 from typing import Any
@@ -12,7 +13,9 @@ from numpy.testing import assert_allclose
 from scratch_scan import scan
 
 import nbgrad as ng
-from nbgrad.api import inspecting, pictures
+from nbgrad.api import inspecting, jit, pictures
+from nbgrad.engine import profiler, timing
+from nbgrad.program import traffic
 from nbgrad.program.traffic import operations
 
 X = np.array([0.5, 1.5, 2.5])
@@ -160,3 +163,11 @@ def test_loops_show_their_bodies_and_cost_their_rounds(wide: int) -> None:
     assert "[3 equations]" in tape.to_dot() and "3 equations" in tape.to_svg()
     stacks = 2 * xs.nbytes
     assert stacks < cost["bytes_moved"] <= 5 * stacks
+
+
+@pytest.mark.parametrize(
+    "module", [inspecting, jit, profiler, timing, traffic], ids=lambda m: m.__name__
+)
+def test_examples_run(module: Any) -> None:
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed

@@ -285,7 +285,7 @@ class Jitted(Transformed, Generic[P]):
         >>> import numpy as np
         >>> import nbgrad as ng
         >>> print(ng.jit(lambda x: 2 * x).source(np.ones(3)).split("(")[0])
-        def multiply
+        def fused_multiply_1
         """
         return self.trace(*args, **kwargs).source()
 

@@ -14,7 +14,7 @@ from nbgrad.api.outside import Reader
 from nbgrad.api.sameness import Sources
 from nbgrad.api.tracing import Compiled, OpenFunction, trace
 from nbgrad.api.whole import Integers, traced_alike
-from nbgrad.config import NAN_POLICIES, Config, settings
+from nbgrad.config import NAN_POLICIES, TIMED, Config, settings
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
 from nbgrad.core.standing import turn
@@ -39,6 +39,7 @@ class Traces:
         self.f = f
         self.static = static
         self.by_policy: dict[str, Entries] = {policy: {} for policy in NAN_POLICIES}
+        self.timed: Entries = {}  # those that were traced with lines, for nbgrad.profile
         self.integers = Integers()
         self.count = 0  # of traces, until the warning
         self.history: Any = None
@@ -50,7 +51,7 @@ class Traces:
 
         None instead of it if no program can stand for the function.
         """
-        compiled = self.by_policy[config.nan_policy]
+        compiled = self.by_policy[config.nan_policy] if config.tier != TIMED else self.timed
         if not kwargs:
             # Arrays only: by a key of their shapes and dtypes.
             arrays = tuple([(a.shape, a.dtype) for a in args if a.__class__ is np.ndarray])
@@ -98,7 +99,8 @@ class Traces:
     def _note(self, traced: Any, before: Reader | None) -> None:
         """Note a trace, and warn once of so many."""
         self.count += 1
-        limit = settings.current.retraces
+        config = settings.current
+        limit = config.retraces if config.tier != TIMED else 0
         if self.count == 1 or not limit:
             return
         self.history = history = self.history or retracing.History()

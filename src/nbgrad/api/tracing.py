@@ -165,7 +165,7 @@ class Compiled:
         return self.finish(self._computed(args))
 
     def _computed(self, args: Sequence[Any]) -> list[Any]:
-        if lines.on:  # anomaly detection or profiling: show them each operation
+        if lines.on > lines.timed:  # anomaly detection or profiling: show them each operation
             outs = [value_of(node) for node in self._replayed([leaf_node(a) for a in args])]
         else:
             outs = self.exe.run(list(args))
@@ -179,7 +179,7 @@ class Compiled:
         values = list(args)
         if not self.plain or not all(a.flags.carray for a in args):
             values = [as_input(a, v) for a, v in zip(args, self.tape.inputs, strict=False)]
-        if lines.on or self.checked:
+        if lines.on > lines.timed or self.checked:
             for out, y in zip(outs, self._computed(values), strict=True):
                 out[...] = y
         else:

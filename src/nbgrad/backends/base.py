@@ -114,6 +114,8 @@ class Backend(Protocol):
     def prepare(self, work: Work, tier: str, /) -> Runnable:
         """Make *work* runnable, compiled whole ("fused") or of ready-made kernels ("block").
 
+        At home also "timed": it is compiled whole, and tells ``clocks``.
+
         It may be called by ``machine.compile.attempt``: it makes code, and does not run any.
         """
 

@@ -69,12 +69,15 @@ class _Watching:
 
 
 class _Lines:
-    """``on`` counts the open anomaly or profiling contexts; a look-up costs about 1 µs."""
+    """``on`` counts the open anomaly or profiling contexts; a look-up costs about 1 µs.
 
-    __slots__ = ("on",)
+    ``timed`` counts those among them that want nothing but lines: programs run as ever.
+    """
+
+    __slots__ = ("on", "timed")
 
     def __init__(self) -> None:
-        self.on = 0
+        self.on = self.timed = 0
 
 
 modes = _Modes()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
@@ -55,6 +55,45 @@ class Average:
     def cpu_time(self) -> float:
         """Mean time of a call in microseconds."""
         return self.cpu_time_total / self.count
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """All runs of one step: a row of :meth:`nbgrad.profile.rows`.
+
+    Attributes
+    ----------
+    kind : str
+        ``kernel``, ``library`` (BLAS, LAPACK and the like), ``host`` (a call of NumPy's), ``loop``,
+        or ``program``: one that is too long to be compiled, as a whole.
+    name : str
+        The operations in it.
+    calls : int
+    time : float
+        Seconds in all.
+    bytes, flops : int
+        By count, in all: see :meth:`TapeView.cost`.
+    line : str or None
+        Where the user called what it ends with.
+    """
+
+    kind: str
+    name: str
+    calls: int
+    time: float
+    bytes: int
+    flops: int
+    line: str | None
+
+    @property
+    def mean(self) -> float:
+        """Seconds of a run."""
+        return self.time / self.calls
+
+    @property
+    def gb_per_s(self) -> float:
+        """Gigabytes read and written a second."""
+        return self.bytes / self.time / 1e9 if self.time else 0.0
 
 
 class Averages(Sequence[Average]):
@@ -103,10 +142,10 @@ class Averages(Sequence[Average]):
             cells.append([row.key, share, *(f"{t:.3f}us" for t in times), str(row.count)])
             if shaped:
                 cells[-1].append(str([list(s) for s in row.input_shapes or ()]))
-        return _aligned(cells) + f"\nSelf CPU time total: {total:.3f}us"
+        return aligned(cells) + f"\nSelf CPU time total: {total:.3f}us"
 
 
-def _aligned(cells: list[list[str]]) -> str:
+def aligned(cells: list[list[str]]) -> str:
     """Columns of equal width; the first is flush left, the others flush right."""
     widths = [max(len(row[k]) for row in cells) for k in range(len(cells[0]))]
     ruler = "  ".join("-" * width for width in widths)
@@ -159,19 +198,21 @@ class profile:
             self._before = (modes.observers, modes.recorded)
             modes.observers = (*modes.observers, self._observe)
             modes.recorded = _compute
-            _open.profiles.append(self)
+            open_profiles.profiles.append(self)
             lines.on += 1
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self.enabled:
             modes.observers, modes.recorded = self._before
-            _open.profiles.remove(self)
+            open_profiles.profiles.remove(self)
             lines.on -= 1
 
     def _observe(self, node: Node, start: int, end: int) -> None:
         shapes = tuple(x.shape if x.__class__ is Node else () for x in node.inputs)
-        self._add(Event(node.sig.prim.name, start, end, end - start, shapes, node.line, _thread()))
+        self._add(
+            Event(node.sig.prim.name, start, end, end - start, shapes, node.line, thread_number())
+        )
 
     def _add(self, event: Event) -> None:
         self.events.append(event)
@@ -201,23 +242,33 @@ class profile:
 
     def export_chrome_trace(self, path: str | os.PathLike[str]) -> None:
         """Write the events as a file for ``chrome://tracing`` or Perfetto."""
-        trace = []
+        write_chrome_trace(path, self._shown())
+
+    def _shown(self) -> Iterator[tuple[str, int, int, int, dict[str, Any]]]:
         for event in self.events:
             args: dict[str, Any] = {"line": event.line} if event.line else {}
             if self.record_shapes:
                 args["Input Dims"] = [list(shape) for shape in event.shapes]
-            trace.append(
-                {
-                    "name": event.name,
-                    "ph": "X",
-                    "ts": event.start / 1e3,
-                    "dur": (event.end - event.start) / 1e3,
-                    "pid": os.getpid(),
-                    "tid": event.thread,
-                    "args": args,
-                }
-            )
-        Path(path).write_text(json.dumps({"traceEvents": trace, "displayTimeUnit": "ns"}))
+            yield event.name, event.start, event.end, event.thread, args
+
+
+def write_chrome_trace(
+    path: str | os.PathLike[str], events: Iterable[tuple[str, int, int, int, dict[str, Any]]]
+) -> None:
+    """Write names, beginnings and ends in nanoseconds, threads and what else there is to say."""
+    trace = [
+        {
+            "name": name,
+            "ph": "X",
+            "ts": start / 1e3,
+            "dur": (end - start) / 1e3,
+            "pid": os.getpid(),
+            "tid": thread,
+            "args": args,
+        }
+        for name, start, end, thread, args in events
+    ]
+    Path(path).write_text(json.dumps({"traceEvents": trace, "displayTimeUnit": "ns"}))
 
 
 class record_function:
@@ -240,10 +291,10 @@ class record_function:
     def __init__(self, name: str) -> None:
         self.name = name
         self._start = 0
-        self._profiles: list[profile] = []
+        self._profiles: list[Any] = []
 
     def __enter__(self) -> record_function:
-        self._profiles = list(_open.profiles)
+        self._profiles = list(open_profiles.profiles)
         for one in self._profiles:
             one._inside.append(0)
         self._start = perf_counter_ns()
@@ -254,20 +305,20 @@ class record_function:
         for one in self._profiles:
             inside = one._inside.pop()
             own = end - self._start - inside
-            one._add(Event(self.name, self._start, end, own, (), None, _thread()))
+            one._add(Event(self.name, self._start, end, own, (), None, thread_number()))
 
 
 class _Open(threading.local):
     """The profiles that are open in this thread."""
 
     def __init__(self) -> None:
-        self.profiles: list[profile] = []
+        self.profiles: list[Any] = []
 
 
-_open = _Open()
+open_profiles = _Open()
 
 
-def _thread() -> int:
+def thread_number() -> int:
     return threading.get_ident()
 
 
@@ -284,4 +335,4 @@ def _compute(node: Node) -> None:
         return
 
 
-__all__ = ["Average", "Averages", "Event", "profile", "record_function"]
+__all__ = ["Average", "Averages", "Event", "KernelTime", "profile", "record_function"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbgrad.backends.base import LONG, Entry, Runnable, Work, Writing
 from nbgrad.backends.devices import HOME, Moved, abroad, backend_of, definition, device_of
-from nbgrad.config import settings
+from nbgrad.config import TIMED, settings
 from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.lazy import LazyModule
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 background = LazyModule("nbgrad.machine.background")
 hot = LazyModule("nbgrad.twins.hot")
+timing = LazyModule("nbgrad.backends.timing")
 
 # Beyond this many equations a structure stays interpreted unless its tier is "fused".
 MAX_COMPILED = 4000
@@ -60,6 +61,7 @@ class Executable:
         self.backend = backend_of(HOME)
         self.reference = definition.prepare(work, "reference")
         self.compiled: Runnable | None = None
+        self.timing: Any = None  # what runs on the tier "timed"
         self.interpreted: Runnable | None = None
         self.moved: dict[tuple[str, str], Runnable] = {}
         self.lock = ThreadLock()
@@ -84,6 +86,8 @@ class Executable:
             return (self.compiled or self._choose()).run(args)
         if tier == "reference":
             return self.reference.run(args)
+        if tier == TIMED:
+            return self._timed(args)
         return (self.blocks() if tier == "block" else self.compile()).run(args)
 
     def run_into(self, args: list[Any], outs: list[Any]) -> None:
@@ -107,8 +111,17 @@ class Executable:
 
     def _on(self, device: str, tier: str) -> Runnable:
         """What runs on another device: compiled at once, as its kernels are worth a copy there."""
+        tier = "fused" if tier == TIMED else tier
         found = self.moved.get((device, tier))
         return found or self.moved.setdefault((device, tier), Moved(self.work, device, tier))
+
+    def _timed(self, args: list[Any]) -> list[Any]:
+        """Run, and tell how long each step took; all of it, where compiling would take too long."""
+        if self.timing is None:
+            small = not self.flat and len(self.tape) <= MAX_COMPILED and self.price() <= JIT_WAIT
+            self.timing = self._made(TIMED) if small else timing.Whole(self._choose, self.tape)
+        found: list[Any] = self.timing.run(args)
+        return found
 
     def _choose(self) -> Runnable:
         """The tier of the next run, by what was spent so far, which depends on counts alone.
@@ -194,7 +207,7 @@ class Executable:
 
     def compile_soon(self) -> None:
         """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
-        if settings.current.tier in ("reference", "block"):
+        if settings.current.tier in ("reference", "block", TIMED):
             return  # the kernels would not be used
         if not self.flat and len(self.tape) <= MAX_COMPILED and self.price() <= JIT_WAIT:
             self.compile()

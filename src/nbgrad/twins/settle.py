@@ -194,7 +194,7 @@ class Entries(dict[bytes, Any]):
             What notes that it was run, while it does not keep what others hold.
         """
         config = settings.current
-        if cap.key.__class__ is not bytes or config.tier in ("reference", "block"):
+        if cap.key.__class__ is not bytes or config.tier not in ("auto", "fused"):
             return
         key = key_of(cap)
         if key in self and ((known := self[key]) is None or known[1:3] == (config, habit)):

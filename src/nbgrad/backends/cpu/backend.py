@@ -12,6 +12,7 @@ from nbgrad.backends.cpu.program import CpuProgram, compile_price
 from nbgrad.core.lazy import LazyModule
 
 flat = LazyModule("nbgrad.backends.cpu.flat")
+timed = LazyModule("nbgrad.backends.cpu.timed")
 
 Array = np.ndarray[Any, Any]
 
@@ -24,11 +25,14 @@ def accepts(work: Work) -> bool:
 
 
 def prepare(work: Work, tier: str) -> Runnable:
-    """Compile *work* whole, or put it together of blocks; also what every run asks for."""
+    """Compile *work* whole, also to be timed step by step, or put it together of blocks; also what every run asks for."""
     executor.prepare()
     if tier == "block" and work.flat:
         made: Runnable = flat.FlatProgram(work.tape)
         return made
+    if tier == "timed":
+        timing: Runnable = timed.TimedProgram(work.program())
+        return timing
     return CpuProgram(work.program(), tier)
 
 

@@ -160,6 +160,8 @@ class CpuProgram(Runner):
         Whether each nest is one compiled kernel, or is interpreted block by block.
     """
 
+    apart = False  # whether each step is a segment of its own
+
     def __init__(self, program: Program, tier: str = "fused") -> None:
         self.program = program
         self.tier = tier
@@ -185,7 +187,7 @@ class CpuProgram(Runner):
             if isinstance(step, Call):
                 segments.append(HostStep(step))
                 continue
-            if not segments or isinstance(segments[-1], HostStep):
+            if self.apart or not segments or isinstance(segments[-1], HostStep):
                 segments.append([])
             if isinstance(step, LibraryCall):
                 segments[-1] += library.launches(step, k + 1)
@@ -238,27 +240,28 @@ class CpuProgram(Runner):
     def _run_segments(
         self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
     ) -> None:
+        env = self._values(args, outs)
+        with np.errstate(all="ignore"):
+            for segment in instance.segments:
+                if isinstance(segment, HostStep):
+                    self._run_host(segment, instance, env)
+                elif status := segment.run(values):
+                    self._fail(status)
+
+    def _values(self, args: list[Any], outs: list[Array]) -> dict[Var, Any]:
+        """The variables that are known before a run: inputs, and the places of outputs."""
         env: dict[Var, Any] = dict(zip(self.tape.inputs, args, strict=True))
         env.update(zip(self.outputs, outs, strict=True))
         env.update({v: env[o].reshape(v.aval.shape) for v, o in self.program.shared.items()})
-        offsets = self.program.plan.offsets
-        with np.errstate(all="ignore"):
-            for segment in instance.segments:
-                if isinstance(segment, Frame):
-                    if status := segment.run(values):
-                        self._fail(status)
-                    continue
-                call = segment.call
-                for var in call.reads:
-                    if var in offsets:
-                        env[var] = instance.view(var, offsets[var])
-                segment.run(
-                    env,
-                    [
-                        instance.view(out, offsets[out]) if out in offsets else env[out]
-                        for out in call.eqn.outs
-                    ],
-                )
+        return env
+
+    def _run_host(self, step: HostStep, instance: Instance, env: dict[Var, Any]) -> None:
+        offsets, call = self.program.plan.offsets, step.call
+        for var in call.reads:
+            if var in offsets:
+                env[var] = instance.view(var, offsets[var])
+        outs = call.eqn.outs
+        step.run(env, [instance.view(y, offsets[y]) if y in offsets else env[y] for y in outs])
 
 
 def bits(arg: Number) -> int:
