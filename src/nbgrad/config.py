@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NoReturn
 
 TIERS = ("auto", "reference", "block", "fused")
 TIMED = "timed"  # the tier of nbgrad.profile
@@ -15,7 +14,6 @@ TWINS = ("auto", "off")
 KNOWN = 64  # settings that are told apart; those before are forgotten
 
 
-@dataclass(frozen=True)
 class Config:
     """Process-wide settings.
 
@@ -65,7 +63,11 @@ class Config:
     retraces: int = 64
     check_tapes: bool = False
 
-    def __post_init__(self) -> None:
+    def __init__(self, **given: Any) -> None:
+        names = type(self).__annotations__
+        if unknown := [name for name in given if name not in names]:
+            raise TypeError(f"{unknown[0]} is no setting: there are {', '.join(names)}")
+        vars(self).update({name: given.get(name, getattr(self, name)) for name in names})
         if self.tier not in (*TIERS, TIMED):
             raise ValueError(f"tier must be one of {TIERS}, not {self.tier!r}")
         if self.nan_policy not in NAN_POLICIES:
@@ -74,6 +76,15 @@ class Config:
             raise ValueError(f"twins must be one of {TWINS}, not {self.twins!r}")
         if not (self.print_precision is None or self.print_precision >= 0):
             raise ValueError(f"print_precision must not be negative: {self.print_precision}")
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError("settings are replaced as a whole: use nbgrad.configure")
+
+    def __eq__(self, other: object) -> bool:
+        return vars(self) == vars(other) if isinstance(other, Config) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(vars(self).values()))
 
 
 def _from_environment() -> Config:
@@ -140,7 +151,7 @@ class configure:
 
     def __init__(self, **changes: Any) -> None:
         self._before = settings.current
-        settings.use(replace(settings.current, **changes))
+        settings.use(Config(**vars(settings.current) | changes))
 
     def __enter__(self) -> Config:
         return settings.current

@@ -118,6 +118,7 @@ NEEDED: dict[str, dict[str, str | None]] = {
     },
     "a fork waits for the lock that another thread holds: else the child waits for ever": {
         "numba.core.compiler_lock:global_compiler_lock": None,
+        "numba.core.compiler_lock:global_compiler_lock._lock": None,
         "numba.np.ufunc.parallel:_backend_init_thread_lock": None,
         "llvmlite.binding.ffi:lib._lock": None,
         "llvmlite.binding.ffi:lib._lock._lock": None,
@@ -247,8 +248,9 @@ def test_numba_lets_a_target_have_another_code_generator() -> None:
 
 def test_locks_can_be_waited_for() -> None:
     """Where they are gone a fork goes ahead without them."""
-    for lock in (numba_inside.global_compiler_lock, lljit._llvm_lock()):
-        assert callable(lock.acquire) and callable(lock.release)
+    for lock in (threads._compiler_lock(), lljit._llvm_lock()):
+        assert lock.acquire(True, 10.0)
+        lock.release()
 
 
 def test_the_pool_exports_its_entry() -> None:

@@ -7,7 +7,6 @@ of it is tested at each call (see outside.py). All else is refused.
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import inspect
 from collections.abc import Callable
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.api.outside import attributes, content_of, is_users
-from nbgrad.core.tree import Same, key_of, paths
+from nbgrad.core.tree import Same, fields_of, key_of, paths
 from nbgrad.errors import STATE, UNHASHABLE
 
 _VALUES: tuple[type, ...] = (
@@ -73,12 +72,7 @@ def immutable(x: Any) -> bool:
     options = getattr(type(x), "__dataclass_params__", None)
     if options is None or not (options.frozen and options.eq) or isinstance(x, type):
         return False
-    return all(immutable(part) for part in _fields(x))
-
-
-def _fields(x: Any) -> list[Any]:
-    """The values of a dataclass; one that is not set is an object that is like no other."""
-    return [getattr(x, field.name, object()) for field in dataclasses.fields(x)]
+    return all(immutable(part) for part in fields_of(x))
 
 
 def _function_key(f: FunctionType) -> Any:

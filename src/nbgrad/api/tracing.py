@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +21,7 @@ from nbgrad.api.standing import stand_ins
 from nbgrad.api.statics import names_of_leaves
 from nbgrad.config import Config, settings
 from nbgrad.core.aval import Aval
+from nbgrad.core.frozen import replace
 from nbgrad.core.interpret import bind_results, read, replay
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, constant, leaf_node, placeholder

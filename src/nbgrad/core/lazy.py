@@ -7,16 +7,14 @@ it; importing at the top of a file would charge that to every ``import nbgrad``.
 from __future__ import annotations
 
 import importlib
-import threading
 from typing import Any
 
-# Forks wait for it (``core/forks.py``): a child cannot import what another thread was importing.
-importing = threading.RLock()
+from nbgrad.core import forks
 
 
 def load(name: str) -> Any:
     """Import the module *name*."""
-    with importing:
+    with forks.importing:  # a child cannot import what another thread was importing
         return importlib.import_module(name)
 
 

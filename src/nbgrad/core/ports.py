@@ -9,7 +9,6 @@ what they have reads it once.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -107,7 +106,6 @@ compiled = Compiled()
 Tables = tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]
 
 
-@dataclass(slots=True)
 class Shortcut:
     """How one function asks for machine code: ``call`` is None until there is some.
 
@@ -117,9 +115,12 @@ class Shortcut:
     the operation, as in ``1.0 - x``.
     """
 
-    tables: Tables
-    swapped: bool = False
-    call: Callable[..., Any] | None = None
+    __slots__ = ("call", "swapped", "tables")
+
+    def __init__(self, tables: Tables, swapped: bool = False) -> None:
+        self.tables = tables
+        self.swapped = swapped
+        self.call: Callable[..., Any] | None = None
 
 
 class Shortcuts:

@@ -6,12 +6,12 @@ import functools
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.aval import Aval
+from nbgrad.core.frozen import Frozen, Value, made
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
@@ -23,8 +23,7 @@ from nbgrad.core.signature import Signature
 MAX_SIGNATURES = 1 << 17  # of a primitive: a loop may read each element of an array by number
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Value):
     """What transforms know of an operation; they see operands, results and params, never the graph.
 
     Attributes
@@ -42,8 +41,7 @@ class Rules:
     batch: Callable[..., Any] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Primitive:
+class Primitive(Frozen):
     """One declared operation; the fields are filled by a kind of ``ops/kinds``.
 
     Attributes
@@ -102,8 +100,8 @@ class Primitive:
     kink: Any = None
     square: Any = None
     projects: bool = False
-    signatures: dict[Any, Signature] = field(default_factory=dict, repr=False)
-    recipes: dict[Any, Recipe] = field(default_factory=dict, repr=False)
+    signatures: dict[Any, Signature] = made(init=False, factory=dict)
+    recipes: dict[Any, Recipe] = made(init=False, factory=dict)
 
     @property
     def vjp(self) -> Callable[..., Any] | None:

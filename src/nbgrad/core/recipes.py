@@ -8,7 +8,6 @@ again: ``x[1:]`` costs 1.5 µs instead of 7, a product with broadcasting 2 inste
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,9 +24,8 @@ from nbgrad.core.record import record
 STATIC = (int, bool, str, type(None), type, np.dtype, type(np._NoValue))
 
 
-@dataclass(frozen=True, slots=True)
 class Recipe:
-    """Operations to record on operands of known avals.
+    """Operations to record on operands of known avals. Never changed.
 
     Attributes
     ----------
@@ -45,12 +43,23 @@ class Recipe:
         Whether the view is one that NumPy gives as a scalar.
     """
 
-    constants: tuple[Any, ...]
-    steps: tuple[tuple[Any, tuple[int, ...]], ...]
-    result: int
-    alone: Signature | None = None
-    window: tuple[Any, ...] | None = None
-    element: bool = False
+    __slots__ = ("alone", "constants", "element", "result", "steps", "window")
+
+    def __init__(
+        self,
+        constants: tuple[Any, ...],
+        steps: tuple[tuple[Any, tuple[int, ...]], ...],
+        result: int,
+        alone: Signature | None = None,
+        window: tuple[Any, ...] | None = None,
+        element: bool = False,
+    ) -> None:
+        self.constants = constants
+        self.steps = steps
+        self.result = result
+        self.alone = alone
+        self.window = window
+        self.element = element
 
     @property
     def nbytes(self) -> int:
@@ -67,16 +76,14 @@ class Recipes(dict[Any, Recipe]):
 
     def learn(self, key: Any, out: Node, operands: Sequence[Any], element: bool = False) -> None:
         """Keep how *out* was recorded on *operands*, if that can be replayed."""
-        recipe = recipe_of(out, operands)
-        if recipe is not None and element:
-            recipe = replace(recipe, element=True)
+        recipe = recipe_of(out, operands, element)
         if recipe is not None and recipe.nbytes <= self.MAX_BYTES:
             if len(self) >= self.CAPACITY:
                 self.clear()
             self[key] = recipe
 
 
-def recipe_of(out: Node, operands: Sequence[Any]) -> Recipe | None:
+def recipe_of(out: Node, operands: Sequence[Any], element: bool = False) -> Recipe | None:
     """How *out* was recorded on *operands*, or None.
 
     None if a node on the way is computed already, if one operand was given twice (another call may
@@ -108,7 +115,8 @@ def recipe_of(out: Node, operands: Sequence[Any]) -> Recipe | None:
         place[id(node)] = len(place)
     steps = tuple((n.sig, tuple(place[id(x)] for x in n.inputs)) for n in ordered)
     alone = steps[0][0] if [reads for _, reads in steps] == [(0,)] else None
-    return Recipe(tuple(constants.values()), steps, place[id(out)], alone, _window(out, operands))
+    window = _window(out, operands)
+    return Recipe(tuple(constants.values()), steps, place[id(out)], alone, window, element)
 
 
 def _window(out: Node, operands: Sequence[Any]) -> tuple[Any, ...] | None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
+
+from nbgrad.core.frozen import Frozen, Value
 
 primitives: dict[str, Any] = {}
 by_reference: dict[Any, Callable[..., Any]] = {}
 
 
-@dataclass(frozen=True, eq=False)
-class PublicFunction:
+class PublicFunction(Frozen):
     """A function of nodes and its declaration; see ``vocabulary/declare.py``.
 
     Attributes
@@ -53,8 +53,7 @@ class PublicFunction:
     makes: bool = False
 
 
-@dataclass(frozen=True)
-class IndexMap:
+class IndexMap(Value):
     """How a view lies in what it is a view of.
 
     Attributes

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from nbgrad.core.aval import Aval, Scalar
+from nbgrad.core.frozen import Frozen
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.signature import Signature
 
@@ -47,18 +47,26 @@ class Literal:
 Atom = Var | Literal
 
 
-@dataclass(slots=True, eq=False)
 class Equation:
     """``outs = primitive(inputs, params)``; the signature holds primitive, params and avals.
 
-    Results that nobody reads have their variables, too. Never changed, as a tape is not; ``frozen``
-    would make the making of one four times slower.
+    Results that nobody reads have their variables, too. Never changed, as a tape is not; to forbid
+    it would make the making of one four times slower.
     """
 
-    sig: Signature
-    inputs: tuple[Atom, ...]
-    outs: tuple[Var, ...]
-    line: str | None = None
+    __slots__ = ("inputs", "line", "outs", "sig")
+
+    def __init__(
+        self,
+        sig: Signature,
+        inputs: tuple[Atom, ...],
+        outs: tuple[Var, ...],
+        line: str | None = None,
+    ) -> None:
+        self.sig = sig
+        self.inputs = inputs
+        self.outs = outs
+        self.line = line
 
     @property
     def out(self) -> Var:
@@ -74,8 +82,7 @@ class Equation:
         return self.sig.params
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Tape:
+class Tape(Frozen):
     """A recorded program: ``outputs`` computed from ``inputs`` by ``eqns`` in order."""
 
     inputs: tuple[Var, ...]

@@ -8,7 +8,7 @@ something else, as it is.
 
 from __future__ import annotations
 
-import dataclasses
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -129,10 +129,15 @@ def key_of(x: Any) -> Any:
     own = kind.__eq__ is not object.__eq__  # type: ignore[comparison-overlap]
     if not own or kind in (int, bool, str, bytes) or isinstance(x, Enum):
         return kind, x
-    if dataclasses.is_dataclass(kind):
-        # One that is not set is an object that is like no other.
-        return kind, tuple(key_of(getattr(x, f.name, object())) for f in dataclasses.fields(x))
+    if hasattr(kind, "__dataclass_fields__"):
+        return kind, tuple(map(key_of, fields_of(x)))
     return kind, x, _state(x)
+
+
+def fields_of(x: Any) -> list[Any]:
+    """The values of a dataclass; one that is not set is an object that is like no other."""
+    dataclasses = sys.modules["dataclasses"]  # which made its class: not imported for others
+    return [getattr(x, field.name, object()) for field in dataclasses.fields(x)]
 
 
 def _state(x: Any) -> Any:

@@ -9,12 +9,12 @@ profiling.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nbgrad.config import settings
 from nbgrad.core.aval import is_several
 from nbgrad.core.collector import paused
+from nbgrad.core.frozen import Value
 from nbgrad.core.interpret import inline
 from nbgrad.core.linearize import (
     BOUND,
@@ -49,8 +49,7 @@ if TYPE_CHECKING:
 Found = list[tuple[Node, Node]]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Value):
     """A differentiated structure: its program, and what each of its results is for.
 
     ``several`` says that some of ``results`` are operations with several results; ``loops`` how the

@@ -10,11 +10,11 @@ from __future__ import annotations
 import gc
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nbgrad.config import settings
 from nbgrad.core.collector import age
+from nbgrad.core.frozen import Value
 from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
@@ -22,8 +22,7 @@ from nbgrad.engine.demand import demand, kept
 from nbgrad.engine.programs import ProgramCache
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(Value):
     """Which of the captured nodes to compute, and the depths of those that then stay pending."""
 
     frontier: tuple[int, ...]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
 
 from nbgrad.core.aval import Aval, avals_of, make_aval
+from nbgrad.core.frozen import Value
 from nbgrad.core.linearize import (
     CUT,
     INACTIVE,
@@ -19,8 +19,7 @@ from nbgrad.core.signature import Signature
 from nbgrad.errors import FREED, AutogradError
 
 
-@dataclass(frozen=True, slots=True)
-class Path:
+class Path(Value):
     """What one pass executes, as indices of the captured nodes.
 
     ``freed`` are the executed nodes whose rule reads a value, ``roots`` the outputs above them.

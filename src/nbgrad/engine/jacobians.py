@@ -7,13 +7,13 @@ looked up by its structure, and a program found for it; only a new structure mee
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core.check import checked
+from nbgrad.core.frozen import Value
 from nbgrad.core.interpret import replay, walk
 from nbgrad.core.linearize import (
     BOUND,
@@ -37,8 +37,7 @@ from nbgrad.transforms.jvp import jvp
 Array = np.ndarray[Any, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(Value):
     """A differentiated structure: its program, and the captured nodes whose values it reads."""
 
     exe: Executable
@@ -94,8 +93,7 @@ def _plain(cap: Capture) -> bool:
     return not (watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Structure:
+class _Structure(Value):
     """The tape of a capture, and what its variables are to a derivative."""
 
     tape: Tape

@@ -8,10 +8,10 @@ alone, unless they look at a value. So what a pass recorded is replayed on the n
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nbgrad.config import settings
+from nbgrad.core.frozen import Value
 from nbgrad.core.linearize import Capture
 from nbgrad.core.node import Node
 from nbgrad.core.record import record
@@ -21,8 +21,7 @@ MAX_PASSES = 512
 MAX_BYTES = 1 << 16  # of a pass's constants
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(Value):
     """What a pass records: constants, steps as in a Recipe, and the places of its results.
 
     ``wrt`` are the captured nodes of which these are the cotangents, ``parts`` the places of what

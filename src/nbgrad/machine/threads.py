@@ -59,7 +59,12 @@ def _started_layer() -> str:
     return str(getattr(sys.modules.get(NUMBA_POOL), "_threading_layer", None) or "")
 
 
-forks.waits_for("compiler", lambda: _lock_of("numba.core.compiler_lock", "global_compiler_lock"))
+def _compiler_lock() -> Any:
+    lock = _lock_of("numba.core.compiler_lock", "global_compiler_lock")
+    return getattr(lock, "_lock", None)  # it takes a time limit, and nobody is told
+
+
+forks.waits_for("compiler", _compiler_lock)
 forks.waits_for("pool", lambda: _lock_of(NUMBA_POOL, "_backend_init_thread_lock"))
 
 

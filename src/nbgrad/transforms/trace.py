@@ -8,12 +8,12 @@ its arguments, so that a body of a loop is closed and a program can be used agai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.check import checked
 from nbgrad.core.collector import paused
+from nbgrad.core.frozen import Frozen
 from nbgrad.core.linearize import Capture, build_tape, capture, variables
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, constant, next_sequence, placeholder
@@ -23,8 +23,7 @@ from nbgrad.core.tree import LEAF, builder, flatten
 from nbgrad.ops.basis import strong
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Traced:
+class Traced(Frozen):
     """What a function records.
 
     Attributes

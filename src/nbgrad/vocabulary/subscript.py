@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.aval import broadcast_shapes
+from nbgrad.core.frozen import Value
 from nbgrad.core.node import Node, constant
 from nbgrad.ops import basis
 from nbgrad.ops.arrays import indexing
@@ -16,8 +16,7 @@ from nbgrad.ops.elements import arithmetic, comparison, selection
 from nbgrad.vocabulary.shapes import as_node, broadcast_to, reshape
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(Value):
     """A basic index: the window it selects, and the shape it then has."""
 
     starts: tuple[int, ...]

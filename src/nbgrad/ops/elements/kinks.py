@@ -12,12 +12,12 @@ multiplied by 0 there, whatever it is. Where c is not 0 the second derivative is
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from nbgrad.config import settings
+from nbgrad.core.frozen import Value
 from nbgrad.core.node import Node
 from nbgrad.core.registry import primitives
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, is_number, materialize, times
@@ -28,8 +28,7 @@ FLOATS = common_loop(floating=True)
 REALS = common_loop(floating=True, ordered=True)
 
 
-@dataclass(frozen=True)
-class Kink:
+class Kink(Value):
     """What transforms/kinks.py has to know of an operation on a cotangent c and more.
 
     Attributes
@@ -56,8 +55,7 @@ class Kink:
     shown: str = ""
 
 
-@dataclass(frozen=True)
-class Square:
+class Square(Value):
     """What squares of roots are, for transforms/squares.py, and which roots are alike.
 
     Attributes

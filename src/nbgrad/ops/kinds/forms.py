@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from nbgrad.core.frozen import Value
 
-@dataclass(frozen=True)
-class Expression:
+
+class Expression(Value):
     """Lowering of an elementwise primitive: Python text over operand names.
 
     In ``text``, ``{x}``, ``{y}``, ``{z}`` are the operands, ``{t}`` casts a number to the loop
@@ -22,8 +22,7 @@ class Expression:
     host: str = ""
 
 
-@dataclass(frozen=True)
-class Combine:
+class Combine(Value):
     """Lowering of a reduction: how two partial results combine, over ``{a}`` and ``{b}``."""
 
     text: str
@@ -35,8 +34,7 @@ class Combine:
 Part = tuple[int | None, tuple[int, ...], tuple[int, ...]]
 
 
-@dataclass(frozen=True)
-class Assembly:
+class Assembly(Value):
     """Lowering of an operation that writes its operands into windows of its result.
 
     ``parts(avals, aval, params)`` lists, in order of writing, the operand's number (None for
@@ -46,8 +44,7 @@ class Assembly:
     parts: Callable[..., list[Part]]
 
 
-@dataclass(frozen=True)
-class View:
+class View(Value):
     """Lowering of a linear primitive as the index map ``name`` of program/index.py.
 
     ``irregular(params, x_shape)`` says that no index map will do; then ``assembly`` does.
@@ -60,13 +57,11 @@ class View:
     assembly: Assembly | None = None
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(Value):
     """No lowering: the program calls the NumPy reference between its kernels."""
 
 
-@dataclass(frozen=True)
-class Library:
+class Library(Value):
     """Lowering as a hand-written kernel, called on operands where they lie in memory.
 
     The kernel sees each operand with few dimensions. ``splits(params, *avals)`` says which: for
@@ -91,8 +86,7 @@ class Library:
     flops: Callable[..., float] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Rounds:
+class Rounds(Value):
     """How a repeated tape takes its operands: constants, the carry, then rows of stacks.
 
     Its outputs are the next carry, then rows of stacks; ``reverse`` goes through them from the end.
@@ -104,8 +98,7 @@ class Rounds:
     reverse: bool
 
 
-@dataclass(frozen=True)
-class Repeat:
+class Repeat(Value):
     """Lowering of an operation that runs the tape of its param ``body`` again and again.
 
     ``layout(params) -> Rounds``.
