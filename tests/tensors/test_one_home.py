@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -120,3 +121,42 @@ def test_each_call_in_a_trace_makes_its_own(make: Any) -> None:
 
     first = f(x)
     assert first[0].item() == f(x)[0].item() == 2.0
+
+
+@pytest.mark.parametrize("value", [0, 1, -7, 2**63, True, False, 0.0, -0.0, 2.5, np.inf, 1j, 0j])
+@pytest.mark.parametrize("dtype", [None, bool, float, np.float32, np.int8, np.complex64])
+def test_what_is_full_of_a_number_is_numpys(value: Any, dtype: Any) -> None:
+    """Of each class of numbers and dtype, as a leaf and as a constant of a trace."""
+    like = np.ones((2, 1), np.int16)
+    calls: list[Callable[[Any], Any]] = [
+        lambda np: np.full((2, 0, 3), value, dtype),
+        lambda np: np.full(2, value, dtype),
+        lambda np: np.full_like(like, value, dtype),
+    ]
+    for call in calls:
+        try:
+            with np.errstate(all="ignore"), warnings.catch_warnings():
+                warnings.simplefilter("ignore", np.exceptions.ComplexWarning)
+                expected = call(np)
+        except OverflowError as error:
+            if dtype is bool:
+                continue  # NumPy takes no large integer for true
+            with pytest.raises(type(error)):
+                call(ng)
+            continue
+        made = call(ng)
+        assert (made.shape, made.dtype) == (expected.shape, expected.dtype)
+        assert made.numpy().tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("shape", [3, (2, 3), [2, 3], (), 0, np.array([2, 3]), np.int64(2)])
+@pytest.mark.parametrize("make", ["zeros", "ones", "empty"])
+def test_shapes_are_numpys_in_a_trace_too(make: str, shape: Any) -> None:
+    expected = np.zeros(shape).shape
+    assert getattr(ng, make)(shape).shape == expected
+    assert ng.jit(lambda x: getattr(ng, make)(shape) * x)(2.0).shape == expected
+    for wrong in (-1, (2, -1)):
+        with pytest.raises(ValueError, match="negative dimensions"):
+            getattr(ng, make)(wrong)
+    with pytest.raises(TypeError):
+        getattr(ng, make)((2.5, 1))

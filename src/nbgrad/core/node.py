@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbgrad.core.asked import undecided
-from nbgrad.core.aval import Aval, aval_of, make_aval
+from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.registry import by_reference
 from nbgrad.core.values import value_of
@@ -142,7 +142,7 @@ def new_node(
 
 def leaf_node(value: np.ndarray[Any, Any], requires_grad: bool = False) -> Node:
     """Return a node that holds a C-contiguous array of native byte order."""
-    node = new_node(None, aval_of(value), (), requires_grad, 0)
+    node = new_node(None, make_aval(value.shape, value.dtype), (), requires_grad, 0)
     node.value = value
     return node
 

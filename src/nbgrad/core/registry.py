@@ -35,8 +35,9 @@ class PublicFunction(Frozen):
         Whether the shapes of its results are known without values, so that jit can trace it.
     restrict : callable or None
         Maps the arguments of a call to where the function is defined, such as Hermitian matrices.
-    makes : bool
+    makes : bool or "like"
         Whether it makes a tensor of its own: the public function takes ``requires_grad=``, too.
+        ``"like"``: of its first operand it reads shape and dtype alone.
     """
 
     name: str
@@ -50,7 +51,7 @@ class PublicFunction(Frozen):
     method: bool
     traceable: bool = True
     restrict: Callable[..., Any] | None = None
-    makes: bool = False
+    makes: bool | str = False
 
 
 class IndexMap(Value):

@@ -25,7 +25,7 @@ _wrapped: dict[tuple[str, str], Any] = {}
 KEYWORD = inspect.Parameter.KEYWORD_ONLY
 # PyTorch's word for a setting, and NumPy's.
 WORDS = {"dim": "axis", "keepdim": "keepdims", "n": "N", "m": "M"}
-SETTINGS = frozenset({int, float, complex, bool, str, type(None)})
+SETTINGS = frozenset({int, float, complex, bool, str, type, type(None), Node})
 
 
 def public(namespace: str) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def find(namespace: str, name: str) -> Any:
     prim = primitives.get(name)
     if declared is not None:
         made = wrapped(name, declared.implementation)
-        made = with_requires_grad(made) if declared.makes else made
+        made = with_requires_grad(made, declared.makes == "like") if declared.makes else made
         describe(f"{namespace}.{name}", made, declared.reference)
         made = with_keywords(made, declared.reference)
         made.__module__ = f"nbgrad.{namespace}"
@@ -138,18 +138,30 @@ def in_words_of(function: Callable[..., Any], settings: dict[str, Any]) -> dict[
     }
 
 
-def with_requires_grad(make: Callable[..., Any]) -> Callable[..., Any]:
-    """Let a function that makes tensors take ``requires_grad=``: the result is a leaf, then."""
+def with_requires_grad(make: Callable[..., Any], like: bool) -> Callable[..., Any]:
+    """Let a function that makes tensors take ``requires_grad=``: the result is a leaf, then.
+
+    *like*: its first operand may be a tensor, of which it reads no number.
+    """
     function = inspect.unwrap(make)
 
     @functools.wraps(make)
     def call(*args: Any, requires_grad: bool = False, **kwargs: Any) -> Any:
-        if (
-            all(map(_plain, args))
-            and all(map(_plain, kwargs.values()))
-            and not kwargs.keys() & WORDS
-        ):
-            made = wrap(function(*args, **kwargs), Tensor)
+        given = args
+        if like and args and args[0].__class__ is Tensor:
+            given = (args[0]._node, *args[1:])
+        plain = True
+        for x in given:
+            if x.__class__ not in SETTINGS and not _plain(x):
+                plain = False
+                break
+        for name, x in kwargs.items() if kwargs else ():
+            if name in WORDS or (x.__class__ not in SETTINGS and not _plain(x)):
+                plain = False
+                break
+        if plain:
+            made = function(*given, **kwargs)
+            made = Tensor(made) if made.__class__ is Node else wrap(made, Tensor)
         else:
             made = make(*args, **kwargs)
         return made.requires_grad_() if requires_grad and not made.requires_grad else made
@@ -165,7 +177,11 @@ def with_requires_grad(make: Callable[..., Any]) -> Callable[..., Any]:
 def _plain(x: Any) -> bool:
     """Whether an argument is a setting or a number, or a shape of integers: there are no tensors."""
     if x.__class__ is tuple or x.__class__ is list:
-        return all(item.__class__ is int for item in x)
+        for item in x:
+            if item.__class__ is not int:
+                break
+        else:
+            return True
     return x.__class__ in SETTINGS or isinstance(x, (type, np.dtype))
 
 

@@ -69,7 +69,7 @@ def function(
     view: bool | str = False,
     traceable: bool = True,
     restrict: Callable[..., Any] | None = None,
-    makes: bool = False,
+    makes: bool | str = False,
 ) -> Callable[[Any], Any]:
     """Declare the decorated function of nodes, which has NumPy's signature.
 
@@ -100,7 +100,7 @@ def function(
         if it copies unless ``copy=False``.
     traceable : bool
         False if the shape of a result depends on values: it looks at them, which jit refuses.
-    makes : bool
+    makes : bool or "like"
         It makes a tensor of its own, as ``np.zeros``: the public function takes ``requires_grad=``.
     """
 

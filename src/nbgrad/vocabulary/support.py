@@ -15,6 +15,7 @@ from nbgrad.core.values import value_of
 from nbgrad.ops.basis import strong
 
 Array = np.ndarray[Any, Any]
+NATIVE = frozenset(map(np.dtype, "?bhilqBHILQefdFD"))
 
 
 def concrete(x: Any) -> Array:
@@ -31,12 +32,15 @@ def concrete(x: Any) -> Array:
 
 def held(array: Any) -> Node:
     """A node that holds an array which nobody else writes to."""
-    array = np.ascontiguousarray(array) if np.ndim(array) else np.array(array)
+    if array.__class__ is not np.ndarray or not array.flags.c_contiguous:
+        array = np.array(array, order="C")
+    if array.dtype in NATIVE:
+        return leaf_node(array)
     if array.dtype.kind not in "biufc":
         raise TypeError(f"nbgrad holds numbers and booleans, not {array.dtype}")
-    return leaf_node(
-        array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
-    )
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    return leaf_node(array)
 
 
 def boxed(x: Any) -> Any:

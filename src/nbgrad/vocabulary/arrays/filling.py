@@ -7,37 +7,59 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.aval import Aval
 from nbgrad.core.boxes import box, is_box, unbox
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
-from nbgrad.errors import refuse
 from nbgrad.ops.basis import full as filled
 from nbgrad.vocabulary.arrays.making import on_cpu
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.shapes import as_node, as_shape, broadcast_to, cast_to
 from nbgrad.vocabulary.support import concrete, held
 
-TENSOR = "the result is always a tensor"
 INTEGERS = (int, np.integer)
+# The dtypes of Python's numbers; that of an integer depends on its size.
+NUMBERS = {bool: np.dtype(bool), int: None, float: np.dtype(float), complex: np.dtype(complex)}
 
 
 def _extents(shape: Any) -> tuple[int, ...]:
-    plain = shape.__class__ is tuple and all(n.__class__ is int for n in shape)
-    found = shape if plain else as_shape(concrete(shape))
+    if shape.__class__ is tuple:
+        for n in shape:
+            if n.__class__ is not int or n < 0:
+                break
+        else:
+            return shape  # type: ignore[no-any-return]
+    found = as_shape(concrete(shape))
     if min(found, default=0) < 0:
         raise ValueError(f"negative dimensions are not allowed: {found}")
     return found
 
 
-def _one_value(value: int, extents: tuple[int, ...], dtype: Any) -> Node:
-    """An array of zeros or ones: a constant of a trace, else a leaf with its values."""
+def _one_value(value: Any, shape: Any, dtype: Any) -> Node:
+    """An array of one number: a constant of a trace, else a leaf with its values."""
+    extents = (shape,) if shape.__class__ is int and shape >= 0 else _extents(shape)
     if modes.tracing:
         return filled(value, shape=extents, dtype=np.dtype(dtype))  # type: ignore[no-any-return]
-    return held((np.ones if value else np.zeros)(extents, dtype))
+    if value.__class__ is not int and dtype is not None:
+        with np.errstate(all="ignore"):  # of infinities as integers
+            return held(np.full(extents, value, dtype))
+    dtype = dtype or NUMBERS[value.__class__]
+    if dtype is None:
+        return held(np.full(extents, value))
+    made = np.zeros(extents, dtype)
+    if value or value.__class__ is not int:
+        made.fill(value)
+    return held(made)
 
 
-def _spread(name: str, shape: Any, more: tuple[Any, ...], dtype: Any, order: Any) -> Any:
-    """Extents and dtype of ``zeros(2, 3)``, as PyTorch has it, or of ``zeros((2, 3), float, "C")``."""
+def _spread(name: str, shape: Any, more: tuple[Any, ...], dtype: Any) -> Any:
+    """Shape and dtype of ``zeros(2, 3)``, as PyTorch has it, or of ``zeros((2, 3), float, "C")``."""
+    whole = (shape, *more)
+    for n in whole:
+        if n.__class__ is not int:
+            break
+    else:
+        return whole, dtype
     count = 0
     if isinstance(shape, INTEGERS):
         while count < len(more) and isinstance(more[count], INTEGERS):
@@ -49,7 +71,7 @@ def _spread(name: str, shape: Any, more: tuple[Any, ...], dtype: Any, order: Any
             f"{name}: takes a shape, one integer for each dimension or a tuple of them, then dtype "
             f"and order, not {(shape, *rest)}"
         )
-    return _extents(shape), (rest[0] if rest else dtype) or float
+    return shape, rest[0] if rest else dtype
 
 
 @function("numpy", "numpy.zeros", cases=lambda d: [call((2, 3)), call(2, int)], makes=True)
@@ -70,9 +92,11 @@ def zeros(
     tensor([[0., 0.],
             [0., 0.]])
     """
-    refuse("zeros", TENSOR, like=like)
-    on_cpu("zeros", device)
-    return _one_value(0, *_spread("zeros", shape, more, dtype, order))
+    if device is not None or like is not None:
+        on_cpu("zeros", device, like)
+    if more:
+        shape, dtype = _spread("zeros", shape, more, dtype)
+    return _one_value(0, shape, dtype or float)
 
 
 @function(
@@ -94,9 +118,11 @@ def ones(
     >>> ng.ones(2, requires_grad=True)
     tensor([1., 1.], requires_grad=True)
     """
-    refuse("ones", TENSOR, like=like)
-    on_cpu("ones", device)
-    return _one_value(1, *_spread("ones", shape, more, dtype, order))
+    if device is not None or like is not None:
+        on_cpu("ones", device, like)
+    if more:
+        shape, dtype = _spread("ones", shape, more, dtype)
+    return _one_value(1, shape, dtype or float)
 
 
 @function("numpy", "numpy.empty", cases=lambda d: [call((0, 3))], makes=True)
@@ -141,17 +167,20 @@ def full(
     like: None = None,
 ) -> Node:
     """*fill_value*, broadcast to *shape*; its gradient is the sum over all of it."""
-    refuse("full", TENSOR, like=like)
-    on_cpu("full", device)
+    if device is not None or like is not None:
+        on_cpu("full", device, like)
+    kind = fill_value.__class__
+    if kind in NUMBERS and (kind is not complex or dtype is None) and not modes.tracing:
+        return _one_value(fill_value, shape, dtype)
     value = as_node(fill_value)
     value = value if dtype is None else cast_to("full", value, dtype)
     return broadcast_to(value, _extents(shape))
 
 
-def _like(a: Any, dtype: Any, shape: Any, device: Any) -> tuple[tuple[int, ...], Any]:
-    on_cpu("*_like", device)
-    node = as_node(a)
-    return node.shape if shape is None else _extents(shape), dtype or node.dtype
+def _like(a: Any, device: Any) -> Aval:
+    if device is not None:
+        on_cpu("*_like", device)
+    return (a if a.__class__ is Node else as_node(a)).aval
 
 
 @function(
@@ -160,7 +189,7 @@ def _like(a: Any, dtype: Any, shape: Any, device: Any) -> tuple[tuple[int, ...],
     cases=lambda d: [call(d(2, 3)), call(d(2), int, shape=(1, 2))],
     differentiable=False,
     complex=True,
-    makes=True,
+    makes="like",
 )
 def zeros_like(
     a: Any,
@@ -172,7 +201,8 @@ def zeros_like(
     device: Any = None,
 ) -> Node:
     """Zeros of the shape and dtype of *a*."""
-    return _one_value(0, *_like(a, dtype, shape, device))
+    aval = _like(a, device)
+    return _one_value(0, aval.shape if shape is None else shape, dtype or aval.dtype)
 
 
 @function(
@@ -181,7 +211,7 @@ def zeros_like(
     cases=lambda d: [call(d(2, 3))],
     differentiable=False,
     complex=True,
-    makes=True,
+    makes="like",
 )
 def ones_like(
     a: Any,
@@ -193,11 +223,12 @@ def ones_like(
     device: Any = None,
 ) -> Node:
     """Ones of the shape and dtype of *a*."""
-    return _one_value(1, *_like(a, dtype, shape, device))
+    aval = _like(a, device)
+    return _one_value(1, aval.shape if shape is None else shape, dtype or aval.dtype)
 
 
 @function(
-    "numpy", np.empty_like, cases=lambda d: [call(d(0, 3))], differentiable=False, makes=True
+    "numpy", np.empty_like, cases=lambda d: [call(d(0, 3))], differentiable=False, makes="like"
 )
 def empty_like(
     prototype: Any,
@@ -225,7 +256,7 @@ def empty_like(
     np.full_like,
     cases=lambda d: [call(d(2, 3), d(3)), call(d(2), 3)],
     complex=True,
-    makes=True,
+    makes="like",
 )
 def full_like(
     a: Any,
@@ -238,8 +269,8 @@ def full_like(
     device: Any = None,
 ) -> Node:
     """*fill_value* in the shape and dtype of *a*."""
-    extents, wanted = _like(a, dtype, shape, device)
-    return full(extents, fill_value, wanted)
+    aval = _like(a, device)
+    return full(aval.shape if shape is None else shape, fill_value, dtype or aval.dtype)
 
 
 @function("numpy", "numpy.eye", cases=lambda d: [call(2), call(2, 3, 1, int)], makes=True)
@@ -254,8 +285,8 @@ def eye(
     like: None = None,
 ) -> Node:
     """Ones on the diagonal *k* of an *N* by *M* matrix."""
-    refuse("eye", TENSOR, like=like)
-    on_cpu("eye", device)
+    if device is not None or like is not None:
+        on_cpu("eye", device, like)
     return held(np.eye(N, M, k, dtype))
 
 
@@ -270,7 +301,7 @@ def tri(
     N: int, M: int | None = None, k: int = 0, dtype: Any = float, *, like: None = None
 ) -> Node:
     """Ones at and below the diagonal *k* of an *N* by *M* matrix."""
-    refuse("tri", TENSOR, like=like)
+    on_cpu("tri", None, like)
     return held(np.tri(N, M, k, dtype))
 
 
@@ -296,7 +327,7 @@ def fromfunction(
     tensor([[ 0., 10., 20.],
             [ 1., 11., 21.]])
     """
-    refuse("fromfunction", TENSOR, like=like)
+    on_cpu("fromfunction", None, like)
     grids = (box(held(g)) for g in np.indices(_extents(shape), dtype=dtype))
     found = function(*grids, **kwargs)
     return unbox(found) if is_box(found.__class__) else found

@@ -19,12 +19,14 @@ from nbgrad.vocabulary.shapes import as_node, cast_to, reshape, stack
 from nbgrad.vocabulary.support import concrete, held
 
 
-def on_cpu(name: str, device: Any) -> None:
-    """Raise unless *device* is where NumPy's arrays are."""
+def on_cpu(name: str, device: Any, like: Any = None) -> None:
+    """Raise unless *device* is where NumPy's arrays are, and what is made is to be *like* none."""
     if device not in (None, "cpu"):
         raise ValueError(
             f'{name}: Device not understood. Only "cpu" is allowed, but received: {device}'
         )
+    if like is not None:
+        refuse(name, "the result is always a tensor", like=like)
 
 
 def converted(data: Any, dtype: Any = None) -> Node:
@@ -85,7 +87,7 @@ def array(
     >>> x.grad
     tensor([3., 1.])
     """
-    refuse("array", "the result is always a tensor", like=like)
+    on_cpu("array", None, like)
     node = converted(object, dtype)
     if ndmax and node.ndim > ndmax:
         raise ValueError(f"array: object has {node.ndim} dimensions, more than ndmax={ndmax}")
@@ -113,8 +115,7 @@ def asarray(
     like: None = None,
 ) -> Node:
     """*a* as a tensor: with its history if it is one, or holds some."""
-    refuse("asarray", "the result is always a tensor", like=like)
-    on_cpu("asarray", device)
+    on_cpu("asarray", device, like)
     return converted(a, dtype)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.errors import refuse
 from nbgrad.ops.elements import arithmetic
 from nbgrad.vocabulary.arrays.making import on_cpu
 from nbgrad.vocabulary.arrays.rearranging import broadcast_arrays
@@ -52,9 +51,13 @@ def arange(
 
     How many there are depends on the values; *start* and *step* get gradients.
     """
-    refuse("arange", "the result is always a tensor", like=like)
-    on_cpu("arange", device)
-    start, stop = (0, start_or_stop) if stop is None else (start_or_stop, stop)
+    if device is not None or like is not None:
+        on_cpu("arange", device, like)
+    start = start_or_stop
+    if stop is None:
+        start, stop = 0, start
+    if start.__class__ is not Node and stop.__class__ is not Node and step.__class__ is not Node:
+        return held(np.arange(start, stop, step, dtype))
     values = [concrete(x)[()] if x.__class__ is Node else x for x in (start, stop, step)]
     found = np.arange(*values, dtype=dtype)
     if (
@@ -117,8 +120,11 @@ def linspace(
     >>> ng.linspace(0.0, 1.0, 3)
     tensor([0. , 0.5, 1. ])
     """
-    on_cpu("linspace", device)
-    count = _count("linspace", num if steps is None else steps)
+    if device is not None:
+        on_cpu("linspace", device)
+    count = num if steps is None else steps
+    if count.__class__ is not int or count < 0:
+        count = _count("linspace", count)
     if start.__class__ is not Node and stop.__class__ is not Node:
         out, step = np.linspace(start, stop, count, endpoint, True, dtype, axis)
         return (held(out), held(step)) if retstep else held(out)
