@@ -6,7 +6,6 @@ Arguments and results are nested data; arrays in give arrays out, tensors in giv
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from nbgrad.api.enclosing import belongs_outside
 from nbgrad.api.products import differentiable_copy
 from nbgrad.api.wanted import Wanted, split_aux
 from nbgrad.core.foreign import numbers_of
+from nbgrad.core.frozen import Frozen
 from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant
@@ -35,8 +35,7 @@ from nbgrad.vocabulary.shapes import as_node
 _ARRAYS = frozenset({np.ndarray, float, complex, np.float64, np.float32, Tensor})
 
 
-@dataclass(slots=True)
-class Tracked:
+class Tracked(Frozen):
     """A call that is differentiated.
 
     Attributes

@@ -5,17 +5,18 @@ Tuples, lists and plain dictionaries need no entry here: see tree.py.
 
 from __future__ import annotations
 
-import dataclasses
+import sys
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Sequence
 from functools import cached_property, lru_cache
 from typing import Any
 
+from nbgrad.core.frozen import Frozen
+
 MISSING = object()
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
-class Container:
+class Container(Frozen):
     """What is known of the objects of a class.
 
     Attributes
@@ -121,9 +122,15 @@ def container_of(kind: type) -> Container | None:
 @lru_cache(1024)
 def derived(kind: type) -> Container | None:
     """The container that a dataclass is without having been registered."""
-    if not dataclasses.is_dataclass(kind) or hasattr(kind, "__array__"):
+    if not hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__array__"):
         return None
     return dataclass_container(kind)
+
+
+def fields(x: Any) -> tuple[Any, ...]:
+    """The fields of a dataclass. Its module is imported, for that made the class."""
+    found: tuple[Any, ...] = sys.modules["dataclasses"].fields(x)
+    return found
 
 
 def dataclass_container(
@@ -135,7 +142,7 @@ def dataclass_container(
     tests of ``__post_init__``, nor do values that are not known yet. One that has attributes derived
     from its fields is made by the class, for these have to follow the fields.
     """
-    initial = [f.name for f in dataclasses.fields(kind) if f.init]
+    initial = [f.name for f in fields(kind) if f.init]
     after = getattr(kind, "__post_init__", None)
     # One that takes arguments takes what no field keeps.
     can_call = getattr(getattr(after, "__code__", None), "co_argcount", 0) == 1
@@ -144,7 +151,7 @@ def dataclass_container(
     def attributes(x: Any) -> tuple[list[str], bool]:
         """Names of the parts, and whether there are attributes that the class derives of them."""
         chosen = initial if data is None else list(data)
-        others = [f.name for f in dataclasses.fields(kind) if not f.init]
+        others = [f.name for f in fields(kind) if not f.init]
         others += [name for name in getattr(x, "__dict__", ()) if not _cached(kind, name)]
         others = [n for n in dict.fromkeys(others) if n not in initial and n not in fixed]
         others = [n for n in others if getattr(x, n, MISSING) is not MISSING]

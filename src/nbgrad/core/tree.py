@@ -8,7 +8,6 @@ something else, as it is.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -16,7 +15,7 @@ from itertools import count
 from types import MethodType
 from typing import Any
 
-from nbgrad.core.containers import Held, container_of, held, is_registered
+from nbgrad.core.containers import Held, container_of, fields, held, is_registered
 
 LEAF = "*"
 STATIC = "static"
@@ -136,8 +135,7 @@ def key_of(x: Any) -> Any:
 
 def fields_of(x: Any) -> list[Any]:
     """The values of a dataclass; one that is not set is an object that is like no other."""
-    dataclasses = sys.modules["dataclasses"]  # which made its class: not imported for others
-    return [getattr(x, field.name, object()) for field in dataclasses.fields(x)]
+    return [getattr(x, field.name, object()) for field in fields(x)]
 
 
 def _state(x: Any) -> Any:

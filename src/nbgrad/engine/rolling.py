@@ -12,20 +12,29 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from nbgrad.backends.base import Work
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Tape
 from nbgrad.engine.programs import executable
 from nbgrad.engine.tiers import MAX_COMPILED, Executable
 from nbgrad.ops.kinds.forms import Repeat
-from nbgrad.transforms.reroll import MIN_EQUATIONS, reroll
 
 if TYPE_CHECKING:
     from nbgrad.transforms.looped import Rerolled
 
+rerolling = LazyModule("nbgrad.transforms.reroll")
+MIN_EQUATIONS: Final = 256  # of a tape that is looked at
 FLAT_PLANNING: Final = 1.4e-5  # rough seconds for each equation that was recorded
 
 # Makes of a tape, which may have loops in it, what is to run, and its constants.
 Make = Callable[[Tape], tuple[Tape, list[Node]]]
+
+
+def _loops(tape: Tape, *given: Any) -> Rerolled | None:
+    found: Rerolled | None = None
+    if len(tape) >= MIN_EQUATIONS:
+        found = rerolling.reroll(tape, *given)
+    return found
 
 
 def runnable(tape: Tape, make: Make, *given: Any) -> tuple[Executable, Rerolled | None]:
@@ -33,7 +42,7 @@ def runnable(tape: Tape, make: Make, *given: Any) -> tuple[Executable, Rerolled 
 
     *given* is what ``reroll`` is to know of the tape.
     """
-    loops = reroll(tape, tape.inputs, *given) if len(tape) >= MIN_EQUATIONS else None
+    loops = _loops(tape, tape.inputs, *given)
     if loops is not None and _worthy(tape, loops):
         exe = executable(*make(loops.tape))
         if not Work(tape).flat or exe.price() <= FLAT_PLANNING * len(tape):
@@ -49,7 +58,7 @@ def traced(tape: Tape, constants: Sequence[Node], patience: float) -> Executable
     """
     n = len(tape.inputs) - len(constants)
     known = [v for v, c in zip(tape.inputs[n:], constants, strict=True) if c.value is not None]
-    loops = reroll(tape, known) if len(tape) >= MIN_EQUATIONS else None
+    loops = _loops(tape, known)
     if loops is not None and _worthy(tape, loops):
         given = loops.nodes([*[placeholder(v.aval) for v in tape.inputs[:n]], *constants])
         exe = executable(loops.tape, given[n:])

@@ -8,7 +8,7 @@ and differentiate the loop then costs what one step costs. A segment that does n
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from nbgrad.core.tape import Atom, Tape, Var
 from nbgrad.ops.basis import slice_
 from nbgrad.transforms.looped import Loop, Rerolled, Written
 from nbgrad.transforms.repeats import MIN_STEPS, Segment, Words, segments
-
-MIN_EQUATIONS: Final = 256  # of a tape that is looked at
 
 
 def reroll(
@@ -41,8 +39,6 @@ def reroll(
     severed : collection of Var
         Results through which a gradient would flow, were it not turned off.
     """
-    if len(tape) < MIN_EQUATIONS:
-        return None
     reading = Reading(tape, severed)
     found = segments(Words(reading.words, reading.starts, reading.operands))
     if not found:

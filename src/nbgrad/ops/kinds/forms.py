@@ -107,8 +107,7 @@ class Repeat(Value):
     layout: Callable[..., Rounds]
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Value):
     """Lowering of an operation that is the tape of its param ``body``.
 
     The equations of that stand in its place when a program is made, and not before: until then it has
