@@ -14,7 +14,6 @@ from nbgrad.api.enclosing import belongs_outside
 from nbgrad.api.products import differentiable_copy
 from nbgrad.api.wanted import Wanted, split_aux
 from nbgrad.core.foreign import numbers_of
-from nbgrad.core.frozen import Frozen
 from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant
@@ -35,7 +34,7 @@ from nbgrad.vocabulary.shapes import as_node
 _ARRAYS = frozenset({np.ndarray, float, complex, np.float64, np.float32, Tensor})
 
 
-class Tracked(Frozen):
+class Tracked:
     """A call that is differentiated.
 
     Attributes
@@ -52,11 +51,21 @@ class Tracked(Frozen):
         Positional and keyword arguments.
     """
 
-    tensors: list[Tensor]
-    parts: list[tuple[Any, Sequence[int]]]
-    wanted: Wanted
-    returned: Any
-    given: tuple[Any, Any]
+    __slots__ = ("given", "parts", "returned", "tensors", "wanted")
+
+    def __init__(
+        self,
+        tensors: list[Tensor],
+        parts: list[tuple[Any, Sequence[int]]],
+        wanted: Wanted,
+        returned: Any,
+        given: tuple[Any, Any],
+    ) -> None:
+        self.tensors = tensors
+        self.parts = parts
+        self.wanted = wanted
+        self.returned = returned
+        self.given = given
 
     @property
     def nodes(self) -> list[Node]:

@@ -6,10 +6,10 @@ gradient by one operand is a loop that could sum those of all.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from nbgrad.core.aval import make_aval, several
+from nbgrad.core.frozen import replace
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Body, Equation, Literal, Tape, Var
 from nbgrad.ops.kinds.forms import Repeat, Rounds

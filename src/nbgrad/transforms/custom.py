@@ -208,7 +208,7 @@ def transposed(
     kept = [(out, seed) for out, seed in pairs if out in moving]
     if any(out not in moving and not _is_zero(tape, out) for out in tape.outputs):
         raise NotImplementedError(NO_TANGENT.format(name=name))
-    smaller = replace(tape, outputs=tuple([out for out, _ in kept]))
+    smaller = Tape(tape.inputs, tape.eqns, tuple([out for out, _ in kept]))
     back, extra = vjp(smaller, inputs)
     return inline(simplify(back), [*given, *[seed for _, seed in kept], *extra])
 
