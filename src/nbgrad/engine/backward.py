@@ -34,10 +34,9 @@ from nbgrad.engine.demand import demand, given_to_parts, kept, settle, to_keep
 from nbgrad.engine.freeing import free, path_between, refuse_dropped, refuse_freed
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.engine.programs import programs
-from nbgrad.engine.rolling import arguments, runnable
+from nbgrad.engine.rolling import MIN_EQUATIONS, arguments, rerolling, runnable
 from nbgrad.engine.tiers import Executable
 from nbgrad.engine.watched import cotangents
-from nbgrad.transforms.reroll import MIN_EQUATIONS, reroll
 from nbgrad.transforms.simplify import simplify
 from nbgrad.transforms.vjp import vjp
 
@@ -330,7 +329,7 @@ def _by_loops(
         wrt = [var_of[t] for t in targets]
         held = [leaf for leaf in cap.leaves if leaf.value is not None and not leaf.requires_grad]
         stackable = [var_of[leaf] for leaf in held]
-        loops = reroll(tape, stackable, (), [*wrt, *stop], severed(cap, var_of))
+        loops = rerolling.reroll(tape, stackable, (), [*wrt, *stop], severed(cap, var_of))
     if loops is None:
         return None
     derivative, constants = vjp(
