@@ -2,21 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from nbgrad import autograd, errors, numpy
-from nbgrad.api.grad import grad, value_and_grad
-from nbgrad.api.jacobian import hessian, jacobian
-from nbgrad.api.jit import Jitted, jit
-from nbgrad.autograd import (
-    Function,
-    checkpoint,
-    detect_anomaly,
-    enable_grad,
-    inference_mode,
-    is_grad_enabled,
-    is_inference_mode_enabled,
-    no_grad,
-    set_grad_enabled,
-)
+from nbgrad import errors, numpy
 from nbgrad.config import configure
 from nbgrad.core.lazy import load as _load
 from nbgrad.machine.threads import get_num_threads, set_num_threads
@@ -42,29 +28,70 @@ __all__ = [
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
 
 if TYPE_CHECKING:
-    from nbgrad import fft, interpolate, linalg, optim, random, signal, special, stats, tree
+    from nbgrad import (
+        autograd,
+        fft,
+        interpolate,
+        linalg,
+        optim,
+        random,
+        signal,
+        special,
+        stats,
+        tree,
+    )
     from nbgrad.api.branches import cond, switch
+    from nbgrad.api.checkpointing import checkpoint
     from nbgrad.api.combining import associative_scan
     from nbgrad.api.custom import custom_jvp, custom_vjp
     from nbgrad.api.derivatives import jvp, linear_transpose, linearize, vjp
+    from nbgrad.api.grad import grad, value_and_grad
     from nbgrad.api.inspecting import TapeView, make_tape
-    from nbgrad.api.jacobian import jacfwd, jacrev
+    from nbgrad.api.jacobian import hessian, jacfwd, jacobian, jacrev
+    from nbgrad.api.jit import Jitted, jit
     from nbgrad.api.loops import fori_loop, map, scan, while_loop
     from nbgrad.api.second_order import elementwise_grad, ggn, holomorphic_grad, hvp, vhp
     from nbgrad.api.stopping import clip_gradient, stop_gradient
     from nbgrad.api.vmap import vmap
     from nbgrad.engine.timing import profile
+    from nbgrad.tensors.function import Function
+    from nbgrad.tensors.modes import (
+        detect_anomaly,
+        enable_grad,
+        inference_mode,
+        is_grad_enabled,
+        is_inference_mode_enabled,
+        no_grad,
+        set_grad_enabled,
+    )
 
 # Imported when first asked for: a tenth of the time that importing all of it takes.
-_LATER = {"fft", "interpolate", "linalg", "optim", "random", "signal", "special", "stats", "tree"}
-# The same of functions and classes that most scripts do not ask for, and their modules.
+_LATER = {
+    "autograd",
+    "fft",
+    "interpolate",
+    "linalg",
+    "optim",
+    "random",
+    "signal",
+    "special",
+    "stats",
+    "tree",
+}
+# The same of functions and classes, and their modules.
 _TRANSFORMS = {
     **dict.fromkeys(("fori_loop", "map", "scan", "while_loop"), "api.loops"),
     **{"associative_scan": "api.combining", "cond": "api.branches", "switch": "api.branches"},
     **{"TapeView": "api.inspecting", "make_tape": "api.inspecting", "profile": "engine.timing"},
     **{"custom_jvp": "api.custom", "custom_vjp": "api.custom"},
     **{"clip_gradient": "api.stopping", "stop_gradient": "api.stopping"},
-    **{"jacfwd": "api.jacobian", "jacrev": "api.jacobian", "vmap": "api.vmap"},
+    **dict.fromkeys(("hessian", "jacfwd", "jacobian", "jacrev"), "api.jacobian"),
+    **{"grad": "api.grad", "value_and_grad": "api.grad", "vmap": "api.vmap"},
+    **{"Jitted": "api.jit", "jit": "api.jit", "checkpoint": "api.checkpointing"},
+    **dict.fromkeys(("detect_anomaly", "enable_grad", "inference_mode"), "tensors.modes"),
+    **dict.fromkeys(("is_grad_enabled", "is_inference_mode_enabled"), "tensors.modes"),
+    **{"no_grad": "tensors.modes", "set_grad_enabled": "tensors.modes"},
+    **{"Function": "tensors.function"},
     **dict.fromkeys(("jvp", "linear_transpose", "linearize", "vjp"), "api.derivatives"),
     **dict.fromkeys(
         ("elementwise_grad", "ggn", "holomorphic_grad", "hvp", "vhp"), "api.second_order"

@@ -77,6 +77,10 @@ class Config:
         if not (self.print_precision is None or self.print_precision >= 0):
             raise ValueError(f"print_precision must not be negative: {self.print_precision}")
 
+    def changed(self, **changes: Any) -> Config:
+        """Settings like these but for *changes*."""
+        return Config(**vars(self) | changes)
+
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError("settings are replaced as a whole: use nbgrad.configure")
 
@@ -151,7 +155,7 @@ class configure:
 
     def __init__(self, **changes: Any) -> None:
         self._before = settings.current
-        settings.use(Config(**vars(settings.current) | changes))
+        settings.use(settings.current.changed(**changes))
 
     def __enter__(self) -> Config:
         return settings.current

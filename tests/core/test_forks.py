@@ -45,15 +45,21 @@ os.register_at_fork(before=forking.set)  # the last hook, which is called first
 """
 
 
-# The first of our locks that is taken: the hooks have their place from then on.
-USED = "with forks.starting: pass"
+# One of our locks is taken beside another thread: the hooks have their place from then on.
+USED = """
+def use():
+    with forks.starting: pass
+worker = threading.Thread(target=use)
+worker.start()
+worker.join()
+"""
 
 
 def printed(text: str, first: str = USED, **environment: object) -> str:
     return run(BEGIN.format(first) + textwrap.dedent(text), 60.0, **environment)
 
 
-@pytest.mark.parametrize("first", ["", USED])
+@pytest.mark.parametrize("first", ["", USED], ids=["unused", "used"])
 def test_a_thread_that_imports_may_take_the_lock_of_logging(first: str) -> None:
     """Another's hook may not hold its lock while ours waits: that thread would never be done."""
     output = printed(

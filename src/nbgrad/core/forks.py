@@ -11,9 +11,9 @@ there, and a lock that it held is never released. So there are two kinds of lock
 
 Whoever forks must not hold other locks while it waits for these: to import a module may take that
 of ``logging``. Hooks run in the reverse order of registration, so ours must be registered after that
-one's. It is, before one of our own locks is first taken: ``logging`` takes as long to import as a
-tenth of nbgrad. Until then there is nothing to wait for but for what a library is about, as when
-somebody uses Numba without nbgrad.
+one's. It is, before one of our own locks is first taken beside another thread: ``logging`` takes as
+long to import as a tenth of nbgrad. Until then there is nothing to wait for but for what a library
+is about, as when somebody uses Numba without nbgrad.
 """
 
 from __future__ import annotations
@@ -150,7 +150,7 @@ def _register() -> None:
 def _be_first() -> None:
     """Have our hook called before that of ``logging``."""
     global _first
-    if not _first:
+    if not _first and threading.active_count() > 1:
         with _registering:
             if not _first:
                 importlib.import_module("logging")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import replace
 from time import perf_counter_ns
 from typing import Any
 
@@ -48,7 +47,7 @@ class _Timing:
             if not lines.timed:
                 self.before = settings.current, programs.slots, habits.slots
                 programs.slots, habits.slots = OrderedDict(), OrderedDict()
-                settings.use(replace(settings.current, tier=TIMED))
+                settings.use(settings.current.changed(tier=TIMED))
             lines.on += 1
             lines.timed += 1
 

@@ -8,7 +8,6 @@ call that runs the one that is taken. Derivatives were made before, of each bran
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from nbgrad.core.interpret import inline
@@ -48,7 +47,7 @@ def _repeated(eqn: Equation) -> Equation:
         return eqn
     sig = eqn.sig
     made = Signature(sig.prim, sig.operands, sig.params | {"body": Body(body)}, sig.aval, sig.loop)
-    return replace(eqn, sig=made)
+    return Equation(made, eqn.inputs, eqn.outs, eqn.line)
 
 
 def _computed(eqn: Equation) -> list[Equation]:

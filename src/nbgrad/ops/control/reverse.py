@@ -8,11 +8,11 @@ constant (``x[i]``, a broadcast), so that a loop over the elements of an array i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import compress
 from typing import Any
 
 from nbgrad.core.aval import Aval
+from nbgrad.core.frozen import replace
 from nbgrad.core.interpret import inline
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder

@@ -115,8 +115,7 @@ class Call(Value):
     """
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(Value):
     """Lowering of an operation whose results are those of one tape among its param ``branches``.
 
     The first operand is the number of the tape, the others are what all of them read.
