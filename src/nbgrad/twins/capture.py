@@ -236,10 +236,12 @@ class Memory:
         return owner
 
 
-@cache
+_sized = cache(Memory)
+
+
 def memory(nodes: int = NODES) -> Memory:
     """The one of its size: whoever holds Python's lock walks. Its pages are there once touched."""
-    return Memory(nodes)
+    return _sized(nodes)
 
 
 @remembered
