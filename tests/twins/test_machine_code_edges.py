@@ -14,6 +14,8 @@ from nbgrad.api.tracing import HOT_CALLS
 from nbgrad.config import Config
 from nbgrad.core import ports
 from nbgrad.engine.tiers import Executable
+from nbgrad.machine import bounds, builtin
+from nbgrad.machine.compile import native
 from nbgrad.twins import capture
 
 
@@ -96,6 +98,31 @@ def test_as_many_outputs_as_the_walk_has_room_for() -> None:
     for count in (capture.NODES - 2, capture.NODES - 1, capture.NODES):
         found = backward([ng.cos(shared)._node for _ in range(count)])
         assert (found is not None) == (count < capture.NODES - 1)
+
+
+@pytest.mark.parametrize("part", [capture.SCALARS, capture.LEAVES, capture.VALUES, capture.FOUND])
+def test_nothing_is_written_behind_the_room_of_a_walk(part: int) -> None:
+    """Not even where one operation has more operands than there is room for."""
+    room, behind = 16, 8
+    memory = capture.Memory(room)
+    memory.rooms[part] = longer = np.full(room + behind, -7)
+    memory.words[part] = longer.ctypes.data
+    bounds.register(longer)
+    code = native(
+        capture._SOURCE.format(**capture.places()), "nbgrad_walk", ("i8*", "i8*"), result="i8"
+    )
+    walk = builtin.builtin(
+        code[0], "nbgrad_walk", memory.owner(0), stands_for="core.linearize.walked", keep=memory
+    )
+    x, mask = ng.tensor([1.0, -1.0]), ng.tensor([True, False])
+    for count in range(1, 3 * room):
+        parts = {  # two numbers each, after one
+            capture.SCALARS: [x * 2.0, *(np.where(mask, 1.0, 2.0) for _ in range(count // 2))],
+            capture.FOUND: [x + x for _ in range(count)],
+        }.get(part, [ng.tensor(1.0) for _ in range(count)])
+        found = walk([t._node for t in (parts if part == capture.SCALARS else [np.stack(parts)])])
+        assert found is None or len(found.nodes) < room
+        assert (longer[room:] == -7).all()
 
 
 def test_a_finalizer_records_and_calls_when_python_ends() -> None:

@@ -97,9 +97,11 @@ WALK: Final = f"""
         for j in range({{items}}, {{items}} + count):
             x = load_pointer(operands, j)
             if x[1] != kind:
+                if n_scalars == room:
+                    fits = False
+                    break
                 scalars[n_scalars] = operands[j]
                 n_scalars += 1
-                fits = fits and n_scalars < room
                 continue
             at = ((operands[j] >> 4) * 7919) & mask
             while places[3 * at] == epoch and places[3 * at + 1] != operands[j]:
