@@ -178,7 +178,8 @@ def test_dropping_machine_code_waits_for_nobody() -> None:
         from nbgrad.machine.compile import forget
         kernel, other = multiply(), None
         forget()
-        free, done = threading.Event(), threading.Event()
+        loaded = lambda: sum(count for _, count in lljit._engines.values())
+        free, done, before = threading.Event(), threading.Event(), loaded()
         def in_llvm():
             with lljit._llvm_lock():
                 free.set()
@@ -191,10 +192,10 @@ def test_dropping_machine_code_waits_for_nobody() -> None:
         done.set()
         worker.join()
         other = compile_kernel(MULTIPLY.replace("1.0", "3.0"), "multiply", ("f8*",) * 3)
-        print(len(lljit._dropped), sum(count for _, count in lljit._engines.values()))
+        print(len(lljit._dropped), loaded() - before)
         """
     )
-    assert output == "1\n0 1\n"
+    assert output == "1\n0 0\n"
 
 
 def test_a_child_computes_after_a_function_of_the_users_started_the_threads() -> None:

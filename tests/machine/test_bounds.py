@@ -23,7 +23,11 @@ def loss(w, x):
 
 def solved(w, x):
     a = x.T @ x + np.eye(5)
-    return np.linalg.solve(a, w).sum() + np.linalg.cholesky(a).sum() + np.cumsum(x, axis=0).mean()
+    values, vectors = np.linalg.eigh(a)
+    triangle = np.linalg.cholesky(a)
+    found = np.linalg.solve(a, w).sum() + triangle.sum() + np.cumsum(x, axis=0).mean()
+    found = found + ng.linalg.solve_triangular(triangle, w, lower=True).sum()
+    return found + (values * vectors**2).sum() + np.linalg.eigvalsh(a)[0]
 
 for tier in ("block", "fused", "auto"):
     with ng.configure(tier=tier):

@@ -65,7 +65,7 @@ _ROUTINES: Final = {
     },
     "call_syevd": {
         "matrix": ("0", "n * n - 1", "n"),
-        "y": ("t * width", "t * width + n - 1", "n"),
+        "values": ("t * n", "t * n + n - 1", "n"),
         "work": ("0", "lwork - 1", "n"),
         "integers": ("0", "liwork - 1", "n"),
     },
