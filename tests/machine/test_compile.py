@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import gc
 import math
+import sys
 import threading
 
 import numpy as np
@@ -318,6 +319,48 @@ def test_functions_with_results():
     bounds.register(x)
     call = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_int64)(code.address)
     assert call(x.ctypes.data, 2) == 42
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="maps memory as Linux does")
+def test_code_and_its_constants_stay_together_in_a_process_that_uses_much_memory():
+    """Of memory above 6 GB there are single pages, in which constants fit and code does not."""
+    output = run(
+        """
+        import ctypes
+        import nbgrad as ng
+        a = np.linspace(0.1, 2.0, 50)
+        f = lambda a: np.sin(a) * np.exp(a) + np.tanh(a)
+        with ng.configure(tier="fused"):
+            ng.jit(f)(a)  # what Numba and LLVM need is loaded
+        libc = ctypes.CDLL(None)
+        libc.mmap.restype, libc.mmap.argtypes = ctypes.c_void_p, [
+            ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long
+        ]
+        libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        PAGE = 4096
+
+        def take(size):  # addresses, not memory
+            return libc.mmap(None, size, 0, 0x4022, -1, 0)
+
+        taken = []
+        for pages in (4096, 256, 16, 4, 3, 2, 1):  # whatever room there is, until the next is below
+            last, below = None, 0
+            while below < 300:
+                place = take(pages * PAGE)
+                below = below + 1 if last is not None and place == last - pages * PAGE else 0
+                last = place
+                taken += [place] if pages == 1 else []
+        take(6 << 30)
+        for place in sorted(taken)[-16::2]:
+            libc.munmap(place, PAGE)
+        for k in range(4):
+            g = lambda a: f(a) * (k + 1.5) + np.cos(a) ** (k + 2)
+            with ng.configure(tier="fused"):
+                print(np.allclose(ng.jit(g)(a), g(a), rtol=1e-12), end=" ")
+        """,
+        NBGRAD_CACHE=0,
+    )
+    assert output == "True " * 4
 
 
 def test_threads_may_compile_at_once():

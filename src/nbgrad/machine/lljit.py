@@ -176,7 +176,12 @@ class _Linker:
     def engine(self) -> Any:
         """The engine for one more library."""
         if self._engine is None or self._linked >= PER_ENGINE:
-            self._engine = llvm().create_lljit_compiler(target_machine(), suppress_errors=True)
+            # The older linker gives each section memory of its own, wherever there is some. Code and its
+            # constants must not be 2 GB apart, which it asserts: it ends a process that uses much memory.
+            whole = sys.platform != "win32"
+            self._engine = llvm().create_lljit_compiler(
+                target_machine(), use_jit_link=whole, suppress_errors=True
+            )
             self._linked = 0
         self._linked += 1
         return self._engine
