@@ -302,3 +302,16 @@ RETRACED = (
     "jit: {name} has been traced {count} times, which takes far longer than to run it. What changes is "
     "{change}. This is said once; nbgrad.configure(retraces=0) silences it"
 )
+NOT_TAPED = (
+    "jit: {name} cannot be pickled: it is a lambda, or was made inside a function, so there is no name "
+    "to find it by, and it goes as the tapes it was traced as: {why}. Define it at the top level of a "
+    "module, call it before it is pickled, or use cloudpickle"
+)
+TAPED_ELSEWHERE = (
+    "{name} was pickled as what it was traced as, and serves only such arguments: {tapes}. Call the "
+    "function with these arguments before it is pickled, or define it at the top level of a module"
+)
+TAPED_GRAD = (
+    "the function was pickled as a tape that cannot be differentiated: when it was recorded on "
+    "arguments that require grad, it raised"
+)

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 fixed = LazyModule("nbgrad.api.fixed")
 inspecting = LazyModule("nbgrad.api.inspecting")
 owned = LazyModule("nbgrad.api.owned")
+taped = LazyModule("nbgrad.api.taped")
 
 Func = Callable[..., Any]
+# Who takes functions along as they are: whatever they are made of, or the same object.
+PICKLERS = frozenset({"cloudpickle", "dill", "copy"})
 
 
 @overload
@@ -238,6 +241,15 @@ class Jitted(Transformed, Generic[P]):
             raise TypeError(NO_PROGRAM.format(name=getattr(self, "__name__", self)))
         owned.write_into(entry, leaves, out)
         return out
+
+    def _reduced(self, caller: list[str]) -> Any:
+        found = super()._reduced(caller)
+        f = self._made_by[1]
+        if isinstance(found, str) or not PICKLERS.isdisjoint(caller) or taped.by_reference(f):
+            return found
+        make, _, args, options = self._made_by
+        function = taped.taped(f, self.traces, options)
+        return functools.partial(make, function, *args, **options), ()
 
     def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
         """The trace for these arguments, made if it is new."""

@@ -99,6 +99,7 @@ class Compiled:
         self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
         self.config = settings.current
         self.structure, self.numbers = structure, numbers
+        self.samples: tuple[Any, ...] = ()  # a leaf like each that it was traced for
         self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
 
     @property
@@ -262,7 +263,7 @@ def _traced(f: Func, leaves: Sequence[Any], structure: Any, further: Sequence[No
     traced = _computed_constants(_with_inputs(traced, read))
     native = all(a.__class__ is np.ndarray and a.dtype.isnative for a in leaves)
     flat = structure == flatten((tuple(leaves), {}), is_dynamic)[1]
-    return Compiled(
+    made = Compiled(
         traced,
         active=traced.active([node for node in (*inputs, *read) if node.requires_grad]),
         structure=structure,
@@ -271,14 +272,21 @@ def _traced(f: Func, leaves: Sequence[Any], structure: Any, further: Sequence[No
         watched=modes.functions > called or traced.watched,
         outside=tuple([k for k, node in enumerate(further) if node in read]),
     )
+    made.samples = tuple(map(_sample, leaves))
+    return made
 
 
-def recorded(f: Func, leaves: Sequence[Any], structure: Any) -> Traced:
+def recorded(
+    f: Func, leaves: Sequence[Any], structure: Any, differentiable: bool = False
+) -> Traced:
     """What *f* records on placeholders for its arguments, each operation with the user's line.
 
-    What it reads beside them, differentiated or not, are constants.
+    What it reads beside them, differentiated or not, are constants. If it is to be *differentiable*,
+    all arguments require grad that can.
     """
     inputs = placeholders(leaves)
+    for node in inputs if differentiable else ():
+        node.requires_grad = node.aval.inexact
     for node, name in zip(inputs, names_of_leaves(f, structure), strict=True):
         node.line = f"argument {name!r}"  # which errors show
     lines.on += 1
@@ -288,6 +296,13 @@ def recorded(f: Func, leaves: Sequence[Any], structure: Any) -> Traced:
         )
     finally:
         lines.on -= 1
+
+
+def _sample(x: Any) -> Any:
+    """A leaf of the same kind, which holds nothing of the user's: a tensor for arrays and tensors."""
+    if isinstance(x, np.generic) or not isinstance(x, (np.ndarray, Tensor)):
+        return x
+    return Tensor(placeholder(aval_of_leaf(x)))
 
 
 def _called(f: Func, structure: Any, given: Iterable[Any]) -> Any:

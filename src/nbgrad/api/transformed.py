@@ -51,12 +51,15 @@ class Transformed:
         return f"<nbgrad.{make.__name__} of {f!r}>"
 
     def __reduce__(self) -> Any:
+        return self._reduced(str(sys._getframe(1).f_globals.get("__name__")).split("."))
+
+    def _reduced(self, caller: list[str]) -> Any:
+        """What it is pickled by the module *caller* as."""
         name = getattr(self, "__qualname__", "")
         module = getattr(self, "__module__", None)
         found: Any = sys.modules.get(module or "")
         for part in name.split("."):
             found = getattr(found, part, None)
-        caller = str(sys._getframe(1).f_globals.get("__name__")).split(".")
         if found is self and (module != "__main__" or _BY_VALUE.isdisjoint(caller)):
             return name  # its module has it under the function's name, as a decorator leaves it
         make, f, args, kwargs = self._made_by

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import inspect
 import math
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -129,6 +131,11 @@ class Primitive(Frozen):
 
     def __reduce__(self) -> Any:
         if not self.registered:
+            for module, held in list(sys.modules.items()):
+                if module.startswith("nbgrad.ops."):
+                    for name, value in vars(held).items():
+                        if value is self:
+                            return getattr, (_Module(module), name)
             raise TypeError(
                 f"{self.name} cannot be pickled: it was made by a call, and is known to this "
                 "process alone"
@@ -139,6 +146,16 @@ class Primitive(Frozen):
     def backward_name(self) -> str:
         """Name of the backward function: PyTorch numbers those of its own operations."""
         return f"{self.grad_name}Backward{'0' if self.registered else ''}"
+
+
+class _Module:
+    """A module, as it is pickled: by its name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __reduce__(self) -> Any:
+        return importlib.import_module, (self.name,)
 
 
 def named(name: str) -> Primitive:
