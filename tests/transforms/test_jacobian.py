@@ -41,15 +41,23 @@ def differences(f: Any, x: Any, h: float = 1e-6) -> Any:
 def test_chunks_of_any_size(f: Any, seeds: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """As one program, recorded in jit, with a graph, and its derivative."""
     monkeypatch.setattr(batched, "_chunk", lambda one, seed: seeds)
-    point = X + seeds  # a structure that no other test has a program for
-    g = lambda x: f(x - seeds)
+    point = X + 1.0
+
+    def g(x: Any) -> Any:
+        for _ in range(min(seeds, 5)):  # a structure that no other test has a program for
+            x = x - 1 / min(seeds, 5)
+        return f(x)
+
     expected = differences(g, point)
-    for jacobian in (ng.jacobian(g), ng.jit(ng.jacobian(g))):
-        assert_allclose(jacobian(point), expected, rtol=1e-6, atol=1e-8)
-    second = differences(ng.jacobian(g), point)
-    assert_allclose(ng.jacobian(ng.jacobian(g))(point), second, rtol=1e-6, atol=1e-7)
-    mapped = ng.vmap(ng.jacobian(g))(np.stack([point, point + 0.1]))
-    assert_allclose(mapped[0], expected, rtol=1e-6, atol=1e-8)
+    for tier in ("reference", "fused") if seeds == 2 else ("reference",):
+        with ng.configure(tier=tier):
+            for jacobian in (ng.jacobian(g), ng.jit(ng.jacobian(g))):
+                assert_allclose(jacobian(point), expected, rtol=1e-6, atol=1e-8)
+    with ng.configure(tier="reference"):
+        second = differences(ng.jacobian(g), point)
+        assert_allclose(ng.jacobian(ng.jacobian(g))(point), second, rtol=1e-6, atol=1e-7)
+        mapped = ng.vmap(ng.jacobian(g))(np.stack([point, point + 0.1]))
+        assert_allclose(mapped[0], expected, rtol=1e-6, atol=1e-8)
 
 
 def test_a_chunk_has_no_more_bytes_than_there_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,3 +157,57 @@ def test_an_operation_without_a_rule_for_batches_is_run_for_each_direction() -> 
         assert_allclose(mode(f)(x), np.diag(4 * x))
     with pytest.raises(NotImplementedError, match="double_without_batch has no rule for batches"):
         ng.vmap(f)(x)
+
+
+STENCILS = {
+    "differences": lambda x: np.diff(x) ** 2,
+    "three points": lambda x: x[:-2] * x[1:-1] + np.sin(x[2:]),
+    "one side": lambda x: x[3:] ** 2 * 1.5,
+    "periodic": lambda x: x * np.roll(x, 1),  # wide: it wraps around
+    "longer": lambda x: np.pad(x, (2, 1)) ** 3,
+    "elements": lambda x: np.exp(-x) * x,
+    "steps": lambda x: x[::2] * x[1::2],  # wide: the distance grows
+    "wide": lambda x: np.cumsum(x) * x[::-1],
+    "all read one": lambda x: x * x[5],
+    "written": lambda x: np.concatenate([x[1:] * x[:-1], x[:1] * 0.0]),
+    "strips": lambda x: (x.reshape(32, 3) ** 2).reshape(96),
+}
+
+
+@pytest.mark.parametrize("name", STENCILS)
+def test_bands_are_what_all_columns_are(name: str) -> None:
+    f = STENCILS[name]
+    x = RNG.normal(size=96)
+    loss = lambda x: (np.tanh(f(x)) * f(x)).sum()
+    with ng.configure(tier="reference"):
+        found, curve = ng.jacfwd(f)(x), ng.jit(ng.hessian(loss))(x)
+        assert_allclose(found, differences(f, x), rtol=1e-6, atol=1e-8)
+        assert_allclose(ng.jit(ng.jacfwd(f))(x), found, rtol=1e-13, atol=1e-13)
+        assert_allclose(curve, differences(ng.grad(loss), x), rtol=1e-5, atol=1e-6)
+        assert_allclose(curve, ng.jacrev(ng.grad(loss))(x), rtol=1e-12, atol=1e-12)
+
+
+def test_a_band_takes_as_many_directions_as_it_has_diagonals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[int] = []
+    original = batched.batched
+    monkeypatch.setattr(
+        batched,
+        "batched",
+        lambda tape, nodes, size, *a: made.append(size) or original(tape, nodes, size, *a),
+    )
+
+    def rosenbrock(x: Any) -> Any:
+        return (100 * (x[1:] - x[:-1] ** 2) ** 2 + (1 - x[:-1]) ** 2).sum()
+
+    x = RNG.normal(size=111)
+    found = ng.hessian(rosenbrock)(x)
+    assert made == [3]
+    assert_allclose(found, differences(ng.grad(rosenbrock), x), rtol=1e-5, atol=1e-4)
+    third = ng.grad(lambda x: ng.hessian(rosenbrock)(x).sum())(x)
+    expected = differences(lambda x: ng.hessian(rosenbrock)(x).sum(), x)
+    assert_allclose(third, expected, rtol=1e-5, atol=1e-3)
+    with ng.configure(nan_policy="ieee"):
+        assert_allclose(ng.hessian(rosenbrock)(x), found, rtol=1e-12)
+    assert made[-1] == 111  # 0 times infinity is NaN then, wherever it stands

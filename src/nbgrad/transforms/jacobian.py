@@ -18,6 +18,7 @@ from nbgrad.ops.arrays.units import units
 from nbgrad.ops.basis import concatenate, full, reshape
 from nbgrad.ops.kinds.batching import moved, stacked
 from nbgrad.ops.kinds.cotangents import materialize
+from nbgrad.transforms.bands import band_of, directions, spread
 from nbgrad.transforms.jvp import jvp
 from nbgrad.transforms.kinks import has_kinks
 from nbgrad.transforms.vjp import vjp
@@ -41,10 +42,17 @@ def columns(
     for x in wrt:
         one, constants = jvp(tape, [x], closed=set(closed) - {x}, bound=bound)
         one = Tape(one.inputs, one.eqns, one.outputs[len(tape.outputs) :])
-        found = _stacks(one, env, tape, bound, constants, x.aval, tape.outputs)
-        for block, y, parts in zip(blocks, tape.outputs, found, strict=True):
-            behind = [moved(part, 0, part.ndim - 1) for part in parts]
-            block.append(_joined(behind, -1, (*y.aval.shape, *x.aval.shape), y.aval))  # type: ignore[union-attr]
+        known = [env[v] for v in (*tape.inputs, *bound)]
+        band = band_of(one, one.inputs[len(known)])
+        if band is not None:
+            seeds = directions(x.aval, band)
+            stacks = [[y] for y in _pushed(one, known, seeds, constants, tape.outputs)]
+            made = [spread(y, x.aval.size, band) for (y,) in stacks]
+        else:
+            stacks = _stacks(one, known, constants, x.aval, tape.outputs)
+            made = [_as_columns(p, y, x) for p, y in zip(stacks, tape.outputs, strict=True)]
+        for block, found in zip(blocks, made, strict=True):
+            block.append(found)
     return blocks
 
 
@@ -62,7 +70,8 @@ def rows(
     for y in tape.outputs:
         part = Tape(tape.inputs, tape.eqns, (y,))
         one, constants = vjp(part, wrt, blocked=blocked, stop=stop, bound=bound)
-        found = _stacks(one, env, tape, bound, constants, y.aval, wrt)  # type: ignore[union-attr]
+        known = [env[v] for v in (*tape.inputs, *bound)]
+        found = _stacks(one, known, constants, y.aval, wrt)  # type: ignore[union-attr]
         blocks.append(
             [
                 _joined(parts, 0, (*y.aval.shape, *x.aval.shape), x.aval)  # type: ignore[union-attr]
@@ -77,35 +86,41 @@ def _bound(tape: Tape) -> list[Var]:
 
 
 def _stacks(
-    one: Tape,
-    env: Environment,
-    tape: Tape,
-    bound: Sequence[Var],
-    constants: Sequence[Node],
-    seed: Aval,
-    like: Sequence[Any],
+    one: Tape, known: Sequence[Node], constants: Sequence[Node], seed: Aval, like: Sequence[Any]
 ) -> list[list[Node]]:
-    """For each output of *one*, of which *seed* is an input, stacks of it for all seeds.
-
-    An output is an array as the variable in its place in *like*.
-    """
-    known = [env[v] for v in (*tape.inputs, *bound)]
-    flags = [False] * len(known) + [True] + [False] * len(constants)
+    """For each output of *one*, of which *seed* is an input, stacks of it for all seeds."""
     found: list[list[Node]] = [[] for _ in one.outputs]
     size = _chunk(one, seed)
     for start in range(0, seed.size, size):
-        stop = min(start + size, seed.size)
-        nodes = [*known, units(seed, start, stop), *constants]
-        outs, stacks = batched(one, nodes, stop - start, flags)
-        for parts, var, out, is_stack in zip(found, like, outs, stacks, strict=True):
-            parts.append(out if is_stack else stacked(materialize(out, var.aval), stop - start))
+        seeds = units(seed, start, min(start + size, seed.size))
+        pushed = _pushed(one, known, seeds, constants, like)
+        for parts, out in zip(found, pushed, strict=True):
+            parts.append(out)
     return found
+
+
+def _pushed(
+    one: Tape, known: Sequence[Node], seeds: Node, constants: Sequence[Node], like: Sequence[Any]
+) -> list[Node]:
+    """The outputs of *one* for a stack of seeds; each is of arrays as the variable of *like* is."""
+    size = seeds.shape[0]
+    flags = [False] * len(known) + [True] + [False] * len(constants)
+    outs, stacks = batched(one, [*known, seeds, *constants], size, flags)
+    return [
+        out if is_stack else stacked(materialize(out, var.aval), size)
+        for var, out, is_stack in zip(like, outs, stacks, strict=True)
+    ]
 
 
 def _chunk(one: Tape, seed: Aval) -> int:
     """How many seeds are pushed through *one* at once."""
     each = sum([out.aval.nbytes for eqn in one.eqns for out in eqn.outs]) + seed.nbytes
     return max(1, MAX_BYTES // max(each, 1), math.ceil(seed.size / MAX_CHUNKS))
+
+
+def _as_columns(parts: Sequence[Node], y: Any, x: Var) -> Node:
+    behind = [moved(part, 0, part.ndim - 1) for part in parts]
+    return _joined(behind, -1, (*y.aval.shape, *x.aval.shape), y.aval)
 
 
 def _joined(parts: Sequence[Node], axis: int, shape: tuple[int, ...], aval: Aval) -> Node:
