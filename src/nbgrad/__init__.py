@@ -23,6 +23,7 @@ __all__ = [
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
     "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
     "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",
+    "primitive", "register_gradient", "GradientTape",
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
@@ -44,8 +45,10 @@ if TYPE_CHECKING:
     from nbgrad.api.checkpointing import checkpoint
     from nbgrad.api.combining import associative_scan
     from nbgrad.api.custom import custom_jvp, custom_vjp
+    from nbgrad.api.declaring import primitive, register_gradient
     from nbgrad.api.derivatives import jvp, linear_transpose, linearize, vjp
     from nbgrad.api.grad import grad, value_and_grad
+    from nbgrad.api.gradient_tape import GradientTape
     from nbgrad.api.inspecting import TapeView, make_tape
     from nbgrad.api.jacobian import hessian, jacfwd, jacobian, jacrev
     from nbgrad.api.jit import Jitted, jit
@@ -96,6 +99,8 @@ _TRANSFORMS = {
     **dict.fromkeys(
         ("elementwise_grad", "ggn", "holomorphic_grad", "hvp", "vhp"), "api.second_order"
     ),
+    **{"primitive": "api.declaring", "register_gradient": "api.declaring"},
+    **{"GradientTape": "api.gradient_tape"},
 }
 
 

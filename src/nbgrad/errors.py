@@ -210,6 +210,10 @@ CLOSED_OVER = (
     "rule that was written for it gives derivatives by its arguments alone. Pass the value as an "
     "argument, or read value.detach() if no derivative by it is meant."
 )
+NO_GRADIENT = (
+    "the operation {name} was declared without partial derivatives, and none is registered for it: pass "
+    "them to nbgrad.primitive, or decorate its gradient with nbgrad.register_gradient({name!r})"
+)
 CUT = (
     "{what} of a tensor that is being differentiated would cut it from its gradient, which would "
     "silently be zero. {fix}"

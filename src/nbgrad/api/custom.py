@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.api.bodies import Ran
 from nbgrad.api.ruled import Func, Ruled, Setting, plain
 from nbgrad.api.written import (
     NUMBERS,
@@ -138,10 +139,11 @@ class custom_vjp(Ruled):
             same = [materialize(t._node, n.aval) for t, n in pairs]
             return [*same, *kept[-1].values]
 
-        first = attempted(again, avals)
-        if not isinstance(first, Traced):
+        where = f"the rule of {self._name}"
+        first = attempted(again, avals, where)
+        if not isinstance(first, Ran):
             return {"again": first, "back": first}
-        count = len(first.outputs) - len(traced.outputs)
+        count = len(first.avals) - len(traced.outputs)
         residuals = kept[-1]
 
         def back(*nodes: Node) -> Any:
@@ -151,8 +153,8 @@ class custom_vjp(Ruled):
             what = f"custom_vjp: what bwd of {self._name} returns"
             return [fitted(g, t._node, what) for g, t in zip(found, call.values, strict=True)]
 
-        given = [n.aval for n in (*first.outputs[len(traced.outputs) :], *traced.outputs)]
-        return {"again": first, "back": attempted(back, given)}
+        given = [*first.avals[len(traced.outputs) :], *[n.aval for n in traced.outputs]]
+        return {"again": first, "back": attempted(back, given, where)}
 
 
 class custom_jvp(Ruled):
@@ -281,7 +283,7 @@ class custom_jvp(Ruled):
             found = self._ahead(primals, tangents, results)
             return [fitted(t, n, what) for t, n in zip(found, traced.outputs, strict=True)]
 
-        return {"ahead": attempted(ahead, [*avals, *avals])}
+        return {"ahead": attempted(ahead, [*avals, *avals], f"the rule of {self._name}")}
 
 
 class _Each:

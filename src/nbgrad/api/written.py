@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.api.bodies import Ran, ran
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Body
@@ -18,7 +19,7 @@ from nbgrad.errors import CLOSED_OVER, AutogradError
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.custom import Failed, Written, custom, together
-from nbgrad.transforms.trace import Traced, leaves_of_results, rebuilder, trace
+from nbgrad.transforms.trace import Traced, leaves_of_results, rebuilder
 from nbgrad.vocabulary.elements.composite import detached
 from nbgrad.vocabulary.shapes import as_node
 
@@ -119,28 +120,26 @@ def refuse_closed(name: str, results: Parted, given: Sequence[Tensor] = ()) -> N
             raise AutogradError(CLOSED_OVER.format(name=name, aval=x._node.aval))
 
 
-def attempted(f: Callable[..., Any], avals: Sequence[Any]) -> Traced | Failed:
-    """Trace a rule; an error is raised where the rule is asked for."""
+def attempted(f: Callable[..., Any], avals: Sequence[Any], where: str) -> Ran | Failed:
+    """Trace a rule, which may be differentiated; an error is raised where the rule is asked for."""
     try:
-        return trace(f, avals)
+        return ran(f, avals, where)
     except Exception as error:
         modes.functions += 1  # jit runs the function as it is where it is differentiated
         return Failed(error)
 
 
 def as_equation(
-    name: str, tensors: Sequence[Tensor], body: Traced, rules: dict[str, Traced | Failed]
+    name: str, tensors: Sequence[Tensor], body: Traced, rules: dict[str, Ran | Failed]
 ) -> list[Node]:
     """Record the call of *tensors* as one equation; return its results."""
-    traced = {"body": body, **rules}
-    made = [(t.tape, t.constants) for t in traced.values() if isinstance(t, Traced)]
-    bodies, closed = together(made)
+    made = [(t.tape, t.captured) for t in rules.values() if isinstance(t, Ran)]
+    (function, *bodies), closed = together([(body.tape, body.constants), *made])
     now = iter(bodies)
     parts: dict[str, Body | Failed] = {
-        key: next(now) if isinstance(t, Traced) else t for key, t in traced.items()
+        key: next(now) if isinstance(t, Ran) else t for key, t in rules.items()
     }
     nodes = [t._node for t in tensors]
-    function: Any = parts.pop("body")
     rule = Written(name, len(nodes), **parts)  # type: ignore[arg-type]
     # What is known and not differentiated is a constant: no rule is asked for its derivative.
     apart = [detached(n) if n.value is not None and not n.requires_grad else n for n in closed]

@@ -57,7 +57,7 @@ def _expand(
         sig = eqn.sig
         xs = tuple([now.get(a, a) for a in eqn.inputs])
         if sig.prim.lower.__class__ is Call:
-            body = sig.params["body"].tape
+            body = sig.prim.lower.tape(sig)
             inner: dict[Any, Atom] = dict(zip(body.inputs, xs, strict=True))
             _expand(body, inner, eqns, plain)
             now.update(zip(eqn.outs, [inner.get(a, a) for a in body.outputs], strict=True))

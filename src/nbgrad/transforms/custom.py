@@ -210,7 +210,7 @@ def transposed(
         raise NotImplementedError(NO_TANGENT.format(name=name))
     smaller = Tape(tape.inputs, tape.eqns, tuple([out for out, _ in kept]))
     back, extra = vjp(smaller, inputs)
-    return inline(simplify(back), [*given, *[seed for _, seed in kept], *extra])
+    return inline(simplify(back, final=False), [*given, *[seed for _, seed in kept], *extra])
 
 
 def _is_zero(tape: Tape, atom: Any) -> bool:

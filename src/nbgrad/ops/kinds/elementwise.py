@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval
+from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive, Rules
-from nbgrad.core.registry import register_reference
+from nbgrad.core.registry import primitives, register_reference
 from nbgrad.ops.kinds.batching import ALIGNED
 from nbgrad.ops.kinds.cotangents import (
     add_up,
@@ -19,7 +19,7 @@ from nbgrad.ops.kinds.cotangents import (
     settle,
     times,
 )
-from nbgrad.ops.kinds.forms import Expression
+from nbgrad.ops.kinds.forms import Call, Expression
 from nbgrad.ops.kinds.names import camel
 from nbgrad.ops.kinds.promotion import (
     cast_operands,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def elementwise(
     name: str,
     *,
-    expr: str | Callable[[dict[str, Any]], str] = "",
+    expr: str | Callable[[dict[str, Any]], str] | Call = "",
     host: str = "",
     reference: Any,
     doc: str,
@@ -60,7 +60,8 @@ def elementwise(
     (0, 1 and -1 fold away) or None for an operand that has none. ``vjp`` and ``jvp`` override the
     derived rules where a product of cotangent and partial would not do. ``cases`` are samples of
     the params, for an operation that has some. Without ``expr``, its kernel text, programs call the
-    reference between their kernels, and ``host`` is the reason that the documentation gives.
+    reference between their kernels, and ``host`` is the reason that the documentation gives. ``expr``
+    may be a tape, too, of which all operands are arrays.
     """
     if bool(expr) == bool(host):
         raise TypeError(
@@ -72,7 +73,7 @@ def elementwise(
         name=name,
         kind="elementwise",
         evaluate=reference,
-        prepare=_preparation(name, loop or ufunc_loop(reference)),
+        prepare=_preparation(name, loop or ufunc_loop(reference), isinstance(expr, Call)),
         rules=Rules(_settled(rule) if rule else None, jvp or derived[1], ALIGNED),
         lower=_expression(name, expr, dtypes, host),
         grad_name=grad_name or camel(name),
@@ -92,8 +93,8 @@ def elementwise(
     return prim
 
 
-def _preparation(name: str, resolve: Any) -> Callable[..., Any]:
-    """``prepare`` of an elementwise operation whose dtypes *resolve* finds."""
+def _preparation(name: str, resolve: Any, arrays: bool = False) -> Callable[..., Any]:
+    """``prepare`` of an elementwise operation whose dtypes *resolve* finds; of *arrays* alone."""
 
     def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:
         if not any(x.__class__ is Node for x in xs):
@@ -105,17 +106,28 @@ def _preparation(name: str, resolve: Any) -> Callable[..., Any]:
             given = ", ".join(map(str, kinds))
             raise TypeError(f"{name}: not defined for operands of type {given}. {error}") from None
         operands, shape = cast_operands(name, xs, dts)
+        if arrays:
+            operands = [_filled(x, dtype) for x, dtype in zip(operands, dts, strict=False)]
+            return tuple(operands), make_aval(shape, dts[-1]), dts[:-1]
         return tuple(operands), result_aval(xs, shape, dts[-1]), dts[:-1]
 
     return prepare
 
 
-def _expression(name: str, text: Any, dtypes: str, host: str) -> Expression:
+def _filled(x: Any, dtype: Any) -> Node:
+    """An operand as an array."""
+    if x.__class__ is Node:
+        return x
+    found: Node = primitives["full"](x, shape=(), dtype=dtype)
+    return found
+
+
+def _expression(name: str, text: Any, dtypes: str, host: str) -> Expression | Call:
     if bool(text) == bool(host):
         raise TypeError(
             f"{name}: declare either expr=, its kernel text, or host=, why it has none"
         )
-    return Expression(text, dtypes, host)
+    return text if isinstance(text, Call) else Expression(text, dtypes, host)
 
 
 def _rules(name: str, partials: Rule) -> tuple[Rule, Rule]:
@@ -149,7 +161,7 @@ def arity(prim: Primitive) -> int:
     """Number of array operands of an elementwise primitive."""
     if isinstance(prim.reference, np.ufunc):
         return int(prim.reference.nin)
-    text = prim.lower.text
+    text = getattr(prim.lower, "text", "")
     if isinstance(text, str) and text:
         return sum(f"{{{letter}}}" in text for letter in "xyz")
     return len(_written(prim))

@@ -108,11 +108,13 @@ class Repeat(Value):
 
 
 class Call(Value):
-    """Lowering of an operation that is the tape of its param ``body``.
+    """Lowering of an operation that is a tape, by default that of its param ``body``.
 
     The equations of that stand in its place when a program is made, and not before: until then it has
-    rules of its own.
+    rules of its own. ``tape(signature)`` returns it.
     """
+
+    tape: Callable[[Any], Any] = lambda sig: sig.params["body"].tape
 
 
 class Choice(Value):
