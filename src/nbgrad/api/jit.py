@@ -125,6 +125,23 @@ def jit(
     return functools.partial(made, **options) if f is None else made(f, **options)
 
 
+def _calling(settings: Any, lines: Any) -> Any:
+    """``Jitted.__call__``: it holds what it reads, as finalizers call it when modules are empty."""
+
+    def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
+        config, match, enter, finish = self.quick
+        if config is settings.current and not lines.on:
+            given = match(args, kwargs) if match is not None else None if kwargs else args
+            outs = None if given is None else enter(given)
+            if outs is not None:
+                found = finish(outs)
+                if found is not outs:  # what the function reads from outside is as it was
+                    return found
+        return self._long_way(args, kwargs)
+
+    return __call__
+
+
 class Jitted(Transformed, Generic[P]):
     """What :func:`jit` returns: called as the function is.
 
@@ -160,16 +177,12 @@ class Jitted(Transformed, Generic[P]):
         self.traces = Traces(f, static or None)
         self.quick: tuple[Any, ...] = (None,) * 4
 
-    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
-        config, match, enter, finish = self.quick
-        if config is settings.current and not lines.on:
-            given = match(args, kwargs) if match is not None else None if kwargs else args
-            outs = None if given is None else enter(given)
-            if outs is not None:
-                found = finish(outs)
-                if found is not outs:  # what the function reads from outside is as it was
-                    return found
-        return self._long_way(args, kwargs)
+    if TYPE_CHECKING:
+
+        def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> Any: ...
+
+    else:
+        __call__ = _calling(settings, lines)
 
     def _long_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         traces = self.traces
