@@ -19,7 +19,8 @@ CASES: dict[str, tuple[Function, int, int]] = {
     "reshaped twice": (lambda a, b: (a @ b).reshape(2, 8).reshape(16, 1, 1), 1, 0),
     "transposed there and back": (lambda a, b: (a @ b).T.T.reshape(-1), 1, 0),
     "a dimension of size one moved": (lambda a, b: (a @ b)[None].swapaxes(0, 1), 1, 0),
-    "transposed": (lambda a, b: (a @ b).T, 0, 1),
+    "transposed": (lambda a, b: (a @ b).T, 0, 0),  # computed that way
+    "of transposed axes": (lambda a, b: a[None].transpose(2, 1, 0), 0, 1),
     "part": (lambda a, b: (a @ b)[:2], 0, 1),
     "itself": (lambda a, b: a @ b, 0, 0),
     "both shapes": (lambda a, b: [(y := a @ b), y.reshape(-1)], 0, 1),

@@ -16,6 +16,7 @@ from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.ops.basis import full
 from nbgrad.ops.kinds.forms import View
+from nbgrad.transforms.turned import turned
 
 
 class _Walk:
@@ -153,4 +154,8 @@ def simplify(tape: Tape, final: bool = True) -> Tape:
     walk = _Walk(final)
     walk.run(tape.eqns)
     outputs = tuple([walk.atom(a) for a in tape.outputs])
-    return checked(Tape(tape.inputs, tuple(living(walk.eqns, outputs)), outputs))
+    eqns = living(walk.eqns, outputs)
+    if final:
+        new = turned(eqns, outputs)
+        eqns = eqns if new is eqns else living(new, outputs)
+    return checked(Tape(tape.inputs, tuple(eqns), outputs))

@@ -38,7 +38,7 @@ def bilinear(
     """Declare an operation linear in each of two operands.
 
     ``adjoints[0](ct, b, a)`` is the cotangent of the first operand *a*, which is given for its
-    shape and layout only; ``adjoints[1](ct, a, b)`` is that of the second.
+    shape only; ``adjoints[1](ct, a, b)`` is that of the second.
     """
 
     def prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Aval, Any]:

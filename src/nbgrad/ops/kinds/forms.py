@@ -77,6 +77,9 @@ class Library(Value):
         Kinds of dtype of each operand.
     flops : callable or None
         ``flops(params, *avals)``: how many operations it takes, for whoever looks at a program.
+    turned : callable or None
+        ``turned(*operands)``: the result with its last two dimensions exchanged, where that can be
+        computed as well as the result: see transforms/turned.py.
     """
 
     kernel: str
@@ -84,6 +87,7 @@ class Library(Value):
     splits: Callable[..., Sequence[tuple[int, ...]] | None]
     in_place: Callable[..., bool] = lambda extents, strides: True
     flops: Callable[..., float] | None = None
+    turned: Callable[..., Any] | None = None
 
 
 class Rounds(Value):

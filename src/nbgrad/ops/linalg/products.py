@@ -30,16 +30,6 @@ def _adjoint(x: Node) -> Node:
     return _transposed(conjugate(x))
 
 
-def _laid_out_as(x: Node, left: Node, right: Node) -> Node:
-    """``left @ right``, the cotangent of *x*, computed transposed where *x* is transposed.
-
-    The cotangent of what *x* is a view of is then in memory as it is computed.
-    """
-    if x.sig is not None and x.sig.prim is transpose and x.sig.params["perm"][-1] == x.ndim - 2:
-        return _transposed(matmul(_transposed(right), _transposed(left)))
-    return matmul(left, right)
-
-
 def _matmul_aval(a: Aval, b: Aval) -> Aval:
     if a.shape[-1] != b.shape[-2] or a.shape[:-2] != b.shape[:-2]:
         raise ValueError(
@@ -94,8 +84,8 @@ matmul = bilinear(
     batch=_batch,
     aval=_matmul_aval,
     adjoints=(
-        lambda ct, b, a: _laid_out_as(a, ct, _adjoint(b)),
-        lambda ct, a, b: _laid_out_as(b, _adjoint(a), ct),
+        lambda ct, b, a: matmul(ct, _adjoint(b)),
+        lambda ct, a, b: matmul(_adjoint(a), ct),
     ),
     evaluate=lambda a, b: np.matmul(a, b),
     lower=Library(
@@ -104,6 +94,7 @@ matmul = bilinear(
         _matmul_splits,
         blas_reads,
         flops=lambda params, a, b: 2 * a.size * b.shape[-1],
+        turned=lambda a, b: matmul(_transposed(b), _transposed(a)),
     ),
     cases=(((2, 3), (3, 4)), ((2, 2, 3), (2, 3, 1)), ((3, 0), (0, 2))),
     grad_name="Mm",
