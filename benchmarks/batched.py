@@ -7,6 +7,7 @@ OPENBLAS_NUM_THREADS and NUMBA_NUM_THREADS to 1. ``--only`` chooses rows.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ import nbgrad as ng
 from benchmarks.paired import compare
 
 Step = Callable[[], Any]
+WARM_UP = 5.0  # seconds
 RNG = np.random.default_rng(0)
 
 
@@ -157,6 +159,9 @@ def main() -> None:
             continue
         ours, theirs = make()
         _check(ours(), theirs(), rival)
+        began = time.perf_counter()
+        while time.perf_counter() < began + WARM_UP:  # until what is compiled beside has come
+            ours()
         pair = compare(ours, theirs)
         times = f"{pair.ours:.3g} | {rival} | {pair.theirs:.3g} | {pair.ratio:.2f}"
         print(f"| {name} | {times} | {aim} |", flush=True)

@@ -17,6 +17,8 @@ from nbgrad.core.node import placeholder
 from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.registry import primitives
 from nbgrad.core.tape import Tape
+from nbgrad.ops.kinds.batching import EACH, FEW
+from nbgrad.transforms.vjp import vjp
 from nbgrad.transforms.vmap import vmap
 
 load_vocabulary()
@@ -145,3 +147,46 @@ def test_what_has_no_rule_says_so() -> None:
     x = placeholder(make_aval((3,), np.dtype(float)))
     with pytest.raises(NotImplementedError, match="unbatched has no rule for batches"):
         vmap(linearize([prim(x)], [x])[0], 2, (True,))
+
+
+def differentiable(prim: Primitive) -> bool:
+    return prim.vjp is not None and any(a.dtype.kind in "fc" for a in samples(prim)[0].arrays)
+
+
+@pytest.mark.parametrize("prim", [p for p in PRIMITIVES if p.batch is EACH], ids=lambda p: p.name)
+def test_many_one_after_another_are_one_loop(prim: Primitive) -> None:
+    """Also where some operands are the same for all; and its derivative is a loop."""
+    sample = next(s for s in samples(prim) if all(a.size for a in s.arrays))
+    tape, n, size = traced(sample), len(sample.arrays), FEW + 3
+    many = stacks(sample, size)
+    for mapped in dict.fromkeys([(True,) * n, (True, *(False,) * (n - 1))]):
+        batched, constants, _ = vmap(tape, size, mapped)
+        assert len(batched) < 4
+        args = [m if on else a for m, a, on in zip(many, sample.arrays, mapped, strict=True)]
+        (found,) = run(batched, constants, args)
+        for j in range(size):
+            row = [m[j] if on else a for m, a, on in zip(many, sample.arrays, mapped, strict=True)]
+            assert_allclose(found[j], run(tape, (), row)[0], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("prim", list(filter(differentiable, PRIMITIVES)), ids=lambda p: p.name)
+def test_a_batch_of_gradients_is_one_after_another(prim: Primitive) -> None:
+    """The rules of derivatives batch, too: those of the first sample, all operands stacked."""
+    sample = next(s for s in samples(prim) if all(a.size for a in s.arrays))
+    tape = traced(sample)
+    wrt = [tape.inputs[k] for k in sample.tracked]
+    if tape.outputs[0].aval.dtype.kind not in "fc":  # type: ignore[union-attr]
+        return
+    back, extra = vjp(tape, wrt)
+    given = [node.value for node in extra]
+    seed = np.asarray(sample.random().normal(size=tape.outputs[0].aval.shape))  # type: ignore[union-attr]
+    seed = seed.astype(tape.outputs[0].aval.dtype)  # type: ignore[union-attr]
+    n, size = len(sample.arrays), 3
+    many = stacks(sample, size)
+    flags = (True,) * n + (True,) + (False,) * len(given)
+    batched, constants, stacked = vmap(back, size, flags)
+    found = run(batched, constants, [*many, np.stack([seed] * size), *given])
+    for j in range(size):
+        expected = run(back, (), [*(m[j] for m in many), seed, *given])
+        for mine, its, on in zip(found, expected, stacked, strict=True):
+            assert_allclose(mine[j] if on else mine, its, rtol=1e-10, atol=1e-10)

@@ -176,7 +176,7 @@ def gradcheck(
         raise AssertionError("Expected at least one of check_forward_ad and check_backward_ad")
     if check_batched_grad or check_batched_forward_grad:
         raise NotImplementedError(
-            "gradcheck: nbgrad has no vmap, so nothing to check batches with"
+            "gradcheck: batches are not checked here; compare nbgrad.vmap(f) with f of each row"
         )
     given: Sequence[Any] = _as_tuple(inputs)
     if not any(isinstance(x, Tensor) and x.requires_grad for x in given):

@@ -44,7 +44,8 @@ class Stack(Protocol):
 class Bodies(Protocol):
     """What rules of operations that have a tape as a param do with it: served by ``transforms.bodies``.
 
-    They are ``trace``, ``vjp``, ``jvp``, ``vmap`` and ``simplify`` of that folder.
+    They are ``trace``, ``vjp``, ``jvp``, ``vmap`` and ``simplify`` of that folder, and ``each``, which
+    records an operation for each of a stack.
     """
 
     trace: Callable[..., Any]
@@ -52,6 +53,7 @@ class Bodies(Protocol):
     jvp: Callable[..., Any]
     vmap: Callable[..., Any]
     simplify: Callable[..., Any]
+    each: Callable[..., Any]
 
 
 class Ports:

@@ -12,8 +12,11 @@ from typing import Any
 
 from nbgrad.core.aval import avals_of
 from nbgrad.core.node import Node
+from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import primitives
+
+FEW = 8  # of a stack, which are recorded one after another
 
 Batch = Callable[[Primitive, Sequence[Any], Sequence[bool], dict[str, Any], int], Any]
 
@@ -81,9 +84,11 @@ def LEADING(
 def EACH(
     prim: Primitive, xs: Sequence[Any], mapped: Sequence[bool], params: dict[str, Any], size: int
 ) -> Any:
-    """One after another."""
+    """One after another: a few as they are, many by a loop, which is one operation."""
     if not size:
         return _of_none(prim, xs, mapped, params)
+    if size > FEW:
+        return ports.bodies.each(prim, xs, mapped, params, size)
     found = [
         prim(*[at(x, k) if m else x for x, m in zip(xs, mapped, strict=True)], **params)
         for k in range(size)
