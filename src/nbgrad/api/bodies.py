@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from nbgrad.core.aval import Aval
@@ -16,7 +17,7 @@ from nbgrad.core.modes import modes, unrecorded
 from nbgrad.core.node import Node, constant, placeholder
 from nbgrad.core.operands import as_operand
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.core.tree import flatten, paths, unflatten
+from nbgrad.core.tree import builder, flatten, paths
 from nbgrad.errors import WATCHED_IN_LOOP, AutogradError
 from nbgrad.ops.basis import detach
 from nbgrad.tensors.number import Number
@@ -25,6 +26,7 @@ from nbgrad.transforms.simplify import simplify
 from nbgrad.transforms.trace import Traced, trace
 
 NUMBERS = (float, int, complex)
+_builder = lru_cache(maxsize=256)(builder)  # to make one takes longer than to trace a small body
 
 
 def leaves_of(x: Any) -> tuple[list[Any], Any]:
@@ -51,7 +53,7 @@ def names_of(structure: Any, name: str) -> list[str]:
 
 def boxed(structure: Any, nodes: Sequence[Node]) -> Any:
     """Nodes as tensors, nested; what stands for a Python number is one to promotion."""
-    return unflatten(structure, [Number(n) if n.aval.weak else Tensor(n) for n in nodes])
+    return _builder(structure)([Number(n) if n.aval.weak else Tensor(n) for n in nodes])
 
 
 @dataclass(frozen=True)
