@@ -1,0 +1,243 @@
+"""Loops and branches under compositions of transforms, with data of every kind, in every place."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import nbgrad as ng
+
+X = np.array([[0.3, 0.7, 0.9], [0.8, 0.2, 0.4], [0.6, 1.1, 0.5]])
+Pair = namedtuple("Pair", "a b")
+
+
+@dataclasses.dataclass
+class State:
+    a: Any
+    b: Any
+
+
+def scanned(x: Any) -> Any:
+    return ng.scan(lambda c, r: (ng.sin(c) * r + c, c * r), x[0], x)[0]
+
+
+def scanned_plainly(x: Any) -> Any:
+    c = x[0]
+    for r in x:
+        c = np.sin(c) * r + c
+    return c
+
+
+def repeated(x: Any) -> Any:
+    return ng.while_loop(lambda c: c < 5.0, lambda c: c * (1 + x[1] ** 2) + 0.1, x[0] ** 2)
+
+
+def repeated_plainly(x: Any) -> Any:
+    c = x[0] ** 2
+    while c < 5.0:
+        c = c * (1 + x[1] ** 2) + 0.1
+    return c
+
+
+def branching(x: Any) -> Any:
+    return ng.cond(x[0] > 0.5, lambda: (x**3).sum(), lambda: x[1] * x[0])
+
+
+def branching_plainly(x: Any) -> Any:
+    return (x**3).sum() if x[0] > 0.5 else x[1] * x[0]
+
+
+PAIRS = {
+    "scan": (scanned, scanned_plainly),
+    "while_loop": (repeated, repeated_plainly),
+    "cond": (branching, branching_plainly),
+}
+every_pair = pytest.mark.parametrize("name", PAIRS)
+
+
+def differences(f: Callable[[Any], Any], x: Any, step: float = 1e-5) -> Any:
+    return np.array([(f(x + step * d) - f(x - step * d)) / (2 * step) for d in np.eye(len(x))])
+
+
+@every_pair
+def test_vmap_grad_and_jit_in_any_order(name: str) -> None:
+    f, plain = PAIRS[name]
+    values, slopes = [plain(x) for x in X], [differences(plain, x) for x in X]
+    assert_allclose(ng.vmap(f)(X), values, rtol=1e-12)
+    assert_allclose(ng.jit(ng.vmap(f))(X), values, rtol=1e-12)
+    for gradient in (
+        ng.vmap(ng.grad(f)),
+        ng.jit(ng.vmap(ng.grad(f))),
+        ng.vmap(ng.jit(ng.grad(f))),
+        ng.grad(lambda xs: ng.vmap(f)(xs).sum()),
+    ):
+        assert_allclose(gradient(X), slopes, rtol=1e-6, atol=1e-8)
+    jacobian = ng.autograd.functional.jacobian
+    for strategy in ("forward-mode", "reverse-mode"):
+        found = jacobian(f, ng.tensor(X[1]), strategy=strategy).numpy()
+        assert_allclose(found, slopes[1], rtol=1e-6, atol=1e-8)
+
+
+@every_pair
+def test_hessians_and_third_derivatives(name: str) -> None:
+    f, plain = PAIRS[name]
+    x, step = X[2], 1e-3
+    up, down = ([differences(plain, x + s * d, step) for d in np.eye(3)] for s in (step, -step))
+    hessian = ng.hessian(f)(x)
+    assert_allclose(hessian, (np.array(up) - down) / (2 * step), rtol=2e-3, atol=2e-3)
+    assert_allclose(ng.vmap(ng.hessian(f))(X)[2], hessian, rtol=1e-9, atol=1e-10)
+    along = lambda s: f(ng.stack([s, s * 0.5 + 0.3, s * 0.1]))
+    twice = ng.grad(ng.grad(along))
+    rate = (twice(1.1 + 1e-5) - twice(1.1 - 1e-5)) / 2e-5
+    assert_allclose(ng.grad(twice)(1.1), rate, rtol=1e-6, atol=1e-7)
+
+
+def test_writing_to_the_carry() -> None:
+    def step(c: Any, r: Any) -> Any:
+        c += r
+        c[0] = c[1] * r[0]
+        c *= 2
+        return c, c
+
+    def plain(rows: Any) -> Any:
+        c = np.ones(3)
+        for r in rows:
+            c = c + r
+            c = np.array([c[1] * r[0], c[1], c[2]]) * 2
+        return c.sum()
+
+    start = np.ones(3)
+    f = lambda rows: ng.scan(step, start, rows)[0].sum()
+    assert_allclose(f(X).item(), plain(X))
+    slopes = differences(lambda flat: plain(flat.reshape(3, 3)), X.reshape(-1))
+    assert_allclose(ng.grad(f)(X).reshape(-1), slopes, rtol=1e-6)
+    assert (start == 1).all()
+
+
+@pytest.mark.parametrize("loop", ["scan", "while_loop"])
+def test_complex_carries(loop: str) -> None:
+    z = X[0] + 1j * X[1]
+
+    def f(z: Any) -> Any:
+        if loop == "scan":
+            return abs(ng.scan(lambda c, r: (c * r + ng.exp(c), None), 1j, z)[0])
+        return abs(ng.while_loop(lambda c: abs(c) < 9, lambda c: c * (1.5 + z[0]) + z[1], z[2]))
+
+    def plain(z: Any) -> Any:
+        c = 1j if loop == "scan" else z[2]
+        if loop == "scan":
+            for r in z:
+                c = c * r + np.exp(c)
+        while loop != "scan" and abs(c) < 9:
+            c = c * (1.5 + z[0]) + z[1]
+        return abs(c)
+
+    both = [differences(lambda s: plain(z + k * s), np.zeros(3)) for k in (1, 1j)]  # noqa: B023
+    assert_allclose(ng.grad(f)(z), both[0] + 1j * both[1], rtol=1e-6)
+
+
+def test_dtypes_are_kept_by_derivatives() -> None:
+    x = X.astype(np.float32)
+    one = np.float32(1)
+    f = lambda x: ng.scan(lambda c, r: (c * r[0], c), one, x)[0]
+    assert ng.grad(f)(x).dtype == np.float32
+    g = lambda x: ng.while_loop(lambda c: c < 5, lambda c: c * x + one, one)
+    assert ng.grad(g)(np.float32(1.1)).dtype == np.float32
+    c, y = ng.scan(lambda c, r: (c | (r > 0.9), c), False, X[:, 2])
+    assert c.dtype == bool and y.dtype == bool
+    assert ng.while_loop(lambda c: c < 1000, lambda c: c * 3 + 1, 7).item() == 1822
+
+
+def test_graphs_of_tensors() -> None:
+    w = ng.tensor([0.5, 0.6], requires_grad=True)
+    f = lambda w: ng.scan(lambda c, r: (c * w[0] + r * w[1], c), 1.0, X[:, 0])
+    y = f(w)[1]
+    seen: list[Any] = []
+    y.register_hook(lambda g: seen.append(g.shape))
+    y.sum().backward(retain_graph=True)
+    first = w.grad.numpy().copy()
+    y.sum().backward()
+    assert_allclose(w.grad.numpy(), 2 * first)
+    assert seen == [(3,), (3,)]
+    (g,) = ng.autograd.grad(f(w)[0], [w], create_graph=True)
+    w.grad = None
+    (g**2).sum().backward()
+    square = lambda w: (ng.grad(lambda w: f(w)[0])(w) ** 2).sum()
+    assert_allclose(w.grad.numpy(), differences(square, np.array([0.5, 0.6])), rtol=1e-6)
+    with ng.detect_anomaly():
+        f(w)[0].backward()
+        ng.while_loop(lambda c: c < 3, lambda c: c + w[0], w[1]).backward()
+    ng.checkpoint(lambda w: f(w)[0], w).backward()
+
+
+def test_empty_arrays_and_empty_carries() -> None:
+    c, y = ng.scan(lambda c, r: (c * 2, c), np.zeros((0, 3)), np.zeros((4, 0)))
+    assert c.shape == (0, 3) and y.shape == (4, 0, 3)
+    f = lambda x: ng.scan(lambda c, r: (c * 2 + r.sum(), c), 1.0, x)[0]
+    assert ng.grad(f)(np.zeros((4, 0))).shape == (4, 0)
+    assert ng.map(lambda r: r * 2, np.zeros((0, 2))).shape == (0, 2)
+    assert ng.scan(lambda c, r: ((), r), (), X)[1].shape == X.shape
+
+
+def test_what_is_not_taken_adds_no_nan() -> None:
+    f = lambda x: ng.cond(x > 0, lambda: ng.sqrt(x) / x, lambda: x * 2)
+    in_loop = lambda x: ng.scan(lambda c, _: (c * f(x), None), 1.0, length=1)[0]
+    pair = np.array([0.0, 1.0])
+    assert ng.grad(f)(0.0) == ng.jit(ng.grad(f))(0.0) == ng.jit(ng.grad(in_loop))(0.0) == 2.0
+    assert ng.vmap(ng.grad(f))(pair)[0] == ng.jit(ng.vmap(ng.grad(f)))(pair)[0] == 2.0
+    assert ng.vmap(ng.grad(ng.grad(f)))(pair)[0] == 0.0
+
+
+def test_nested_data_of_every_kind() -> None:
+    found, _ = ng.scan(lambda c, _: (Pair(c.b, c.a * 1.0), None), Pair(1.0, 2.0), length=3)
+    assert isinstance(found, Pair) and found.a.item() == 2.0
+    found, _ = ng.scan(lambda c, _: (State(c.b, c.a * 1.0), None), State(1.0, 2.0), length=3)
+    assert isinstance(found, State)
+    found, _ = ng.scan(
+        lambda c, _: ({"n": None, "a": c["a"] + 1}, None), {"n": None, "a": 1.0}, length=3
+    )
+    assert found["n"] is None and found["a"].item() == 4.0
+    f = lambda p: ng.scan(lambda c, r: (c * p["w"] + r @ p["v"], None), 0.0, X)[0]
+    g = ng.grad(f)({"w": 0.5, "v": np.ones(3)})
+    assert_allclose(g["v"], X[0] / 4 + X[1] / 2 + X[2])
+
+
+def test_transforms_in_bodies() -> None:
+    x = X[0]
+    inner = ng.jit(lambda c, r: (c * r, c))
+    assert_allclose(ng.grad(lambda x: ng.scan(inner, 1.0, x)[0])(x), np.prod(x) / x)
+    cubes = lambda x: ng.scan(lambda c, r: (c * ng.grad(lambda r: r**3)(r), None), 1.0, x)[0]
+    assert_allclose(ng.grad(cubes)(x), 54 * np.prod(x) ** 2 / x)
+    assert_allclose(ng.jit(cubes)(x), 27 * np.prod(x) ** 2)
+    squares = lambda x: ng.scan(lambda c, r: (c + ng.vmap(lambda v: v * r)(x).sum(), None), 0.0, x)
+    assert_allclose(ng.grad(lambda x: squares(x)[0])(x), 2 * x.sum() * np.ones(3))
+
+
+def test_each_of_a_batch_has_its_own_number_of_runs_and_branch() -> None:
+    f = lambda x: ng.while_loop(
+        lambda c: c[0] < x * 10, lambda c: (c[0] * 1.5 + x, c[1] + 1), (x, 0), max_steps=4
+    )
+
+    def plain(x: float) -> tuple[float, int]:
+        c, n = x, 0
+        while n < 4 and c < x * 10:
+            c, n = c * 1.5 + x, n + 1
+        return c, n
+
+    given = np.array([0.1, 1.0, 50.0, -1.0])
+    values, counts = ng.vmap(f)(given)
+    assert_allclose(values, [plain(x)[0] for x in given])
+    assert_allclose(counts, [plain(x)[1] for x in given])
+    fs = [lambda v: v * 2, lambda v: ng.sin(v), lambda v: v * v * v]
+    g = lambda k, v: ng.switch(k, fs, v)
+    k, v = np.array([0, 2, 1, 5]), np.array([0.1, 0.2, 0.3, 0.4])
+    assert_allclose(ng.vmap(g)(k, v), [0.2, 0.008, np.sin(0.3), 0.064])
+    assert_allclose(ng.vmap(ng.grad(g, 1))(k, v), [2, 0.12, np.cos(0.3), 0.48])
+    assert_allclose(ng.vmap(g, in_axes=(None, 0))(1, v), np.sin(v))
+    assert_allclose(ng.vmap(g, in_axes=(0, None))(k, 0.3), [0.6, 0.027, np.sin(0.3), 0.027])
