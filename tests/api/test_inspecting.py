@@ -150,6 +150,33 @@ def test_tapes_without_equations_are_shown() -> None:
     assert constant.inputs == ("x", "outside[0]") and constant.to_dot().count("->") == 1
 
 
+def test_stats_say_what_was_rolled_into_loops_and_what_not() -> None:
+    def steps(x: Any, n: int) -> Any:
+        for _ in range(n):
+            x = x + 0.1 * np.sin(x) * x
+        return x
+
+    short = ng.make_tape(steps)(X, 10).stats()
+    assert short["rerolled"] == 0 and "fewer than" in short["rolling"]
+    tape = ng.make_tape(steps)(np.array(0.5), 2000)
+    stats = tape.stats()
+    assert stats["rerolled"] > 7000 and "steps of" in stats["rolling"] and stats["loops"] == 1
+    assert len(tape.simplified()) < 20 and "#" in repr(tape.simplified())
+    assert tape.simplified().to_dot().count("->") == 2
+    compiled = ng.jit(steps)
+    assert compiled.stats(np.array(0.5), 2000)["rerolled"] == stats["rerolled"]
+    assert compiled.trace(np.array(0.5), 2000).simplified().to_svg()
+
+    def mixed(x: Any) -> Any:
+        for k in range(300):
+            x = [np.sin, np.cos, np.tanh, np.exp][(k * k // 7 + k // 3) % 4](x) * (
+                1.0 if k % 5 else x
+            )
+        return x
+
+    assert ng.make_tape(mixed)(X).stats()["rolling"]
+
+
 @pytest.mark.parametrize("wide", [1, 300])
 def test_loops_show_their_bodies_and_cost_their_rounds(wide: int) -> None:
     def rolled(init: Any, xs: Any) -> Any:

@@ -12,9 +12,11 @@ from nbgrad.api.statics import names_of_leaves
 from nbgrad.api.tracing import Compiled, recorded
 from nbgrad.api.transformed import P, Transformed
 from nbgrad.core.tape import Tape
-from nbgrad.engine.programs import executable
-from nbgrad.engine.tiers import Executable
+from nbgrad.engine.rolling import MIN_EQUATIONS, traced
+from nbgrad.engine.tiers import JIT_WAIT, Executable
+from nbgrad.ops.kinds.forms import Repeat
 from nbgrad.program.traffic import traffic
+from nbgrad.transforms.reroll import reroll
 
 Func = Callable[..., Any]
 MAX_LINES = 200  # of a tape that is shown without being asked for all of it
@@ -65,7 +67,7 @@ class TapeView:
 
     def _program(self) -> Any:
         if self._exe is None:
-            self._exe = executable(self._tape)
+            self._exe = traced(self._tape, [], JIT_WAIT)
         return self._exe.program()
 
     def simplified(self) -> TapeView:
@@ -78,7 +80,10 @@ class TapeView:
         >>> len(tape), len(tape.simplified())
         (3, 2)
         """
-        return TapeView(self.name, self._program().tape, self.inputs, self._exe)
+        tape = self._program().tape
+        given = [name for name in self.inputs if not name.startswith("outside[")]
+        more = [f"outside[{k}]" for k in range(len(tape.inputs) - len(given))]
+        return TapeView(self.name, tape, [*given, *more], self._exe)
 
     def source(self) -> str:
         """Return the text of every kernel, and a comment for every other step, in order.
@@ -98,7 +103,8 @@ class TapeView:
         ``equations`` of the tape and ``planned`` ones after simplification; ``kernels``, ``loops``,
         ``library_calls`` and ``host_calls`` (of NumPy, the slow way) that they became;
         ``input_bytes``, ``output_bytes``, ``arena_bytes`` (between them) and ``peak_bytes``, the sum;
-        ``bytes_moved`` and ``flops``, as :meth:`cost` counts them.
+        ``bytes_moved`` and ``flops``, as :meth:`cost` counts them; ``rerolled``, the equations that
+        were found again as loops, and ``rolling``, which loops these are or why there are none.
 
         Examples
         --------
@@ -108,7 +114,8 @@ class TapeView:
         (8008, 2000, 8008)
         """
         found: dict[str, Any] = self._program().stats()
-        return {"equations": len(self), "planned": found.pop("equations"), **found}
+        rolled = _rolling(self._tape, self._program().tape)
+        return {"equations": len(self), "planned": found.pop("equations"), **found, **rolled}
 
     def cost(self) -> dict[str, Any]:
         """Return what a run costs, by count: ``flops``, ``bytes_moved``, and both for each step.
@@ -183,6 +190,24 @@ class TapeView:
         return f"<details open><summary>{escape(self.name)}</summary>{drawn}{text}</details>"
 
 
+def _rolling(tape: Tape, planned: Tape) -> dict[str, Any]:
+    """How much of *tape* became loops of *planned*, and which; or why nothing did."""
+    before, found = (
+        [e for e in t.eqns if isinstance(e.prim.lower, Repeat)] for t in (tape, planned)
+    )
+    new = found if len(found) > len(before) else []
+    sizes = [(e.prim.lower.layout(e.params).count, len(e.params["body"].tape)) for e in new]
+    if sizes:
+        why = "; ".join([f"{steps} steps of {size} equations" for steps, size in sizes])
+    elif len(tape) < MIN_EQUATIONS:
+        why = f"fewer than {MIN_EQUATIONS} equations are not looked at"
+    elif reroll(tape) is None:
+        why = "nothing repeats from step to step, or no loop can hold what does"
+    else:
+        why = "what repeats is sooner compiled, or faster, as it is"
+    return {"rerolled": sum(steps * size for steps, size in sizes), "rolling": why}
+
+
 def input_names(f: Func, structure: Any, tape: Tape) -> list[str]:
     """What the inputs of a tape of *f* are: arguments, then what it reads beside them."""
     names = names_of_leaves(f, structure)
@@ -237,7 +262,7 @@ def make_tape(f: Callable[P, Any]) -> Callable[P, TapeView]:
 
     def make(*args: P.args, **kwargs: P.kwargs) -> TapeView:
         leaves, structure = settled(*leaves_of(f, args, kwargs))
-        traced = recorded(f, leaves, structure)
-        return TapeView(name_of(f), traced.tape, input_names(f, structure, traced.tape))
+        tape = recorded(f, leaves, structure).tape
+        return TapeView(name_of(f), tape, input_names(f, structure, tape))
 
     return Transformed(make, make_tape, f, (), {})
