@@ -49,7 +49,7 @@ def fused_add_1(lo, hi, n0, x0, x1, y0, y1, y2):
         y2[0] = f8(1.0)
 
 # loop: scan, 6 times
-def loop_26(lo, hi, n, x0, x1, x2, x3, x4, x5, x6, x7, x8, c10, y0, y1, y2, y3, y4):
+def loop_29(lo, hi, n, x0, x1, x2, x3, x4, x5, x6, x7, x8, c10, y0, y1, y2, y3, y4):
     v1 = x0[0]
     v2 = x1[0]
     s0 = x2[0]
@@ -71,23 +71,26 @@ def loop_26(lo, hi, n, x0, x1, x2, x3, x4, x5, x6, x7, x8, c10, y0, y1, y2, y3, 
         v19 = (v18 * v15 if v18 != f8(0) else f8(0))
         v20 = v16 + v19
         v21 = v20 + v19
-        v23 = (v21 if v10 else f8(0.0))
-        v24 = (f8(0.0) if v10 else v21)
-        v25 = (v24 * v12 if v24 != f8(0) else f8(0))
-        v26 = (v24 * v2 if v24 != f8(0) else f8(0))
-        v27 = cos_f8(v8)
-        v28 = (v26 * v27 if v26 != f8(0) else f8(0))
-        v29 = (v23 * v7 if v23 != f8(0) else f8(0))
-        v30 = (v23 * v1 if v23 != f8(0) else f8(0))
-        v31 = v24 + v30
-        v32 = s0 + v29
-        v33 = s1 + v25
-        v34 = s3
-        y4[at] = v28
-        s0 = f8(v32)
-        s1 = f8(v33)
-        s2 = f8(v31)
-        s3 = f8(v34)
+        v25 = (v21 * v12 if v21 != f8(0) else f8(0))
+        v26 = (f8(0.0) if v10 else v25)
+        v27 = (v21 * v2 if v21 != f8(0) else f8(0))
+        v29 = cos_f8(v8)
+        v30 = (v27 * v29 if v27 != f8(0) else f8(0))
+        v31 = (f8(0.0) if v10 else v30)
+        v32 = (v21 * v7 if v21 != f8(0) else f8(0))
+        v33 = (v32 if v10 else f8(0.0))
+        v34 = (v21 * v1 if v21 != f8(0) else f8(0))
+        v36 = f8(0.0) + v34
+        v37 = v21 + f8(0.0)
+        v38 = (v36 if v10 else v37)
+        v39 = s0 + v33
+        v40 = s1 + v26
+        v41 = s3
+        y4[at] = v31
+        s0 = f8(v39)
+        s1 = f8(v40)
+        s2 = f8(v38)
+        s3 = f8(v41)
     y0[0] = s0
     y1[0] = s1
     y2[0] = s2

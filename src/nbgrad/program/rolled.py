@@ -7,9 +7,10 @@ itself would have, in the same order, so both give the same bits.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,10 @@ from nbgrad.program.values import CODES, emittable
 MAX_ELEMENTS, MAX_STATEMENTS = 64, 1000
 # Elements from which on the compiler may choose the order of a sum.
 LONG_SUM = 8
+
+# The text of a choice by a condition, and one that is 0 if an operand is.
+SELECT: Final = "({1} if {0} else {2})"
+ZERO: Final = re.compile(r"\(.* if \{(\d)\} != (f\d)\(0\) else \2\(0\)\)")
 
 Elements = npt.NDArray[np.int64]
 
@@ -141,8 +146,46 @@ class Step:
         value = Compute(eqn.prim.name, text, (), out.dtype, loop)
         side = right_side(value, [f"{{{k}}}" for k in range(len(xs))])
         code = CODES[out.dtype]
-        found = [self.computed(side, args, code) for args in zip(*map(_list, xs), strict=True)]
+        found = [self.applied(side, args, code) for args in zip(*map(_list, xs), strict=True)]
         return np.array(found, np.int64).reshape(out.shape)
+
+    def applied(self, text: str, args: Sequence[int], code: str) -> int:
+        """A statement; one of what a condition chose is chosen after it, where that costs nothing.
+
+        The way back through a branch adds what either side leaves of a cotangent: it is then computed
+        beside the choice, not after it. Values are the same.
+        """
+        given = [self.scalars[k] for k in args]
+        chosen = [s.text == SELECT and code[0] == "f" for s in given]
+        constant = any(
+            self.scalars[k].atom and not self.scalars[k].varies
+            for s, on in zip(given, chosen, strict=True)
+            for k in s.args[1:] * on
+        )
+        conditions = {s.args[0] for s, on in zip(given, chosen, strict=True) if on}
+        if text == SELECT or not constant or len(conditions) > 1:
+            return self.simplified(text, args, code)
+        sides = [
+            [s.args[side] if on else k for k, s, on in zip(args, given, chosen, strict=True)]
+            for side in (1, 2)
+        ]
+        folded = any(self.is_zero(text, side) for side in sides)
+        if not folded and any(s.varies and not on for s, on in zip(given, chosen, strict=True)):
+            return self.simplified(text, args, code)
+        results = [self.simplified(text, side, code) for side in sides]
+        return self.computed(SELECT, (*conditions, *results), code)
+
+    def simplified(self, text: str, args: Sequence[int], code: str) -> int:
+        if self.is_zero(text, args):
+            return self.add(f"{code}(0.0)", (), code, False, True)
+        return self.computed(text, args, code)
+
+    def is_zero(self, text: str, args: Sequence[int]) -> bool:
+        """Whether *text* asks if an operand is 0 that is, and is 0 then."""
+        asked = ZERO.fullmatch(text)
+        if asked is None:
+            return False
+        return self.scalars[args[int(asked[1])]].text == f"{asked[2]}(0.0)"
 
     def reduced(self, eqn: Equation) -> Elements:
         lower, dtype = eqn.prim.lower, eqn.out.aval.dtype
