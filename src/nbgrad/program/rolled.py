@@ -7,225 +7,21 @@ itself would have, in the same order, so both give the same bits.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from nbgrad.core.interpret import evaluate
-from nbgrad.core.tape import Atom, Equation, Literal, Var
-from nbgrad.ops.kinds.forms import Assembly, Combine, Expression, View
+from nbgrad.core.tape import Var
 from nbgrad.program.loops import Round
-from nbgrad.program.nest import Compute, Reduce
-from nbgrad.program.text import (
-    Emitted,
-    Number,
-    Pointer,
-    combined,
-    identity_text,
-    inline,
-    literal,
-    right_side,
-)
-from nbgrad.program.values import CODES, emittable
-
-# Elements of the largest array of a step, and statements of a step: compiling one takes 4 ms.
-MAX_ELEMENTS, MAX_STATEMENTS = 64, 1000
-# Elements from which on the compiler may choose the order of a sum.
-LONG_SUM = 8
-
-# The text of a choice by a condition, and one that is 0 if an operand is.
-SELECT: Final = "({1} if {0} else {2})"
-ZERO: Final = re.compile(r"\(.* if \{(\d)\} != (f\d)\(0\) else \2\(0\)\)")
-
-Elements = npt.NDArray[np.int64]
-
-
-class NotScalar(Exception):
-    """A step has what no kernel of scalars computes."""
-
-
-@dataclass(frozen=True)
-class Scalar:
-    """One number of a step: its text, over the numbers ``args``, and its type.
-
-    ``varies`` says that it may be another in each step; ``atom`` that the text is all there is to
-    it, and needs no statement.
-    """
-
-    text: str
-    args: tuple[int, ...]
-    code: str
-    varies: bool
-    atom: bool = False
-
-
-class Step:
-    """The numbers of a step. Those of an array are an array of their places in ``scalars``."""
-
-    def __init__(self) -> None:
-        self.scalars: list[Scalar] = [Scalar("", (), "", False)]  # 0 stands for a padded zero
-        self.known: dict[Scalar, int] = {}
-        self.env: dict[Var, Elements] = {}
-        self.params: list[tuple[str, str, Pointer | Number]] = []
-
-    def param(self, name: str, code: str, arg: Pointer | Number) -> str:
-        self.params.append((name, code, arg))
-        return name
-
-    def add(self, text: str, args: Sequence[int], code: str, varies: bool, atom: bool) -> int:
-        scalar = Scalar(text, tuple(args), code, varies, atom)
-        found = self.known.get(scalar)
-        if found is None:
-            if len(self.scalars) > 4 * MAX_STATEMENTS:
-                raise NotScalar
-            found = self.known[scalar] = len(self.scalars)
-            self.scalars.append(scalar)
-        return found
-
-    def computed(self, text: str, args: Sequence[int], code: str) -> int:
-        varies = any(self.scalars[k].varies for k in args)
-        return self.add(text, args, code, varies, False)
-
-    def number(self, value: Any, dtype: np.dtype[Any]) -> int:
-        code = CODES[dtype]
-        if inline(value):
-            return self.add(f"{code}({literal(value)})", (), code, False, True)
-        for name, kind, arg in self.params:
-            same = isinstance(arg, Number) and repr(arg.value) == repr(value)
-            if same and kind == code and name[0] == "c":
-                return self.add(name, (), code, False, True)
-        name = self.param(f"c{len(self.params)}", code, Number(value, code))
-        return self.add(name, (), code, False, True)
-
-    # ------------------------------------------------------------------------------- equations
-
-    def read(self, atom: Atom, dtype: np.dtype[Any]) -> Elements:
-        if isinstance(atom, Literal):
-            return np.array(self.number(atom.value, dtype))
-        return self.env[atom]
-
-    def define(self, eqn: Equation) -> None:
-        if len(eqn.outs) != 1 or eqn.out.aval.size > MAX_ELEMENTS:
-            raise NotScalar
-        lower, out = eqn.prim.lower, eqn.out.aval
-        if out.dtype not in CODES or not out.size:
-            raise NotScalar
-        if isinstance(lower, (View, Assembly)):
-            found = self.moved(eqn)
-        elif isinstance(lower, Combine) and out.dtype.kind in lower.dtypes:
-            found = self.reduced(eqn)
-        elif isinstance(lower, Expression) and emittable(eqn):
-            found = self.elementwise(eqn)
-        else:
-            raise NotScalar
-        self.env[eqn.out] = found
-
-    def moved(self, eqn: Equation) -> Elements:
-        """What only moves elements moves their places; 0 is where it puts a zero."""
-        out = eqn.out.aval
-        xs = [self.read(a, out.dtype) for a in eqn.inputs]
-        if isinstance(eqn.prim.lower, View) and eqn.prim.lower.name == "full":
-            return np.full(out.shape, xs[0])
-        found: Elements = np.asarray(evaluate(eqn, xs))
-        if found.dtype != np.int64 or found.shape != out.shape:
-            raise NotScalar
-        return np.where(found == 0, self.number(0, out.dtype), found)
-
-    def elementwise(self, eqn: Equation) -> Elements:
-        lower, out = eqn.prim.lower, eqn.out.aval
-        xs = [
-            np.broadcast_to(self.read(a, dtype), out.shape).ravel()
-            for a, dtype in zip(eqn.inputs, eqn.sig.loop, strict=True)
-        ]
-        text = lower.text(eqn.params) if callable(lower.text) else lower.text
-        loop = eqn.sig.loop[-1] if eqn.sig.loop else out.dtype
-        value = Compute(eqn.prim.name, text, (), out.dtype, loop)
-        side = right_side(value, [f"{{{k}}}" for k in range(len(xs))])
-        code = CODES[out.dtype]
-        found = [self.applied(side, args, code) for args in zip(*map(_list, xs), strict=True)]
-        return np.array(found, np.int64).reshape(out.shape)
-
-    def applied(self, text: str, args: Sequence[int], code: str) -> int:
-        """A statement; one of what a condition chose is chosen after it, where that costs nothing.
-
-        The way back through a branch adds what either side leaves of a cotangent: it is then computed
-        beside the choice, not after it. Values are the same.
-        """
-        given = [self.scalars[k] for k in args]
-        chosen = [s.text == SELECT and code[0] == "f" for s in given]
-        constant = any(
-            self.scalars[k].atom and not self.scalars[k].varies
-            for s, on in zip(given, chosen, strict=True)
-            for k in s.args[1:] * on
-        )
-        conditions = {s.args[0] for s, on in zip(given, chosen, strict=True) if on}
-        if text == SELECT or not constant or len(conditions) > 1:
-            return self.simplified(text, args, code)
-        sides = [
-            [s.args[side] if on else k for k, s, on in zip(args, given, chosen, strict=True)]
-            for side in (1, 2)
-        ]
-        folded = any(self.is_zero(text, side) for side in sides)
-        if not folded and any(s.varies and not on for s, on in zip(given, chosen, strict=True)):
-            return self.simplified(text, args, code)
-        results = [self.simplified(text, side, code) for side in sides]
-        return self.computed(SELECT, (*conditions, *results), code)
-
-    def simplified(self, text: str, args: Sequence[int], code: str) -> int:
-        if self.is_zero(text, args):
-            return self.add(f"{code}(0.0)", (), code, False, True)
-        return self.computed(text, args, code)
-
-    def is_zero(self, text: str, args: Sequence[int]) -> bool:
-        """Whether *text* asks if an operand is 0 that is, and is 0 then."""
-        asked = ZERO.fullmatch(text)
-        if asked is None:
-            return False
-        return self.scalars[args[int(asked[1])]].text == f"{asked[2]}(0.0)"
-
-    def reduced(self, eqn: Equation) -> Elements:
-        lower, dtype = eqn.prim.lower, eqn.out.aval.dtype
-        (x,) = eqn.inputs
-        xs, axis = self.read(x, dtype), eqn.params["axis"]
-        kept = [k for k in range(xs.ndim) if k not in axis]
-        rows = xs.transpose(*kept, *axis).reshape(eqn.out.aval.size, -1)
-        n = rows.shape[1]
-        r = Reduce(
-            eqn.prim.name, 0, eqn.out, (), dtype, lower.text, lower.identity, lower.finalize, n
-        )
-        text = combined(r, "{0}", "{1}") if n >= LONG_SUM else _in_order(r)
-        found = [self.folded(r, text, _list(row)) for row in rows]
-        return np.array(found, np.int64).reshape(eqn.out.aval.shape)
-
-    def folded(self, r: Reduce, text: str, row: Sequence[int]) -> int:
-        code = CODES[r.dtype]
-        total = self.add(identity_text(r), (), code, False, True)
-        for k in row:
-            total = self.computed(text, (total, k), code)
-        if r.finalize:
-            n = self.number(r.n, r.dtype)
-            total = self.computed(r.finalize.format(a="{0}", n="{1}"), (total, n), code)
-        return total
-
-
-def _list(xs: Elements) -> list[int]:
-    found: list[int] = xs.tolist()
-    return found
-
-
-def _in_order(r: Reduce) -> str:
-    """How two partial results combine, in the order of the elements."""
-    text = r.combine.format(a="{0}", b="{1}")
-    return f"{CODES[r.dtype]}({text})" if r.dtype.kind in "iu" else text
+from nbgrad.program.scalars import MAX_ELEMENTS, MAX_STATEMENTS, NotScalar, Step
+from nbgrad.program.steps import define
+from nbgrad.program.text import Emitted, Number, Pointer, Status
+from nbgrad.program.values import CODES
 
 
 def rolled(item: Round) -> Emitted | None:
     """The loop *item* as one kernel, or None if a step is more than scalars and small arrays."""
-    sizes = [v.aval.size for v in item.tape.inputs]
+    sizes = [v.aval.size for v in item.tape.inputs[item.rounds.constants :]]
     if max(sizes, default=0) > MAX_ELEMENTS or len(item.tape) > MAX_STATEMENTS:
         return None
     try:
@@ -243,8 +39,8 @@ class _Writer:
         step.param("n", "i8", Number(item.rounds.count))
         self.operands()
         for eqn in item.tape.eqns:
-            step.define(eqn)
-        self.results = [_list(step.read(a, a.aval.dtype).ravel()) for a in _vars(item)]
+            define(step, eqn)
+        self.results = [step.read(a, a.aval.dtype).ravel().tolist() for a in _vars(item)]
         self.names: dict[int, str] = {}
 
     def operands(self) -> None:
@@ -259,6 +55,10 @@ class _Writer:
                 raise NotScalar
             code, elements = CODES[aval.dtype], range(aval.size)
             name = step.param(f"x{k}", f"{code}*", Pointer(operand, 0))
+            if k < first:
+                step.tables[var] = name
+                if aval.size > MAX_ELEMENTS:
+                    continue
             if first <= k < last:
                 texts = [_state(k - first, aval.size, e) for e in elements]
                 self.start += [(text, f"{name}[{e}]") for e, text in enumerate(texts)]
@@ -279,6 +79,11 @@ class _Writer:
         outs = self.item.eqn.outs
         for k, out in enumerate(outs):
             step.param(f"y{k}", f"{CODES[out.aval.dtype]}*", Pointer(out, 0))
+        for number, size in enumerate(step.sizes):
+            step.param(f"m{number}", "i8", Number(size))
+        if step.sizes:
+            step.param("status", "i8*", Status())
+            step.param("number", "i8", Number(0))
         order = "range(n - 1, -1, -1)" if rounds.reverse else "range(n)"
         name = f"loop_{len(inside)}"
         body = [*inside, *self.rows(), *self.carried()]
@@ -297,6 +102,7 @@ class _Writer:
             tuple([arg for _, _, arg in step.params]),
             1,
             0,
+            tuple(step.sizes),
         )
 
     def used(self) -> list[int]:
@@ -319,6 +125,9 @@ class _Writer:
             self.names[k] = text if scalar.atom else f"v{k}"
             if not scalar.atom:
                 yield f"v{k} = {text}"
+            if scalar.check:
+                args = [self.names[a] for a in scalar.args]
+                yield scalar.check.format(*args, name=self.names[k])
 
     def rows(self) -> Iterator[str]:
         carry = self.item.rounds.carry

@@ -37,15 +37,26 @@ class Number:
 
 
 @dataclass(frozen=True)
+class Status:
+    """Argument: the address of the status word of the frame."""
+
+
+@dataclass(frozen=True)
 class Emitted:
-    """One kernel as text: its source, name, type codes and what its arguments are."""
+    """One kernel as text: its source, name, type codes and what its arguments are.
+
+    A loop may read arrays by number, of ``sizes`` rows. Its last two arguments are then the status word,
+    and the number of the step; a fault is the index in the high half of the word, then which of the
+    sizes in 8 bits, and the number of the step in 24.
+    """
 
     source: str
     name: str
     signature: tuple[str, ...]
-    args: tuple[Pointer | Number, ...]
+    args: tuple[Pointer | Number | Status, ...]
     tasks: int
     grain: int
+    sizes: tuple[int, ...] = ()
 
 
 def guards_of(value: Value) -> tuple[Guard, ...]:

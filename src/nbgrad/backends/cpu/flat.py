@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from nbgrad.backends.cpu import library
 from nbgrad.backends.cpu.executor import Frame
-from nbgrad.backends.cpu.launch import BlasThreads, Launch, Scratch, Status, extended
+from nbgrad.backends.cpu.launch import BlasThreads, Launch, Scratch, extended
 from nbgrad.backends.cpu.program import bits, kernel_of
 from nbgrad.backends.cpu.runner import Instance, Runner
 from nbgrad.core.interpret import evaluate
@@ -20,7 +20,7 @@ from nbgrad.core.tape import Equation, Literal, Tape
 from nbgrad.machine.compile import Kernel
 from nbgrad.program.flat import Flat, Pattern, base_and_offset, place
 from nbgrad.program.program import Program
-from nbgrad.program.text import Emitted, Number, Pointer
+from nbgrad.program.text import Emitted, Number, Pointer, Status
 from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall
 

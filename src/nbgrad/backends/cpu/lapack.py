@@ -13,13 +13,12 @@ from nbgrad.backends.cpu.launch import (
     Arguments,
     Launch,
     Scratch,
-    Status,
     address,
     integers,
     launch,
     pointer,
 )
-from nbgrad.program.text import Number, Pointer
+from nbgrad.program.text import Number, Pointer, Status
 from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall
 

@@ -8,14 +8,9 @@ from typing import Any
 
 from nbgrad.machine import bounds
 from nbgrad.machine.compile import Kernel, compile_kernel, remembered
-from nbgrad.program.text import Number, Pointer
+from nbgrad.program.text import Number, Pointer, Status
 from nbgrad.program.values import CODES
 from nbgrad.program.views import Operand
-
-
-@dataclass(frozen=True)
-class Status:
-    """Argument: the address of the status word of the frame."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from nbgrad.backends.cpu.launch import (
     Arguments,
     BlasThreads,
     Launch,
-    Status,
     address,
     integers,
     launch,
@@ -29,7 +28,8 @@ from nbgrad.backends.cpu.launch import (
 )
 from nbgrad.core.forks import ThreadLock, in_child
 from nbgrad.program.loops import Loop
-from nbgrad.program.text import Number, Pointer
+from nbgrad.program.nests import Call
+from nbgrad.program.text import Emitted, Number, Pointer, Status
 from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall, Operand
 
@@ -58,11 +58,20 @@ def launches(call: LibraryCall, number: int) -> list[Launch]:
     return KERNELS[call.kernel](call, number)
 
 
-def failure(status: int, steps: Sequence[Any]) -> Exception:
+def held(loop: Loop, tier: str) -> Emitted | None:
+    """The kernel that *loop* runs as; on blocks none, unless a step is more than a frame holds."""
+    if tier == "block" and not any(isinstance(step, Call) for step in loop.inner.steps):
+        return None
+    return loop.kernel
+
+
+def failure(status: int, steps: Sequence[Any], tier: str = "fused") -> Exception:
     """Return the exception that a status word stands for, in a program of *steps*."""
     call = steps[(status & 0xFFFFFF) - 1]
     if isinstance(call, Loop):
-        return failure(status >> 24, call.inner.steps)
+        if kernel := held(call, tier):
+            return _no_row(status >> 32, kernel.sizes[status >> 24 & 0xFF])
+        return failure(status >> 24, call.inner.steps, tier)
     if call.kernel in lapack.ERRORS:
         batch = call.eqn.inputs[0].aval.shape[:-2]
         where = tuple(map(int, np.unravel_index(status >> 24, batch))) if batch else ()
@@ -71,7 +80,11 @@ def failure(status: int, steps: Sequence[Any]) -> Exception:
     size = call.eqn.out.aval.shape[0]
     if call.kernel == "take":
         size = call.operands[0].extents[0]
-    return IndexError(f"index {status >> 24} is out of bounds for axis 0 with size {size}")
+    return _no_row(status >> 24, size)
+
+
+def _no_row(index: int, size: int) -> Exception:
+    return IndexError(f"index {index} is out of bounds for axis 0 with size {size}")
 
 
 def _take(call: LibraryCall, number: int) -> list[Launch]:

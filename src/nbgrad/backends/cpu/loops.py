@@ -16,14 +16,13 @@ from nbgrad.backends.cpu.launch import (
     Launch,
     Row,
     Scratch,
-    Status,
     address,
     integers,
     launch,
 )
 from nbgrad.core.tape import Var
 from nbgrad.program.loops import Loop
-from nbgrad.program.text import Number, Pointer
+from nbgrad.program.text import Number, Pointer, Status
 from nbgrad.program.values import CODES
 
 # A row of the table: the word of the frame, three addresses (in the first run, in odd ones, in the

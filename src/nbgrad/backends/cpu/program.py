@@ -17,7 +17,6 @@ from nbgrad.backends.cpu.launch import (
     Launch,
     Row,
     Scratch,
-    Status,
     extended,
 )
 from nbgrad.backends.cpu.runner import Instance, Runner
@@ -30,7 +29,7 @@ from nbgrad.program.arrange import Arranged
 from nbgrad.program.loops import Loop
 from nbgrad.program.nests import Call
 from nbgrad.program.program import Program
-from nbgrad.program.text import Emitted, Number, Pointer
+from nbgrad.program.text import Emitted, Number, Pointer, Status
 from nbgrad.program.views import LibraryCall
 
 Array = np.ndarray[Any, Any]
@@ -191,18 +190,23 @@ class CpuProgram(Runner):
                 segments.append([])
             if isinstance(step, LibraryCall):
                 segments[-1] += library.launches(step, k + 1)
-            elif isinstance(step, Loop) and (step.kernel is None or self.temporaries is not None):
-                segments[-1] += loops.launches(step, k + 1, CpuProgram(step.inner, self.tier))
+            elif isinstance(step, Loop):
+                segments[-1] += self._loop(step, k + 1)
             elif self.temporaries is not None:
                 item = self.program.items[k]
                 assert isinstance(item, Arranged)
                 segments[-1] += BlockNest(item, self.temporaries).launches()
             else:
-                kernel = step.kernel if isinstance(step, Loop) else step
-                assert kernel is not None
-                args = kernel.args
-                segments[-1].append(Launch(kernel_of(kernel), args, kernel.tasks, kernel.grain))
+                segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
         return segments
+
+    def _loop(self, step: Loop, number: int) -> list[Launch]:
+        """The instruction of a loop: its kernel, or that which runs the frame of its steps."""
+        kernel = library.held(step, self.tier)
+        if kernel is None:
+            return loops.launches(step, number, CpuProgram(step.inner, self.tier))
+        args = (*kernel.args[:-1], Number(number)) if kernel.sizes else kernel.args
+        return [Launch(kernel_of(kernel), args, kernel.tasks, kernel.grain)]
 
     def place(self, arg: Pointer | Scratch) -> tuple[int, int]:
         """Base number and byte offset of a buffer, or of scratch memory at the arena's end."""
@@ -235,7 +239,7 @@ class CpuProgram(Runner):
 
     def _fail(self, status: int) -> None:
         """Raise what the library call with the number in the low bits of *status* found."""
-        raise library.failure(status, self.program.steps)
+        raise library.failure(status, self.program.steps, self.tier)
 
     def _run_segments(
         self, instance: Instance, args: list[Any], outs: list[Array], values: list[Any]
