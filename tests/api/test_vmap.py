@@ -10,6 +10,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
+from nbgrad.api import vmap as mapping
 
 RNG = np.random.default_rng(3)
 X, W = RNG.normal(size=(4, 3)), RNG.normal(size=(3,))
@@ -230,3 +231,37 @@ def test_a_checkpointed_part_is_called_for_each() -> None:
     assert_allclose(ng.vmap(ng.grad(lambda r: part(r).sum()))(X), expected)
     assert_allclose(ng.grad(lambda x: ng.jit(part)(x).sum())(X), expected)
     assert_allclose(ng.jit(ng.grad(lambda x: ng.jit(part)(x).sum()))(X), expected)
+
+
+def test_a_map_of_the_same_structure_is_recorded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rules are met once; other numbers, sizes and flags are other structures."""
+    met: list[int] = []
+    original = mapping.batched
+
+    def counted(tape: Any, nodes: Any, size: int, *rest: Any) -> Any:
+        met.append(size)
+        return original(tape, nodes, size, *rest)
+
+    monkeypatch.setattr(mapping, "batched", counted)
+    for scale in (1.5, 2.5, 1.5):
+        for x in (X, 2 * X):
+            found = ng.vmap(lambda r, scale=scale: np.sin(r * scale) * np.cumsum(r), 0)(x)
+            assert_allclose(found, np.sin(x * scale) * np.cumsum(x, 1))
+    assert len(met) == 2
+    both = ng.vmap(lambda r, s: r * s + np.outer(r, s)[0], in_axes=(0, None))
+    for s in (W, 2 * W):
+        assert_allclose(both(X, s), X * s + X[:, :1] * s)
+    assert_allclose(both(X[:2], W), X[:2] * W + X[:2, :1] * W)
+    assert len(met) == 4
+    same = ng.tensor(X[0])
+    pairs = ng.vmap(lambda r: r * same + same)
+    for _ in range(2):
+        assert_allclose(pairs(ng.tensor(X)).numpy(), X * X[0] + X[0])
+    swapped = ng.vmap(lambda k: (k * same, same - k))
+    for _ in range(2):
+        first, second = swapped(np.arange(3.0))
+        assert_allclose(
+            first.numpy() if isinstance(first, ng.Tensor) else first,
+            np.outer(np.arange(3.0), X[0]),
+        )
+        assert second.shape == (3, 3)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,9 @@ def refuse_axes(in_axes: Any, out_axes: Any) -> None:
         raise TypeError(AXES_TYPE.format(name="in_axes", axes=in_axes))
 
 
-def axes_of(in_axes: Any, structure: Any, leaves: Sequence[Any], names: list[str]) -> list[Axis]:
+def axes_of(
+    in_axes: Any, structure: Any, leaves: Sequence[Any], names: Callable[[], list[str]]
+) -> list[Axis]:
     """The axis of each leaf of ``(args, kwargs)``; None of one that is not mapped."""
     positional, keywords = structure[2]
     if not _is_axis(in_axes) and len(in_axes) != len(positional[2]):
@@ -42,16 +44,34 @@ def axes_of(in_axes: Any, structure: Any, leaves: Sequence[Any], names: list[str
         if axis is not None and not -ndim <= axis < ndim:
             rank = axis + 1 if axis >= 0 else -axis
             shape = tuple(np.shape(leaves[k]) if ndim == 0 else leaves[k].shape)
-            given = {"name": names[k], "axis": axis, "rank": rank, "ndim": ndim, "shape": shape}
+            given = {"name": names()[k], "axis": axis, "rank": rank, "ndim": ndim, "shape": shape}
             raise ValueError(AXES_RANK.format(**given))
     given_by_name = leaves[len(axes) : len(axes) + _count(keywords)]
     return axes + [0 if getattr(x, "ndim", 0) else None for x in given_by_name]
 
 
 def size_of(
-    axes: Sequence[Axis], leaves: Sequence[Any], names: list[str], axis_size: int | None
+    axes: Sequence[Axis],
+    leaves: Sequence[Any],
+    names: Callable[[], list[str]],
+    axis_size: int | None,
 ) -> int:
     """The one size of all axes that are mapped over."""
+    sizes = {x.shape[axis] for x, axis in zip(leaves, axes, strict=True) if axis is not None}
+    if axis_size is not None:
+        sizes.add(axis_size)
+    if not sizes:
+        raise ValueError(AXES_NO_SIZE)
+    if len(sizes) > 1:
+        listed = _listed(axes, leaves, names(), axis_size)
+        raise ValueError(AXES_SIZES.format(listed="\n".join(listed)))
+    return int(sizes.pop())
+
+
+def _listed(
+    axes: Sequence[Axis], leaves: Sequence[Any], names: list[str], axis_size: int | None
+) -> list[str]:
+    """Each size, and what has it."""
     sizes: dict[int, list[str]] = {}
     for x, axis, name in zip(leaves, axes, names, strict=True):
         if axis is not None:
@@ -59,12 +79,7 @@ def size_of(
             sizes.setdefault(x.shape[axis], []).append(place)
     if axis_size is not None:
         sizes.setdefault(axis_size, []).append("axis_size")
-    if not sizes:
-        raise ValueError(AXES_NO_SIZE)
-    if len(sizes) > 1:
-        listed = [f"  size {n}: {', '.join(places)}" for n, places in sizes.items()]
-        raise ValueError(AXES_SIZES.format(listed="\n".join(listed)))
-    return next(iter(sizes))
+    return [f"  size {n}: {', '.join(places)}" for n, places in sizes.items()]
 
 
 def out_axes_of(

@@ -11,11 +11,13 @@ from nbgrad.api.axes import axes_of, out_axes_of, refuse_axes, size_of
 from nbgrad.api.statics import names_of_leaves
 from nbgrad.api.transformed import P, transform
 from nbgrad.core.aval import make_aval
-from nbgrad.core.modes import modes
-from nbgrad.core.node import Node, placeholder
+from nbgrad.core.modes import lines, modes
+from nbgrad.core.node import Node, next_sequence, placeholder
 from nbgrad.core.tape import Var
 from nbgrad.core.tree import Same, flatten, unflatten
+from nbgrad.core.values import looks
 from nbgrad.engine.demand import demand
+from nbgrad.engine.passes import again, learn
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.kinds.batching import at, joined, moved, stacked
 from nbgrad.tensors.tensor import Tensor
@@ -102,7 +104,7 @@ class _Call:
         self.f = f
         leaves, self.structure = flatten((args, kwargs), _is_leaf, Same)
         self.leaves = [plain(x, "vmap") for x in leaves]
-        names = names_of_leaves(f, self.structure)
+        names = functools.partial(names_of_leaves, f, self.structure)
         self.axes = axes_of(in_axes, self.structure, self.leaves, names)
         self.size = size_of(self.axes, self.leaves, names, axis_size)
         self.places = [k for k, axis in enumerate(self.axes) if axis is not None]
@@ -120,8 +122,23 @@ class _Call:
             return self.one_after_another()
         flags = [True] * len(self.stacks) + [False] * len(traced.constants)
         closed = _closed(traced, elements) if tracked else frozenset()
+        return traced.made, *self.recorded(traced, nodes, flags, closed)
+
+    def recorded(
+        self, traced: Traced, nodes: list[Node], flags: list[bool], closed: frozenset[Var]
+    ) -> tuple[list[Node], Sequence[bool]]:
+        """The results on stacks: by the rules, or as for the last function that recorded the same."""
+        plain = not closed and not lines.on and len({id(x) for x in nodes}) == len(nodes)
+        key = ("vmap", self.size, tuple(flags), traced.tape.key()) if plain else None
+        known = None if key is None else again(key, nodes)
+        if known is not None:
+            return known[1], [bool(flag) for flag in known[0]]
+        looked, start = looks.count, next_sequence()
         outs, stacks = batched(traced.tape, nodes, self.size, flags, closed)
-        return traced.made, [shapes.as_node(x) for x in outs], stacks
+        results = [shapes.as_node(x) for x in outs]
+        if key is not None and looks.count == looked:
+            learn(key, nodes, stacks, results, start)
+        return results, stacks
 
     def on_elements(self, *nodes: Node) -> Any:
         """Call the function with *nodes* for the leaves that are mapped."""
