@@ -241,3 +241,35 @@ def test_each_of_a_batch_has_its_own_number_of_runs_and_branch() -> None:
     assert_allclose(ng.vmap(ng.grad(g, 1))(k, v), [2, 0.12, np.cos(0.3), 0.48])
     assert_allclose(ng.vmap(g, in_axes=(None, 0))(1, v), np.sin(v))
     assert_allclose(ng.vmap(g, in_axes=(0, None))(k, 0.3), [0.6, 0.027, np.sin(0.3), 0.027])
+
+
+def test_bounds_that_are_not_known_are_a_while_loop() -> None:
+    f = lambda n, x: ng.fori_loop(n - n, n, lambda i, c: c * x + i, 1.0)
+    compiled = ng.jit(f)
+    for n in (0, 1, 4):
+        plain = lambda x: f(n, x).item()  # noqa: B023
+        assert_allclose(compiled(np.int64(n), 1.3), plain(1.3), rtol=1e-13)
+        slope = (plain(1.3 + 1e-6) - plain(1.3 - 1e-6)) / 2e-6
+        assert_allclose(ng.jit(ng.grad(f, 1))(np.int64(n), 1.3), slope, rtol=1e-6, atol=1e-8)
+    with pytest.raises(TypeError, match=r"fori_loop: value.* goes in as"):
+        ng.jit(lambda n: ng.fori_loop(0, n, lambda i, c: c[:1], np.ones(3)))(np.int64(2))
+
+
+GENERATOR = np.random.default_rng(0)
+
+
+def test_random_draws_in_a_body_are_refused() -> None:
+    local = np.random.default_rng(1)
+    draws = [
+        lambda c, x: (c + np.random.rand(), None),  # noqa: NPY002
+        lambda c, x: (c + GENERATOR.normal(), None),
+        lambda c, x: (c + local.uniform(), None),
+        lambda c, x: (c + ng.rand(1)[0], None),
+    ]
+    for f in draws:
+        with pytest.raises(TypeError, match="random draw"):
+            ng.scan(f, 0.0, X)
+    with pytest.raises(TypeError, match="random draw"):
+        ng.fori_loop(0, 3, lambda i, c: c + local.normal(), 0.0)
+    noise = np.random.default_rng(0).normal(size=3)
+    assert ng.scan(lambda c, x: (c + x, None), 0.0, noise)[0].dtype == float

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from nbgrad.api.draws import undrawn
 from nbgrad.core.aval import Aval
 from nbgrad.core.linearize import linearize, variables
 from nbgrad.core.modes import modes, unrecorded
@@ -90,7 +91,7 @@ def ran(f: Callable[..., Any], avals: Sequence[Aval], where: str) -> Ran:
     grad = modes.grad
     modes.grad = True  # in which mode the operation is recorded is for that to say
     try:
-        with unrecorded():
+        with unrecorded(), undrawn(f):
             traced = trace(flat, [placeholder(a, a.inexact) for a in avals])
     finally:
         modes.grad = grad

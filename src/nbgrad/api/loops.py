@@ -14,6 +14,7 @@ from nbgrad.api.carries import Carry, casted
 from nbgrad.api.levels import levels_of
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
+from nbgrad.errors import ConcretizationError
 from nbgrad.ops.control.loops import bound, row
 from nbgrad.ops.control.scan import scan as scan_operation
 from nbgrad.ops.control.whiles import from_recorded
@@ -168,8 +169,9 @@ def fori_loop(
 
     Parameters
     ----------
-    lower, upper : int
-        The first integer, and the one after the last.
+    lower, upper : int or tensor
+        The first integer, and the one after the last. Where they are not known, inside ``jit``, this
+        is a :func:`while_loop`.
     body_fun : callable
         Takes the integer, a 0-d tensor, and the value; returns the next value.
     init_val : array, tensor, number, or these nested in tuples, lists and dicts
@@ -193,7 +195,12 @@ def fori_loop(
     >>> ng.fori_loop(1, 6, lambda i, product: product * i, 1.0)
     tensor(120.)
     """
-    first, end = index(lower), index(upper)
+    try:
+        first, end = index(lower), index(upper)
+    except ConcretizationError:
+        body = lambda c: (c[0] + 1, body_fun(c[0], c[1]))
+        carry = Carry((lower, init_val), "fori_loop", "value")
+        return _repeated(lambda c: c[0] < upper, body, carry, None, max_bytes)[1]
     numbers = np.arange(first, max(first, end))
     carry = Carry(init_val, "fori_loop", "value")
     f = lambda c, i: (body_fun(i, c), None)
@@ -272,25 +279,36 @@ def while_loop(
     >>> float(ng.grad(root)(4.0))
     0.25
     """
+    return _repeated(
+        cond_fun, body_fun, Carry(init_val, "while_loop", "value"), max_steps, max_bytes
+    )
+
+
+def _repeated(
+    cond_fun: Callable[..., Any],
+    body_fun: Callable[..., Any],
+    carry: Carry,
+    max_steps: int | None,
+    max_bytes: int | None,
+) -> Any:
     steps = None if max_steps is None else index(max_steps)
     if steps is not None and steps < 0:
-        raise ValueError(f"while_loop: max_steps={steps} is negative")
-    carry = Carry(init_val, "while_loop", "value")
+        raise ValueError(f"{carry.where}: max_steps={steps} is negative")
 
     def trace(avals: Sequence[Aval]) -> tuple[Ran, Any]:
-        found = ran(lambda *nodes: body_fun(carry.rebuilt(nodes)), avals, "while_loop")
+        found = ran(lambda *nodes: body_fun(carry.rebuilt(nodes)), avals, carry.where)
         return found, found.structure
 
     body = carry.settled(trace)
-    cond = ran(lambda *nodes: cond_fun(carry.rebuilt(nodes)), carry.avals, "while_loop")
+    cond = ran(lambda *nodes: cond_fun(carry.rebuilt(nodes)), carry.avals, carry.where)
     if len(cond.avals) != 1 or cond.avals[0].shape or cond.avals[0].dtype.kind != "b":
         shown = ", ".join(f"{a!r}" for a in cond.avals) or "nothing"
         raise TypeError(
-            f"while_loop: the condition must be one boolean, not {shown}: compare, and reduce arrays "
+            f"{carry.where}: the condition must be one boolean, not {shown}: compare, and reduce arrays "
             "with .any() or .all()"
         )
     tape = casted(body.tape, carry.avals)
     loop = from_recorded((cond.tape, cond.captured), (tape, body.captured), carry.nodes, 0)
     budget = None if max_bytes is None else index(max_bytes)
     loop = replace(loop, max_steps=steps, max_bytes=budget)
-    return carry.rebuilt(loop.record()) if carry.nodes else init_val
+    return carry.rebuilt(loop.record() if carry.nodes else ())
