@@ -263,6 +263,19 @@ def test_a_draw_inside_that_would_be_made_once_is_refused(name: str, beside: boo
             thread.join()
 
 
+class Answering:
+    def __init__(self) -> None:
+        self.__dict__["values"] = {"scale": 2.0}
+
+    def __getattr__(self, name: str) -> Any:
+        return self.values[name]  # a KeyError, where Python asks for an AttributeError
+
+
+def test_objects_are_asked_for_nothing_that_they_need_not_have() -> None:
+    settings = Answering()
+    assert_allclose(ng.jit(lambda x: x * settings.values["scale"])(X), X * 2.0)
+
+
 def test_draws_of_another_thread_are_not_the_function_s() -> None:
     asked, drawn, over = threading.Event(), threading.Event(), threading.Event()
 

@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from operator import is_
-from types import CellType, FunctionType
+from types import BuiltinMethodType, CellType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -103,14 +103,16 @@ class Sources:
 
 def is_source(x: Any) -> bool:
     """Whether *x* is one of Python's or NumPy's generators of random numbers."""
-    kinds = {(base.__module__.partition(".")[0], base.__name__) for base in type(x).__mro__}
+    kinds = {(str(base.__module__).partition(".")[0], base.__name__) for base in type(x).__mro__}
     return not kinds.isdisjoint(_SOURCES)
 
 
 def source_of(x: Any) -> Any:
     """The generator that *x* is a method of, or that SciPy's distribution draws from; or None."""
-    owner = getattr(x, "__self__", None)
-    if owner is None and hasattr(type(x), "random_state"):
+    owner = None
+    if isinstance(x, (MethodType, BuiltinMethodType)):  # others may answer to any name
+        owner = x.__self__
+    elif str(type(x).__module__).startswith("scipy.") and hasattr(type(x), "random_state"):
         owner = x.random_state
     return owner if is_source(owner) else None
 
