@@ -92,7 +92,7 @@ class Pass:
         """Placeholders of tangents of the arguments, and the tangents of the results by them."""
         tape, env, wrt, closed = self.tape()
         tangents = [placeholder(v.aval) for v in wrt]
-        with _recording(self.outer):
+        with recording(self.outer):
             found = push_forward(tape.eqns, env, dict(zip(wrt, tangents, strict=True)), closed)
             made = [materialize(found.get(a, 0.0), a.aval) for a in tape.outputs]
         return tangents, made
@@ -102,7 +102,7 @@ class Pass:
         tape, env, wrt, closed = self.tape()
         cotangents = [placeholder(n.aval) for n in self.nodes]
         seeds: dict[Var, Any] = {}
-        with _recording(self.outer):
+        with recording(self.outer):
             for out, ct in zip(tape.outputs, cotangents, strict=True):
                 if out not in closed:
                     seeds[out] = ct if out not in seeds else seeds[out] + ct
@@ -113,7 +113,7 @@ class Pass:
         return cotangents, made
 
 
-class _recording:
+class recording:
     """Whether what the rules record can be differentiated itself."""
 
     def __init__(self, flag: bool) -> None:
@@ -345,7 +345,7 @@ def tangents_along(done: Pass, vs: Sequence[Node]) -> list[Node]:
     done.outer = done.outer or (modes.grad and any(v.requires_grad for v in vs))
     if done.outer:
         finished.update(done.run.nodes)
-    with _recording(done.outer):
+    with recording(done.outer):
         return tangents_of(done.outs, done.run.tensors, vs)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from nbgrad.core.aval import Aval
 from nbgrad.core.check import checked
 from nbgrad.core.interpret import Environment, read, replay, results_in, walk
 from nbgrad.core.linearize import linearize
@@ -41,16 +42,16 @@ def push_forward(
         made = eqn.prim.jvp(ts, results_in(env, eqn), xs, eqn.params)
         for out, tangent in zip(eqn.outs, made if len(eqn.outs) > 1 else (made,), strict=True):
             if tangent is not None and out not in closed:
-                found[out] = tangent if is_number(tangent) else _spread(tangent, out)
+                found[out] = tangent if is_number(tangent) else spread(tangent, out.aval)
     return found
 
 
-def _spread(tangent: Node, out: Var) -> Node:
+def spread(tangent: Node, aval: Aval) -> Node:
     """Broadcast a 0-d tangent of a 0-d operand to the shape of the result."""
-    if tangent.ndim == 0 and out.aval.ndim:
-        filled: Node = materialize(1.0, out.aval) * tangent
+    if tangent.ndim == 0 and aval.ndim:
+        filled: Node = materialize(1.0, aval) * tangent
         return filled
-    return materialize(tangent, out.aval)
+    return materialize(tangent, aval)
 
 
 def jvp(
