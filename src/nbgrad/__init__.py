@@ -21,7 +21,7 @@ __all__ = [
     "no_grad", "numpy", "optim", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
-    "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
+    "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jet", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
     "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",
     "primitive", "register_gradient", "GradientTape",
 ]  # fmt: skip
@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from nbgrad.api.loops import fori_loop, map, scan, while_loop
     from nbgrad.api.second_order import elementwise_grad, ggn, holomorphic_grad, hvp, vhp
     from nbgrad.api.stopping import clip_gradient, stop_gradient
+    from nbgrad.api.taylor import jet
     from nbgrad.api.vmap import vmap
     from nbgrad.engine.timing import profile
     from nbgrad.tensors.function import Function
@@ -94,7 +95,7 @@ _TRANSFORMS = {
     **dict.fromkeys(("detect_anomaly", "enable_grad", "inference_mode"), "tensors.modes"),
     **dict.fromkeys(("is_grad_enabled", "is_inference_mode_enabled"), "tensors.modes"),
     **{"no_grad": "tensors.modes", "set_grad_enabled": "tensors.modes"},
-    **{"Function": "tensors.function"},
+    **{"Function": "tensors.function", "jet": "api.taylor"},
     **dict.fromkeys(("jvp", "linear_transpose", "linearize", "vjp"), "api.derivatives"),
     **dict.fromkeys(
         ("elementwise_grad", "ggn", "holomorphic_grad", "hvp", "vhp"), "api.second_order"

@@ -14,7 +14,7 @@ from nbgrad.core.nested_alike import leaves_like
 from nbgrad.core.node import Node
 from nbgrad.core.tree import LEAF, builder, paths
 from nbgrad.ops.kinds.cotangents import materialize
-from nbgrad.transforms.taylor import series as taylor
+from nbgrad.transforms.taylor import coefficients
 
 
 def jet(
@@ -79,7 +79,7 @@ def jet(
         finished.update(run.nodes)
     tape, env, wrt, closed = done.tape()
     with recording(done.outer):
-        found = taylor(tape, env, wrt, given, order, closed)
+        found = coefficients(tape, env, wrt, given, order, closed)
         nodes = [
             materialize(_scaled(c, 1.0 if normalized else math.factorial(k)), out.aval)
             for out, terms in zip(done.nodes, found, strict=True)

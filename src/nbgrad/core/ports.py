@@ -44,13 +44,14 @@ class Stack(Protocol):
 class Bodies(Protocol):
     """What rules of operations that have a tape as a param do with it: served by ``transforms.bodies``.
 
-    They are ``trace``, ``vjp``, ``jvp``, ``vmap`` and ``simplify`` of that folder, and ``each``, which
-    records an operation for each of a stack.
+    They are ``trace``, ``vjp``, ``jvp``, ``series``, ``vmap`` and ``simplify`` of that folder, and
+    ``each``, which records an operation for each of a stack.
     """
 
     trace: Callable[..., Any]
     vjp: Callable[..., Any]
     jvp: Callable[..., Any]
+    series: Callable[..., Any]
     vmap: Callable[..., Any]
     simplify: Callable[..., Any]
     each: Callable[..., Any]

@@ -14,6 +14,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.frozen import Frozen, Value, made
+from nbgrad.core.lazy import load
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
@@ -34,6 +35,9 @@ class Rules(Value):
         ``vjp(ct, y, xs, params, wants) -> sequence of cotangents``; None: not differentiable.
     jvp : callable or None
         ``jvp(tangents, y, xs, params) -> tangent``; a tangent of None is a structural zero.
+    series : bool
+        ``jvp`` takes tuples of Taylor coefficients as well, of 1 up, and gives such: operations that
+        have a body push it forward by the transform of those.
     batch : callable or None
         ``batch(prim, xs, mapped, params, size) -> result`` on stacks: see ops/kinds/batching.py.
     """
@@ -41,6 +45,7 @@ class Rules(Value):
     vjp: Callable[..., Any] | None = None
     jvp: Callable[..., Any] | None = None
     batch: Callable[..., Any] | None = None
+    series: bool = False
 
 
 class Primitive(Frozen):

@@ -13,6 +13,7 @@ from nbgrad.ops.control.scan import scan
 from nbgrad.ops.kinds.forms import Rounds
 from nbgrad.transforms.jvp import jvp
 from nbgrad.transforms.simplify import simplify
+from nbgrad.transforms.taylor import series
 from nbgrad.transforms.trace import trace
 from nbgrad.transforms.vjp import vjp
 from nbgrad.transforms.vmap import vmap
@@ -42,6 +43,7 @@ class Transforms:
     trace = staticmethod(trace)
     vjp = staticmethod(vjp)
     jvp = staticmethod(jvp)
+    series = staticmethod(series)
     vmap = staticmethod(vmap)
     simplify = staticmethod(simplify)
     each = staticmethod(each)

@@ -23,7 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.interpret import computed, read
+from nbgrad.core.check import checked
+from nbgrad.core.interpret import computed, read, replay, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.record import record
@@ -137,16 +138,16 @@ def _needed(tape: Tape) -> set[Any]:
 class Curves:
     """The lines of a computation; those of the same operation on the same lines are one."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: int) -> None:
+        self.order = order
         self.lines: dict[Any, tuple[Any, tuple[Line, ...]]] = {}
         self.rules: dict[Any, Rule] = {}
 
-    def run(self, tape: Tape, env: dict[Any, Any], made: dict[Any, Node] | None = None) -> None:
-        """Add to *env* the lines of the variables of *tape*; *made* has values known already."""
+    def run(self, tape: Tape, env: dict[Any, Any]) -> None:
+        """Add to *env* the lines of the variables of *tape*."""
         for eqn in tape.eqns:
             xs = [read(env, a) for a in eqn.inputs]
-            ys = None if made is None else tuple([made[out] for out in eqn.outs])
-            env.update(zip(eqn.outs, self.apply(eqn.sig, xs, ys), strict=True))
+            env.update(zip(eqn.outs, self.apply(eqn.sig, xs), strict=True))
 
     def apply(
         self, sig: Signature, xs: list[Any], ys: tuple[Node, ...] | None = None
@@ -157,18 +158,33 @@ class Curves:
             if ys is None:
                 given = tuple([x.filled(0) if isinstance(x, Line) else x for x in xs])
                 ys = results_of(record(sig, given))
-            self.lines[key] = xs, self._lines(sig, xs, ys, key)
+            self.lines[key] = xs, self._lines(sig, xs, ys)
         return self.lines[key][1]
 
-    def _lines(
-        self, sig: Signature, xs: list[Any], ys: tuple[Node, ...], key: Any
-    ) -> tuple[Line, ...]:
+    def _lines(self, sig: Signature, xs: list[Any], ys: tuple[Node, ...]) -> tuple[Line, ...]:
         moving = [isinstance(x, Line) and x.moving and x.aval.inexact for x in xs]
         if not sig.differentiable or not any(moving):
             return tuple([Line(y.aval, y) for y in ys])
         if sig.prim.jvp is None:
             raise NotImplementedError(NO_JVP.format(name=sig.prim.name))
+        if sig.prim.rules.series:
+            return self._at_once(sig, xs, ys, moving)
         return _Step(self, sig, xs, ys, moving).lines
+
+    def _at_once(
+        self, sig: Signature, xs: list[Any], ys: tuple[Node, ...], moving: list[bool]
+    ) -> tuple[Line, ...]:
+        """The lines of an operation that has a body: it takes all coefficients together."""
+        orders = range(1, self.order + 1)
+        terms = [tuple([x.filled(k) for k in orders]) if m else None
+                 for x, m in zip(xs, moving, strict=True)]  # fmt: skip
+        values = [x.filled(0) if isinstance(x, Line) else x for x in xs]
+        made = sig.prim.jvp(terms, ys[0] if len(ys) == 1 else ys, values, sig.params)  # type: ignore[misc]
+        made = made if len(ys) > 1 else (made,)
+        return tuple(
+            [Line(y.aval, y) if found is None else Line(y.aval, y, partial(_term, list(found)))
+             for y, found in zip(ys, made, strict=True)]
+        )  # fmt: skip
 
     def rule(self, sig: Signature, xs: list[Any], moving: list[bool]) -> Rule:
         key = sig, tuple(moving), tuple([None if isinstance(x, Line) else Literal(x) for x in xs])
@@ -266,7 +282,7 @@ def _term(terms: list[Any], k: int) -> Any:
     return terms[k - 1] if k <= len(terms) else None
 
 
-def series(
+def coefficients(
     tape: Tape, env: dict[Var, Node], wrt: Sequence[Var], given: Sequence[Sequence[Any]], order: int,
     closed: Collection[Var] = (),
 ) -> list[list[Any]]:  # fmt: skip
@@ -287,16 +303,33 @@ def series(
     lines: dict[Any, Any] = {v: Line(v.aval, env[v]) for v in tape.inputs}
     for v, terms in zip(wrt, given, strict=True):
         lines[v] = Line(v.aval, env[v], partial(_term, [*terms]))
-    curves = Curves()
+    curves = Curves(order)
     for eqn in tape.eqns:
         xs = [read(lines, a) for a in eqn.inputs]
         made = curves.apply(eqn.sig, xs, tuple([env[out] for out in eqn.outs]))
         for out, line in zip(eqn.outs, made, strict=True):
             lines[out] = Line(out.aval, env[out]) if out in fixed else line
-    for k in range(1, order + 1):  # one order after the other: each asks for little of the others
-        for line in lines.values():
-            line[k]
+            lines[out][order]  # now: or the last would ask for all before them, one in the other
     return [
         [line[k] for k in range(1, order + 1)] if isinstance(line, Line) else [None] * order
         for line in (read(lines, a) for a in tape.outputs)
     ]
+
+
+def series(tape: Tape, wrt: Sequence[Var], order: int) -> tuple[Tape, list[Node]]:
+    """Return the tape of outputs and of their coefficients, and the constants that are its last inputs.
+
+    Inputs of the new tape are those of *tape*, then for each of *wrt* its coefficients of t, t^2, ...;
+    outputs are those of *tape*, then for each the same.
+    """
+    args = [placeholder(v.aval) for v in tape.inputs]
+    given = [[placeholder(v.aval) for _ in range(order)] for v in wrt]
+    env = walk(tape, args, replay)
+    found = coefficients(tape, env, wrt, given, order)
+    outs: list[Any] = [read(env, a) for a in tape.outputs]
+    for atom, terms in zip(tape.outputs, found, strict=True):
+        for c in terms:
+            known = isinstance(atom, Literal)
+            outs.append(0.0 if known else materialize(0.0 if c is None else c, atom.aval))  # type: ignore[union-attr]
+    new, constants = linearize(outs, [*args, *(t for terms in given for t in terms)])
+    return checked(new.with_weak_inputs_of(tape)), constants

@@ -17,7 +17,7 @@ from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Rules
 from nbgrad.core.results import SeveralResults
 from nbgrad.core.tape import Body
-from nbgrad.ops.control.forward import Pushed
+from nbgrad.ops.control.forward import Pushed, returned
 from nbgrad.ops.control.loops import (
     as_results,
     as_tuple,
@@ -76,8 +76,7 @@ def _jvp(ts: Any, ys: Any, xs: Any, params: Any) -> Any:
     found = recorded(
         scan, pushed.outs, pushed.nodes, pushed.operands, pushed.rounds, **_levels(params)
     )
-    rest = iter(found[params["rounds"].carry :])
-    return as_results([next(rest) if on else None for on in pushed.moving])
+    return as_results(returned(found[params["rounds"].carry :], pushed.moving, pushed.order))
 
 
 def _batch(prim: Any, xs: Any, mapped: Any, params: Any, size: int) -> Any:
@@ -112,7 +111,7 @@ scan = SeveralResults(
     kind="opaque",
     evaluate=_evaluate,
     prepare=_prepare,
-    rules=Rules(_vjp, _jvp, _batch),
+    rules=Rules(_vjp, _jvp, _batch, series=True),
     lower=Repeat(lambda params: params["rounds"]),
     grad_name="Scan",
     doc="A body run for each row of stacks, with a carry that is passed on.",

@@ -22,6 +22,7 @@ from nbgrad.core.tape import Body, Tape
 from nbgrad.ops.arrays.reductions import any_
 from nbgrad.ops.basis import cast, full, reshape
 from nbgrad.ops.control.activity import leading_to, moved_by
+from nbgrad.ops.control.forward import filled, flat, order_of, pushed, returned, tangents_in
 from nbgrad.ops.control.loops import Several, as_results, as_tuple, closed, read
 from nbgrad.ops.elements.comparison import equal, greater_equal, less_equal
 from nbgrad.ops.elements.selection import where
@@ -109,18 +110,16 @@ def _jvp(ts: Any, ys: Any, xs: Any, params: Any) -> Any:
     moving = [any(each) for each in zip(*(moved_by(tape, on) for tape in tapes), strict=True)]
     if not any(moving):
         return as_results([None] * len(moving))
-    along = [
-        materialize(t, x.aval) for t, x, is_on in zip(ts[1:], given, on, strict=True) if is_on
-    ]
+    order = order_of(ts)
+    along = flat(filled(ts[1:], given, on, order))
     values = [placeholder(x.aval) for x in (*given, *along)]
     branches = []
     for tape in tapes:
-        both, extra = ports.bodies.jvp(tape, list(compress(tape.inputs, on)))
-        outs = tuple(compress(both.outputs[len(tape.outputs) :], moving))
+        both, extra = pushed(tape, on, order)
+        outs = tuple(flat(compress(tangents_in(both, tape, order), moving)))
         made = inline(Tape(both.inputs, both.eqns, outs), [*values, *extra])
         branches.append(linearize(made, values))
-    found = iter(chosen(xs[0], branches, [*given, *along]))
-    return as_results([next(found) if m else None for m in moving])
+    return as_results(returned(chosen(xs[0], branches, [*given, *along]), moving, order))
 
 
 def _batch(prim: Any, xs: Any, mapped: Any, params: Any, size: int) -> Any:
@@ -167,7 +166,7 @@ switch = SeveralResults(
     kind="opaque",
     evaluate=_evaluate,
     prepare=_prepare,
-    rules=Rules(_vjp, _jvp, _batch),
+    rules=Rules(_vjp, _jvp, _batch, series=True),
     lower=Choice(),
     grad_name="Switch",
     doc="The results of one of several branches.",

@@ -26,7 +26,7 @@ from nbgrad.core.results import SeveralResults
 from nbgrad.core.tape import Body, Tape
 from nbgrad.ops.arrays.reductions import any_
 from nbgrad.ops.basis import reshape
-from nbgrad.ops.control.forward import Pushed
+from nbgrad.ops.control.forward import Pushed, order_of, returned
 from nbgrad.ops.control.loops import Several, as_results, as_tuple, closed, read
 from nbgrad.ops.control.reverse import Direction, terms_of
 from nbgrad.ops.control.runs import Runs
@@ -168,8 +168,7 @@ def _vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> Any:
 
 def _jvp(ts: Any, ys: Any, xs: Any, params: Any) -> Any:
     loop, moving, _ = _of(xs, params).pushed(ts)
-    rest = iter(loop.record()[len(moving) :])
-    return as_results([next(rest) if on else None for on in moving])
+    return as_results(returned(loop.record()[len(moving) :], moving, order_of(ts)))
 
 
 def _batch(prim: Any, xs: Any, mapped: Any, params: Any, size: int) -> Any:
@@ -183,7 +182,7 @@ while_loop = SeveralResults(
     kind="opaque",
     evaluate=_evaluate,
     prepare=_prepare,
-    rules=Rules(_vjp, _jvp, _batch),
+    rules=Rules(_vjp, _jvp, _batch, series=True),
     lower=Host(),
     grad_name="WhileLoop",
     doc="A body run while a condition holds of what it carries.",
