@@ -122,12 +122,11 @@ def _terms(done: Pass, series: Sequence[Sequence[Any]], normalized: int) -> list
     found: list[list[Node]] = []
     for k, (part, terms) in enumerate(zip(done.run.places(), series, strict=True)):
         first = len(found)
+        found += [[] for _ in paths(part)]
         for n, term in enumerate(terms, 1):
             path = f"jet: term {n} of series {k}"
             leaves = leaves_like(part, term, path)
             for j, (leaf, where) in enumerate(zip(leaves, paths(part, path), strict=True), first):
-                if j == len(found):
-                    found.append([])
                 node = fitted(leaf, done.run.tensors[j]._node.aval, where)
                 by = 1 if normalized else math.factorial(n)
                 found[j].append(node if by == 1 else node / float(by))

@@ -17,7 +17,7 @@ Griewank and Walther, Evaluating Derivatives (2008), chapter 13; McIlroy, Power 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -67,6 +67,13 @@ class Line:
         if self._prime is None:
             self._prime = Line(self.aval, self.filled(1), lambda k: scaled(self[k + 1], k + 1))
         return self._prime
+
+    def forget(self) -> None:
+        """Leave no circle behind: what else refers to a node decides whether its value is kept."""
+        line: Line | None = self
+        while line is not None:
+            line.make, further = None, line._prime
+            line._prime, line = None, further
 
 
 def scaled(c: Any, by: float) -> Any:
@@ -142,6 +149,11 @@ class Curves:
         self.order = order
         self.lines: dict[Any, tuple[Any, tuple[Line, ...]]] = {}
         self.rules: dict[Any, Rule] = {}
+
+    def made(self) -> Iterator[Line]:
+        """All lines there are."""
+        for xs, ys in self.lines.values():
+            yield from (x for x in (*xs, *ys) if isinstance(x, Line))
 
     def run(self, tape: Tape, env: dict[Any, Any]) -> None:
         """Add to *env* the lines of the variables of *tape*."""
@@ -310,10 +322,13 @@ def coefficients(
         for out, line in zip(eqn.outs, made, strict=True):
             lines[out] = Line(out.aval, env[out]) if out in fixed else line
             lines[out][order]  # now: or the last would ask for all before them, one in the other
-    return [
+    found = [
         [line[k] for k in range(1, order + 1)] if isinstance(line, Line) else [None] * order
         for line in (read(lines, a) for a in tape.outputs)
     ]
+    for line in (*lines.values(), *curves.made()):
+        line.forget()
+    return found
 
 
 def series(tape: Tape, wrt: Sequence[Var], order: int) -> tuple[Tape, list[Node]]:
