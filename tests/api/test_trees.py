@@ -172,6 +172,12 @@ def test_vmap_takes_and_returns_nested_data(name: str) -> None:
     xs, ys = np.array([X, 2 * X, 3 * X]), np.array([1.0, 2.0, 3.0])
     found = ng.vmap(lambda p: make(read(p)[0] * read(p)[1], read(p)[1]))(make(xs, ys))
     assert_allclose(read(found)[0], xs * ys[:, None])
+    axes = (make(1, 0),)
+    found = ng.vmap(lambda p: make(read(p)[0] * read(p)[1], read(p)[1]), axes)(make(xs.T, ys))
+    assert_allclose(read(found)[0], xs * ys[:, None])
+    if name != "tuple":
+        with pytest.raises(ValueError, match="in_axes"):
+            ng.vmap(read, ((1, 0, 0),))(make(xs.T, ys))
     found = read(ng.vmap(ng.grad(function(read)))(make(xs, ys)))
     assert_allclose(found[0], np.cos(xs) * ys[:, None] ** 2)
 

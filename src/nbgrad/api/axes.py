@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.tree import LEAF, STATIC, Same, flatten
+from nbgrad.core.tree import LEAF, STATIC, Same, flatten, steps
 from nbgrad.errors import (
     AXES_NESTED,
     AXES_NO_SIZE,
@@ -150,10 +150,9 @@ def _match(axes: Any, structure: Any, name: str, found: list[Axis]) -> None:
         what = f"{given} for a {_described(its, own, parts)}"
         raise ValueError(AXES_NESTED.format(name=name, what=what))
     by_key = keys is not None and keys != own
-    for k, part in enumerate(parts):
+    for k, (part, step) in enumerate(zip(parts, steps(structure), strict=True)):
         place = list(keys).index(own[k]) if by_key else k
-        key = k if own is None else own[k]
-        _match(content[place], part, f"{name}[{key!r}]", found)
+        _match(content[place], part, name + step, found)
 
 
 def _alike(kind: type, other: type) -> bool:
@@ -172,5 +171,6 @@ def _same_keys(keys: Any, own: Any) -> bool:
 
 
 def _described(kind: type, keys: Any, content: Sequence[Any]) -> str:
-    of = f"of {len(content)}" if keys is None else f"with keys {list(keys)}"
+    named = isinstance(keys, tuple)
+    of = f"of {len(content)}" if not named else f"with keys {list(keys)}"
     return f"{kind.__name__} {of}"

@@ -12,8 +12,9 @@ import numpy as np
 from nbgrad.api.arguments import describe
 from nbgrad.api.outside import Reader
 from nbgrad.api.statics import names_of_leaves, names_of_positions
+from nbgrad.core.containers import Held
 from nbgrad.core.modes import calls_to_user
-from nbgrad.core.tree import LEAF, STATIC, Same
+from nbgrad.core.tree import LEAF, STATIC, Same, steps
 from nbgrad.errors import RETRACED, RetraceWarning
 from nbgrad.tensors.tensor import Tensor
 
@@ -148,6 +149,8 @@ def _outline(structure: Any) -> Any:
     if kind == STATIC:
         return _cut(content.value if content.__class__ is Same else content)
     parts = [_outline(part) for part in content]
+    if keys.__class__ is Held:  # an object: how its parts are reached, and what it holds besides
+        return kind.__qualname__, dict(zip(steps(structure), parts, strict=True)), keys.rest
     return dict(zip(keys, parts, strict=True)) if keys is not None else parts
 
 
