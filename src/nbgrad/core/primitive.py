@@ -14,7 +14,6 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.frozen import Frozen, Value, made
-from nbgrad.core.lazy import load
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
