@@ -353,3 +353,20 @@ def test_second_derivatives_of_loops(name: str) -> None:
     (g * directions).sum().backward()
     assert x.grad is not None
     assert_allclose(x.grad.numpy(), slope, rtol=1e-5, atol=1e-8)
+
+
+def test_a_derivative_that_a_traced_transform_differentiates_again() -> None:
+    """Its argument is a recorded node: what is computed anew from the leaves would not belong to it."""
+
+    def f(x: Any) -> Any:
+        for _ in range(100):
+            x = x + 0.01 * np.sin(x) * x
+        return x.sum()
+
+    x = np.array([0.5, 1.2])
+    wanted = ng.hessian(f)(x)
+    assert np.abs(np.diag(wanted)).min() > 0.1
+    twice = ng.grad(lambda x: ng.grad(f)(x).sum())
+    np.testing.assert_allclose(ng.jit(ng.hessian(f))(x), wanted, rtol=1e-11)
+    np.testing.assert_allclose(ng.jit(twice)(x), np.diag(wanted), rtol=1e-11)
+    np.testing.assert_allclose(twice(x), np.diag(wanted), rtol=1e-11)
