@@ -24,6 +24,7 @@ __all__ = [
     "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jet", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
     "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",
     "primitive", "register_gradient", "GradientTape",
+    "pure_callback", "custom_root", "custom_linear_solve", "fixed_point", "minimizer",
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
         tree,
     )
     from nbgrad.api.branches import cond, switch
+    from nbgrad.api.callbacks import pure_callback
     from nbgrad.api.checkpointing import checkpoint
     from nbgrad.api.combining import associative_scan
     from nbgrad.api.custom import custom_jvp, custom_vjp
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from nbgrad.api.derivatives import jvp, linear_transpose, linearize, vjp
     from nbgrad.api.grad import grad, value_and_grad
     from nbgrad.api.gradient_tape import GradientTape
+    from nbgrad.api.implicit import custom_linear_solve, custom_root, fixed_point, minimizer
     from nbgrad.api.inspecting import TapeView, make_tape
     from nbgrad.api.jacobian import hessian, jacfwd, jacobian, jacrev
     from nbgrad.api.jit import Jitted, jit
@@ -102,6 +105,13 @@ _TRANSFORMS = {
     ),
     **{"primitive": "api.declaring", "register_gradient": "api.declaring"},
     **{"GradientTape": "api.gradient_tape"},
+    **{"pure_callback": "api.callbacks"},
+    **{
+        "custom_linear_solve": "api.implicit",
+        "custom_root": "api.implicit",
+        "fixed_point": "api.implicit",
+        "minimizer": "api.implicit",
+    },
 }
 
 

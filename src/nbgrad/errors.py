@@ -210,6 +210,10 @@ CLOSED_OVER = (
     "rule that was written for it gives derivatives by its arguments alone. Pass the value as an "
     "argument, or read value.detach() if no derivative by it is meant."
 )
+NO_CALLBACK_RULE = (
+    "pure_callback: the derivative of {name} is not known: it is opaque. Pass vjp=, or, for a second "
+    "derivative, write nbgrad.custom_vjp around the callback"
+)
 NO_GRADIENT = (
     "the operation {name} was declared without partial derivatives, and none is registered for it: pass "
     "them to nbgrad.primitive, or decorate its gradient with nbgrad.register_gradient({name!r})"

@@ -70,6 +70,8 @@ def _computed(node: Node) -> list[bytes] | None:
     if node.value is not None or node.sig is None:
         return None
     cap = linearize.walked([node], False)
+    if not cap.known:  # a placeholder, whose number somebody asks for
+        return None
     keys = [("forward", cap.key, places) for places in dict.fromkeys((b"", cap.noted))]
     slots = [demand.programs.slots.get(key) for key in keys]
     programs = [slot.entry.exe.compiled for slot in slots if slot is not None]
