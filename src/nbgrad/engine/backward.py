@@ -316,14 +316,16 @@ def _node_route(
     return found
 
 
-def _has_sources(cap: Capture) -> bool:
-    """Whether some recorded node is what a transform differentiates by, though nothing leads to it.
+def _has_sources(cap: Capture, targets: Sequence[Node]) -> bool:
+    """Whether some recorded node is what another pass differentiates by, though nothing leads to it.
 
-    So is the copy of a traced argument. Computed anew from the leaves it would be one of many, and
-    what is recorded would not belong to the transform.
+    So is the copy of a traced argument. Computed anew from the leaves it would be another node, and
+    what is recorded would not belong to that pass.
     """
     return any(
-        node.requires_grad and not any(x.__class__ is Node and x.requires_grad for x in operands)
+        node.requires_grad
+        and node not in targets
+        and not any(x.__class__ is Node and x.requires_grad for x in operands)
         for node, operands in zip(cap.nodes, cap.operands, strict=True)
     )
 
@@ -332,7 +334,7 @@ def _by_loops(
     cap: Capture, outputs: Sequence[Node], seeds: Sequence[Node | None], targets: Sequence[Node]
 ) -> Found | None:
     """Record the derivative of the tape with its loops, if it has some; computed from the leaves."""
-    if len(cap.nodes) < MIN_EQUATIONS or _has_sources(cap):
+    if len(cap.nodes) < MIN_EQUATIONS or _has_sources(cap, targets):
         return None
     with paused():
         tape, var_of = build_tape(cap, outputs, lift=False)
