@@ -14,6 +14,7 @@ import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core import linearize, ports, recipes
+from nbgrad.core.collector import paused
 from nbgrad.core.linearize import Capture
 from nbgrad.core.modes import unrecorded
 from nbgrad.core.node import Node
@@ -42,9 +43,10 @@ def install() -> None:
 
 def _compared(code: Callable[[Any], Any], differentiate: bool) -> Callable[[Any], Any]:
     def call(roots: Any) -> Any:
-        found = code(roots)
-        if found is not None and threading.active_count() == 1:
-            same_as_walked(found, roots, differentiate)
+        with paused():  # garbage that goes between the two walks would refer to nodes in the first
+            found = code(roots)
+            if found is not None and threading.active_count() == 1:
+                same_as_walked(found, roots, differentiate)
         return found
 
     return call
