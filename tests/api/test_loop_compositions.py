@@ -273,3 +273,27 @@ def test_random_draws_in_a_body_are_refused() -> None:
         ng.fori_loop(0, 3, lambda i, c: c + local.normal(), 0.0)
     noise = np.random.default_rng(0).normal(size=3)
     assert ng.scan(lambda c, x: (c + x, None), 0.0, noise)[0].dtype == float
+
+
+@pytest.mark.parametrize("steps", [0, 3])
+def test_a_carry_that_the_body_forgets_moves_with_its_beginning(steps: int) -> None:
+    """Where the body never runs, the result is what it began with."""
+
+    def by_while(x: Any) -> Any:
+        _, y = ng.while_loop(lambda s: s[0] < steps, lambda s: (s[0] + 1, s[1] * 0 + 2.0), (0, x))
+        return y
+
+    def by_scan(x: Any) -> Any:
+        return ng.scan(lambda c, _: (c * 0 + 2.0, None), x, None, length=steps)[0]
+
+    def forgotten(x: Any) -> Any:
+        one = ng.ones(2)
+        return ng.while_loop(lambda s: s[0] < steps, lambda s: (s[0] + 1, one), (0, x))[1]
+
+    x = np.array([0.3, -0.7])
+    expected = np.eye(2) * (steps == 0)
+    for f in (by_while, by_scan, forgotten):
+        for jacobian in (ng.jacfwd, ng.jacrev):
+            assert_allclose(jacobian(f)(x), expected)
+        hessian = ng.hessian(lambda x, f=f: (f(x) ** 2 * x).sum())(x)
+        assert_allclose(hessian, np.diag(6 * x) if steps == 0 else np.zeros((2, 2)), atol=1e-12)

@@ -81,7 +81,9 @@ class Pushed:
 
     def __init__(self, tape: Tape, rounds: Rounds, xs: Sequence[Node], ts: Sequence[Any]) -> None:
         n, c, rows = rounds.constants, rounds.carry, rounds.constants + rounds.carry
-        given, self.moving = carried(tape, rounds, [t is not None for t in ts])
+        given, moving = carried(tape, rounds, [t is not None for t in ts])
+        # A carry that moves at the beginning does so at the end, if the body never runs.
+        self.moving = [*given[n:rows], *moving[c:]]
         self.order = order_of(ts)
         both, extra = pushed(tape, given, self.order)
         made = tangents_in(both, tape, self.order)
