@@ -40,7 +40,7 @@ def _one_value(value: Any, shape: Any, dtype: Any) -> Node:
     extents = (shape,) if shape.__class__ is int and shape >= 0 else _extents(shape)
     if modes.tracing:
         return filled(value, shape=extents, dtype=np.dtype(dtype))  # type: ignore[no-any-return]
-    if value.__class__ is not int and dtype is not None:
+    if value.__class__ is not int and dtype not in (None, NUMBERS[value.__class__]):
         with np.errstate(all="ignore"):  # of infinities as integers
             return held(np.full(extents, value, dtype))
     dtype = dtype or NUMBERS[value.__class__]
