@@ -10,12 +10,15 @@ number has grown by a quarter, the collector would go through all objects there 
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from nbgrad.core.forks import ThreadLock, in_child
 
 MANY = 20_000  # objects made in a pause; of fewer the collector takes a millisecond or two
+MOST = 2_000_000  # objects made old without a look at them; a collection of these takes 0.2 s
+_aged = 0  # since the last such look
 
 _lock = ThreadLock()
 _pauses: list[bool] = []  # one for each pause that is open; the first says what to go back to
@@ -38,22 +41,45 @@ def paused() -> Iterator[None]:
         yield
     finally:
         with _lock.held:
-            if _pauses.pop() and not _pauses:
+            ended = _pauses.pop() and not _pauses
+            if ended:
                 _age()
                 gc.enable()
+        if ended:  # finalizers run without the lock
+            _collect()
 
 
 def _age() -> None:
     """Make all objects old, if many are new."""
     if gc.get_count()[0] > MANY:
-        age()
+        _made_old()
 
 
 def age() -> None:
-    """Make all objects old: the next collection of old ones looks at them, and is not hastened."""
+    """Make all objects old: the next collection of old ones looks at them, and is not hastened.
+
+    It comes by itself once as many objects were made old as there are: there is garbage
+    among them, of others' making.
+    """
+    _made_old()
+    _collect()
+
+
+def _made_old() -> None:
+    global _aged
     if not gc.get_freeze_count():
+        young, middle, old = gc.get_count()
+        first, second, _ = gc.get_threshold()
+        _aged += young + first * (middle + second * old)
         gc.freeze()
         gc.unfreeze()
+
+
+def _collect() -> None:
+    global _aged
+    if _aged > max(MOST, sys.getallocatedblocks()):
+        _aged = 0
+        gc.collect()
 
 
 @in_child
