@@ -12,13 +12,13 @@ def fused_add_multiply_subtract_7_sum(lo, hi, n0, n1, x0, x0_s0, x1, x1_s0, x3, 
             row = q // n1
             j0 = q - row * n1
             j1 = min(n1, j0 + last - q)
-            i0 = row
-            x0_o = i0 * x0_s0
-            x1_o = i0 * x1_s0
-            x3_o = i0 * x3_s0
-            x5_o = i0 * x5_s0
-            x7_o = i0 * x7_s0
-            y0_o = i0 * y0_s0
+            at0 = row
+            x0_o = at0 * x0_s0
+            x1_o = at0 * x1_s0
+            x3_o = at0 * x3_s0
+            x5_o = at0 * x5_s0
+            x7_o = at0 * x7_s0
+            y0_o = at0 * y0_s0
             for j in range(j0, j1):
                 v0 = x0[x0_o + j]
                 v1 = x1[x1_o + j]
@@ -43,16 +43,16 @@ def fused_add_negative_multiply_6(lo, hi, n0, n1, x0, x0_s0, x2, x2_s0, x5, x5_s
         row = q // n1
         j0 = q - row * n1
         j1 = min(n1, j0 + hi - q)
-        i0 = row
-        x0_o = i0 * x0_s0
-        x2_o = i0 * x2_s0
-        x5_o = i0 * x5_s0
-        x8_o = i0 * x8_s0
-        x11_o = i0 * x11_s0
-        y0_o = i0 * y0_s0
+        at0 = row
+        x0_o = at0 * x0_s0
+        x2_o = at0 * x2_s0
+        x5_o = at0 * x5_s0
+        x8_o = at0 * x8_s0
+        x11_o = at0 * x11_s0
+        y0_o = at0 * y0_s0
         a = min(max(max(max(j0, g1_lo), g2_lo), g4_lo), j1)
         b = max(min(min(min(j1, g1_hi), g2_hi), g4_hi), a)
-        if not (g0_lo <= i0 < g0_hi and g3_lo <= i0 < g3_hi and g5_lo <= i0 < g5_hi):
+        if not (g0_lo <= at0 < g0_hi and g3_lo <= at0 < g3_hi and g5_lo <= at0 < g5_hi):
             a = b = j1
         for j in range(a, b):
             v0 = x0[x0_o + j]
@@ -78,24 +78,24 @@ def fused_add_negative_multiply_6(lo, hi, n0, n1, x0, x0_s0, x2, x2_s0, x5, x5_s
             for j in range(start, stop):
                 v0 = f8(0)
                 v1 = f8(0)
-                if g0_lo <= i0 < g0_hi and g1_lo <= j < g1_hi:
+                if g0_lo <= at0 < g0_hi and g1_lo <= j < g1_hi:
                     v0 = x0[x0_o + j]
                     v1 = v0
                 v2 = f8(0)
                 v3 = f8(0)
-                if g0_lo <= i0 < g0_hi and g2_lo <= j < g2_hi:
+                if g0_lo <= at0 < g0_hi and g2_lo <= j < g2_hi:
                     v2 = x2[x2_o + j]
                     v3 = v2
                 v4 = v1 + v3
                 v5 = f8(0)
                 v6 = f8(0)
-                if g3_lo <= i0 < g3_hi and g4_lo <= j < g4_hi:
+                if g3_lo <= at0 < g3_hi and g4_lo <= j < g4_hi:
                     v5 = x5[x5_o + j]
                     v6 = v5
                 v7 = v4 + v6
                 v8 = f8(0)
                 v9 = f8(0)
-                if g5_lo <= i0 < g5_hi and g4_lo <= j < g4_hi:
+                if g5_lo <= at0 < g5_hi and g4_lo <= j < g4_hi:
                     v8 = x8[x8_o + j]
                     v9 = v8
                 v10 = v7 + v9
@@ -103,7 +103,7 @@ def fused_add_negative_multiply_6(lo, hi, n0, n1, x0, x0_s0, x2, x2_s0, x5, x5_s
                 v12 = f8(0)
                 v14 = f8(0)
                 v15 = f8(0)
-                if g0_lo <= i0 < g0_hi and g4_lo <= j < g4_hi:
+                if g0_lo <= at0 < g0_hi and g4_lo <= j < g4_hi:
                     v11 = x11[x11_o + j]
                     v12 = -v11
                     v14 = v12 * c13

@@ -4,14 +4,14 @@ def fused_copy_0_mean_mean(lo, hi, n0, n1, x0, x0_s0, r0, r0_s0, m0, r1, r1_s0, 
     for t in range(lo, hi):
         b = t // kept
         cell = t - b * kept
-        i0 = cell
-        r0_o = i0 * r0_s0 + b * kept
-        r1_o = i0 * r1_s0 + b * kept
+        at0 = cell
+        r0_o = at0 * r0_s0 + b * kept
+        r1_o = at0 * r1_s0 + b * kept
         acc0 = f4(0)
         acc1 = f4(0)
         first = b * block
         last = min(first + block, size)
-        x0_o = i0 * x0_s0
+        x0_o = at0 * x0_s0
         for j in range(first, last):
             v0 = x0[x0_o + j]
             acc0 = reduce_add(acc0, v0)
@@ -25,13 +25,13 @@ def fused_subtract_square_2_mean(lo, hi, n0, n1, x0, x0_s0, x1, x1_s0, r0, r0_s0
     for t in range(lo, hi):
         b = t // kept
         cell = t - b * kept
-        i0 = cell
-        r0_o = i0 * r0_s0 + b * kept
+        at0 = cell
+        r0_o = at0 * r0_s0 + b * kept
         acc0 = f4(0)
         first = b * block
         last = min(first + block, size)
-        x0_o = i0 * x0_s0
-        x1_o = i0 * x1_s0
+        x0_o = at0 * x0_s0
+        x1_o = at0 * x1_s0
         v1 = x1[x1_o]
         for j in range(first, last):
             v0 = x0[x0_o + j]

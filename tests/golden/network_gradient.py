@@ -6,9 +6,9 @@ def fused_add_tanh_2(lo, hi, n0, n1, x0, x0_s0, x1, y0, y0_s0):
         row = q // n1
         j0 = q - row * n1
         j1 = min(n1, j0 + hi - q)
-        i0 = row
-        x0_o = i0 * x0_s0
-        y0_o = i0 * y0_s0
+        at0 = row
+        x0_o = at0 * x0_s0
+        y0_o = at0 * y0_s0
         for j in range(j0, j1):
             v0 = x0[x0_o + j]
             v1 = x1[j]
@@ -47,15 +47,15 @@ def fused_add_tanh_slope_strong_multiply_3_sum(lo, hi, n0, n1, x0, x0_s0, x0_s1,
     for t in range(lo, hi):
         b = t // kept
         cell = t - b * kept
-        i0 = cell
-        r0_o = i0 * r0_s0 + b * kept
+        at0 = cell
+        r0_o = at0 * r0_s0 + b * kept
         acc0 = f8(0)
         first = b * block
         last = min(first + block, size)
-        x0_o = i0 * x0_s0
-        x1_o = i0 * x1_s0
-        x2_o = i0 * x2_s0
-        y0_o = i0 * y0_s0
+        x0_o = at0 * x0_s0
+        x1_o = at0 * x1_s0
+        x2_o = at0 * x2_s0
+        y0_o = at0 * y0_s0
         v2 = x2[x2_o]
         for j in range(first, last):
             v0 = x0[x0_o + j * x0_s1]

@@ -4,12 +4,12 @@ def fused_copy_0_max(lo, hi, n0, n1, x0, x0_s0, r0, r0_s0, block):
     for t in range(lo, hi):
         b = t // kept
         cell = t - b * kept
-        i0 = cell
-        r0_o = i0 * r0_s0 + b * kept
+        at0 = cell
+        r0_o = at0 * r0_s0 + b * kept
         acc0 = f8(-math.inf)
         first = b * block
         last = min(first + block, size)
-        x0_o = i0 * x0_s0
+        x0_o = at0 * x0_s0
         for j in range(first, last):
             v0 = x0[x0_o + j]
             acc0 = (acc0 if (acc0 >= v0) | (acc0 != acc0) else v0)
@@ -21,14 +21,14 @@ def fused_subtract_exp_2_sum(lo, hi, n0, n1, x0, x0_s0, x1, x1_s0, y0, y0_s0, r0
     for t in range(lo, hi):
         b = t // kept
         cell = t - b * kept
-        i0 = cell
-        r0_o = i0 * r0_s0 + b * kept
+        at0 = cell
+        r0_o = at0 * r0_s0 + b * kept
         acc0 = f8(0)
         first = b * block
         last = min(first + block, size)
-        x0_o = i0 * x0_s0
-        x1_o = i0 * x1_s0
-        y0_o = i0 * y0_s0
+        x0_o = at0 * x0_s0
+        x1_o = at0 * x1_s0
+        y0_o = at0 * y0_s0
         v1 = x1[x1_o]
         for j in range(first, last):
             v0 = x0[x0_o + j]
@@ -44,10 +44,10 @@ def fused_divide_1(lo, hi, n0, n1, x0, x0_s0, x1, x1_s0, y0, y0_s0):
         row = q // n1
         j0 = q - row * n1
         j1 = min(n1, j0 + hi - q)
-        i0 = row
-        x0_o = i0 * x0_s0
-        x1_o = i0 * x1_s0
-        y0_o = i0 * y0_s0
+        at0 = row
+        x0_o = at0 * x0_s0
+        x1_o = at0 * x1_s0
+        y0_o = at0 * y0_s0
         v1 = x1[x1_o]
         for j in range(j0, j1):
             v0 = x0[x0_o + j]

@@ -12,8 +12,8 @@ def fused_exp_1_sum(lo, hi, n0, n1, x0, x0_s0, r0, block):
         for j in range(j0, j1):
             r0[r0_o + j] = f8(0)
         for row in range(b * block, min((b + 1) * block, size)):
-            i0 = row
-            x0_o = i0 * x0_s0
+            at0 = row
+            x0_o = at0 * x0_s0
             for j in range(j0, j1):
                 v0 = x0[x0_o + j]
                 v1 = exp_f8(v0)

@@ -201,7 +201,7 @@ class Emitter:
         parts = []
         for g in dict.fromkeys(guards):
             lo, hi = self.guards[g]
-            parts.append(f"{lo} <= {'j' if g.loop == self.last else f'i{g.loop}'} < {hi}")
+            parts.append(f"{lo} <= {'j' if g.loop == self.last else f'at{g.loop}'} < {hi}")
         return " and ".join(parts)
 
     # ------------------------------------------------------------------------------------- loops
@@ -211,16 +211,16 @@ class Emitter:
         rest = index
         for k in reversed(loops):
             if k == loops.start:
-                self.line(depth, f"i{k} = {rest}")
+                self.line(depth, f"at{k} = {rest}")
             else:
-                self.line(depth, f"i{k} = {rest} % n{k}")
+                self.line(depth, f"at{k} = {rest} % n{k}")
                 self.line(depth, f"rest{k} = {rest} // n{k}")
                 rest = f"rest{k}"
 
     def row_offsets(self, depth: int) -> None:
         """``x_o``: where each operand starts in the present row."""
         for name, strides in self.all_operands():
-            terms = [f"i{k} * {name}_s{k}" for k, s in enumerate(strides[: self.last]) if s != 0]
+            terms = [f"at{k} * {name}_s{k}" for k, s in enumerate(strides[: self.last]) if s != 0]
             if terms:
                 self.line(depth, f"{name}_o = {' + '.join(terms)}")
         for number, value in enumerate(self.nest.body):
@@ -312,7 +312,7 @@ class Emitter:
         """``r_o``: where the results of this cell go; blocks follow one another."""
         for number, r in enumerate(self.nest.reductions):
             terms = [
-                f"i{k} * r{number}_s{k}" for k, s in enumerate(r.strides[: self.a.cells]) if s != 0
+                f"at{k} * r{number}_s{k}" for k, s in enumerate(r.strides[: self.a.cells]) if s != 0
             ]
             terms.append("b * kept")
             self.line(depth, f"r{number}_o = {' + '.join(terms)}")
