@@ -312,7 +312,9 @@ class Emitter:
         """``r_o``: where the results of this cell go; blocks follow one another."""
         for number, r in enumerate(self.nest.reductions):
             terms = [
-                f"at{k} * r{number}_s{k}" for k, s in enumerate(r.strides[: self.a.cells]) if s != 0
+                f"at{k} * r{number}_s{k}"
+                for k, s in enumerate(r.strides[: self.a.cells])
+                if s != 0
             ]
             terms.append("b * kept")
             self.line(depth, f"r{number}_o = {' + '.join(terms)}")
