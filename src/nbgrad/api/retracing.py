@@ -179,7 +179,7 @@ def changed_outside(reader: Reader) -> str:
         return shown if not called or not path else f"the elements of {shown}"
     try:
         now = eval(path, space)
-    except Exception:
+    except Exception:  # what the name was is gone, or a descriptor of the user's raises
         return shown
     return f"{shown}: {_cut(space[value[1]])} -> {_cut(now)}"
 

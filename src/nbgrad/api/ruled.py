@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from nbgrad.vocabulary.elements.composite import detached
 Func = Callable[..., Any]
 
 
-class Ruled(Transformed):
+class Ruled(Transformed, ABC):
     """A function with rules of the user's.
 
     ``_rules`` are those that were defined, which ``jit`` compares with what they were as it does the
@@ -135,15 +136,17 @@ class Ruled(Transformed):
     # What the two kinds differ in.
     _advice = ""
 
+    @abstractmethod
     def _run(self, given: Any) -> tuple[Any, Parted]:
         """The results of the function on values, and what its rule will need besides."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _give_rules(self, ctx: Any, call: Parted, results: Parted, kept: Parted) -> None:
-        raise NotImplementedError
+        """Let *ctx* know the rule of a call that has run on values."""
 
+    @abstractmethod
     def _traced_rules(self, call: Parted, results: Parted, traced: Traced) -> dict[str, Any]:
-        raise NotImplementedError
+        """The rule as params of the equation that stands for a traced call."""
 
 
 class Setting:

@@ -124,7 +124,7 @@ def by_reference(f: Any) -> bool:
     """Whether *f* can be pickled as it is: a function by the name that its module has it under."""
     try:
         pickle.dumps(f)
-    except Exception:
+    except Exception:  # a class of the user's may raise anything where it is pickled
         return False
     return True
 
@@ -174,7 +174,7 @@ def _traced(f: Func, samples: Sequence[Any], entry: Compiled) -> Recorded:
         wanted = traced.tape.inputs[: len(samples)]
         nodes = [n for n, v in traced.var_of.items() if v in wanted and n.requires_grad]
         active: frozenset[Var] | None = traced.active(nodes)
-    except Exception:
+    except Exception:  # it takes no tracked arguments: its tape then refuses these, too
         traced, active = recorded(f, samples, entry.structure), None
     constants = tuple([value_of(node) for node in traced.constants])
     if any(node.requires_grad for node in traced.constants):

@@ -213,7 +213,7 @@ slice_ = linear(
     aval=lambda x, starts, sizes, steps: make_aval(sizes, x.dtype),
     adjoint=lambda ct, x, starts, sizes, steps: pad(ct, shape=x.shape, starts=starts, steps=steps),
     evaluate=lambda x, starts, sizes, steps: x[_window(starts, sizes, steps)],
-    lower=View("slice"),
+    lower=View("slice", begins="starts"),
     cases=(
         ((5,), {"starts": (1,), "sizes": (3,), "steps": (1,)}),
         ((6,), {"starts": (5,), "sizes": (3,), "steps": (-2,)}),

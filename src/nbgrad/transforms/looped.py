@@ -11,11 +11,11 @@ import numpy as np
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, leaf_node, placeholder
-from nbgrad.core.primitive import bind
+from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.tape import Atom, Body, Equation, Literal, Tape, Var
 from nbgrad.ops.basis import concatenate, reshape, slice_, transpose
 from nbgrad.ops.control.scan import scan
-from nbgrad.ops.kinds.forms import Rounds
+from nbgrad.ops.kinds.forms import Rounds, View
 from nbgrad.transforms.repeats import Segment
 from nbgrad.transforms.simplify import simplify
 
@@ -59,6 +59,11 @@ class Rerolled:
             source = np.array([args[k] for k in source], var.aval.dtype)
         found: Array = source.reshape(var.aval.shape)
         return found
+
+
+def begins_of(prim: Primitive) -> str:
+    """The param that says where the window that *prim* reads begins; none if it reads no window."""
+    return prim.lower.begins if isinstance(prim.lower, View) else ""
 
 
 def spelled(f: Callable[..., Any], atoms: Sequence[Atom], out: Var) -> list[Equation] | None:
@@ -157,7 +162,7 @@ class Loop:
         for k in range(self.first, self.first + self.segment.period):
             eqn = self.reading.eqns[k]
             sources = [next(kinds) for _ in eqn.inputs]
-            if eqn.prim is slice_ and (begins := next(kinds))[0] == "stack":
+            if begins_of(eqn.prim) and (begins := next(kinds))[0] == "stack":
                 if not self._row(eqn, sources[0], begins[1]):
                     return False
             elif not self._one(eqn, sources):

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.tape import Atom, Tape, Var
-from nbgrad.ops.basis import slice_
-from nbgrad.transforms.looped import Loop, Rerolled, Written
+from nbgrad.transforms.looped import Loop, Rerolled, Written, begins_of
 from nbgrad.transforms.repeats import MIN_STEPS, Segment, Words, segments
 
 
@@ -71,9 +70,10 @@ class Reading:
             sig = eqn.sig
             word = sig.number
             operands += [self.number(a) for a in eqn.inputs]
-            if sig.prim is slice_:
-                word = shapes.setdefault((sig.operands, sig.aval, sig.params["steps"]), word)
-                operands.append(self._outside(sig.params["starts"]))
+            if begins := begins_of(sig.prim):
+                others = tuple([p for p in sig.params.items() if p[0] != begins])
+                word = shapes.setdefault((sig.prim, sig.operands, sig.aval, others), word)
+                operands.append(self._outside(sig.params[begins]))
             if len(eqn.outs) > 1 or eqn.out in severed:
                 word = -1 - k  # is alone
             words.append(word)

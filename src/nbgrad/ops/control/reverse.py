@@ -25,6 +25,7 @@ from nbgrad.ops.arrays.scattering import SMALL, plus
 from nbgrad.ops.basis import broadcast_to, concatenate, pad, reshape, slice_
 from nbgrad.ops.control.activity import carried, carried_back
 from nbgrad.ops.control.loops import Several, bound, read, recorded, stand_ins
+from nbgrad.ops.elements.arithmetic import add
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.ops.kinds.forms import Rounds
 
@@ -75,7 +76,7 @@ def terms_of(ct: Node) -> list[Term]:
         x = stack.pop()
         if (
             x.sig is not None
-            and x.sig.prim.name == "add"
+            and x.sig.prim is add
             and all(a.__class__ is Node and a.aval is x.aval for a in x.inputs)
         ):
             stack += reversed(x.inputs)

@@ -48,13 +48,15 @@ class View(Value):
     """Lowering of a linear primitive as the index map ``name`` of program/index.py.
 
     ``irregular(params, x_shape)`` says that no index map will do; then ``assembly`` does.
-    ``keeps_elements`` says that every element of the result is one of the operand.
+    ``keeps_elements`` says that every element of the result is one of the operand. ``begins`` is the
+    param that says where a window of the operand begins, if it is one.
     """
 
     name: str
     keeps_elements: bool = True
     irregular: Callable[..., bool] = lambda params, shape: False
     assembly: Assembly | None = None
+    begins: str = ""
 
 
 class Host(Value):
