@@ -351,14 +351,12 @@ def test_a_long_loop_over_scalars_computes_each_once() -> None:
     agree(final, positive(4), tiers=("block",))
 
 
-@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2"])
-def test_names_of_dtypes_and_of_loops_differ(dtype: str) -> None:
+@pytest.mark.parametrize(("dtype", "ndim"), [("i1", 4), ("i2", 6), ("i4", 8)])
+def test_names_of_dtypes_and_of_loops_differ(dtype: str, ndim: int) -> None:
     """``i1`` was a loop's index and the class of its elements: every other axis is reduced."""
-    a = np.random.default_rng(0).integers(0, 100, (2, 3, 2, 3, 2, 3, 2, 3)).astype(dtype)
-    for ndim in range(2, 9):
-        x = a[(0,) * (8 - ndim)]
-        for start in (0, 1):
-            axis = tuple(range(start, ndim, 2))
-            with ng.configure(tier="fused"):
-                found = ng.tensor(x).amin(axis=axis).numpy()
-            np.testing.assert_array_equal(found, x.min(axis=axis))
+    x = np.random.default_rng(0).integers(0, 100, (2, 3) * (ndim // 2)).astype(dtype)
+    for start in (0, 1):
+        axis = tuple(range(start, ndim, 2))
+        with ng.configure(tier="fused"):
+            found = ng.tensor(x).amin(axis=axis).numpy()
+        np.testing.assert_array_equal(found, x.min(axis=axis))

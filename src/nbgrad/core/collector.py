@@ -19,6 +19,7 @@ from nbgrad.core.forks import ThreadLock, in_child
 MANY = 20_000  # objects made in a pause; of fewer the collector takes a millisecond or two
 MOST = 2_000_000  # objects made old without a look at them; a collection of these takes 0.2 s
 _aged = 0  # since the last such look
+_living = 0  # blocks of memory in use after it
 
 _lock = ThreadLock()
 _pauses: list[bool] = []  # one for each pause that is open; the first says what to go back to
@@ -58,7 +59,7 @@ def _age() -> None:
 def age() -> None:
     """Make all objects old: the next collection of old ones looks at them, and is not hastened.
 
-    It comes by itself once as many objects were made old as there are: there is garbage
+    It comes by itself once as many objects were made old as there were: there is garbage
     among them, of others' making.
     """
     _made_old()
@@ -76,10 +77,11 @@ def _made_old() -> None:
 
 
 def _collect() -> None:
-    global _aged
-    if _aged > max(MOST, sys.getallocatedblocks()):
+    global _aged, _living
+    if _aged > max(MOST, _living):
         _aged = 0
         gc.collect()
+        _living = sys.getallocatedblocks()
 
 
 @in_child
