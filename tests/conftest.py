@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -54,6 +55,17 @@ def machine_code() -> None:
     import machine  # after the environment above is set: it imports nbgrad
 
     machine.install()
+
+
+@pytest.fixture(autouse=True)
+def settings_as_they_were() -> Iterator[None]:
+    """Fail a test that leaves others another tier, or another policy."""
+    from nbgrad.config import settings as ours
+
+    before = ours.current
+    yield
+    now, ours.current = ours.current, before
+    assert now is before
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -133,6 +133,9 @@ settings = _Settings()
 class configure:
     """Change settings, for good or for a ``with`` block.
 
+    They are those of the process: blocks of several threads must not overlap, or the one that ends
+    last leaves what the other had set.
+
     Parameters
     ----------
     **changes

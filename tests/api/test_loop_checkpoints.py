@@ -156,14 +156,12 @@ LOOPS = {
 def test_threads_get_the_same_bits(name: str) -> None:
     xs = [np.random.default_rng(k).uniform(0.5, 1.0, 5) for k in range(4)]
     f = ng.value_and_grad(LOOPS[name])
-    with ng.configure(tier="fused"):
-        alone = [f(x) for x in xs]
 
     def work(k: int) -> Any:
-        with ng.configure(tier="fused"):
-            return [f(x) for x in xs]
+        return [f(x) for x in xs]
 
-    with ThreadPoolExecutor(8) as pool:
+    with ng.configure(tier="fused"), ThreadPoolExecutor(8) as pool:
+        alone = work(0)
         for found in pool.map(work, range(8)):
             for (a, da), (b, db) in zip(found, alone, strict=True):
                 assert a == b
