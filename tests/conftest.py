@@ -64,8 +64,9 @@ def settings_as_they_were() -> Iterator[None]:
 
     before = ours.current
     yield
-    now, ours.current = ours.current, before
-    assert now is before
+    now = ours.current
+    ours.use(before)
+    assert now == before
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
