@@ -77,7 +77,7 @@ def vmap(
     >>> per_sample = ng.vmap(ng.grad(lambda w, x: (w * x).sum() ** 2), in_axes=(None, 0))
     >>> per_sample(np.array([1.0, 2.0]), np.eye(2))
     array([[2., 0.],
-           [0., 8.]])
+           [0., 4.]])
     """
     refuse_axes(in_axes, out_axes)
 
