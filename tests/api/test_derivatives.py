@@ -268,3 +268,9 @@ def test_errors_name_the_place(case: str) -> None:
     message, call = REFUSED[case]
     with pytest.raises((TypeError, ValueError), match=message):
         call()
+
+
+@pytest.mark.parametrize("derivative", [ng.grad, ng.value_and_grad, ng.jacobian, ng.hessian])
+def test_errors_bear_the_name_that_was_called(derivative: Any) -> None:
+    with pytest.raises(TypeError, match=f"^{derivative.__name__}: argument 0 is int64"):
+        derivative(lambda x: x * x)(3)

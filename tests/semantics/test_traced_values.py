@@ -34,6 +34,8 @@ CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "float": (lambda x: float(x.prod()), r"float\(\).*prod.*Python int, str or bool"),
     "int": (lambda x: int(x[0]), r"int\(\)"),
     "range": (lambda x: range(x.astype(int)[0]), "an index, a length.*Pass it as a Python int"),
+    "an array at it": (lambda x: X[x.astype(int)[0]], r"write nbgrad\.numpy\.take\(a, i\)"),
+    "a list at it": (lambda x: [1.0, 2.0][x.astype(int)[0]], r"write nbgrad\.numpy\.take\(a, i\)"),
     "reshape": (
         lambda x: x.reshape(x.astype(int)[1]),
         "pass lengths, shapes and axes as Python ints",

@@ -75,17 +75,27 @@ def value_and_grad(
     >>> ng.grad(lambda p: (p["w"] * p["x"]).sum())({"w": np.array([1.0]), "x": np.array([3.0])})
     {'w': array([3.]), 'x': array([1.])}
     """
-    wanted = Wanted(argnums, argnames, "value_and_grad")
+    return _differentiated("value_and_grad", f, argnums, argnames, has_aux, holomorphic)
+
+
+def _differentiated(
+    name: str,
+    f: Callable[P, Any],
+    argnums: int | Sequence[int] | None,
+    argnames: str | Sequence[str] | None,
+    has_aux: bool,
+    holomorphic: bool,
+) -> Callable[P, tuple[Any, Any]]:
+    """``value_and_grad`` of *f*, under the *name* that the user called."""
+    wanted = Wanted(argnums, argnames, name)
 
     @functools.wraps(f)
     def differentiated(*args: P.args, **kwargs: P.kwargs) -> tuple[Any, Any]:
         run = call_tracked(f, wanted, args, kwargs, holomorphic)
-        y, aux = split_aux(run.returned, has_aux, "value_and_grad")
+        y, aux = split_aux(run.returned, has_aux, name)
         if has_aux:
             aux = aux_as_asked(aux, run)
-        value, *gradients = _gradients(
-            scalar_of(y, "value_and_grad", holomorphic), run, holomorphic
-        )
+        value, *gradients = _gradients(scalar_of(y, name, holomorphic), run, holomorphic)
         return ((value, aux) if has_aux else value), run.nest(gradients)
 
     return differentiated
@@ -140,8 +150,7 @@ def grad(
     >>> complex(ng.grad(lambda z: z**2, holomorphic=True)(1 + 2j))
     (2+4j)
     """
-    options: Any = {"argnames": argnames, "has_aux": has_aux, "holomorphic": holomorphic}
-    both = value_and_grad(f, argnums, **options)
+    both = _differentiated("grad", f, argnums, argnames, has_aux, holomorphic)
 
     @functools.wraps(f)
     def gradient(*args: P.args, **kwargs: P.kwargs) -> Any:

@@ -39,6 +39,7 @@ _TEXT = (
     "Print the shape while a function is traced; to see the number, return it from the compiled "
     "function and print it there"
 )
+_READ = "To read a list or an array of NumPy's at it, write nbgrad.numpy.take(a, i) or nbgrad.tensor(a)[i]"
 _ARRAY = (
     "The function that it was given to is not one of nbgrad's, and sees arrays only: use nbgrad's "
     "of the same meaning, or call it outside nbgrad.jit and pass what it returns"
@@ -55,7 +56,7 @@ _CAUSES: dict[str, tuple[str, str]] = {
     "__trunc__": ("int() or math.trunc()", _NUMBER),
     "__index__": (
         "an index, a length or a number of repetitions",
-        "Pass it as a Python int, which belongs to the trace, or take it from a shape",
+        f"Pass it as a Python int, which belongs to the trace, or take it from a shape. {_READ}",
     ),
     "__hash__": ("its use as a key", _NUMBER),
     "__format__": ("an f-string or format()", _TEXT),
@@ -66,7 +67,7 @@ _CAUSES: dict[str, tuple[str, str]] = {
         "saving an array or printing it",
         "Return the value from the compiled function, and save or print it there",
     ),
-    "__array__": ("a conversion to an array", _ARRAY),
+    "__array__": ("a conversion to an array", f"{_ARRAY}. {_READ}"),
     "__dlpack__": ("a conversion by DLPack", _ARRAY),
     "__reduce__": ("pickling or copying", _NUMBER),
     "backward": ("backward()", "Return the gradient instead: nbgrad.jit(nbgrad.grad(f))"),
