@@ -25,7 +25,7 @@ FLOORS = (
     {"engine"},
     {"tensors"},
     {"api"},
-    {"autograd", "fft", "interpolate", "linalg", "numpy", "optim", "random", "signal", "special", "stats", "tree"},
+    {"autograd", "fft", "integrate", "interpolate", "linalg", "numpy", "optim", "random", "signal", "special", "stats", "tree"},
     {"__init__"},
     {"examples"},
 )  # fmt: skip
@@ -279,6 +279,7 @@ DESCRIBED = (
     "engine",
     "tensors",
     "api",
+    "integrate",
 )
 
 

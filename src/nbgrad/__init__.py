@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Function", "Jitted", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "configure", "detect_anomaly",
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
-    "hessian", "inference_mode", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
+    "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from nbgrad import (
         autograd,
         fft,
+        integrate,
         interpolate,
         linalg,
         optim,
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
 _LATER = {
     "autograd",
     "fft",
+    "integrate",
     "interpolate",
     "linalg",
     "optim",

@@ -1,0 +1,187 @@
+"""Integration with steps whose size is chosen: a loop over save points, in it a loop of steps.
+
+The size of a step is no part of what is differentiated: derivatives are those of the steps that were
+taken (the discrete adjoint). Sizes are chosen by the PI controller of Hairer and Wanner, Solving
+Ordinary Differential Equations II (1996), IV.2, the first one as in I (1993), II.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nbgrad.api.loops import scan, while_loop
+from nbgrad.integrate.methods import Method, interpolated, step_of
+from nbgrad.integrate.problem import Function
+from nbgrad.integrate.verdicts import Judge
+from nbgrad.ops.control.verified import verified
+from nbgrad.tensors.tensor import Tensor
+
+SAFETY, LEAST, MOST, BETA = 0.9, 0.2, 10.0, 0.04
+ROUNDING = 16.0  # the least step, in units of the last place of the time
+
+
+class At(NamedTuple):
+    """Where an integration is: what its loop carries.
+
+    Attributes
+    ----------
+    t, y, slope
+        The time, the state, and its derivative there.
+    size, before
+        Of the next step; the error of the last one, relative to what is tolerated.
+    taken, failed
+        How many steps were tried, and whether the last one gave no number.
+    start, dense
+        Where the last step began, and its interpolant.
+    length
+        Of the last step, with its sign.
+    """
+
+    t: Any
+    y: Any
+    slope: Any
+    size: Any
+    before: Any
+    taken: Any
+    failed: Any
+    start: Any
+    length: Any
+    dense: Any
+
+
+@dataclass(frozen=True)
+class Solver:
+    """An integration from one time to another.
+
+    ``sign`` is that of the direction, ``end`` the last time, both without derivatives.
+    """
+
+    f: Function
+    method: Method
+    rtol: Any
+    atol: Any
+    sign: Any
+    end: Any
+    first: Any
+    longest: Any
+    max_steps: int
+    judge: Judge
+    max_bytes: int | None = None
+
+    def begin(self, t: Any, y: Any) -> At:
+        """Before the first step."""
+        slope = self.f(t, y)
+        size = self._first(t, y, slope) if self.first is None else self.first
+        zero = t.detach() * 0
+        dense = [y, slope, *[y * 0] * (self.method.powers - 2)]
+        one, never = zero + 1, zero != 0
+        size = zero + abs(size)
+        return At(t, y, slope, size, one * 1e-4, np.int64(0), never, t, one, tuple(dense))
+
+    def _first(self, t: Any, y: Any, slope: Any) -> Any:
+        """A step that Euler's method could take."""
+        t, y, slope = t.detach(), y.detach(), slope.detach()
+        span = abs(self.end - t)
+        scale = self.atol + abs(y) * self.rtol
+        d0, d1 = norm(y / scale), norm(slope / scale)
+        small = (d0 < 1e-5) | (d1 < 1e-5)
+        h0 = np.where(small, 1e-6, 0.01 * d0 / np.where(small, 1.0, d1))
+        h0 = np.minimum(h0, span)
+        moved = self.f(t + h0 * self.sign, y + slope * (h0 * self.sign)).detach()
+        d2 = norm((moved - slope) / scale) / np.where(h0 == 0, 1.0, h0)
+        most = np.maximum(d1, d2)
+        flat = most <= 1e-15
+        power = 1 / (self.method.order + 1)
+        h1 = (0.01 / np.where(flat, 1.0, most)) ** power
+        h1 = np.where(flat, np.maximum(1e-6, h0 * 1e-3), h1)
+        found = np.minimum(np.minimum(100 * h0, h1), span)
+        return np.where(np.isfinite(found), found, h0)
+
+    def going(self, at: At, until: Any) -> Any:
+        """Whether a step is to be taken, and can be."""
+        least = ROUNDING * np.finfo(at.t.dtype).eps * abs(at.t)
+        return ((until - at.t) * self.sign > 0) & (at.taken < self.max_steps) & (at.size > least)
+
+    def step(self, at: At) -> At:
+        """Try a step."""
+        t = at.t.detach()
+        rest = abs(self.end - t)
+        # One of a batch that is at its end waits for others, and what it computes is dropped, but must
+        # be a number: so must be its derivative.
+        rest = np.where(rest == 0, abs(at.length) * 1e-3, rest)
+        size = at.size.detach()
+        if self.longest is not None:
+            size = np.minimum(size, self.longest)
+        last = size * 1.01 >= rest
+        size = np.where(last, rest, size)
+        h = size * self.sign
+        made = step_of(self.f, self.method, at.t, at.y, at.slope, h)
+        error = self._error(at.y.detach(), made.y.detach(), made.error.detach())
+        finite = np.isfinite(error)
+        right = finite & (error <= 1)
+        grown = np.where(right, self._growth(error, at.before.detach()), 0)
+        shrunk = np.maximum(LEAST, SAFETY * _power(error, 1 / self.method.order))
+        factor = np.where(right, grown, np.where(finite, shrunk, LEAST))
+        end = np.where(last, self.end + (at.t - t), at.t + h)
+        return At(
+            np.where(right, end, at.t),
+            np.where(right, made.y, at.y),
+            np.where(right, made.slope, at.slope),
+            size * factor,
+            np.where(right, np.maximum(error, 1e-4), at.before),
+            at.taken + 1,
+            ~finite,
+            at.t,
+            h,
+            tuple(made.dense),
+        )
+
+    def _error(self, y: Any, end: Any, error: Any) -> Any:
+        scale = self.atol + np.maximum(abs(y), abs(end)) * self.rtol
+        return norm(error / scale)
+
+    def _growth(self, error: Any, before: Any) -> Any:
+        """How much longer the next step is: by this error, and the one before it."""
+        power = 1 / self.method.order - 0.75 * BETA
+        found = SAFETY * _power(error, power) * np.maximum(before, 1e-4) ** BETA
+        return np.minimum(np.maximum(found, LEAST), MOST)
+
+    def run(self, at: At, until: Any) -> At:
+        """Step until a time is reached or passed."""
+        return At(
+            *while_loop(
+                lambda at: self.going(At(*at), until),
+                lambda at: tuple(self.step(At(*at))),
+                tuple(at),
+                max_bytes=self.max_bytes,
+            )
+        )
+
+    def saved(self, at: At, times: Any, keeping: Any) -> tuple[At, Any]:
+        """Step over all of *times*, and return the states there."""
+
+        def one(at: Any, time: Any) -> Any:
+            at = self.run(At(*at), time.detach())
+            return tuple(at), interpolated(at.dense, (time - at.start) / at.length)
+
+        at, found = scan(one, tuple(at), times, **keeping)
+        return At(*at), found
+
+    def verify(self, x: Any, at: At, times: Any) -> Tensor:
+        """*x*, if the integration came to its end; else an error says why not."""
+        facts = [at.t, at.taken, at.failed, at.size, times, np.isfinite(at.slope).all()]
+        nodes = [Tensor.detach(f)._node if isinstance(f, Tensor) else f for f in facts]
+        return Tensor(verified(x._node, *nodes, judge=self.judge))
+
+
+def _power(error: Any, power: float) -> Any:
+    return np.where(error > 1e-10, error, 1e-10) ** -power
+
+
+def norm(x: Any) -> Any:
+    """The root of the mean square."""
+    square = (x * x.conj()).real if x.dtype.kind == "c" else x * x
+    return np.sqrt(square.mean())

@@ -1,0 +1,151 @@
+"""``odeint``: a differential equation at given times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from nbgrad.integrate.adaptive import Solver
+from nbgrad.integrate.fixed import fixed, steps_within
+from nbgrad.integrate.methods import method_of
+from nbgrad.integrate.problem import State, as_node_tensor, right_side
+from nbgrad.integrate.tableaux import Explicit
+from nbgrad.integrate.verdicts import Judge, increasing, known
+from nbgrad.tensors.tensor import Tensor
+
+MAX_STEPS = 100_000
+
+
+def odeint(
+    func: Callable[..., Any],
+    y0: Any,
+    t: Any,
+    *args: Any,
+    rtol: Any = 1e-8,
+    atol: Any = 1e-8,
+    method: str = "RK45",
+    tfirst: bool = False,
+    step_size: float | None = None,
+    first_step: float | None = None,
+    max_step: float | None = None,
+    max_steps: int = MAX_STEPS,
+    checkpoint: int | str | None = None,
+    max_bytes: int | None = None,
+) -> Any:
+    """Integrate ``dy/dt = func(y, t, *args)`` from ``t[0]``, where y is *y0*, and return it at each of *t*.
+
+    The integration is one loop: it is differentiable by *y0*, *t*, *args* and everything else that
+    *func* reads, in every mode and to any order, compiled, and batched. Derivatives are those of the
+    steps that are taken; how long these are is not differentiated.
+
+    Parameters
+    ----------
+    func : callable
+        Takes the state, nested as *y0*, the time, and *args*; returns the derivative of the state.
+    y0 : array, tensor, number, or these nested in tuples, lists and dicts
+        The state at ``t[0]``. A list or tuple of numbers is an array.
+    t : array_like or Tensor
+        Times, which increase or decrease.
+    *args
+        What else *func* takes.
+    rtol, atol : float, or array_like or nested as *y0*
+        What local errors are tolerated: *rtol* times the state, plus *atol*, as root mean square.
+    method : str
+        ``"RK45"`` or ``"dopri5"``, Dormand and Prince's; ``"RK23"`` or ``"bosh3"``, Bogacki and
+        Shampine's, for loose tolerances; ``"Rodas4"``, implicit, for stiff problems; with steps of fixed
+        size ``"euler"``, ``"midpoint"`` and ``"rk4"``.
+    tfirst : bool
+        Whether *func* takes the time first.
+    step_size : float, optional
+        Of methods with a fixed size: the parts between two times are divided into equal steps that are
+        at most so long. By default each part is one step.
+    first_step, max_step : float, optional
+        The size of the first step that is tried, and of the longest.
+    max_steps : int
+        How many steps may be tried.
+    checkpoint : int or "sqrt", optional
+        Reverse mode keeps the state of each of *t*, or of every so many: as in :func:`nbgrad.scan`.
+        Within such a part each step is kept.
+    max_bytes : int, optional
+        Bounds what is kept of either, as in :func:`nbgrad.scan` and :func:`nbgrad.while_loop`.
+
+    Returns
+    -------
+    object
+        Tensors, nested as *y0*, with the times as first dimension.
+
+    Raises
+    ------
+    ValueError
+        If there is no such method, times go back and forth, or the derivative has another shape than
+        the state.
+    TypeError
+        If the derivative is nested otherwise, or complex where the state is real.
+    RuntimeError
+        If the integration does not come to its end: after *max_steps*, where the derivative is not
+        finite, or where steps become as short as the rounding of the time. That is met by whoever asks
+        for the values.
+
+    See Also
+    --------
+    solve_ivp : SciPy's interface, with events and dense output.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> def decay(y, t, rate):
+    ...     return -rate * y
+    >>> t = np.linspace(0.0, 1.0, 3)
+    >>> ng.integrate.odeint(decay, 1.0, t, 2.0)
+    tensor([1.        , 0.36787944, 0.13533528])
+    >>> last = lambda rate: ng.integrate.odeint(decay, 1.0, t, rate)[-1]
+    >>> round(float(ng.grad(last)(2.0)), 6)
+    -0.135335
+    """
+    state = State(y0, "odeint")
+    f = right_side(func, args, state, tfirst)
+    times = times_of(t, state, "t")
+    tableau = method_of(method, "odeint")
+    keeping = {"checkpoint": checkpoint, "max_bytes": max_bytes}
+    values = known(times)
+    if values is not None:
+        increasing(values, "odeint", "t")
+    first = state.y0[None]
+    if isinstance(tableau, Explicit) and not tableau.error:
+        rest = fixed(f, tableau, state.y0, times, steps_within(values, step_size), keeping)
+    else:
+        solver = Solver(
+            f, tableau, state.like(rtol, "rtol"), state.like(atol, "atol"), *directed(times, values),
+            first_step, max_step, index(max_steps), Judge("odeint", "t", index(max_steps)), max_bytes,
+        )  # fmt: skip
+        at = solver.begin(times[0], state.y0)
+        at, rest = solver.saved(at, times[1:], keeping)
+        rest = solver.verify(rest, at, times)
+    return state.nested(np.concatenate([first, rest]), 0)
+
+
+def times_of(t: Any, state: State, name: str) -> Tensor:
+    """Times as a vector."""
+    try:
+        found = t if isinstance(t, Tensor) else as_node_tensor(t)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{state.where}: {name} is no array of numbers: {error}") from None
+    if found.ndim != 1 or not found.shape[0] or found.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{state.where}: {name} must be a vector of real times, the first of them that of y0, not "
+            f"{found._node.aval!r}"
+        )
+    times: Tensor = found.astype(state.real)
+    return times
+
+
+def directed(times: Tensor, values: Any) -> tuple[Any, Any]:
+    """The sign of the direction, a number where it is known, and the last time."""
+    end = times[-1].detach()
+    if values is not None:
+        return (1.0 if values[-1] >= values[0] else -1.0), end
+    return np.where(end >= times[0].detach(), 1.0, -1.0), end
