@@ -64,7 +64,33 @@ def _product(n: int) -> tuple[Step, Step]:
     return lambda: product(x, v), lambda: gradient(x)
 
 
+@numba.njit
+def _outer_products_by_hand(x: Any, d: Any, out: Any) -> None:
+    for k in range(out.shape[0]):
+        for i in range(out.shape[1]):
+            a = x[k, i]
+            for j in range(out.shape[2]):
+                out[k, i, j] = a * d[k, j]
+
+
+def per_sample_gradients_written() -> tuple[Step, Step]:
+    """Into buffers that the caller owns, beside a loop that only writes the largest of them."""
+    each, given, _ = _network()
+    owned = tuple(np.zeros(found.shape) for found in each(*given))
+    x, d = given[4], RNG.normal(size=(128, 256))
+    return (
+        lambda: each.into(*given, out=owned),
+        lambda: _outer_products_by_hand(x, d, owned[0]),
+    )
+
+
 def per_sample_gradients() -> tuple[Step, Step]:
+    each, given, whole = _network()
+    return lambda: each(*given), lambda: whole(*given)
+
+
+def _network() -> tuple[Any, tuple[Any, ...], Any]:
+    """The gradients of each of 128 samples, their arguments, and the gradient of the sum."""
     sizes = (784, 256), (256, 10)
     weights = [RNG.normal(size=s) / np.sqrt(s[0]) for s in sizes]
     biases = [np.zeros(s[1]) for s in sizes]
@@ -77,10 +103,10 @@ def per_sample_gradients() -> tuple[Step, Step]:
         return (np.log(np.exp(z).sum(-1)) - (z * y).sum(-1)).sum()
 
     numbers = (0, 1, 2, 3)
-    given = (weights[0], biases[0], weights[1], biases[1])
+    given = (weights[0], biases[0], weights[1], biases[1], x, y)
     each = ng.jit(ng.vmap(ng.grad(loss, numbers), in_axes=(None, None, None, None, 0, 0)))
     whole = ng.jit(ng.grad(loss, numbers))
-    return lambda: each(*given, x, y), lambda: whole(*given, x, y)
+    return each, given, whole
 
 
 T = np.linspace(0, 1, 20)
@@ -144,6 +170,11 @@ ROWS: dict[str, tuple[Callable[[], tuple[Step, Step]], str, str]] = {
     "hvp of Rosenbrock, n = 1000": (lambda: _product(1000), "a gradient", "2.5"),
     "hvp of Rosenbrock, n = 10^5": (lambda: _product(100_000), "a gradient", "2.5"),
     "per-sample gradients, 784-256-10, batch 128": (per_sample_gradients, "plain gradient", "2"),
+    "per-sample gradients into buffers of one's own": (
+        per_sample_gradients_written,
+        "a loop that writes them",
+        "2",
+    ),
     "1,000 Newton steps of 5 parameters by vmap": (newton_steps, "loop by hand", "3"),
 }
 
