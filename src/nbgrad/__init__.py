@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from nbgrad import errors, numpy
 from nbgrad.config import configure
 from nbgrad.core.lazy import load as _load
+from nbgrad.machine.heap import keep_freed_memory as _keep_freed_memory
 from nbgrad.machine.threads import get_num_threads, set_num_threads
 from nbgrad.tensors import dtypes, top_level
 from nbgrad.tensors.creation import as_tensor, manual_seed, rand, randn, tensor
@@ -28,6 +29,8 @@ __all__ = [
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
+
+_keep_freed_memory()
 
 if TYPE_CHECKING:
     from nbgrad import (
