@@ -23,6 +23,7 @@ from nbgrad.machine.numba_inside import (
     lower_builtin,
     register_model,
 )
+from nbgrad.machine.numba_memory import MEMORY_NAMES
 from nbgrad.machine.vecmath import bits, far
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
@@ -331,6 +332,10 @@ INTERPRETER: Final = {
     "PyFloat_AsDouble": types.float64(_OBJECT),
     "PyErr_Occurred": _OBJECT(),
     "PyErr_Clear": types.void(),
+    "PyErr_CheckSignals": types.int32(),
+    "PyErr_Fetch": types.void(WORDS, WORDS, WORDS),
+    "PyGILState_Ensure": types.int32(),
+    "PyGILState_Release": types.void(types.int32),
     "PyDict_GetItem": WORDS(_OBJECT, _OBJECT),
     "PySet_Size": types.int64(_OBJECT),
     "PyObject_CallNoArgs": _OBJECT(_OBJECT),
@@ -374,5 +379,6 @@ POINTER_NAMES: Final = {
     "call_syevd": _fortran_call("call_syevd", 11),
     "call_trsm": _fortran_call("call_trsm", 11),
     "call_trsv": _fortran_call("call_trsv", 8),
+    **MEMORY_NAMES,
     **{name: types.ExternalFunction(name, kind) for name, kind in INTERPRETER.items()},
 }

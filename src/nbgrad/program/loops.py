@@ -11,7 +11,7 @@ from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.basis import detach
-from nbgrad.ops.kinds.forms import Repeat, Rounds
+from nbgrad.ops.kinds.forms import Iterate, Repeat, Rounds
 
 if TYPE_CHECKING:
     from nbgrad.program.program import Program
@@ -49,6 +49,31 @@ class Loop:
     @cached_property
     def inner(self) -> Program:
         return self.plan()
+
+
+@dataclass(frozen=True)
+class Trip:
+    """An equation that is to be one kernel: a loop whose number of runs is not known."""
+
+    eqn: Equation
+
+    @property
+    def reads(self) -> tuple[Var, ...]:
+        return tuple(dict.fromkeys(a for a in self.eqn.inputs if isinstance(a, Var)))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A step that is ``kernel``, all of the loop that ``eqn`` is."""
+
+    eqn: Equation
+    kernel: Emitted
+
+
+def trip_of(eqn: Equation) -> Trip | None:
+    """*eqn*, if it is a loop that may be one kernel."""
+    plain = all(isinstance(a, Var) and not a.weak for a in eqn.inputs)
+    return Trip(eqn) if isinstance(eqn.prim.lower, Iterate) and plain else None
 
 
 def round_of(eqn: Equation) -> Round | None:

@@ -67,15 +67,14 @@ def _take(step: Step, eqn: Equation) -> Elements:
     return np.array(found, np.int64).reshape(out.shape)
 
 
-def _written(step: Step, eqn: Equation, start: Elements, v: Elements, add: bool) -> Elements:
-    """Rows of *start* with those of *v* put, or added, at the numbers of the second operand."""
-    index, out = eqn.inputs[1], eqn.out.aval
-    assert isinstance(index, Var)
-    n, code = out.shape[0], CODES[out.dtype]
-    if n > MAX_ROWS or (add and out.dtype.kind != "f"):
+def written(
+    step: Step, places: Sequence[int], start: Elements, v: Elements, code: str, add: bool
+) -> Elements:
+    """Rows of *start* with those of *v* put, or added, at *places*."""
+    n = start.shape[0]
+    if n > MAX_ROWS or (add and code[0] != "f"):
         raise NotScalar
     rows = start.reshape(n, -1).copy()
-    places = _places(step, index, n)
     for place, given in zip(places, v.reshape(len(places), -1), strict=True):
         for row in range(n):
             taken = step.computed(f"{{0}} == {row}", (place,), "b1")
@@ -83,7 +82,15 @@ def _written(step: Step, eqn: Equation, start: Elements, v: Elements, add: bool)
                 old = int(rows[row, e])
                 new = step.computed("{0} + {1}", (old, value), code) if add else value
                 rows[row, e] = step.computed(SELECT, (taken, new, old), code)
-    return rows.reshape(out.shape)
+    return rows.reshape(start.shape)
+
+
+def _written(step: Step, eqn: Equation, start: Elements, v: Elements, add: bool) -> Elements:
+    """The same at the numbers of the second operand."""
+    index = eqn.inputs[1]
+    assert isinstance(index, Var)
+    places = _places(step, index, start.shape[0])
+    return written(step, places, start, v, CODES[eqn.out.aval.dtype], add)
 
 
 def _scatter(step: Step, eqn: Equation) -> Elements:

@@ -11,16 +11,18 @@ from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import emit
 from nbgrad.program.joined import joined
-from nbgrad.program.loops import Loop, Round
+from nbgrad.program.loops import Loop, Round, Trip, Whole
 from nbgrad.program.nests import Call, Item, build
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.rolled import rolled
 from nbgrad.program.selected import selected
+from nbgrad.program.steps import define
 from nbgrad.program.text import Emitted
 from nbgrad.program.traffic import totals
+from nbgrad.program.trips import whole
 from nbgrad.program.views import LibraryCall
 
-Step = Emitted | Call | LibraryCall | Loop
+Step = Emitted | Call | LibraryCall | Loop | Whole
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class Program:
                 head = f"# loop: {step.eqn.prim.name}, {step.rounds.count} times\n"
                 text = step.kernel.source if step.kernel else indent(step.inner.source(), "# ")
                 parts.append(head + text)
+            elif isinstance(step, Whole):
+                parts.append(f"# loop: {step.eqn.prim.name}\n{step.kernel.source}")
             else:
                 how = "library kernel" if isinstance(step, LibraryCall) else "NumPy call"
                 parts.append(f"# {how}: {step.eqn.prim.name} -> {step.eqn.sig.aval!r}\n")
@@ -70,7 +74,7 @@ class Program:
         return {
             "equations": len(self.tape),
             "kernels": sum(isinstance(s, Emitted) for s in self.steps),
-            "loops": sum(isinstance(s, Loop) for s in self.steps),
+            "loops": sum(isinstance(s, (Loop, Whole)) for s in self.steps),
             "library_calls": sum(isinstance(s, LibraryCall) for s in self.steps),
             "host_calls": sum(isinstance(s, Call) for s in self.steps),
             "arena_bytes": self.plan.arena_bytes,
@@ -93,6 +97,9 @@ def make_program(tape: Tape, repeated: bool = False) -> Program:
 def _step(item: Item, repeated: bool) -> Step:
     if isinstance(item, Arranged):
         return emit(item, repeated)
+    if isinstance(item, Trip):
+        kernel = whole(item, define)
+        return Call(item.eqn, (), item.reads) if kernel is None else Whole(item.eqn, kernel)
     if not isinstance(item, Round):
         return item
     loop = Loop(item.eqn, item.rounds, partial(make_program, item.tape, True), rolled(item))

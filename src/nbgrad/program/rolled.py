@@ -7,7 +7,7 @@ itself would have, in the same order, so both give the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from nbgrad.core.tape import Var
 from nbgrad.program.loops import Round
 from nbgrad.program.scalars import MAX_ELEMENTS, MAX_STATEMENTS, NotScalar, Step
 from nbgrad.program.steps import define
-from nbgrad.program.text import Emitted, Number, Pointer, Status
+from nbgrad.program.text import Emitted, Number, Pointer
 from nbgrad.program.values import CODES
 
 
@@ -41,7 +41,6 @@ class _Writer:
         for eqn in item.tape.eqns:
             define(step, eqn)
         self.results = [step.read(a, a.aval.dtype).ravel().tolist() for a in _vars(item)]
-        self.names: dict[int, str] = {}
 
     def operands(self) -> None:
         rounds, step = self.item.rounds, self.step
@@ -70,85 +69,31 @@ class _Writer:
             step.env[var] = np.array(numbers, np.int64).reshape(aval.shape)
 
     def emitted(self) -> Emitted:
-        step, rounds = self.step, self.item.rounds
-        used = self.used()
-        if sum(not step.scalars[k].atom for k in used) > MAX_STATEMENTS:
+        step, rounds, kernel = self.step, self.item.rounds, self.step.kernel
+        used = step.used(k for row in self.results for k in row)
+        if step.length(used) > MAX_STATEMENTS:
             raise NotScalar
-        before = list(self.statements(used, False))
-        inside = list(self.statements(used, True))
-        outs = self.item.eqn.outs
-        for k, out in enumerate(outs):
+        before = list(step.statements(used, False))
+        inside = list(step.statements(used, True))
+        for k, out in enumerate(self.item.eqn.outs):
             step.param(f"y{k}", f"{CODES[out.aval.dtype]}*", Pointer(out, 0))
-        for number, size in enumerate(step.sizes):
-            step.param(f"m{number}", "i8", Number(size))
-        if step.sizes:
-            step.param("status", "i8*", Status())
-            step.param("number", "i8", Number(0))
         order = "range(n - 1, -1, -1)" if rounds.reverse else "range(n)"
-        name = f"loop_{len(inside)}"
-        body = [*inside, *self.rows(), *self.carried()]
+        carried = [k for row in self.results[: rounds.carry] for k in row]
+        body = [*inside, *self.rows(), *step.moves([name for name, _ in self.start], carried)]
         lines = [
-            f"def {name}(lo, hi{''.join(', ' + p for p, _, _ in step.params)}):",
-            *(f"    {line}" for line in before),
-            *(f"    {name} = {text}" for name, text in self.start),
-            f"    for at in {order}:",
-            *(f"        {line}" for line in body),
-            *(f"    {line}" for line in self.ends()),
+            *before,
+            *(f"{name} = {text}" for name, text in self.start),
+            f"for at in {order}:",
+            *(f"    {line}" for line in body),
+            *self.ends(),
         ]
-        return Emitted(
-            "\n".join(lines) + "\n",
-            name,
-            tuple([code for _, code, _ in step.params]),
-            tuple([arg for _, _, arg in step.params]),
-            1,
-            0,
-            tuple(step.sizes),
-        )
-
-    def used(self) -> list[int]:
-        """What the results are computed from, in order."""
-        found: set[int] = set()
-        stack = [k for row in self.results for k in row]
-        while stack:
-            k = stack.pop()
-            if k not in found:
-                found.add(k)
-                stack += self.step.scalars[k].args
-        return sorted(found)
-
-    def statements(self, used: Sequence[int], varying: bool) -> Iterator[str]:
-        for k in used:
-            scalar = self.step.scalars[k]
-            if scalar.varies != varying:
-                continue
-            text = scalar.text.format(*[self.names[a] for a in scalar.args])
-            self.names[k] = text if scalar.atom else f"v{k}"
-            if not scalar.atom:
-                yield f"v{k} = {text}"
-            if scalar.check:
-                args = [self.names[a] for a in scalar.args]
-                yield scalar.check.format(*args, name=self.names[k])
+        return kernel.emitted(f"loop_{len(inside)}", lines)
 
     def rows(self) -> Iterator[str]:
         carry = self.item.rounds.carry
         for k, row in enumerate(self.results[carry:], carry):
             for e, number in enumerate(row):
-                yield f"y{k}[{_place(len(row), e)}] = {self.names[number]}"
-
-    def carried(self) -> Iterator[str]:
-        """The next carry, by way of other names where one of the present is still to be read."""
-        numbers = [n for row in self.results[: self.item.rounds.carry] for n in row]
-        names = [name for name, _ in self.start]
-        changed = [
-            (name, self.names[n], self.step.scalars[n].code)
-            for name, n in zip(names, numbers, strict=True)
-            if self.names[n] != name
-        ]
-        moving = [value for _, value, _ in changed if value in names]
-        for value in dict.fromkeys(moving):
-            yield f"next_{value} = {value}"
-        for name, value, code in changed:
-            yield f"{name} = {code}({'next_' if value in moving else ''}{value})"
+                yield f"y{k}[{_place(len(row), e)}] = {self.step.name(number)}"
 
     def ends(self) -> Iterator[str]:
         names = iter([name for name, _ in self.start])

@@ -9,7 +9,17 @@ import numpy as np
 
 from nbgrad.core.interpret import evaluate
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.ops.kinds.forms import Assembly, Choice, Combine, Expression, Library, Repeat, View
+from nbgrad.ops.kinds.forms import (
+    Assembly,
+    Choice,
+    Combine,
+    Expression,
+    Iterate,
+    Library,
+    Repeat,
+    View,
+)
+from nbgrad.program import trips
 from nbgrad.program.nest import Compute, Reduce
 from nbgrad.program.picks import picked
 from nbgrad.program.scalars import MAX_ELEMENTS, SELECT, Elements, NotScalar, Step
@@ -34,6 +44,8 @@ def define(step: Step, eqn: Equation) -> None:
             raise NotScalar
     if isinstance(lower, Repeat):
         found = repeated(step, eqn)
+    elif isinstance(lower, Iterate):
+        found = trips.repeated(step, eqn, define)
     elif isinstance(lower, Choice):
         found = branched(step, eqn)
     else:

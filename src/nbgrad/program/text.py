@@ -42,21 +42,37 @@ class Status:
 
 
 @dataclass(frozen=True)
+class Service:
+    """Argument: the address of a function of the backend's: "grow", "release" or "asked".
+
+    They give memory, take it back, and say whether somebody has asked that a loop ends; "raised" is where
+    the last one leaves how.
+    """
+
+    name: str
+
+
+# Faults that are no index out of bounds, in the place of the number of a size.
+NO_MEMORY, ENDED = 254, 255
+
+
+@dataclass(frozen=True)
 class Emitted:
     """One kernel as text: its source, name, type codes and what its arguments are.
 
-    A loop may read arrays by number, of ``sizes`` rows. Its last two arguments are then the status word,
-    and the number of the step; a fault is the index in the high half of the word, then which of the
-    sizes in 8 bits, and the number of the step in 24.
+    A loop may read arrays by number, of ``sizes`` rows. If it ``faults``, its last two arguments are the
+    status word, and the number of the step; a fault is the index in the high half of the word, then which
+    of the sizes in 8 bits, and the number of the step in 24.
     """
 
     source: str
     name: str
     signature: tuple[str, ...]
-    args: tuple[Pointer | Number | Status, ...]
+    args: tuple[Pointer | Number | Status | Service, ...]
     tasks: int
     grain: int
     sizes: tuple[int, ...] = ()
+    faults: bool = False
 
 
 def guards_of(value: Value) -> tuple[Guard, ...]:

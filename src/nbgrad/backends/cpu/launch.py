@@ -8,7 +8,7 @@ from typing import Any
 
 from nbgrad.machine import bounds
 from nbgrad.machine.compile import Kernel, compile_kernel, remembered
-from nbgrad.program.text import Number, Pointer, Status
+from nbgrad.program.text import Number, Pointer, Service, Status
 from nbgrad.program.values import CODES
 from nbgrad.program.views import Operand
 
@@ -55,7 +55,7 @@ class Inner:
     program: Any
 
 
-Argument = Pointer | Number | Status | BlasThreads | Scratch | Row | Inner
+Argument = Pointer | Number | Status | Service | BlasThreads | Scratch | Row | Inner
 Arguments = tuple[Argument, ...]
 
 
@@ -112,7 +112,9 @@ def _bounds(arg: Any) -> tuple[int, int] | None:
         return 0, 8 * len(extended(arg.args))
     if isinstance(arg, Status):
         return 0, 8
-    known = isinstance(arg, (Code, Inner)) or (isinstance(arg, Number) and arg.code.endswith("*"))
+    known = isinstance(arg, (Code, Inner, Service)) or (
+        isinstance(arg, Number) and arg.code.endswith("*")
+    )
     return (0, 0) if known else None
 
 

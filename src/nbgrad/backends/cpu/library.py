@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends.cpu import blas, lapack, library_text
+from nbgrad.backends.cpu import blas, lapack, library_text, services
 from nbgrad.backends.cpu.launch import (
     Arguments,
     BlasThreads,
@@ -27,9 +27,9 @@ from nbgrad.backends.cpu.launch import (
     pointer,
 )
 from nbgrad.core.forks import ThreadLock, in_child
-from nbgrad.program.loops import Loop
+from nbgrad.program.loops import Loop, Whole
 from nbgrad.program.nests import Call
-from nbgrad.program.text import Emitted, Number, Pointer, Status
+from nbgrad.program.text import ENDED, NO_MEMORY, Emitted, Number, Pointer, Status
 from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall, Operand
 
@@ -68,9 +68,11 @@ def held(loop: Loop, tier: str) -> Emitted | None:
 def failure(status: int, steps: Sequence[Any], tier: str = "fused") -> Exception:
     """Return the exception that a status word stands for, in a program of *steps*."""
     call = steps[(status & 0xFFFFFF) - 1]
+    if isinstance(call, Whole):
+        return _of_loop(status >> 24, call.kernel.sizes)
     if isinstance(call, Loop):
         if kernel := held(call, tier):
-            return _no_row(status >> 32, kernel.sizes[status >> 24 & 0xFF])
+            return _of_loop(status >> 24, kernel.sizes)
         return failure(status >> 24, call.inner.steps, tier)
     if call.kernel in lapack.ERRORS:
         batch = call.eqn.inputs[0].aval.shape[:-2]
@@ -81,6 +83,19 @@ def failure(status: int, steps: Sequence[Any], tier: str = "fused") -> Exception
     if call.kernel == "take":
         size = call.operands[0].extents[0]
     return _no_row(status >> 24, size)
+
+
+def _of_loop(fault: int, sizes: Sequence[int]) -> Exception:
+    """What a fault of a kernel that holds a loop stands for."""
+    number = fault & 0xFF
+    if number == ENDED:
+        return services.raised()  # type: ignore[no-any-return]
+    if number == NO_MEMORY:
+        return MemoryError(
+            "there is no memory for what a while_loop carried: max_bytes= keeps a part, and runs the "
+            "rest again; max_steps= bounds the number of runs"
+        )
+    return _no_row(fault >> 8, sizes[number])
 
 
 def _no_row(index: int, size: int) -> Exception:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.backends.cpu import library, loops
+from nbgrad.backends.cpu import library, loops, services
 from nbgrad.backends.cpu.block import BlockNest, Temporaries
 from nbgrad.backends.cpu.executor import Frame
 from nbgrad.backends.cpu.launch import (
@@ -26,10 +26,10 @@ from nbgrad.machine.compile import Kernel, compile_kernel, is_cached
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.scalar import HELPERS
 from nbgrad.program.arrange import Arranged
-from nbgrad.program.loops import Loop
+from nbgrad.program.loops import Loop, Whole
 from nbgrad.program.nests import Call
 from nbgrad.program.program import Program
-from nbgrad.program.text import Emitted, Number, Pointer, Status
+from nbgrad.program.text import Emitted, Number, Pointer, Service, Status
 from nbgrad.program.views import LibraryCall
 
 Array = np.ndarray[Any, Any]
@@ -55,7 +55,7 @@ def compile_price(program: Program, fresh: bool = False) -> float:
 
 def _kernels(program: Program) -> Iterator[Emitted]:
     for step in program.steps:
-        if isinstance(step, Loop) and step.kernel is not None:
+        if isinstance(step, (Loop, Whole)) and step.kernel is not None:
             yield step.kernel
         elif isinstance(step, Loop):
             yield from _kernels(step.inner)
@@ -72,6 +72,12 @@ def price_of(source: str) -> float:
     """
     lines = source.count("\n")
     return 0.04 + 0.004 * lines + 1.5e-4 * lines * source.count(" if ")
+
+
+def _held(kernel: Emitted, number: int) -> Launch:
+    """The instruction of a kernel that holds a loop, which fails by the *number* of its step."""
+    args = (*kernel.args[:-1], Number(number)) if kernel.faults else kernel.args
+    return Launch(kernel_of(kernel), args, kernel.tasks, kernel.grain)
 
 
 class HostStep:
@@ -127,6 +133,8 @@ class Layout:
                 self.words[word] = self.inner[-1].frame.address
             elif isinstance(arg, Code):
                 self.words[word] = arg.kernel.address
+            elif isinstance(arg, Service):
+                self.words[word] = services.address(arg)
             elif isinstance(arg, Status):
                 self.status.append(word)
             elif isinstance(arg, BlasThreads):
@@ -192,6 +200,8 @@ class CpuProgram(Runner):
                 segments[-1] += library.launches(step, k + 1)
             elif isinstance(step, Loop):
                 segments[-1] += self._loop(step, k + 1)
+            elif isinstance(step, Whole):
+                segments[-1].append(_held(step.kernel, k + 1))
             elif self.temporaries is not None:
                 item = self.program.items[k]
                 assert isinstance(item, Arranged)
@@ -205,8 +215,7 @@ class CpuProgram(Runner):
         kernel = library.held(step, self.tier)
         if kernel is None:
             return loops.launches(step, number, CpuProgram(step.inner, self.tier))
-        args = (*kernel.args[:-1], Number(number)) if kernel.sizes else kernel.args
-        return [Launch(kernel_of(kernel), args, kernel.tasks, kernel.grain)]
+        return [_held(kernel, number)]
 
     def place(self, arg: Pointer | Scratch) -> tuple[int, int]:
         """Base number and byte offset of a buffer, or of scratch memory at the arena's end."""

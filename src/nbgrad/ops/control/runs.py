@@ -7,9 +7,17 @@ other one is dropped. What lies between is run again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
+
+from nbgrad.core.aval import several
+from nbgrad.core.interpret import computed
+from nbgrad.core.primitive import Rules
+from nbgrad.core.results import SeveralResults
+from nbgrad.core.tape import Body
+from nbgrad.ops.control.loops import as_results
+from nbgrad.ops.kinds.forms import Iterate
 
 Carry = list[Any]
 
@@ -60,3 +68,47 @@ class Runs:
             return
         while kept:
             yield from self._again(kept.pop(), min(every, count - len(kept) * every), limit)
+
+
+def _prepare(xs: Any, params: Any) -> Any:
+    return xs, several(*[v.aval for v in params["finish"].tape.inputs]), ()
+
+
+def _evaluate(*xs: Any, cond: Body, body: Body, back: Body, finish: Body, **params: Any) -> Any:
+    n, scattered = params["constants"], params["scattered"]
+    end, seeds = len(body.tape.inputs), sum(params["seeded"])
+    given, carry, cts = xs[:n], list(xs[n:end]), list(xs[end : end + seeds])
+    totals = [np.zeros(v.aval.shape, v.aval.dtype) for v in finish.tape.inputs[: len(scattered)]]
+    runs = Runs(
+        lambda carry: computed(cond.tape, [*given, *carry])[0],
+        lambda carry: computed(body.tape, [*given, *carry]),
+        params["max_steps"],
+        params["max_bytes"],
+    )
+    for before in runs.backwards(carry):
+        found = iter(computed(back.tape, [*given, *before, *cts, *xs[end + seeds :]]))
+        for k, by_index in enumerate(scattered):
+            part = np.asarray(next(found))
+            if by_index:
+                np.add.at(totals[k], next(found), part)
+            else:
+                totals[k] = totals[k] + part
+        cts = list(found)
+    return as_results([*totals, *cts])
+
+
+def _no_rule(*args: Any) -> NoReturn:
+    raise AssertionError("a program is made after all derivatives")
+
+
+while_back = SeveralResults(
+    name="while_back",
+    kind="opaque",
+    evaluate=_evaluate,
+    prepare=_prepare,
+    rules=Rules(_no_rule, _no_rule),
+    lower=Iterate(),
+    grad_name="WhileLoopSums",
+    doc="The sums that the way back of a while_loop makes, and the cotangents of what it began with.",
+    registered=False,
+)

@@ -14,8 +14,6 @@ from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
 
-import numpy as np
-
 from nbgrad.core.aval import several
 from nbgrad.core.interpret import computed, inline
 from nbgrad.core.linearize import linearize
@@ -29,11 +27,11 @@ from nbgrad.ops.basis import reshape
 from nbgrad.ops.control.forward import Pushed, order_of, returned
 from nbgrad.ops.control.loops import Several, as_results, as_tuple, closed, read
 from nbgrad.ops.control.reverse import Direction, terms_of
-from nbgrad.ops.control.runs import Runs
+from nbgrad.ops.control.runs import while_back
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import stacked
 from nbgrad.ops.kinds.cotangents import add_up, materialize
-from nbgrad.ops.kinds.forms import Host, Rounds
+from nbgrad.ops.kinds.forms import Call, Iterate, Rounds
 
 
 @dataclass(frozen=True)
@@ -183,7 +181,7 @@ while_loop = SeveralResults(
     evaluate=_evaluate,
     prepare=_prepare,
     rules=Rules(_vjp, _jvp, _batch, series=True),
-    lower=Host(),
+    lower=Iterate(),
     grad_name="WhileLoop",
     doc="A body run while a condition holds of what it carries.",
     registered=False,
@@ -232,27 +230,17 @@ def _prepare_reverse(xs: Any, params: Any) -> Any:
     return xs, several(*[a.aval for a in params["finish"].tape.outputs]), ()
 
 
-def _evaluate_reverse(*xs: Any, cond: Body, body: Body, constants: int, **params: Any) -> Any:
-    back, finish, scattered = (params[name] for name in ("back", "finish", "scattered"))
-    end, seeds = len(body.tape.inputs), sum(params["seeded"])
-    given, carry, cts = xs[:constants], list(xs[constants:end]), list(xs[end : end + seeds])
-    totals = [np.zeros(v.aval.shape, v.aval.dtype) for v in finish.tape.inputs[: len(scattered)]]
-    runs = Runs(
-        lambda carry: computed(cond.tape, [*given, *carry])[0],
-        lambda carry: computed(body.tape, [*given, *carry]),
-        params["max_steps"],
-        params["max_bytes"],
-    )
-    for before in runs.backwards(carry):
-        found = iter(computed(back.tape, [*given, *before, *cts, *xs[end + seeds :]]))
-        for k, by_index in enumerate(scattered):
-            part = np.asarray(next(found))
-            if by_index:
-                np.add.at(totals[k], next(found), part)
-            else:
-                totals[k] = totals[k] + part
-        cts = list(found)
-    return as_results(computed(finish.tape, [*totals, *cts]))
+def _in_parts(sig: Any) -> Tape:
+    """What the operation of a signature is: sums over the runs, and what is made of these."""
+    xs = [placeholder(aval) for aval in sig.operands]
+    params = {k: v for k, v in sig.params.items() if k != "wanted"}
+    outs = inline(params["finish"].tape, as_tuple(while_back(*xs, **params)))
+    return linearize(outs, xs)[0]
+
+
+def _evaluate_reverse(*xs: Any, finish: Body, wanted: Any, **params: Any) -> Any:
+    found = as_tuple(while_back.evaluate(*xs, finish=finish, **params))
+    return as_results(computed(finish.tape, found))
 
 
 def _split(xs: Any, params: Any) -> tuple[While, list[Any], list[bool]]:
@@ -335,7 +323,7 @@ while_reverse = SeveralResults(
     evaluate=_evaluate_reverse,
     prepare=_prepare_reverse,
     rules=Rules(_vjp_reverse, _jvp_reverse, _batch_reverse),
-    lower=Host(),
+    lower=Call(_in_parts),
     grad_name="WhileLoopBackward",
     doc="The cotangents of what a while_loop reads.",
     registered=False,

@@ -113,6 +113,17 @@ class Repeat(Value):
     layout: Callable[..., Rounds]
 
 
+class Iterate(Value):
+    """Lowering of an operation that runs the tape of its param ``body`` while that of ``cond`` holds.
+
+    Both read so many ``constants``, then the carry, which the body gives anew, at most ``max_steps``
+    times. With a param ``back`` the results are made on the way back, by that tape, which reads after the
+    constants what was carried before a run, then cotangents, then further constants; it gives terms
+    of sums, each of the *scattered* ones with the rows it is added to, then the next cotangents. Results
+    are the sums, whose avals are those of the first inputs of ``finish``, then the last cotangents.
+    """
+
+
 class Call(Value):
     """Lowering of an operation that is a tape, by default that of its param ``body``.
 

@@ -1,0 +1,69 @@
+"""Numba's form of what loops without a known end call: memory that grows, and whether to go on."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from llvmlite import ir
+from numba import types
+
+from nbgrad.machine.numba_inside import intrinsic
+
+I64 = ir.IntType(64)
+BYTES = ir.IntType(8).as_pointer()
+WORDS: Final = types.CPointer(types.int64)
+
+
+def _call(builder: Any, function: Any, result: Any, *args: Any) -> Any:
+    kind = ir.FunctionType(result, [a.type for a in args])
+    return builder.call(builder.bitcast(function, kind.as_pointer()), args)
+
+
+@intrinsic
+def call_grow(typingctx: Any, grow: Any, pointer: Any, size: Any) -> Any:
+    """Call ``void *(*grow)(void *, size_t)``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        found = _call(builder, args[0], BYTES, builder.bitcast(args[1], BYTES), args[2])
+        return builder.bitcast(found, args[1].type)
+
+    return pointer(WORDS, pointer, types.int64), generate
+
+
+@intrinsic
+def call_release(typingctx: Any, release: Any, pointer: Any) -> Any:
+    """Call ``void (*release)(void *)``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        _call(builder, args[0], ir.VoidType(), builder.bitcast(args[1], BYTES))
+        return context.get_dummy_value()
+
+    return types.void(WORDS, pointer), generate
+
+
+@intrinsic
+def call_asked(typingctx: Any, asked: Any, words: Any) -> Any:
+    """Call ``int64 (*asked)(int64 *)``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return _call(builder, args[0], I64, args[1])
+
+    return types.int64(WORDS, WORDS), generate
+
+
+@intrinsic
+def is_nowhere(typingctx: Any, pointer: Any) -> Any:
+    """Whether a pointer is null."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.icmp_unsigned("==", builder.ptrtoint(args[0], I64), I64(0))
+
+    return types.boolean(pointer), generate
+
+
+MEMORY_NAMES: Final = {
+    "call_grow": call_grow,
+    "call_release": call_release,
+    "call_asked": call_asked,
+    "is_nowhere": is_nowhere,
+}

@@ -1,0 +1,182 @@
+"""A ``while_loop`` of scalars and small arrays is one kernel, alone and within other loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from subprocesses import run
+
+import nbgrad as ng
+
+Array = np.ndarray[Any, Any]
+TABLE = np.linspace(0.5, 1.5, 100)
+
+
+def root(a: Any) -> Any:
+    """Newton's method for a square root."""
+    return ng.while_loop(lambda x: abs(x * x - a) > 1e-12, lambda x: (x + a / x) / 2, a)
+
+
+def branching(x: Any) -> Any:
+    """A recurrence with a branch, a count and a flag in the carry."""
+    start = {"x": x, "k": 0, "high": False}
+
+    def body(c: Any) -> Any:
+        new = ng.cond(c["x"] > 1.0, lambda v: v * v * 0.4, lambda v: v * 1.7 + 0.05 * x, c["x"])
+        return {"x": new, "k": c["k"] + 1, "high": c["high"] | (new > 1.5)}
+
+    end = ng.while_loop(lambda c: c["k"] < 9, body, start)
+    return ng.where(end["high"], end["x"] * 2, end["x"]) * end["k"]
+
+
+def swapping(x: Any) -> Any:
+    """Arrays in the carry, which change places."""
+    v, w = x * np.array([1.0, -0.5, 0.25]), ng.sin(x) + np.arange(3.0)
+    body = lambda c: (c[1] * 0.5 + c[0].sum(), c[0] - 0.1 * c[1])
+    return ng.while_loop(lambda c: abs(c[0]).max() > 0.05, body, (v, w), max_steps=40)[1].sum()
+
+
+def ending(x: Any) -> Any:
+    """Ended by the number of runs."""
+    return ng.while_loop(lambda v: v < 1e9, lambda v: v * x + np.sin(3.0), x, max_steps=7)
+
+
+def never(x: Any) -> Any:
+    return ng.while_loop(lambda v: v > 1e9, lambda v: v * v, x * 3)
+
+
+def in_float32(x: Any) -> Any:
+    start = (x * 1.0).astype(np.float32)
+    return ng.while_loop(lambda v: v < 9, lambda v: v * v + np.float32(0.3), start).astype(float)
+
+
+def within_a_scan(x: Any) -> Any:
+    """Each step of a scan runs a loop of its own, of which some never run."""
+
+    def step(c: Any, row: Any) -> Any:
+        v = ng.while_loop(
+            lambda v: v * v < 4.0 * row, lambda v: v * 1.3 + 0.1 * c, ng.sin(c) + row
+        )
+        return c * 0.5 + v, v
+
+    last, each = ng.scan(step, x, np.linspace(0.2, 5.0, 6))
+    return last + (each**2).sum()
+
+
+def within_a_loop(x: Any) -> Any:
+    def body(c: Any) -> Any:
+        inner = ng.while_loop(lambda v: v > 0.5, lambda v: v * 0.7, c[0] + 1.0)
+        return c[0] + inner * x, c[1] + 1
+
+    return ng.while_loop(lambda c: c[1] < 4, body, (x, 0))[0]
+
+
+def by_number(x: Any) -> Any:
+    """Rows of a large array, and of a small one, by the number of the run."""
+    table, few = ng.as_tensor(TABLE) * x, ng.as_tensor(np.array([0.9, 1.1, 1.05])) * x
+
+    def body(c: Any) -> Any:
+        k, v = c
+        return k + 3, v * table[k] + few[k % 3]
+
+    return ng.while_loop(lambda c: c[0] < 50, body, (0, x))[1]
+
+
+ALL: list[Callable[..., Any]] = [
+    root, branching, swapping, ending, never, in_float32, within_a_scan, within_a_loop, by_number,
+]  # fmt: skip
+
+
+def calls(f: Any, x: Any) -> int:
+    stats: dict[str, int] = ng.make_tape(f)(x).stats()
+    return stats["host_calls"]
+
+
+@pytest.mark.parametrize("f", ALL)
+def test_a_kernel_gives_what_python_gives(f: Any) -> None:
+    x = np.array(1.23)
+    both = ng.value_and_grad(f)
+    with ng.configure(tier="reference"):
+        expected = both(x)
+    assert_allclose(ng.jit(both)(x), expected, rtol=1e-14)
+    assert calls(both, x) == 0
+    if f is not in_float32:
+        change = (f(x + 1e-6) - f(x - 1e-6)) / 2e-6
+        assert_allclose(expected[1], np.asarray(change), rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize("f", [branching, within_a_scan, by_number])
+def test_of_the_second_order_and_forward(f: Any) -> None:
+    x, h = np.array(1.23), 1e-5
+    second = ng.jit(ng.grad(ng.grad(f)))
+    g = ng.grad(f)
+    assert_allclose(second(x), (g(x + h) - g(x - h)) / (2 * h), rtol=1e-6)
+    along = ng.jit(lambda x: ng.jvp(f, (x,), (np.array(1.0),))[1])
+    assert_allclose(along(x), g(x), rtol=1e-12)
+    assert calls(ng.grad(ng.grad(f)), x) == calls(along, x) == 0
+
+
+def test_a_batch_waits_for_its_last() -> None:
+    xs = np.array([4.0, 9.0, 0.3, 2.0])
+    f = ng.jit(ng.vmap(ng.value_and_grad(root)))
+    value, slope = f(xs)
+    assert_allclose(value, np.sqrt(xs), rtol=1e-11)
+    assert_allclose(slope, 0.5 / np.sqrt(xs), rtol=1e-9)
+    assert calls(f, xs) == 0
+    alone = [ng.jit(ng.value_and_grad(root))(x) for x in xs]
+    assert_array_equal(np.array([value, slope]).T, np.array(alone))
+
+
+def test_what_is_out_of_bounds_is_said() -> None:
+    def f(x: Any) -> Any:
+        body = lambda c: (c[0] + 1, c[1] + ng.as_tensor(TABLE)[c[0]] * c[1])
+        return ng.while_loop(lambda c: c[0] < 101, body, (90, x))[1]
+
+    for g in (f, ng.grad(f), lambda x: ng.scan(lambda c, _: (f(c), None), x, length=3)[0]):
+        with pytest.raises(
+            IndexError, match="index 100 is out of bounds for axis 0 with size 100"
+        ):
+            ng.jit(g)(np.array(1.0))
+
+
+def test_memory_of_many_runs_grows_and_is_given_back() -> None:
+    def f(x: Any, n: Any) -> Any:
+        body = lambda c: (ng.sin(c[0]) * x + 0.5, c[1] + 1)
+        return ng.while_loop(lambda c: c[1] < n, body, (x, 0))[0]
+
+    g = ng.jit(ng.grad(f))
+    x = np.array(0.9)
+    for n in (0, 1, 63, 64, 65, 1000, 100_000):
+        count = np.array(n)
+        loop = lambda x, n=n: ng.scan(lambda c, _: (ng.sin(c) * x + 0.5, None), x, length=n)[0]
+        assert_allclose(g(x, count), ng.grad(loop)(x) if n else 1.0, rtol=1e-13)
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_an_endless_loop_ends_when_somebody_asks(within: bool) -> None:
+    text = f"""
+    import signal
+    import nbgrad as ng
+
+    class Enough(Exception):
+        pass
+
+    def ring(*args):
+        raise Enough("it rang")
+
+    loop = lambda x, end: ng.while_loop(lambda v: v < end, lambda v: v + 0.0 * x + 1.0, x)
+    several = lambda x, end: ng.scan(lambda c, _: (loop(c, end), None), x, length=5)[0]
+    f = ng.jit(several if {within} else loop)
+    f(np.array(1.0), np.array(9.0))
+    signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, 0.2)
+    try:
+        f(np.array(1.0), np.array(np.inf))
+    except Enough as error:
+        print(error)
+    """
+    assert "it rang" in run(text, timeout=60)
