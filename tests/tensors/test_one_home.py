@@ -72,6 +72,54 @@ def test_what_makes_tensors_makes_leaves(name: str) -> None:
     np.testing.assert_array_equal(leaf.grad, 2 * plain)
 
 
+def test_makers_take_tensors_where_they_may_be() -> None:
+    n, t = ng.tensor(2), ng.tensor(2.0, requires_grad=True)
+    assert ng.zeros((n, 3)).shape == ng.zeros([n, 3]).shape == ng.full((n, 3), 1.0).shape == (2, 3)
+    assert ng.eye(n, 3).shape == ng.eye(N=n, m=3).shape == ng.tri(2, m=3).shape == (2, 3)
+    assert ng.linspace(t, 1.0, n).requires_grad and ng.logspace(0, t, 3, dim=0).requires_grad
+    assert ng.full((2,), t).requires_grad and ng.full_like(t, t).requires_grad
+    assert ng.arange(0.0, 4.0, t).requires_grad and ng.array([t, 1.0]).requires_grad
+    assert not ng.zeros_like(t).requires_grad and ng.zeros_like([t, t]).shape == (2,)
+    assert ng.linspace(0.0, 1.0, 3, retstep=True)[1].item() == 0.5
+
+
+MISTAKES: dict[str, Callable[[Any], Any]] = {
+    "a tensor as dtype": lambda t: ng.zeros(3, t),
+    "by name": lambda t: ng.zeros(3, dtype=t),
+    "after numbers": lambda t: ng.full((2,), 1.0, t),
+    "after a tensor": lambda t: ng.zeros_like(t, t),
+    "twice": lambda t: ng.eye(2, n=3),
+    "twice, the second": lambda t: ng.eye(2, 3, m=3),
+    "twice by names": lambda t: ng.linspace(0.0, 1.0, axis=1, dim=1),
+    "twice in a reduction": lambda t: ng.sum(t, axis=0, dim=0),
+    "nothing": lambda t: ng.eye(),
+    "too little": lambda t: ng.eye(m=2),
+    "an unknown name": lambda t: ng.ones(2, nope=1),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_makers_refuse_what_is_no_setting(mistake: str) -> None:
+    """Tensors as settings, what is given twice, by NumPy's name and PyTorch's, and what is unknown."""
+    with pytest.raises(TypeError):
+        MISTAKES[mistake](ng.tensor([2.0]))
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5, np.int64(3), -1])
+@pytest.mark.parametrize("k", [0, 1, -2])
+@pytest.mark.parametrize("m", [None, 2, 7])
+def test_diagonals_are_numpys(n: Any, m: Any, k: int) -> None:
+    try:
+        expected = np.eye(n, m, k, np.float32)
+    except ValueError:
+        with pytest.raises(ValueError, match="negative"):
+            ng.eye(n, m, k, np.float32)
+        return
+    made = ng.eye(n, m, k, np.float32)
+    assert made.dtype == expected.dtype
+    np.testing.assert_array_equal(made, expected)
+
+
 def test_shapes_are_a_tuple_or_integers() -> None:
     assert (
         ng.zeros(2, 3).shape == ng.zeros((2, 3)).shape == ng.zeros(np.int64(2), 3).shape == (2, 3)

@@ -35,9 +35,11 @@ class PublicFunction(Frozen):
         Whether the shapes of its results are known without values, so that jit can trace it.
     restrict : callable or None
         Maps the arguments of a call to where the function is defined, such as Hermitian matrices.
-    makes : bool or "like"
-        Whether it makes a tensor of its own: the public function takes ``requires_grad=``, too.
-        ``"like"``: of its first operand it reads shape and dtype alone.
+    makes : tuple of str or None
+        It makes a tensor of its own, and these parameters may be tensors: the public function takes
+        ``requires_grad=``, too.
+    like : bool
+        Of the first of those it reads shape and dtype alone.
     """
 
     name: str
@@ -51,7 +53,8 @@ class PublicFunction(Frozen):
     method: bool
     traceable: bool = True
     restrict: Callable[..., Any] | None = None
-    makes: bool | str = False
+    makes: tuple[str, ...] | None = None
+    like: bool = False
 
 
 class IndexMap(Value):

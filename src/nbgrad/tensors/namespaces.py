@@ -17,15 +17,12 @@ from nbgrad.core.registry import by_reference, functions, objects, primitives, v
 from nbgrad.ops.kinds.elementwise import arity, operand_names
 from nbgrad.tensors.describe import describe
 from nbgrad.tensors.dispatch import binary, unary
-from nbgrad.tensors.protocols import apply, wrap
+from nbgrad.tensors.makers import WORDS, maker
+from nbgrad.tensors.protocols import apply
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.shapes import as_node
 
 _wrapped: dict[tuple[str, str], Any] = {}
-KEYWORD = inspect.Parameter.KEYWORD_ONLY
-# PyTorch's word for a setting, and NumPy's.
-WORDS = {"dim": "axis", "keepdim": "keepdims", "n": "N", "m": "M"}
-SETTINGS = frozenset({int, float, complex, bool, str, type, type(None), Node})
 
 
 def public(namespace: str) -> dict[str, Any]:
@@ -44,7 +41,7 @@ def find(namespace: str, name: str) -> Any:
     prim = primitives.get(name)
     if declared is not None:
         made = wrapped(name, declared.implementation)
-        made = with_requires_grad(made, declared.makes == "like") if declared.makes else made
+        made = made if declared.makes is None else maker(made, declared)
         describe(f"{namespace}.{name}", made, declared.reference)
         made = with_keywords(made, declared.reference)
         made.__module__ = f"nbgrad.{namespace}"
@@ -132,57 +129,13 @@ def in_words_of(function: Callable[..., Any], settings: dict[str, Any]) -> dict[
     if not any(word in settings for word in WORDS):
         return settings
     known = inspect.signature(function).parameters
-    return {
-        WORDS[key] if key not in known and WORDS.get(key) in known else key: value
-        for key, value in settings.items()
-    }
-
-
-def with_requires_grad(make: Callable[..., Any], like: bool) -> Callable[..., Any]:
-    """Let a function that makes tensors take ``requires_grad=``: the result is a leaf, then.
-
-    *like*: its first operand may be a tensor, of which it reads no number.
-    """
-    function = inspect.unwrap(make)
-
-    @functools.wraps(make)
-    def call(*args: Any, requires_grad: bool = False, **kwargs: Any) -> Any:
-        given = args
-        if like and args and args[0].__class__ is Tensor:
-            given = (args[0]._node, *args[1:])
-        plain = True
-        for x in given:
-            if x.__class__ not in SETTINGS and not _plain(x):
-                plain = False
-                break
-        for name, x in kwargs.items() if kwargs else ():
-            if name in WORDS or (x.__class__ not in SETTINGS and not _plain(x)):
-                plain = False
-                break
-        if plain:
-            made = function(*given, **kwargs)
-            made = Tensor(made) if made.__class__ is Node else wrap(made, Tensor)
-        else:
-            made = make(*args, **kwargs)
-        return made.requires_grad_() if requires_grad and not made.requires_grad else made
-
-    signature = inspect.signature(function)
-    flag = inspect.Parameter("requires_grad", KEYWORD, default=False, annotation="bool")
-    call.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*signature.parameters.values(), flag]
-    )
-    return call
-
-
-def _plain(x: Any) -> bool:
-    """Whether an argument is a setting or a number, or a shape of integers: there are no tensors."""
-    if x.__class__ is tuple or x.__class__ is list:
-        for item in x:
-            if item.__class__ is not int:
-                break
-        else:
-            return True
-    return x.__class__ in SETTINGS or isinstance(x, (type, np.dtype))
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        name = WORDS[key] if key not in known and WORDS.get(key) in known else key
+        if name in found:
+            raise TypeError(f"{function.__name__}: {name} is given twice, once by PyTorch's name")
+        found[name] = value
+    return found
 
 
 def _elementwise(prim: Primitive) -> Callable[..., Any]:

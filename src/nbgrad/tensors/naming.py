@@ -134,7 +134,7 @@ def spelled() -> set[str]:
 def _is_whole(declared: Any) -> bool:
     """Whether a function makes one tensor of its own, so that it may be of the operand's shape."""
     returned = getattr(declared.implementation, "__annotations__", {}).get("return")
-    return returned == "Node" and declared.implementation not in viewers and not declared.makes
+    return returned == "Node" and declared.implementation not in viewers and declared.makes is None
 
 
 def spell() -> None:

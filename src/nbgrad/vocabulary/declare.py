@@ -69,7 +69,8 @@ def function(
     view: bool | str = False,
     traceable: bool = True,
     restrict: Callable[..., Any] | None = None,
-    makes: bool | str = False,
+    makes: tuple[str, ...] | None = None,
+    like: bool = False,
 ) -> Callable[[Any], Any]:
     """Declare the decorated function of nodes, which has NumPy's signature.
 
@@ -100,8 +101,12 @@ def function(
         if it copies unless ``copy=False``.
     traceable : bool
         False if the shape of a result depends on values: it looks at them, which jit refuses.
-    makes : bool or "like"
-        It makes a tensor of its own, as ``np.zeros``: the public function takes ``requires_grad=``.
+    makes : tuple of str
+        It makes a tensor of its own, as ``np.full``: the public function takes ``requires_grad=``.
+        Given are the parameters that may be tensors. What is a tensor in another one, such as an
+        extent of a shape, or in ``*more``, the function looks at by value, or refuses.
+    like : bool
+        Of the first of those it reads shape and dtype alone.
     """
 
     def declare(implementation: Any) -> Any:
@@ -116,6 +121,7 @@ def function(
             traceable,
             restrict,
             makes,
+            like,
         )
         register_function(PublicFunction(main, namespace, implementation, *shared))
         for alias in aliases:

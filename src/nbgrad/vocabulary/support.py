@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.boxes import box, nested
+from nbgrad.core.boxes import box, is_box, nested, unbox
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.operands import holds_node
 from nbgrad.core.values import value_of
@@ -27,13 +27,16 @@ def concrete(x: Any) -> Array:
         return value_of(x)
     if isinstance(x, (list, tuple)):
         return np.asarray([concrete(item) if holds_node(item) else item for item in x])
-    return np.asarray(x)
+    return value_of(unbox(x)) if is_box(x.__class__) else np.asarray(x)
 
 
 def held(array: Any) -> Node:
     """A node that holds an array which nobody else writes to."""
     if array.__class__ is not np.ndarray or not array.flags.c_contiguous:
         array = np.array(array, order="C")
+    node = leaf_node(array)
+    if node.aval.dtype is array.dtype:  # NumPy's own object, of numbers in native byte order
+        return node
     if array.dtype in NATIVE:
         return leaf_node(array)
     if array.dtype.kind not in "biufc":

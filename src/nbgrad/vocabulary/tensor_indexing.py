@@ -297,7 +297,7 @@ def _moments(x: Any, dim: Any, correction: float, keepdim: bool, root: bool) -> 
     return spread, plain.mean(node, axis=axis, keepdims=keepdim)
 
 
-@function("tensor", method=True, differentiable=False, makes=True)
+@function("tensor", method=True, differentiable=False, makes=("x",), like=True)
 def new_zeros(x: Node, *size: Any, dtype: Any = None) -> Node:
     """Zeros of *size* in the tensor's dtype.
 
@@ -310,7 +310,7 @@ def new_zeros(x: Node, *size: Any, dtype: Any = None) -> Node:
     return held(np.zeros(_shape(size), x.dtype if dtype is None else dtype))
 
 
-@function("tensor", method=True, differentiable=False, makes=True)
+@function("tensor", method=True, differentiable=False, makes=("x",), like=True)
 def new_ones(x: Node, *size: Any, dtype: Any = None) -> Node:
     """Ones of *size* in the tensor's dtype.
 
@@ -324,7 +324,7 @@ def new_ones(x: Node, *size: Any, dtype: Any = None) -> Node:
     return held(np.ones(_shape(size), x.dtype if dtype is None else dtype))
 
 
-@function("tensor", method=True, differentiable=False, makes=True)
+@function("tensor", method=True, differentiable=False, makes=("x", "fill_value"), like=True)
 def new_full(x: Node, size: Any, fill_value: Any, dtype: Any = None) -> Node:
     """An array of *size* filled with a number, in the tensor's dtype.
 
@@ -337,7 +337,7 @@ def new_full(x: Node, size: Any, fill_value: Any, dtype: Any = None) -> Node:
     return held(np.full(size, fill_value, x.dtype if dtype is None else dtype))
 
 
-@function("tensor", method=True, differentiable=False, makes=True)
+@function("tensor", method=True, differentiable=False, makes=("x", "data"), like=True)
 def new_tensor(x: Node, data: Any, dtype: Any = None) -> Node:
     """A copy of *data* in the tensor's dtype.
 

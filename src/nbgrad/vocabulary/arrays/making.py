@@ -61,7 +61,7 @@ def as_operand_or(data: Any) -> Any:
         call([1, 2]),
     ],
     complex=True,
-    makes=True,
+    makes=("object",),
 )
 def array(
     object: Any,

@@ -35,7 +35,7 @@ from nbgrad.vocabulary.support import concrete, held
         call(d.positive(), 3.1, 0.5),
         call(3, dtype=float),
     ],
-    makes=True,
+    makes=("start_or_stop", "stop", "step"),
 )
 def arange(
     start_or_stop: Any,
@@ -96,7 +96,7 @@ def _spaced(start: Any, stop: Any, num: int, endpoint: bool) -> tuple[Node, Node
         call(0, 10, 4, dtype=int),
     ],
     complex=True,
-    makes=True,
+    makes=("start", "stop"),
 )
 def linspace(
     start: Any,
@@ -126,8 +126,8 @@ def linspace(
     if count.__class__ is not int or count < 0:
         count = _count("linspace", count)
     if start.__class__ is not Node and stop.__class__ is not Node:
-        out, step = np.linspace(start, stop, count, endpoint, True, dtype, axis)
-        return (held(out), held(step)) if retstep else held(out)
+        made = np.linspace(start, stop, count, endpoint, retstep, dtype, axis)
+        return (held(made[0]), held(made[1])) if retstep else held(made)
     line, distance = _spaced(start, stop, count, endpoint)
     if dtype is not None:
         integral = np.dtype(dtype).kind in "iu"
@@ -147,7 +147,7 @@ def _count(name: str, num: Any) -> int:
     "numpy",
     np.logspace,
     cases=lambda d: [call(d.unit(), d.unit(), 3), call(0, 2, 3, base=d.positive())],
-    makes=True,
+    makes=("start", "stop", "base"),
 )
 def logspace(
     start: Any,
@@ -178,7 +178,7 @@ def logspace(
         call(d.positive(), d.positive(), 4),
         call(-d.positive(2), -d.positive(2), 3, endpoint=False, axis=1),
     ],
-    makes=True,
+    makes=("start", "stop"),
 )
 def geomspace(
     start: Any,
