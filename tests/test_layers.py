@@ -170,6 +170,7 @@ OWNERS = {
     "ports.evaluate": {"engine.demand"},
     "ports.load": {"vocabulary"},
     "ports.namespace": {"numpy.array_api"},
+    "ports.natively": {"engine.programs"},
     "ports.stack": {"vocabulary.shapes"},
     "ports.tensor": {"tensors.tensor"},
     "compiled.forward": {"twins.capture"},

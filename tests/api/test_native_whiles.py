@@ -11,6 +11,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 from subprocesses import run
 
 import nbgrad as ng
+from nbgrad.core.ports import ports
+from nbgrad.ops.control import runs
 
 Array = np.ndarray[Any, Any]
 TABLE = np.linspace(0.5, 1.5, 100)
@@ -180,3 +182,35 @@ def test_an_endless_loop_ends_when_somebody_asks(within: bool) -> None:
         print(error)
     """
     assert "it rang" in run(text, timeout=60)
+
+
+def test_a_loop_that_is_long_goes_on_compiled(monkeypatch: Any) -> None:
+    """In one call, or in several; where nothing can be compiled Python goes on."""
+    monkeypatch.setattr(runs, "LONG", 300)
+    made = []
+    natively = ports.natively
+
+    def watched(*args: Any) -> Any:
+        found = natively(*args)
+        made.append(found is not None)
+        return found
+
+    object.__setattr__(ports, "natively", watched)
+    try:
+        for solve in (False, True):
+
+            def f(x: Any, n: Any, solve: bool = solve) -> Any:
+                linear = lambda v: ng.linalg.solve(np.eye(2) * 1.001, v + 0.0 * x)[0] * np.ones(2)
+                step = linear if solve else lambda v: ng.sin(v) * x + 0.125
+                body = lambda c: (step(c[0]), c[1] + 1)
+                return ng.while_loop(lambda c: c[1] < n, body, (x * np.ones(2), 0))[0].sum()
+
+            made.clear()
+            g = ng.value_and_grad(f)
+            for n in (5, 20, 20, 100, 5):
+                with ng.configure(tier="reference"):
+                    expected = g(0.9, n)
+                assert_allclose(g(0.9, n), expected, rtol=1e-13)
+            assert any(made) != solve and not made[0]
+    finally:
+        object.__setattr__(ports, "natively", natively)

@@ -1,6 +1,6 @@
 """Ports: what a low floor asks of a higher one. There is no other way up.
 
-``ports`` holds six: each is assigned once, by the module that serves it, when that is imported. The
+``ports`` holds seven: each is assigned once, by the module that serves it, when that is imported. The
 other two, ``compiled`` and ``shortcuts``, are filled with machine code by ``twins`` once some structure is
 hot, and can be emptied again, by another thread, too: Python does what they have not, and whoever calls
 what they have reads it once.
@@ -35,6 +35,18 @@ class Namespace(Protocol):
     def __call__(self, name: str, /) -> Any: ...
 
 
+class Natively(Protocol):
+    """The results of an operation on arrays by a compiled program: served by ``engine.programs``.
+
+    None where there is none: if it is not to be *made*, if it would call the operation again, or if
+    another tier was asked for.
+    """
+
+    def __call__(
+        self, prim: Any, xs: Sequence[Any], params: dict[str, Any], made: bool, /
+    ) -> list[Any] | None: ...
+
+
 class Stack(Protocol):
     """A node of a nest of lists that has nodes in it: served by ``vocabulary.shapes``."""
 
@@ -63,11 +75,12 @@ class Ports:
     ``tensor`` is the class of tensors: called with a node it boxes it. Served by ``tensors.tensor``.
     """
 
-    __slots__ = ("bodies", "evaluate", "load", "namespace", "stack", "tensor")
+    __slots__ = ("bodies", "evaluate", "load", "namespace", "natively", "stack", "tensor")
     bodies: Bodies
     evaluate: Evaluate
     load: Load
     namespace: Namespace
+    natively: Natively
     stack: Stack
     tensor: Any
 

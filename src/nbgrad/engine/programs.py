@@ -6,11 +6,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+import numpy as np
+
+from nbgrad.config import settings
+from nbgrad.core.aval import make_aval
 from nbgrad.core.check import checked
 from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
+from nbgrad.core.linearize import linearize
 from nbgrad.core.modes import unrecorded
-from nbgrad.core.node import Node
+from nbgrad.core.node import Node, placeholder
+from nbgrad.core.ports import ports
+from nbgrad.core.primitive import bind
+from nbgrad.core.results import results_of
 from nbgrad.core.tape import Tape
 from nbgrad.engine.tiers import Executable
 from nbgrad.transforms.calls import expanded
@@ -76,3 +84,27 @@ def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
     """Simplify *tape* and make it runnable; *constants* fill its last inputs."""
     with unrecorded(), paused():
         return Executable(simplify(expanded(checked(tape))), [node.value for node in constants])
+
+
+def natively(prim: Any, xs: Sequence[Any], params: dict[str, Any], made: bool) -> list[Any] | None:
+    """See ``core.ports.Natively``."""
+    if settings.current.tier != "auto":
+        return None
+    arrays = [np.asarray(x, order="C") for x in xs]
+    avals = tuple([make_aval(x.shape, x.dtype) for x in arrays])
+    key = (prim, avals, tuple(params.items()))
+    if not made and key not in programs.slots:
+        return None
+    exe: Executable | None = programs.find(key, _alone, prim, avals, params)
+    return None if exe is None else exe.compile().run(arrays)
+
+
+def _alone(prim: Any, avals: Sequence[Any], params: dict[str, Any]) -> Executable | None:
+    """The program of one operation; None if it calls that in Python."""
+    nodes = [placeholder(aval) for aval in avals]
+    tape = linearize(results_of(bind(prim, *nodes, **params)), nodes)[0]
+    exe = Executable(tape)
+    return exe if exe.program().stats()["host_calls"] == 0 else None
+
+
+ports.natively = natively

@@ -13,6 +13,7 @@ import numpy as np
 
 from nbgrad.core.aval import several
 from nbgrad.core.interpret import computed
+from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Rules
 from nbgrad.core.results import SeveralResults
 from nbgrad.core.tape import Body
@@ -20,6 +21,11 @@ from nbgrad.ops.control.loops import as_results
 from nbgrad.ops.kinds.forms import Iterate
 
 Carry = list[Any]
+# Equations that a loop evaluates in Python before it is compiled: as long as that takes.
+LONG = 30_000
+# What loops have evaluated so far, of so many.
+MANY = 1000
+_spent: dict[Any, int] = {}
 
 
 class Runs:
@@ -74,17 +80,64 @@ def _prepare(xs: Any, params: Any) -> Any:
     return xs, several(*[v.aval for v in params["finish"].tape.inputs]), ()
 
 
-def _evaluate(*xs: Any, cond: Body, body: Body, back: Body, finish: Body, **params: Any) -> Any:
+class _Found(Exception):
+    """What a compiled program found, while a loop ran in Python."""
+
+
+def by_kernel(prim: Any, xs: Any, params: dict[str, Any], run: Callable[..., Any]) -> Any:
+    """The results of a loop, by ``run(tick, *xs, **params)``, which calls *tick* in each round.
+
+    Once these are many, in one call or several, a compiled program begins again; from then on it always
+    does.
+    """
+    found = ports.natively(prim, xs, params, False)
+    if found is not None:
+        return as_results(found)
+    key, each = (prim, params["body"]), 1 + len(params["cond"].tape) + len(params["body"].tape)
+    spent = _spent.get(key, 0)
+
+    def tick() -> None:
+        nonlocal spent
+        spent += each
+        if LONG <= spent < LONG + each:
+            found = ports.natively(prim, xs, params, True)
+            if found is not None:
+                raise _Found(found)
+
+    try:
+        return run(tick, *xs, **params)
+    except _Found as done:
+        return as_results(done.args[0])
+    finally:
+        if len(_spent) > MANY:
+            _spent.clear()
+        _spent[key] = spent
+
+
+def _evaluate(*xs: Any, **params: Any) -> Any:
+    return by_kernel(while_back, xs, params, _run)
+
+
+def _run(
+    tick: Callable[[], None],
+    *xs: Any,
+    cond: Body,
+    body: Body,
+    back: Body,
+    finish: Body,
+    **params: Any,
+) -> Any:
     n, scattered = params["constants"], params["scattered"]
     end, seeds = len(body.tape.inputs), sum(params["seeded"])
     given, carry, cts = xs[:n], list(xs[n:end]), list(xs[end : end + seeds])
     totals = [np.zeros(v.aval.shape, v.aval.dtype) for v in finish.tape.inputs[: len(scattered)]]
-    runs = Runs(
-        lambda carry: computed(cond.tape, [*given, *carry])[0],
-        lambda carry: computed(body.tape, [*given, *carry]),
-        params["max_steps"],
-        params["max_bytes"],
-    )
+
+    def run(carry: Carry) -> Carry:
+        tick()
+        return computed(body.tape, [*given, *carry])
+
+    going = lambda carry: computed(cond.tape, [*given, *carry])[0]
+    runs = Runs(going, run, params["max_steps"], params["max_bytes"])
     for before in runs.backwards(carry):
         found = iter(computed(back.tape, [*given, *before, *cts, *xs[end + seeds :]]))
         for k, by_index in enumerate(scattered):

@@ -9,7 +9,7 @@ the gradient of c^T J(x) v, which is R of the loop of forward mode.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress
 from typing import Any
@@ -27,7 +27,7 @@ from nbgrad.ops.basis import reshape
 from nbgrad.ops.control.forward import Pushed, order_of, returned
 from nbgrad.ops.control.loops import Several, as_results, as_tuple, closed, read
 from nbgrad.ops.control.reverse import Direction, terms_of
-from nbgrad.ops.control.runs import while_back
+from nbgrad.ops.control.runs import by_kernel, while_back
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import stacked
 from nbgrad.ops.kinds.cotangents import add_up, materialize
@@ -152,11 +152,18 @@ def _prepare(xs: Any, params: Any) -> Any:
     return xs, several(*outs), ()
 
 
-def _evaluate(*xs: Any, cond: Body, body: Body, constants: int, **settings: Any) -> Any:
+def _evaluate(*xs: Any, **params: Any) -> Any:
+    return by_kernel(while_loop, xs, params, _run)
+
+
+def _run(
+    tick: Callable[[], None], *xs: Any, cond: Body, body: Body, constants: int, **settings: Any
+) -> Any:
     given, carry, steps = xs[:constants], list(xs[constants:]), 0
     while steps != settings["max_steps"] and computed(cond.tape, [*given, *carry])[0]:
         carry = computed(body.tape, [*given, *carry])
         steps += 1
+        tick()
     return as_results(carry)
 
 
