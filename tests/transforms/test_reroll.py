@@ -127,6 +127,15 @@ def whole_numbers(x: Any) -> Any:
     return (y * x).sum()
 
 
+def two_results(x: Any) -> Any:
+    """What a loop starts from are results of one operation."""
+    u, v = ng.numpy.linalg.qr(x.reshape(3, 2))
+    a, b = u.sum(), v.sum()
+    for _ in range(70):
+        a, b = np.sin(a) * 0.9 + b * 0.1, np.cos(b) * (u * x[0])[0, 0] + (v * a)[0, 1]
+    return a * b
+
+
 def loops_of(x: Any) -> Any:
     """Two loops, one after the other."""
     y = x[0] * 1.0
@@ -163,6 +172,7 @@ LOOPS: dict[str, tuple[Callable[..., Any], int]] = {
     "single precision": (single_precision, 1),
     "whole numbers": (whole_numbers, 1),
     "two loops": (loops_of, 1),
+    "two results": (two_results, 1),
     "nested": (nested, 1),
 }
 

@@ -32,6 +32,10 @@ TRACKED, MAX_LEAVES = 1 << 40, 1 << 39
 UNCOUNTED = 1 << 40  # reads of a root, which is computed anyway
 
 
+class FoldedMeanwhileError(Exception):
+    """A captured node has become the result of a loop, by another thread: capture again."""
+
+
 class Capture:
     """Nodes that some outputs need, the leaves and scalars they read, and the structural key.
 
@@ -51,7 +55,7 @@ class Capture:
     )  # fmt: skip
 
     key: Any
-    _found: tuple[list[int], list[int]]
+    _found: tuple[list[int], list[int], list[int]]
     _index: dict[Node, int]
     _order: list[int]
     nodes: list[Node]
@@ -82,7 +86,15 @@ class Capture:
         """Places of the leaves of differentiation, read from the key."""
         return self._read()[1]
 
-    def _read(self) -> tuple[list[int], list[int]]:
+    def check(self) -> None:
+        """Raise if another thread has folded a node since: its signature would not fit its operands."""
+        for node, number in zip(self.nodes, self._read()[2], strict=True):
+            if node.sig.number != number:
+                raise FoldedMeanwhileError(
+                    "another thread went on from this graph meanwhile: call again"
+                )
+
+    def _read(self) -> tuple[list[int], list[int], list[int]]:
         try:
             return self._found
         except AttributeError:
@@ -91,9 +103,11 @@ class Capture:
         key = array("q", words)
         states: list[int] = []
         targets: list[int] = []
+        numbers: list[int] = []
         place = 0
         for operands in self.operands:
             states.append(key[place] & 3)
+            numbers.append(key[place] & -8)
             if states[-1] == CUT:
                 targets.append(len(states) - 1)
             place += 1
@@ -102,7 +116,7 @@ class Capture:
                     if key[place] < -MAX_LEAVES:
                         targets.append(key[place] + TRACKED)
                     place += 1
-        self._found = states, targets + [i for i, _, tracked in roots if tracked]
+        self._found = states, targets + [i for i, _, tracked in roots if tracked], numbers
         return self._found
 
     def order(self) -> list[int]:
@@ -162,12 +176,10 @@ def walked(roots: Sequence[Node], differentiate: bool, others: int = 0) -> Captu
     reads = [UNCOUNTED] * len(nodes)  # of each node, by others of the capture
     for node in nodes:  # which grows while it is walked
         inputs = node.inputs
-        if node.value is None and node.leaf is None and not node.freed:
-            append(node.sig.number | node.requires_grad)  # ACTIVE is 1, INACTIVE 0
-        elif not inputs:  # another thread has computed the node meanwhile
-            return walked(roots, differentiate, others)
-        else:
-            append(node.sig.number | _state(node, differentiate))
+        plain = node.value is None and node.leaf is None and not node.freed
+        append(node.sig.number | (node.requires_grad if plain else _state(node, differentiate)))
+        if node.inputs is not inputs or not (inputs or plain):
+            return walked(roots, differentiate, others)  # another thread folded or computed it
         keep_operands(inputs)
         for x in inputs:
             if x.__class__ is not Node:
@@ -260,6 +272,7 @@ def build_tape(
     variables in another tape, which this one goes on. An operation with several results is one
     equation: what is returned has, for such a node, the tuple of its variables.
     """
+    cap.check()
     var_of: dict[Node, Any] = dict(known or {})
     tape_inputs: list[Var] = []
     for leaf in (*(inputs or ()), *cap.leaves):

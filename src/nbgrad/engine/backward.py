@@ -21,6 +21,7 @@ from nbgrad.core.linearize import (
     CUT,
     INACTIVE,
     Capture,
+    FoldedMeanwhileError,
     build_tape,
     capture,
     require_values,
@@ -34,7 +35,7 @@ from nbgrad.engine.demand import demand, given_to_parts, kept, settle, to_keep
 from nbgrad.engine.freeing import free, path_between, refuse_dropped, refuse_freed
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.engine.programs import programs
-from nbgrad.engine.rolling import MIN_EQUATIONS, arguments, rerolling, runnable
+from nbgrad.engine.rolling import MIN_EQUATIONS, arguments, loops_in, runnable
 from nbgrad.engine.tiers import Executable
 from nbgrad.engine.watched import cotangents
 from nbgrad.transforms.simplify import simplify
@@ -80,6 +81,21 @@ def run_backward(
     *captured* is the capture of *outputs*, if the caller has it.
     """
     cap = captured or capture(outputs, differentiate=True)
+    try:
+        return _run(cap, outputs, seeds, inputs, retain_graph, create_graph)
+    except FoldedMeanwhileError:
+        cap = capture(outputs, differentiate=True)
+    return _run(cap, outputs, seeds, inputs, retain_graph, create_graph)
+
+
+def _run(
+    cap: Capture,
+    outputs: Sequence[Node],
+    seeds: Sequence[Node | None],
+    inputs: Sequence[Node] | None,
+    retain_graph: bool,
+    create_graph: bool,
+) -> Found:
     earlier: dict[Node, Node] = {}
     if inputs is not None:
         earlier = _earlier(cap, inputs)
@@ -334,7 +350,8 @@ def _by_loops(
     cap: Capture, outputs: Sequence[Node], seeds: Sequence[Node | None], targets: Sequence[Node]
 ) -> Found | None:
     """Record the derivative of the tape with its loops, if it has some; computed from the leaves."""
-    if len(cap.nodes) < MIN_EQUATIONS or _has_sources(cap, targets):
+    long = len(cap.nodes) >= MIN_EQUATIONS or any(is_several(n.aval) for n in cap.nodes)
+    if not long or _has_sources(cap, targets):
         return None
     with paused():
         tape, var_of = build_tape(cap, outputs, lift=False)
@@ -343,7 +360,7 @@ def _by_loops(
         wrt = [var_of[t] for t in targets]
         held = [leaf for leaf in cap.leaves if leaf.value is not None and not leaf.requires_grad]
         stackable = [var_of[leaf] for leaf in held]
-        loops = rerolling.reroll(tape, stackable, (), [*wrt, *stop], severed(cap, var_of))
+        loops = loops_in(tape, stackable, (), [*wrt, *stop], severed(cap, var_of))
     if loops is None:
         return None
     derivative, constants = vjp(

@@ -17,6 +17,7 @@ from nbgrad.core.aval import avals_of, is_several
 from nbgrad.core.linearize import (
     BOUND,
     Capture,
+    FoldedMeanwhileError,
     build_tape,
     capture,
     require_values,
@@ -136,13 +137,15 @@ def _evaluate(pending: list[Node]) -> None:
             return _evaluate(pending)
         require_values(cap, pending)
     if lines.on and modes.observers:
-        _step_through(cap)
-        return
+        return _step_through(cap)
     for node in pending:
         if node.passed is not None:  # asked for itself, too
             node.passed.keeps = True
     n = len(pending)
-    found, habit = _forward(cap, pending)
+    try:
+        found, habit = _forward(cap, pending)
+    except FoldedMeanwhileError:
+        return _evaluate(pending)
     if found.kept:
         pending += [cap.nodes[k] for k in found.kept]
     values = found.run(cap)

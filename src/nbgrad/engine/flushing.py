@@ -15,18 +15,24 @@ from typing import Any
 from nbgrad.config import settings
 from nbgrad.core.collector import age
 from nbgrad.core.frozen import Value
-from nbgrad.core.linearize import Capture, capture
+from nbgrad.core.linearize import Capture, FoldedMeanwhileError, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.engine.demand import demand, kept
+from nbgrad.engine.folding import Fold, allowed, fold, fold_of
 from nbgrad.engine.programs import ProgramCache
 
 
 class Cut(Value):
-    """Which of the captured nodes to compute, and the depths of those that then stay pending."""
+    """Which of the captured nodes to compute, and the depths of those that then stay pending.
+
+    ``fold`` is the loop that may stand for some of them, ``folded`` the depths of the others then.
+    """
 
     frontier: tuple[int, ...]
     depths: tuple[tuple[int, int], ...]
+    fold: Fold | None
+    folded: tuple[tuple[int, int], ...]
 
 
 cuts = ProgramCache(capacity=64)
@@ -45,7 +51,15 @@ def flush(node: Node) -> None:
     if not cap.known:
         node.depth = 0
         return
-    cut: Cut = cuts.find((cap.key, cap.noted, settings.max_pending), _cut, cap)
+    try:
+        cut: Cut = cuts.find((cap.key, cap.noted, settings.max_pending), _cut, cap)
+    except FoldedMeanwhileError:
+        return flush(node)
+    if cut.fold is not None and allowed(cap) and (finals := fold(cap, cut.fold)):
+        demand([*finals, *[cap.nodes[k] for k in cut.fold.reads if k >= 0]])
+        for k, depth in cut.folded:
+            cap.nodes[k].depth = depth
+        return
     if cut.frontier:
         demand([cap.nodes[k] for k in cut.frontier])
     if node.requires_grad and gc.isenabled():
@@ -59,13 +73,16 @@ def _cut(cap: Capture) -> Cut:
     order = cap.order()
     depths = _depths(cap, order, frozenset())
     if depths[0] <= settings.max_pending // 2:
-        return Cut((), tuple(depths.items()))
+        return Cut((), tuple(depths.items()), None, ())
     end = _repeating([cap.nodes[k].sig.number for k in order])
     inside, index = set(order[:end]), cap.index
     read = {0} | {index[x] for k in order[end:] for x in cap.operands[k] if x.__class__ is Node}
     outside = read.union(array("q", cap.noted)) & inside
     frontier = kept(cap, array("q", sorted(outside)).tobytes())
-    return Cut(frontier, tuple(_depths(cap, order, inside).items()))
+    loop = fold_of(cap, cap.nodes[0], array("q", cap.noted))
+    gone = set() if loop is None else {*loop.inside, *loop.reads}
+    folded = tuple(_depths(cap, order, gone).items())
+    return Cut(frontier, tuple(_depths(cap, order, inside).items()), loop, folded)
 
 
 def _depths(

@@ -23,18 +23,24 @@ if TYPE_CHECKING:
     from nbgrad.transforms.looped import Rerolled
 
 rerolling = LazyModule("nbgrad.transforms.reroll")
-MIN_EQUATIONS: Final = 256  # of a tape that is looked at
+MIN_EQUATIONS: Final = 256  # of a tape that is looked at for steps of a loop
 FLAT_PLANNING: Final = 1.4e-5  # rough seconds for each equation that was recorded
 
 # Makes of a tape, which may have loops in it, what is to run, and its constants.
 Make = Callable[[Tape], tuple[Tape, list[Node]]]
 
 
-def _loops(tape: Tape, *given: Any) -> Rerolled | None:
-    found: Rerolled | None = None
-    if len(tape) >= MIN_EQUATIONS:
-        found = rerolling.reroll(tape, *given)
-    return found
+def loops_in(tape: Tape, *given: Any) -> Rerolled | None:
+    """What ``with_loops`` finds in *tape*, if there may be something."""
+    if len(tape) >= MIN_EQUATIONS or _repeats(tape):
+        found: Rerolled | None = rerolling.with_loops(tape, *given)
+        return found
+    return None
+
+
+def _repeats(tape: Tape) -> bool:
+    """Whether there are loops in *tape*, written or folded so."""
+    return any(isinstance(eqn.prim.lower, Repeat) for eqn in tape.eqns)
 
 
 def runnable(tape: Tape, make: Make, *given: Any) -> tuple[Executable, Rerolled | None]:
@@ -42,10 +48,10 @@ def runnable(tape: Tape, make: Make, *given: Any) -> tuple[Executable, Rerolled 
 
     *given* is what ``reroll`` is to know of the tape.
     """
-    loops = _loops(tape, tape.inputs, *given)
+    loops = loops_in(tape, tape.inputs, *given)
     if loops is not None and _worthy(tape, loops):
         exe = executable(*make(loops.tape))
-        if not Work(tape).flat or exe.price() <= FLAT_PLANNING * len(tape):
+        if _repeats(tape) or not Work(tape).flat or exe.price() <= FLAT_PLANNING * len(tape):
             return exe, loops
     return executable(*make(tape)), None
 
@@ -58,7 +64,7 @@ def traced(tape: Tape, constants: Sequence[Node], patience: float) -> Executable
     """
     n = len(tape.inputs) - len(constants)
     known = [v for v, c in zip(tape.inputs[n:], constants, strict=True) if c.value is not None]
-    loops = _loops(tape, known)
+    loops = loops_in(tape, known)
     if loops is not None and _worthy(tape, loops):
         given = loops.nodes([*[placeholder(v.aval) for v in tape.inputs[:n]], *constants])
         exe = executable(loops.tape, given[n:])
@@ -68,7 +74,7 @@ def traced(tape: Tape, constants: Sequence[Node], patience: float) -> Executable
 
 
 def _worthy(tape: Tape, loops: Rerolled) -> bool:
-    return Work(tape).flat or len(tape) > MAX_COMPILED or _gathers(loops.tape)
+    return _repeats(tape) or Work(tape).flat or len(tape) > MAX_COMPILED or _gathers(loops.tape)
 
 
 def _gathers(tape: Tape) -> bool:

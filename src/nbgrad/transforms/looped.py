@@ -25,27 +25,35 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, Any]
 FEW: Final = 64  # arrays of a stack, or results of single steps, that get an equation each
 
-# Where an input of the new tape comes from: an input of the old one; one or several of these, as an
-# array of the input's dtype; an array.
+# Where an input of the new tape comes from: an input of the old one; several of these, each a row, or
+# several rows, of an array of the input's dtype; an array.
 Source = int | tuple[int, ...] | Array
 
 
 @dataclass(frozen=True)
 class Rerolled:
-    """A tape with loops, and where each of its inputs comes from."""
+    """A tape with loops, and where each of its inputs comes from: of a tape, or of what *before* is."""
 
     tape: Tape
     sources: tuple[Source, ...]
+    before: Rerolled | None = None
 
     def given(self, args: Sequence[Any]) -> list[Any]:
         """The arguments of the new tape for those of the old one."""
+        args = args if self.before is None else self.before.given(args)
         return [
             args[source] if isinstance(source, int) else self._made(var, source, args)
             for var, source in zip(self.tape.inputs, self.sources, strict=True)
         ]
 
+    def rest(self, first: int, args: Sequence[Any]) -> list[Node]:
+        """Leaves that are the arguments from the place *first* on, which are all made."""
+        pairs = zip(self.tape.inputs[first:], self.sources[first:], strict=True)
+        return [leaf_node(self._made(var, source, args)) for var, source in pairs]
+
     def nodes(self, leaves: Sequence[Node]) -> list[Node]:
         """The same for nodes, those that are stacked being leaves."""
+        leaves = leaves if self.before is None else self.before.nodes(leaves)
         values = [leaf.value for leaf in leaves]
         return [
             leaves[source]
@@ -54,9 +62,22 @@ class Rerolled:
             for var, source in zip(self.tape.inputs, self.sources, strict=True)
         ]
 
+    def after(self, before: Rerolled | None) -> Rerolled:
+        """The same, made of the tape of *before*."""
+        return Rerolled(self.tape, self.sources, before)
+
+    def free(self, stackable: Collection[Var]) -> set[Var]:
+        """The inputs that may be stacked, where *stackable* ones of the old tape may."""
+        made = [s.__class__ is not int for s in self.sources]
+        return {v for v, new in zip(self.tape.inputs, made, strict=True) if new or v in stackable}
+
     def _made(self, var: Var, source: Any, args: Sequence[Any]) -> Array:
         if isinstance(source, tuple):
-            source = np.array([args[k] for k in source], var.aval.dtype)
+            rows = [args[k] for k in source]
+            if len(rows) == var.aval.shape[0]:
+                source = np.array(rows, var.aval.dtype)
+            else:  # each is several rows
+                source = np.concatenate(rows)
         found: Array = source.reshape(var.aval.shape)
         return found
 
@@ -139,13 +160,20 @@ class Loop:
         kind, k = self.segment.follows[register]
         return self.first + k if kind == "inside" else self._maker(k)
 
+    def _last(self, register: int) -> int:
+        """The place of the operation whose result the register holds in the end."""
+        segment, last = self.segment, self.segment.end - self.segment.period
+        while (follows := segment.follows[register])[0] != "inside":
+            register, last = follows[1], last - segment.period
+        return last + follows[1]
+
     def _divide(self, wanted: Sequence[int]) -> None:
         """Which results are the last of a register, and which one row of a stack."""
         segment = self.segment
-        youngest = {k: r for r, (kind, k) in enumerate(segment.follows) if kind == "inside"}
-        last = segment.end - segment.period
-        self.final = {youngest[w - last]: w for w in wanted if w - last in youngest}
-        self.apart = [w for w in wanted if w - last not in youngest]
+        places = [self._last(r) for r in range(len(segment.follows))]
+        last = {place: r for r, place in enumerate(places)}
+        self.final = {last[w]: w for w in wanted if w in last}
+        self.apart = [w for w in wanted if w not in last]
         self.rows = sorted({(w - segment.start) % segment.period for w in self.apart})
 
     def _begun(self) -> bool:

@@ -52,10 +52,10 @@ class Segment:
     def end(self) -> int:
         return self.start + self.period * self.steps
 
-    def shorten(self) -> None:
-        """Leave the last step out."""
-        self.steps -= 1
-        self.columns = [column[:-1] for column in self.columns]
+    def shorten(self, steps: int) -> None:
+        """Leave out what comes after so many steps."""
+        self.steps = steps
+        self.columns = [column[:steps] for column in self.columns]
 
 
 def segments(text: Words) -> list[Segment]:

@@ -8,13 +8,38 @@ and differentiate the loop then costs what one step costs. A segment that does n
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from nbgrad.core.tape import Atom, Tape, Var
+from nbgrad.transforms.chained import chained
 from nbgrad.transforms.looped import Loop, Rerolled, Written, begins_of
 from nbgrad.transforms.repeats import MIN_STEPS, Segment, Words, segments
+
+MIN_EQUATIONS: Final = 256  # of a tape that is looked at
+
+
+def with_loops(
+    tape: Tape,
+    stackable: Collection[Var] = (),
+    needed: Iterable[Var] = (),
+    fixed: Collection[Var] = (),
+    severed: Collection[Var] = (),
+) -> Rerolled | None:
+    """Return *tape* with its loops, each that goes on from another one with it; None without any.
+
+    Parameters are those of ``reroll``.
+    """
+    asked = [*needed, *fixed]
+    found = chained(tape, stackable, asked)
+    if len(tape if found is None else found.tape) >= MIN_EQUATIONS:
+        now, free = (tape, stackable) if found is None else (found.tape, found.free(stackable))
+        more = reroll(now, free, asked[: len(asked) - len(fixed)], fixed, severed)
+        found = found if more is None else more.after(found)
+        if more is not None and (whole := chained(more.tape, more.free(free), asked)) is not None:
+            found = whole.after(found)
+    return found
 
 
 def reroll(
@@ -45,7 +70,7 @@ def reroll(
     asked = {a for a in (*tape.outputs, *needed) if a.__class__ is Var}
     new = Written(tape, reading, set(stackable) - set(fixed) - asked)
     for segment in _fitted(reading, found, asked, fixed):
-        loop = Loop(new, segment, _elsewhere(reading, segment, asked))
+        loop = Loop(new, segment, elsewhere(reading, segment, asked))
         if loop.possible:
             new.copy_to(segment.start)
             loop.write()
@@ -78,8 +103,8 @@ class Reading:
                 word = -1 - k  # is alone
             words.append(word)
             starts.append(len(operands))
-            for out in eqn.outs:
-                self.place[out] = k
+            for out in eqn.outs:  # what is one of several is in no segment
+                self.place[out] = k if len(eqn.outs) == 1 else self._outside(out)
         self.starts, self.operands = np.array(starts, np.int64), np.array(operands, np.int64)
         self.words = np.array(words, np.int64)
         self.owners = np.repeat(np.arange(len(words)), np.diff(self.starts))
@@ -100,7 +125,7 @@ class Reading:
         return self.eqns[number].out if number >= 0 else self.outside[-1 - number]
 
 
-def _elsewhere(reading: Reading, segment: Segment, asked: Collection[Any]) -> list[int]:
+def elsewhere(reading: Reading, segment: Segment, asked: Collection[Any]) -> list[int]:
     """The places in *segment* that are read elsewhere."""
     start, end = segment.start, segment.end
     reads, owners = reading.operands, reading.owners
@@ -120,8 +145,8 @@ def _fitted(
             continue
         carried = {k for kind, k in segment.follows if kind == "inside"}
         last = segment.end - segment.period
-        wanted = _elsewhere(reading, segment, asked)
+        wanted = elsewhere(reading, segment, asked)
         if any(k >= last and k - last not in carried for k in wanted):
-            segment.shorten()
+            segment.shorten(segment.steps - 1)
         if segment.steps >= MIN_STEPS:
             yield segment

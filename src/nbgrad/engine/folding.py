@@ -1,0 +1,142 @@
+"""A long loop that nobody reads, recorded as one operation while it goes on.
+
+A chain of pending nodes that is evaluated stays on the graph, as the way back needs it: a quarter of
+a kilobyte an operation. Where its operations are steps of a loop, they are folded: one node, a loop,
+takes their place, and the way back is that of the loop. What somebody holds keeps its node.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from nbgrad.core.aval import is_several
+from nbgrad.core.frozen import Value
+from nbgrad.core.interpret import inline
+from nbgrad.core.lazy import LazyModule
+from nbgrad.core.linearize import CUT, Capture, build_tape
+from nbgrad.core.modes import lines, modes, watching
+from nbgrad.core.node import Node
+from nbgrad.core.results import join, part
+from nbgrad.core.values import looks
+from nbgrad.engine.backward import severed
+
+if TYPE_CHECKING:
+    from nbgrad.transforms.looped import Rerolled
+
+folding = LazyModule("nbgrad.transforms.folded")
+
+
+_freed = attrgetter("freed")
+
+
+class Fold(Value):
+    """Which of the captured nodes a loop stands for, and how it is recorded.
+
+    Attributes
+    ----------
+    inside : tuple of int
+        The nodes that it stands for.
+    reads : tuple of int
+        The nodes and leaves that are the first operands.
+    loop : Rerolled
+    finals : tuple of int
+        The nodes that are its results.
+    places : tuple of int
+        Nodes that go, whose places in recording order it takes.
+    """
+
+    inside: tuple[int, ...]
+    reads: tuple[int, ...]
+    loop: Rerolled
+    finals: tuple[int, ...]
+    places: tuple[int, ...]
+
+
+def fold_of(cap: Capture, root: Node, noted: Sequence[int]) -> Fold | None:
+    """The loop that can stand for most of a capture, if there is one; *noted* nodes are held."""
+    if CUT in cap.states or any(is_several(n.aval) for n in cap.nodes):
+        return None
+    tape, var_of = build_tape(cap, [root])
+    if severed(cap, var_of):
+        return None
+    free = [leaf for leaf in cap.leaves if not leaf.requires_grad]
+    stackable = [*[var_of[leaf] for leaf in free], *[v for v in tape.inputs if v.weak]]
+    held = [var_of[cap.nodes[k]] for k in noted]
+    found = folding.folded(tape, stackable, held, ())
+    if found is None:
+        return None
+    order = cap.order()
+    first = min(found.finals) - len(found.loop.tape) - 1
+    reads = tuple([order[k] if k >= 0 else k for k in found.reads])
+    if first < found.start or not any(cap.nodes[order[k]].requires_grad for k in found.finals):
+        return None
+    return Fold(
+        tuple(order[found.start : found.end]),
+        reads,
+        found.loop,
+        tuple([order[k] for k in found.finals]),
+        tuple(order[first : min(found.finals)]),
+    )
+
+
+def allowed(cap: Capture) -> bool:
+    """Whether nobody looks at single nodes, nor changed what a pass may do with them."""
+    looked_at = lines.on or modes.anomaly or modes.recorded or modes.saved or modes.saving
+    if looked_at or True in map(_freed, cap.nodes):
+        return False
+    return not (watching.any and any(node.watch is not None for node in cap.nodes))
+
+
+def fold(cap: Capture, plan: Fold) -> list[Node] | None:
+    """Record the loop; the nodes that are its results now, or None if there is no place for it."""
+    nodes, leaves = cap.nodes, cap.leaves
+    operands = [nodes[k] if k >= 0 else leaves[-1 - k] for k in plan.reads]
+    seqs = [nodes[k].seq for k in plan.places]
+    if any(x.seq >= seqs[0] for x in operands if x.sig is not None):
+        return None
+    looks.count += 1
+    args, n = cap.values + cap.scalars, len(operands)
+    before, modes.grad = modes.grad, True
+    try:
+        made = inline(plan.loop.tape, [*operands, *plan.loop.rest(n, args)])
+    finally:
+        modes.grad = before
+    finals = [nodes[k] for k in plan.finals]
+    _renumber(made, operands, seqs)
+    _replace(finals, made)
+    return finals
+
+
+def _renumber(made: Sequence[Node], operands: Sequence[Node], seqs: Sequence[int]) -> None:
+    """Let what was recorded stand where it was."""
+    met = set(operands)
+    new: set[Node] = set()
+    stack = list(made)
+    while stack:
+        node = stack.pop()
+        if node not in met:
+            met.add(node)
+            new.add(node)
+            stack += [x for x in node.inputs if x.__class__ is Node]
+    recorded = [node for node in new if node.sig is not None and node.sig.prim is not part]
+    recorded.sort(key=lambda node: node.seq)
+    for node, seq in zip(reversed(recorded), reversed(seqs), strict=False):
+        node.seq = seq
+    for node in new:
+        if node.sig is None:
+            node.seq = seqs[0]
+
+
+def _replace(finals: Sequence[Node], made: Sequence[Node]) -> None:
+    """Give *finals* what *made* them, all at once: no other thread sees half of it."""
+    before = [(node.sig, node.inputs) for node in finals]
+    names = ["sig"] * len(finals) + ["inputs"] * len(finals)
+    values: list[Any] = [*[n.sig for n in made], *[n.inputs for n in made]]
+    deque(map(setattr, [*finals, *finals], names, values), maxlen=0)
+    for node in finals:
+        if node.sig.prim is part:
+            join(node.inputs[0], node)
+    before.clear()

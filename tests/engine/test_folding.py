@@ -1,0 +1,236 @@
+"""Loops that are folded while they are recorded: the same values, and derivatives, as if they were not.
+
+What is compared runs on NumPy's references, so values have the same bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+import nbgrad as ng
+from nbgrad.core.linearize import FoldedMeanwhileError, build_tape, capture
+from nbgrad.engine import flushing
+
+X = np.linspace(0.5, 1.5, 6)
+ROWS = np.random.default_rng(3).normal(size=(90, 3))
+LIMIT = 160
+Held = list[Any]
+
+
+@pytest.fixture
+def folds(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """The steps of each loop that took the place of nodes."""
+    made: list[int] = []
+
+    def fold(*args: Any, _original: Any = flushing.fold) -> Any:
+        found = _original(*args)
+        if found is not None:
+            made.append(len(args[1].inside))
+        return found
+
+    monkeypatch.setattr(flushing, "fold", fold)
+    with ng.configure(tier="reference", max_pending=LIMIT):
+        yield made
+
+
+def unfolded(f: Callable[..., Any], x: Any, held: Held) -> Any:
+    with ng.configure(tier="reference", max_pending=10**9):
+        return f(x, held)
+
+
+def numbers(x: Any, held: Held) -> Any:
+    y, a, b = x[0] * 1.0, x[1] * 1.0, x[2] * 1.0
+    for k in range(250):
+        y = np.sin(y) * a + b * (0.01 * k)
+    return y
+
+
+def two_steps_back(x: Any, held: Held) -> Any:
+    a, b = x[0] * 1.0, x[1] * 1.0
+    for _ in range(250):
+        a, b = b, np.sin(a) * 0.3 + b * 0.5
+    return a + b
+
+
+def leapfrog(x: Any, held: Held) -> Any:
+    """The second operation reads what the first gave, and both are held while the loop goes on."""
+    q, p = x[:3] * 1.0, x[3:] * 0.1
+    for _ in range(250):
+        p = p - 0.1 * np.sin(q)
+        q = q + 0.1 * p
+    return (q * p).sum()
+
+
+def rows(x: Any, held: Held) -> Any:
+    given, h = ng.tensor(ROWS), x[:3] * 1.0
+    for k in range(len(ROWS)):
+        h = np.tanh(h * x[3:] + given[k] + ROWS[k])
+    return (h * h).sum()
+
+
+def kept_now_and_then(x: Any, held: Held) -> Any:
+    y = x * 1.0
+    for k in range(300):
+        y = np.sin(y) + 0.3 * y
+        if k % 120 == 119:
+            held.append(y)
+    return y.sum() + sum((h * h).sum() for h in held)
+
+
+def all_kept(x: Any, held: Held) -> Any:
+    y = x[0] * 1.0
+    for _ in range(250):
+        y = np.sin(y) + 0.3 * y * x[1]
+        held.append(y)
+    return (ng.stack(held[::10]) * 0.1).sum() + y
+
+
+def partly_unrecorded(x: Any, held: Held) -> Any:
+    y = x * 1.0
+    for _ in range(250):
+        with ng.no_grad():
+            scale = np.exp(-y)
+        y = y * scale + np.sin(y)
+    return y.sum()
+
+
+def read_now_and_then(x: Any, held: Held) -> Any:
+    y = x * 1.0
+    for k in range(400):
+        y = np.sin(y) + 0.3 * y
+        if k % 130 == 0:
+            assert y.sum().item() < 100
+    return y.sum()
+
+
+def counted(x: Any, held: Held) -> Any:
+    y, n = x.astype(np.float32), ng.tensor(0)
+    for _ in range(250):
+        n = n + 1
+        y = np.sin(y) + y / n
+    return y.sum()
+
+
+def two_loops(x: Any, held: Held) -> Any:
+    y = x[0] * 1.0
+    for _ in range(250):
+        y = np.sin(y) * 0.9
+    z = y * x[1]
+    for _ in range(250):
+        z = np.cos(z) * 0.8 + y
+    return z
+
+
+FOLDED = [numbers, two_steps_back, leapfrog, rows, kept_now_and_then, read_now_and_then, counted]
+FOLDED += [two_loops]
+LOOPS = [*FOLDED, all_kept, partly_unrecorded]
+
+
+@pytest.mark.parametrize("f", LOOPS, ids=lambda f: f.__name__)
+def test_a_folded_loop_is_what_it_was(f: Callable[..., Any], folds: list[int]) -> None:
+    x, z = (ng.tensor(X, requires_grad=True) for _ in range(2))
+    held: Held = []
+    theirs: Held = []
+    y, expected = f(x, held), unfolded(f, z, theirs)
+    assert (f in FOLDED) == bool(folds)
+    assert_array_equal(y.detach().numpy(), expected.detach().numpy())
+    rtol = 1e-5 if y.dtype == np.float32 else 1e-12
+    given = ng.autograd.grad(y, [x, *held], retain_graph=True)
+    wanted = ng.autograd.grad(expected, [z, *theirs], retain_graph=True)
+    for mine, other in zip(given, wanted, strict=True):
+        assert_allclose(mine.numpy(), other.detach().numpy(), rtol=rtol, atol=1e-14)
+    y.backward()
+    assert_allclose(x.grad.numpy(), wanted[0].detach().numpy(), rtol=rtol, atol=1e-14)
+    with pytest.raises(RuntimeError, match=r"second time|freed"):
+        y.backward()
+
+
+@pytest.mark.parametrize("f", [two_steps_back, kept_now_and_then], ids=lambda f: f.__name__)
+def test_second_derivatives_of_folded_loops(f: Callable[..., Any], folds: list[int]) -> None:
+    found = []
+    for limit in (LIMIT, 10**9):
+        x = ng.tensor(X, requires_grad=True)
+        with ng.configure(tier="reference", max_pending=limit):
+            (g,) = ng.autograd.grad(f(x, []), [x], create_graph=True)
+            found += ng.autograd.grad((g * g).sum(), [x])
+    assert folds
+    assert_allclose(found[0].numpy(), found[1].numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_the_graph_of_a_long_loop_is_short(folds: list[int]) -> None:
+    x = ng.tensor(X, requires_grad=True)
+    sizes = []
+    for steps in (400, 800):
+        y = x * 1.0
+        for k in range(steps):
+            y = np.sin(y) * 0.9 + 0.01 * k
+        sizes.append(len(capture([y._node], differentiate=True).nodes))
+        assert sum(folds) > 3 * steps - 3 * LIMIT
+        folds.clear()
+    assert sizes[1] - sizes[0] < 400 / LIMIT * 20  # the last steps, and a few for each fold
+
+
+def test_folds_are_one_loop_in_the_derivative(folds: list[int]) -> None:
+    x = ng.tensor(X, requires_grad=True)
+    y = x * 1.0
+    for k in range(500):
+        y = np.sin(y) * 0.9 + 0.01 * k
+    assert len(folds) > 3
+    cap = capture([y._node], differentiate=True)
+    tape, _ = build_tape(cap, [y._node])
+    from_folds = ng.transforms.reroll.with_loops(tape, tape.inputs)  # type: ignore[attr-defined]
+    loops = [eqn for eqn in from_folds.tape.eqns if eqn.prim.name == "scan"]
+    assert len(loops) == 1
+    assert loops[0].params["rounds"].count > 400
+
+
+def test_what_is_looked_at_is_not_folded(folds: list[int]) -> None:
+    seen = []
+    x = ng.tensor(X, requires_grad=True)
+    y = x * 1.0
+    for k in range(250):
+        y = np.sin(y) * 0.9 + 0.1
+        if k % 5 == 0:
+            y.register_hook(lambda g: seen.append(g))
+    y.sum().backward()
+    assert len(seen) == 50
+    assert not folds
+
+
+def test_a_graph_that_was_consumed_stays_so(folds: list[int]) -> None:
+    x = ng.tensor(X, requires_grad=True)
+    y = x * 1.0
+    for _ in range(20):
+        y = np.sin(y) * y
+    y.sum().backward()
+    for _ in range(250):
+        y = np.sin(y) * 0.9 + 0.1
+    with pytest.raises(RuntimeError, match=r"second time|freed"):
+        y.sum().backward()
+
+
+def test_a_capture_from_before_a_fold_is_refused(
+    folds: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As another thread may have, which differentiates meanwhile: signatures would not fit operands."""
+    stale = []
+
+    def fold(cap: Any, plan: Any, _original: Any = flushing.fold) -> Any:
+        other = capture([cap.nodes[0]], differentiate=True)
+        found = _original(cap, plan)
+        with pytest.raises(FoldedMeanwhileError):
+            build_tape(other, [other.nodes[0]])
+        stale.append(other)
+        return found
+
+    monkeypatch.setattr(flushing, "fold", fold)
+    x = ng.tensor(X, requires_grad=True)
+    y = x * 1.0
+    for _ in range(250):
+        y = np.sin(y) * 0.9 + 0.1
+    assert stale
