@@ -11,7 +11,7 @@ def loop_12(lo, hi, n, x0, x1, x2, x3, x4, c6, y0, y1, y2, y3):
         v8 = sin_f8(v5)
         v9 = v2 * v8
         v10 = s0 + v9
-        v11 = (v7 if v6 else v10)
+        v11 = select(v6, v7, v10)
         v12 = v11 * v11
         v14 = v12 / c6
         v15 = s1 + v14
@@ -65,24 +65,24 @@ def loop_29(lo, hi, n, x0, x1, x2, x3, x4, x5, x6, x7, x8, c10, y0, y1, y2, y3, 
         v12 = sin_f8(v8)
         v13 = v2 * v12
         v14 = v7 + v13
-        v15 = (v11 if v10 else v14)
+        v15 = select(v10, v11, v14)
         v16 = s2 + v9
         v18 = s3 * c10
-        v19 = (v18 * v15 if v18 != f8(0) else f8(0))
+        v19 = select(v18 != f8(0), v18 * v15, f8(0))
         v20 = v16 + v19
         v21 = v20 + v19
-        v25 = (v21 * v12 if v21 != f8(0) else f8(0))
-        v26 = (f8(0.0) if v10 else v25)
-        v27 = (v21 * v2 if v21 != f8(0) else f8(0))
+        v25 = select(v21 != f8(0), v21 * v12, f8(0))
+        v26 = select(v10, f8(0.0), v25)
+        v27 = select(v21 != f8(0), v21 * v2, f8(0))
         v29 = cos_f8(v8)
-        v30 = (v27 * v29 if v27 != f8(0) else f8(0))
-        v31 = (f8(0.0) if v10 else v30)
-        v32 = (v21 * v7 if v21 != f8(0) else f8(0))
-        v33 = (v32 if v10 else f8(0.0))
-        v34 = (v21 * v1 if v21 != f8(0) else f8(0))
+        v30 = select(v27 != f8(0), v27 * v29, f8(0))
+        v31 = select(v10, f8(0.0), v30)
+        v32 = select(v21 != f8(0), v21 * v7, f8(0))
+        v33 = select(v10, v32, f8(0.0))
+        v34 = select(v21 != f8(0), v21 * v1, f8(0))
         v36 = f8(0.0) + v34
         v37 = v21 + f8(0.0)
-        v38 = (v36 if v10 else v37)
+        v38 = select(v10, v36, v37)
         v39 = s0 + v33
         v40 = s1 + v26
         v41 = s3

@@ -24,6 +24,11 @@ def reduce_add(a: Any, b: Any) -> Any:
     return a + b
 
 
+def select(condition: Any, a: Any, b: Any) -> Any:
+    """Return *a* where the condition holds, else *b*: both are computed, nothing is branched over."""
+    return a if condition else b
+
+
 # Casts, by the type codes of kernel signatures.
 CASTS: Final = {
     "f8": np.float64,
@@ -41,7 +46,7 @@ CASTS: Final = {
     "c8": np.complex64,
 }
 FUNCTIONS: Final = {
-    f.__name__: f for f in (reduce_add, f8_as_i8, i8_as_f8, f4_as_i4, i4_as_f4, rest_of)
+    f.__name__: f for f in (reduce_add, select, f8_as_i8, i8_as_f8, f4_as_i4, i4_as_f4, rest_of)
 }
 
 

@@ -1,4 +1,4 @@
-"""Numba's form of what loops without a known end call: memory that grows, and whether to go on."""
+"""Numba's form of what loops use: choices, memory that grows, and whether somebody asked for the end."""
 
 from __future__ import annotations
 
@@ -59,6 +59,22 @@ def is_nowhere(typingctx: Any, pointer: Any) -> Any:
         return builder.icmp_unsigned("==", builder.ptrtoint(args[0], I64), I64(0))
 
     return types.boolean(pointer), generate
+
+
+@intrinsic
+def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
+    """``a if condition else b`` as one instruction."""
+    result = typingctx.unify_types(a, b)
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bit = context.cast(builder, args[0], sig.args[0], types.boolean)
+        x, y = (
+            context.cast(builder, v, t, sig.return_type)
+            for v, t in zip(args[1:], sig.args[1:], strict=True)
+        )
+        return builder.select(bit, x, y)
+
+    return result(condition, a, b), generate
 
 
 MEMORY_NAMES: Final = {

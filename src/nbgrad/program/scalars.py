@@ -11,7 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from nbgrad.core.tape import Atom, Literal, Var
-from nbgrad.program.text import Emitted, Number, Pointer, Service, Status, inline, literal
+from nbgrad.program.text import (
+    Emitted,
+    Number,
+    Pointer,
+    Service,
+    Status,
+    inline,
+    literal,
+    unbranched,
+)
 from nbgrad.program.values import CODES
 
 # Elements of the largest array of a step, and statements of a step: compiling one takes 4 ms.
@@ -216,7 +225,7 @@ class Step:
             yield from scalar.lines
             args = [self.name(a) for a in scalar.args]
             if not scalar.atom and not scalar.lines:
-                yield f"{self.name(k)} = {scalar.text.format(*args)}"
+                yield f"{self.name(k)} = {unbranched(scalar.text).format(*args)}"
             if scalar.check:
                 yield scalar.check.format(*args, name=self.name(k))
 

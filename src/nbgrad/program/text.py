@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from nbgrad.core.tape import Var
 from nbgrad.program.nest import Compute, Guard, Reduce, Select, Value
 from nbgrad.program.values import CODES
 
+_CALLED = frozenset({*CODES.values(), "abs"})
 # What marks a text as more than + - * of its operands.
 WORDS = re.compile(r"[a-z]{2}|<|>|=|/|\{[tc]\}")
 # Numbers that stay in the text: rules are full of them, and the compiler folds them.
@@ -132,3 +135,49 @@ def combined(r: Reduce, a: str, b: str) -> str:
         return f"reduce_add({a}, {b})"
     text = r.combine.format(a=a, b=b)
     return f"{CODES[r.dtype]}({text})" if r.dtype.kind in "iu" else text
+
+
+class _Choices(ast.NodeTransformer):
+    """Makes ``a if c else b`` a call of ``select``, and gives up where evaluating both could harm."""
+
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        parts = [self.visit(part) for part in (node.test, node.body, node.orelse)]
+        return ast.Call(ast.Name("select", ast.Load()), parts, [])
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
+        operation = ast.BitAnd() if isinstance(node.op, ast.And) else ast.BitOr()
+        found, *rest = [self.visit(value) for value in node.values]
+        for value in rest:
+            found = ast.BinOp(found, operation, value)
+        return found  # type: ignore[no-any-return]
+
+
+# What may be evaluated though it is not asked for: of numbers, cheap, and without a trap.
+_HARMLESS = (
+    ast.Expression, ast.IfExp, ast.BoolOp, ast.And, ast.Or, ast.Compare, ast.cmpop, ast.BinOp, ast.Add,
+    ast.Sub, ast.Mult, ast.Div, ast.BitAnd, ast.BitOr, ast.UnaryOp, ast.unaryop, ast.Constant, ast.Name, ast.Load, ast.Set,
+    ast.Attribute, ast.Call,
+)  # fmt: skip
+
+
+@lru_cache(maxsize=4096)
+def unbranched(text: str) -> str:
+    """A text over ``{0}``, ``{1}`` ... without branches, which take long to compile, where it can be.
+
+    Examples
+    --------
+    >>> unbranched("({0} * {1} if {0} != f8(0) else f8(0))")
+    'select({0} != f8(0), {0} * {1}, f8(0))'
+    >>> unbranched("({0} // {1} if {1} != 0 else 0)")
+    '({0} // {1} if {1} != 0 else 0)'
+    """
+    if " if " not in text:
+        return text
+    tree = ast.parse(text, mode="eval")
+    for node in ast.walk(tree):
+        cast = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if not isinstance(node, _HARMLESS) or (
+            isinstance(node, ast.Call) and not (cast and node.func.id in _CALLED)  # type: ignore[attr-defined]
+        ):
+            return text
+    return ast.unparse(ast.fix_missing_locations(_Choices().visit(tree)))
