@@ -18,12 +18,13 @@ from nbgrad.api.tracked import (
     call_tracked,
     check_kind,
     outputs_of,
+    values_as_asked,
 )
 from nbgrad.api.transformed import P, transform
 from nbgrad.api.wanted import Wanted, split_aux
 from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import lines, modes, watching
-from nbgrad.core.node import leaf_node, next_sequence
+from nbgrad.core.node import Node, leaf_node, next_sequence
 from nbgrad.core.tree import LEAF, unflatten
 from nbgrad.core.values import looks
 from nbgrad.engine.jacobians import jacobian_values
@@ -162,19 +163,32 @@ def _blocks(
 ) -> list[list[Any]]:
     """The Jacobian of each of *outs* by each of the tensors, as the caller is to see them."""
     xs, nodes = run.tensors, run.nodes
-    tracked = [out for out in outs if out.requires_grad] if xs else []
+    tracked = [out for out in outs if out._node.requires_grad] if xs else []
     cap = capture([out._node for out in tracked], differentiate=True)
     outer = modes.grad and belongs_outside(cap, nodes)
     made: list[list[Tensor]] = []
     if tracked:
         mode = _by_column(tracked, xs, holomorphic, by_column, name)
-        made = _jacobian(cap, tracked, xs, outer, holomorphic, mode, by_column is None)
+        values = None if outer else _values(cap, tracked, nodes, mode, holomorphic)
+        if values is not None and len(tracked) == len(outs):
+            return _rows(values_as_asked(values, run.given), len(outs))
+        if values is not None:
+            made = _rows([Tensor(leaf_node(value)) for value in values], len(tracked))
+        else:
+            made = _jacobian(cap, tracked, xs, outer, holomorphic, mode, by_column is None)
     found = iter(made)
     blocks = [next(found) if tracked and out.requires_grad else _zeros(out, xs) for out in outs]
     if outer:
         finished.update(nodes)
-    flat = iter(as_asked([b._node for row in blocks for b in row], outer, run.given))
-    return [[next(flat) for _ in row] for row in blocks]
+    return _rows(as_asked([b._node for row in blocks for b in row], outer, run.given), len(outs))
+
+
+def _rows(blocks: list[Any], count: int) -> list[list[Any]]:
+    """So many rows of blocks."""
+    if count == 1:
+        return [blocks]
+    n = len(blocks) // max(count, 1)
+    return [blocks[k * n : (k + 1) * n] for k in range(count)]
 
 
 def _zeros(out: Tensor, xs: list[Tensor]) -> list[Tensor]:
@@ -204,11 +218,6 @@ def _jacobian(
     either: bool,
 ) -> list[list[Tensor]]:
     """The blocks by columns or by rows; where *either* will do, by rows if there are no tangents."""
-    if not outer:
-        values = _values(cap, outs, xs, by_column, holomorphic)
-        if values is not None:
-            made = iter(Tensor(leaf_node(value)) for value in values)
-            return [[next(made) for _ in xs] for _ in outs]
     before, modes.grad = modes.grad, outer
     try:
         blocks = _recorded(cap, outs, xs, by_column, either)
@@ -220,11 +229,11 @@ def _jacobian(
 
 
 def _values(
-    cap: Capture, outs: list[Tensor], xs: list[Tensor], by_column: bool, holomorphic: bool
-) -> Any:
+    cap: Capture, outs: list[Tensor], inputs: list[Node], by_column: bool, holomorphic: bool
+) -> list[Any] | None:
     """The blocks as one program computes them; None where there is none."""
     try:
-        outputs, inputs = [o._node for o in outs], [x._node for x in xs]
+        outputs = [o._node for o in outs]
         return jacobian_values(cap, outputs, inputs, by_column, holomorphic)
     except NotImplementedError:  # a rule is missing: one direction after another may not need it
         return None

@@ -306,12 +306,13 @@ def by_columns(outs: Sequence[Tensor], xs: Sequence[Tensor], name: str) -> bool:
     A complex result of real inputs has complex tangents; a real result of complex inputs has
     gradients in PyTorch's convention. Both complex is neither, unless the function is analytic.
     """
-    inward, outward = (any(t.dtype.kind == "c" for t in ts) for ts in (xs, outs))
+    inward = "c" in [x._node.aval.dtype.kind for x in xs]
+    outward = "c" in [o._node.aval.dtype.kind for o in outs]
     if inward and outward:
         raise TypeError(COMPLEX_OUTPUT.format(name=name, dtype=outs[0].dtype))
     if inward or outward:
         return outward
-    return sum(x._node.size for x in xs) <= sum(o._node.size for o in outs)
+    return sum([x._node.aval.size for x in xs]) <= sum([o._node.aval.size for o in outs])
 
 
 def only_scalar(out: Sequence[Tensor], single: bool) -> Tensor:

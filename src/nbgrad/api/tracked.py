@@ -16,7 +16,7 @@ from nbgrad.api.wanted import Wanted, split_aux
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
-from nbgrad.core.node import Node, constant
+from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.core.tree import LEAF, STATIC, builder, flatten, paths, unflatten
 from nbgrad.engine.demand import demand
 from nbgrad.errors import (
@@ -85,13 +85,15 @@ class Tracked:
         if self.wanted.first is not None and self.parts[0][0] is LEAF:
             return found[0]
         made = [
-            found[where[0]] if structure == LEAF else builder(structure)([found[k] for k in where])
+            found[where[0]]
+            if structure is LEAF or structure == LEAF
+            else builder(structure)([found[k] for k in where])
             for structure, where in self.parts
         ]
         return self.wanted.nest(made)
 
 
-def differentiable(x: Any, name: str, place: str, holomorphic: bool = False) -> Tensor:
+def differentiable(x: Any, name: str, place: int | str, holomorphic: bool = False) -> Tensor:
     """The node to differentiate by for an argument, or a leaf of one, called *place*."""
     try:
         node = x._node if isinstance(x, Tensor) else constant(numbers_of(x))
@@ -134,6 +136,11 @@ def call_tracked(
                 continue
             held = given if k.__class__ is int else named
             first = len(tensors)
+            if held[k].__class__ in _ARRAYS:
+                held[k] = made = differentiable(held[k], wanted.name, k, holomorphic)
+                tensors.append(Tensor(made._node))
+                parts[k] = LEAF, (first,)
+                continue
             held[k], structure = _opened(held[k], wanted.name, k, holomorphic, tensors)
             parts[k] = structure, range(first, len(tensors))
         returned = f(*given, **named)
@@ -152,9 +159,9 @@ def _opened(
     x: Any, name: str, place: int | str, holomorphic: bool, tensors: list[Tensor]
 ) -> tuple[Any, Any]:
     """What stands for an argument, and its structure; its leaves are added to *tensors*."""
-    leaves, structure = ([x], LEAF) if x.__class__ in _ARRAYS else flatten(x)
+    leaves, structure = flatten(x)
     if structure == LEAF or structure[0] == STATIC or _starts(x, leaves):
-        made = differentiable(x, name, str(place), holomorphic)
+        made = differentiable(x, name, place, holomorphic)
         tensors.append(Tensor(made._node))
         return made, LEAF
     where = str(place) if isinstance(place, int) else place
@@ -189,6 +196,8 @@ def output_of(y: Any, name: str) -> Tensor:
 
 def outputs_of(y: Any, name: str) -> tuple[list[Tensor], Any]:
     """The results of a function, and how they are nested."""
+    if y.__class__ is Tensor:
+        return [y], LEAF
     leaves, structure = flatten(y)
     if structure == LEAF:
         return [output_of(y, name)], LEAF
@@ -233,6 +242,14 @@ def as_asked(nodes: list[Node], outer: bool, given: tuple[Any, Any]) -> list[Any
     return [Tensor(n) for n in nodes]
 
 
+def values_as_asked(values: list[Any], given: tuple[Any, Any]) -> list[Any]:
+    """The same of arrays, which nothing differentiates."""
+    args, kwargs = given
+    if holds_tensor((*args, *kwargs.values())):
+        return [Tensor(leaf_node(value)) for value in values]
+    return [value if value.ndim else value[()] for value in values]
+
+
 def holds_tensor(xs: Iterable[Any]) -> bool:
     """Whether a tensor is among *xs*, or nested in one of them."""
     for x in xs:
@@ -261,4 +278,4 @@ def aux_as_asked(aux: Any, run: Tracked) -> Any:
     return unflatten(structure, leaves)
 
 
-__all__ = ["Tracked", "as_asked", "aux_as_asked", "call_tracked", "split_aux"]
+__all__ = ["Tracked", "as_asked", "aux_as_asked", "call_tracked", "split_aux", "values_as_asked"]

@@ -24,7 +24,7 @@ class Wanted:
         Of the transform, which errors show.
     """
 
-    __slots__ = ("argnames", "argnums", "first", "name")
+    __slots__ = ("argnames", "argnums", "counted", "first", "high", "low", "name")
 
     def __init__(self, argnums: Argnums, argnames: Argnames, name: str) -> None:
         self.name = name
@@ -41,6 +41,9 @@ class Wanted:
             if not all(isinstance(n, str) for n in self._names()):
                 raise TypeError(f"{name}: argnames={argnames!r} must be names of arguments")
 
+        # Those that are counted from the front alone, found in a call of more arguments than high.
+        self.counted = self._positions() if self.argnames is None else ()
+        self.low, self.high = min(self.counted, default=-1), max(self.counted, default=0)
         # The only one, if it is counted from the front and not one of a sequence.
         single = self.argnames is None and isinstance(self.argnums, int) and self.argnums >= 0
         self.first: Any = self.argnums if single else None
@@ -71,6 +74,8 @@ class Wanted:
         count = len(args)
         if self.first is not None and self.first < count:
             return [self.first]
+        if self.low >= 0 and self.high < count:
+            return [*self.counted]
         found: list[int | str] = []
         for k in self._positions():
             if not -count <= k < count:
@@ -98,6 +103,8 @@ class Wanted:
         """
         if self.first is not None:
             return found[0]
+        if self.argnames is None and isinstance(self.argnums, tuple):
+            return tuple(found)
         count = len(self._positions())
         by_position = tuple(found[:count])
         by_name = dict(zip(self._names(), found[count:], strict=True))
