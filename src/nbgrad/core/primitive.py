@@ -22,6 +22,7 @@ from nbgrad.core.record import record
 from nbgrad.core.registry import primitives, register_primitive
 from nbgrad.core.signature import Signature
 
+_NUMBERS = frozenset({int, float, bool, complex})
 MAX_SIGNATURES = 1 << 17  # of a primitive: a loop may read each element of an array by number
 
 
@@ -173,19 +174,15 @@ def named(name: str) -> Primitive:
     return primitives[name]  # type: ignore[no-any-return]
 
 
-def operand_key(x: Any) -> Any:
-    return x.aval if x.__class__ is Node else x.__class__
-
-
 def bind(prim: Primitive, *operands: Any, **params: Any) -> Any:
     """Apply *prim*: infer the aval, insert casts and broadcasts, record one node.
 
     Nothing is computed. Errors of shape, dtype and params are raised here, at the user's call.
     """
-    xs = tuple(as_operand(x) for x in operands)
-    if prim.kind == "elementwise" and not any(x.__class__ is Node for x in xs):
+    xs = tuple([as_operand(x) for x in operands])
+    given = tuple([x.aval if x.__class__ is Node else x.__class__ for x in xs])
+    if prim.kind == "elementwise" and _NUMBERS.issuperset(given):
         return prim.evaluate(*xs, **params).item()  # numbers stay numbers inside rules
-    given = tuple([operand_key(x) for x in xs])
     key = (given, tuple(params.items()))
     sig = prim.signatures.get(key)
     if sig is not None and int not in given:
@@ -214,7 +211,7 @@ def _prepared(
     """Cast and broadcast *xs*; return the signature of the operation on them, and them."""
     _refuse_undeclared(prim, xs, params)
     operands, aval, loop = prim.prepare(xs, params)
-    avals = tuple([operand_key(x) for x in operands])
+    avals = tuple([x.aval if x.__class__ is Node else x.__class__ for x in operands])
     key = (avals, tuple(params.items()))
     sig = prim.signatures.get(key)
     if sig is None:

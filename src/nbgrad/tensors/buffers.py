@@ -49,8 +49,9 @@ class Buffers:
         """A copy in *dtype*; the tensor itself if it is of that, unless *copy*."""
         if not copy and self._node.aval.dtype == dtype:
             return self
-        given = (order, casting) if (order, casting) != ("K", "unsafe") else ()
-        return self._astype(dtype, *given)
+        if order == "K" and casting == "unsafe":
+            return self._astype(dtype)
+        return self._astype(dtype, order, casting)
 
     @property
     def base(self: Any) -> Any:

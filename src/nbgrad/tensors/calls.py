@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.node import Node
-from nbgrad.core.recipes import STATIC, Recipes, replay
+from nbgrad.core.recipes import STATIC, Recipe, Recipes, replay
 from nbgrad.core.values import looks
 
 OURS = ("nbgrad.ops.", "nbgrad.vocabulary.")
@@ -95,7 +95,6 @@ class Call:
         return result
 
 
-def of_one(function: Any, node: Node) -> Any:
-    """What *function* records of one node, as a call of it alone has taught, else None."""
-    recipe = _recipes.get((function, node.aval))  # the key of such a call
-    return None if recipe is None else replay(recipe, (node,))
+def of_one(function: Any, node: Node) -> Recipe | None:
+    """How *function* records one node, as a call of it alone has taught."""
+    return _recipes.get((function, node.aval))  # the key of such a call

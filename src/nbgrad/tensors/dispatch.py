@@ -54,6 +54,25 @@ def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Calla
     return _named(method, prim)
 
 
+def copying(prim: Primitive) -> Callable[[Any], Tensor]:
+    """Return the method that records *prim*, which keeps values as they are, or as it is can be.
+
+    Of booleans, for which *prim* is not declared, the copy is recorded otherwise.
+    """
+    fast: dict[Any, Any] = {}
+    quick = shortcuts.ask(fast)
+
+    def method(self: Any) -> Any:
+        if (twin := quick.call) is not None and (tensor := twin(self)) is not None:
+            return tensor
+        a = self._node
+        if a.aval.dtype.kind == "b":
+            return self.__class__(apart(a))
+        return self.__class__(_recorded(prim, fast, a, a))
+
+    return _named(method, prim)
+
+
 def binary(prim: Primitive) -> Operator:
     """Return the function that records *prim* of a tensor and a second operand.
 
@@ -188,6 +207,10 @@ def static(
             node = _new(function(a, *args, **given), a)
         else:
             if recipe.window is not None and share is not None:
+                if only is None and (twin := shortcuts.view) is not None:
+                    made = twin(self, recipe)
+                    if made is not None:
+                        return made
                 return again(self, recipe, share, only)
             sig = recipe.alone
             if sig is not None and (twin := quick.call) is not None:

@@ -19,7 +19,7 @@ from nbgrad.core.primitive import Primitive
 from nbgrad.errors import NEEDS_COPY, NOT_VIEWABLE, AutogradError
 from nbgrad.ops.elements import arithmetic
 from nbgrad.tensors import aliases, views
-from nbgrad.tensors.dispatch import Method, again, apart, of_nodes, static, unary
+from nbgrad.tensors.dispatch import Method, again, copying, of_nodes, static
 from nbgrad.vocabulary import shapes
 from nbgrad.vocabulary.elements import composite, scaled
 from nbgrad.vocabulary.linalg import matmul as products
@@ -165,7 +165,6 @@ class Methods:
     swapaxes = static(shapes.swapaxes, share=views.share)
     _astype = static(_converted)
     softmax = _unary(composite.softmax)
-    _positive = unary(arithmetic.positive)
 
     add_ = _in_place(scaled.add, arithmetic.add)
     sub_ = _in_place(scaled.subtract, arithmetic.subtract)
@@ -253,14 +252,8 @@ class Methods:
         """A copy of the elements in one dimension."""
         return _flat_copy(self, (-1,), *(() if order in ("C", "K") else (order,)))
 
-    def clone(self: Any) -> Tensor:
-        """A copy, which is differentiated as the tensor is; nothing is shared."""
-        if self._node.aval.dtype.kind == "b":
-            copy: Tensor = self.__class__(apart(self._node))
-        else:
-            copy = self._positive()
-        return copy
-
+    clone = copying(arithmetic.positive)
+    clone.__doc__ = """A copy, which is differentiated as the tensor is; nothing is shared."""
     copy = clone
 
     def to(self: Any, dtype: Any = None, *, device: Any = None) -> Tensor:

@@ -17,6 +17,7 @@ from nbgrad.core.modes import asked_by, modes, watching
 from nbgrad.core.node import Node
 from nbgrad.core.operands import PLAIN, as_operand, unwrap
 from nbgrad.core.primitive import Primitive, bind
+from nbgrad.core.recipes import replay
 from nbgrad.core.registry import about_tensors, by_reference, marked, patchers, viewers, writers
 from nbgrad.core.values import value_of
 from nbgrad.errors import NEEDS_COPY
@@ -24,7 +25,7 @@ from nbgrad.ops.basis import strong
 from nbgrad.ops.elements import selection
 from nbgrad.tensors import views
 from nbgrad.tensors.calls import Call, of_one
-from nbgrad.tensors.dispatch import apart, binary, operand, unary
+from nbgrad.tensors.dispatch import again, apart, binary, operand, unary
 from nbgrad.tensors.exits import EXITS, leave
 from nbgrad.vocabulary import shapes
 
@@ -54,7 +55,12 @@ def apply(tensor: Any, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     result, operands = None, args
     if not kwargs and args and args[0].__class__ is tensor and len(args) == 1:
         operands = (args[0]._node,)
-        result = of_one(function, operands[0])
+        recipe = of_one(function, operands[0])
+        if recipe is not None:
+            kind = viewers.get(function)
+            if recipe.window and kind is not None and kind != "uncopied":
+                return again(args[0], recipe, views.share, views.CONDITIONS[kind])
+            result = replay(recipe, operands)
     if result is None:
         call = Call(tensor, function, args, kwargs)
         result, operands = call.again(), call.nodes
