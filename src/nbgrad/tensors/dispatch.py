@@ -55,22 +55,19 @@ def unary(prim: Primitive, general: Callable[[Any], Any] | None = None) -> Calla
 
 
 def copying(prim: Primitive) -> Callable[[Any], Tensor]:
-    """Return the method that records *prim*, which keeps values as they are, or as it is can be.
-
-    Of booleans, for which *prim* is not declared, the copy is recorded otherwise.
-    """
+    """Return the method that copies by *prim*, which keeps values; booleans, as it has none, by reshaping."""
     fast: dict[Any, Any] = {}
     quick = shortcuts.ask(fast)
 
-    def method(self: Any) -> Any:
-        if (twin := quick.call) is not None and (tensor := twin(self)) is not None:
-            return tensor
+    def clone(self: Any) -> Tensor:
+        """A copy, which is differentiated as the tensor is; nothing is shared."""
+        if (twin := quick.call) is not None and (copy := twin(self)) is not None:
+            return copy  # type: ignore[no-any-return]
         a = self._node
-        if a.aval.dtype.kind == "b":
-            return self.__class__(apart(a))
-        return self.__class__(_recorded(prim, fast, a, a))
+        node = apart(a) if a.aval.dtype.kind == "b" else _recorded(prim, fast, a, a)
+        return self.__class__(node)  # type: ignore[no-any-return]
 
-    return _named(method, prim)
+    return clone
 
 
 def binary(prim: Primitive) -> Operator:

@@ -253,7 +253,6 @@ class Methods:
         return _flat_copy(self, (-1,), *(() if order in ("C", "K") else (order,)))
 
     clone = copying(arithmetic.positive)
-    clone.__doc__ = """A copy, which is differentiated as the tensor is; nothing is shared."""
     copy = clone
 
     def to(self: Any, dtype: Any = None, *, device: Any = None) -> Tensor:
