@@ -204,10 +204,6 @@ def static(
             node = _new(function(a, *args, **given), a)
         else:
             if recipe.window is not None and share is not None:
-                if only is None and (twin := shortcuts.view) is not None:
-                    made = twin(self, recipe)
-                    if made is not None:
-                        return made
                 return again(self, recipe, share, only)
             sig = recipe.alone
             if sig is not None and (twin := quick.call) is not None:
