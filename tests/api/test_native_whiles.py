@@ -88,8 +88,32 @@ def by_number(x: Any) -> Any:
     return ng.while_loop(lambda c: c[0] < 50, body, (0, x))[1]
 
 
+def of_matrices(x: Any) -> Any:
+    """More than scalars: products and solves, run as frames."""
+    m = ng.as_tensor(np.eye(12) * 1.5 + 0.02) * x
+    start = (ng.linspace(0.1, 1.0, 12) * x, ng.as_tensor(TABLE) * x, 0)
+
+    def body(c: Any) -> Any:
+        v, w, k = c
+        return ng.linalg.solve(m, v) + w[k], ng.sin(w) * 0.5 + v.sum(), k + 1
+
+    v, w, k = ng.while_loop(lambda c: (c[2] < 5) & (c[1].sum() > 0.0), body, start)
+    return v.sum() + (w * w).sum() * k
+
+
+def of_large_arrays_within(x: Any) -> Any:
+    def step(c: Any, row: Any) -> Any:
+        going = lambda v: (v * v).sum() < 400.0 * row
+        v = ng.while_loop(going, lambda v: v * (1.1 + 0.1 * row) + 0.01, c * TABLE, max_steps=9)
+        return v.mean(), v[3]
+
+    last, each = ng.scan(step, x, np.array([0.1, 3.0, 1.0]))
+    return last + each.sum()
+
+
 ALL: list[Callable[..., Any]] = [
     root, branching, swapping, ending, never, in_float32, within_a_scan, within_a_loop, by_number,
+    of_matrices, of_large_arrays_within,
 ]  # fmt: skip
 
 
@@ -111,7 +135,7 @@ def test_a_kernel_gives_what_python_gives(f: Any) -> None:
         assert_allclose(expected[1], np.asarray(change), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("f", [branching, within_a_scan, by_number])
+@pytest.mark.parametrize("f", [branching, within_a_scan, by_number, of_matrices])
 def test_of_the_second_order_and_forward(f: Any) -> None:
     x, h = np.array(1.23), 1e-5
     second = ng.jit(ng.grad(ng.grad(f)))
@@ -143,6 +167,21 @@ def test_what_is_out_of_bounds_is_said() -> None:
             IndexError, match="index 100 is out of bounds for axis 0 with size 100"
         ):
             ng.jit(g)(np.array(1.0))
+
+
+def test_what_fails_in_a_frame_is_said() -> None:
+    m = np.eye(9) * 2.0
+
+    def f(x: Any) -> Any:
+        body = lambda c: (ng.linalg.solve(m, c[0] * ng.as_tensor(TABLE)[c[1]]), c[1] + 1)
+        return ng.while_loop(lambda c: c[1] < 101, body, (x * TABLE[:9], 98))[0].sum()
+
+    assert calls(f, np.array(1.0)) == 0
+    with pytest.raises(IndexError, match="index 100 is out of bounds for axis 0 with size 100"):
+        ng.jit(f)(np.array(1.0))
+    m[:] = 1.0
+    with pytest.raises(np.linalg.LinAlgError, match="Singular"):
+        ng.jit(f)(np.array(1.0))
 
 
 def test_memory_of_many_runs_grows_and_is_given_back() -> None:

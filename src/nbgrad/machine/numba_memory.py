@@ -42,6 +42,18 @@ def call_release(typingctx: Any, release: Any, pointer: Any) -> Any:
 
 
 @intrinsic
+def call_copy(typingctx: Any, copy: Any, target: Any, source: Any, size: Any) -> Any:
+    """Call ``void *(*copy)(void *target, const void *source, size_t size)``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        target, source = (builder.bitcast(pointer, BYTES) for pointer in args[1:3])
+        _call(builder, args[0], BYTES, target, source, args[3])
+        return context.get_dummy_value()
+
+    return types.void(WORDS, WORDS, WORDS, types.int64), generate
+
+
+@intrinsic
 def call_asked(typingctx: Any, asked: Any, words: Any) -> Any:
     """Call ``int64 (*asked)(int64 *)``."""
 
@@ -81,5 +93,6 @@ MEMORY_NAMES: Final = {
     "call_grow": call_grow,
     "call_release": call_release,
     "call_asked": call_asked,
+    "call_copy": call_copy,
     "is_nowhere": is_nowhere,
 }

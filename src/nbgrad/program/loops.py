@@ -7,11 +7,17 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nbgrad.core.interpret import inline
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
 from nbgrad.core.tape import Equation, Literal, Tape, Var
+from nbgrad.ops.arrays.indexing import scatter_add
+from nbgrad.ops.arrays.scattering import plus
 from nbgrad.ops.basis import detach
 from nbgrad.ops.kinds.forms import Iterate, Repeat, Rounds
+
+# Elements of a sum that may be added to as a whole in each run.
+MANY = 4096
 
 if TYPE_CHECKING:
     from nbgrad.program.program import Program
@@ -64,10 +70,51 @@ class Trip:
 
 @dataclass(frozen=True)
 class Whole:
-    """A step that is ``kernel``, all of the loop that ``eqn`` is."""
+    """A step that runs a loop until its condition fails: as one ``kernel``, or the programs ``inner``.
+
+    These are the condition's, the body's, and that of a step of the way back, by the names of the params;
+    they are planned, by ``plan``, once somebody asks.
+    """
 
     eqn: Equation
-    kernel: Emitted
+    kernel: Emitted | None
+    plan: Callable[[Tape], Program]
+
+    @cached_property
+    def inner(self) -> dict[str, Program]:
+        params = self.eqn.params
+        tapes = {name: params[name].tape for name in ("cond", "body")}
+        if "back" in params:
+            tapes["back"] = summed(self.eqn)
+        return {name: self.plan(with_own_outputs(tape)) for name, tape in tapes.items()}
+
+
+def summed(eqn: Equation) -> Tape:
+    """A step of the way back of a loop, whose last inputs and first outputs are the sums so far."""
+    params, back = eqn.params, eqn.params["back"].tape
+    sums = [v.aval for v in params["finish"].tape.inputs[: len(params["scattered"])]]
+    nodes = [placeholder(aval) for aval in (*[v.aval for v in back.inputs], *sums)]
+    found = iter(inline(back, nodes[: len(back.inputs)]))
+    new = []
+    for total, by_index in zip(nodes[len(back.inputs) :], params["scattered"], strict=True):
+        part = next(found)
+        new.append(
+            plus(total, scatter_add(part, next(found), size=total.shape[0]) if by_index else part)
+        )
+    return linearize([*new, *found], nodes)[0]
+
+
+def framed(eqn: Equation) -> bool:
+    """Whether a loop can be a frame that runs frames: sums by index are of small arrays."""
+    params = eqn.params
+    if any(isinstance(a, Literal) for name in ("cond", "body") for a in params[name].tape.outputs):
+        return False
+    if "back" not in params:
+        return True
+    sums = zip(params["finish"].tape.inputs, params["scattered"], strict=False)
+    large = any(on and v.aval.size > MANY for v, on in sums)
+    literals = any(isinstance(a, Literal) for a in params["back"].tape.outputs)
+    return params["max_bytes"] is None and not large and not literals
 
 
 def trip_of(eqn: Equation) -> Trip | None:

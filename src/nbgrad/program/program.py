@@ -11,7 +11,7 @@ from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import emit
 from nbgrad.program.joined import joined
-from nbgrad.program.loops import Loop, Round, Trip, Whole
+from nbgrad.program.loops import Loop, Round, Trip, Whole, framed
 from nbgrad.program.nests import Call, Item, build
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.rolled import rolled
@@ -56,7 +56,9 @@ class Program:
                 text = step.kernel.source if step.kernel else indent(step.inner.source(), "# ")
                 parts.append(head + text)
             elif isinstance(step, Whole):
-                parts.append(f"# loop: {step.eqn.prim.name}\n{step.kernel.source}")
+                inner = "\n".join(program.source() for program in step.inner.values())
+                text = step.kernel.source if step.kernel else indent(inner, "# ")
+                parts.append(f"# loop: {step.eqn.prim.name}\n{text}")
             else:
                 how = "library kernel" if isinstance(step, LibraryCall) else "NumPy call"
                 parts.append(f"# {how}: {step.eqn.prim.name} -> {step.eqn.sig.aval!r}\n")
@@ -98,11 +100,20 @@ def _step(item: Item, repeated: bool) -> Step:
     if isinstance(item, Arranged):
         return emit(item, repeated)
     if isinstance(item, Trip):
-        kernel = whole(item, define)
-        return Call(item.eqn, (), item.reads) if kernel is None else Whole(item.eqn, kernel)
+        return _trip(item)
     if not isinstance(item, Round):
         return item
     loop = Loop(item.eqn, item.rounds, partial(make_program, item.tape, True), rolled(item))
     if loop.kernel is None and any(isinstance(step, Call) for step in loop.inner.steps):
         return Call(item.eqn, (), item.reads)  # no frame holds a call of NumPy's
     return loop
+
+
+def _trip(item: Trip) -> Step:
+    step = Whole(item.eqn, whole(item, define), partial(make_program, repeated=True))
+    if step.kernel is not None:
+        return step
+    host = not framed(item.eqn) or any(
+        isinstance(s, Call) for program in step.inner.values() for s in program.steps
+    )
+    return Call(item.eqn, (), item.reads) if host else step

@@ -46,9 +46,9 @@ class Status:
 
 @dataclass(frozen=True)
 class Service:
-    """Argument: the address of a function of the backend's: "grow", "release" or "asked".
+    """Argument: the address of a function of the backend's: "grow", "release", "copy" or "asked".
 
-    They give memory, take it back, and say whether somebody has asked that a loop ends; "raised" is where
+    They give memory, take it back, copy it, and say whether somebody has asked that a loop ends; "raised" is where
     the last one leaves how.
     """
 

@@ -88,7 +88,7 @@ def _code(arg: Argument) -> str:
         return arg.code
     if isinstance(arg, Scratch):
         return arg.code + "*"
-    return "i8*" if isinstance(arg, (Status, Row, Inner)) else "i8"
+    return "i8*" if isinstance(arg, (Status, Service, Row, Inner)) else "i8"
 
 
 def extended(args: Sequence[Any]) -> Sequence[Any]:

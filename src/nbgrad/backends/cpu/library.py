@@ -33,6 +33,8 @@ from nbgrad.program.text import ENDED, NO_MEMORY, Emitted, Number, Pointer, Stat
 from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall, Operand
 
+# The tapes of a while_loop, by what says which of them failed; the loop itself comes after these.
+NAMES: Final = ("cond", "body", "back")
 # Work of one task, in elements moved or multiplied: the boundaries that the executor splits at.
 GRAIN: Final = 16384
 PRODUCTS: Final = 50_000
@@ -69,7 +71,12 @@ def failure(status: int, steps: Sequence[Any], tier: str = "fused") -> Exception
     """Return the exception that a status word stands for, in a program of *steps*."""
     call = steps[(status & 0xFFFFFF) - 1]
     if isinstance(call, Whole):
-        return _of_loop(status >> 24, call.kernel.sizes)
+        if call.kernel is not None:
+            return _of_loop(status >> 24, call.kernel.sizes)
+        which = status >> 24 & 3
+        if which == len(NAMES):
+            return _of_loop(status >> 26, ())
+        return failure(status >> 26, call.inner[NAMES[which]].steps, tier)
     if isinstance(call, Loop):
         if kernel := held(call, tier):
             return _of_loop(status >> 24, kernel.sizes)
@@ -79,9 +86,8 @@ def failure(status: int, steps: Sequence[Any], tier: str = "fused") -> Exception
         where = tuple(map(int, np.unravel_index(status >> 24, batch))) if batch else ()
         suffix = f" (matrix {where} of the batch)" if where else ""
         return np.linalg.LinAlgError(lapack.ERRORS[call.kernel] + suffix)
-    size = call.eqn.out.aval.shape[0]
-    if call.kernel == "take":
-        size = call.operands[0].extents[0]
+    taken = call.kernel == "take"
+    size = call.operands[0].extents[0] if taken else call.eqn.out.aval.shape[0]
     return _no_row(status >> 24, size)
 
 

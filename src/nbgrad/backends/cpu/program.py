@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.backends.cpu import library, loops, services
+from nbgrad.backends.cpu import library, loops, services, trips
 from nbgrad.backends.cpu.block import BlockNest, Temporaries
 from nbgrad.backends.cpu.executor import Frame
 from nbgrad.backends.cpu.launch import (
@@ -57,8 +57,10 @@ def _kernels(program: Program) -> Iterator[Emitted]:
     for step in program.steps:
         if isinstance(step, (Loop, Whole)) and step.kernel is not None:
             yield step.kernel
-        elif isinstance(step, Loop):
-            yield from _kernels(step.inner)
+        elif isinstance(step, (Loop, Whole)):
+            inner = [step.inner] if isinstance(step, Loop) else step.inner.values()
+            for each in inner:
+                yield from _kernels(each)
         elif isinstance(step, Emitted):
             yield step
 
@@ -201,7 +203,7 @@ class CpuProgram(Runner):
             elif isinstance(step, Loop):
                 segments[-1] += self._loop(step, k + 1)
             elif isinstance(step, Whole):
-                segments[-1].append(_held(step.kernel, k + 1))
+                segments[-1] += self._trips(step, k + 1)
             elif self.temporaries is not None:
                 item = self.program.items[k]
                 assert isinstance(item, Arranged)
@@ -216,6 +218,12 @@ class CpuProgram(Runner):
         if kernel is None:
             return loops.launches(step, number, CpuProgram(step.inner, self.tier))
         return [_held(kernel, number)]
+
+    def _trips(self, step: Whole, number: int) -> list[Launch]:
+        if step.kernel is not None:
+            return [_held(step.kernel, number)]
+        inner = {name: CpuProgram(program, self.tier) for name, program in step.inner.items()}
+        return trips.launches(step, number, inner)
 
     def place(self, arg: Pointer | Scratch) -> tuple[int, int]:
         """Base number and byte offset of a buffer, or of scratch memory at the arena's end."""

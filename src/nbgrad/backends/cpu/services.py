@@ -34,7 +34,11 @@ def _asked() -> Code:
 
 
 def _of_python(name: str) -> int:
-    return ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value or 0
+    return _at(getattr(ctypes.pythonapi, name))
+
+
+def _at(function: Any) -> int:
+    return ctypes.cast(function, ctypes.c_void_p).value or 0
 
 
 def address(service: Service) -> int:
@@ -43,6 +47,8 @@ def address(service: Service) -> int:
         return _asked().address
     if service.name == "raised":
         return int(_RAISED.ctypes.data)
+    if service.name == "copy":
+        return _at(ctypes.memmove)
     return _of_python({"grow": "PyMem_RawRealloc", "release": "PyMem_RawFree"}[service.name])
 
 
