@@ -210,6 +210,10 @@ CLOSED_OVER = (
     "rule that was written for it gives derivatives by its arguments alone. Pass the value as an "
     "argument, or read value.detach() if no derivative by it is meant."
 )
+TOO_DEEP = (
+    "{name}: its rule calls {name} itself, and was traced as many times within itself as orders of "
+    "derivative are served. Let the rule use a plain function for what it computes, or call {name} once."
+)
 NO_CALLBACK_RULE = (
     "pure_callback: the derivative of {name} is not known: it is opaque. Pass vjp=, or, for a second "
     "derivative, write nbgrad.custom_vjp around the callback"

@@ -428,3 +428,54 @@ def test_bounds_that_are_none() -> None:
         ng.clip_gradient(X, 1.0, 0.0)
     with pytest.raises(ValueError, match="negative"):
         ng.clip_gradient(X, norm=-1.0)
+
+
+@pytest.mark.parametrize("kind", ["jvp", "vjp"])
+def test_a_rule_may_call_its_own_function_several_times(kind: str) -> None:
+    """Each call in a rule is traced with its own rules: levels, and so orders, are bounded."""
+    runs = 0
+    if kind == "jvp":
+
+        @ng.custom_jvp
+        def f(x):
+            nonlocal runs
+            runs += 1
+            return x * x * x
+
+        @f.defjvp
+        def f_jvp(primals, tangents):
+            (x,), (dx,) = primals, tangents
+            return f(x), (f(x + 1.0) - f(x - 1.0) - 2.0) / 2.0 * dx
+    else:
+
+        @ng.custom_vjp
+        def f(x):
+            nonlocal runs
+            runs += 1
+            return x * x * x
+
+        f.defvjp(
+            lambda x: (f(x), (f(x + 1.0), f(x - 1.0))),
+            lambda kept, ct: ((kept[0] - kept[1] - 2.0) / 2.0 * ct,),
+        )
+    assert ng.jit(ng.grad(f))(2.0) == pytest.approx(12.0)
+    assert ng.jit(ng.grad(ng.grad(f)))(2.0) == pytest.approx(12.0)
+    stacks = ng.vmap(ng.grad(f))(np.array([1.0, 2.0]))
+    np.testing.assert_allclose(stacks, [3.0, 12.0])
+    assert runs < 3000
+
+
+def test_a_rule_within_itself_beyond_the_orders_that_are_traced_says_so() -> None:
+    @ng.custom_jvp
+    def f(x):
+        return np.sin(x)
+
+    f.defjvp(lambda xs, ts: (f(xs[0]), f(xs[0] + np.pi / 2) * ts[0]))
+    derivative = f
+    for _ in range(3):
+        derivative = ng.grad(derivative)
+    assert ng.jit(derivative)(0.5) == pytest.approx(-np.cos(0.5))
+    for _ in range(9):
+        derivative = ng.grad(derivative)
+    with pytest.raises(ng.errors.AutogradError, match="traced as many times within itself"):
+        ng.jit(derivative)(0.5)

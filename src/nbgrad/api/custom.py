@@ -65,6 +65,7 @@ class custom_vjp(Ruled):
     """
 
     _kind = "custom_vjp"
+    _parts = ("again", "back")
     _advice = "define one by defvjp(fwd, bwd)"
 
     def defvjp(self, fwd: Func, bwd: Func) -> None:
@@ -191,6 +192,7 @@ class custom_jvp(Ruled):
     """
 
     _kind = "custom_jvp"
+    _parts = ("ahead",)
     _advice = "define one by defjvp(rule) or defjvps(*rules)"
 
     def defjvp(self, jvp: Func) -> Func:

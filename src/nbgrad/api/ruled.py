@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from nbgrad.api.bodies import Ran
 from nbgrad.api.transformed import Transformed
 from nbgrad.api.written import NUMBERS, Parted, as_equation, refuse_closed
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
-from nbgrad.errors import AutogradError
+from nbgrad.errors import TOO_DEEP, AutogradError
 from nbgrad.tensors.context import Context
 from nbgrad.tensors.rules import record
 from nbgrad.tensors.tensor import Tensor
+from nbgrad.transforms.custom import Failed
 from nbgrad.transforms.trace import Traced, trace
 from nbgrad.vocabulary.elements.composite import detached
 
 Func = Callable[..., Any]
+# Orders of derivative that are traced of a rule that calls its own function; fewer after many traces.
+ORDERS, TRACES, FEWER = 10, 40, 3
 
 
 class Ruled(Transformed, ABC):
@@ -42,6 +47,7 @@ class Ruled(Transformed, ABC):
         self._name = getattr(fun, "__name__", type(fun).__name__)
         # What the calls are recorded as on the graph.
         self._recorded_as = type(self._name, (), {})
+        self._nested = Nested()
 
     def __reduce__(self) -> Any:
         found = super().__reduce__()
@@ -112,7 +118,11 @@ class Ruled(Transformed, ABC):
         made = results[-1]
         if not traced.outputs or not (tensors or traced.constants):
             return self._fun(*given)
-        rules = self._traced_rules(call, made, traced)
+        with self._nested as deeper:
+            if deeper:
+                rules = self._traced_rules(call, made, traced)
+            else:
+                rules = self._left_out(Failed(AutogradError(TOO_DEEP.format(name=self._name))))
         found = as_equation(self._name, tensors, traced, rules)
         return made.filled([Tensor(n) for n in found])
 
@@ -135,6 +145,11 @@ class Ruled(Transformed, ABC):
 
     # What the two kinds differ in.
     _advice = ""
+    _parts: tuple[str, ...] = ()
+
+    def _left_out(self, why: Failed) -> dict[str, Ran | Failed]:
+        """In the place of rules that are not traced."""
+        return dict.fromkeys(self._parts, why)
 
     @abstractmethod
     def _run(self, given: Any) -> tuple[Any, Parted]:
@@ -147,6 +162,28 @@ class Ruled(Transformed, ABC):
     @abstractmethod
     def _traced_rules(self, call: Parted, results: Parted, traced: Traced) -> dict[str, Any]:
         """The rule as params of the equation that stands for a traced call."""
+
+
+class Nested(threading.local):
+    """How deep a function's rules are being traced that call the function itself.
+
+    Each level serves one more order of derivative; a rule with several such calls makes as many
+    traces of each level, so where these are many, levels are few.
+    """
+
+    depth = traces = 0
+
+    def __enter__(self) -> bool:
+        """Whether to trace the rules of this call."""
+        self.traces = self.traces + 1 if self.depth else 1
+        self.depth += 1
+        return self.depth <= (ORDERS if self.traces < TRACES else FEWER)
+
+    def __exit__(self, *error: object) -> None:
+        self.depth -= 1
+
+    def __reduce__(self) -> Any:
+        return Nested, ()
 
 
 class Setting:
