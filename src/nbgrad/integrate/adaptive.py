@@ -7,20 +7,22 @@ Ordinary Differential Equations II (1996), IV.2, the first one as in I (1993), I
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nbgrad.api.loops import scan, while_loop
-from nbgrad.integrate.methods import Method, interpolated, step_of
+from nbgrad.integrate.methods import Method, interpolated, nothing_kept, step_of
 from nbgrad.integrate.problem import Function
 from nbgrad.integrate.verdicts import Judge
 from nbgrad.ops.control.verified import verified
 from nbgrad.tensors.tensor import Tensor
 
-SAFETY, LEAST, MOST, BETA = 0.9, 0.2, 10.0, 0.04
-ROUNDING = 16.0  # the least step, in units of the last place of the time
+SAFETY, LEAST, MOST, BETA = math.log(0.9), math.log(0.2), math.log(10.0), 0.04
+FLOOR = -10.0  # of the logarithm of an error that a step is chosen by
+ROUNDING = 2.0  # the least step, in units of the last place of the time
 
 
 class At(NamedTuple):
@@ -31,13 +33,13 @@ class At(NamedTuple):
     t, y, slope
         The time, the state, and its derivative there.
     size, before
-        Of the next step; the error of the last one, relative to what is tolerated.
+        Of the next step; the logarithm of the error of the last one, relative to what is tolerated.
     taken, failed
         How many steps were tried, and whether the last one gave no number.
-    start, dense
-        Where the last step began, and its interpolant.
-    length
-        Of the last step, with its sign.
+    start, length
+        Where the last step began, and how long it was, with its sign.
+    begin, kept
+        The state there, and what else the interpolant reads.
     """
 
     t: Any
@@ -49,7 +51,8 @@ class At(NamedTuple):
     failed: Any
     start: Any
     length: Any
-    dense: Any
+    begin: Any
+    kept: Any
 
 
 @dataclass(frozen=True)
@@ -76,10 +79,9 @@ class Solver:
         slope = self.f(t, y)
         size = self._first(t, y, slope) if self.first is None else self.first
         zero = t.detach() * 0
-        dense = [y, slope, *[y * 0] * (self.method.powers - 2)]
-        one, never = zero + 1, zero != 0
-        size = zero + abs(size)
-        return At(t, y, slope, size, one * 1e-4, np.int64(0), never, t, one, tuple(dense))
+        kept = tuple(nothing_kept(self.method, slope))
+        taken, failed = np.int64(0), zero != 0
+        return At(t, y, slope, zero + abs(size), zero + FLOOR, taken, failed, t, zero + 1, y, kept)
 
     def _first(self, t: Any, y: Any, slope: Any) -> Any:
         """A step that Euler's method could take."""
@@ -120,34 +122,32 @@ class Solver:
         h = size * self.sign
         made = step_of(self.f, self.method, at.t, at.y, at.slope, h)
         error = self._error(at.y.detach(), made.y.detach(), made.error.detach())
-        finite = np.isfinite(error)
-        right = finite & (error <= 1)
-        grown = np.where(right, self._growth(error, at.before.detach()), 0)
-        shrunk = np.maximum(LEAST, SAFETY * _power(error, 1 / self.method.order))
-        factor = np.where(right, grown, np.where(finite, shrunk, LEAST))
+        right, finite = error <= 0, np.isfinite(error)
+        before = at.before.detach()
+        power = 1 / self.method.order
+        grown = (power - 0.75 * BETA) * error - BETA * before
+        factor = SAFETY - np.where(right, grown, power * error)
+        factor = np.minimum(np.maximum(factor, LEAST), MOST)
+        factor = np.exp(np.where(finite, factor, LEAST))
         end = np.where(last, self.end + (at.t - t), at.t + h)
         return At(
             np.where(right, end, at.t),
             np.where(right, made.y, at.y),
             np.where(right, made.slope, at.slope),
             size * factor,
-            np.where(right, np.maximum(error, 1e-4), at.before),
+            np.where(right, error, before),
             at.taken + 1,
             ~finite,
             at.t,
             h,
-            tuple(made.dense),
+            at.y,
+            tuple(made.kept),
         )
 
     def _error(self, y: Any, end: Any, error: Any) -> Any:
+        """The logarithm of the error, relative to what is tolerated."""
         scale = self.atol + np.maximum(abs(y), abs(end)) * self.rtol
-        return norm(error / scale)
-
-    def _growth(self, error: Any, before: Any) -> Any:
-        """How much longer the next step is: by this error, and the one before it."""
-        power = 1 / self.method.order - 0.75 * BETA
-        found = SAFETY * _power(error, power) * np.maximum(before, 1e-4) ** BETA
-        return np.minimum(np.maximum(found, LEAST), MOST)
+        return np.log(np.maximum(square(error / scale), math.exp(2 * FLOOR))) * 0.5
 
     def run(self, at: At, until: Any) -> At:
         """Step until a time is reached or passed."""
@@ -160,28 +160,35 @@ class Solver:
             )
         )
 
+    def between(self, at: At, time: Any) -> Any:
+        """The state at a time within the last step."""
+        part = (time - at.start) / at.length
+        return interpolated(self.method, at.begin, at.y, at.slope, at.kept, at.length, part)
+
     def saved(self, at: At, times: Any, keeping: Any) -> tuple[At, Any]:
         """Step over all of *times*, and return the states there."""
 
         def one(at: Any, time: Any) -> Any:
             at = self.run(At(*at), time.detach())
-            return tuple(at), interpolated(at.dense, (time - at.start) / at.length)
+            return tuple(at), self.between(at, time)
 
         at, found = scan(one, tuple(at), times, **keeping)
         return At(*at), found
 
     def verify(self, x: Any, at: At, times: Any) -> Tensor:
         """*x*, if the integration came to its end; else an error says why not."""
-        facts = [at.t, at.taken, at.failed, at.size, times, np.isfinite(at.slope).all()]
-        nodes = [Tensor.detach(f)._node if isinstance(f, Tensor) else f for f in facts]
+        steps = np.diff(times.detach()) * self.sign
+        right = (at.t.detach() == self.end) & (steps >= 0).all()
+        facts = [right, at.t, at.taken, at.failed, at.size, times, np.isfinite(at.slope).all()]
+        nodes = [f.detach()._node for f in facts]
         return Tensor(verified(x._node, *nodes, judge=self.judge))
 
 
-def _power(error: Any, power: float) -> Any:
-    return np.where(error > 1e-10, error, 1e-10) ** -power
+def square(x: Any) -> Any:
+    """The mean square."""
+    return ((x * x.conj()).real if x.dtype.kind == "c" else x * x).mean()
 
 
 def norm(x: Any) -> Any:
-    """The root of the mean square."""
-    square = (x * x.conj()).real if x.dtype.kind == "c" else x * x
-    return np.sqrt(square.mean())
+    """Its root."""
+    return np.sqrt(square(x))

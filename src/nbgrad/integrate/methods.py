@@ -53,15 +53,15 @@ def method_of(name: Any, where: str) -> Method:
 
 
 class Step(NamedTuple):
-    """The state at the end, the derivative there, the estimated error, and the interpolant.
+    """The state at the end, the derivative there, the estimated error.
 
-    The interpolant is a list of coefficients of the powers of the part of the step, from 0.
+    ``kept`` is what the interpolant reads besides the states at both ends and the derivative at the end.
     """
 
     y: Any
     slope: Any
     error: Any
-    dense: list[Any]
+    kept: list[Any]
 
 
 def combined(weights: Sequence[float], ks: Sequence[Any]) -> Any:
@@ -89,9 +89,8 @@ def step_of(f: Function, method: Method, t: Any, y: Any, slope: Any, h: Any) -> 
         return _implicit(f, method, t, y, slope, h)
     ks = stages(f, method, t, y, slope, h)
     end = y + combined(method.b, ks) * h
-    powers = zip(*method.dense, strict=True)
-    dense = [y, *(combined(p, ks) * h for p in powers)]
-    return Step(end, ks[-1], combined(method.error, ks) * h, dense)
+    kept = [slope, combined(method.dense, ks)] if method.dense else [slope]
+    return Step(end, ks[-1], combined(method.error, ks) * h, kept)
 
 
 def _implicit(f: Function, method: Rosenbrock, t: Any, y: Any, slope: Any, h: Any) -> Step:
@@ -109,13 +108,27 @@ def _implicit(f: Function, method: Rosenbrock, t: Any, y: Any, slope: Any, h: An
             right = right + by_time * (method.d[k] * h)
         us.append(solve @ right)
     end = y + moved + us[-1]
-    third, fourth = (combined(row, us) for row in method.dense)
-    return Step(end, f(t + h, end), us[-1], [y, end - y + third, fourth - third, -fourth])
+    return Step(end, f(t + h, end), us[-1], [combined(row, us) for row in method.dense])
 
 
-def interpolated(dense: Sequence[Any], part: Any) -> Any:
-    """The polynomial at a part of its step."""
-    found = dense[-1]
-    for coefficient in reversed(dense[:-1]):
-        found = found * part + coefficient
-    return found
+def nothing_kept(method: Method, slope: Any) -> list[Any]:
+    """What is kept where no step was taken: that of the tangent, for a step of length 1."""
+    kept = [slope]
+    if method.dense:
+        kept.append(slope * 0)
+    return kept
+
+
+def interpolated(
+    method: Method, begin: Any, end: Any, slope: Any, kept: Sequence[Any], h: Any, part: Any
+) -> Any:
+    """The state at a *part* of a step of length *h*, which ended with *slope*."""
+    rest, rise = 1 - part, end - begin
+    if isinstance(method, Rosenbrock):
+        third, fourth = kept
+        return begin + part * (rise + rest * (third + part * fourth))
+    first = kept[0] * h - rise
+    inner = rise - slope * h - first
+    if method.dense:
+        inner = inner + rest * (kept[1] * h)
+    return begin + part * (rise + rest * (first + part * inner))

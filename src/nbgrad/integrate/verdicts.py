@@ -28,14 +28,13 @@ class Judge:
     max_steps: int
 
     def __call__(
-        self, t: Any, taken: Any, failed: Any, size: Any, times: Any, finite: Any
+        self, right: Any, t: Any, taken: Any, failed: Any, size: Any, times: Any, finite: Any
     ) -> None:
         """Raise if one did not come to its end."""
-        increasing(times, self.where, self.times)
-        ends = np.asarray(times)[..., -1]
-        short = np.asarray(t != ends)
-        if not short.any():
+        if right.all():
             return
+        increasing(times, self.where, self.times)
+        short, ends = np.asarray(~right), np.asarray(times)[..., -1]
         first = int(np.argmax(short.ravel()))
         pick = lambda x: np.broadcast_to(x, short.shape).ravel()[first]
         of = f" of integration {first} of a batch" if short.ndim else ""
