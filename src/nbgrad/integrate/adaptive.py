@@ -8,14 +8,15 @@ Ordinary Differential Equations II (1996), IV.2, the first one as in I (1993), I
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from nbgrad.api.loops import scan, while_loop
+from nbgrad.integrate.events import Event, ended, happened
 from nbgrad.integrate.methods import Method, interpolated, nothing_kept, step_of
-from nbgrad.integrate.problem import Function
 from nbgrad.integrate.verdicts import Judge
 from nbgrad.ops.control.verified import verified
 from nbgrad.tensors.tensor import Tensor
@@ -40,6 +41,8 @@ class At(NamedTuple):
         Where the last step began, and how long it was, with its sign.
     begin, kept
         The state there, and what else the interpolant reads.
+    values, left
+        Of each event: its function here, and how often it may still happen.
     """
 
     t: Any
@@ -53,6 +56,8 @@ class At(NamedTuple):
     length: Any
     begin: Any
     kept: Any
+    values: Any
+    left: Any
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Solver:
     ``sign`` is that of the direction, ``end`` the last time, both without derivatives.
     """
 
-    f: Function
+    f: Callable[[Any, Any], Any]
     method: Method
     rtol: Any
     atol: Any
@@ -73,6 +78,7 @@ class Solver:
     max_steps: int
     judge: Judge
     max_bytes: int | None = None
+    events: tuple[Event, ...] = ()
 
     def begin(self, t: Any, y: Any) -> At:
         """Before the first step."""
@@ -80,8 +86,11 @@ class Solver:
         size = self._first(t, y, slope) if self.first is None else self.first
         zero = t.detach() * 0
         kept = tuple(nothing_kept(self.method, slope))
-        taken, failed = np.int64(0), zero != 0
-        return At(t, y, slope, zero + abs(size), zero + FLOOR, taken, failed, t, zero + 1, y, kept)
+        return At(
+            t, y, slope, zero + abs(size), zero + FLOOR, np.int64(0), zero != 0, t, zero + 1, y, kept,
+            tuple([e(t, y).detach() for e in self.events]),
+            tuple([np.int64(e.count) for e in self.events]),
+        )  # fmt: skip
 
     def _first(self, t: Any, y: Any, slope: Any) -> Any:
         """A step that Euler's method could take."""
@@ -105,7 +114,10 @@ class Solver:
     def going(self, at: At, until: Any) -> Any:
         """Whether a step is to be taken, and can be."""
         least = ROUNDING * np.finfo(at.t.dtype).eps * abs(at.t)
-        return ((until - at.t) * self.sign > 0) & (at.taken < self.max_steps) & (at.size > least)
+        able = (at.taken < self.max_steps) & (at.size > least)
+        if self.events:
+            able = able & ~ended(at.left)
+        return ((until - at.t) * self.sign > 0) & able
 
     def step(self, at: At) -> At:
         """Try a step."""
@@ -130,6 +142,7 @@ class Solver:
         factor = np.minimum(np.maximum(factor, LEAST), MOST)
         factor = np.exp(np.where(finite, factor, LEAST))
         end = np.where(last, self.end + (at.t - t), at.t + h)
+        values, left = happened(self.events, at, right, end, made.y)
         return At(
             np.where(right, end, at.t),
             np.where(right, made.y, at.y),
@@ -142,6 +155,8 @@ class Solver:
             h,
             at.y,
             tuple(made.kept),
+            values,
+            left,
         )
 
     def _error(self, y: Any, end: Any, error: Any) -> Any:
@@ -154,6 +169,18 @@ class Solver:
         return At(
             *while_loop(
                 lambda at: self.going(At(*at), until),
+                lambda at: tuple(self.step(At(*at))),
+                tuple(at),
+                max_bytes=self.max_bytes,
+            )
+        )
+
+    def run_one(self, at: At) -> At:
+        """One step that is taken, if there is one left."""
+        t = at.t
+        return At(
+            *while_loop(
+                lambda at: self.going(At(*at), self.end) & (at[0] == t),
                 lambda at: tuple(self.step(At(*at))),
                 tuple(at),
                 max_bytes=self.max_bytes,
@@ -178,7 +205,8 @@ class Solver:
     def verify(self, x: Any, at: At, times: Any) -> Tensor:
         """*x*, if the integration came to its end; else an error says why not."""
         steps = np.diff(times.detach()) * self.sign
-        right = (at.t.detach() == self.end) & (steps >= 0).all()
+        right = at.t.detach() == self.end
+        right = (right | ended(at.left) if self.events else right) & (steps >= 0).all()
         facts = [right, at.t, at.taken, at.failed, at.size, times, np.isfinite(at.slope).all()]
         nodes = [f.detach()._node for f in facts]
         return Tensor(verified(x._node, *nodes, judge=self.judge))

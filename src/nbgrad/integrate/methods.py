@@ -9,7 +9,7 @@ import numpy as np
 
 from nbgrad.api.derivatives import jvp
 from nbgrad.api.jacobian import jacobian
-from nbgrad.integrate.problem import Function
+from nbgrad.integrate.problem import Func
 from nbgrad.integrate.tableaux import (
     BOGACKI_SHAMPINE,
     DORMAND_PRINCE,
@@ -52,6 +52,11 @@ def method_of(name: Any, where: str) -> Method:
     return found
 
 
+def stepping(method: Method) -> bool:
+    """Whether the method chooses the size of its steps."""
+    return isinstance(method, Rosenbrock) or bool(method.error)
+
+
 class Step(NamedTuple):
     """The state at the end, the derivative there, the estimated error.
 
@@ -74,7 +79,7 @@ def combined(weights: Sequence[float], ks: Sequence[Any]) -> Any:
     return found
 
 
-def stages(f: Function, tableau: Explicit, t: Any, y: Any, slope: Any, h: Any) -> list[Any]:
+def stages(f: Func, tableau: Explicit, t: Any, y: Any, slope: Any, h: Any) -> list[Any]:
     """All derivatives of a step that begins with *slope*."""
     ks = [slope]
     for c, row in zip(tableau.c[1:], tableau.a[1:], strict=True):
@@ -83,7 +88,7 @@ def stages(f: Function, tableau: Explicit, t: Any, y: Any, slope: Any, h: Any) -
     return ks
 
 
-def step_of(f: Function, method: Method, t: Any, y: Any, slope: Any, h: Any) -> Step:
+def step_of(f: Func, method: Method, t: Any, y: Any, slope: Any, h: Any) -> Step:
     """One step with an estimate of its error."""
     if isinstance(method, Rosenbrock):
         return _implicit(f, method, t, y, slope, h)
@@ -93,7 +98,7 @@ def step_of(f: Function, method: Method, t: Any, y: Any, slope: Any, h: Any) -> 
     return Step(end, ks[-1], combined(method.error, ks) * h, kept)
 
 
-def _implicit(f: Function, method: Rosenbrock, t: Any, y: Any, slope: Any, h: Any) -> Step:
+def _implicit(f: Func, method: Rosenbrock, t: Any, y: Any, slope: Any, h: Any) -> Step:
     size, dtype = y.shape[0], y.dtype
     matrix = jacobian(lambda y: f(t, y))(y)
     by_time = jvp(lambda t: f(t, y), (t,), (np.ones((), t.dtype),))[1]

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.api.bodies import Ran, boxed, leaves_of, names_of, ran
+from nbgrad.api.bodies import boxed, leaves_of, names_of, ran
 from nbgrad.core.aval import make_aval
 from nbgrad.core.interpret import inline
 from nbgrad.core.node import Node
+from nbgrad.core.tape import Tape
 from nbgrad.ops.basis import cast, concatenate, reshape, slice_, transpose
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.shapes import as_node
@@ -28,22 +29,41 @@ def _scalar(x: Any) -> bool:
 
 
 class State:
-    """How what is integrated is nested, and lies in one vector."""
+    """How what is integrated is nested, and lies in one vector; equal are those of one nest."""
 
     def __init__(self, y0: Any, where: str) -> None:
         self.where = where
-        leaves, self.structure = leaves_of(as_node_tensor(y0) if _flat(y0) else y0)
+        leaves, self.structure = leaves_of(y0)
         self.names = names_of(self.structure, "y0")
         nodes = [self._node(x, name) for x, name in zip(leaves, self.names, strict=True)]
-        self.shapes = [n.shape for n in nodes]
-        self.sizes = [n.size for n in nodes]
-        self.size = sum(self.sizes)
-        if not self.size:
+        self.shapes = tuple([n.shape for n in nodes])
+        self.sizes = tuple([n.size for n in nodes])
+        if not sum(self.sizes):
             raise ValueError(f"{where}: y0 holds no numbers; there is nothing to integrate")
         dtype = np.result_type(*[n.dtype for n in nodes])
         self.dtype = dtype if dtype.kind in "fc" else np.dtype(float)
         self.real = np.zeros(0, self.dtype).real.dtype  # of times and errors
-        self.y0 = Tensor(self._joined(nodes))
+
+    @classmethod
+    def of(cls, y0: Any, where: str) -> tuple[State, Tensor]:
+        """How *y0* is nested, and it as a vector."""
+        y0 = Tensor(as_node(y0)) if _flat(y0) else y0
+        state = cls(y0, where)
+        return state, Tensor(state.packed(y0, "y0"))
+
+    @property
+    def avals(self) -> list[Any]:
+        """Those of a time and of a vector."""
+        return [make_aval((), self.real), make_aval((sum(self.sizes),), self.dtype)]
+
+    def _key(self) -> Any:
+        return self.structure, self.shapes, self.dtype
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, State) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
     def _node(self, x: Any, name: str) -> Node:
         try:
@@ -89,6 +109,16 @@ class State:
             nodes.append(node)
         return self._joined(nodes)
 
+    def number(self, x: Any, name: str) -> Node:
+        """What an event returns, one real number."""
+        node = self._node(x, f"what {name} returns")
+        if node.size != 1 or node.dtype.kind not in "biuf":
+            raise TypeError(
+                f"{self.where}: {name} must return one real number, of which the sign counts, not "
+                f"{node.aval!r}"
+            )
+        return _as(reshape(node, shape=()), self.real)
+
     def nested(self, y: Any, time: int | None = None) -> Any:
         """A vector as tensors, nested; *time* is 0 or -1 if it is a stack, and where its rows go."""
         node, found, start = y._node if isinstance(y, Tensor) else y, [], 0
@@ -126,10 +156,6 @@ class State:
         return np.concatenate(parts)
 
 
-def as_node_tensor(x: Any) -> Tensor:
-    return Tensor(as_node(x))
-
-
 def _as(x: Node, dtype: Any) -> Node:
     return x if x.dtype == dtype else cast(x, dtype=dtype)
 
@@ -137,12 +163,18 @@ def _as(x: Node, dtype: Any) -> Node:
 class Function:
     """A function of a time and a state that is traced once, and what it reads from outside."""
 
-    def __init__(self, found: Ran) -> None:
-        self.tape, self.captured, self.avals = found.tape, found.captured, found.avals
+    def __init__(self, tape: Tape, captured: Sequence[Node]) -> None:
+        self.tape, self.captured = tape, captured
 
     def __call__(self, t: Any, y: Any) -> Tensor:
         """What it is of a time and a vector, as they are."""
         return Tensor(inline(self.tape, [t._node, y._node, *self.captured])[0])
+
+    @classmethod
+    def traced(cls, f: Func, state: State) -> Function:
+        """*f*, of nodes, once for all."""
+        found = ran(f, state.avals, state.where)
+        return cls(found.tape, found.captured)
 
 
 def right_side(f: Func, args: Sequence[Any], state: State, tfirst: bool = True) -> Function:
@@ -154,4 +186,28 @@ def right_side(f: Func, args: Sequence[Any], state: State, tfirst: bool = True) 
         given = (Tensor(t), state.nested(y)) if tfirst else (state.nested(y), Tensor(t))
         return Tensor(state.packed(f(*given, *args), "what the function returns"))
 
-    return Function(ran(flat, [make_aval((), state.real), state.y0._node.aval], state.where))
+    return Function.traced(flat, state)
+
+
+def scalar_of(f: Func, args: Sequence[Any], state: State, name: str) -> Function:
+    """A real number of the time and the state."""
+
+    def flat(t: Node, y: Node) -> Tensor:
+        found = state.number(f(Tensor(t), state.nested(y), *args), name)
+        return Tensor(found)
+
+    return Function.traced(flat, state)
+
+
+def times_of(t: Any, state: State, name: str, dimensions: Sequence[int] = (1,)) -> Tensor:
+    """Times as a tensor: a vector, or what else *dimensions* allows."""
+    try:
+        found = t if isinstance(t, Tensor) else Tensor(as_node(t))
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{state.where}: {name} is no array of numbers: {error}") from None
+    if found.ndim not in dimensions or not found.size or found.dtype.kind not in "iuf":
+        kind = (
+            "a vector of real times" if dimensions == (1,) else "a real time, or a vector of such"
+        )
+        raise ValueError(f"{state.where}: {name} must be {kind}, not {found._node.aval!r}")
+    return Tensor(_as(found._node, state.real))

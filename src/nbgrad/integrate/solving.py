@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import index
 from typing import Any
 
 import numpy as np
 
-from nbgrad.integrate.adaptive import Solver
+from nbgrad.integrate.adjoint import continuous
 from nbgrad.integrate.fixed import fixed, steps_within
-from nbgrad.integrate.methods import method_of
-from nbgrad.integrate.problem import State, as_node_tensor, right_side
+from nbgrad.integrate.methods import method_of, stepping
+from nbgrad.integrate.problem import State, right_side, times_of
+from nbgrad.integrate.settings import MAX_STEPS, Settings, by_adjoint
 from nbgrad.integrate.tableaux import Explicit
-from nbgrad.integrate.verdicts import Judge, increasing, known
-from nbgrad.tensors.tensor import Tensor
-
-MAX_STEPS = 100_000
+from nbgrad.integrate.verdicts import increasing, known
 
 
 def odeint(
@@ -27,6 +24,7 @@ def odeint(
     rtol: Any = 1e-8,
     atol: Any = 1e-8,
     method: str = "RK45",
+    adjoint: str = "discrete",
     tfirst: bool = False,
     step_size: float | None = None,
     first_step: float | None = None,
@@ -57,6 +55,10 @@ def odeint(
         ``"RK45"`` or ``"dopri5"``, Dormand and Prince's; ``"RK23"`` or ``"bosh3"``, Bogacki and
         Shampine's, for loose tolerances; ``"Rodas4"``, implicit, for stiff problems; with steps of fixed
         size ``"euler"``, ``"midpoint"`` and ``"rk4"``.
+    adjoint : str
+        ``"discrete"`` differentiates the steps that are taken. ``"continuous"`` solves the adjoint
+        equation backwards in reverse mode, with the same tolerances: nothing is kept but the results, and
+        the gradient is as accurate as the tolerances make it.
     tfirst : bool
         Whether *func* takes the time first.
     step_size : float, optional
@@ -106,7 +108,7 @@ def odeint(
     >>> round(float(ng.grad(last)(2.0)), 6)
     -0.135335
     """
-    state = State(y0, "odeint")
+    state, first = State.of(y0, "odeint")
     f = right_side(func, args, state, tfirst)
     times = times_of(t, state, "t")
     tableau = method_of(method, "odeint")
@@ -114,38 +116,16 @@ def odeint(
     values = known(times)
     if values is not None:
         increasing(values, "odeint", "t")
-    first = state.y0[None]
-    if isinstance(tableau, Explicit) and not tableau.error:
-        rest = fixed(f, tableau, state.y0, times, steps_within(values, step_size), keeping)
-    else:
-        solver = Solver(
-            f, tableau, state.like(rtol, "rtol"), state.like(atol, "atol"), *directed(times, values),
-            first_step, max_step, index(max_steps), Judge("odeint", "t", index(max_steps)), max_bytes,
-        )  # fmt: skip
-        at = solver.begin(times[0], state.y0)
-        at, rest = solver.saved(at, times[1:], keeping)
+    make = Settings(tableau, state, "t", rtol, atol, first_step, max_step, max_steps, max_bytes)
+    if by_adjoint(adjoint, state):
+        if not stepping(tableau):
+            raise ValueError(f"odeint: adjoint='continuous' takes adaptive steps, not {method!r}")
+        rest = continuous(make, f, first, times)
+    elif stepping(tableau):
+        solver = make(f, times)
+        at, rest = solver.saved(solver.begin(times[0], first), times[1:], keeping)
         rest = solver.verify(rest, at, times)
-    return state.nested(np.concatenate([first, rest]), 0)
-
-
-def times_of(t: Any, state: State, name: str) -> Tensor:
-    """Times as a vector."""
-    try:
-        found = t if isinstance(t, Tensor) else as_node_tensor(t)
-    except (TypeError, ValueError) as error:
-        raise TypeError(f"{state.where}: {name} is no array of numbers: {error}") from None
-    if found.ndim != 1 or not found.shape[0] or found.dtype.kind not in "iuf":
-        raise ValueError(
-            f"{state.where}: {name} must be a vector of real times, the first of them that of y0, not "
-            f"{found._node.aval!r}"
-        )
-    times: Tensor = found.astype(state.real)
-    return times
-
-
-def directed(times: Tensor, values: Any) -> tuple[Any, Any]:
-    """The sign of the direction, a number where it is known, and the last time."""
-    end = times[-1].detach()
-    if values is not None:
-        return (1.0 if values[-1] >= values[0] else -1.0), end
-    return np.where(end >= times[0].detach(), 1.0, -1.0), end
+    else:
+        assert isinstance(tableau, Explicit)
+        rest = fixed(f, tableau, first, times, steps_within(values, step_size), keeping)
+    return state.nested(np.concatenate([first[None], rest]), 0)

@@ -37,6 +37,11 @@ class Explicit:
     error: Row = ()
     dense: Row = ()
 
+    @property
+    def calls(self) -> int:
+        """How often a step evaluates the function."""
+        return len(self.c) - 1
+
 
 @dataclass(frozen=True)
 class Rosenbrock:
@@ -54,6 +59,11 @@ class Rosenbrock:
     a: tuple[Row, ...]
     c: tuple[Row, ...]
     dense: tuple[Row, ...]
+
+    @property
+    def calls(self) -> int:
+        """How often a step evaluates the function."""
+        return len(self.alpha)
 
 
 EULER: Final = Explicit("euler", 1, (0,), ((),), (1,))
