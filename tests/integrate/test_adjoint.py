@@ -10,17 +10,17 @@ from numpy.testing import assert_allclose
 import nbgrad as ng
 
 odeint = ng.integrate.odeint
-P = np.array([1.1, 0.4, 0.1, 0.4])
-Y0 = np.array([10.0, 5.0])
+P = np.array([1.1, 0.4])
+Y0 = np.array([0.5, 0.2])
 TIMES = np.array([0.0, 0.5, 0.6, 1.5])
 
 
-def prey(y: Any, t: Any, p: Any) -> Any:
-    return [p[0] * y[0] - p[1] * y[0] * y[1] * np.cos(t), p[2] * y[0] * y[1] - p[3] * y[1]]
+def grown(y: Any, t: Any, p: Any) -> Any:
+    return p[0] * y * (1 - y * t) - p[1] * y
 
 
 def loss(p: Any, y0: Any, t: Any, adjoint: str, **more: Any) -> Any:
-    found = odeint(prey, y0, t, p, adjoint=adjoint, rtol=1e-9, atol=1e-9, **more)
+    found = odeint(grown, y0, t, p, adjoint=adjoint, rtol=1e-9, atol=1e-9, **more)
     return (found**2).sum()
 
 

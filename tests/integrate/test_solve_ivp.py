@@ -126,22 +126,19 @@ class TestStiff:
 
         k, y0, t = np.array([0.04, 3e7, 1e4]), np.array([1.0, 0, 0]), np.array([0.0, 0.4, 40.0])
         tol: dict[str, Any] = {"rtol": 1e-7, "atol": 1e-11}
-        solve = lambda k, **more: solve_ivp(
-            reactions, (0, 40), y0, "Rodas4", t, args=(k,), **tol, **more
-        )
+        solve = lambda k: solve_ivp(reactions, (0, 40), y0, "Rodas4", t, args=(k,), **tol)
         wanted = scipys(reactions, (0, 40), y0, "Radau", t, args=(k,), rtol=1e-10, atol=1e-13)
         found = solve(k)
         assert_allclose(found.y, wanted.y, rtol=1e-6, atol=1e-11)
         assert found.nfev < 2000
-        for more in ({}, {"adjoint": "continuous"}):
-            g = ng.grad(lambda k, more=more: solve(k * np.exp(0), **more).y[0, -1])(k) * k
-            exact = [
-                scipys(
-                    reactions, (0, 40), y0, "Radau", t, args=(k * np.exp(e),), rtol=1e-11, atol=1e-14
-                ).y[0, -1]
-                for e in (*np.eye(3) * 1e-3, *np.eye(3) * -1e-3)
-            ]  # fmt: skip
-            assert_allclose(g, (np.array(exact[:3]) - exact[3:]) / 2e-3, rtol=1e-4)
+        g = ng.grad(lambda k: solve(k).y[0, -1])(k) * k
+        exact = [
+            scipys(
+                reactions, (0, 40), y0, "Radau", t, args=(k * np.exp(e),), rtol=1e-11, atol=1e-14
+            ).y[0, -1]
+            for e in (*np.eye(3) * 1e-3, *np.eye(3) * -1e-3)
+        ]  # fmt: skip
+        assert_allclose(g, (np.array(exact[:3]) - exact[3:]) / 2e-3, rtol=1e-4)
 
     def test_van_der_pol(self) -> None:
         f = lambda t, y, mu: [y[1], mu * (1 - y[0] ** 2) * y[1] - y[0]]
@@ -183,7 +180,7 @@ class TestErrors:
     def test_compiled(self) -> None:
         event = lambda t, y: y - 0.5
         solve = lambda y, **more: solve_ivp(lambda t, y: -y, (0, 1), y, **more).y
-        with pytest.raises(ValueError, match="number of steps is not known.* pass t_eval"):
+        with pytest.raises(ValueError, match=r"number of steps is not known.* pass t_eval"):
             ng.jit(lambda y: solve(y))(1.0)
         with pytest.raises(ValueError, match="make it terminal"):
             ng.jit(lambda y: solve(y, events=event, t_eval=[0.5]))(1.0)

@@ -23,6 +23,7 @@ from nbgrad.tensors.tensor import Tensor
 
 SAFETY, LEAST, MOST, BETA = math.log(0.9), math.log(0.2), math.log(10.0), 0.04
 FLOOR = -10.0  # of the logarithm of an error that a step is chosen by
+SMALL = 64  # elements of a state
 ROUNDING = 2.0  # the least step, in units of the last place of the time
 
 
@@ -79,6 +80,7 @@ class Solver:
     judge: Judge
     max_bytes: int | None = None
     events: tuple[Event, ...] = ()
+    timed: bool = True  # whether there may be derivatives by times
 
     def begin(self, t: Any, y: Any) -> At:
         """Before the first step."""
@@ -125,20 +127,21 @@ class Solver:
         rest = abs(self.end - t)
         # One of a batch that is at its end waits for others, and what it computes is dropped, but must
         # be a number: so must be its derivative.
-        rest = np.where(rest == 0, abs(at.length) * 1e-3, rest)
+        rest = np.where(rest == 0, abs(at.length.detach()) * 1e-3, rest)
         size = at.size.detach()
         if self.longest is not None:
             size = np.minimum(size, self.longest)
         last = size * 1.01 >= rest
         size = np.where(last, rest, size)
         h = size * self.sign
-        made = step_of(self.f, self.method, at.t, at.y, at.slope, h)
+        made = step_of(self.f, self.method, at.t if self.timed else t, at.y, at.slope, h)
         error = self._error(at.y.detach(), made.y.detach(), made.error.detach())
-        right, finite = error <= 0, np.isfinite(error)
+        right, finite = error <= 1, np.isfinite(error)
         before = at.before.detach()
+        shown = np.log(np.maximum(error, math.exp(2 * FLOOR))) * 0.5
         power = 1 / self.method.order
-        grown = (power - 0.75 * BETA) * error - BETA * before
-        factor = SAFETY - np.where(right, grown, power * error)
+        grown = (power - 0.75 * BETA) * shown - BETA * before
+        factor = SAFETY - np.where(right, grown, power * shown)
         factor = np.minimum(np.maximum(factor, LEAST), MOST)
         factor = np.exp(np.where(finite, factor, LEAST))
         end = np.where(last, self.end + (at.t - t), at.t + h)
@@ -148,7 +151,7 @@ class Solver:
             np.where(right, made.y, at.y),
             np.where(right, made.slope, at.slope),
             size * factor,
-            np.where(right, error, before),
+            np.where(right, shown, before),
             at.taken + 1,
             ~finite,
             at.t,
@@ -160,9 +163,9 @@ class Solver:
         )
 
     def _error(self, y: Any, end: Any, error: Any) -> Any:
-        """The logarithm of the error, relative to what is tolerated."""
+        """The mean square of the error, relative to what is tolerated."""
         scale = self.atol + np.maximum(abs(y), abs(end)) * self.rtol
-        return np.log(np.maximum(square(error / scale), math.exp(2 * FLOOR))) * 0.5
+        return square(error / scale)
 
     def run(self, at: At, until: Any) -> At:
         """Step until a time is reached or passed."""
@@ -187,20 +190,32 @@ class Solver:
             )
         )
 
-    def between(self, at: At, time: Any) -> Any:
-        """The state at a time within the last step."""
-        part = (time - at.start) / at.length
-        return interpolated(self.method, at.begin, at.y, at.slope, at.kept, at.length, part)
-
     def saved(self, at: At, times: Any, keeping: Any) -> tuple[At, Any]:
-        """Step over all of *times*, and return the states there."""
+        """Step over all of *times*, and return the states there.
+
+        What small interpolants read is returned by the loop, and they are evaluated after it: so its way
+        back need not know how the steps to a time ended before it takes them again.
+        """
+        small = at.y.size <= SMALL
 
         def one(at: Any, time: Any) -> Any:
             at = self.run(At(*at), time.detach())
-            return tuple(at), self.between(at, time)
+            read = at.start, at.length, at.begin, at.y, at.slope, at.kept
+            return tuple(at), read if small else self.between(read, time)
 
         at, found = scan(one, tuple(at), times, **keeping)
+        if small:
+            start, length, *rest = found
+            found = self.between((start[:, None], length[:, None], *rest), times[:, None])
         return At(*at), found
+
+    def between(self, read: Any, time: Any) -> Any:
+        """The state at a time within a step."""
+        start, h, begin, end, slope, kept = read
+        h = h.detach()
+        part = (time - start) / h
+        part = part if self.timed else part.detach()
+        return interpolated(self.method, begin, end, slope, kept, h, part)
 
     def verify(self, x: Any, at: At, times: Any) -> Tensor:
         """*x*, if the integration came to its end; else an error says why not."""

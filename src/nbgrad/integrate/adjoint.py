@@ -113,5 +113,12 @@ def augmented(solver: Solver, n: int, some: Sequence[Any], places: Sequence[int]
     rtol, atol = tolerances
     judge = replace(solver.judge, where=f"{solver.judge.where}, backwards for the gradient")
     return replace(
-        solver, f=slopes, rtol=rtol, atol=atol, sign=-solver.sign, first=None, judge=judge
+        solver,
+        f=slopes,
+        rtol=rtol,
+        atol=atol,
+        sign=-solver.sign,
+        first=None,
+        judge=judge,
+        timed=True,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from nbgrad.api.bodies import boxed, leaves_of, names_of, nodes_of
 from nbgrad.api.nesting import register_dataclass
 from nbgrad.integrate.problem import times_of
 from nbgrad.integrate.recorded import Steps
@@ -37,7 +38,8 @@ class OdeSolution:
 
     def __call__(self, t: Any) -> Any:
         """The state at *t*, a time or a vector of such, which are the last dimension then."""
-        steps: Steps = self.steps
+        leaves, structure = leaves_of(self.steps)
+        steps: Steps = boxed(structure, nodes_of(leaves, names_of(structure, "sol"), "sol"))
         t = times_of(t, steps.state, "t", (0, 1))
         if t.ndim:
             return steps.state.nested(steps.states_at(t), -1)

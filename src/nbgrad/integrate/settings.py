@@ -46,7 +46,7 @@ class Settings:
         sign, end = directed(times)
         return Solver(
             f, self.method, self.rtol, self.atol, sign, end, self.first, self.longest,
-            self.max_steps, self.judge, self.max_bytes, self.events,
+            self.max_steps, self.judge, self.max_bytes, self.events, times._node.requires_grad,
         )  # fmt: skip
 
 
