@@ -111,9 +111,31 @@ def of_large_arrays_within(x: Any) -> Any:
     return last + each.sum()
 
 
+def of_dear_branches(x: Any) -> Any:
+    """Of branches that cost something only the one that is taken is run: a loop, functions, a number."""
+
+    def body(c: Any) -> Any:
+        v, k = c
+        inner = lambda v: ng.while_loop(lambda u: u > 1.0, lambda u: u * 0.8, v * 3.0 + 1.0)
+        few = [inner, lambda v: ng.sin(v) * x, lambda v: ng.exp(-v) + x, lambda v: v * 0.0 + 2.0]
+        return ng.switch(k % 5 - 1, few, v) + ng.cond(v > 2.0, lambda: v * 0.1, lambda: 0.0), k + 1
+
+    return ng.while_loop(lambda c: c[1] < 14, body, (x, 0))[0]
+
+
+def of_rows_in_branches(x: Any) -> Any:
+    """A row that would be out of bounds, were its branch run."""
+    table = ng.as_tensor(TABLE[:20])
+
+    def step(v: Any, k: Any) -> Any:
+        return ng.cond(k < 20, lambda v: v * table[k] * 1.2, lambda v: v * 1.1 + x, v), None
+
+    return ng.scan(step, x, np.arange(25))[0]
+
+
 ALL: list[Callable[..., Any]] = [
     root, branching, swapping, ending, never, in_float32, within_a_scan, within_a_loop, by_number,
-    of_matrices, of_large_arrays_within,
+    of_dear_branches, of_rows_in_branches, of_matrices, of_large_arrays_within,
 ]  # fmt: skip
 
 
@@ -135,7 +157,7 @@ def test_a_kernel_gives_what_python_gives(f: Any) -> None:
         assert_allclose(expected[1], np.asarray(change), rtol=1e-6, atol=1e-9)
 
 
-@pytest.mark.parametrize("f", [branching, within_a_scan, by_number, of_matrices])
+@pytest.mark.parametrize("f", [branching, within_a_scan, by_number, of_dear_branches, of_matrices])
 def test_of_the_second_order_and_forward(f: Any) -> None:
     x, h = np.array(1.23), 1e-5
     second = ng.jit(ng.grad(ng.grad(f)))

@@ -20,9 +20,10 @@ from nbgrad.ops.kinds.forms import (
     View,
 )
 from nbgrad.program import trips
+from nbgrad.program.branches import branched
 from nbgrad.program.nest import Compute, Reduce
 from nbgrad.program.picks import picked
-from nbgrad.program.scalars import MAX_ELEMENTS, SELECT, Elements, NotScalar, Step
+from nbgrad.program.scalars import MAX_ELEMENTS, Elements, NotScalar, Step
 from nbgrad.program.text import combined, identity_text, right_side
 from nbgrad.program.values import CODES, emittable
 
@@ -47,7 +48,7 @@ def define(step: Step, eqn: Equation) -> None:
     elif isinstance(lower, Iterate):
         found = trips.repeated(step, eqn, define)
     elif isinstance(lower, Choice):
-        found = branched(step, eqn)
+        found = branched(step, eqn, define)
     else:
         found = [_one(step, eqn)]
     step.env.update(zip(eqn.outs, found, strict=True))
@@ -87,38 +88,6 @@ def repeated(step: Step, eqn: Equation) -> list[Elements]:
         found = run(step, tape, [*constants, *carry, *(x[k] for x in stacks)])
         carry, rows[k] = found[: rounds.carry], found[rounds.carry :]
     return [*carry, *(np.stack(ys) for ys in zip(*rows, strict=True))]
-
-
-def branched(step: Step, eqn: Equation) -> list[Elements]:
-    """All branches, and of their results those of the one that is taken."""
-    index, *operands = eqn.inputs
-    tapes = [body.tape for body in eqn.params["branches"]]
-    xs = [step.read(a, a.aval.dtype) for a in operands if isinstance(a, Var)]
-    if len(xs) != len(operands) or not isinstance(index, Var):
-        raise NotScalar
-    number = int(step.read(index, index.aval.dtype))
-    checks = step.checks
-    results = [run(step, tape, xs) for tape in tapes]
-    if step.checks != checks:
-        raise NotScalar  # what is out of bounds in a branch that is not taken is no fault
-    found = results[-1]
-    for k in reversed(range(len(tapes) - 1)):
-        if step.scalars[number].code == "b1":
-            taken = step.computed("not {0}", (number,), "b1")
-        else:
-            taken = step.computed(f"{{0}} <= {k}", (number,), "b1")
-        found = [
-            chosen(step, taken, mine, its, out.aval.dtype)
-            for mine, its, out in zip(results[k], found, eqn.outs, strict=True)
-        ]
-    return found
-
-
-def chosen(step: Step, taken: int, xs: Elements, ys: Elements, dtype: Any) -> Elements:
-    """*xs* where a condition holds, else *ys*."""
-    pairs = zip(_list(xs.ravel()), _list(ys.ravel()), strict=True)
-    found = [x if x == y else step.computed(SELECT, (taken, x, y), CODES[dtype]) for x, y in pairs]
-    return np.array(found, np.int64).reshape(xs.shape)
 
 
 def moved(step: Step, eqn: Equation) -> Elements:

@@ -6,23 +6,21 @@ now and then whether it is to end: nothing else could end one that nobody meant 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from nbgrad.core.tape import Equation, Tape, Var
+from nbgrad.core.tape import Equation, Var
 from nbgrad.program.loops import Trip
 from nbgrad.program.picks import written
 from nbgrad.program.scalars import MAX_ELEMENTS, MAX_STATEMENTS, Elements, NotScalar, Scalar, Step
+from nbgrad.program.scopes import Define, Scope, flat
 from nbgrad.program.text import ENDED, NO_MEMORY, Emitted, Number, Pointer
 from nbgrad.program.values import CODES
 
-Define = Callable[[Step, Equation], None]
-
 # Runs after which a loop asks whether it is to end, less one, and for which there is memory at first.
 ASKING, ROOM = (1 << 22) - 1, 64
-BOOL = np.dtype(bool)
 
 
 def whole(item: Trip, define: Define) -> Emitted | None:
@@ -81,62 +79,13 @@ def _loop(step: Step, eqn: Equation, define: Define, large: dict[int, str]) -> _
     return _Loop(step, eqn, define)
 
 
-class _Scope:
-    """The step of an inner loop, and what it reads of the outer one."""
-
-    def __init__(self, outer: Step, args: list[int]) -> None:
-        self.outer, self.args = outer, args
-        self.step = Step(outer)
-        self.known: dict[int, int] = {}
-
-    def bring(self, x: Any, var: Var) -> Elements | None:
-        """What *var* is within: the numbers of the operand *x* of the loop, which stay the same."""
-        if x in self.outer.tables:
-            self.step.tables[var] = self.outer.tables[x]
-        if x not in self.outer.env:
-            return None
-        found = self.outer.read(x, var.aval.dtype)
-        numbers = [self._brought(int(k)) for k in found.ravel()]
-        return np.array(numbers, np.int64).reshape(var.aval.shape)
-
-    def _brought(self, k: int) -> int:
-        if k not in self.known:
-            scalar = self.outer.scalars[k]
-            self.args.append(k)
-            self.known[k] = self.step.add(self.outer.name(k), (), scalar.code, False, True)
-        return self.known[k]
-
-    def state(self, name: str, aval: Any) -> Elements:
-        """Names for the elements of what is another in each run."""
-        size, code = aval.size, CODES[aval.dtype]
-        texts = [
-            f"{self.step.prefix}{name}_{e}" if size > 1 else f"{self.step.prefix}{name}"
-            for e in range(size)
-        ]
-        numbers = [self.step.add(text, (), code, True, True) for text in texts]
-        return np.array(numbers, np.int64).reshape(aval.shape)
-
-    def run(self, tape: Tape, given: Sequence[Elements | None], define: Define) -> list[Elements]:
-        step = self.step
-        step.env.update({v: x for v, x in zip(tape.inputs, given, strict=True) if x is not None})
-        for eqn in tape.eqns:
-            define(step, eqn)
-        return [
-            step.read(a, a.aval.dtype) if isinstance(a, Var) else step.read(a, BOOL)
-            for a in tape.outputs
-        ]
-
-    def names_of(self, rows: Iterable[Elements]) -> list[str]:
-        return [self.step.name(k) for k in _flat(rows)]
-
-
 class _Loop:
     """The text of a loop; within it are the condition, then the body."""
 
     def __init__(self, step: Step, eqn: Equation, define: Define) -> None:
         self.outer, self.eqn, self.define = step, eqn, define
         self.args: list[int] = []
-        self.scope = _Scope(step, self.args)
+        self.scope = Scope(step, self.args)
         self.cond, self.body = (eqn.params[name].tape for name in ("cond", "body"))
         self.first, self.end = eqn.params["constants"], len(self.body.inputs)
         operands = list(eqn.inputs)
@@ -176,7 +125,7 @@ class _Loop:
         check = "if status[0] != 0: break" if checks and outer.looping else ""
         self.place = outer.known_as(Scalar("", args, "", varies, False, check, tuple(lines)))
 
-    def _left(self, scope: _Scope, states: Elements) -> Elements:
+    def _left(self, scope: Scope, states: Elements) -> Elements:
         scalars, outer = scope.step.scalars, self.outer
         varies = outer.scalars[self.place].varies
         numbers = [
@@ -189,7 +138,7 @@ class _Loop:
         """The loop forward, which keeps the values *kept* of each run before it."""
         step, p = self.scope.step, self.prefix
         test = int(self.test)
-        numbers = _flat(self.new)
+        numbers = flat(self.new)
         first, every = step.used([test]), step.used([test, *numbers])
         if step.length(every) > MAX_STATEMENTS:
             raise NotScalar
@@ -256,7 +205,7 @@ class _Back(_Loop):
         if params["max_bytes"] is not None:
             raise NotScalar
         self.large, self.sums = large, params["finish"].tape.inputs
-        self.second = scope = _Scope(step, self.args)
+        self.second = scope = Scope(step, self.args)
         back, n, end = params["back"].tape, self.first, self.end
         last = end + sum(params["seeded"])
         pairs = list(zip(self.xs, back.inputs, strict=True))
@@ -292,7 +241,7 @@ class _Back(_Loop):
                 continue
             total = self.totals[k] = self.second.state(f"r{k}", aval)
             if by_index:
-                self.added += _flat([written(step, places, total, part, CODES[aval.dtype], True)])
+                self.added += flat([written(step, places, total, part, CODES[aval.dtype], True)])
             else:
                 pairs = zip(total.ravel().tolist(), part.ravel().tolist(), strict=True)
                 self.added += [step.computed("{0} + {1}", p, CODES[aval.dtype]) for p in pairs]
@@ -307,18 +256,18 @@ class _Back(_Loop):
 
     def lines(self, kept: Sequence[tuple[str, str]] = ()) -> Iterator[str]:
         step, p = self.second.step, self.second.step.prefix
-        news = [*self.added, *_flat(self.new_cts)]
+        news = [*self.added, *flat(self.new_cts)]
         every = step.used([*news, *(n for _, place, _, v in self.stores for n in (place, v))])
         if step.length(every) > MAX_STATEMENTS:
             raise NotScalar
-        pairs = zip(_flat(self.before), self.scope.names_of(self.carry), strict=True)
+        pairs = zip(flat(self.before), self.scope.names_of(self.carry), strict=True)
         read = [(k, name, step.scalars[k].code) for k, name in pairs if k in set(every)]
         yield from super().lines([(name, code) for _, name, code in read])
         yield from step.statements(every, False)
         yield from self._zeros()
-        totals = _flat(self.totals.values())
+        totals = flat(self.totals.values())
         yield from (f"{step.name(k)} = {step.scalars[k].code}(0)" for k in totals)
-        for k, given in zip(_flat(self.cts), (n for row in self.seeds for n in row), strict=True):
+        for k, given in zip(flat(self.cts), (n for row in self.seeds for n in row), strict=True):
             yield f"{step.name(k)} = {step.scalars[k].code}({self.outer.name(given)})"
         inside = [
             *(
@@ -327,7 +276,7 @@ class _Back(_Loop):
             ),
             *step.statements(every, True),
             *self._storing(),
-            *step.moves([step.name(k) for k in (*totals, *_flat(self.cts))], news),
+            *step.moves([step.name(k) for k in (*totals, *flat(self.cts))], news),
         ]
         yield f"for {p}at in range({self.prefix}at - 1, -1, -1):"
         yield from (f"    {line}" for line in inside or ["pass"])
@@ -354,7 +303,3 @@ class _Back(_Loop):
             width = self.sums[k].aval.size // self.sums[k].aval.shape[0]
             at = f"{self.large[k]}[{_row(step.name(place), width, element)}]"
             yield f"{at} = {at} + {step.name(value)}"
-
-
-def _flat(rows: Iterable[Elements]) -> list[int]:
-    return [k for row in rows for k in row.ravel().tolist()]
