@@ -20,9 +20,9 @@ from nbgrad.core.node import Node, placeholder
 from nbgrad.core.results import part
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Var
-from nbgrad.ops.arrays.scattering import MERGES, Terms, addition, plus
-from nbgrad.ops.kinds.cotangents import is_number, materialize
+from nbgrad.ops.kinds.cotangents import addition, is_number, materialize, plus
 from nbgrad.ops.kinds.forms import View
+from nbgrad.transforms.terms import MERGES, Terms
 
 # Rules of these kinds see how their operands were made, and write less where that is known.
 LOOKING = ("bilinear", "opaque")

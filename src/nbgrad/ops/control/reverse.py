@@ -19,14 +19,13 @@ from nbgrad.core.node import Node, placeholder
 from nbgrad.core.ports import ports
 from nbgrad.core.record import record
 from nbgrad.core.signature import Signature
-from nbgrad.core.tape import Tape
+from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.ops.arrays.indexing import scatter_add
-from nbgrad.ops.arrays.scattering import SMALL, plus
 from nbgrad.ops.basis import broadcast_to, concatenate, pad, reshape, slice_
 from nbgrad.ops.control.activity import carried, carried_back
 from nbgrad.ops.control.loops import Several, bound, read, recorded, stand_ins
 from nbgrad.ops.elements.arithmetic import add
-from nbgrad.ops.kinds.cotangents import materialize
+from nbgrad.ops.kinds.cotangents import SMALL, materialize, plus
 from nbgrad.ops.kinds.forms import Rounds
 
 SPREADING = (pad, broadcast_to, reshape)
@@ -36,29 +35,29 @@ MAX_TERMS = 16
 class Term:
     """A part of a cotangent of a constant: what each run adds, and what is done to the sum.
 
-    With an ``index`` the runs keep both, and one scatter adds them all.
+    With an ``index`` the runs keep both, and one scatter adds them all. They are found as variables of
+    the tape of one run, and are nodes once it is recorded.
     """
 
-    def __init__(self, ct: Node) -> None:
+    def __init__(self, ct: Any, made: dict[Any, Equation]) -> None:
         self.chain: list[Signature] = []
         self.index: Any = None
-        while ct.sig is not None and ct.sig.prim in SPREADING and ct.inputs[0].__class__ is Node:
-            self.chain.append(ct.sig)
-            ct = ct.inputs[0]
+        while ct in made and made[ct].prim in SPREADING and made[ct].inputs[0].__class__ is Var:
+            self.chain.append(made[ct].sig)
+            (ct,) = made[ct].inputs
         self.scattered: Signature | None = None
-        if (
-            ct.sig is not None
-            and ct.sig.prim is scatter_add
-            and SMALL * ct.inputs[0].size <= ct.size
-        ):
-            self.scattered = ct.sig
-            ct, self.index = ct.inputs
+        if ct in made and made[ct].prim is scatter_add:
+            x, index = made[ct].inputs
+            if SMALL * x.aval.size <= ct.aval.size:
+                self.scattered = made[ct].sig
+                ct, self.index = x, index
         self.ct = ct
 
     @property
     def total(self) -> Aval:
         """What the sum of all runs is."""
-        return self.ct.aval if self.scattered is None else self.scattered.aval
+        aval: Aval = self.ct.aval if self.scattered is None else self.scattered.aval
+        return aval
 
     def finished(self, total: Node, index: Node | None) -> Node:
         """The cotangent, of the sum or of what all runs kept."""
@@ -69,21 +68,34 @@ class Term:
         return total
 
 
-def terms_of(ct: Node) -> list[Term]:
-    """The terms that *ct* is the sum of; one, if it is as large as they are."""
+def terms_of(ct: Any, made: dict[Any, Equation]) -> list[Term]:
+    """The terms that output *ct* is the sum of, by what *made* it; one, if it is as large as they are."""
     found, stack = [], [ct]
     while stack and len(found) + len(stack) <= MAX_TERMS:
         x = stack.pop()
-        if (
-            x.sig is not None
-            and x.sig.prim is add
-            and all(a.__class__ is Node and a.aval is x.aval for a in x.inputs)
-        ):
-            stack += reversed(x.inputs)
+        if x in made and made[x].prim is add and all(_alike(a, x) for a in made[x].inputs):
+            stack += reversed(made[x].inputs)
         else:
-            found.append(Term(x))
-    small = not stack and all(t.ct.size < ct.size for t in found)
-    return found if small and len(found) > 1 else [Term(ct)]
+            found.append(Term(x, made))
+    small = not stack and all(t.ct.aval.size < ct.aval.size for t in found)
+    return found if small and len(found) > 1 else [Term(ct, made)]
+
+
+def in_terms(back: Tape, count: int, given: Sequence[Any]) -> tuple[list[list[Term]], list[Any]]:
+    """*back* recorded on *given*: the first outputs, *count* of them, as terms, and the others."""
+    made: dict[Any, Equation] = {var: eqn for eqn in back.eqns for var in eqn.outs}
+    each = [terms_of(ct, made) for ct in back.outputs[:count]]
+    terms = [t for ts in each for t in ts]
+    parts = [x for t in terms for x in ((t.ct,) if t.index is None else (t.ct, t.index))]
+    nodes = iter(inline(Tape(back.inputs, back.eqns, (*parts, *back.outputs[count:])), given))
+    for t in terms:
+        t.ct = next(nodes)
+        t.index = None if t.index is None else next(nodes)
+    return each, list(nodes)
+
+
+def _alike(a: Any, b: Var) -> bool:
+    return a.__class__ is Var and a.aval is b.aval
 
 
 class Direction:
@@ -168,8 +180,7 @@ class Backwards:
             for v, on in zip(self.tape.inputs, self.used, strict=True)
         ]
         seeds = [placeholder(a.aval) for a in compress(self.tape.outputs, found.seeded)]
-        made = inline(back, [*values, *seeds, *found.extra])
-        self.terms = [terms_of(ct) for ct in made[: sum(found.wanted[:n])]]
+        self.terms, rest = in_terms(back, sum(found.wanted[:n]), [*values, *seeds, *found.extra])
         every = [t for ts in self.terms for t in ts]
         summed = [t.ct for t in every if t.scattered is None]
         parts = [x for t in every if t.scattered is not None for x in (t.ct, t.index)]
@@ -180,7 +191,7 @@ class Backwards:
             *compress(values[:n], self.used[:n]), *totals, *seeds[:carry],
             *compress(values[n:], self.used[n:]), *seeds[carry:],
         ]  # fmt: skip
-        tape, self.captured = linearize([*new, *made[len(self.terms) :], *parts], nodes)
+        tape, self.captured = linearize([*new, *rest, *parts], nodes)
         self.step = ports.bodies.simplify(tape, final=False)
         self.totals, self.parts = [x.aval for x in summed], len(parts)
         kept = tuple(compress(self.tape.inputs[n:rows], self.used[n:rows]))

@@ -26,7 +26,7 @@ from nbgrad.ops.arrays.reductions import any_
 from nbgrad.ops.basis import reshape
 from nbgrad.ops.control.forward import Pushed, order_of, returned
 from nbgrad.ops.control.loops import Several, as_results, as_tuple, closed, read
-from nbgrad.ops.control.reverse import Direction, terms_of
+from nbgrad.ops.control.reverse import Direction, in_terms
 from nbgrad.ops.control.runs import by_kernel, while_back
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import stacked
@@ -206,11 +206,11 @@ def reversed_loop(loop: While, cts: Several, wants: Sequence[bool]) -> list[Any]
         return results
     values = [placeholder(x.aval) for x in xs]
     seeds = [placeholder(x.aval) for x in compress(xs[n:], found.seeded)]
-    made = inline(found.back, [*values, *seeds, *found.extra])
-    each = [terms_of(ct) for ct in made[: sum(found.wanted[:n])]]
+    count = sum(found.wanted[:n])
+    each, others = in_terms(found.back, count, [*values, *seeds, *found.extra])
     terms = [t for ts in each for t in ts]
     parts = [x for t in terms for x in ((t.ct,) if t.index is None else (t.ct, t.index))]
-    tape, extra = linearize([*parts, *made[len(each) :]], [*values, *seeds])
+    tape, extra = linearize([*parts, *others], [*values, *seeds])
     totals = [placeholder(t.total) for t in terms]
     rest = iter(totals)
     whole = [add_up([t.finished(next(rest), None) for t in ts]) for ts in each]

@@ -12,7 +12,10 @@ from typing import Any
 from nbgrad.config import settings
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
+from nbgrad.core.record import record
 from nbgrad.core.registry import primitives
+
+SMALL = 8  # a part of an array is small if the whole has as many times its size
 
 
 def is_number(x: Any) -> bool:
@@ -107,3 +110,15 @@ def expand(y: Any, x_aval: Aval, axis: tuple[int, ...]) -> Any:
     if kept != x_aval.shape:
         y = primitives["broadcast_to"](y, shape=x_aval.shape)
     return y
+
+
+def plus(a: Any, b: Any) -> Any:
+    """The sum of two cotangents, each a node or a number."""
+    if a.__class__ is b.__class__ is Node and (sig := addition(a.aval, b.aval)) is not None:
+        return record(sig, (a, b))
+    return a + b if is_number(a) and is_number(b) else primitives["add"](a, b)
+
+
+def addition(a: Aval, b: Aval) -> Any:
+    """The signature of a sum that was recorded before and needs no cast or broadcast, or None."""
+    return primitives["add"].signatures.get(((a, b), ()))

@@ -13,16 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.aval import make_aval
 from nbgrad.core.node import Node, constant
-from nbgrad.core.record import record
-from nbgrad.core.registry import primitives
 from nbgrad.ops.arrays.indexing import scatter_add
 from nbgrad.ops.basis import concatenate, full, pad, reshape
-from nbgrad.ops.kinds.cotangents import is_number
+from nbgrad.ops.kinds.cotangents import SMALL, plus
 
 FEW = 8  # parts of a kind that are added as they are
-SMALL = 8  # a part is small if the whole has as many times its size
 
 Window = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]  # starts, sizes, steps
 
@@ -45,18 +42,6 @@ class Terms(list[Any]):
         for term in terms[1:]:
             total = plus(total, term)
         return total
-
-
-def plus(a: Any, b: Any) -> Any:
-    """The sum of two cotangents, each a node or a number."""
-    if a.__class__ is b.__class__ is Node and (sig := addition(a.aval, b.aval)) is not None:
-        return record(sig, (a, b))
-    return a + b if is_number(a) and is_number(b) else primitives["add"](a, b)
-
-
-def addition(a: Aval, b: Aval) -> Any:
-    """The signature of a sum that was recorded before and needs no cast or broadcast, or None."""
-    return primitives["add"].signatures.get(((a, b), ()))
 
 
 def partial(c: Any) -> bool:
@@ -108,11 +93,12 @@ def _assembled(parts: dict[Window, Node], aval: Any) -> Node:
         if (found := _side_by_side(parts, aval, axis)) is not None:
             return found
     flat = [_flat_range(window, aval.shape) for window in parts]
-    if None not in flat:
+    runs = [run for run in flat if run is not None]
+    if len(runs) == len(flat):
         line = make_aval((aval.size,), aval.dtype)
-        rows = {
+        rows: dict[Window, Node] = {
             ((start,), (size,), (1,)): reshape(x, shape=(size,))
-            for (start, size), x in zip(flat, parts.values(), strict=True)  # type: ignore[misc]
+            for (start, size), x in zip(runs, parts.values(), strict=True)
         }
         if (found := _side_by_side(rows, line, 0)) is not None:
             return reshape(found, shape=aval.shape)  # type: ignore[no-any-return]
