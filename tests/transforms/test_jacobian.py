@@ -10,10 +10,8 @@ from numpy.testing import assert_allclose
 
 import nbgrad as ng
 from nbgrad.core.aval import make_aval
-from nbgrad.core.node import placeholder
 from nbgrad.core.primitive import Primitive, Rules
-from nbgrad.ops.arrays.units import is_identity, units
-from nbgrad.ops.basis import reshape
+from nbgrad.ops.arrays.units import units
 from nbgrad.ops.kinds.forms import Host
 from nbgrad.transforms import jacobian as batched
 
@@ -93,16 +91,12 @@ def test_equations_do_not_grow_with_the_columns() -> None:
     assert names.count("matmul") == 2 and len(names) < 60
 
 
-def test_what_is_known_of_units() -> None:
+def test_units_are_ones_in_one_place() -> None:
     aval = make_aval((2, 3), np.dtype(np.float32))
     assert np.asarray(ng.Tensor(units(aval, 1, 3)).numpy()).reshape(2, 6).tolist() == [
         [0, 1, 0, 0, 0, 0],
         [0, 0, 1, 0, 0, 0],
     ]
-    whole = units(aval, 0, 6)
-    assert is_identity(reshape(whole, shape=(6, 6)))
-    assert not is_identity(reshape(units(aval, 0, 5), shape=(5, 6)))
-    assert not is_identity(placeholder(make_aval((6, 6), np.dtype(float))))
     assert units(make_aval((1 << 24,), np.dtype(np.float32)), 0, 1).dtype == np.float32
 
 

@@ -16,7 +16,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.tape import Tape, Var
 from nbgrad.ops.arrays.units import units
 from nbgrad.ops.basis import concatenate, full, reshape
-from nbgrad.ops.kinds.batching import moved, stacked
+from nbgrad.ops.kinds.batching import UNITS, moved, stacked
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.transforms.bands import band_of, directions, spread
 from nbgrad.transforms.jvp import jvp
@@ -93,18 +93,27 @@ def _stacks(
     size = _chunk(one, seed)
     for start in range(0, seed.size, size):
         seeds = units(seed, start, min(start + size, seed.size))
-        pushed = _pushed(one, known, seeds, constants, like)
+        kind = UNITS if seeds.shape[0] == seed.size else True
+        pushed = _pushed(one, known, seeds, constants, like, kind)
         for parts, out in zip(found, pushed, strict=True):
             parts.append(out)
     return found
 
 
 def _pushed(
-    one: Tape, known: Sequence[Node], seeds: Node, constants: Sequence[Node], like: Sequence[Any]
+    one: Tape,
+    known: Sequence[Node],
+    seeds: Node,
+    constants: Sequence[Node],
+    like: Sequence[Any],
+    kind: bool = True,
 ) -> list[Node]:
-    """The outputs of *one* for a stack of seeds; each is of arrays as the variable of *like* is."""
+    """The outputs of *one* for a stack of seeds; each is of arrays as the variable of *like* is.
+
+    *kind* is UNITS if they are those.
+    """
     size = seeds.shape[0]
-    flags = [False] * len(known) + [True] + [False] * len(constants)
+    flags = [False] * len(known) + [kind] + [False] * len(constants)
     outs, stacks = batched(one, [*known, seeds, *constants], size, flags)
     return [
         out if is_stack else stacked(materialize(out, var.aval), size)

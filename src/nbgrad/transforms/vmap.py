@@ -15,6 +15,8 @@ from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.errors import NO_BATCH
 from nbgrad.ops.basis import cast
+from nbgrad.ops.kinds.batching import UNITS
+from nbgrad.ops.kinds.forms import View
 
 
 def vmap(
@@ -54,28 +56,38 @@ def batched(
     No gradient passes through the variables in *closed*.
     """
     env: Environment = dict(zip(tape.inputs, nodes, strict=True))
-    stacks = {var for var, is_stack in zip(tape.inputs, mapped, strict=True) if is_stack}
+    stacks: dict[Any, Any] = {
+        var: is_stack for var, is_stack in zip(tape.inputs, mapped, strict=True) if is_stack
+    }
     before = modes.grad
     try:
         for eqn in tape.eqns:
             modes.grad = before and closed.isdisjoint(eqn.outs)
-            if stacks.isdisjoint(eqn.inputs):
+            if stacks.keys().isdisjoint(eqn.inputs):
                 bind_results(env, eqn, replay(eqn, [read(env, a) for a in eqn.inputs]))
             else:
                 bind_results(env, eqn, _batched(eqn, env, stacks, size))
-                stacks.update(eqn.outs)
+                flag = _still_units(eqn, stacks) or True
+                stacks.update([(out, flag) for out in eqn.outs])
     finally:
         modes.grad = before
     return [read(env, a) for a in tape.outputs], tuple([a in stacks for a in tape.outputs])
 
 
-def _batched(eqn: Equation, env: Environment, stacks: set[Any], size: int) -> Any:
+def _still_units(eqn: Equation, stacks: dict[Any, Any]) -> Any:
+    """UNITS if the result has the elements of such in their order, else None."""
+    form = eqn.sig.prim.lower
+    kept = form.__class__ is View and form.name == "reshape"
+    return UNITS if kept and stacks.get(eqn.inputs[0]) is UNITS else None
+
+
+def _batched(eqn: Equation, env: Environment, stacks: dict[Any, Any], size: int) -> Any:
     """The results of one equation that reads stacks."""
     sig = eqn.sig
     batch = sig.prim.batch
     if batch is None:
         raise NotImplementedError(NO_BATCH.format(name=sig.prim.name))
-    mapped = [a in stacks for a in eqn.inputs]
+    mapped = [a.__class__ is Var and stacks.get(a, False) for a in eqn.inputs]
     xs = [
         _strong(read(env, a), a, sig.loop[k] if k < len(sig.loop) else None) if m else read(env, a)
         for k, (a, m) in enumerate(zip(eqn.inputs, mapped, strict=True))

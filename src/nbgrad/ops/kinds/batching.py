@@ -2,7 +2,8 @@
 
 A rule ``batch(prim, xs, mapped, params, size)`` is given nodes (and Python's numbers), those that are
 ``mapped`` with a first dimension of *size* before their own, and returns the result, or the results,
-with one. At least one operand is mapped.
+with one. At least one operand is mapped. The flag of one may be UNITS: these are all of the arrays that
+are 1 in one place and 0 elsewhere, in order.
 """
 
 from __future__ import annotations
@@ -16,6 +17,12 @@ from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import primitives
 
+
+class _Units(int):
+    """True, and more than that."""
+
+
+UNITS: Any = _Units(1)
 FEW = 8  # of a stack, which are recorded one after another
 
 Batch = Callable[[Primitive, Sequence[Any], Sequence[bool], dict[str, Any], int], Any]

@@ -9,10 +9,9 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
-from nbgrad.ops.arrays.units import is_identity
 from nbgrad.ops.basis import reshape, transpose
 from nbgrad.ops.elements.arithmetic import multiply
-from nbgrad.ops.kinds.batching import all_stacked
+from nbgrad.ops.kinds.batching import UNITS, all_stacked
 from nbgrad.ops.kinds.bilinear import bilinear
 from nbgrad.ops.kinds.cotangents import conjugate
 from nbgrad.ops.kinds.forms import Library
@@ -57,9 +56,10 @@ def _batch(prim: Any, xs: Any, mapped: Any, params: dict[str, Any], size: int) -
     """A stack times one matrix is one product of matrices; an outer product is elementwise."""
     a, b = xs
     if mapped[0] and not mapped[1] and b.ndim == 2:
-        return _folded(a, b)
+        return _folded(a, b, mapped[0] is UNITS)
     if mapped[1] and not mapped[0] and a.ndim == 2 and b.shape[-1] < FEW:
-        return _turned(_folded(_turned(b), _turned(a)))
+        alike = mapped[1] is UNITS and 1 in b.shape[-2:]  # turned, they are the same in order
+        return _turned(_folded(_turned(b), _turned(a), alike))
     a, b = all_stacked(xs, mapped, size)
     return multiply(a, b) if a.shape[-1] == 1 else prim(a, b)
 
@@ -72,10 +72,10 @@ def _turned(x: Node) -> Node:
     return _transposed(x)
 
 
-def _folded(a: Node, b: Node) -> Node:
-    """Each matrix of the stack *a* times *b*, their rows being those of one matrix."""
+def _folded(a: Node, b: Node, units: bool) -> Node:
+    """Each matrix of the stack *a* times *b*, their rows being those of one matrix: the identity of *units*."""
     rows = reshape(a, shape=(math.prod(a.shape[:-1]), a.shape[-1]))
-    found = b if is_identity(rows) else matmul(rows, b)
+    found = b if units and rows.shape[0] == rows.shape[1] else matmul(rows, b)
     return reshape(found, shape=(*a.shape[:-1], b.shape[-1]))  # type: ignore[no-any-return]
 
 
