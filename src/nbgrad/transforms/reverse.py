@@ -2,8 +2,8 @@
 
 What a rule records is the same for every equation of a signature: it is traced once, and written for
 the others with their variables in place. So differentiating an operation of a long loop takes two or
-three microseconds. A rule whose result may depend on more (on how an operand was made, on Python's
-numbers) is run each time, on nodes.
+three microseconds. A rule whose result may depend on more (on Python's numbers) is run each time, on
+nodes.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from nbgrad.ops.kinds.cotangents import addition, is_number, materialize, plus
 from nbgrad.ops.kinds.forms import View
 from nbgrad.transforms.terms import MERGES, Terms
 
-# Rules of these kinds see how their operands were made, and write less where that is known.
-LOOKING = ("bilinear", "opaque")
 MAX_TEMPLATES = 8192
 MAX_BYTES = 1 << 14  # of a template's constants
 
@@ -48,13 +46,11 @@ class Template:
     constants : tuple of Node or Literal
     plain : bool
         Whether no constant is a node, and no step one that rules look for.
-    looks : bool
-        Whether the rule looks at how its operands were made.
     """
 
-    __slots__ = ("constants", "looks", "plain", "results", "steps")
+    __slots__ = ("constants", "plain", "results", "steps")
 
-    def __init__(self, operands: Sequence[Any], found: Sequence[Node | None], looks: bool) -> None:
+    def __init__(self, operands: Sequence[Any], found: Sequence[Node | None]) -> None:
         nodes, constants = _recorded([c for c in found if c is not None], operands)
         place = {_name(x): k for k, x in enumerate((*operands, *constants, *nodes))}
         steps = []
@@ -68,7 +64,6 @@ class Template:
         self.plain = not any(x.__class__ is Node for x in constants) and not any(
             sig.prim.lower.__class__ is View or sig.prim in MERGES for sig, *_ in steps
         )
-        self.looks = looks
 
 
 # By nan_policy, which rules ask for. None: what the rule writes is not the same for all equations;
@@ -127,7 +122,7 @@ def _template(sig: Signature, inputs: Sequence[Atom], wants: Wants) -> Template 
                 if is_number(c):
                     return None
                 found[k] = materialize(c, x.aval)
-    template = Template([ct, y, *xs], found, prim.kind in LOOKING)
+    template = Template([ct, y, *xs], found)
     size = sum(c.aval.nbytes for c in template.constants if c.__class__ is Node)
     several = any(isinstance(aval, Several) for _, aval, *_ in template.steps)
     return template if size <= MAX_BYTES and not several else None
@@ -145,18 +140,16 @@ class Reverse:
     constants : dict of Node to Var
         Arrays that rules made.
     made : dict of Var to Equation
-        The views, which rules may look through, and what is put together before it is added.
+        What is put together before it is added, and views of such: see terms.py.
     partials : set of Var
         What is zero but for a part.
     """
 
-    def __init__(self, eqns: Iterable[Equation], bound: Sequence[Var]) -> None:
+    def __init__(self) -> None:
         self.eqns: list[Equation] = []
         self.cts: dict[Var, Any] = {}
         self.constants: dict[Node, Var] = {}
-        self.made = {e.out: e for e in eqns if e.sig.prim.lower.__class__ is View}
-        for var in bound:
-            self.made.pop(var, None)
+        self.made: dict[Var, Equation] = {}
         self.partials: set[Any] = set()
         self._nodes: dict[Var, Node] = {}
         self._vars: dict[Node, Var] = {}
@@ -177,12 +170,7 @@ class Reverse:
             sig, inputs = eqn.sig, eqn.inputs
             wants: Any = tuple([a in active if a.__class__ is Var else a for a in inputs])
             template: Any = templates.get((sig, wants)) or _learned(templates, eqn, wants)
-            if (
-                template is None
-                or ct.__class__ is not Var
-                or ct.aval is not sig.aval
-                or (template.looks and self._seen(ct, *inputs))
-            ):
+            if template is None or ct.__class__ is not Var or ct.aval is not sig.aval:
                 self._by_nodes(eqn, wants)
                 continue
             values = [ct, out, *inputs, *template.constants]
@@ -274,11 +262,6 @@ class Reverse:
         if ct.__class__ is Var and ct.aval is var.aval:
             return ct
         return self.written(materialize(self.node(ct), var.aval))  # type: ignore[no-any-return]
-
-    def _seen(self, *atoms: Any) -> bool:
-        """Whether a rule may see how one of these was made."""
-        nodes = self._nodes
-        return any(a in self.made or (a in nodes and nodes[a].sig is not None) for a in atoms)
 
     def node(self, x: Any) -> Any:
         """What rules take for a variable: a node, made as the variable is if that is a view."""

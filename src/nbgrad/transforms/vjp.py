@@ -248,7 +248,7 @@ def _by_equations(
 ) -> tuple[Tape, list[Node]]:
     """The equations to add to *tape*, as a tape whose inputs are the seeds and the constants."""
     eqns, added = unrooted(tape.eqns, keep)
-    reverse = Reverse(eqns, bound)
+    reverse = Reverse()
     reverse.eqns += added
     seeds = []
     for out, is_given in zip(tape.outputs, seeded, strict=True):
