@@ -12,8 +12,8 @@ from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.arrays.indexing import scatter_add
-from nbgrad.ops.arrays.scattering import plus
 from nbgrad.ops.basis import detach
+from nbgrad.ops.kinds.cotangents import plus
 from nbgrad.ops.kinds.forms import Iterate, Repeat, Rounds
 
 # Elements of a sum that may be added to as a whole in each run.
