@@ -21,7 +21,7 @@ from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds.forms import View
 from nbgrad.program import index
-from nbgrad.program.loops import Loop, Whole
+from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.nest import Load
 from nbgrad.program.nests import Call
 from nbgrad.program.program import Program, make_program
@@ -95,7 +95,7 @@ def _pattern(sig: Signature) -> Pattern:
     operands = tuple([Var(aval) for aval in avals])
     outs = tuple([Var(aval) for aval in avals_of(sig.aval)])
     program = make_program(Tape(operands, (Equation(sig, operands, outs),), outs))
-    host = any(isinstance(step, (Call, Loop, Whole)) for step in program.steps)
+    host = any(isinstance(step, (Call, Loop, Whole, Chosen)) for step in program.steps)
     return Pattern(program, host)
 
 

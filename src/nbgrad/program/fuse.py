@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.ops.kinds.forms import Assembly, Combine, Expression, Iterate, Repeat, View
+from nbgrad.ops.kinds.forms import Assembly, Choice, Combine, Expression, Iterate, Repeat, View
 from nbgrad.program.cost import SIMPLE_COST, cost_of
 from nbgrad.program.moved import read_at_several
 from nbgrad.program.sharing import shared_outputs
@@ -131,7 +131,7 @@ class Fusion:
                 if assembly_of(eqn) is not None:
                     if len(operands) > MAX_INLINE_PARTS:
                         stored.update(operands)
-                elif isinstance(eqn.prim.lower, (Repeat, Iterate)):
+                elif isinstance(eqn.prim.lower, (Repeat, Iterate, Choice)):
                     stored.update(operands)
                 elif not is_reduction(eqn):
                     stored.update(self.memory_base(a) for a in operands)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from nbgrad.core.node import placeholder
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.arrays.indexing import scatter_add
 from nbgrad.ops.basis import detach
-from nbgrad.ops.kinds.cotangents import plus
-from nbgrad.ops.kinds.forms import Iterate, Repeat, Rounds
+from nbgrad.ops.kinds.cotangents import materialize, plus
+from nbgrad.ops.kinds.forms import Choice, Iterate, Repeat, Rounds
 
 # Elements of a sum that may be added to as a whole in each run.
 MANY = 4096
@@ -56,6 +56,11 @@ class Loop:
     def inner(self) -> Program:
         return self.plan()
 
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """What a step runs besides its kernel."""
+        return (self.inner,)
+
 
 @dataclass(frozen=True)
 class Trip:
@@ -87,6 +92,52 @@ class Whole:
         if "back" in params:
             tapes["back"] = summed(self.eqn)
         return {name: self.plan(with_own_outputs(tape)) for name, tape in tapes.items()}
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """What a step runs besides its kernel."""
+        return tuple(self.inner.values())
+
+
+@dataclass(frozen=True)
+class Fork:
+    """An equation that is one of several tapes, chosen when it is run."""
+
+    eqn: Equation
+
+    @property
+    def reads(self) -> tuple[Var, ...]:
+        return tuple(dict.fromkeys(a for a in self.eqn.inputs if isinstance(a, Var)))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A step that runs one of its ``programs``: they are planned, by ``plan``, once somebody asks."""
+
+    eqn: Equation
+    plan: Callable[[Tape], Program]
+    kernel: None = None
+
+    @cached_property
+    def programs(self) -> tuple[Program, ...]:
+        outs = self.eqn.outs
+        tapes = [solid(body.tape, outs) for body in self.eqn.params["branches"]]
+        return tuple([self.plan(with_own_outputs(tape)) for tape in tapes])
+
+
+def solid(tape: Tape, outs: Sequence[Var]) -> Tape:
+    """*tape* with arrays in the place of outputs that are numbers."""
+    if not any(isinstance(a, Literal) for a in tape.outputs):
+        return tape
+    nodes = [placeholder(v.aval) for v in tape.inputs]
+    found = [materialize(y, out.aval) for y, out in zip(inline(tape, nodes), outs, strict=True)]
+    return linearize(found, nodes)[0]
+
+
+def fork_of(eqn: Equation) -> Fork | None:
+    """*eqn*, if it is a choice among tapes, of arrays."""
+    plain = all(isinstance(a, Var) and not a.weak for a in eqn.inputs)
+    return Fork(eqn) if isinstance(eqn.prim.lower, Choice) and plain else None
 
 
 def summed(eqn: Equation) -> Tape:

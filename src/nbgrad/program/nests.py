@@ -14,7 +14,7 @@ from nbgrad.ops.kinds.forms import Combine
 from nbgrad.program import index
 from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
-from nbgrad.program.loops import Round, Trip, round_of, trip_of
+from nbgrad.program.loops import Fork, Round, Trip, fork_of, round_of, trip_of
 from nbgrad.program.nest import Guard, Load, Nest, Reduce, Select, Store
 from nbgrad.program.text import is_wide
 from nbgrad.program.values import MAX_STATEMENTS, Body, MustMaterialize, TooLong
@@ -37,7 +37,7 @@ STORE_ROUNDS = 3
 # Rows of float32 that are added up before float64 takes over.
 FEW_ROWS = 64
 
-Item = Arranged | Call | LibraryCall | Round | Trip
+Item = Arranged | Call | LibraryCall | Round | Trip | Fork
 
 
 def build(tape: Tape) -> tuple[list[Item], dict[Var, Var]]:
@@ -69,7 +69,7 @@ def build(tape: Tape) -> tuple[list[Item], dict[Var, Var]]:
 def _items(step: Step, fusion: Fusion) -> list[Item]:
     if isinstance(step, HostCall):
         host = _call(step.eqn, fusion)
-        loop = round_of(step.eqn) or trip_of(step.eqn)
+        loop = round_of(step.eqn) or trip_of(step.eqn) or fork_of(step.eqn)
         return [library_call(host, fusion) or loop or host]
     if isinstance(step, Assemble):
         return [arrange(nest) for nest in _parts(step, fusion)]

@@ -11,7 +11,7 @@ from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import emit
 from nbgrad.program.joined import joined
-from nbgrad.program.loops import Loop, Round, Trip, Whole, framed
+from nbgrad.program.loops import Chosen, Fork, Loop, Round, Trip, Whole, framed
 from nbgrad.program.nests import Call, Item, build
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.rolled import rolled
@@ -22,7 +22,7 @@ from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
 from nbgrad.program.views import LibraryCall
 
-Step = Emitted | Call | LibraryCall | Loop | Whole
+Step = Emitted | Call | LibraryCall | Loop | Whole | Chosen
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ class Program:
         for step in self.steps:
             if isinstance(step, Emitted):
                 parts.append(step.source)
-            elif isinstance(step, Loop):
-                head = f"# loop: {step.eqn.prim.name}, {step.rounds.count} times\n"
-                text = step.kernel.source if step.kernel else indent(step.inner.source(), "# ")
-                parts.append(head + text)
-            elif isinstance(step, Whole):
-                inner = "\n".join(program.source() for program in step.inner.values())
-                text = step.kernel.source if step.kernel else indent(inner, "# ")
-                parts.append(f"# loop: {step.eqn.prim.name}\n{text}")
+            elif isinstance(step, (Loop, Whole, Chosen)):
+                times = f", {step.rounds.count} times" if isinstance(step, Loop) else ""
+                what = "choice" if isinstance(step, Chosen) else "loop"
+                head = f"# {what}: {step.eqn.prim.name}{times}\n"
+                inner = step.kernel or "\n".join([each.source() for each in step.programs])
+                parts.append(
+                    head + (indent(inner, "# ") if isinstance(inner, str) else inner.source)
+                )
             else:
                 how = "library kernel" if isinstance(step, LibraryCall) else "NumPy call"
                 parts.append(f"# {how}: {step.eqn.prim.name} -> {step.eqn.sig.aval!r}\n")
@@ -99,21 +99,19 @@ def make_program(tape: Tape, repeated: bool = False) -> Program:
 def _step(item: Item, repeated: bool) -> Step:
     if isinstance(item, Arranged):
         return emit(item, repeated)
+    if isinstance(item, Round):
+        plan = partial(make_program, item.tape, True)
+        return _framed(Loop(item.eqn, item.rounds, plan, rolled(item)), item)
+    again = partial(make_program, repeated=True)
     if isinstance(item, Trip):
-        return _trip(item)
-    if not isinstance(item, Round):
-        return item
-    loop = Loop(item.eqn, item.rounds, partial(make_program, item.tape, True), rolled(item))
-    if loop.kernel is None and any(isinstance(step, Call) for step in loop.inner.steps):
-        return Call(item.eqn, (), item.reads)  # no frame holds a call of NumPy's
-    return loop
+        step = Whole(item.eqn, whole(item, define), again)
+        possible = step.kernel is not None or framed(item.eqn)
+        return _framed(step, item) if possible else Call(item.eqn, (), item.reads)
+    return _framed(Chosen(item.eqn, again), item) if isinstance(item, Fork) else item
 
 
-def _trip(item: Trip) -> Step:
-    step = Whole(item.eqn, whole(item, define), partial(make_program, repeated=True))
-    if step.kernel is not None:
-        return step
-    host = not framed(item.eqn) or any(
-        isinstance(s, Call) for program in step.inner.values() for s in program.steps
-    )
-    return Call(item.eqn, (), item.reads) if host else step
+def _framed(step: Loop | Whole | Chosen, item: Round | Trip | Fork) -> Step:
+    """*step*, or a call of NumPy's if it runs programs that have such: no frame holds one."""
+    if step.kernel is None and any(isinstance(s, Call) for p in step.programs for s in p.steps):
+        return Call(item.eqn, (), item.reads)
+    return step

@@ -17,7 +17,7 @@ from nbgrad.core.aval import Aval
 from nbgrad.core.tape import Equation, Var
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.program.arrange import Arranged
-from nbgrad.program.loops import Loop, Whole
+from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.nest import Compute, Load, Nest, Reduce, Store
 from nbgrad.program.views import LibraryCall
 
@@ -70,8 +70,8 @@ def _steps(program: Program, lines: dict[Var, str | None]) -> Iterator[Traffic]:
     for item, step in zip(program.items, program.steps, strict=True):
         if isinstance(step, Loop):
             yield _repeated(step)
-        elif isinstance(step, Whole):
-            yield of_equation(step.eqn, "loop")
+        elif isinstance(step, (Whole, Chosen)):
+            yield of_equation(step.eqn, "loop" if isinstance(step, Whole) else "library")
         elif isinstance(item, Arranged):
             yield _of_nest(item.nest, lines)
         else:

@@ -27,7 +27,7 @@ from nbgrad.backends.cpu.launch import (
     pointer,
 )
 from nbgrad.core.forks import ThreadLock, in_child
-from nbgrad.program.loops import Loop, Whole
+from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.nests import Call
 from nbgrad.program.text import ENDED, NO_MEMORY, Emitted, Number, Pointer, Status
 from nbgrad.program.values import CODES
@@ -70,6 +70,8 @@ def held(loop: Loop, tier: str) -> Emitted | None:
 def failure(status: int, steps: Sequence[Any], tier: str = "fused") -> Exception:
     """Return the exception that a status word stands for, in a program of *steps*."""
     call = steps[(status & 0xFFFFFF) - 1]
+    if isinstance(call, Chosen):
+        return failure(status >> 32, call.programs[status >> 24 & 0xFF].steps, tier)
     if isinstance(call, Whole):
         if call.kernel is not None:
             return _of_loop(status >> 24, call.kernel.sizes)

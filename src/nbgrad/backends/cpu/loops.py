@@ -1,4 +1,4 @@
-"""Loops on the CPU: one instruction that runs the frame of another program again and again.
+"""Loops and choices on the CPU: one instruction that runs the frame of another program, again and again.
 
 Before each run it fills in where the operands of that run lie, and where its results go: rows of
 stacks by their stride, the carry in turn in two places, so that nothing is copied.
@@ -21,7 +21,7 @@ from nbgrad.backends.cpu.launch import (
     launch,
 )
 from nbgrad.core.tape import Var
-from nbgrad.program.loops import Loop
+from nbgrad.program.loops import Chosen, Loop
 from nbgrad.program.text import Number, Pointer, Status
 from nbgrad.program.values import CODES
 
@@ -42,6 +42,33 @@ def repeat(lo, hi, frame, run, status, table, number, rows, reverse):
                 status[0] = (found << 24) | number
             break
 """
+
+
+# The frame of each branch, a table of words and addresses that are written to it, and its rows.
+_CHOICE: Final = """
+def choose(lo, hi, index, run, status, number, branches, count):
+    k = min(max(i8(index[0]), 0), count - 1)
+    row = offset_words(branches, 3 * k)
+    frame, place = load_pointer(row, 0), load_pointer(row, 1)
+    for _ in range(row[2]):
+        store_pointer(frame, place[0], load_pointer(place, 1))
+        place = offset_words(place, 2)
+    found = call_loop(run, frame, frame)
+    if found != 0 and status[0] == 0:
+        status[0] = (((found << 8) | k) << 24) | number
+"""
+
+
+def choice(step: Chosen, number: int, inner: Sequence[Any]) -> list[Launch]:
+    """The instruction that runs one of the runners *inner*."""
+    index, *operands = [Pointer(x, 0) for x in step.eqn.inputs if isinstance(x, Var)]
+    places = [*operands, *[Pointer(out, 0) for out in step.eqn.outs]]
+    table = [x for k, place in enumerate(places) for x in (Number(HEADER + k), place)]
+    rows = [x for each in inner for x in (Inner(each), Row(tuple(table)), Number(len(places)))]
+    args: tuple[Any, ...] = (
+        index, address(loop_address()), Status(), Number(number), Row(tuple(rows)), Number(len(inner)),
+    )  # fmt: skip
+    return [launch(_CHOICE, "choose", args, 1)]
 
 
 def launches(step: Loop, number: int, inner: Any) -> list[Launch]:

@@ -26,7 +26,7 @@ from nbgrad.machine.compile import Kernel, compile_kernel, is_cached
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.scalar import HELPERS
 from nbgrad.program.arrange import Arranged
-from nbgrad.program.loops import Loop, Whole
+from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.nests import Call
 from nbgrad.program.program import Program
 from nbgrad.program.text import Emitted, Number, Pointer, Service, Status
@@ -55,11 +55,11 @@ def compile_price(program: Program, fresh: bool = False) -> float:
 
 def _kernels(program: Program) -> Iterator[Emitted]:
     for step in program.steps:
-        if isinstance(step, (Loop, Whole)) and step.kernel is not None:
-            yield step.kernel
-        elif isinstance(step, (Loop, Whole)):
-            inner = [step.inner] if isinstance(step, Loop) else step.inner.values()
-            for each in inner:
+        if isinstance(step, (Loop, Whole, Chosen)):
+            if step.kernel is not None:
+                yield step.kernel
+                continue
+            for each in step.programs:
                 yield from _kernels(each)
         elif isinstance(step, Emitted):
             yield step
@@ -204,6 +204,9 @@ class CpuProgram(Runner):
                 segments[-1] += self._loop(step, k + 1)
             elif isinstance(step, Whole):
                 segments[-1] += self._trips(step, k + 1)
+            elif isinstance(step, Chosen):
+                inner = [CpuProgram(each, self.tier) for each in step.programs]
+                segments[-1] += loops.choice(step, k + 1, inner)
             elif self.temporaries is not None:
                 item = self.program.items[k]
                 assert isinstance(item, Arranged)
