@@ -225,6 +225,44 @@ def test_functions_import_only_late_packages(module: str) -> None:
     assert not late, f"nbgrad.{module} imports inside functions: {late}"
 
 
+# What only a node of the graph has, and what tapes and equations have, too.
+HISTORY = {"leaf", "watch", "seq", "depth", "passed", "freed"}
+SHARED = {"sig", "inputs"}
+ON_TAPES = {"tape", "eqn", "body", "back", "both", "many", "made", "t"}
+
+
+def holds_rules(module: str) -> bool:
+    """Whether operations are declared there, with their rules."""
+    names = {n.func.id for n in ast.walk(MODULES[module]) if called(n)}  # type: ignore[attr-defined]
+    makes = folder(module) == "transforms" and not names.isdisjoint(
+        {"Primitive", "SeveralResults"}
+    )
+    return folder(module) == "ops" or makes
+
+
+def called(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+
+
+def root(x: ast.expr) -> str:
+    """The last name of what is asked: ``tape`` of ``self.tape``, ``made`` of ``made[x]``."""
+    if isinstance(x, ast.Subscript):
+        return root(x.value)
+    return x.attr if isinstance(x, ast.Attribute) else x.id if isinstance(x, ast.Name) else ""
+
+
+@pytest.mark.parametrize("module", [m for m in sorted(MODULES) if holds_rules(m)])
+def test_no_rule_looks_at_the_graph(module: str) -> None:
+    """Rules see operands, result and avals; loops and branches also read the tapes that they hold."""
+    found = [x for x in ast.walk(MODULES[module]) if isinstance(x, ast.Attribute)]
+    bad = [x for x in found if x.attr in HISTORY]
+    holds = {"ops.control", "transforms"}
+    tapes = ON_TAPES if any(module.startswith(f"{name}.") for name in holds) else set()
+    bad += [x for x in found if x.attr in SHARED and root(x.value) not in tapes]
+    asked = [f"{x.lineno}: {ast.unparse(x)}" for x in bad]
+    assert not asked, f"nbgrad.{module} asks how a node was made: {asked}"
+
+
 def test_no_import_cycles() -> None:
     """Also those that Python tolerates, or that late imports hide.
 

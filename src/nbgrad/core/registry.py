@@ -80,6 +80,9 @@ class IndexMap(Value):
 
 
 functions: dict[str, dict[str, PublicFunction]] = {}
+# Functions of nodes that were declared, under whatever name: what a call of one records depends on avals
+# and settings alone, unless it looks at a value.
+declared: set[Callable[..., Any]] = set()
 # What a namespace holds beside functions, such as ``mgrid``, which is subscripted.
 objects: dict[str, dict[str, Any]] = {}
 # What the public function of a primitive does with PyTorch's keywords: these, and a function of nodes.
@@ -112,6 +115,7 @@ def register_function(function: PublicFunction) -> None:
     if function.name in held:
         raise ValueError(f"{function.namespace}.{function.name} is already declared")
     held[function.name] = function
+    declared.add(function.implementation)
 
 
 def register_object(namespace: str, name: str, value: Any) -> None:
@@ -136,8 +140,10 @@ def register_view(
 def register_reference(reference: Any, function: Callable[..., Any]) -> None:
     """Route NumPy's *reference* (a ufunc or function object) to our *function* of nodes."""
     by_reference.setdefault(reference, function)
+    declared.add(function)
 
 
 def reroute(reference: Any, function: Callable[..., Any]) -> None:
     """Route *reference* to *function* also if a primitive answered to it."""
     by_reference[reference] = function
+    declared.add(function)

@@ -11,7 +11,7 @@ from typing import Any
 
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
-from nbgrad.core.registry import variants
+from nbgrad.core.registry import declared, variants
 from nbgrad.ops.elements import arithmetic, selection
 from nbgrad.ops.elements.comparison import less, logical_and, not_equal
 from nbgrad.vocabulary.declare import function
@@ -25,6 +25,7 @@ def variant(prim: Primitive, *keywords: str) -> Callable[[Any], Any]:
 
     def declare(implementation: Any) -> Any:
         variants[prim.name] = (frozenset(keywords), implementation)
+        declared.add(implementation)
         return implementation
 
     return declare
