@@ -21,6 +21,7 @@ from nbgrad.core.node import Node
 from nbgrad.engine.demand import demand, kept
 from nbgrad.engine.folding import Fold, allowed, fold, fold_of
 from nbgrad.engine.programs import ProgramCache
+from nbgrad.engine.tiers import expect_recording
 
 
 class Cut(Value):
@@ -59,6 +60,8 @@ def flush(node: Node) -> None:
         demand([*finals, *[cap.nodes[k] for k in cut.fold.reads if k >= 0]])
         for k, depth in cut.folded:
             cap.nodes[k].depth = depth
+        cut.fold.met[0] += 1
+        expect_recording(cut.fold.met[0] * len(cut.fold.inside))
         return
     if cut.frontier:
         demand([cap.nodes[k] for k in cut.frontier])

@@ -46,6 +46,8 @@ class Fold(Value):
         The nodes that are its results.
     places : tuple of int
         Nodes that go, whose places in recording order it takes.
+    met : list of int
+        How often.
     """
 
     inside: tuple[int, ...]
@@ -53,6 +55,7 @@ class Fold(Value):
     loop: Rerolled
     finals: tuple[int, ...]
     places: tuple[int, ...]
+    met: list[int]
 
 
 def fold_of(cap: Capture, root: Node, noted: Sequence[int]) -> Fold | None:
@@ -79,6 +82,7 @@ def fold_of(cap: Capture, root: Node, noted: Sequence[int]) -> Fold | None:
         found.loop,
         tuple([order[k] for k in found.finals]),
         tuple(order[first : min(found.finals)]),
+        [0],
     )
 
 

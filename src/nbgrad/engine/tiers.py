@@ -173,8 +173,8 @@ class Executable:
         return True
 
     def _interpreted(self, waiting: bool) -> Runnable:
-        if self.flat and self.runs * len(self.tape) >= RECORDED:
-            hot.ask(waiting)  # recording is most of what a call takes
+        if self.flat:
+            expect_recording(self.runs * len(self.tape))
         if self.interpreted is None and not waiting and 8 * self.elements < MUCH:
             self.interpreted = self._ready("block")
             return self.interpreted or self.reference
@@ -249,3 +249,9 @@ class Executable:
     def program(self) -> Program:
         """Return the planned program: its source and statistics can be read without compiling."""
         return self.work.program()
+
+
+def expect_recording(recorded: int) -> None:
+    """Install machine code for recording, which is most of what a call takes that recorded so much."""
+    if recorded >= RECORDED:
+        hot.ask(settings.current.deterministic or not background.available())

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import several
-from nbgrad.core.interpret import computed, inline
+from nbgrad.core.interpret import inline, runner
 from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Rules
 from nbgrad.core.results import SeveralResults
@@ -51,9 +51,9 @@ def _evaluate(*xs: Any, body: Body, rounds: Rounds, levels: tuple[int, ...] = ()
     constants, carry, stacks = xs[: rounds.constants], xs[rounds.constants : rows], xs[rows:]
     written = [stack(a.aval, rounds.count) for a in tape.outputs[rounds.carry :]]  # type: ignore[union-attr]
     results = [np.empty(aval.shape, aval.dtype) for aval in written]
-    order = range(rounds.count)
+    order, step = range(rounds.count), runner(tape)
     for k in reversed(order) if rounds.reverse else order:
-        outs = computed(tape, [*constants, *carry, *(x[k] for x in stacks)])
+        outs = step([*constants, *carry, *[x[k] for x in stacks]])
         carry = tuple(outs[: rounds.carry])
         for result, y in zip(results, outs[rounds.carry :], strict=True):
             result[k] = y
