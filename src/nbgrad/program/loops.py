@@ -44,13 +44,16 @@ class Loop:
     The operands of ``eqn`` are constants, then the carry, then stacks of which each run reads a row;
     its results the last carry, then stacks of which each run writes a row. Inputs and outputs of
     ``inner`` are those of one run; it is planned, by ``plan``, once somebody asks. ``kernel`` is the
-    whole loop as one kernel, if there is such.
+    whole loop as one kernel, if there is such. ``kept`` has, by the number of a part of the carry,
+    that of the result whose rows are what it was: these are no outputs of ``inner``, and where each
+    run finds that part.
     """
 
     eqn: Equation
     rounds: Rounds
     plan: Callable[[], Program]
-    kernel: Emitted | None = None
+    kernel: Emitted | None
+    kept: dict[int, int]
 
     @cached_property
     def inner(self) -> Program:
@@ -184,6 +187,20 @@ def round_of(eqn: Equation) -> Round | None:
     if not plain or not rounds.count or any(isinstance(a, Literal) for a in tape.outputs):
         return None
     return Round(eqn, with_own_outputs(tape), rounds)
+
+
+def without_kept(item: Round) -> tuple[Tape, dict[int, int]]:
+    """The tape of one run without the rows that are what the carry was; which these are."""
+    body, rounds = item.eqn.params["body"].tape, item.rounds
+    carry = {v: k for k, v in enumerate(body.inputs[rounds.constants :][: rounds.carry])}
+    kept: dict[int, int] = {}
+    for k, out in enumerate(body.outputs[rounds.carry :], rounds.carry):
+        if out in carry:
+            kept.setdefault(carry[out], k)
+    copies = {item.tape.outputs[k] for k in kept.values()}
+    eqns = tuple([eqn for eqn in item.tape.eqns if copies.isdisjoint(eqn.outs)])
+    outputs = tuple([out for out in item.tape.outputs if out not in copies])
+    return Tape(item.tape.inputs, eqns, outputs), kept
 
 
 def with_own_outputs(tape: Tape) -> Tape:

@@ -11,7 +11,7 @@ from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import emit
 from nbgrad.program.joined import joined
-from nbgrad.program.loops import Chosen, Fork, Loop, Round, Trip, Whole, framed
+from nbgrad.program.loops import Chosen, Fork, Loop, Round, Trip, Whole, framed, without_kept
 from nbgrad.program.nests import Call, Item, build
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.rolled import rolled
@@ -100,8 +100,9 @@ def _step(item: Item, repeated: bool) -> Step:
     if isinstance(item, Arranged):
         return emit(item, repeated)
     if isinstance(item, Round):
-        plan = partial(make_program, item.tape, True)
-        return _framed(Loop(item.eqn, item.rounds, plan, rolled(item)), item)
+        tape, kept = without_kept(item)
+        plan = partial(make_program, tape, True)
+        return _framed(Loop(item.eqn, item.rounds, plan, rolled(item), kept), item)
     again = partial(make_program, repeated=True)
     if isinstance(item, Trip):
         step = Whole(item.eqn, whole(item, define), again)

@@ -1,7 +1,8 @@
 """Loops and choices on the CPU: one instruction that runs the frame of another program, again and again.
 
 Before each run it fills in where the operands of that run lie, and where its results go: rows of
-stacks by their stride, the carry in turn in two places, so that nothing is copied.
+stacks by their stride, the carry in turn in two places, or in the rows of a result that keeps what it
+was, so that nothing is copied.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ from nbgrad.program.loops import Chosen, Loop
 from nbgrad.program.text import Number, Pointer, Status
 from nbgrad.program.values import CODES
 
-# A row of the table: the word of the frame, three addresses (in the first run, in odd ones, in the
-# other even ones), and the bytes between two runs.
+# A row of the table: the word of the frame, four addresses (in the first run, in odd ones, in the
+# other even ones, in the last), and the bytes between two runs.
 _REPEAT: Final = """
 def repeat(lo, hi, frame, run, status, table, number, rows, reverse):
     for k in range(lo, hi):
         at = hi - 1 - k if reverse != 0 else k
-        which = 1 if k == 0 else 3 - (k & 1)
+        which = 4 if k == hi - 1 else 1 if k == 0 else 3 - (k & 1)
         row = table
         for _ in range(rows):
-            store_pointer(frame, row[0], offset_bytes(load_pointer(row, which), at * row[4]))
-            row = offset_words(row, 5)
+            store_pointer(frame, row[0], offset_bytes(load_pointer(row, which), at * row[5]))
+            row = offset_words(row, 6)
         found = call_loop(run, frame, frame)
         if found != 0:
             if status[0] == 0:
@@ -71,6 +72,13 @@ def choice(step: Chosen, number: int, inner: Sequence[Any]) -> list[Launch]:
     return [launch(_CHOICE, "choose", args, 1)]
 
 
+_COPY: Final = """
+def copy(lo, hi, x, y):
+    for k in range(lo, hi):
+        y[k] = x[k]
+"""
+
+
 def launches(step: Loop, number: int, inner: Any) -> list[Launch]:
     """The instruction of *step*, of which *inner* is the runner."""
     table = _table(step)
@@ -78,36 +86,59 @@ def launches(step: Loop, number: int, inner: Any) -> list[Launch]:
         Inner(inner), address(loop_address()), Status(), Row(tuple(x for row in table for x in row)),
         *integers(number, len(table), int(step.rounds.reverse)),
     )  # fmt: skip
-    return [launch(_REPEAT, "repeat", args, step.rounds.count)]
+    begun = [
+        launch(_COPY, "copy", (Pointer(x, 0), _row(step, kept, step.rounds.reverse)), x.aval.size)
+        for k, kept in step.kept.items()
+        if isinstance(x := step.eqn.inputs[step.rounds.constants + k], Var)
+    ]
+    return [*begun, launch(_REPEAT, "repeat", args, step.rounds.count)]
+
+
+def _row(step: Loop, result: int, last: bool) -> Pointer:
+    """The first row of a result, or the last."""
+    out = step.eqn.outs[result]
+    nbytes = out.aval.nbytes // step.rounds.count
+    return Pointer(out, (step.rounds.count - 1) * nbytes if last else 0)
 
 
 def _table(step: Loop) -> list[tuple[Argument, ...]]:
     tape, rounds = step.inner.tape, step.rounds
     first, last = rounds.constants, rounds.constants + rounds.carry
     spare = _spare([a for a in tape.outputs[: rounds.carry] if isinstance(a, Var)])
-    ends: list[Pointer] = [Pointer(out, 0) for out in step.eqn.outs]
+    outs = [out for k, out in enumerate(step.eqn.outs) if k not in step.kept.values()]
+    ends: list[Pointer] = [Pointer(out, 0) for out in outs]
     rows: list[tuple[Argument, ...]] = []
 
     def add(*where: Argument, step: int = 0) -> None:
-        rows.append((Number(HEADER + len(rows)), *where, Number(step)))
+        n = rounds.count - 1
+        end = where[0 if n == 0 else 2 - (n & 1)] if len(where) < 4 else where[3]
+        rows.append((Number(HEADER + len(rows)), *where[:3], end, Number(step)))
 
     # The last run writes the result, the one before it the spare place, and so on.
     even = rounds.count % 2 == 1
     for k, (operand, var) in enumerate(zip(step.eqn.inputs, tape.inputs, strict=True)):
         assert isinstance(operand, Var)
         start = Pointer(operand, 0)
-        if first <= k < last:
-            own, other = ends[k - first], spare[k - first]
-            add(start, *((own, other) if even else (other, own)))
+        if k - first in step.kept:
+            add(*[_row(step, step.kept[k - first], False)] * 3, step=var.aval.nbytes)
+        elif first <= k < last:
+            own, apart = ends[k - first], spare[k - first]
+            add(start, *((own, apart) if even else (apart, own)))
         else:
             add(start, start, start, step=0 if k < first else var.aval.nbytes)
     for k, (end, found) in enumerate(zip(ends, tape.outputs, strict=True)):
         assert isinstance(found, Var)
-        if k < rounds.carry:
-            here, there = (end, spare[k]) if even else (spare[k], end)
-            add(here, there, here)
+        nbytes = found.aval.nbytes
+        if k in step.kept:  # in the row of the next run; after the last, as the result
+            there = -nbytes if rounds.reverse else nbytes
+            done = 0 if rounds.reverse else -(rounds.count - 1) * nbytes
+            row = Pointer(step.eqn.outs[step.kept[k]], there)
+            add(row, row, row, Pointer(step.eqn.outs[k], done), step=nbytes)
+        elif k < rounds.carry:
+            here, other = (end, spare[k]) if even else (spare[k], end)
+            add(here, other, here)
         else:
-            add(end, end, end, step=found.aval.nbytes)
+            add(end, end, end, step=nbytes)
     return rows
 
 

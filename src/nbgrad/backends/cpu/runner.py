@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+import weakref
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -19,7 +21,10 @@ from nbgrad.core.tape import Tape, Var
 from nbgrad.program.values import CODES
 
 Array = np.ndarray[Any, Any]
-KEEP_ARENA = 64 << 20  # an arena beyond this goes back to the system after each run
+KEEP_ARENA = 64 << 20  # an arena beyond this goes back to the system, when another such has run
+KEEP_ONE = 256 << 20  # one beyond this does so after each run
+
+_large: deque[weakref.ref[Runner]] = deque()  # whose arena, a large one, is kept
 
 _PACK = {"f8": "d", "f4": "f4x", "i8": "q", "i4": "i4x", "i2": "h6x", "i1": "b7x"}
 _PACK |= {"u8": "Q", "u4": "I4x", "u2": "H6x", "u1": "B7x", "b1": "?7x"}
@@ -133,9 +138,23 @@ class Runner(Writing):
                 self._run(instance, args, outs, values)
         else:
             self._run(instance, args, outs, values)
+        self._keep(instance)
+        return outs if self.direct else self._assemble(args, outs)
+
+    def _keep(self, instance: Instance) -> None:
+        """Keep the memory of a run for the next; of the large ones, that of the last run alone.
+
+        The system fills what it gives with zeros, which takes as long as to compute with it.
+        """
         if self.arena_bytes <= KEEP_ARENA:
             self.pool.append(instance)
-        return outs if self.direct else self._assemble(args, outs)
+        elif self.arena_bytes <= KEEP_ONE:
+            _large.append(weakref.ref(self))  # two, while a thread does so, too
+            self.pool[:] = [instance]
+            while len(_large) > 1:
+                before = _large.popleft()()
+                if before is not None and before is not self:
+                    before.pool.clear()
 
     def entry(self, constants: Sequence[Array], numbers: Mapping[int, type]) -> call.Enter | None:
         """Machine code from arguments to results, *constants* being the last inputs.
