@@ -141,7 +141,12 @@ def test_compiled_loops_give_the_same() -> None:
     """Both ways: no step of either runs in Python."""
     f = ng.value_and_grad(lambda a: odeint(lambda y, t, a: -a * y, 1.0, TIMES, a).sum())
     with ng.configure(tier="fused"):
-        found = ng.jit(f)(0.3)
+        compiled = ng.jit(f)
+        found = compiled(0.3)
+        assert compiled.stats(0.3)["host_calls"] == 0
+        few = ng.jit(lambda a: odeint(lambda y, t, a: -a * y, 1.0, TIMES, a, max_steps=2)[-1])
+        with pytest.raises(AutogradError, match=r"came to t = 0\.\d+, not to its end, in 2 steps"):
+            few(0.3)
     assert_allclose(found, f(0.3), rtol=1e-12)
 
 

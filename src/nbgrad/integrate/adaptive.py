@@ -219,12 +219,21 @@ class Solver:
 
     def verify(self, x: Any, at: At, times: Any) -> Tensor:
         """*x*, if the integration came to its end; else an error says why not."""
-        steps = np.diff(times.detach()) * self.sign
+        sorted_ = (np.diff(times.detach()) * self.sign >= 0).all()
+        return checked(x, self.judge, *self.facts(at), sorted_)
+
+    def facts(self, at: At) -> tuple[Any, ...]:
+        """What a judge reads of an integration, but whether its times are sorted."""
         right = at.t.detach() == self.end
-        right = (right | ended(at.left) if self.events else right) & (steps >= 0).all()
-        facts = [right, at.t, at.taken, at.failed, at.size, times, np.isfinite(at.slope).all()]
-        nodes = [f.detach()._node for f in facts]
-        return Tensor(verified(x._node, *nodes, judge=self.judge))
+        right = right | ended(at.left) if self.events else right
+        finite = np.isfinite(at.slope.detach()).all() & ~at.failed
+        return right, at.t, self.end, at.taken, at.size, at.taken < self.max_steps, finite
+
+
+def checked(x: Any, judge: Judge, right: Any, *facts: Any) -> Tensor:
+    """*x*, if *judge* has nothing against the facts: see ops/control/verified.py."""
+    found: Any = [f.detach().astype(float) for f in (right & facts[-1], *facts)]
+    return Tensor(verified(x._node, np.stack(found, -1)._node, judge=judge))  # type: ignore[attr-defined]
 
 
 def square(x: Any) -> Any:

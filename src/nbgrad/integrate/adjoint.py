@@ -19,9 +19,8 @@ from nbgrad.api.custom import custom_vjp
 from nbgrad.api.derivatives import vjp
 from nbgrad.api.loops import scan
 from nbgrad.core.interpret import inline
-from nbgrad.integrate.adaptive import Solver
+from nbgrad.integrate.adaptive import Solver, checked
 from nbgrad.integrate.problem import Function
-from nbgrad.ops.control.verified import verified
 from nbgrad.tensors.tensor import Tensor
 
 
@@ -71,16 +70,12 @@ def _pulled(
         by_time = (ct * f(end, y)).sum()
         run = replace(back, end=start.detach())
         at = run.run(run.begin(end, np.concatenate([y, a, found])), run.end)
-        facts = at.t == run.end, at.t, at.taken, at.failed, at.size, np.isfinite(at.slope).all()
-        return (at.y[n : 2 * n], at.y[2 * n :]), (by_time, facts)
+        return (at.y[n : 2 * n], at.y[2 * n :]), (by_time, run.facts(at))
 
     none = np.zeros(sum(x.size for x in some), y0.dtype)
     xs = (times[:-1], times[1:], rows, ct)
     (a, found), (by_time, facts) = scan(one, (np.zeros(n, y0.dtype), none), xs, reverse=True)
-    right, t, taken, failed, size, finite = facts
-    spans: Any = np.stack([times[1:], times[:-1]], -1)
-    nodes = [x.detach()._node for x in (right, t, taken, failed, size, spans, finite)]
-    a, found = (Tensor(verified(x._node, *nodes, judge=back.judge)) for x in (a, found))
+    a, found = (checked(x, back.judge, *facts, facts[0] | True) for x in (a, found))
     by_start = -(a * f(times[0], y0)).sum()
     parts, start = [], 0
     for x in some:

@@ -10,6 +10,7 @@ import numpy as np
 from nbgrad.core.values import value_of
 from nbgrad.errors import AutogradError, ConcretizationError
 
+UNSORTED = "{where}: {name} must increase, or decrease, from its first time on: sort it"
 STIFF = "if the problem is stiff, take method='Rodas4'"
 
 
@@ -27,36 +28,47 @@ class Judge:
     times: str
     max_steps: int
 
-    def __call__(
-        self, right: Any, t: Any, taken: Any, failed: Any, size: Any, times: Any, finite: Any
-    ) -> None:
-        """Raise if one did not come to its end."""
+    flags = 3  # at the end of the facts
+
+    def __call__(self, facts: Any) -> None:
+        """Raise if one did not come to its end.
+
+        Facts are whether all is right, the time that was reached, the last time, how many steps were
+        tried, the size of the next one; whether there were few steps, the slope is finite, and times
+        are sorted.
+        """
+        right = facts[..., 0] != 0
         if right.all():
             return
-        increasing(times, self.where, self.times)
-        short, ends = np.asarray(~right), np.asarray(times)[..., -1]
-        first = int(np.argmax(short.ravel()))
-        pick = lambda x: np.broadcast_to(x, short.shape).ravel()[first]
-        of = f" of integration {first} of a batch" if short.ndim else ""
-        self.explain(of, *map(pick, (t, ends, taken, failed, size, finite)))
+        first = int(np.argmin(right.ravel()))
+        of = f" of integration {first} of a batch" if right.ndim else ""
+        row = facts.reshape(-1, facts.shape[-1])[first].tolist()
+        wrong = max([k for k in range(1, 4) if not row[4 + k]], default=0)
+        raise self.error(wrong, row[1], f"{of}, not to {row[2]:.6g}")
 
-    def explain(
-        self, of: str, t: Any, end: Any, taken: Any, failed: Any, size: Any, finite: Any
-    ) -> None:
-        """Raise for an integration that ended at *t*."""
-        reached = f"{self.where}: came to t = {t:.6g}{of}, not to {end:.6g}"
-        if not finite or failed:
-            raise AutogradError(
+    def fault(self, code: int) -> Exception:
+        """The error that a kernel tells: see ops/control/verified.py."""
+        bits = np.array((code & ((1 << 35) - 1)) << 29, np.uint64)
+        return self.error(code >> 35, float(bits.view(np.float64)), ", not to its end")
+
+    def error(self, wrong: int, t: float, end: str) -> Exception:
+        """What flag *wrong* says of an integration that came to *t*."""
+        reached = f"{self.where}: came to t = {t:.6g}{end}"
+        if wrong == 3:
+            return ValueError(UNSORTED.format(where=self.where, name=self.times))
+        if wrong == 2:
+            return AutogradError(
                 f"{reached}: the function is not finite there, or just behind. Look at it at this time; a "
                 "state that grows without bounds ends so, too"
             )
-        if taken >= self.max_steps:
-            raise AutogradError(
-                f"{reached}, in {taken} steps: pass more by max_steps=, loosen rtol and atol, or, {STIFF}"
+        if wrong == 1:
+            return AutogradError(
+                f"{reached}, in {self.max_steps} steps: pass more by max_steps=, loosen rtol and atol, or, "
+                f"{STIFF}"
             )
-        raise AutogradError(
-            f"{reached}: the steps became as short as the rounding of t, {size:.3g}. The solution may have "
-            f"a singularity there; loosen rtol and atol, or, {STIFF}"
+        return AutogradError(
+            f"{reached}: the steps became as short as the rounding of t. The solution may have a "
+            f"singularity there; loosen rtol and atol, or, {STIFF}"
         )
 
 
@@ -69,9 +81,7 @@ def increasing(times: Any, where: str, name: str) -> None:
             f"{where}: {name} must be finite, and holds {times[~np.isfinite(times)][0]}"
         )
     if not ((steps >= 0).all(-1) | (steps <= 0).all(-1)).all():
-        raise ValueError(
-            f"{where}: {name} must increase, or decrease, from its first time on: sort it"
-        )
+        raise ValueError(UNSORTED.format(where=where, name=name))
 
 
 def known(x: Any) -> Any:

@@ -88,6 +88,8 @@ def failure(status: int, steps: Sequence[Any], tier: str = "fused") -> Exception
         where = tuple(map(int, np.unravel_index(status >> 24, batch))) if batch else ()
         suffix = f" (matrix {where} of the batch)" if where else ""
         return np.linalg.LinAlgError(lapack.ERRORS[call.kernel] + suffix)
+    if call.kernel == "verified":
+        return call.eqn.params["judge"].fault(status >> 24)  # type: ignore[no-any-return]
     taken = call.kernel == "take"
     size = call.operands[0].extents[0] if taken else call.eqn.out.aval.shape[0]
     return _no_row(status >> 24, size)
@@ -143,6 +145,17 @@ def _put(call: LibraryCall, number: int) -> list[Launch]:
     )  # fmt: skip
     grain = _columns(width, size + count)
     return [launch(library_text.PUT, "put", args, width, grain)]
+
+
+def _verified(call: LibraryCall, number: int) -> list[Launch]:
+    x, facts = call.operands
+    rows = call.eqn.sig.operands[1].shape
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), pointer(x), pointer(facts), Status(),
+        *integers(number, *x.strides, facts.extents[0] // rows[-1], rows[-1]),
+        *integers(call.eqn.params["judge"].flags, *facts.strides),
+    )  # fmt: skip
+    return [launch(library_text.VERIFIED, "verified", args, x.extents[0], GRAIN)]
 
 
 def _columns(width: int, rows: int) -> int:
@@ -317,5 +330,6 @@ KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "argmax": _arg(0),
     "argmin": _arg(-1),
     "recurrence": _recurrence,
+    "verified": _verified,
     **lapack.KERNELS,
 }

@@ -56,6 +56,24 @@ def scatter_add(lo, hi, y, v, index, status, number, size, count, row, col, step
             for j in range(lo, hi):
                 y[at * width + j] += v[k * row + j * col]
 """
+# Rows of facts: the first says that all is right, the second is told if it is not, by the first 35 bits
+# of it, as precise as single precision, with the number of the last of the *flags* at the end that is 0.
+VERIFIED: Final = """
+def verified(lo, hi, y, x, facts, status, number, step, count, width, flags, each):
+    for k in range(count):
+        row = k * width
+        if facts[row * each] == 0:
+            wrong = 0
+            for j in range(flags):
+                if facts[(row + width - flags + j) * each] == 0:
+                    wrong = j + 1
+            if status[0] == 0:
+                told = (f8_as_i8(f8(facts[(row + 1) * each])) >> 29) & 34359738367
+                status[0] = (((wrong << 35) | told) << 24) | number
+            return
+    for k in range(lo, hi):
+        y[k] = x[k * step]
+"""
 PUT: Final = f"""
 def put(
     lo, hi, y, x, index, v, status, number,
