@@ -120,6 +120,19 @@ def test_diagonals_are_numpys(n: Any, m: Any, k: int) -> None:
     np.testing.assert_array_equal(made, expected)
 
 
+def test_lines_are_numpys_bit_by_bit() -> None:
+    rng = np.random.default_rng(0)
+    ends = [0.0, -0.0, 1.0, 0.1, -3.7, 1e308, -1e308, 5e-324, np.inf, -np.inf, np.nan]
+    ends += [float(x) for x in rng.normal(size=9) * 10.0 ** rng.integers(-20, 20, 9)]
+    with np.errstate(all="ignore"):
+        for start in ends:
+            for stop in ends:
+                for count in (0, 1, 2, 3, 7, 50):
+                    expected = np.linspace(start, stop, count)
+                    found = ng.linspace(start, stop, count).numpy()
+                    assert found.tobytes() == expected.tobytes(), (start, stop, count)
+
+
 def test_shapes_are_a_tuple_or_integers() -> None:
     assert (
         ng.zeros(2, 3).shape == ng.zeros((2, 3)).shape == ng.zeros(np.int64(2), 3).shape == (2, 3)

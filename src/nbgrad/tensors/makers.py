@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from nbgrad.core.node import Node
@@ -55,24 +55,25 @@ def maker(general: Callable[..., Any], declared: PublicFunction) -> Callable[...
     before = [p for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD and _many(required)]
     settings = [p for p in optional if p not in before]
     first = [p for p in parameters if p not in settings]
-    worded = any(p.name in WORDS.values() for p in parameters)
-    known = ["not words", *(f"{p.name} is not _{p.name}" for p in required)] if worded else []
+    words = [word for word, name in WORDS.items() if name in signature.parameters]
+    known = [f"{p.name} is not _{p.name}" for p in required if words and p.name not in operands]
+    known = [*(f"{word} is _absent" for word in words), *known]
     like = "if {0}.__class__ is _Tensor: {0} = {0}._node"
     names = {
         "_function": function, "_general": general, "_wrap": wrap, "_NUMBERS": NUMBERS,
-        "_Tensor": Tensor, "_Node": Node, "_new": object.__new__,
+        "_Tensor": Tensor, "_Node": Node, "_new": object.__new__, "_absent": inspect.Parameter.empty,
         **{f"_{p.name}": p.default for p in parameters},
     }  # fmt: skip
     text = TEXT.format(
         name=function.__name__,
-        header=_header(parameters, worded),
+        header=_header(parameters, words),
         like=like.format(operands[0]) if declared.like else "",
         first=_all([*known, *(_is_plain(p, operands) for p in first)]),
         short=_all([f"{p.name} is {_default(p)}" for p in settings]),
         required=_handed_on(first),
         plain=_all([_is_plain(p, operands) for p in settings]),
         given=_handed_on(parameters),
-        all=_in_words(parameters) if worded else _handed_on(parameters),
+        all=_in_words(parameters, words) if words else _handed_on(parameters),
     )
     # Lines of this file are not the user's.
     exec(compile(text, __file__, "exec"), names)
@@ -92,15 +93,16 @@ def _default(p: inspect.Parameter) -> str:
     return "None" if p.default is None else f"_{p.name}"
 
 
-def _header(parameters: Iterable[inspect.Parameter], worded: bool) -> str:
-    """The parameters of the public function; *worded* ones may bear PyTorch's names."""
+def _header(parameters: Iterable[inspect.Parameter], words: Sequence[str]) -> str:
+    """The parameters of the public function, some of which have *words* of PyTorch's as well."""
     own = []
     for p in parameters:
-        late = worded or p.default is not p.empty
+        late = words or p.default is not p.empty
         default: Any = _Name(_default(p)) if late else p.empty
         own.append(p.replace(annotation=p.empty, default=default))
-    rest = [inspect.Parameter("words", inspect.Parameter.VAR_KEYWORD)] if worded else []
-    return str(inspect.Signature([*own, FLAG.replace(annotation=FLAG.empty), *rest]))
+    absent = FLAG.replace(default=_Name("_absent"))
+    further = [FLAG, *(absent.replace(name=word) for word in words)]
+    return str(inspect.Signature([*own, *(p.replace(annotation=p.empty) for p in further)]))
 
 
 def _handed_on(parameters: Iterable[inspect.Parameter]) -> str:
@@ -109,10 +111,11 @@ def _handed_on(parameters: Iterable[inspect.Parameter]) -> str:
     return ", ".join(prefix.get(p.kind, "").format(p.name) + p.name for p in parameters)
 
 
-def _in_words(parameters: Iterable[inspect.Parameter]) -> str:
-    """Those that were given, by name, and what was by another."""
-    given = ", ".join(f"({p.name!r}, {p.name}, {_default(p)})" for p in parameters)
-    return f"**{{name: x for name, x, default in [{given}] if x is not default}}, **words"
+def _in_words(parameters: Iterable[inspect.Parameter], words: Iterable[str]) -> str:
+    """Those that were given, by the name by which they were."""
+    given = [f"({p.name!r}, {p.name}, {_default(p)})" for p in parameters]
+    given += [f"({word!r}, {word}, _absent)" for word in words]
+    return f"**{{name: x for name, x, default in [{', '.join(given)}] if x is not default}}"
 
 
 def _many(parameters: Iterable[inspect.Parameter]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -126,6 +127,10 @@ def linspace(
     if count.__class__ is not int or count < 0:
         count = _count("linspace", count)
     if start.__class__ is not Node and stop.__class__ is not Node:
+        if start.__class__ is stop.__class__ is float and endpoint and count > 1:
+            step = (stop - start) / (count - 1)
+            if step and -math.inf < step < math.inf and not (retstep or axis or dtype):
+                return _line(start, stop, count, step)
         made = np.linspace(start, stop, count, endpoint, retstep, dtype, axis)
         return (held(made[0]), held(made[1])) if retstep else held(made)
     line, distance = _spaced(start, stop, count, endpoint)
@@ -134,6 +139,15 @@ def linspace(
         line = cast_to("linspace", arithmetic.floor_divide(line, 1) if integral else line, dtype)
     line = moveaxis(line, 0, one_axis("linspace", axis, line.ndim))
     return (line, distance) if retstep else line
+
+
+def _line(start: float, stop: float, count: int, step: float) -> Node:
+    """NumPy's numbers, bit by bit; it takes four times as long to see that they are as simple."""
+    made = np.arange(count, dtype=float)
+    made *= step
+    made += start
+    made[-1] = stop
+    return held(made)
 
 
 def _count(name: str, num: Any) -> int:
