@@ -26,6 +26,8 @@ from nbgrad.program.values import CODES
 # Elements of the largest array of a step, and statements of a step: compiling one takes 4 ms.
 MAX_ELEMENTS, MAX_STATEMENTS = 64, 1000
 
+# Integers up to which one is written out: the compiler multiplies and divides by it sooner.
+FEW = 16
 # Arrays of how many lengths may be read by number.
 MAX_SIZES = 250
 # The text of a choice by a condition, and one that is 0 if an operand is.
@@ -169,7 +171,7 @@ class Step:
 
     def number(self, value: Any, dtype: np.dtype[Any]) -> int:
         code = CODES[dtype]
-        if inline(value):
+        if inline(value) or (dtype.kind in "iu" and abs(value) <= FEW):
             return self.add(f"{code}({literal(value)})", (), code, False, True)
         params = self.kernel.params
         for name, kind, arg in params:
