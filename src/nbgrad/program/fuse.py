@@ -61,6 +61,8 @@ Step = Group | HostCall | Assemble
 
 # Beyond this many parts the operands are stored first, so that all parts share one copy kernel.
 MAX_INLINE_PARTS = 16
+# Copies by a broadcast, each of which would compute a value of a few operations again.
+MANY_COPIES = 8
 
 
 def is_free(eqn: Equation) -> bool:
@@ -158,7 +160,8 @@ class Fusion:
         x = eqn.inputs[0] if eqn.inputs else None
         if not isinstance(x, Var) or not x.aval.ndim or eqn.out.aval.size < 2 * x.aval.size:
             return
-        if self.cost.get(x, 0.0) > 5 * SIMPLE_COST:
+        limit = 2.5 if eqn.out.aval.size >= MANY_COPIES * x.aval.size else 5.0
+        if self.cost.get(x, 0.0) > limit * SIMPLE_COST:
             self.stored.add(x)
 
     def memory_base(self, var: Var) -> Var:
