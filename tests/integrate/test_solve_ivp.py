@@ -70,6 +70,16 @@ class TestAsSciPys:
             assert_allclose([found.t[0], found.t[-1]], wanted.t[[0, -1]], atol=1e-7)
             assert_allclose(found.y[:, -1], wanted.y[:, -1], atol=1e-7)
 
+    def test_the_last_time_has_a_derivative(self) -> None:
+        """Also where the states are those between steps."""
+        last = lambda end, **more: solve_ivp(lambda t, y: -t * y, (0, end), 1.0, **TIGHT, **more)
+        for read in (
+            lambda end: last(end).y[-1],
+            lambda end: last(end, dense_output=True).sol(end),
+            lambda end: last(end, t_eval=ng.as_tensor(end)[None]).y[-1],
+        ):
+            assert_allclose(ng.grad(read)(1.2), -1.2 * np.exp(-0.72), rtol=1e-6)
+
     def test_backwards(self) -> None:
         given: dict[str, Any] = {"events": rises, "args": (P,), "dense_output": True, **TIGHT}
         found, wanted = (f(prey, (7, 0), Y0, **given) for f in (solve_ivp, scipys))
@@ -167,6 +177,7 @@ class TestErrors:
             ({"first_step": -1.0}, ValueError, "first_step=-1.0 must be positive"),
             ({"max_step": 0.0}, ValueError, "max_step=0.0 must be positive"),
             ({"max_steps": 0}, ValueError, "max_steps=0 must be positive"),
+            ({"method": "Rodas4", "y0": [1j, 1]}, TypeError, "takes real states"),
             ({"adjoint": "both"}, ValueError, "adjoint='both' must be 'discrete'"),
             ({"adjoint": "continuous"}, ValueError, "keeps no steps: pass t_eval"),
             ({"adjoint": "continuous", "y0": [1j, 1]}, TypeError, "takes real states"),

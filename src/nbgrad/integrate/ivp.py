@@ -159,7 +159,8 @@ class Run:
         at, steps = record(solver, self.begin, max(1, count), state, self.keeping)
         known(solver.verify(at.y, at, self.span))  # before anything is made of it
         found = [occurrences(event, steps) for event in solver.events]
-        stop, status = at.t, 0
+        # The last time is that of the span, by which there may be a derivative.
+        stop, status = self.span[1], 0
         for event, (t, _), left in zip(solver.events, found, at.left, strict=True):
             if event.count != FOREVER and known(left) <= 0:
                 earlier = not status or known(t[-1] * solver.sign) < known(stop * solver.sign)

@@ -11,6 +11,7 @@ from nbgrad.integrate.adaptive import Solver
 from nbgrad.integrate.events import Event
 from nbgrad.integrate.methods import Method
 from nbgrad.integrate.problem import Function, State
+from nbgrad.integrate.tableaux import Rosenbrock
 from nbgrad.integrate.verdicts import Judge, known
 
 MAX_STEPS = 100_000
@@ -24,6 +25,11 @@ class Settings:
         max_steps: Any, max_bytes: Any, events: tuple[Event, ...] = (),
     ) -> None:  # fmt: skip
         where = state.where
+        if isinstance(method, Rosenbrock) and state.dtype.kind == "c":
+            raise TypeError(
+                f"{where}: method={method.name!r} takes real states, and y0 is {state.dtype}: integrate real "
+                "and imaginary parts, or take 'RK45'"
+            )
         self.method, self.events = method, events
         self.rtol, self.atol = state.like(rtol, "rtol"), state.like(atol, "atol")
         for x, what in ((self.rtol, "rtol"), (self.atol, "atol")):
