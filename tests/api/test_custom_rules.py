@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import pickle
+import weakref
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,11 @@ import pytest
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
+from nbgrad.core.aval import make_aval
 from nbgrad.errors import AutogradError, ConcretizationError
+from nbgrad.tensors.tensor import Tensor
+from nbgrad.transforms.jvp import jvp
+from nbgrad.transforms.trace import trace
 
 functional = ng.autograd.functional
 
@@ -479,3 +485,38 @@ def test_a_rule_within_itself_beyond_the_orders_that_are_traced_says_so() -> Non
         derivative = ng.grad(derivative)
     with pytest.raises(ng.errors.AutogradError, match="traced as many times within itself"):
         ng.jit(derivative)(0.5)
+
+
+class _Refusal(Exception):  # which cannot be copied
+    def __init__(self, what: str, why: str) -> None:
+        super().__init__(f"{what}: {why}")
+
+
+class _Large:
+    pass
+
+
+@pytest.mark.parametrize("kind", [ValueError, _Refusal])
+def test_a_rule_that_fails_is_kept_without_its_frames(kind: Any) -> None:
+    seen = []
+
+    @ng.custom_jvp
+    def f(x: Any) -> Any:
+        return x * x
+
+    @f.defjvp
+    def _(primals: Any, tangents: Any) -> Any:
+        local = _Large()
+        seen.append(weakref.ref(local))
+        raise kind("no", "rule")
+
+    tape = trace(lambda x: f(Tensor(x)), [make_aval(X.shape, X.dtype)]).tape
+    gc.collect()
+    assert [found() for found in seen] == [None]
+    depths = []
+    for _ in range(3):  # nor do those pile up that it meets as it is raised
+        with pytest.raises(kind, match="no") as caught:
+            jvp(tape, tape.inputs)
+        depths.append(len(caught.traceback))
+    assert depths[0] == depths[1] == depths[2]
+    assert f"{__file__}:" in "".join(caught.value.__notes__)

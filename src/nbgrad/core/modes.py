@@ -132,3 +132,14 @@ def user_line() -> str | None:
             return f"{name}:{frame.f_lineno}"
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+def user_line_of(error: BaseException) -> str | None:
+    """``file:line`` of the innermost frame outside nbgrad and NumPy of a traceback, or None."""
+    trace, found = error.__traceback__, None
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not name.startswith((_PACKAGE, _NUMPY)) or "examples" in name[len(_PACKAGE) :]:
+            found = f"{name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return found

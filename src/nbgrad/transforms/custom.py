@@ -7,11 +7,13 @@ calls alike are one signature. What cannot be traced is an error that is raised 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
 from nbgrad.core.aval import make_aval, several
 from nbgrad.core.interpret import computed, inline
+from nbgrad.core.modes import user_line_of
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.results import SeveralResults
@@ -30,15 +32,31 @@ PROBE = 2.0**-20
 
 
 class Failed:
-    """A rule that could not be traced, and why: in the place of its body."""
+    """A rule that could not be traced, and why: in the place of its body.
+
+    A program that is kept keeps it: the error without its frames, which hold all that the rule met,
+    and with a note of the user's line among them.
+    """
 
     __slots__ = ("error",)
 
     def __init__(self, error: Exception) -> None:
+        if (line := user_line_of(error)) is not None:
+            error.add_note(f"raised at {line}, where the rule was traced")
+        if error.__cause__ is not None:
+            error.add_note(f"caused by {type(error.__cause__).__name__}: {error.__cause__}")
+        error.__traceback__ = error.__cause__ = error.__context__ = None
         self.error = error
 
     def __repr__(self) -> str:
         return f"<not traced: {self.error}>"
+
+    def anew(self) -> Exception:
+        """An error to be raised: who catches it holds frames that this one does not."""
+        try:
+            return copy(self.error)
+        except Exception:  # of a class of the user's that cannot be made of its args
+            return self.error.with_traceback(None)
 
 
 RuleBody = Body | Failed | None
@@ -80,7 +98,7 @@ def _evaluate(*xs: Any, body: Body, rule: Written) -> Any:
 
 def _body_of(rule: Written, found: RuleBody) -> Tape:
     if isinstance(found, Failed):
-        raise found.error
+        raise found.anew()
     if found is None:
         raise AutogradError(f"{rule.name} has no rule for its derivative")
     return found.tape
