@@ -16,7 +16,7 @@ from nbgrad.tensors.tensor import Tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "Function", "Jitted", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "configure", "detect_anomaly",
+    "Function", "Jitted", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "checkpoint_name", "checkpoint_policies", "configure", "detect_anomaly",
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
     "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
@@ -35,6 +35,7 @@ _keep_freed_memory()
 if TYPE_CHECKING:
     from nbgrad import (
         autograd,
+        checkpoint_policies,
         fft,
         integrate,
         interpolate,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from nbgrad.api.inspecting import TapeView, make_tape
     from nbgrad.api.jacobian import hessian, jacfwd, jacobian, jacrev
     from nbgrad.api.jit import Jitted, jit
+    from nbgrad.api.keeping import checkpoint_name
     from nbgrad.api.loops import fori_loop, map, scan, while_loop
     from nbgrad.api.second_order import elementwise_grad, ggn, holomorphic_grad, hvp, vhp
     from nbgrad.api.stopping import clip_gradient, stop_gradient
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
 # Imported when first asked for: a tenth of the time that importing all of it takes.
 _LATER = {
     "autograd",
+    "checkpoint_policies",
     "fft",
     "integrate",
     "interpolate",
@@ -100,6 +103,7 @@ _TRANSFORMS = {
     **dict.fromkeys(("hessian", "jacfwd", "jacobian", "jacrev"), "api.jacobian"),
     **{"grad": "api.grad", "value_and_grad": "api.grad", "vmap": "api.vmap"},
     **{"Jitted": "api.jit", "jit": "api.jit", "checkpoint": "api.checkpointing"},
+    **{"checkpoint_name": "api.keeping"},
     **dict.fromkeys(("detect_anomaly", "enable_grad", "inference_mode"), "tensors.modes"),
     **dict.fromkeys(("is_grad_enabled", "is_inference_mode_enabled"), "tensors.modes"),
     **{"no_grad": "tensors.modes", "set_grad_enabled": "tensors.modes"},
