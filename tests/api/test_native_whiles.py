@@ -238,6 +238,25 @@ def test_memory_of_many_runs_grows_and_is_given_back() -> None:
         assert_allclose(g(x, count), ng.grad(loop)(x) if n else 1.0, rtol=1e-13)
 
 
+def test_in_a_budget_the_bits_are_the_same() -> None:
+    """All is kept of some runs, and what lies between is run again, at times several times."""
+
+    def f(x: Any, n: Any, max_bytes: int | None) -> Any:
+        body = lambda c: (ng.sin(c[0]) * x + c[2][1], c[1] + 1, ng.stack([c[2][1], c[2][0] * 0.9]))
+        start = (x, 0, ng.stack([x, x * 2]))
+        v, _, w = ng.while_loop(lambda c: c[1] < n, body, start, max_bytes=max_bytes)
+        return v + w.sum()
+
+    x = np.array(0.9)
+    plain, *others = (
+        ng.jit(ng.grad(lambda x, n, limit=limit: f(x, n, limit))) for limit in (None, 1, 300, 4000)
+    )
+    assert calls(lambda x: ng.grad(f)(x, 9, 300), x) == 0
+    for n in (0, 1, 2, 5, 63, 64, 65, 300):
+        expected = plain(x, np.array(n))
+        assert [g(x, np.array(n)) for g in others] == [expected] * len(others)
+
+
 @pytest.mark.parametrize("within", [False, True])
 def test_an_endless_loop_ends_when_somebody_asks(within: bool) -> None:
     text = f"""

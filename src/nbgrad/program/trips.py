@@ -72,6 +72,8 @@ def repeated(step: Step, eqn: Equation, define: Define) -> list[Elements]:
 
 
 def _loop(step: Step, eqn: Equation, define: Define, large: dict[int, str]) -> _Loop:
+    if "back" in eqn.params and eqn.params["max_bytes"] is not None:
+        return _Budget(step, eqn, define, large)
     if "back" in eqn.params:
         return _Back(step, eqn, define, large)
     if large:
@@ -148,6 +150,7 @@ class _Loop:
         for name, k in zip(states, given, strict=True):
             yield f"{name} = {self.outer.scalars[k].code}({self.outer.name(k)})"
         yield f"{p}at = 0"
+        yield from self._ahead()
         limit = self.eqn.params["max_steps"]
         going = (
             f"{p}at != {step.param(f'{p}n', 'i8', Number(limit))}" if limit is not None else "True"
@@ -171,24 +174,49 @@ class _Loop:
         yield f"if ({self.prefix}at & {ASKING}) == 0 and call_asked({asked}, {raised}) != 0:"
         yield f"    status[0] = ({ENDED} << 24) | number; break"
 
+    def _memory(self, name: str) -> str:
+        """The name of memory that grows."""
+        self.scope.step.kernel.growing.append(f"{self.prefix}{name}")
+        return self.scope.step.kernel.growing[-1]
+
+    def _grown(self, memory: str, width: int, room: str) -> Iterator[str]:
+        grow, more = self.scope.step.kernel.service("grow"), f"{self.prefix}more"
+        yield f"    {memory}_room = {room}"
+        yield f"    {more} = call_grow({grow}, {memory}, {8 * width} * {memory}_room)"
+        yield f"    if is_nowhere({more}): status[0] = ({NO_MEMORY} << 24) | number; break"
+        yield f"    {memory} = {more}"
+
     def _keeping(self, kept: Sequence[tuple[str, str]]) -> Iterator[str]:
         if not kept:
             return
-        p, kernel, width = self.prefix, self.scope.step.kernel, len(kept)
-        memory = f"{p}kept"
-        kernel.growing.append(memory)
-        room = f"{memory}_room"
-        yield f"if {p}at == {room}:"
-        yield f"    {room} = max({ROOM}, 2 * {room})"
-        yield (
-            f"    {p}more = call_grow({kernel.service('grow')}, {memory}, {8 * width} * {room})"
-        )
-        yield f"    if is_nowhere({p}more): status[0] = ({NO_MEMORY} << 24) | number; break"
-        yield f"    {memory} = {p}more"
-        for k, (name, code) in enumerate(kept):
-            value = name if code == "f8" else f"f8({name})"
-            value = f"i8_as_f8(i8({name}))" if code in ("i8", "u8") else value
-            yield f"{memory}[{_row(f'{p}at', width, k)}] = {value}"
+        p, width = self.prefix, len(kept)
+        memory = self._memory("kept")
+        yield f"if {p}at == {memory}_room:"
+        yield from self._grown(memory, width, f"max({ROOM}, 2 * {memory}_room)")
+        yield from put(memory, f"{p}at", kept)
+
+    def _ahead(self) -> Iterator[str]:
+        """What is done before the first run."""
+        return iter(())
+
+
+def put(memory: str, at: str, values: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Write values, of these codes, to the row *at*."""
+    for k, (name, code) in enumerate(values):
+        value = name if code == "f8" else f"f8({name})"
+        value = f"i8_as_f8(i8({name}))" if code in ("i8", "u8") else value
+        yield f"{memory}[{_row(at, len(values), k)}] = {value}"
+
+
+def taken(memory: str, at: str, names: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Give *names*, of these codes, what was put there."""
+    for k, (name, code) in enumerate(names):
+        place = f"{memory}[{_row(at, len(names), k)}]"
+        if code in ("i8", "u8"):
+            place = f"{code}(f8_as_i8({place}))"
+        elif code != "f8":
+            place = f"{place} != 0" if code == "b1" else f"{code}({place})"
+        yield f"{name} = {place}"
 
 
 def _row(at: str, width: int, k: int) -> str:
@@ -202,8 +230,6 @@ class _Back(_Loop):
     def __init__(self, step: Step, eqn: Equation, define: Define, large: dict[int, str]) -> None:
         super().__init__(step, eqn, define)
         params = eqn.params
-        if params["max_bytes"] is not None:
-            raise NotScalar
         self.large, self.sums = large, params["finish"].tape.inputs
         self.second = scope = Scope(step, self.args)
         back, n, end = params["back"].tape, self.first, self.end
@@ -255,7 +281,7 @@ class _Back(_Loop):
         ]
 
     def lines(self, kept: Sequence[tuple[str, str]] = ()) -> Iterator[str]:
-        step, p = self.second.step, self.second.step.prefix
+        step = self.second.step
         news = [*self.added, *flat(self.new_cts)]
         every = step.used([*news, *(n for _, place, _, v in self.stores for n in (place, v))])
         if step.length(every) > MAX_STATEMENTS:
@@ -269,24 +295,19 @@ class _Back(_Loop):
         yield from (f"{step.name(k)} = {step.scalars[k].code}(0)" for k in totals)
         for k, given in zip(flat(self.cts), (n for row in self.seeds for n in row), strict=True):
             yield f"{step.name(k)} = {step.scalars[k].code}({self.outer.name(given)})"
-        inside = [
-            *(
-                f"{step.name(k)} = {self._again(j, len(read), code)}"
-                for j, (k, _, code) in enumerate(read)
-            ),
+        self.read = [(step.name(k), code) for k, _, code in read]
+        self.inside = [
             *step.statements(every, True),
             *self._storing(),
             *step.moves([step.name(k) for k in (*totals, *flat(self.cts))], news),
         ]
-        yield f"for {p}at in range({self.prefix}at - 1, -1, -1):"
-        yield from (f"    {line}" for line in inside or ["pass"])
+        yield from self._backwards()
 
-    def _again(self, number: int, width: int, code: str) -> str:
-        """What was kept, as it was."""
-        place = f"{self.prefix}kept[{_row(f'{self.second.step.prefix}at', width, number)}]"
-        if code in ("i8", "u8"):
-            return f"{code}(f8_as_i8({place}))"
-        return {"f8": place, "b1": f"{place} != 0"}.get(code, f"{code}({place})")
+    def _backwards(self) -> Iterator[str]:
+        at = f"{self.second.step.prefix}at"
+        yield f"for {at} in range({self.prefix}at - 1, -1, -1):"
+        inside = [*taken(f"{self.prefix}kept", at, self.read), *self.inside]
+        yield from (f"    {line}" for line in inside or ["pass"])
 
     def _zeros(self) -> Iterator[str]:
         """Sums in memory begin with zeros."""
@@ -303,3 +324,72 @@ class _Back(_Loop):
             width = self.sums[k].aval.size // self.sums[k].aval.shape[0]
             at = f"{self.large[k]}[{_row(step.name(place), width, element)}]"
             yield f"{at} = {at} + {step.name(value)}"
+
+
+class _Budget(_Back):
+    """The same in a budget: of every so many runs all is kept, and what lies between is run again.
+
+    When there is no more room, every other one is dropped.
+    """
+
+    def _budget(self) -> None:
+        step = self.scope.step
+        codes = [step.scalars[k].code for k in flat(self.carry)]
+        self.all = list(zip(self.scope.names_of(self.carry), codes, strict=True))
+
+    def _limit(self, name: str, width: int) -> str:
+        """So many rows, in half of the budget."""
+        rows = max(2, self.eqn.params["max_bytes"] // (16 * max(1, width)))
+        return self.scope.step.param(f"{self.prefix}{name}", "i8", Number(rows))
+
+    def _ahead(self) -> Iterator[str]:
+        p = self.prefix
+        self._budget()
+        yield f"{p}rows, {p}every, {p}due = 0, 1, 0"
+
+    def _keeping(self, kept: Sequence[tuple[str, str]]) -> Iterator[str]:
+        self.again = list(kept)
+        p, width, memory = self.prefix, len(self.all), self._memory("kept")
+        limit = self._limit("limit", width)
+        yield f"if {p}at == {p}due and {p}rows == {limit}:"
+        yield f"    {p}rows, {p}every = ({p}rows + 1) // 2, 2 * {p}every"
+        yield f"    {p}due = {p}rows * {p}every"
+        yield f"    for {p}i in range({p}rows):"
+        yield f"        for {p}j in range({width}):"
+        yield f"            {memory}[{p}i * {width} + {p}j] = {memory}[2 * {p}i * {width} + {p}j]"
+        yield f"if {p}at == {p}due and {p}rows == {memory}_room:"
+        yield from self._grown(memory, width, f"min({limit}, max({ROOM}, 2 * {memory}_room))")
+        yield f"if {p}at == {p}due:"
+        yield from (f"    {line}" for line in put(memory, f"{p}rows", self.all))
+        yield f"    {p}rows, {p}due = {p}rows + 1, {p}due + {p}every"
+
+    def _backwards(self) -> Iterator[str]:
+        """From the last part to the first: each is run again, and what is read of it kept."""
+        p, step, width = self.prefix, self.scope.step, len(self.again)
+        memory, limit, at = self._memory("again"), self._limit("part", width), f"{p}b"
+        numbers = flat(self.new)
+        run = [
+            f"if {p}i >= {p}lo:",
+            *(f"    {line}" for line in put(memory, f"({p}i - {p}lo)", self.again)),
+            f"    if {p}i == {p}hi - 1: break",
+            *step.statements(step.used(numbers), True),
+            *step.moves([name for name, _ in self.all], numbers),
+        ]
+        back = [*taken(memory, at, self.read), *self.inside]
+        yield f"{p}lo, {p}hi, {p}row = 0, 0, {p}rows"
+        yield f"while {p}at > 0 and status[0] == 0:"
+        yield f"    {p}row = ({p}at - 1) // {p}every"
+        yield f"    {p}hi = {p}at - {p}row * {p}every"
+        yield f"    {p}at = {p}row * {p}every"
+        yield f"    while {p}hi > 0 and status[0] == 0:"
+        yield f"        {p}lo = max(0, {p}hi - {limit})"
+        yield f"        if {memory}_room < {p}hi - {p}lo:"
+        yield from (
+            f"        {line}" for line in self._grown(memory, max(1, width), f"{p}hi - {p}lo")
+        )
+        yield from (f"        {line}" for line in taken(f"{p}kept", f"{p}row", self.all))
+        yield f"        for {p}i in range({p}hi):"
+        yield from (f"            {line}" for line in run)
+        yield f"        for {at} in range({p}hi - {p}lo - 1, -1, -1):"
+        yield from (f"            {line}" for line in back)
+        yield f"        {p}hi = {p}lo"
