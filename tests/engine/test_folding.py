@@ -82,6 +82,24 @@ def kept_now_and_then(x: Any, held: Held) -> Any:
     return y.sum() + sum((h * h).sum() for h in held)
 
 
+def chosen(x: Any, held: Held) -> Any:
+    """No gradient flows through a comparison, as it does not through what is not recorded."""
+    y = x * 1.0
+    for _ in range(250):
+        y = np.where(y > 0.5, y * 0.7, y * y + 0.4)
+    return y.sum()
+
+
+def descent(x: Any, held: Held) -> Any:
+    """Gradients of steps, on the graph: each is by a node that is held while it is made."""
+    w = x * 1.0
+    for _ in range(60):
+        loss = ((np.sin(w) - x * 0.3) ** 2).sum()
+        (g,) = ng.autograd.grad(loss, [w], create_graph=True)
+        w = w - 0.1 * g
+    return (w * w).sum()
+
+
 def all_kept(x: Any, held: Held) -> Any:
     y = x[0] * 1.0
     for _ in range(250):
@@ -127,7 +145,7 @@ def two_loops(x: Any, held: Held) -> Any:
 
 
 FOLDED = [numbers, two_steps_back, leapfrog, rows, kept_now_and_then, read_now_and_then, counted]
-FOLDED += [two_loops]
+FOLDED += [two_loops, chosen, descent]
 LOOPS = [*FOLDED, all_kept, partly_unrecorded]
 
 

@@ -266,7 +266,10 @@ def severed(cap: Capture, var_of: dict[Node, Any]) -> set[Any]:
     cut = [
         node
         for node, state, xs in zip(cap.nodes, states, cap.operands, strict=True)
-        if state == INACTIVE and any(x.__class__ is Node and x.requires_grad for x in xs)
+        if state == INACTIVE
+        # Through a comparison none would flow in any case; an alias may be dropped.
+        and (node.sig.differentiable or node.sig.prim.alias)
+        and any(x.__class__ is Node and x.requires_grad for x in xs)
     ]
     return set(variables(var_of, cut))
 

@@ -75,7 +75,8 @@ class Rerolled:
         if isinstance(source, tuple):
             rows = [args[k] for k in source]
             if len(rows) == var.aval.shape[0]:
-                source = np.array(rows, var.aval.dtype)
+                with np.errstate(over="ignore"):  # beyond float32: infinity, as in NumPy
+                    source = np.array(rows, var.aval.dtype)
             else:  # each is several rows
                 source = np.concatenate(rows)
         found: Array = source.reshape(var.aval.shape)
