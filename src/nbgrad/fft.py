@@ -2,4 +2,4 @@
 
 from nbgrad.tensors.namespaces import lookup
 
-__getattr__, __dir__ = lookup("fft")
+__getattr__, __dir__ = lookup("fft", globals())

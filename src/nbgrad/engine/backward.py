@@ -35,7 +35,7 @@ from nbgrad.engine.demand import demand, given_to_parts, kept, settle, to_keep
 from nbgrad.engine.freeing import free, path_between, refuse_dropped, refuse_freed
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.engine.programs import programs
-from nbgrad.engine.rolling import MIN_EQUATIONS, arguments, loops_in, runnable
+from nbgrad.engine.rolling import MIN_EQUATIONS, loops_in, runnable
 from nbgrad.engine.tiers import Executable
 from nbgrad.engine.watched import cotangents
 from nbgrad.transforms.simplify import simplify
@@ -190,7 +190,9 @@ def _program_route(
     # A structure with freed nodes has a key of its own, so they are looked for when it is planned.
     plan = programs.find(key, _plan, cap, outputs, given, wrt, places)
     nodes = cap.nodes
-    args = arguments(plan.loops, cap.values + cap.scalars)
+    args = cap.values + cap.scalars
+    if plan.loops is not None:
+        args = plan.loops.given(args)
     if plan.bound:
         args += [nodes[k].value for k in plan.bound]
     if True in given:
@@ -198,11 +200,14 @@ def _program_route(
         demand(wanted)
         args += [s.value for s in wanted]
     values = plan.exe.run(args)
-    kept, computed = [nodes[k] for k in plan.results], values[len(plan.wrt) :]
+    computed = values[len(plan.wrt) :]
     if plan.several:
-        kept, computed = given_to_parts(kept, computed)
-    for node, value in zip(kept, computed, strict=True):
-        settle(node, value)
+        held, computed = given_to_parts([nodes[k] for k in plan.results], computed)
+        for node, value in zip(held, computed, strict=True):
+            settle(node, value)
+    else:
+        for k, value in zip(plan.results, computed, strict=True):
+            settle(nodes[k], value)
     if not retain_graph:
         free(nodes, plan.path)
     found = []

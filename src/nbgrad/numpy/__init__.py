@@ -20,7 +20,7 @@ __all__ = ["__array_api_version__", "__array_namespace_info__", "asanyarray", "a
 __all__ += ["finfo", "iinfo", "linalg"]
 
 _declared: Callable[[str], Any]
-_declared, _names = lookup("numpy")
+_declared, _names = lookup("numpy", globals())
 
 
 def __getattr__(name: str) -> Any:

@@ -4,7 +4,7 @@ from numpy.linalg import LinAlgError as LinAlgError
 
 from nbgrad.tensors.namespaces import lookup
 
-_declared, _names = lookup("linalg")
+_declared, _names = lookup("linalg", globals())
 __getattr__ = _declared
 
 

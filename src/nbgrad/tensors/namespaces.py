@@ -89,8 +89,13 @@ def _of_numpy(function: Any, *args: Any, **kwargs: Any) -> Any:
     return function(first, *args[1:], **kwargs)
 
 
-def lookup(namespace: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """``__getattr__`` and ``__dir__`` of a namespace's module."""
+def lookup(
+    namespace: str, names: dict[str, Any]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """``__getattr__`` and ``__dir__`` of a namespace's module, whose globals are *names*.
+
+    What was asked for once is an attribute from then on.
+    """
 
     def __getattr__(name: str) -> Any:
         if name.startswith("__"):
@@ -101,7 +106,7 @@ def lookup(namespace: str) -> tuple[Callable[[str], Any], Callable[[], list[str]
             found = find(namespace, name)
         if found is None:
             raise AttributeError(f"module 'nbgrad.{namespace}' has no attribute {name!r}")
-        return found
+        return names.setdefault(name, found)
 
     def __dir__() -> list[str]:
         load_vocabulary()
