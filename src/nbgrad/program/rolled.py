@@ -71,8 +71,7 @@ class _Writer:
     def emitted(self) -> Emitted:
         step, rounds, kernel = self.step, self.item.rounds, self.step.kernel
         used = step.used(k for row in self.results for k in row)
-        if step.length(used) > MAX_STATEMENTS:
-            raise NotScalar
+        step.bound(used)
         before = list(step.statements(used, False))
         inside = list(step.statements(used, True))
         for k, out in enumerate(self.item.eqn.outs):

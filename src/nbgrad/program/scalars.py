@@ -25,6 +25,9 @@ from nbgrad.program.values import CODES
 
 # Elements of the largest array of a step, and statements of a step: compiling one takes 4 ms.
 MAX_ELEMENTS, MAX_STATEMENTS = 64, 1000
+# With loops in them that run while a condition holds: without a kernel, each run of those is hundreds of
+# calls. A step of an integrator and its way back are 900 statements for two numbers, 1,200 for three.
+MAX_WITH_LOOPS = 4000
 
 # Integers up to which one is written out: the compiler multiplies and divides by it sooner.
 FEW = 16
@@ -213,6 +216,18 @@ class Step:
                 found.add(k)
                 stack += self.scalars[k].args
         return sorted(found)
+
+    def bound(self, used: Iterable[int], looping: bool = False) -> None:
+        """Raise if the statements of these numbers are more than one kernel should have.
+
+        Raises
+        ------
+        NotScalar
+        """
+        used = list(used)
+        looping = looping or any(self.scalars[k].lines for k in used)
+        if self.length(used) > (MAX_WITH_LOOPS if looping else MAX_STATEMENTS):
+            raise NotScalar
 
     def length(self, used: Iterable[int]) -> int:
         """How many statements these numbers take."""

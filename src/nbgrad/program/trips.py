@@ -14,7 +14,7 @@ import numpy as np
 from nbgrad.core.tape import Equation, Var
 from nbgrad.program.loops import Trip
 from nbgrad.program.picks import written
-from nbgrad.program.scalars import MAX_ELEMENTS, MAX_STATEMENTS, Elements, NotScalar, Scalar, Step
+from nbgrad.program.scalars import MAX_ELEMENTS, Elements, NotScalar, Scalar, Step
 from nbgrad.program.scopes import Define, Scope, flat
 from nbgrad.program.text import ENDED, NO_MEMORY, Emitted, Number, Pointer
 from nbgrad.program.values import CODES
@@ -39,8 +39,7 @@ def whole(item: Trip, define: Define) -> Emitted | None:
         found = enumerate(loop.results())
         numbers = {k: row.ravel().tolist() for k, row in found if k not in large}
         used = step.used([loop.place, *(n for row in numbers.values() for n in row)])
-        if step.length(used) > MAX_STATEMENTS:
-            raise NotScalar
+        step.bound(used, True)
     except NotScalar:
         return None
     lines = [line for k in used for on in (False, True) for line in step.statements([k], on)]
@@ -142,8 +141,7 @@ class _Loop:
         test = int(self.test)
         numbers = flat(self.new)
         first, every = step.used([test]), step.used([test, *numbers])
-        if step.length(every) > MAX_STATEMENTS:
-            raise NotScalar
+        step.bound(every, True)
         yield from step.statements(every, False)
         states = self.scope.names_of(self.carry)
         given = [k for row in self.start for k in row]
@@ -284,8 +282,7 @@ class _Back(_Loop):
         step = self.second.step
         news = [*self.added, *flat(self.new_cts)]
         every = step.used([*news, *(n for _, place, _, v in self.stores for n in (place, v))])
-        if step.length(every) > MAX_STATEMENTS:
-            raise NotScalar
+        step.bound(every, True)
         pairs = zip(flat(self.before), self.scope.names_of(self.carry), strict=True)
         read = [(k, name, step.scalars[k].code) for k, name in pairs if k in set(every)]
         yield from super().lines([(name, code) for _, name, code in read])
