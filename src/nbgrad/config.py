@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any, NoReturn
 
@@ -103,21 +104,35 @@ def _from_environment() -> Config:
 
 
 class _Settings:
-    """Holds the current frozen Config, read as ``settings.current`` and replaced by ``use``.
+    """Holds the current frozen Config, read as ``settings.current``.
+
+    It is made of ``base`` and of what each open block changes, in the order in which they were
+    opened: a block that ends takes its own changes away, wherever they lie.
 
     ``max_pending`` is that of the current Config as a machine integer, where each recorded
     operation reads it. Each of ``told`` is called after a change. Equal settings are one object, by
     which machine code knows them: the next ``with configure(...)`` block finds what the last one made.
     """
 
-    __slots__ = ("current", "known", "max_pending", "told")
+    __slots__ = ("base", "blocks", "current", "known", "lock", "max_pending", "told")
 
     def __init__(self) -> None:
         self.told: list[Callable[[], None]] = []
         self.known: dict[Config, Config] = {}
+        self.lock = threading.RLock()
         self.use(_from_environment())
 
     def use(self, config: Config) -> None:
+        """Replace all settings, those of open blocks included."""
+        with self.lock:
+            self.base, self.blocks = config, list[_Block]()
+            self.follow()
+
+    def follow(self) -> None:
+        """Make the settings current that ``base`` and the open blocks make."""
+        config = self.base
+        for block in self.blocks:
+            config = config.changed(**block.changes)
         # Machine code reads it as 64 bits; it may have been given as infinity.
         limit = int(min(max(config.max_pending, 0), sys.maxsize))
         if len(self.known) >= KNOWN:
@@ -126,15 +141,34 @@ class _Settings:
         for follow in self.told:
             follow()
 
+    def anew(self) -> None:
+        """In a child of ``fork``, there are no other threads: neither they nor their blocks."""
+        self.lock, me = threading.RLock(), threading.get_ident()
+        if any(block.thread != me for block in self.blocks):
+            self.blocks = [block for block in self.blocks if block.thread == me]
+            self.follow()
+
+
+class _Block:
+    """What an open block changes, and whose it is."""
+
+    __slots__ = ("changes", "thread")
+
+    def __init__(self, changes: dict[str, Any]) -> None:
+        self.changes, self.thread = dict(changes), threading.get_ident()
+
 
 settings = _Settings()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=settings.anew)
 
 
 class configure:
     """Change settings, for good or for a ``with`` block.
 
-    They are those of the process: blocks of several threads must not overlap, or the one that ends
-    last leaves what the other had set.
+    They are those of the process: a block's changes hold in all threads while it is open. Blocks may
+    end in any order, each takes its own changes with it. Without ``with`` inside a block of the same
+    thread, they end with it.
 
     Parameters
     ----------
@@ -157,11 +191,50 @@ class configure:
     """
 
     def __init__(self, **changes: Any) -> None:
-        self._before = settings.current
-        settings.use(settings.current.changed(**changes))
+        settings.current.changed(**changes)  # all of them are settings, and may be set so
+        self._changes, self._opened = changes, list[_Block]()
+        with settings.lock:
+            self._undo = self._set()
+            settings.follow()
+
+    def _set(self) -> Callable[[], None]:
+        """Change the settings without a block; return what takes that back, but not later changes."""
+        me, changes = threading.get_ident(), self._changes
+        block = next((b for b in reversed(settings.blocks) if b.thread == me), None)
+        if block is None:
+            before = {name: getattr(settings.base, name) for name in changes}
+            settings.base = settings.base.changed(**changes)
+        else:
+            before = {k: block.changes[k] for k in changes if k in block.changes}
+            block.changes |= changes
+
+        def undo() -> None:
+            now = vars(settings.base) if block is None else block.changes
+            mine = [name for name in changes if name in now and now[name] is changes[name]]
+            if block is None:
+                settings.base = settings.base.changed(**{name: before[name] for name in mine})
+            for name in mine if block is not None else ():
+                del now[name]
+                now |= {name: before[name]} if name in before else {}
+
+        return undo
 
     def __enter__(self) -> Config:
-        return settings.current
+        with settings.lock:
+            self._undo()
+            self._undo = _nothing
+            self._opened.append(_Block(self._changes))
+            settings.blocks.append(self._opened[-1])
+            settings.follow()
+            return settings.current
 
     def __exit__(self, *exc: object) -> None:
-        settings.use(self._before)
+        with settings.lock:
+            block = self._opened.pop()
+            if block in settings.blocks:  # not if all were replaced meanwhile
+                settings.blocks.remove(block)
+            settings.follow()
+
+
+def _nothing() -> None:
+    """Take nothing back."""

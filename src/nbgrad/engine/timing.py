@@ -13,7 +13,7 @@ from time import perf_counter_ns
 from typing import Any
 
 from nbgrad.backends.timing import clocks
-from nbgrad.config import TIMED, settings
+from nbgrad.config import TIMED, configure
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import lines
 from nbgrad.engine.demand import habits
@@ -45,9 +45,9 @@ class _Timing:
     def begin(self) -> None:
         with self.lock.held:
             if not lines.timed:
-                self.before = settings.current, programs.slots, habits.slots
+                self.before = configure(tier=TIMED), programs.slots, habits.slots
                 programs.slots, habits.slots = OrderedDict(), OrderedDict()
-                settings.use(settings.current.changed(tier=TIMED))
+                self.before[0].__enter__()
             lines.on += 1
             lines.timed += 1
 
@@ -56,8 +56,8 @@ class _Timing:
             lines.timed -= 1
             lines.on -= 1
             if not lines.timed:
-                config, programs.slots, habits.slots = self.before
-                settings.use(config)
+                block, programs.slots, habits.slots = self.before
+                block.__exit__()
 
 
 _timing = _Timing()
