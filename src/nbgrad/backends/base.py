@@ -15,7 +15,7 @@ import numpy as np
 from nbgrad.core.collector import paused
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.tape import Tape
-from nbgrad.ops.kinds.forms import Repeat
+from nbgrad.ops.kinds.forms import Iterate, Repeat
 
 if TYPE_CHECKING:
     from nbgrad.program.program import Program
@@ -38,15 +38,18 @@ class Work:
     tape : Tape
     equations, elements : int
         Those that are run, and the elements of their results: of a loop, those of all its steps.
+    endless : bool
+        Whether how long a run takes is not known: a loop in it runs while a condition holds.
     flat : bool
         Whether it is long and its arrays are small, as a loop in Python records them.
     """
 
-    __slots__ = ("_program", "elements", "equations", "flat", "tape")
+    __slots__ = ("_program", "elements", "endless", "equations", "flat", "tape")
 
     def __init__(self, tape: Tape) -> None:
         self.tape = tape
         self.equations, self.elements = _extent(tape)
+        self.endless = _endless(tape)
         self.flat = len(tape.eqns) >= LONG and self.elements <= SMALL * len(tape.eqns)
         self._program: Program | None = None
 
@@ -61,6 +64,14 @@ class Work:
             with paused():
                 self._program = planning.make_program(self.tape)
         return self._program
+
+
+def _endless(tape: Tape) -> bool:
+    return any(
+        isinstance(eqn.prim.lower, Iterate)
+        or (isinstance(eqn.prim.lower, Repeat) and _endless(eqn.params["body"].tape))
+        for eqn in tape.eqns
+    )
 
 
 def _extent(tape: Tape) -> tuple[int, int]:

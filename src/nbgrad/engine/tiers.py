@@ -35,6 +35,8 @@ PATIENCE = 0.1
 RECORDED = 5000
 # Longest compilation, in seconds, that jit makes its first call wait for.
 JIT_WAIT = 4.0
+# The same where a run may take any time until then.
+ENDLESS_WAIT = 20.0
 # Bytes of intermediate results with which a structure rather waits for blocks than runs in NumPy.
 MUCH = 1 << 28
 
@@ -209,7 +211,8 @@ class Executable:
         """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
         if settings.current.tier in ("reference", "block", TIMED):
             return  # the kernels would not be used
-        if not self.flat and len(self.tape) <= MAX_COMPILED and self.price() <= JIT_WAIT:
+        wait = ENDLESS_WAIT if self.work.endless else JIT_WAIT
+        if not self.flat and len(self.tape) <= MAX_COMPILED and self.price() <= wait:
             self.compile()
         else:
             self.impatient = True
