@@ -76,18 +76,22 @@ def binary(prim: Primitive) -> Operator:
     It returns NotImplemented for an operand that is no number, array or tensor.
     """
     on_nodes, tables = of_nodes(prim)
+    alike, number, whole = tables
 
     def general(self: Any, other: Any) -> Any:
-        cls, kind = self.__class__, other.__class__
+        cls, kind, a = self.__class__, other.__class__, self._node
         if kind is cls:
-            return cls(on_nodes(self._node, other._node))
-        if kind is float or kind is int:
-            return cls(on_nodes(self._node, other))
+            b = other._node
+            same = b.aval is a.aval
+            return cls(_recorded(prim, alike, a, a, b) if same else on_nodes(a, b))
+        if kind is float:
+            return cls(_recorded(prim, number, a, a, other))
+        if kind is int and a.aval.inexact:
+            return cls(_recorded(prim, whole, a, a, other))
         if isinstance(other, OPERANDS):
-            return cls(bind(prim, self._node, operand(other)))
+            return cls(bind(prim, a, operand(other)))
         if hasattr(kind, "_node"):  # of a subclass, or of its base
-            return (kind if issubclass(kind, cls) else cls)(on_nodes(self._node, other._node))
-        a = self._node
+            return (kind if issubclass(kind, cls) else cls)(on_nodes(a, other._node))
         return cls(bind(prim, a, numbers_of(other))) if is_numbers(other) else NotImplemented
 
     return _named(_quickened(general, shortcuts.ask(*tables)), prim)
