@@ -91,8 +91,8 @@ def test_products_are_kept_by_kind(policy: Any) -> None:
 
     a = np.arange(9.0).reshape(3, 3) / 9
     f = lambda a, x: np.tanh(a @ np.sin(a @ x)).sum()
-    found = ng.grad(ng.checkpoint(f, policy=watched))(a, X)
-    for got, expected in zip(found, ng.grad(f)(a, X), strict=True):
+    found = ng.grad(ng.checkpoint(f, policy=watched), (0, 1))(a, X)
+    for got, expected in zip(found, ng.grad(f, (0, 1))(a, X), strict=True):
         np.testing.assert_allclose(got, expected, rtol=1e-13)
     kept = {name for name, flag in asked.items() if flag}
     assert kept and not kept & {"sin", "tanh", "sum"}
@@ -129,3 +129,13 @@ def test_a_function_that_does_another_thing_the_second_time() -> None:
     y = ng.checkpoint(f, x, policy=keep.everything_saveable)
     with pytest.raises(ng.errors.AutogradError, match="must do the same each time"):
         y.backward()
+
+
+@pytest.mark.parametrize("policy", [keep.everything_saveable, keep.dots_saveable, None])
+def test_a_loop_inside_which_has_several_results(policy: Any) -> None:
+    def f(x: Any) -> Any:
+        last, sums = ng.scan(lambda c, r: (c * np.sin(r), c + r), x[0], x)
+        return last + np.cos(sums).sum()
+
+    expected = ng.grad(f)(X)
+    np.testing.assert_allclose(ng.grad(ng.checkpoint(f, policy=policy))(X), expected, rtol=1e-13)

@@ -517,7 +517,7 @@ def test_many_elements_read_by_number_are_linear() -> None:
         (lambda: ng.scan(lambda c, x: (c, x), 0.0, XS, length=4), ValueError, "length is 4"),
         (lambda: ng.scan(lambda c, x: (c, x), 0.0, length=-1), ValueError, "negative"),
         (lambda: ng.scan(lambda c, x: c, 0.0, XS), TypeError, "must return a pair"),
-        (lambda: ng.scan(lambda c, x: (c, x), 0.0, XS, unroll=0), ValueError, "unroll=0"),
+        (lambda: ng.scan(lambda c, x: (c, x), 0.0, XS, unroll=-1), ValueError, "unroll=-1"),
         (
             lambda: ng.scan(lambda c, x: ({"a": c["a"] * 1.5}, x), {"a": np.arange(3)}, XS),
             TypeError,

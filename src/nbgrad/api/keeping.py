@@ -104,7 +104,7 @@ def checkpoint_name(x: Any, name: str) -> Any:
 def keeps(policy: Policy, node: Node, name: str | None) -> bool:
     """Whether *policy* keeps the value of *node*."""
     prim = node.sig.prim
-    operands = tuple([x.shape for x in node.inputs if x.__class__ is Node])
+    operands = tuple([getattr(x.aval, "shape", ()) for x in node.inputs if x.__class__ is Node])
     found = policy(Made(prim.name, prim.kind, node.shape, node.dtype, operands, name))
     if not isinstance(found, bool):
         raise TypeError(

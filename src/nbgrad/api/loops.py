@@ -27,7 +27,7 @@ def scan(
     xs: Any = None,
     length: int | None = None,
     reverse: bool = False,
-    unroll: int = 1,
+    unroll: int | bool = 1,
     checkpoint: int | str | None = None,
     max_bytes: int | None = None,
 ) -> tuple[Any, Any]:
@@ -56,7 +56,7 @@ def scan(
         The number of runs, if there are no *xs*.
     reverse : bool
         Begin with the last row.
-    unroll : int
+    unroll : int or bool
         As JAX takes it, and without effect: the compiler unrolls what is worth it.
     checkpoint : int or "sqrt", optional
         What reverse mode keeps: the carry of every so many runs, or of about the square root of
@@ -96,15 +96,15 @@ def _scanned(
     xs: Any,
     length: Any,
     reverse: bool,
-    unroll: int,
+    unroll: int | bool,
     keeping: tuple[Any, Any] = (None, None),
 ) -> tuple[Any, Any]:
     leaves, structure = leaves_of(xs)
     names = names_of(structure, "xs")
     stacks = nodes_of(leaves, names, carry.where)
     count = _length(stacks, names, length, carry.where)
-    if isinstance(unroll, bool) or index(unroll) < 1:
-        raise ValueError(f"{carry.where}: unroll={unroll!r} must be a positive integer")
+    if index(unroll) < 0:
+        raise ValueError(f"{carry.where}: unroll={unroll!r} must be a boolean or a number of runs")
     rows = [row(x.aval) for x in stacks]
     collected: list[Any] = []
 
@@ -161,7 +161,7 @@ def fori_loop(
     upper: int,
     body_fun: Callable[[Any, Any], Any],
     init_val: Any,
-    unroll: int = 1,
+    unroll: int | bool = 1,
     checkpoint: int | str | None = None,
     max_bytes: int | None = None,
 ) -> Any:
