@@ -100,6 +100,14 @@ def descent(x: Any, held: Held) -> Any:
     return (w * w).sum()
 
 
+def beyond_the_dtype(x: Any, held: Held) -> Any:
+    """A number that single precision has not is infinite there, and no warning."""
+    y = x.astype(np.float32)
+    for k in range(250):
+        y = np.tanh(y) / 1e39 + np.sin(y) + k
+    return y.sum()
+
+
 def all_kept(x: Any, held: Held) -> Any:
     y = x[0] * 1.0
     for _ in range(250):
@@ -145,7 +153,7 @@ def two_loops(x: Any, held: Held) -> Any:
 
 
 FOLDED = [numbers, two_steps_back, leapfrog, rows, kept_now_and_then, read_now_and_then, counted]
-FOLDED += [two_loops, chosen, descent]
+FOLDED += [two_loops, chosen, descent, beyond_the_dtype]
 LOOPS = [*FOLDED, all_kept, partly_unrecorded]
 
 
