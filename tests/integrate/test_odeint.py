@@ -11,6 +11,7 @@ from scipy.integrate import solve_ivp as scipys
 
 import nbgrad as ng
 from nbgrad.errors import AutogradError
+from nbgrad.integrate import solving
 
 odeint = ng.integrate.odeint
 P = np.array([1.1, 0.4, 0.1, 0.4])
@@ -135,6 +136,26 @@ def test_checkpoints_give_the_same() -> None:
     plain = ng.grad(loss)(0.3)
     for keep in ({"checkpoint": 2}, {"checkpoint": "sqrt"}, {"max_bytes": 1000}):
         assert_allclose(ng.grad(lambda a, keep=keep: loss(a, **keep))(0.3), plain, rtol=1e-13)
+
+
+def test_tapes_are_made_once_and_read_what_they_are_given() -> None:
+    """The tape of an integration serves others alike: other states, times, parameters, and by which."""
+    last = lambda a, y0, t: odeint(lambda y, t: -a * y, y0, t)[-1]
+    t = np.array([0.0, 1.0])
+    solving._tapes.clear()
+    for a, y0 in ((0.5, 1.0), (0.7, 2.0)):
+        w, x = ng.tensor(a, requires_grad=True), ng.tensor(y0)
+        for k in (1.0, 2.0):
+            found = last(w, x, k * t)
+            found.backward()
+            assert_allclose(found.detach(), y0 * np.exp(-a * k), rtol=1e-6)
+            assert_allclose(w.grad, -k * y0 * np.exp(-a * k), rtol=1e-6)
+            w.grad = None
+    assert len(solving._tapes) == 1
+    with ng.no_grad():
+        assert_allclose(last(w, x, t), 2 * np.exp(-0.7), rtol=1e-6)
+    assert_allclose(ng.grad(last, 2)(0.7, 2.0, t)[1], -1.4 * np.exp(-0.7), rtol=1e-6)
+    assert_allclose(last(0.7, 2.0, -t), 2 * np.exp(0.7), rtol=1e-6)
 
 
 def test_compiled_loops_give_the_same() -> None:

@@ -47,12 +47,21 @@ class Settings:
         self.max_bytes = None if max_bytes is None else index(max_bytes)
         self.judge = Judge(where, name, self.max_steps)
 
-    def __call__(self, f: Function, times: Any) -> Solver:
-        """The solver from the first of *times* to the last."""
-        sign, end = directed(times)
+        self.key: Any = None  # what tells them from others, if they are numbers
+        if not events and isinstance(self.rtol, float) and isinstance(self.atol, float):
+            numbers = self.rtol, self.atol, self.first, self.longest, self.max_steps
+            self.key = method, *numbers, self.max_bytes, self.judge
+
+    def __call__(self, f: Function, times: Any, facts: tuple[Any, bool] | None = None) -> Solver:
+        """The solver from the first of *times* to the last; *facts* are what :func:`told` says of them."""
+        sign, timed = facts or told(times)
+        end = times[-1].detach()
+        if sign is None:
+            one = end * 0 + 1
+            sign = np.where(end >= times[0].detach(), one, -one)
         return Solver(
             f, self.method, self.rtol, self.atol, sign, end, self.first, self.longest,
-            self.max_steps, self.judge, self.max_bytes, self.events, times._node.requires_grad,
+            self.max_steps, self.judge, self.max_bytes, self.events, timed,
         )  # fmt: skip
 
 
@@ -64,13 +73,11 @@ def _size(x: Any, what: str) -> float | None:
     return float(x)
 
 
-def directed(times: Any) -> tuple[Any, Any]:
-    """The sign of the direction, a number where it is known, and the last time."""
-    end, values = times[-1].detach(), known(times)
-    if values is not None:
-        return (1.0 if values[-1] >= values[0] else -1.0), end
-    one = end * 0 + 1
-    return np.where(end >= times[0].detach(), one, -one), end
+def told(times: Any) -> tuple[Any, bool]:
+    """The sign of their direction, None if it is not known, and whether there may be derivatives by them."""
+    values = known(times)
+    sign = None if values is None else 1.0 if values[-1] >= values[0] else -1.0
+    return sign, times._node.requires_grad
 
 
 def by_adjoint(adjoint: str, state: State) -> bool:

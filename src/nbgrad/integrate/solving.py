@@ -7,13 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.api.bodies import Ran, ran
+from nbgrad.core.interpret import inline
+from nbgrad.core.tape import Body
 from nbgrad.integrate.adjoint import continuous
 from nbgrad.integrate.fixed import fixed, steps_within
 from nbgrad.integrate.methods import method_of, stepping
-from nbgrad.integrate.problem import State, right_side, times_of
-from nbgrad.integrate.settings import MAX_STEPS, Settings, by_adjoint
+from nbgrad.integrate.problem import Function, State, right_side, times_of
+from nbgrad.integrate.settings import MAX_STEPS, Settings, by_adjoint, told
 from nbgrad.integrate.tableaux import Explicit
 from nbgrad.integrate.verdicts import increasing, known
+from nbgrad.tensors.tensor import Tensor
+
+MAX_TAPES = 64
+_tapes: dict[Any, Ran] = {}  # of whole integrations
 
 
 def odeint(
@@ -122,10 +129,32 @@ def odeint(
             raise ValueError(f"odeint: adjoint='continuous' takes adaptive steps, not {method!r}")
         rest = continuous(make, f, first, times)
     elif stepping(tableau):
-        solver = make(f, times)
-        at, rest = solver.saved(solver.begin(times[0], first), times[1:], keeping)
-        rest = solver.verify(rest, at, times)
+        rest = states(make, f, first, times, keeping)
     else:
         assert isinstance(tableau, Explicit)
         rest = fixed(f, tableau, first, times, steps_within(values, step_size), keeping)
     return state.nested(np.concatenate([first[None], rest]), 0)
+
+
+def states(make: Settings, f: Function, y0: Tensor, times: Tensor, keeping: Any) -> Tensor:
+    """The states at *times* but the first, by a tape that is made once for all right sides alike."""
+
+    def run(f: Function, y0: Tensor, times: Tensor) -> Tensor:
+        solver = make(f, times, facts)
+        at, rows = solver.saved(solver.begin(times[0], y0), times[1:], keeping)
+        return solver.verify(rows, at, times)
+
+    facts = told(times)
+    if make.key is None:
+        return run(f, y0, times)
+    nodes = [y0._node, times._node, *f.captured]
+    avals = tuple([n.aval for n in nodes])
+    key = Body(f.tape), avals, make.key, facts, tuple(keeping.values())
+    found = _tapes.get(key)
+    if found is None:
+        flat = lambda y, t, *closed: run(Function(f.tape, closed), Tensor(y), Tensor(t))
+        found = ran(flat, avals, make.judge.where)
+        if len(_tapes) >= MAX_TAPES:
+            _tapes.pop(next(iter(_tapes)), None)
+        _tapes[key] = found
+    return Tensor(inline(found.tape, [*nodes, *found.captured])[0])
