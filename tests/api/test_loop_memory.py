@@ -31,16 +31,16 @@ X = np.linspace(0.1, 0.9, 6)
 
 @pytest.mark.parametrize("name", LOOPS)
 def test_calls_of_a_loop_leave_nothing_behind(name: str) -> None:
-    """Python's allocations: a leak of an object a call would show in each round of 40."""
+    """Python's allocations: a leak of an object a call would show in each round of 20."""
     f = ng.grad(LOOPS[name])
-    for _ in range(30):
+    for _ in range(20):
         f(X)
     tracemalloc.start()
     try:
-        held = [_held(f, 1)] + [_held(f, 40) for _ in range(4)]
+        held = [_held(f, n) for n in (1, 20, 20, 20)]
     finally:
         tracemalloc.stop()
-    assert min(np.diff(held)) < 40 * 100  # a change of tier may be met in a round
+    assert min(np.diff(held)) < 20 * 100  # a change of tier may be met in a round
 
 
 def _held(f: Any, calls: int) -> int:
