@@ -297,3 +297,26 @@ def test_a_carry_that_the_body_forgets_moves_with_its_beginning(steps: int) -> N
             assert_allclose(jacobian(f)(x), expected)
         hessian = ng.hessian(lambda x, f=f: (f(x) ** 2 * x).sum())(x)
         assert_allclose(hessian, np.diag(6 * x) if steps == 0 else np.zeros((2, 2)), atol=1e-12)
+
+
+def test_jacobians_of_loops_of_products_can_be_differentiated() -> None:
+    """The seeds of a Jacobian are unit arrays before a loop, and not after its first step."""
+    m, x = np.array([[0.3, 0.5], [-0.2, 0.7]]), np.array([0.4, -0.7])
+    step = lambda c: (m @ c) * c
+    loops: list[Any] = [
+        lambda x: ng.scan(lambda c, _: (step(c), None), x * 1.0, length=3)[0],
+        lambda x: ng.fori_loop(0, 3, lambda _, c: step(c), x * 1.0),
+        lambda x: ng.while_loop(
+            lambda s: s[1] < 3, lambda s: (step(s[0]), s[1] + 1), (x * 1.0, 0)
+        )[0],
+        lambda x: ng.cond(x[0] > 0, lambda c: step(step(step(c))), lambda c: c, x * 1.0),
+    ]
+    plain = lambda x: step(step(step(x)))
+    with ng.configure(tier="reference"):
+        for derivative in (ng.jacfwd, ng.jacrev):
+            ofs = lambda f: lambda y: (ng.as_tensor(derivative(f)(y)) * X[:2, :2]).sum()  # noqa: B023
+            wanted = derivative(plain)(x), ng.grad(ofs(plain))(x), ng.hessian(ofs(plain))(x)
+            for f in loops:
+                found = derivative(f)(x), ng.grad(ofs(f))(x), ng.hessian(ofs(f))(x)
+                for a, b in zip(found, wanted, strict=True):
+                    assert_allclose(a, b, rtol=1e-12, atol=1e-14)

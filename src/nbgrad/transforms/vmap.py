@@ -31,8 +31,10 @@ def vmap(
         The number of arrays in a stack.
     mapped : sequence of bool
         Which inputs are stacks, the batch being their first dimension; what depends on no stack is
-        computed once.
+        computed once. No flag is UNITS in the tape: it may be a loop's, whose carry is of such in
+        the first run alone.
     """
+    mapped = [bool(is_stack) for is_stack in mapped]
     inputs = []
     for var, is_stack in zip(tape.inputs, mapped, strict=True):
         shape = (size, *var.aval.shape) if is_stack else var.aval.shape
