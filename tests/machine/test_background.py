@@ -7,6 +7,8 @@ import os
 import pytest
 from subprocesses import run
 
+from nbgrad.machine import bounds
+
 BEGIN = """
 import time
 import nbgrad as ng
@@ -53,7 +55,8 @@ until(swapped)
 backward()
 print("numba" in sys.modules)
 """
-    assert ask(text, tmp_path) == ["False"]
+    # The build that tests each load compiles the machine code for recording in this process.
+    assert ask(text, tmp_path) == [str(bounds.ON)]
 
 
 def test_deterministic_waits_instead(tmp_path):
