@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from nbgrad.core.aval import several
-from nbgrad.core.interpret import computed
+from nbgrad.core.interpret import runner
 from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Rules
 from nbgrad.core.results import SeveralResults
@@ -132,14 +132,16 @@ def _run(
     given, carry, cts = xs[:n], list(xs[n:end]), list(xs[end : end + seeds])
     totals = [np.zeros(v.aval.shape, v.aval.dtype) for v in finish.tape.inputs[: len(scattered)]]
 
+    test, step, turn = runner(cond.tape), runner(body.tape), runner(back.tape)
+
     def run(carry: Carry) -> Carry:
         tick()
-        return computed(body.tape, [*given, *carry])
+        return step([*given, *carry])
 
-    going = lambda carry: computed(cond.tape, [*given, *carry])[0]
+    going = lambda carry: test([*given, *carry])[0]
     runs = Runs(going, run, params["max_steps"], params["max_bytes"])
     for before in runs.backwards(carry):
-        found = iter(computed(back.tape, [*given, *before, *cts, *xs[end + seeds :]]))
+        found = iter(turn([*given, *before, *cts, *xs[end + seeds :]]))
         for k, by_index in enumerate(scattered):
             part = np.asarray(next(found))
             if by_index:

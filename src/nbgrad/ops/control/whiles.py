@@ -15,7 +15,7 @@ from itertools import compress
 from typing import Any
 
 from nbgrad.core.aval import several
-from nbgrad.core.interpret import computed, inline
+from nbgrad.core.interpret import computed, inline, runner
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.ports import ports
@@ -160,8 +160,9 @@ def _run(
     tick: Callable[[], None], *xs: Any, cond: Body, body: Body, constants: int, **settings: Any
 ) -> Any:
     given, carry, steps = xs[:constants], list(xs[constants:]), 0
-    while steps != settings["max_steps"] and computed(cond.tape, [*given, *carry])[0]:
-        carry = computed(body.tape, [*given, *carry])
+    going, step = runner(cond.tape), runner(body.tape)
+    while steps != settings["max_steps"] and going([*given, *carry])[0]:
+        carry = step([*given, *carry])
         steps += 1
         tick()
     return as_results(carry)
