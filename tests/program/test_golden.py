@@ -10,7 +10,8 @@ import ast
 import pytest
 from golden_programs import FOLDER, GOLDEN, kernels_of, program
 
-from nbgrad.program.cuda_text import cuda_source
+from nbgrad.program.arrange import Arranged
+from nbgrad.program.cuda_text import cuda_kernels
 
 every_program = pytest.mark.parametrize("name", list(GOLDEN))
 
@@ -37,14 +38,12 @@ def test_text_is_one_readable_function_a_kernel(name: str) -> None:
 
 
 @every_program
-def test_cuda_header_keeps_the_text(name: str) -> None:
-    for step in kernels_of(name):
-        cuda = cuda_source(step)
-        assert cuda.device == step.source
-        device, kernel = ast.parse(cuda.source).body
-        assert [device.name, kernel.name] == [cuda.device_name, cuda.kernel_name]  # type: ignore[attr-defined]
-        assert len(kernel.args.args) == len(cuda.signature)  # type: ignore[attr-defined]
-        # The same arguments, in the same order, after the range of tasks.
-        call = next(n for n in ast.walk(kernel) if isinstance(n, ast.Expr)).value
-        passed = [a.id for a in call.args[2:]]  # type: ignore[attr-defined]
-        assert passed == [a.arg for a in device.args.args[2:]]  # type: ignore[attr-defined]
+def test_a_kernel_for_cuda_takes_a_place_and_memory(name: str) -> None:
+    for item in program(name).items:
+        for kernel in cuda_kernels(item) if isinstance(item, Arranged) else ():
+            (function,) = ast.parse(kernel.source).body
+            assert function.name == kernel.name  # type: ignore[attr-defined]
+            given = [a.arg for a in function.args.args]  # type: ignore[attr-defined]
+            assert given == ["at", *(f"m_{view}" for view in kernel.views)]
+            read = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
+            assert set(given) <= {*read, "m_i8"}

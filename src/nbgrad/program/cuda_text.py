@@ -1,74 +1,172 @@
-"""Headers: the text of a kernel under the header of another target.
+"""CUDA: the text of kernels for a graphics card, from the same nests as those of the CPU.
 
-The CPU calls the function of an ``Emitted`` kernel on ranges of its tasks. For CUDA the same text,
-letter for letter, is a device function; a grid-stride kernel calls it on chunks of ``[0, tasks)``.
-Tasks are independent of one another, so any grid and any chunk give the same result.
-
-A pointer of the text is anything indexed by elements from where the argument starts, negative
-numbers included: a C pointer on the device, an array with an offset in the simulator.
+Every kernel is called with one number and the memory of the device: ``kernel(at, m_i8, m_f8, ...)``.
+Its arguments are words of a table in that memory, from word *at* on. ``m_f8`` is the memory as
+elements of float64, and so on: element k is at the address ``8 * k``. On a card these are arrays that begin
+at address 0; in the simulator they are views of one array. See ``backends/cuda/README.md``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from nbgrad.program.text import Emitted
+import numpy as np
 
-_GRID_STRIDE = """\
-def {name}({params}):
-    lo = cuda.grid(1) * chunk
-    while lo < tasks:
-        {device}({args})
-        lo += cuda.gridsize(1) * chunk
-"""
+from nbgrad.core.tape import Var
+from nbgrad.program.arrange import Arranged
+from nbgrad.program.emit import Emitter
+from nbgrad.program.text import Number, Pointer
+from nbgrad.program.values import CODES
+
+# Threads of a block, where the text does not say how many.
+THREADS = 256
+# Points that are numbered in 32 bits: division takes a third of the time.
+NARROW = 1 << 31
+# The views of memory in the order in which kernels are given them.
+VIEWS = ("i8", "f8", "f4", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1")
 
 
 @dataclass(frozen=True)
-class CudaSource:
-    """Two functions as text, and how to call them.
+class CudaKernel:
+    """One kernel as text, and how it is called.
 
     Attributes
     ----------
-    device, device_name : str
-        The kernel's own text and the name in it; to be compiled as a device function.
-    kernel, kernel_name : str
-        The function to launch; it needs ``cuda`` and the device function as globals.
-    signature : tuple of str
-        Type codes of the launched function's parameters: ``tasks``, ``chunk``, then the kernel's.
+    source, name : str
+        A function ``name(at, *memory)``, and the name in it.
+    views : tuple of str
+        Type codes of the views of memory that follow ``at``, in the order of ``VIEWS``.
+    args : tuple of Pointer or Number
+        What the words of the table are, from word ``at`` on: see ``words``.
+    threads : int
+        Of a block: what was meant. A kernel computes the same with any power of two up to it.
+    blocks : int
+        How many have work to do; fewer or more compute the same.
     """
 
-    device: str
-    device_name: str
-    kernel: str
-    kernel_name: str
-    signature: tuple[str, ...]
-
-    @property
-    def source(self) -> str:
-        """Both functions, as one would read them."""
-        return f"{self.device}\n\n{self.kernel}"
+    source: str
+    name: str
+    views: tuple[str, ...]
+    args: tuple[Pointer | Number, ...]
+    threads: int
+    blocks: int
 
 
-def cuda_source(emitted: Emitted) -> CudaSource:
-    """Return the body of *emitted* under the CUDA header.
+def words(args: Sequence[Pointer | Number], address: Callable[[Var], int]) -> list[int]:
+    """The words of a kernel's part of the table, given where buffers are.
 
-    Parameters
-    ----------
-    emitted : Emitted
-        One kernel of ``Program.steps``.
-
-    Returns
-    -------
-    CudaSource
+    A pointer is a number of elements of its dtype, from address 0 on. An integer is as it is; of a
+    floating-point number, float32 too, the word is the bits of a float64.
     """
-    header = emitted.source.partition("\n")[0]
-    given = header[header.index("(") + 1 : header.rindex(")")].split(", ")
-    own = given[2:]  # what follows ``lo, hi``
-    name = f"{emitted.name}_grid"
-    kernel = _GRID_STRIDE.format(
-        name=name,
-        params=", ".join(["tasks", "chunk", *own]),
-        device=emitted.name,
-        args=", ".join(["lo", "min(lo + chunk, tasks)", *own]),
-    )
-    return CudaSource(emitted.source, emitted.name, kernel, name, ("i8", "i8", *emitted.signature))
+    return [_word(arg, address) for arg in args]
+
+
+def _word(arg: Pointer | Number, address: Callable[[Var], int]) -> int:
+    if isinstance(arg, Pointer):
+        place = address(arg.buffer) + arg.offset
+        count, rest = divmod(place, arg.buffer.aval.dtype.itemsize)
+        if rest:
+            raise ValueError(f"address {place} is not aligned for {arg.buffer.aval.dtype}")
+        return count
+    if arg.code[0] != "f":
+        return (int(arg.value) + (1 << 63)) % (1 << 64) - (1 << 63)
+    with np.errstate(over="ignore"):
+        rounded = np.float64(np.float32(arg.value) if arg.code == "f4" else arg.value)
+    return int(rounded.view(np.int64))
+
+
+class CudaEmitter(Emitter):
+    """Writes the source of one kernel for CUDA: words of a table instead of parameters."""
+
+    tasks = "range(cuda.grid(1), tasks, cuda.gridsize(1))"
+
+    def __init__(self, arranged: Arranged) -> None:
+        super().__init__(arranged)
+        self.narrow = self.nest.size < NARROW
+        self.views: set[str] = set()
+
+    # ------------------------------------------------------------------------------- parameters
+
+    def param(self, name: str, code: str, arg: Pointer | Number) -> str:
+        word = f"at + {len(self.params)}" if self.params else "at"
+        text = f"m_i8[{word}]"
+        if code[0] == "f":
+            self.views.add("f8")
+            text = f"m_f8[{word}]" if code == "f8" else f"{code}(m_f8[{word}])"
+        elif code == "b1":
+            text = f"{text} != 0"
+        elif code != "i8" and not code.endswith("*"):
+            text = f"{code}({text})"
+        self.line(1, f"{name} = {text}")
+        return super().param(name, code, arg)
+
+    def pointer(self, name: str, buffer: Var, offset: int) -> str:
+        dtype = buffer.aval.dtype
+        return self.param(name, "i8", Pointer(buffer, offset * dtype.itemsize))
+
+    def element(self, name: str, buffer: Var, place: str) -> str:
+        code = CODES[buffer.aval.dtype]
+        self.views.add(code)
+        return f"m_{code}[u8({name if place == '0' else f'{name} + {place}'})]"
+
+    # ------------------------------------------------------------------------------------ whole
+
+    def kernel(self) -> CudaKernel:
+        """The kernel: one thread a point, then as many points further as there are threads."""
+        self.declare()
+        self.uniforms()
+        if self.nest.reductions:
+            self.integer("tasks", self.a.tasks)
+            self.columns() if self.a.columns else self.cells()
+        else:
+            self.points()
+        return self.made(THREADS, -(-self.a.tasks // THREADS))
+
+    def made(self, threads: int, blocks: int) -> CudaKernel:
+        """What was written as a kernel."""
+        views = tuple(v for v in VIEWS if v in {*self.views, "i8"})
+        name = self.name()
+        header = f"def {name}(at{''.join(f', m_{v}' for v in views)}):"
+        source = "\n".join([header, *self.lines]) + "\n"
+        args: Any = tuple([arg for _, _, arg in self.params])
+        return CudaKernel(source, name, views, args, threads, max(1, blocks))
+
+    def points(self) -> None:
+        """Each point of the nest by one thread."""
+        extents = " * ".join(f"n{k}" for k in range(self.last + 1))
+        single = self.last == 0
+        point = "j" if single else "t"
+        self.line(1, f"size = {extents}")
+        self.line(1, f"{point} = cuda.grid(1)")
+        self.line(1, f"while {point} < size:")
+        if not single:
+            self.line(2, f"row = {self.quotient('t', f'n{self.last}')}")
+            self.line(2, f"j = t - row * n{self.last}")
+            self.offsets(2, range(self.last), "row")
+        self.row_offsets(2)
+        self.body(2, bool(self.guards))
+        self.line(2, f"{point} += cuda.gridsize(1)")
+
+    # ------------------------------------------------------------------------------------ indices
+
+    def quotient(self, a: str, b: str) -> str:
+        """Of two numbers that are not negative: unsigned division is much faster."""
+        code = "u4" if self.narrow else "u8"
+        return f"i8({code}({a}) // {code}({b}))"
+
+    def offsets(self, depth: int, loops: range, index: str) -> None:
+        rest = index
+        for k in reversed(loops):
+            if k == loops.start:
+                self.line(depth, f"at{k} = {rest}")
+            else:
+                self.line(depth, f"rest{k} = {self.quotient(rest, f'n{k}')}")
+                self.line(depth, f"at{k} = {rest} - rest{k} * n{k}")
+                rest = f"rest{k}"
+
+
+def cuda_kernels(arranged: Arranged) -> tuple[CudaKernel, ...]:
+    """Return the kernels that compute *arranged*, in order."""
+    return (CudaEmitter(arranged).kernel(),)

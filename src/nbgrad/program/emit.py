@@ -35,6 +35,8 @@ LANES = 1024
 class Emitter:
     """Writes the source of one kernel; if *fixed*, one for this shape alone."""
 
+    tasks = "range(lo, hi)"
+
     def __init__(self, arranged: Arranged, fixed: bool = False) -> None:
         self.a = arranged
         self.fixed = fixed
@@ -61,6 +63,10 @@ class Emitter:
     def pointer(self, name: str, buffer: Var, offset: int) -> str:
         dtype = buffer.aval.dtype
         return self.param(name, f"{CODES[dtype]}*", Pointer(buffer, offset * dtype.itemsize))
+
+    def element(self, name: str, buffer: Var, place: str) -> str:
+        """The text of an element of *buffer*, *place* elements after where *name* points to."""
+        return f"{name}[{place}]"
 
     def line(self, depth: int, text: str) -> None:
         self.lines.append("    " * depth + text)
@@ -137,7 +143,7 @@ class Emitter:
                 text = f"{code}({literal(value.value)})" if inline(value.value) else None
                 self.operands[number] = text or f"c{number}"
             elif isinstance(value, Load) and not any(value.strides) and not value.guards:
-                self.line(1, f"v{number} = x{number}[0]")
+                self.line(1, f"v{number} = {self.element(f'x{number}', value.buffer, '0')}")
                 self.operands[number] = f"v{number}"
             elif isinstance(value, Compute) and value.uniform:
                 self.line(1, f"v{number} = {self.text(value)}")
@@ -166,7 +172,8 @@ class Emitter:
                 self.line(depth + bool(conditions), f"{name} = {text}")
         for number, store in enumerate(self.nest.stores):
             place = self.address(f"y{number}", store.strides)
-            self.line(depth, f"y{number}[{place}] = {self.operands[store.arg]}")
+            element = self.element(f"y{number}", store.buffer, place)
+            self.line(depth, f"{element} = {self.operands[store.arg]}")
 
     def statements(self) -> Iterator[tuple[tuple[Guard, ...], str, str, str]]:
         """For each value of a point: its windows, name, right-hand side and type code."""
@@ -177,7 +184,8 @@ class Emitter:
             if isinstance(value, Load):
                 if self.hoisted(value):
                     continue
-                text = f"x{number}[{self.address(f'x{number}', value.strides)}]"
+                place = self.address(f"x{number}", value.strides)
+                text = self.element(f"x{number}", value.buffer, place)
             elif isinstance(value, Select):
                 text = self.operands[value.arg]
             else:
@@ -225,7 +233,8 @@ class Emitter:
                 self.line(depth, f"{name}_o = {' + '.join(terms)}")
         for number, value in enumerate(self.nest.body):
             if isinstance(value, Load) and any(value.strides) and self.hoisted(value):
-                self.line(depth, f"v{number} = x{number}[x{number}_o]")
+                element = self.element(f"x{number}", value.buffer, f"x{number}_o")
+                self.line(depth, f"v{number} = {element}")
 
     def all_operands(self) -> list[tuple[str, tuple[int, ...]]]:
         found = [(f"x{k}", v.strides) for k, v in enumerate(self.nest.body) if isinstance(v, Load)]
@@ -282,7 +291,7 @@ class Emitter:
         before = len(self.lines)
         self.body(depth + 1, guarded)
         for number, r in enumerate(self.nest.reductions):
-            target = f"r{number}[{self.column(number, r)}]" if self.a.columns else f"acc{number}"
+            target = self.column(number, r) if self.a.columns else f"acc{number}"
             target = f"part{number}" if number in chunked else target
             self.line(depth + 1, f"{target} = {combined(r, target, self.operands[r.arg])}")
         if len(self.lines) == before:
@@ -303,8 +312,9 @@ class Emitter:
         )
 
     def column(self, number: int, r: Reduce) -> str:
+        """The result in column ``j``."""
         step = "j" if r.strides[self.last] == 1 else f"j * r{number}_s{self.last}"
-        return f"r{number}_o + {step}"
+        return self.element(f"r{number}", r.buffer, f"r{number}_o + {step}")
 
     # -------------------------------------------------------------------------------- reductions
 
@@ -325,7 +335,7 @@ class Emitter:
         size = " * ".join(f"n{k}" for k in range(self.a.cells, self.last + 1))
         self.line(1, f"kept = {extents}")
         self.line(1, f"size = {size}")
-        self.line(1, "for t in range(lo, hi):")
+        self.line(1, f"for t in {self.tasks}:")
         self.line(2, "b = t // kept")
         if self.a.cells:
             self.line(2, "cell = t - b * kept")
@@ -337,7 +347,8 @@ class Emitter:
         self.line(2, "last = min(first + block, size)")
         self.rows(2, "first", "last")
         for number, r in enumerate(self.nest.reductions):
-            self.line(2, f"r{number}[r{number}_o] = {self.final(number, r, f'acc{number}')}")
+            result = self.element(f"r{number}", r.buffer, f"r{number}_o")
+            self.line(2, f"{result} = {self.final(number, r, f'acc{number}')}")
 
     def columns(self) -> None:
         """Each cell, block and chunk of columns accumulates in a row of memory."""
@@ -347,7 +358,7 @@ class Emitter:
         self.line(1, f"kept = cells * n{self.last}")
         self.line(1, f"size = {size}")
         self.line(1, f"chunks = (n{self.last} + {CHUNK - 1}) // {CHUNK}")
-        self.line(1, "for t in range(lo, hi):")
+        self.line(1, f"for t in {self.tasks}:")
         self.line(2, "b = t // (cells * chunks)")
         self.line(2, "cell = (t - b * cells * chunks) // chunks")
         self.line(2, f"j0 = (t - (b * cells + cell) * chunks) * {CHUNK}")
@@ -362,14 +373,14 @@ class Emitter:
         if any(r.finalize for r in self.nest.reductions):
             self.line(2, "for j in range(j0, j1):")
             for number, r in enumerate(self.nest.reductions):
-                place = f"r{number}[{self.column(number, r)}]"
+                place = self.column(number, r)
                 self.line(3, f"{place} = {self.final(number, r, place)}")
 
     def columns_fill(self, depth: int, identity: Any) -> None:
         self.line(depth, "for j in range(j0, j1):")
         for number, r in enumerate(self.nest.reductions):
             code = CODES[r.buffer.aval.dtype]
-            self.line(depth + 1, f"r{number}[{self.column(number, r)}] = {identity(r, code)}")
+            self.line(depth + 1, f"{self.column(number, r)} = {identity(r, code)}")
 
     def final(self, number: int, r: Reduce, value: str) -> str:
         text = r.finalize.format(a=value, n=f"m{number}") if r.finalize else value

@@ -1,0 +1,118 @@
+"""Targets: which compiler makes code of kernel text, and what names the text may use there.
+
+The one point at which Numba's CUDA is imported. ``NBGRAD_CUDA`` chooses ``numba-cuda`` (the default; also what
+``NUMBA_ENABLE_CUDASIM=1`` makes Numba's simulator of) or ``numba-cuda-mlir``. Kernels use what all of them have.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from types import FunctionType, SimpleNamespace
+from typing import Any, Final
+
+from nbgrad.machine.intrinsics import CASTS, FUNCTIONS
+from nbgrad.machine.scalar import PORTABLE
+
+NAMES: Final = ("numba-cuda", "numba-cuda-mlir")
+_NAMED: Final = re.compile(r"[A-Za-z_]\w*")
+
+
+@cache
+def cuda() -> Any:
+    """The module that compiles for a card.
+
+    Raises
+    ------
+    ImportError
+        If it is not installed, or ``NBGRAD_CUDA`` names none.
+    """
+    chosen = os.environ.get("NBGRAD_CUDA", "numba-cuda")
+    if chosen not in NAMES:
+        raise ImportError(f"NBGRAD_CUDA must be one of {', '.join(NAMES)}, not {chosen!r}")
+    try:
+        if chosen == "numba-cuda":
+            return importlib.import_module("numba.cuda")
+        return importlib.import_module("numba_cuda_mlir.cuda")
+    except ImportError as error:
+        raise ImportError(
+            f"CUDA needs {chosen}, which cannot be imported ({error}): pip install 'nbgrad[cuda]'"
+        ) from error
+
+
+def simulated() -> bool:
+    """Whether kernels run in Numba's simulator: as Python, on arrays of the host."""
+    mlir = cuda().__name__.startswith("numba_cuda_mlir")
+    return not mlir and bool(importlib.import_module("numba").config.ENABLE_CUDASIM)
+
+
+@cache
+def _device(function: FunctionType) -> Any:
+    """A scalar function, and all that it calls, as functions of the device."""
+    names: dict[str, Any] = {"__builtins__": __builtins__}
+    for name in function.__code__.co_names:
+        if name in function.__globals__:
+            value = function.__globals__[name]
+            names[name] = _device(value) if isinstance(value, FunctionType) else value
+    copy = FunctionType(function.__code__, names, function.__name__, function.__defaults__)
+    return cuda().jit(device=True)(copy)
+
+
+def cuda_namespace(source: str) -> dict[str, Any]:
+    """The globals of kernel text: of the functions only those that *source* names."""
+    found: dict[str, Any] = {**PORTABLE, **FUNCTIONS}
+    used = {name: found[name] for name in set(_NAMED.findall(source)) if name in found}
+    if not simulated():
+        used = {name: _device(function) for name, function in used.items()}
+    return {"cuda": cuda(), "math": math, **CASTS, **used}
+
+
+@cache
+def cuda_kernel(source: str, name: str) -> Any:
+    """What launches kernel text: ``cuda_kernel(source, name)[blocks, threads](at, *memory)``.
+
+    It is compiled at the first launch, for the card that is in use then.
+    """
+    return cuda().jit(_function(source, name))
+
+
+def _function(source: str, name: str) -> Any:
+    names = cuda_namespace(source)
+    exec(compile(source, f"<{name}>", "exec"), names)
+    return names[name]
+
+
+def cuda_ptx(
+    source: str, name: str, views: tuple[str, ...], capability: tuple[int, int] = (9, 0)
+) -> str:
+    """The PTX of kernel text, for a card that need not be there; by numba-cuda alone."""
+    types = importlib.import_module("numba.types")
+    numba_types = {
+        "f8": types.float64, "f4": types.float32, "b1": types.boolean,
+        "i8": types.int64, "i4": types.int32, "i2": types.int16, "i1": types.int8,
+        "u8": types.uint64, "u4": types.uint32, "u2": types.uint16, "u1": types.uint8,
+    }  # fmt: skip
+    memory = [types.Array(numba_types[view], 1, "C") for view in views]
+    with _of_capability(capability):
+        _device.cache_clear()  # functions are compiled for one card
+        made = cuda().compile_ptx(
+            _function(source, name), types.void(types.int64, *memory), cc=capability, device=False
+        )
+    return str(made[0])
+
+
+@contextmanager
+def _of_capability(capability: tuple[int, int]) -> Iterator[None]:
+    """Let functions of the device be compiled for a card that is not there."""
+    dispatcher: Any = importlib.import_module("numba.cuda.dispatcher")
+    before = dispatcher.get_current_device
+    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
+    try:
+        yield
+    finally:
+        dispatcher.get_current_device = before
