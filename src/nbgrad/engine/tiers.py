@@ -162,7 +162,9 @@ class Executable:
             self.compiled = self._ready("fused")
             if self.compiled is not None:
                 return self.compiled
-        return self._interpreted(waiting) if large else self.reference
+        # Blocks of a loop are compiled no sooner than the loop itself, if that takes a few seconds.
+        soon = self.looping and self.price() <= JIT_WAIT
+        return self._interpreted(waiting) if large and not soon else self.reference
 
     def _planned(self) -> bool:
         """Whether there is a plan; that of a long tape is made by a thread, beside the runs."""

@@ -83,6 +83,7 @@ class _Wanted(threading.local):
     """What the attempt that this thread makes has found missing; None outside of attempts."""
 
     requests: dict[str, Request] | None = None
+    made: dict[Any, Any] | None = None  # by functions that are `remembered`
 
 
 _wanted = _Wanted()
@@ -236,13 +237,15 @@ def attempt(make: Callable[[], Made]) -> tuple[Made | None, list[Request]]:
 
     What it makes while something is missing holds no address and must not be run or kept.
     """
-    before, _wanted.requests = _wanted.requests, {}
+    before = _wanted.requests, _wanted.made
+    _wanted.requests, _wanted.made = {}, {}
     try:
         made: Made | None = make()
     except Absent:
         made = None
     finally:
-        requests, _wanted.requests = list(_wanted.requests.values()), before
+        requests = list(_wanted.requests.values())
+        _wanted.requests, _wanted.made = before
     return (None if requests else made), requests
 
 
@@ -252,15 +255,22 @@ def lacking() -> bool:
 
 
 def remembered(function: Callable[..., Made]) -> Callable[..., Made]:
-    """``functools.cache`` for what holds machine code: nothing that lacks some is kept."""
+    """``functools.cache`` for what holds machine code; what may lack some is kept for an attempt."""
     found: dict[tuple[Any, ...], Made] = {}
 
     @functools.wraps(function)
     def call(*args: Any) -> Made:
         if args in found:
             return found[args]
+        attempted = {} if _wanted.made is None else _wanted.made
+        if (function, args) in attempted:
+            made: Made = attempted[function, args]
+            return made
         result = function(*args)
-        return result if lacking() else found.setdefault(args, result)
+        if not lacking():
+            return found.setdefault(args, result)
+        attempted[function, args] = result  # like all of the attempt, not to be run
+        return result
 
     return call
 
