@@ -30,3 +30,27 @@ print((faults() - before) / 50)
 def test_a_repeated_gradient_of_large_arrays_needs_no_new_pages() -> None:
     text = subprocesses.run(FAULTS, NBGRAD_TIER="reference")
     assert float(text.split()[-1]) < 20
+
+
+SPARSE = """
+import os
+import numpy as np
+from nbgrad.machine.heap import sparse_words
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+before = resident()
+tables = [sparse_words(1 << 20) for _ in range(8)]
+for table in tables:
+    table[[5, 500_000]] = 1
+    assert table[4] == 0 and table[500_000] == 1
+print(resident() - before)
+"""
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="it reads /proc")
+def test_a_table_takes_memory_where_it_is_written_only() -> None:
+    # Huge pages would be 2 MB for each of the 16 writes.
+    assert int(subprocesses.run(SPARSE).split()[-1]) < 4 << 20

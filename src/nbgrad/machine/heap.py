@@ -1,8 +1,10 @@
-"""What the C library does with memory that was freed."""
+"""What the C library does with memory that was freed, and tables that take memory where written."""
 
 from __future__ import annotations
 
 import contextlib
+import mmap
+from typing import Any
 
 import numpy as np
 
@@ -22,3 +24,15 @@ def keep_freed_memory() -> None:
     """
     with contextlib.suppress(MemoryError):  # a process of little memory keeps its defaults
         np.empty(LARGEST, np.uint8)
+
+
+def sparse_words(size: int) -> np.ndarray[Any, Any]:
+    """Return *size* words, all zero, whose pages become memory only once they are written.
+
+    Those of ``np.zeros`` may do so without: from 4 MB on NumPy asks Linux for huge pages, also where
+    the block comes from the heap, and those are taken 2 MB at a time, by what lies nearby later too.
+    """
+    private = (
+        {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+    )
+    return np.frombuffer(mmap.mmap(-1, size * 8, **private), np.int64)

@@ -20,6 +20,7 @@ from nbgrad.core.ports import compiled
 from nbgrad.core.signature import Signature
 from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import lacking, native, remembered
+from nbgrad.machine.heap import sparse_words
 
 NODES: Final = 8192  # room for nodes, for leaves and for scalars
 # For graphs that have no room there. A graph is not looked for in what it does not need: a hash table
@@ -224,7 +225,7 @@ class Memory:
         self.words[[NODE_TYPE, LIST_TYPE, NONE, TRUE]] = [id(x) for x in (Node, list, None, True)]
         sizes = dict.fromkeys((FOUND, OPERANDS, LEAVES, VALUES, SCALARS, READS, NOTED), nodes)
         sizes |= {KEY: KEYS * nodes, PLACES: 3 * SLOTS * nodes}
-        self.rooms = {word: np.zeros(size, np.int64) for word, size in sizes.items()}
+        self.rooms = {word: sparse_words(size) for word, size in sizes.items()}
         bounds.register(self.words, *self.rooms.values())
         for word, room in self.rooms.items():
             self.words[word] = room.ctypes.data
