@@ -215,11 +215,12 @@ def bodies_by_hand(p, v, m):  # type: ignore[no-untyped-def]
         ps[k + 1] = p
         _pull(p, m, a)
         v += h / 2 * a
-    gp, gv, gm = 2 * p, 2 * v, np.zeros(BODIES)
+    gp, gv, gm, ga = 2 * p, 2 * v, np.zeros(BODIES), np.zeros_like(p)
     for k in range(ROUNDS - 1, -1, -1):
-        _pulled_back(ps[k + 1], m, h / 2 * gv, gp, gm)
+        _pulled_back(ps[k + 1], m, ga + h / 2 * gv, gp, gm)
         gv += h * gp
-        _pulled_back(ps[k], m, h / 2 * gv, gp, gm)
+        ga = h / 2 * gv
+    _pulled_back(ps[0], m, ga, gp, gm)
     return gp, gv, gm
 
 

@@ -6,10 +6,13 @@ operation, so gradients reach that, too.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from nbgrad.api.draws import undrawn
 from nbgrad.core.aval import Aval
@@ -96,7 +99,34 @@ def ran(f: Callable[..., Any], avals: Sequence[Aval], where: str) -> Ran:
     finally:
         modes.grad = grad
     _refuse_watched(traced, where)
-    return Ran(simplify(_cut(traced), final=False), traced.constants, *made)
+    tape, constants = _merged(_cut(traced), traced.constants)
+    return Ran(simplify(tape, final=False), constants, *made)
+
+
+def _merged(tape: Tape, constants: list[Node]) -> tuple[Tape, list[Node]]:
+    """*tape*, whose last inputs stand for *constants*, reading arrays that are alike as one.
+
+    An array of NumPy's that a body reads twice is a constant twice.
+    """
+    given = tape.inputs[: len(tape.inputs) - len(constants)]
+    alike = Counter([n.aval for n in constants])
+    first: dict[Any, Var] = {}
+    kept: dict[Var, Node] = {}
+    now: dict[Any, Var] = {}
+    for var, node in zip(tape.inputs[len(given) :], constants, strict=True):
+        value = node.value
+        if alike[node.aval] > 1 and not node.requires_grad and value.__class__ is np.ndarray:
+            now[var] = first.setdefault((node.aval, value.tobytes()), var)
+        if now.get(var, var) is var:
+            kept[var] = node
+    if len(kept) == len(constants):
+        return tape, constants
+    eqns = [
+        Equation(e.sig, tuple([now.get(a, a) for a in e.inputs]), e.outs, e.line)
+        for e in tape.eqns
+    ]
+    outputs = tuple([now.get(a, a) for a in tape.outputs])
+    return Tape((*given, *kept), tuple(eqns), outputs), list(kept.values())
 
 
 def _refuse_watched(traced: Traced, where: str) -> None:

@@ -13,12 +13,14 @@ from nbgrad.api.bodies import Ran, boxed, leaves_of, names_of, nodes_of, ran
 from nbgrad.api.carries import Carry, casted
 from nbgrad.api.levels import levels_of
 from nbgrad.core.aval import Aval
+from nbgrad.core.interpret import inline
 from nbgrad.core.node import Node
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.control.loops import bound, row
 from nbgrad.ops.control.scan import scan as scan_operation
 from nbgrad.ops.control.whiles import from_recorded
 from nbgrad.ops.kinds.forms import Rounds
+from nbgrad.transforms.ahead import MIN_RUNS, ahead
 
 
 def scan(
@@ -116,12 +118,16 @@ def _scanned(
         return found, new
 
     found = carry.settled(trace)
-    c = len(carry.avals)
-    rounds, operands = Rounds(0, c, count, bool(reverse)), [*carry.nodes, *stacks]
-    levels = levels_of(*keeping, count, sum(a.nbytes for a in carry.avals), carry.where)
-    tape, settings = casted(found.tape, carry.avals), {"levels": levels} if levels else {}
+    c, tape, nodes = len(carry.avals), casted(found.tape, carry.avals), carry.nodes
+    more = ahead(tape, c, len(rows)) if count >= MIN_RUNS else None
+    if more is not None:
+        tape, first = more
+        nodes = [*nodes, *inline(first, [*nodes, *found.captured])]
+    rounds, operands = Rounds(0, len(nodes), count, bool(reverse)), [*nodes, *stacks]
+    levels = levels_of(*keeping, count, sum(n.aval.nbytes for n in nodes), carry.where)
+    settings = {"levels": levels} if levels else {}
     made = bound(scan_operation, tape, found.captured, operands, rounds, **settings)
-    return carry.rebuilt(made[:c]), boxed(collected[0], made[c:])
+    return carry.rebuilt(made[:c]), boxed(collected[0], made[len(nodes) :])
 
 
 def _called(f: Callable[..., Any], carry: Carry, structure: Any, nodes: Sequence[Node]) -> Any:
