@@ -49,7 +49,7 @@ def ahead(tape: Tape, carry: int, rows: int) -> tuple[Tape, Tape] | None:
 
 def _known_before(tape: Tape, carry: int, rows: int) -> dict[Var, Var]:
     """By value that moves with the carry, what the run before computed that is the same."""
-    known = {(eqn.sig, eqn.inputs): eqn.outs for eqn in tape.eqns}
+    known: dict[Any, tuple[Var, ...]] = {(eqn.sig, eqn.inputs): eqn.outs for eqn in tape.eqns}
     before: dict[Any, Any] = {v: v for v in tape.inputs[carry + rows :]}
     before.update(zip(tape.inputs[:carry], tape.outputs[:carry], strict=True))
     found: dict[Var, Var] = {}
