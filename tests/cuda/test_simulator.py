@@ -5,21 +5,13 @@ Runs in a process of its own: ``NUMBA_ENABLE_CUDASIM=1 pytest tests/cuda``.
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 import pytest
-from cuda_device import Device, run
+from cuda_device import Device, marks, run
 from golden_programs import GOLDEN, arguments, expected, program
 from numpy.testing import assert_allclose
 
-pytestmark = [
-    pytest.mark.skipif(
-        os.environ.get("NUMBA_ENABLE_CUDASIM") != "1", reason="needs NUMBA_ENABLE_CUDASIM=1"
-    ),
-    # Scalars of NumPy warn where a processor stays silent.
-    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
-]
+pytestmark = marks
 
 
 @pytest.mark.parametrize("name", list(GOLDEN))

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
+from numpy.testing import assert_allclose
 
+from nbgrad.backends.reference import ReferenceProgram
+from nbgrad.core.aval import make_aval
+from nbgrad.core.linearize import linearize
+from nbgrad.core.node import constant, placeholder
 from nbgrad.core.tape import Var
+from nbgrad.core.values import value_of
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.targets import cuda_kernel
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.cuda_text import CudaKernel, cuda_kernels, words
-from nbgrad.program.program import Program
+from nbgrad.program.program import Program, make_program
+from nbgrad.tensors.tensor import Tensor
+from nbgrad.transforms.simplify import simplify
 
 Array = np.ndarray[Any, Any]
-THREADS = 32  # the simulator makes a thread of the host of each
+THREADS = 8  # the simulator makes a thread of the host of each, and looks at all until they wait
 BLOCKS = 2
 APART = 64  # bytes that nobody may touch between one buffer and the next
+
+marks = [
+    pytest.mark.skipif(
+        os.environ.get("NUMBA_ENABLE_CUDASIM") != "1", reason="needs NUMBA_ENABLE_CUDASIM=1"
+    ),
+    # Scalars of NumPy warn where a processor stays silent.
+    pytest.mark.filterwarnings("ignore::RuntimeWarning"),
+]
 
 
 class View:
@@ -47,6 +65,7 @@ class Device:
     """One array as memory; buffers are numbered from 1, and lie apart."""
 
     def __init__(self, size: int) -> None:
+        size = -(-size // 64) * 64
         raw = np.full(size + 64, 77, np.uint8)  # memory that was never written holds anything
         start = -raw.ctypes.data % 64
         self.memory = raw[start : start + size]
@@ -76,15 +95,17 @@ class Device:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.memory[start : start + size].view(dtype).reshape(shape)
 
-    def launch(self, kernel: CudaKernel, table: Sequence[int]) -> None:
+    def launch(self, kernel: CudaKernel, table: Sequence[int], blocks: int = BLOCKS) -> None:
         at = self.put(np.array(table, np.int64)) // 8
         made = cuda_kernel(kernel.source, kernel.name)
         threads = min(THREADS, kernel.threads)
-        made[min(BLOCKS, kernel.blocks), threads](at, *[self.views[v] for v in kernel.views])
+        made[min(blocks, kernel.blocks), threads](at, *[self.views[v] for v in kernel.views])
         self.launches.append(kernel)
 
 
-def run(planned: Program, args: Sequence[Array]) -> tuple[list[Array], Device]:
+def run(
+    planned: Program, args: Sequence[Array], blocks: int = BLOCKS
+) -> tuple[list[Array], Device]:
     """All steps of a program in order: nests by the simulator, the others by their references."""
     sizes = [v.aval.nbytes for v in planned.tape.inputs]
     sizes += [v.aval.nbytes for e in planned.tape.eqns for v in e.outs]
@@ -110,7 +131,7 @@ def run(planned: Program, args: Sequence[Array]) -> tuple[list[Array], Device]:
     for item in planned.items:
         if isinstance(item, Arranged):
             for kernel in cuda_kernels(item):
-                device.launch(kernel, words(kernel.args, address))
+                device.launch(kernel, words(kernel.args, address), blocks)
         else:
             found = item.eqn.prim.evaluate(*map(value, item.eqn.inputs), **item.eqn.params)
             outs = found if len(item.eqn.outs) > 1 else (found,)
@@ -118,3 +139,29 @@ def run(planned: Program, args: Sequence[Array]) -> tuple[list[Array], Device]:
                 given = np.asarray(result, out.aval.dtype)
                 device.get(address(out), out.aval.shape, out.aval.dtype)[...] = given
     return [np.array(value(out)) for out in planned.tape.outputs], device
+
+
+def planned(f: Callable[..., Any], arrays: Sequence[Array]) -> tuple[Program, list[Array]]:
+    """The program of *f*, and what it is run on: *arrays*, and what *f* reads beside them."""
+    inputs = [placeholder(make_aval(a.shape, a.dtype)) for a in arrays]
+    found = leaves(f(*map(Tensor, inputs)))
+    nodes = [y._node if isinstance(y, Tensor) else constant(y) for y in found]
+    tape, constants = linearize(nodes, inputs)
+    return make_program(simplify(tape), target="cuda"), [*arrays, *map(value_of, constants)]
+
+
+def leaves(found: Any) -> list[Any]:
+    if isinstance(found, (tuple, list)):
+        return [y for each in found for y in leaves(each)]
+    return [found]
+
+
+def agree(f: Callable[..., Any], *arrays: Array, blocks: int = BLOCKS) -> list[Array]:
+    """Run *f* by the simulator and by its references, compare, and return the former's results."""
+    program, args = planned(f, arrays)
+    found, _ = run(program, args, blocks)
+    for out, wanted in zip(found, ReferenceProgram(program.tape).run(args), strict=True):
+        assert (out.shape, out.dtype) == (wanted.shape, wanted.dtype)
+        near = {"f": 1e-12 if out.dtype.itemsize == 8 else 1e-5, "c": 1e-12}.get(out.dtype.kind, 0)
+        assert_allclose(out, wanted, rtol=near, atol=near, err_msg=program.source())
+    return found

@@ -30,7 +30,7 @@ from nbgrad.machine.vecmath.bits import (
 
 i8: Any = np.int64
 # From here on numbers are whole: adding it rounds to an integer, halves to the even one.
-_WHOLE = 4503599627370496.0  # 2**52
+_WHOLE = f8(4503599627370496.0)  # 2**52; of NumPy, or a float32 would stay one in the simulator
 
 
 def rint_f8(x: Any) -> Any:

@@ -16,12 +16,11 @@ import numpy as np
 
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged
+from nbgrad.program.cuda_reduce import THREADS, cells, columns
 from nbgrad.program.emit import Emitter
 from nbgrad.program.text import Number, Pointer
 from nbgrad.program.values import CODES
 
-# Threads of a block, where the text does not say how many.
-THREADS = 256
 # Points that are numbered in 32 bits: division takes a third of the time.
 NARROW = 1 << 31
 # The views of memory in the order in which kernels are given them.
@@ -80,12 +79,11 @@ def _word(arg: Pointer | Number, address: Callable[[Var], int]) -> int:
 class CudaEmitter(Emitter):
     """Writes the source of one kernel for CUDA: words of a table instead of parameters."""
 
-    tasks = "range(cuda.grid(1), tasks, cuda.gridsize(1))"
-
     def __init__(self, arranged: Arranged) -> None:
         super().__init__(arranged)
         self.narrow = self.nest.size < NARROW
         self.views: set[str] = set()
+        self.threads = THREADS
 
     # ------------------------------------------------------------------------------- parameters
 
@@ -118,20 +116,20 @@ class CudaEmitter(Emitter):
         self.declare()
         self.uniforms()
         if self.nest.reductions:
-            self.integer("tasks", self.a.tasks)
-            self.columns() if self.a.columns else self.cells()
+            blocks = columns(self) if self.a.columns else cells(self)
         else:
             self.points()
-        return self.made(THREADS, -(-self.a.tasks // THREADS))
+            blocks = -(-self.nest.size // THREADS)
+        return self.made(blocks)
 
-    def made(self, threads: int, blocks: int) -> CudaKernel:
+    def made(self, blocks: int) -> CudaKernel:
         """What was written as a kernel."""
         views = tuple(v for v in VIEWS if v in {*self.views, "i8"})
         name = self.name()
         header = f"def {name}(at{''.join(f', m_{v}' for v in views)}):"
         source = "\n".join([header, *self.lines]) + "\n"
         args: Any = tuple([arg for _, _, arg in self.params])
-        return CudaKernel(source, name, views, args, threads, max(1, blocks))
+        return CudaKernel(source, name, views, args, self.threads, max(1, blocks))
 
     def points(self) -> None:
         """Each point of the nest by one thread."""

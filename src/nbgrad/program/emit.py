@@ -35,8 +35,6 @@ LANES = 1024
 class Emitter:
     """Writes the source of one kernel; if *fixed*, one for this shape alone."""
 
-    tasks = "range(lo, hi)"
-
     def __init__(self, arranged: Arranged, fixed: bool = False) -> None:
         self.a = arranged
         self.fixed = fixed
@@ -335,7 +333,7 @@ class Emitter:
         size = " * ".join(f"n{k}" for k in range(self.a.cells, self.last + 1))
         self.line(1, f"kept = {extents}")
         self.line(1, f"size = {size}")
-        self.line(1, f"for t in {self.tasks}:")
+        self.line(1, "for t in range(lo, hi):")
         self.line(2, "b = t // kept")
         if self.a.cells:
             self.line(2, "cell = t - b * kept")
@@ -358,7 +356,7 @@ class Emitter:
         self.line(1, f"kept = cells * n{self.last}")
         self.line(1, f"size = {size}")
         self.line(1, f"chunks = (n{self.last} + {CHUNK - 1}) // {CHUNK}")
-        self.line(1, f"for t in {self.tasks}:")
+        self.line(1, "for t in range(lo, hi):")
         self.line(2, "b = t // (cells * chunks)")
         self.line(2, "cell = (t - b * cells * chunks) // chunks")
         self.line(2, f"j0 = (t - (b * cells + cell) * chunks) * {CHUNK}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from textwrap import indent
@@ -20,6 +21,7 @@ from nbgrad.program.steps import define
 from nbgrad.program.text import Emitted
 from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
+from nbgrad.program.values import planning
 from nbgrad.program.views import LibraryCall
 
 Step = Emitted | Call | LibraryCall | Loop | Whole | Chosen
@@ -87,23 +89,23 @@ class Program:
         }
 
 
-def make_program(tape: Tape, repeated: bool = False) -> Program:
+def make_program(tape: Tape, repeated: bool = False, target: str = "cpu") -> Program:
     """Fuse, arrange, emit and plan *tape*, which may be a step of a loop."""
-    tape = joined(selected(tape))
-    built, shared = build(tape)
-    items = tuple(built)
-    steps = tuple([_step(item, repeated) for item in items])
-    return Program(tape, items, steps, plan(tape, items, shared), shared)
+    with planning(target):
+        tape = joined(selected(tape))
+        built, shared = build(tape)
+        items = tuple(built)
+        again = partial(make_program, repeated=True, target=target)
+        steps = tuple([_step(item, repeated, again) for item in items])
+        return Program(tape, items, steps, plan(tape, items, shared), shared)
 
 
-def _step(item: Item, repeated: bool) -> Step:
+def _step(item: Item, repeated: bool, again: Callable[[Tape], Program]) -> Step:
     if isinstance(item, Arranged):
         return emit(item, repeated)
     if isinstance(item, Round):
         tape, kept = without_kept(item)
-        plan = partial(make_program, tape, True)
-        return _framed(Loop(item.eqn, item.rounds, plan, rolled(item), kept), item)
-    again = partial(make_program, repeated=True)
+        return _framed(Loop(item.eqn, item.rounds, partial(again, tape), rolled(item), kept), item)
     if isinstance(item, Trip):
         step = Whole(item.eqn, whole(item, define), again)
         possible = step.kernel is not None or framed(item.eqn)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -176,6 +179,21 @@ CODES = {
 }
 
 
+# Beginnings of names that texts may call, and the target of a program that is being made has not.
+LACKING = {"cpu": (), "cuda": ("scipy_", "special_")}
+_lacks: ContextVar[tuple[str, ...]] = ContextVar("lacks", default=())
+
+
+@contextmanager
+def planning(target: str) -> Iterator[None]:
+    """Let what is emittable be so for *target*, in this thread."""
+    token = _lacks.set(LACKING[target])
+    try:
+        yield
+    finally:
+        _lacks.reset(token)
+
+
 def emittable(eqn: Equation) -> bool:
     """Whether an elementwise equation has kernel text for its dtypes."""
     lower = eqn.prim.lower
@@ -184,6 +202,10 @@ def emittable(eqn: Equation) -> bool:
     dtypes = [*eqn.sig.loop, eqn.out.aval.dtype]
     if any(d not in CODES for d in dtypes):
         return False
+    if lacks := _lacks.get():
+        text = lower.text(eqn.params) if callable(lower.text) else lower.text
+        if any(name in text for name in lacks):
+            return False
     # The condition of where is boolean beside operands of another kind.
     kinds = {d.kind for d in eqn.sig.loop}
     if len(eqn.sig.loop) > 1 and len(kinds) > 1:
