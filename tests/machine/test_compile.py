@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import itertools
 import math
 import sys
 import threading
@@ -434,3 +435,32 @@ def test_importing_and_keys_need_no_numba():
         is_cached(MULTIPLY, "multiply", ("f8*",) * 3)
         assert "numba" not in sys.modules
     """)
+
+
+def test_the_first_kernel_does_without_linear_algebra_and_numba_keeps_it():
+    text = """
+        import sys
+        import numpy as np
+        from nbgrad.machine.compile import compile_kernel
+        source = "def double(lo, hi, x):\\n    for i in range(lo, hi):\\n        x[i] *= 2.0"
+        x = np.ones(3)
+        compile_kernel(source, "double", ("f8*",))(0, 3, np.array([x.ctypes.data]))
+        assert x.tolist() == [2.0] * 3 and "scipy.linalg" not in sys.modules
+        import numba
+        a = np.arange(4.0).reshape(2, 2)
+        assert (numba.njit(lambda a: np.dot(a, a))(a) == a @ a).all()
+        assert "scipy.linalg" in sys.modules
+    """
+    run(text, NBGRAD_CACHE="0")
+
+
+def test_operators_that_remember_know_each_type_apart():
+    """What an operator returned for one type is no answer for another, nor for a number in the text."""
+    source = "def f(lo, hi, x, y, o):\n    o[0] = x[0] {op} y[0]\n    o[1] = x[0] {op} 2"
+    results = {"f8": float, "f4": np.float32, "i8": int, "i4": np.int32}
+    for op in "+*":
+        for (a, ta), (b, tb) in itertools.product(results.items(), repeat=2):
+            x, y, o = np.array([3], ta), np.array([5], tb), np.zeros(2)
+            kernel = compile_kernel(source.format(op=op), "f", (f"{a}*", f"{b}*", "f8*"))
+            kernel(0, 1, np.array([x.ctypes.data, y.ctypes.data, o.ctypes.data]))
+            assert o.tolist() == ([8.0, 5.0] if op == "+" else [15.0, 6.0])

@@ -7,14 +7,18 @@ export, is in tables below.
 
 from __future__ import annotations
 
+import copy
+import functools
+import importlib.util
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from numba.core import codegen, compiler
+from numba.core import codegen, compiler, types
 from numba.core.cgutils import alloca_once, get_or_insert_function, if_unlikely
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
-from numba.core.datamodel.models import PointerModel
+from numba.core.datamodel.models import OpaqueModel, PointerModel
 from numba.core.extending import intrinsic, register_model
 from numba.core.imputils import lower_builtin
 from numba.core.registry import CPUDispatcher, cpu_target
@@ -25,6 +29,7 @@ from numba.core.typed_passes import (
     NopythonTypeInference,
     PreLowerStripPhis,
 )
+from numba.core.typing.context import Context
 from numba.core.untyped_passes import (
     FixupArgs,
     IRProcessing,
@@ -32,6 +37,7 @@ from numba.core.untyped_passes import (
     TranslateByteCode,
 )
 
+from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
 
 __all__ = [
@@ -79,8 +85,54 @@ class _Codegen(codegen.JITCPUCodegen):
         """Do nothing: an environment serves exceptions and boxing, and kernels have neither."""
 
 
+PLAIN: Final = (types.Number, types.Boolean, types.CPointer)  # type: ignore[attr-defined]
+
+
+class _Operator(types.Function):
+    """A function of Numba's that remembers what it returns for numbers and pointers.
+
+    Numba asks all that declared it, of which there are dozens, and does so up to four times for each
+    sum in a kernel: a third of what compiling took.
+    """
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function.templates)
+        self._known: dict[Any, Any] = {}
+
+    def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
+        """The signature of a call with arguments of these types."""
+        if kws or not all(isinstance(a, PLAIN) for a in args):
+            return super().get_call_type(context, args, kws)
+        args = tuple(args)
+        if args not in self._known:
+            self._known[args] = super().get_call_type(context, args, kws)
+        return self._known[args]
+
+
+register_model(_Operator)(OpaqueModel)
+
+
+class _Typing(Context):
+    """Numba's typing, with functions that remember."""
+
+    def resolve_value_type(self, val: Any) -> Any:
+        """The type of a value that is a constant in compiled code."""
+        found = super().resolve_value_type(val)
+        if found.__class__ is not types.Function:
+            return found
+        known = _operators.get(found)
+        return known or _operators.setdefault(found, _Operator(found))
+
+
+_operators: dict[Any, _Operator] = {}
+
+
 def _make_context() -> Any:
-    context = cpu_target.target_context.subtarget(_internal_codegen=_Codegen("nbgrad"))
+    typing = copy.copy(cpu_target.typing_context)
+    typing.__class__ = _Typing
+    context = cpu_target.target_context.subtarget(
+        _internal_codegen=_Codegen("nbgrad"), typing_context=typing
+    )
     # Numba keeps compiled internal functions here; ours must not meet those of its own engine.
     context.cached_internal_func = {}
     return context
@@ -109,7 +161,7 @@ class _Compiler(compiler.CompilerBase):
     )
 
     def __init__(self, typingctx: Any, targetctx: Any, *rest: Any) -> None:
-        super().__init__(typingctx, _context, *rest)
+        super().__init__(_context.typing_context, _context, *rest)
 
     def define_pipelines(self) -> list[Any]:
         manager = PassManager("nbgrad")
@@ -130,6 +182,23 @@ def dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
     return CPUDispatcher(py_func=function, targetoptions=options, pipeline_class=_Compiler)
 
 
+@functools.cache
+def _without_linalg() -> None:
+    """Import Numba's functions of arrays, which no kernel calls, without ``scipy.linalg``.
+
+    They only ask whether it is there, and all that call it ask again: it takes 0.2 s of 0.3 that the
+    first kernel of a process waits for Numba. The caller holds ``global_compiler_lock``.
+    """
+    if "numba.np.arraymath" in sys.modules or importlib.util.find_spec("scipy") is None:
+        return
+    linalg = load("numba.np.linalg")
+    asks, linalg.ensure_blas = linalg.ensure_blas, lambda: None
+    try:
+        load("numba.np.arraymath").ensure_blas = asks
+    finally:
+        linalg.ensure_blas = asks
+
+
 def _flags(noalias: bool, error_model: str) -> Any:
     flags = compiler.Flags()
     flags.error_model = error_model
@@ -145,8 +214,9 @@ def lowered(
 
     The caller holds ``global_compiler_lock``.
     """
+    _without_linalg()
     compiled = compiler.compile_extra(
-        cpu_target.typing_context,
+        _context.typing_context,
         _context,
         function,
         params,

@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Iterator
 
+from nbgrad.core.collector import paused
 from nbgrad.machine.object_code import build
 from nbgrad.machine.request import Request
 from nbgrad.machine.scalar import HELPERS
@@ -26,7 +27,8 @@ def answer(line: bytes) -> bytes:
     try:
         helpers = {name: HELPERS[name] for name in fields.pop("helpers")}
         fields["params"] = tuple(fields["params"])
-        data, needs = build(Request(**fields, helpers=helpers))
+        with paused():
+            data, needs = build(Request(**fields, helpers=helpers))
     except Exception as error:  # whatever it is, the process that asked must hear of it
         data, needs, failed = b"", (), f"{type(error).__name__}: {error}"
     else:
