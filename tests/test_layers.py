@@ -169,6 +169,8 @@ OWNERS = {
     "ports.bodies": {"transforms.bodies"},
     "ports.evaluate": {"engine.demand"},
     "ports.load": {"vocabulary"},
+    "ports.memory": {"backends.devices"},
+    "ports.move": {"ops.basis"},
     "ports.namespace": {"numpy.array_api"},
     "ports.natively": {"engine.programs"},
     "ports.stack": {"vocabulary.shapes"},

@@ -12,6 +12,7 @@ TIERS = ("auto", "reference", "block", "fused")
 TIMED = "timed"  # the tier of nbgrad.profile
 NAN_POLICIES = ("safe", "ieee", "raise")
 TWINS = ("auto", "off")
+CUDA = ("auto", "numba-cuda-mlir", "numba-cuda", "simulator", "emulator")
 KNOWN = 64  # settings that are told apart; those before are forgotten
 
 
@@ -43,6 +44,10 @@ class Config:
         Whether recording, walking graphs, reading values and calling ``jit`` functions run as machine
         code once some structure is hot. ``off`` leaves them to the Python that such code stands for, to find out whether it is
         at fault: results are the same. ``NBGRAD_TWINS`` in the environment.
+    cuda : {"auto", "numba-cuda-mlir", "numba-cuda", "simulator", "emulator"}
+        What serves the device "cuda", decided at its first use: by default the first of the two
+        packages that is installed and finds a card. ``simulator`` is Numba's, ``emulator`` keeps
+        elements apart in the host's memory, both for tests. ``NBGRAD_CUDA`` in the environment.
     print_precision : int or None
         Digits that tensors print after the point, as many for each element: 4 as in PyTorch. None
         prints them as NumPy prints arrays.
@@ -60,6 +65,7 @@ class Config:
     max_pending: int = 1024
     deterministic: bool = False
     twins: str = "auto"
+    cuda: str = "auto"
     print_precision: int | None = None
     retraces: int = 64
     check_tapes: bool = False
@@ -75,6 +81,8 @@ class Config:
             raise ValueError(f"nan_policy must be one of {NAN_POLICIES}, not {self.nan_policy!r}")
         if self.twins not in TWINS:
             raise ValueError(f"twins must be one of {TWINS}, not {self.twins!r}")
+        if self.cuda not in CUDA:
+            raise ValueError(f"cuda must be one of {CUDA}, not {self.cuda!r}")
         if not (self.print_precision is None or self.print_precision >= 0):
             raise ValueError(f"print_precision must not be negative: {self.print_precision}")
 
@@ -98,6 +106,7 @@ def _from_environment() -> Config:
         tier=env.get("NBGRAD_TIER", "auto"),
         nan_policy=env.get("NBGRAD_NAN_POLICY", "safe"),
         twins=env.get("NBGRAD_TWINS", "auto"),
+        cuda=env.get("NBGRAD_CUDA", "auto"),
         deterministic=env.get("NBGRAD_DETERMINISTIC", "0") == "1",
         check_tapes=env.get("NBGRAD_CHECK", "0") == "1",
     )

@@ -35,6 +35,14 @@ class MissingOperation(NbgradError, NotImplementedError):
     """An operation that NumPy has and nbgrad has not; the message names the nearest ones."""
 
 
+class DeviceError(NbgradError, RuntimeError, ValueError):
+    """A device that is not there, has no room, is lost, or holds one operand but not the other."""
+
+
+class DeviceMemoryError(DeviceError, MemoryError):
+    """The device has no room for a result; nothing was changed."""
+
+
 class TapeError(NbgradError):
     """A malformed tape: found by the checker, always a fault of nbgrad itself."""
 
@@ -53,6 +61,28 @@ FREED = (
     "values of the graph are freed when you call .backward() or autograd.grad(). Specify "
     "retain_graph=True if you need to backward through the graph a second time or if you need to "
     "access saved tensors after calling backward."
+)
+DEVICES = (
+    "{name}: the operands are on different devices: {operands}. Move them to one of them first, for "
+    'example x.to("{device}") or y.cpu()'
+)
+NO_CUDA = (
+    'the device "cuda" is not available: {why}. It needs an NVIDIA card, its driver, and what '
+    '`pip install "nbgrad[cuda]"` installs; nbgrad.configure(cuda="emulator") or NBGRAD_CUDA=emulator '
+    "emulates a card without one, for tests"
+)
+ON_DEVICE = (
+    "numpy(copy=False): the elements are on {device!r}, and the host's memory has no view of them; "
+    "write numpy(), which copies"
+)
+FORKED = (
+    "this process is a child by fork of one that used CUDA, and a card's driver does not survive a "
+    'fork. Start processes by multiprocessing.set_start_method("spawn"), or fork before the first '
+    'use of "cuda"'
+)
+NO_ROOM = (
+    "the device has no room for {bytes} bytes{free}: nothing was changed. Free tensors on it (del x), "
+    "use smaller batches or float32, or checkpoint"
 )
 NOT_SCALAR = (
     "grad can be implicitly created only for scalar outputs: this output has shape {shape}. Pass "

@@ -18,9 +18,9 @@ from nbgrad.backends import devices, reference
 from nbgrad.backends.base import Backend, Entry, Runnable, Work
 from nbgrad.backends.cpu import backend as cpu
 from nbgrad.backends.cpu import library
+from nbgrad.core.memory import Buffer
 from nbgrad.core.tape import Tape
 from nbgrad.engine.programs import programs
-from nbgrad.engine.tiers import Executable
 from nbgrad.transforms.trace import trace
 
 SOURCE = Path(ng.__file__).parent
@@ -32,7 +32,7 @@ class Counting:
 
     name = "counting"
 
-    def __init__(self, serves: bool = True, kind: type = np.ndarray) -> None:
+    def __init__(self, serves: bool = True, kind: Any = np.ndarray) -> None:
         self.asked: Counter[str] = Counter()
         self.serves, self.kind = serves, kind
 
@@ -75,14 +75,17 @@ class Counted:
         return None
 
 
-class Buffer:
+class Held(Buffer):
     """What another device keeps elements in."""
 
-    device = "attic"
-
-    def __init__(self, held: Any) -> None:
+    def __init__(self, held: Any, device: str = "attic") -> None:
+        self.device = device
         assert isinstance(held, np.ndarray)
         self.held = held
+        self.shape, self.dtype = held.shape, held.dtype
+
+    def host(self) -> Any:
+        return self.held
 
 
 @contextmanager
@@ -184,23 +187,25 @@ def test_what_a_backend_does_not_accept_runs_by_the_reference() -> None:
 
 @pytest.mark.parametrize("serves", [True, False])
 def test_a_program_runs_where_its_operands_are(serves: bool) -> None:
-    attic = Counting(serves, Buffer)
+    attic = Counting(serves, Held)
     x = np.linspace(0.0, 1.0, 7)
-    executable = Executable(tape_of(lambda x, y: x * y + 1.0, x, x))
     with serving("attic", attic):
-        (home,) = executable.run([x, x])
-        assert isinstance(home, np.ndarray) and not attic.asked
-        for args in ([Buffer(x), Buffer(x)], [Buffer(x), x]):
-            (there,) = executable.run(args)
-            assert isinstance(there, Buffer)
-            assert_array_equal(there.held, home)
-        with serving("cellar", attic):
-            elsewhere = Buffer(x)
-            elsewhere.device = "cellar"
-            with pytest.raises(TypeError, match=r"attic.*cellar.*move"):
-                executable.run([Buffer(x), elsewhere])
-    assert attic.asked["prepare"] == serves
-    with pytest.raises(TypeError, match="no backend serves"):
+        home = f(ng.tensor(x)).item()
+        assert not attic.asked
+        leaf = ng.tensor(x, device="attic", requires_grad=True)
+        made = f(leaf)
+        made.backward()
+        assert made.device == leaf.device == leaf.grad.device == "attic"
+        assert made.item() == home and isinstance(leaf.grad._node.value, Held)
+        attic.asked.clear()
+        assert f(ng.ones(7) * leaf.detach()).device == "attic"
+        with serving("cellar", Counting(kind=lambda held: Held(held, "cellar"))):
+            other = ng.tensor(x).to("cellar")
+            with pytest.raises(ng.errors.DeviceError, match=r"multiply.*attic.*cellar.*Move"):
+                _ = leaf * other
+        with pytest.raises(ng.errors.DeviceError, match=r"multiply.*'attic'.*'cpu'.*Move"):
+            _ = leaf * ng.tensor(x)
+    with pytest.raises(ng.errors.DeviceError, match="no backend serves"):
         devices.backend_of("attic")
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.api.written import NUMBERS, Parted, matching
-from nbgrad.core.aval import make_aval, several
+from nbgrad.core.aval import alike, make_aval, several
+from nbgrad.core.memory import host
 from nbgrad.core.modes import modes
 from nbgrad.core.primitive import Rules
 from nbgrad.core.results import SeveralResults
@@ -58,14 +59,14 @@ class Called:
 
     def rows(self, size: int) -> Called:
         """The same for stacks of everything."""
-        avals = tuple([make_aval((size, *a.shape), a.dtype) for a in self.avals])
+        avals = tuple([alike(a, (size, *a.shape)) for a in self.avals])
         f = self.f if self.vectorized else _Rows(self.f, len(self.avals), size)
         rule = self.rule if self.vectorized or self.rule is None else _RowsOfRule(self.rule)
         return Called(f, avals, self.name, rule, self.vectorized)
 
 
 def _conforming(x: Any, aval: Any, name: str) -> Any:
-    array = np.asarray(x._node.value if isinstance(x, Tensor) else x)
+    array = np.asarray(host(x._node.value) if isinstance(x, Tensor) else x)
     if array.shape != aval.shape:
         raise ValueError(
             f"pure_callback: {name} returned an array of shape {array.shape} where result_like has "
@@ -143,10 +144,10 @@ def _vjp(cts: Any, ys: Any, xs: Sequence[Any], params: Any, wants: Sequence[bool
     ys, cts = (ys, cts) if len(call.avals) > 1 else ((ys,), (cts,))
     if call.rule is None:
         text = NO_CALLBACK_RULE.format(name=call.name)
-        return [refused(x, text=text, aval=make_aval(x.shape, x.dtype)) for x in xs]
+        return [refused(x, text=text, aval=x.aval) for x in xs]
     given = [materialize(0.0 if ct is None else ct, y.aval) for ct, y in zip(cts, ys, strict=True)]
     inexact = [x for x in xs if x.aval.inexact]
-    avals = tuple([make_aval(x.shape, x.dtype) for x in inexact])
+    avals = tuple([x.aval for x in inexact])
     pulled = Called(_Pulled(call.rule, len(xs), len(ys)), avals, f"the vjp of {call.name}")
     found = iter(callback(*xs, *ys, *given, call=pulled))
     return [next(found) if x.aval.inexact else None for x in xs]
@@ -249,7 +250,7 @@ def pure_callback(
     demand(list(found))  # so that an error shows this line
     if tensors:
         return like.filled([Tensor(n) for n in found])
-    return like.filled([n.value if n.ndim else n.value[()] for n in found])
+    return like.filled([host(n.value) if n.ndim else host(n.value)[()] for n in found])
 
 
 def _aval_of(x: Any) -> Any:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from nbgrad.api.bodies import NUMBERS, Ran, boxed, leaves_of, names_of, nodes_of
-from nbgrad.core.aval import Aval, make_aval, weak_aval
+from nbgrad.core.aval import Aval, make_aval, placed, weak_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
+from nbgrad.core.placing import moved, stays
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.core.tree import unflatten
 from nbgrad.errors import CARRY_CHANGES, CARRY_NESTING
@@ -51,7 +52,7 @@ class Carry:
                 break
             self.avals = avals
         self.nodes = [
-            cast(strong(n), dtype=a.dtype) if n.aval is not a else n
+            moved(cast(strong(n), dtype=a.dtype), a.device) if n.aval is not a else n
             for n, a in zip(self.nodes, self.avals, strict=True)
         ]
         return found
@@ -67,7 +68,10 @@ class Carry:
         if self.numbers[k] and not out.shape:
             number = given.dtype.type(0).item() if given.weak else given.dtype
             dtype = np.result_type(out.dtype, number)
-            return make_aval((), dtype)
+            return placed(make_aval((), dtype), out.device)  # type: ignore[no-any-return]
+        there: Aval = placed(given, out.device)
+        if given.device is None and there is out and not stays(self.nodes[k]):
+            return there  # what was made of numbers alone goes where the loop is
         self.refuse(k, given, out)
         raise AssertionError
 

@@ -17,6 +17,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.registry import primitives
 from nbgrad.core.tape import Tape
 from nbgrad.core.tree import LEAF
+from nbgrad.core.values import value_of
 from nbgrad.errors import NO_GRADIENT, AutogradError
 from nbgrad.ops.basis import full
 from nbgrad.ops.elements.trigonometric import FLOATING
@@ -171,7 +172,7 @@ class _Body:
         out = make_aval(shape, np.result_type(*[aval.dtype for aval in avals]))
 
         def closed(*nodes: Node) -> Node:
-            held = [full(n.value.item(), shape=(), dtype=n.dtype) for n in numbers]
+            held = [full(value_of(n).item(), shape=(), dtype=n.dtype) for n in numbers]
             (found,) = inline(traced.tape, [*nodes, *held])
             return materialize(found, out)
 

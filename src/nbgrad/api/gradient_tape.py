@@ -9,7 +9,7 @@ from typing import Any
 
 from nbgrad.api.products import blocks_of, by_columns, differentiable_copy
 from nbgrad.api.written import NUMBERS, Parted, matching
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import alike
 from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
@@ -329,4 +329,4 @@ def _or_zeros(
     if found is not None or unconnected == "none":
         return found
     shape = (*lead, *(x.shape if own is None else own))
-    return Tensor(materialize(0.0, make_aval(shape, x._node.dtype)))
+    return Tensor(materialize(0.0, alike(x._node.aval, shape)))

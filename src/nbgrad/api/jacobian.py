@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from nbgrad.api.enclosing import belongs_outside, finished
 from nbgrad.api.grad import grad
 from nbgrad.api.products import blocks_of, by_columns, recorded_blocks
@@ -25,6 +23,7 @@ from nbgrad.api.wanted import Wanted, split_aux
 from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, leaf_node, next_sequence
+from nbgrad.core.placing import zeros_leaf
 from nbgrad.core.tree import LEAF, unflatten
 from nbgrad.core.values import looks
 from nbgrad.engine.jacobians import jacobian_values
@@ -192,7 +191,7 @@ def _rows(blocks: list[Any], count: int) -> list[list[Any]]:
 
 
 def _zeros(out: Tensor, xs: list[Tensor]) -> list[Tensor]:
-    return [Tensor(leaf_node(np.zeros(out.shape + x.shape, out.dtype))) for x in xs]
+    return [Tensor(zeros_leaf(out.shape + x.shape, out._node.aval)) for x in xs]
 
 
 def _by_column(

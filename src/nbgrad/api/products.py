@@ -9,8 +9,10 @@ import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core.linearize import Capture, build_tape, capture, environment
+from nbgrad.core.memory import place
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.placing import gathered, zeros_leaf
 from nbgrad.engine.jacobians import tangent_values
 from nbgrad.errors import COMPLEX_OUTPUT
 from nbgrad.ops.elements import arithmetic
@@ -85,7 +87,13 @@ def cotangents_of(given: Any, outs: Sequence[Tensor], what: str) -> list[Tensor]
     for v, o in zip(vs, outs, strict=True):
         if v.shape != o.shape:
             raise RuntimeError(f"v has shape {v.shape}, but the {what} has shape {o.shape}")
-    return vs
+    pairs = zip(vs, outs, strict=True)
+    return [
+        v
+        if v._node.aval.device == o._node.aval.device
+        else Tensor(gathered(f"v of the {what}", (o._node, v._node))[1])
+        for v, o in pairs
+    ]
 
 
 def gradients_of(
@@ -269,12 +277,14 @@ def _rows_of(out: Tensor, xs: Sequence[Tensor], create_graph: bool) -> list[Tens
     for position in np.ndindex(out.shape):
         seed = np.zeros(out.shape, out.dtype)
         seed[position] = 1.0
-        for k, g in enumerate(gradients_of([out], xs, [as_tensor(seed)], create_graph, True)):
+        for k, g in enumerate(
+            gradients_of([out], xs, [as_tensor(seed).to(out)], create_graph, True)
+        ):
             rows[k].append(g)
     return [
         Tensor(shapes.reshape(shapes.stack([r._node for r in found]), out.shape + x.shape))
         if found
-        else Tensor(leaf_node(np.zeros(out.shape + x.shape, x.dtype)))
+        else Tensor(zeros_leaf(out.shape + x.shape, x._node.aval))
         for found, x in zip(rows, xs, strict=True)
     ]
 
@@ -287,14 +297,17 @@ def _columns_of(outs: Sequence[Tensor], xs: Sequence[Tensor]) -> list[list[Tenso
         for position in np.ndindex(x.shape):
             direction = np.zeros(x.shape, x.dtype)
             direction[position] = 1.0
-            vs = [leaf_node(direction) if j == k else 0.0 for j in range(len(xs))]
+            vs = [
+                leaf_node(place(direction, x._node.aval.device)) if j == k else 0.0
+                for j in range(len(xs))
+            ]
             for found, tangent in zip(columns, tangents_of(outs, xs, vs), strict=True):
                 found.append(tangent)
         for block, found, out in zip(blocks, columns, outs, strict=True):
             stacked = (
                 shapes.stack(found, axis=-1)
                 if found
-                else leaf_node(np.zeros((*out.shape, 0), out.dtype))
+                else zeros_leaf((*out.shape, 0), out._node.aval)
             )
             block.append(Tensor(shapes.reshape(stacked, out.shape + x.shape)))
     return blocks

@@ -23,6 +23,7 @@ from nbgrad.config import Config, settings
 from nbgrad.core.aval import Aval
 from nbgrad.core.frozen import replace
 from nbgrad.core.interpret import bind_results, read, replay
+from nbgrad.core.memory import Buffer
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, constant, leaf_node, placeholder
 from nbgrad.core.tape import Tape, Var
@@ -226,7 +227,7 @@ def _whole(x: Any) -> Any:
 
 
 def _tensor(y: Any) -> Tensor:
-    return Tensor(leaf_node(y) if y.__class__ is np.ndarray else constant(y))
+    return Tensor(leaf_node(y) if isinstance(y, (np.ndarray, Buffer)) else constant(y))
 
 
 def trace(

@@ -15,6 +15,7 @@ from nbgrad.api.products import differentiable_copy
 from nbgrad.api.wanted import Wanted, split_aux
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.linearize import capture
+from nbgrad.core.memory import host
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.core.tree import LEAF, STATIC, builder, flatten, paths, unflatten
@@ -238,7 +239,7 @@ def as_asked(nodes: list[Node], outer: bool, given: tuple[Any, Any]) -> list[Any
             demand(nodes)
         except ConcretizationError:  # inside jit, of a closed-over argument
             return [Tensor(n) for n in nodes]
-        return [n.value if n.ndim else n.value[()] for n in nodes]
+        return [host(n.value) if n.ndim else host(n.value)[()] for n in nodes]
     return [Tensor(n) for n in nodes]
 
 
@@ -247,7 +248,7 @@ def values_as_asked(values: list[Any], given: tuple[Any, Any]) -> list[Any]:
     args, kwargs = given
     if holds_tensor((*args, *kwargs.values())):
         return [Tensor(leaf_node(value)) for value in values]
-    return [value if value.ndim else value[()] for value in values]
+    return [v if v.ndim else v[()] for v in map(host, values)]
 
 
 def holds_tensor(xs: Iterable[Any]) -> bool:

@@ -10,7 +10,8 @@ from nbgrad.api.arguments import is_dynamic, node_of_leaf, plain
 from nbgrad.api.axes import axes_of, out_axes_of, refuse_axes, size_of
 from nbgrad.api.statics import names_of_leaves
 from nbgrad.api.transformed import P, transform
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import alike
+from nbgrad.core.memory import host
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, next_sequence, placeholder
 from nbgrad.core.tape import Var
@@ -175,7 +176,7 @@ def _closed(traced: Traced, elements: Sequence[Node]) -> frozenset[Var]:
 
 
 def _element(stack: Node) -> Node:
-    found = placeholder(make_aval(stack.shape[1:], stack.dtype), stack.requires_grad)
+    found = placeholder(alike(stack.aval, stack.shape[1:]), stack.requires_grad)
     found.line = "an element of a mapped argument"
     return found
 
@@ -196,5 +197,5 @@ def _as_asked(nodes: list[Node], tensors: bool) -> list[Any]:
             demand(nodes)
         except ConcretizationError:  # inside another transform
             return [Tensor(x) for x in nodes]
-        return [x.value if x.ndim else x.value[()] for x in nodes]
+        return [host(x.value) if x.ndim else host(x.value)[()] for x in nodes]
     return [Tensor(x) for x in nodes]

@@ -92,8 +92,8 @@ class Runnable(Protocol):
     def run(self, args: list[Any], /) -> list[Any]:
         """Return a fresh buffer for each output of the tape.
 
-        *args* are buffers of the backend's device, contiguous and of the inputs' dtypes; weak inputs
-        are Python numbers. Several threads may run it at a time.
+        *args* lie where the inputs' avals say, contiguous and of their dtypes, and the results where
+        those of the outputs do; weak inputs are Python numbers. Several threads may run it at a time.
         """
 
     def entry(self, constants: Sequence[Any], weak: Mapping[int, type], /) -> Entry | None:
@@ -125,7 +125,8 @@ class Backend(Protocol):
     def prepare(self, work: Work, tier: str, /) -> Runnable:
         """Make *work* runnable, compiled whole ("fused") or of ready-made kernels ("block").
 
-        At home also "timed": it is compiled whole, and tells ``clocks``.
+        At home also "timed": it is compiled whole, and tells ``clocks``. On other devices also
+        "reference": without a compiler.
 
         It may be called by ``machine.compile.attempt``: it makes code, and does not run any.
         """
@@ -137,4 +138,4 @@ class Backend(Protocol):
         """The elements of *buffer* as an array of NumPy's."""
 
     def from_host(self, array: Array, /) -> Any:
-        """A buffer of the elements of *array*."""
+        """A buffer of the elements of *array*: at home an array, elsewhere a ``core.memory.Buffer``."""

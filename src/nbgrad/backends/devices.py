@@ -1,26 +1,27 @@
-"""Which backend serves which device: that of the buffers that a program is run on.
+"""Which backend serves which device: that on which the variables of a tape lie.
 
-Arrays of NumPy's and numbers are at home; a buffer of another class says where it is by its ``device``.
+Arrays of NumPy's and numbers are at home; the avals of what lies elsewhere say where.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
-
-import numpy as np
 
 from nbgrad.backends import reference
 from nbgrad.backends.base import Backend, Entry, Runnable, Work
 from nbgrad.core.lazy import LazyModule
-
-HOME: Final = "cpu"
+from nbgrad.core.memory import HOME as HOME
+from nbgrad.core.memory import place
+from nbgrad.core.ports import ports
+from nbgrad.core.tape import Tape, Var
+from nbgrad.errors import DeviceError
 
 definition: Final[Backend] = reference  # what runs everything, at home
 _backends: Final[dict[str, Backend]] = {
-    HOME: cast(Backend, LazyModule("nbgrad.backends.cpu.backend"))
+    HOME: cast(Backend, LazyModule("nbgrad.backends.cpu.backend")),
+    "cuda": cast(Backend, LazyModule("nbgrad.backends.cuda.backend")),
 }
-abroad: Final[set[str]] = set()  # devices beside HOME
 
 
 def register(device: str, backend: Backend | None) -> Backend | None:
@@ -31,63 +32,71 @@ def register(device: str, backend: Backend | None) -> Backend | None:
     before = _backends.pop(device, None)
     if backend is not None:
         _backends[device] = backend
-    abroad.clear()
-    abroad.update(_backends.keys() - {HOME})
     return before
 
 
-def backend_of(device: str) -> Backend:
-    """The backend of *device*.
+class _Backends:
+    """The backends by device, as a function."""
+
+    def __call__(self, device: str) -> Backend:
+        """The backend of *device*.
+
+        Raises
+        ------
+        DeviceError
+            If none is registered for it.
+        """
+        found = _backends.get(device)
+        if found is None:
+            known = ", ".join(map(repr, sorted(_backends)))
+            raise DeviceError(f"no backend serves the device {device!r}; there are {known}")
+        return found
+
+    def known(self) -> list[str]:
+        """The devices that are served, home among them."""
+        return list(_backends)
+
+
+ports.memory = backend_of = _Backends()
+
+
+def device_of(tape: Tape) -> str:
+    """Where *tape* runs: at home, or on the one other device that some of its variables are on.
 
     Raises
     ------
-    TypeError
-        If none is registered for it.
-    """
-    found = _backends.get(device)
-    if found is None:
-        known = ", ".join(sorted(_backends))
-        raise TypeError(f"no backend serves the device {device!r}; there are {known}")
-    return found
-
-
-def device_of(buffers: Iterable[Any]) -> str:
-    """Where *buffers* are: at home, or on the one other device that some of them are on.
-
-    Raises
-    ------
-    TypeError
+    DeviceError
         If they are on two.
     """
-    found = {str(getattr(x, "device", HOME)) for x in buffers} - {HOME}
+    found = {v.aval.device for v in tape.inputs}
+    found.update([out.aval.device for eqn in tape.eqns for out in eqn.outs])
+    found.discard(None)
     if len(found) > 1:
-        raise TypeError(
-            f"the operands are on the devices {sorted(found)}: move them to one of them first"
+        raise DeviceError(
+            f"one program would run on the devices {sorted(map(str, found))}: ask for the values on "
+            "one of them first"
         )
-    return found.pop() if found else HOME
+    return str(found.pop()) if found else HOME
 
 
-class Moved:
-    """*work* on another device: by its backend, or by the reference on copies at home."""
+def prepare(work: Work, backend: Backend, tier: str) -> Runnable:
+    """*work* made runnable by *backend*; by the reference on copies at home, if it does not accept it."""
+    return backend.prepare(work, tier) if backend.accepts(work) else AtHome(work)
 
-    def __init__(self, work: Work, device: str, tier: str) -> None:
-        self.backend = backend = backend_of(device)
-        self.here = tier == "reference" or not backend.accepts(work)
-        chosen = definition if self.here else backend
-        self.made: Runnable = chosen.prepare(work, "fused" if tier == "auto" else tier)
+
+class AtHome:
+    """*work* of another device, run at home."""
+
+    def __init__(self, work: Work) -> None:
+        self.made: Runnable = definition.prepare(work, "reference")
+        outs = work.tape.outputs
+        self.wanted = [a.aval.device if isinstance(a, Var) else None for a in outs]
 
     def run(self, args: list[Any]) -> list[Any]:
-        """Run, after moving what is not where it is wanted; numbers stay numbers."""
-        to_host, from_host = self.backend.to_host, self.backend.from_host
-        if self.here:
-            found = self.made.run([to_host(a) if _is_abroad(a) else a for a in args])
-            return [from_host(y) if isinstance(y, np.ndarray) else y for y in found]
-        return self.made.run([from_host(a) if isinstance(a, np.ndarray) else a for a in args])
+        """Run on copies, and put the results where they are wanted; numbers stay numbers."""
+        found = self.made.run([place(a, None) for a in args])
+        return [place(y, k) for y, k in zip(found, self.wanted, strict=True)]
 
     def entry(self, constants: Sequence[Any], weak: Mapping[int, type]) -> Entry | None:
         """None: there is no faster way."""
         return None
-
-
-def _is_abroad(x: Any) -> bool:
-    return getattr(x, "device", HOME) != HOME

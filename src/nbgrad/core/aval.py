@@ -30,11 +30,20 @@ class Aval:
         Whether the dtype is real or complex floating point, so differentiable.
     weak : bool
         Whether it is a Python number to promotion (NEP 50): beside arrays it takes their dtype.
+    device : str or None
+        Where the elements lie; None at home, in NumPy's arrays.
     """
 
-    __slots__ = ("dtype", "inexact", "ndim", "shape", "size", "weak")
+    __slots__ = ("device", "dtype", "inexact", "ndim", "shape", "size", "weak")
 
-    def __init__(self, shape: Shape, dtype: np.dtype[Any], weak: bool = False) -> None:
+    def __init__(
+        self,
+        shape: Shape,
+        dtype: np.dtype[Any],
+        weak: bool = False,
+        device: str | None = None,
+    ) -> None:
+        self.device = device
         self.shape = shape
         self.weak = weak
         self.dtype = dtype
@@ -52,15 +61,19 @@ class Aval:
 
     def __repr__(self) -> str:
         weak = " weak" if self.weak else ""
-        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]{weak}"
+        there = f" on {self.device}" if self.device else ""
+        return f"{self.dtype.name}[{','.join(map(str, self.shape))}]{weak}{there}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         if self.weak:
             return weak_aval, (self.dtype,)
+        if self.device is not None:
+            return placed, (make_aval(self.shape, self.dtype), self.device)
         return make_aval, (self.shape, self.dtype)
 
 
 _interned: dict[tuple[Shape, np.dtype[Any]], Aval] = {}
+_abroad: dict[tuple[Aval, str], Aval] = {}
 
 
 def make_aval(shape: Shape, dtype: np.dtype[Any]) -> Aval:
@@ -75,6 +88,29 @@ def make_aval(shape: Shape, dtype: np.dtype[Any]) -> Aval:
         # setdefault: two threads that race here still agree on one object.
         aval = _interned.setdefault(key, Aval(shape, native))
     return aval
+
+
+def placed(aval: Any, device: str | None) -> Any:
+    """The one Aval of an array like *aval* that lies on *device*, None for home; of several, each."""
+    if aval.__class__ is Several:
+        return several(*[placed(one, device) for one in aval.parts])
+    if aval.device == device or aval.weak:
+        return aval
+    home = aval if aval.device is None else make_aval(aval.shape, aval.dtype)
+    if device is None:
+        return home
+    return _on(home, device)
+
+
+def _on(home: Aval, device: str) -> Aval:
+    found = _abroad.get((home, device))
+    return found or _abroad.setdefault((home, device), Aval(home.shape, home.dtype, device=device))
+
+
+def alike(aval: Aval, shape: Shape) -> Aval:
+    """The Aval of an array of another *shape*, of the same dtype and on the same device."""
+    found = make_aval(shape, aval.dtype)
+    return found if aval.device is None else _on(found, aval.device)
 
 
 # Python's numbers by the dtype that holds them, and what is known of one whose value is not.
@@ -95,11 +131,12 @@ def aval_of(array: np.ndarray[Any, Any]) -> Aval:
 class Several:
     """The avals of the results of one operation that has several. Make one with :func:`several`."""
 
-    __slots__ = ("inexact", "parts", "size")
+    __slots__ = ("device", "inexact", "parts", "size")
     weak = False
 
     def __init__(self, parts: tuple[Aval, ...]) -> None:
         self.parts = parts
+        self.device = parts[0].device
         self.inexact = any(aval.inexact for aval in parts)
         self.size = sum(aval.size for aval in parts)
 

@@ -7,6 +7,7 @@ from typing import Any
 from nbgrad.config import settings
 from nbgrad.core.aval import avals_of
 from nbgrad.core.node import placeholder
+from nbgrad.core.primitive import prepared
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.errors import TapeError
 
@@ -66,8 +67,8 @@ def _operand(atom: Atom, expected: Any, where: str) -> Any:
 def _check_avals(eqn: Equation, where: str) -> None:
     pairs = zip(eqn.inputs, eqn.sig.operands, strict=True)
     operands = tuple(_operand(a, expected, where) for a, expected in pairs)
-    prepared, aval, _ = eqn.prim.prepare(operands, eqn.params)
-    if any(p is not o for p, o in zip(prepared, operands, strict=True)):
+    given, aval, _ = prepared(eqn.prim, operands, eqn.params)
+    if any(p is not o for p, o in zip(given, operands, strict=True)):
         raise TapeError(f"{where}: operands still need a cast or a broadcast")
     found = tuple([out.aval for out in eqn.outs])
     if found != avals_of(aval):

@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from nbgrad.core.node import Node
+from nbgrad.core.primitive import bind
 from nbgrad.core.record import record
 from nbgrad.core.results import results_of
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
@@ -66,9 +68,20 @@ def evaluate(eqn: Equation, xs: list[Any]) -> Any:
     return eqn.sig.prim.evaluate(*xs, **eqn.sig.params)
 
 
+def again(eqn: Equation, xs: list[Any]) -> Any:
+    """``replay`` of an equation that was recorded on nodes that lay elsewhere."""
+    found = bind(eqn.prim, *xs, **eqn.params)
+    return found if len(eqn.outs) == 1 else results_of(found)
+
+
 def inline(tape: Tape, nodes: Iterable[Any]) -> list[Any]:
     """Record the tape on *nodes* and return the nodes (or numbers) of its outputs."""
-    env = walk(tape, nodes, replay)
+    nodes = list(nodes)
+    apart = any(
+        x.__class__ is Node and x.aval.device != v.aval.device
+        for x, v in zip(nodes, tape.inputs, strict=True)
+    )
+    env = walk(tape, nodes, again if apart else replay)
     return [read(env, a) for a in tape.outputs]
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbgrad.core.asked import undecided
-from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.aval import Aval, make_aval, placed
 from nbgrad.core.foreign import numbers_of
+from nbgrad.core.memory import Buffer
 from nbgrad.core.registry import by_reference
 from nbgrad.core.values import value_of
 
@@ -28,8 +29,8 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
         Primitive, params and avals; None for a leaf or a placeholder.
     inputs : tuple of Node or Python scalar
     aval : Aval
-    value : numpy.ndarray or None
-        The buffer, C-contiguous; None while pending (or abstract).
+    value : numpy.ndarray, Buffer or None
+        The elements, C-contiguous; None while pending (or abstract). See core/memory.py.
     requires_grad : bool
     depth : int
         Length of the longest chain of pending nodes that ends here.
@@ -44,7 +45,8 @@ class Node(np.lib.mixins.NDArrayOperatorsMixin):
     line : str or None
         The user's source line, when anomaly detection or profiling is on.
     passed : Habit or None
-        The structure of an evaluation that computed this value and did not keep it: see engine.
+        The structure of an evaluation that computed this value and did not keep it: see engine. Of
+        a leaf: True if a user put it where it lies, see core/placing.py.
     """
 
     __slots__ = (
@@ -140,10 +142,20 @@ def new_node(
     return node
 
 
-def leaf_node(value: np.ndarray[Any, Any], requires_grad: bool = False) -> Node:
-    """Return a node that holds a C-contiguous array of native byte order."""
-    node = new_node(None, make_aval(value.shape, value.dtype), (), requires_grad, 0)
+def leaf_node(value: Any, requires_grad: bool = False) -> Node:
+    """Return a node that holds a C-contiguous array of native byte order, or a buffer."""
+    aval = make_aval(value.shape, value.dtype)
+    if isinstance(value, Buffer):
+        aval = placed(aval, value.device)
+    node = new_node(None, aval, (), requires_grad, 0)
     node.value = value
+    return node
+
+
+def put_node(value: Any) -> Node:
+    """A leaf of a value that a user put where it lies: see core/placing.py."""
+    node = leaf_node(value)
+    node.passed = True
     return node
 
 
@@ -164,4 +176,4 @@ def constant(value: Any) -> Node:
     return leaf_node(array)
 
 
-__all__ = ["Node", "constant", "leaf_node", "make_aval", "new_node", "placeholder"]
+__all__ = ["Node", "constant", "leaf_node", "make_aval", "new_node", "placeholder", "put_node"]

@@ -1,6 +1,6 @@
 """Ports: what a low floor asks of a higher one. There is no other way up.
 
-``ports`` holds seven: each is assigned once, by the module that serves it, when that is imported. The
+``ports`` holds nine: each is assigned once, by the module that serves it, when that is imported. The
 other two, ``compiled`` and ``shortcuts``, are filled with machine code by ``twins`` once some structure is
 hot, and can be emptied again, by another thread, too: Python does what they have not, and whoever calls
 what they have reads it once.
@@ -8,7 +8,7 @@ what they have reads it once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
@@ -27,6 +27,23 @@ class Load(Protocol):
     """Declare all public functions: served by ``vocabulary``."""
 
     def __call__(self) -> None: ...
+
+
+class Memory(Protocol):
+    """What keeps elements on a device, with ``to_host`` and ``from_host``: served by ``backends.devices``.
+
+    Raises DeviceError if there is no such device; ``known()`` are the names of those there are.
+    """
+
+    def __call__(self, device: str, /) -> Any: ...
+
+    def known(self) -> Collection[str]: ...
+
+
+class Move(Protocol):
+    """A node of the same elements on another device, None for home: served by ``ops.basis``."""
+
+    def __call__(self, node: Node, device: str | None, /) -> Node: ...
 
 
 class Namespace(Protocol):
@@ -75,10 +92,22 @@ class Ports:
     ``tensor`` is the class of tensors: called with a node it boxes it. Served by ``tensors.tensor``.
     """
 
-    __slots__ = ("bodies", "evaluate", "load", "namespace", "natively", "stack", "tensor")
+    __slots__ = (
+        "bodies",
+        "evaluate",
+        "load",
+        "memory",
+        "move",
+        "namespace",
+        "natively",
+        "stack",
+        "tensor",
+    )
     bodies: Bodies
     evaluate: Evaluate
     load: Load
+    memory: Memory
+    move: Move
     namespace: Namespace
     natively: Natively
     stack: Stack

@@ -12,17 +12,19 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval
+from nbgrad.core.aval import Aval, placed
 from nbgrad.core.frozen import Frozen, Value, made
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
-from nbgrad.core.recipes import Recipe, recipe_of, replay
+from nbgrad.core.placing import gathered
+from nbgrad.core.recipes import Recipe, recipe_of, replay, together
 from nbgrad.core.record import record
 from nbgrad.core.registry import primitives, register_primitive
 from nbgrad.core.signature import Signature
 
 _NUMBERS = frozenset({int, float, bool, complex})
+HERE = object()  # the device of an operation that does not move anything
 MAX_SIGNATURES = 1 << 17  # of a primitive: a loop may read each element of an array by number
 
 
@@ -200,7 +202,7 @@ def bind(prim: Primitive, *operands: Any, **params: Any) -> Any:
         return record(sig, operands)
     node = record(sig, operands)
     recipe = recipe_of(node, xs)
-    if recipe is not None and len(recipe.constants) == 0:
+    if recipe is not None and len(recipe.constants) == 0 and together(xs):
         _bounded(prim.recipes)[key] = recipe
     return node
 
@@ -210,13 +212,26 @@ def _prepared(
 ) -> tuple[Signature, tuple[Any, ...]]:
     """Cast and broadcast *xs*; return the signature of the operation on them, and them."""
     _refuse_undeclared(prim, xs, params)
-    operands, aval, loop = prim.prepare(xs, params)
+    if any(x.__class__ is Node and x.aval.device is not None for x in xs):
+        xs = xs if prim.projects else gathered(prim.name, xs)
+    operands, aval, loop = prepared(prim, xs, params)
     avals = tuple([x.aval if x.__class__ is Node else x.__class__ for x in operands])
     key = (avals, tuple(params.items()))
     sig = prim.signatures.get(key)
     if sig is None:
         sig = intern_signature(prim, key, Signature(prim, avals, params, aval, loop))
     return sig, operands
+
+
+def prepared(prim: Primitive, xs: Any, params: dict[str, Any]) -> tuple[Any, Any, Any]:
+    """As ``prim.prepare``, which knows nothing of devices: the result lies where the operands do."""
+    operands, aval, loop = prim.prepare(xs, params)
+    device = params.get("device", HERE)
+    if device is HERE:
+        device = next(
+            (x.aval.device for x in operands if x.__class__ is Node and x.aval.device), None
+        )
+    return operands, placed(aval, device) if device != aval.device else aval, loop
 
 
 _signature = functools.lru_cache(4096)(inspect.signature)

@@ -76,11 +76,25 @@ class Recipes(dict[Any, Recipe]):
 
     def learn(self, key: Any, out: Node, operands: Sequence[Any], element: bool = False) -> None:
         """Keep how *out* was recorded on *operands*, if that can be replayed."""
-        recipe = recipe_of(out, operands, element)
+        recipe = recipe_of(out, operands, element) if together(operands) else None
         if recipe is not None and recipe.nbytes <= self.MAX_BYTES:
             if len(self) >= self.CAPACITY:
                 self.clear()
             self[key] = recipe
+
+
+def together(operands: Sequence[Any]) -> bool:
+    """Whether the nodes among *operands* lie on one device.
+
+    What a call did with others is not remembered: whether it may depends on more than avals.
+    """
+    first: Any = None
+    for x in operands:
+        if x.__class__ is Node:
+            if first is not None and x.aval.device != first.device:
+                return False
+            first = x.aval
+    return True
 
 
 def recipe_of(out: Node, operands: Sequence[Any], element: bool = False) -> Recipe | None:

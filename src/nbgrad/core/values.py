@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbgrad.core.memory import host
 from nbgrad.core.modes import modes
 from nbgrad.core.ports import compiled, ports
 
@@ -38,14 +39,27 @@ def export(node: Node) -> None:
 
 
 def value_of(node: Node) -> Array:
-    """Return the buffer of *node*, computing it if it is pending."""
+    """Return the elements of *node* at home, computing them if it is pending."""
     looks.count += 1
     if node.value is None and ((twin := compiled.value) is None or twin(node) is None):
         ports.evaluate([node])
-    return node.value  # type: ignore[no-any-return]
+    value = node.value
+    return value if value.__class__ is np.ndarray else host(value)
+
+
+def buffer_of(node: Node) -> Any:
+    """Return the elements of *node* where they lie, computing them if it is pending."""
+    looks.count += 1
+    if node.value is None and ((twin := compiled.value) is None or twin(node) is None):
+        ports.evaluate([node])
+    return node.value
 
 
 def known_value(node: Node) -> Array | None:
-    """Return the buffer of *node* if it has one: for checks that are not worth computing it."""
+    """Return the elements of *node* at home if it has some: for checks not worth computing it.
+
+    Those on a device are not asked for: to copy them would cost more than the check is worth.
+    """
     looks.count += 1
-    return node.value  # type: ignore[no-any-return]
+    value = node.value
+    return value if value.__class__ is np.ndarray else None

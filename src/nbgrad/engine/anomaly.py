@@ -10,6 +10,7 @@ import numpy as np
 
 from nbgrad.core.aval import is_several
 from nbgrad.core.interpret import read
+from nbgrad.core.memory import host
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.results import part
@@ -56,6 +57,7 @@ def check_value(node: Node, start: int = 0, end: int = 0) -> None:
 
 
 def _check(node: Node, value: Any) -> None:
+    value = host(value)
     index = first_non_finite(value)
     if index is None:
         return
@@ -128,7 +130,8 @@ def without_checks() -> Iterator[None]:
 def refuse_non_finite(gradients: Sequence[Node]) -> None:
     """Raise if the value of a gradient is known and not finite (``nan_policy='raise'``)."""
     for node in gradients:
-        index = None if node.value is None else first_non_finite(node.value)
+        value = host(node.value)
+        index = None if value is None else first_non_finite(value)
         if index is not None:
-            text = NON_FINITE.format(shape=node.shape, value=node.value[index], index=index)
+            text = NON_FINITE.format(shape=node.shape, value=value[index], index=index)
             raise AnomalyError(text)

@@ -22,6 +22,7 @@ from nbgrad.core.linearize import (
     capture,
     require_values,
 )
+from nbgrad.core.memory import host, place
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node
 from nbgrad.core.ports import compiled, ports
@@ -200,8 +201,9 @@ def _step_through(cap: Capture) -> None:
         if node.sig.prim is part:
             settle(node, results[operands[0]][node.sig.params["number"]])
             continue
-        xs = [x.value if x.__class__ is Node else x for x in operands]
+        xs = [host(x.value) if x.__class__ is Node else x for x in operands]
         value = observed(node.sig, xs, functools.partial(_show, node))
+        value = _put(value, node.aval)
         if is_several(node.aval):
             results[node] = value
         if node in results:
@@ -213,12 +215,19 @@ def _step_through(cap: Capture) -> None:
 
 
 def _show(node: Node, value: Any, start: int, end: int) -> None:
-    node.value = value
+    node.value = _put(value, node.aval)
     for observe in modes.observers:
         observe(node, start, end)
 
 
-def settle(node: Node, value: Array) -> None:
+def _put(value: Any, aval: Any) -> Any:
+    """What was computed at home, where *aval* says that it lies."""
+    if value.__class__ is tuple:
+        return tuple([place(one, aval.device) for one in value])
+    return place(value, aval.device)
+
+
+def settle(node: Node, value: Any) -> None:
     """Give *node* its buffer; drop the operands that nothing will need again."""
     node.value = value
     node.depth = 0

@@ -7,11 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbgrad.backends.base import LONG, Entry, Runnable, Work, Writing
-from nbgrad.backends.devices import HOME, Moved, abroad, backend_of, definition, device_of
+from nbgrad.backends.devices import HOME, backend_of, definition, device_of, prepare
 from nbgrad.config import TIMED, settings
 from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.lazy import LazyModule
+from nbgrad.core.memory import host
 from nbgrad.core.tape import Tape
 
 if TYPE_CHECKING:
@@ -60,12 +61,13 @@ class Executable:
         ]
         self.runs = 0
         self.work = work = Work(tape)
-        self.backend = backend_of(HOME)
+        device = device_of(tape)
+        self.backend, self.away = backend_of(device), device != HOME
         self.reference = definition.prepare(work, "reference")
         self.compiled: Runnable | None = None
         self.timing: Any = None  # what runs on the tier "timed"
         self.interpreted: Runnable | None = None
-        self.moved: dict[tuple[str, str], Runnable] = {}
+        self.moved: dict[str, Runnable] = {}
         self.lock = ThreadLock()
         self.impatient = self.entering = False
         self.wishes: dict[str, Any] = {}
@@ -82,8 +84,8 @@ class Executable:
         if self.complex:
             args = [complex(a) if k in self.complex else a for k, a in enumerate(args)]
         tier = settings.current.tier
-        if abroad and (device := device_of(args)) != HOME:
-            return self._on(device, tier).run(args)
+        if self.away:
+            return self._there(tier).run(args)
         if tier == "auto":
             return (self.compiled or self._choose()).run(args)
         if tier == "reference":
@@ -99,23 +101,23 @@ class Executable:
         kernels write to them: that is not waited for where it would take more than a few seconds.
         """
         tier = settings.current.tier
-        if self.compiled is None and tier in ("auto", "fused"):
+        if self.compiled is None and tier in ("auto", "fused") and not self.away:
             self.compile_soon()
         compiled = self.compiled if tier in ("auto", "fused") else None
         given = [*args, *self.constants]
-        if isinstance(compiled, Writing) and not self.complex and not abroad:
+        if isinstance(compiled, Writing) and not self.complex:
             found = compiled.run(given, outs)
         else:
             found = self.run(args)
         for out, y in zip(outs, found, strict=True):
             if out is not y:
-                out[...] = y
+                out[...] = host(y)
 
-    def _on(self, device: str, tier: str) -> Runnable:
-        """What runs on another device: compiled at once, as its kernels are worth a copy there."""
-        tier = "fused" if tier == TIMED else tier
-        found = self.moved.get((device, tier))
-        return found or self.moved.setdefault((device, tier), Moved(self.work, device, tier))
+    def _there(self, tier: str) -> Runnable:
+        """What runs on another device: compiled at once, as there is nothing quicker to start with."""
+        tier = "fused" if tier in ("auto", TIMED) else tier
+        found = self.moved.get(tier)
+        return found or self.moved.setdefault(tier, prepare(self.work, self.backend, tier))
 
     def _timed(self, args: list[Any]) -> list[Any]:
         """Run, and tell how long each step took; all of it, where compiling would take too long."""
@@ -211,8 +213,8 @@ class Executable:
 
     def compile_soon(self) -> None:
         """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
-        if settings.current.tier in ("reference", "block", TIMED):
-            return  # the kernels would not be used
+        if self.away or settings.current.tier in ("reference", "block", TIMED):
+            return  # the kernels would not be used, or are made by the first run
         wait = ENDLESS_WAIT if self.work.endless else JIT_WAIT
         if not self.flat and len(self.tape) <= MAX_COMPILED and self.price() <= wait:
             self.compile()
@@ -221,6 +223,8 @@ class Executable:
 
     def compile(self) -> Runnable:
         """Compile the kernels now, instead of when the structure turns hot."""
+        if self.away:
+            return self._there("fused")
         if self.compiled is None:
             with self.lock.held:
                 if self.compiled is None:

@@ -52,18 +52,17 @@ def asarray(
     tensor([1., 2.])
     """
     if isinstance(a, Tensor) and (dtype is None or np.dtype(dtype) == a.dtype) and not copy:
-        on_cpu(device)
-        return a
+        return a if device is None else a.to(device=device)
     if copy is False:
         raise ValueError(
             f"asarray(copy=False) of {type(a).__name__} needs a copy: tensors own their values. "
             "Write copy=None, or nbgrad.as_tensor of a read-only array."
         )
     if isinstance(a, np.ndarray) and not copy:
-        on_cpu(device)
-        return as_tensor(a, dtype)
-    made: Tensor = _converted(a, dtype, order, device=device, copy=copy, like=like)
-    return made
+        made = as_tensor(a, dtype)
+        return made if device is None else made.to(device=device)
+    converted: Tensor = _converted(a, dtype, order, device=device, copy=copy, like=like)
+    return converted
 
 
 def asanyarray(a: Any, dtype: Any = None, order: Any = None, **options: Any) -> Tensor:
@@ -91,12 +90,6 @@ _converted = wrapped("asarray", making.asarray)
 # What the top level has under these names is the same.
 register_object("numpy", "asarray", asarray)
 register_object("numpy", "asanyarray", asanyarray)
-
-
-def on_cpu(device: Any) -> None:
-    """Refuse any device but this one."""
-    if device not in (None, "cpu"):
-        raise ValueError(f'device {device!r} is not available: NumPy\'s arrays are on "cpu"')
 
 
 def finfo(dtype: Any) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, Scalar, make_aval, strides_of_reshape, weak_aval
 from nbgrad.core.node import Node
+from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.registry import register_view
 from nbgrad.ops.kinds.batching import ALIGNED, LEADING, SHIFTED, widened
@@ -356,6 +357,27 @@ detach = Primitive(
     alias=True,
     structural=True,
 )
+
+# The only operation whose result lies elsewhere than its operand.
+move = Primitive(
+    name="move",
+    kind="elementwise",
+    evaluate=lambda x, device: x,
+    prepare=lambda xs, params: (xs, xs[0].aval, (xs[0].dtype,)),
+    rules=Rules(
+        lambda ct, y, xs, params, wants: (materialize(ct, xs[0].aval),),
+        lambda tangents, y, xs, params: move(tangents[0], device=params["device"]),
+        ALIGNED,
+    ),
+    lower=Expression("{x}", "fiub"),
+    cases=({"device": None},),
+    grad_name="ToCopy",
+    doc="The same elements on another device; the cotangent comes back.",
+    alias=True,
+    structural=True,
+)
+
+ports.move = lambda node, device: move(node, device=device)
 
 # What is written while nothing is recorded changes the value alone: the derivative stays that of
 # what was there, as it does in PyTorch.

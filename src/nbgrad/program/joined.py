@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbgrad.core.aval import make_aval, several
+from nbgrad.core.aval import alike, several
 from nbgrad.core.frozen import replace
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Body, Equation, Literal, Tape, Var
@@ -36,7 +36,7 @@ def _made(
     for k, atom in enumerate(body.outputs):
         assert isinstance(atom, Var)
         rows = () if k < rounds.carry else (rounds.count,)
-        found.append(make_aval((*rows, *atom.aval.shape), atom.aval.dtype))
+        found.append(alike(atom.aval, (*rows, *atom.aval.shape)))
     operands = tuple([a.aval if isinstance(a, Var) else type(a.value) for a in inputs])
     made = Signature(sig.prim, operands, params, several(*found), sig.loop)
     return Equation(made, inputs, outs, eqn.line)

@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-
 from nbgrad.core.aval import Aval
 from nbgrad.core.modes import modes, watching
-from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.node import Node, put_node
+from nbgrad.core.placing import zeros_leaf
 from nbgrad.errors import (
     INPLACE_VIEW,
     READ_ONLY,
@@ -101,7 +100,7 @@ def _together(parts: list[tuple[Node, Chain]], aval: Aval | None) -> Node:
             node = part
             continue
         if node is None:
-            node = leaf_node(np.zeros(aval.shape, aval.dtype))  # type: ignore[union-attr]
+            node = zeros_leaf(aval.shape, aval)  # type: ignore[union-attr, arg-type]
         node = scattered(node, part, chain)
     return node  # type: ignore[no-any-return]
 
@@ -284,7 +283,7 @@ def _parts(group: Group) -> list[tuple[Node, Chain]]:
 def unrecorded(node: Node) -> Node:
     """The value of *node* without its history, still lazy."""
     if node.value is not None:
-        return leaf_node(node.value) if node.requires_grad else node
+        return put_node(node.value) if node.requires_grad else node
     return basis.detach(node) if node.requires_grad else node
 
 

@@ -14,12 +14,20 @@ from nbgrad.config import settings
 from nbgrad.core import asked
 from nbgrad.core.foreign import answers_for, defers
 from nbgrad.core.lazy import LazyModule
+from nbgrad.core.memory import HOME, host, place
 from nbgrad.core.modes import asked_by, modes, watching
-from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.node import Node, put_node
 from nbgrad.core.ports import ports
-from nbgrad.core.values import export, value_of
+from nbgrad.core.values import buffer_of, export, value_of
 from nbgrad.engine.demand import demand
-from nbgrad.errors import CUT, NUMPY_ON_GRAD, PANDAS_IN_PLACE, AutogradError, ConcretizationError
+from nbgrad.errors import (
+    CUT,
+    NUMPY_ON_GRAD,
+    ON_DEVICE,
+    PANDAS_IN_PLACE,
+    AutogradError,
+    ConcretizationError,
+)
 from nbgrad.tensors.grad_fn import grad_fn_of
 from nbgrad.tensors.protocols import call_function, call_plainly, call_ufunc, direct
 
@@ -57,7 +65,8 @@ class Conversions:
         Parameters
         ----------
         copy : bool, optional
-            False: a view of the tensor's memory, which costs nothing and cannot be written to.
+            False: a view of the tensor's memory, which costs nothing and cannot be written to. There
+            is none of a tensor on a device, whose elements are copied to the host.
         force : bool
             The same as ``detach().numpy()``.
 
@@ -80,6 +89,10 @@ class Conversions:
         if self._node.requires_grad and modes.grad and not force:
             raise AutogradError(NUMPY_ON_GRAD.format(advice=asking.advice()))
         value = value_of(self._node)
+        if self._node.aval.device is not None:
+            if copy is False:
+                raise ValueError(ON_DEVICE.format(device=self.device))
+            return value
         if copy is None and getrefcount(self) <= _ALONE and getrefcount(self._node) <= 2:
             del self._node  # nobody else has this tensor, which ends with this call
             return value if getrefcount(value) <= 2 and value.base is None else value.copy()
@@ -107,7 +120,7 @@ class Conversions:
         return value_of(self._node).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        view = self.numpy(copy=False)
+        view = self.numpy(copy=None if self._node.aval.device and copy is not False else False)
         if copy is False:
             return np.array(view, dtype=dtype, copy=False)
         return np.array(view, dtype=dtype)  # for whoever asks to write to
@@ -123,14 +136,32 @@ class Conversions:
 
     @property
     def device(self) -> str:
-        """Where the values are: "cpu"."""
-        return "cpu"
+        """Where the values are: "cpu" or "cuda"."""
+        return self._node.aval.device or HOME
 
-    def to_device(self, device: Any, /, *, stream: Any = None) -> Any:
-        """The tensor itself; there is no device but "cpu"."""
-        if device != "cpu" or stream is not None:
-            raise ValueError(f'to_device({device!r}, stream={stream}): tensors are on "cpu"')
-        return self
+    def to_device(self: Any, device: Any, /, *, stream: Any = None) -> Any:
+        """The tensor on *device*: itself if it is there, as ``to`` does."""
+        if stream is not None:
+            raise ValueError(
+                f"to_device({device!r}, stream={stream}): there is no stream to choose"
+            )
+        return self.to(device=device)
+
+    def cpu(self: Any) -> Tensor:
+        """The tensor in the host's memory: itself if it is there."""
+        return self.to(device=HOME)  # type: ignore[no-any-return]
+
+    def cuda(self: Any) -> Tensor:
+        """The tensor on the card: itself if it is there; the gradient comes back.
+
+        Examples
+        --------
+        >>> import nbgrad as ng
+        >>> with ng.configure(cuda="emulator"):
+        ...     ng.ones(2).cuda()
+        tensor([1., 1.], device='cuda')
+        """
+        return self.to(device="cuda")  # type: ignore[no-any-return]
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return np.empty(0).__dlpack_device__()
@@ -228,9 +259,11 @@ class Conversions:
         node = self._node
         try:
             demand([node])
-            text = _printed(node.value, settings.current.print_precision)
+            text = _printed(host(node.value), settings.current.print_precision)
         except ConcretizationError:
             text = f"<traced {node.aval!r}>"
+        if node.aval.device is not None:
+            text += f", device={node.aval.device!r}"
         if node.dtype not in (np.float64, np.int64, np.bool_):
             text += f", dtype={node.dtype}"
         if not self.is_leaf:
@@ -244,12 +277,14 @@ class Conversions:
 
     def __reduce__(self: Any) -> Any:
         tracked = self.requires_grad and self.is_leaf
-        return _rebuild, (self.__class__, value_of(self._node), tracked, self.grad)
+        parts = (self.__class__, value_of(self._node), tracked, self.grad)
+        device = self._node.aval.device
+        return _rebuild, parts if device is None else (*parts, device)
 
     def __copy__(self: Any) -> Tensor:
         """A tensor of the same buffer: a leaf of its own, or with the same history."""
         node = self._node
-        out: Tensor = self.__class__(leaf_node(value_of(node)) if self.is_leaf else node)
+        out: Tensor = self.__class__(put_node(buffer_of(node)) if self.is_leaf else node)
         if self.is_leaf and self.requires_grad:
             out.requires_grad_()
         out.grad = self.grad
@@ -261,7 +296,8 @@ class Conversions:
                 "Only Tensors created explicitly by the user (graph leaves) support deepcopy; "
                 "use x.detach().clone()"
             )
-        out = _rebuild(self.__class__, value_of(self._node), self.requires_grad)
+        value, device = value_of(self._node), self._node.aval.device
+        out = _rebuild(self.__class__, value, self.requires_grad, device=device)
         memo[id(self)] = out
         out.grad = copy.deepcopy(self.grad, memo)
         return out
@@ -278,8 +314,12 @@ def _printed(value: np.ndarray[Any, Any], digits: int | None) -> str:
 
 
 def _rebuild(
-    tensor: Any, value: np.ndarray[Any, Any], requires_grad: bool, grad: Tensor | None = None
+    tensor: Any,
+    value: np.ndarray[Any, Any],
+    requires_grad: bool,
+    grad: Tensor | None = None,
+    device: str | None = None,
 ) -> Tensor:
-    out: Tensor = tensor(leaf_node(np.array(value, order="C")))
+    out: Tensor = tensor(put_node(place(np.array(value, order="C"), device)))
     out.grad = grad
     return out.requires_grad_() if requires_grad else out

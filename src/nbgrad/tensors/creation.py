@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.foreign import numbers_of
+from nbgrad.core.memory import named, place
 from nbgrad.core.modes import modes, watching
-from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.node import Node, put_node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.values import export, value_of
 from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
@@ -33,8 +34,8 @@ class _Default(threading.local):
 _default = _Default()
 
 
-def make(array: Any, requires_grad: bool) -> Tensor:
-    """A tensor of *array*, which nobody else writes to."""
+def make(array: Any, requires_grad: bool, device: str | None = None) -> Tensor:
+    """A tensor of *array*, which nobody else writes to, on *device*; None is home."""
     value = np.asarray(array, order="C")
     if not value.dtype.isnative:
         value = value.astype(value.dtype.newbyteorder("="))
@@ -43,11 +44,13 @@ def make(array: Any, requires_grad: bool) -> Tensor:
             f"nbgrad holds numbers and booleans, not {value.dtype}: convert the data first, "
             "for example np.asarray(data, dtype=float)"
         )
-    out = Tensor(leaf_node(value))
+    out = Tensor(put_node(value if device is None else place(value, device)))
     return out.requires_grad_() if requires_grad else out
 
 
-def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tensor:
+def tensor(
+    data: Any, dtype: Any = None, *, requires_grad: bool = False, device: Any = None
+) -> Tensor:
     """Make a tensor from data, which is copied.
 
     Parameters
@@ -58,6 +61,8 @@ def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
         Inferred as NumPy does by default: float64 for Python floats.
     requires_grad : bool
         Record operations on the result.
+    device : {"cpu", "cuda"}, optional
+        Where its elements are to lie; see docs/cuda.md.
 
     Returns
     -------
@@ -81,7 +86,8 @@ def tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> Tens
         elif isinstance(data, (list, tuple)) and _holds_tensor(data):
             data = _copied(_stacked(data))
         data = numbers_of(data, explicit=True)
-    return make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad)
+    there = None if device is None else named(device)
+    return make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad, there)
 
 
 def _copied(node: Node) -> Any:

@@ -11,6 +11,7 @@ import numpy as np
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
+from nbgrad.core.placing import gathered, zeros_leaf
 from nbgrad.core.ports import ports
 from nbgrad.engine.backward import run_backward
 from nbgrad.engine.demand import demand
@@ -88,6 +89,8 @@ def _seed(out: Any, seed: Any, k: int) -> Node:
             f"grad_output[{k}] is complex but output[{k}] is {out.dtype}: they are required to have "
             "the same dtype; pass its real part"
         )
+    if node.aval.device != out._node.aval.device:
+        (_, node) = gathered("backward", (out._node, node))
     return node if node.dtype == out.dtype else basis.cast(node, dtype=out.dtype)
 
 
@@ -225,7 +228,11 @@ def accumulate(node: Node, gradient: Node, create_graph: bool = False) -> None:
             tensor._grad = tensor.__class__(held._node + gradient)
         elif held._alias is not None:  # its views see what is added
             aliases.write(held, held._node + gradient)
-        elif gradient.requires_grad or held._node.requires_grad or held._node.value is None:
+        elif (
+            gradient.requires_grad
+            or held._node.requires_grad
+            or held._node.value.__class__ is not np.ndarray  # pending, or on a device
+        ):
             held._node = held._node + gradient
         else:
             _add_in_place(held, gradient)
@@ -335,4 +342,6 @@ def _zeros(t: Any, create_graph: bool) -> Any:
         raise AutogradError(
             "materialize_grads cannot be used when the given input is a GradientEdge"
         )
-    return type(t)(leaf_node(np.zeros(t.shape, t.dtype), create_graph))
+    zeros = zeros_leaf(t.shape, t._node.aval)
+    zeros.requires_grad = create_graph
+    return type(t)(zeros)

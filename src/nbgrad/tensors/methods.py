@@ -12,9 +12,11 @@ import numpy as np
 
 from nbgrad.core.boxes import is_box
 from nbgrad.core.lookup import ours
+from nbgrad.core.memory import named
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
-from nbgrad.core.ports import shortcuts
+from nbgrad.core.placing import moved
+from nbgrad.core.ports import ports, shortcuts
 from nbgrad.core.primitive import Primitive
 from nbgrad.errors import NEEDS_COPY, NOT_VIEWABLE, AutogradError
 from nbgrad.ops.elements import arithmetic
@@ -256,9 +258,9 @@ class Methods:
     copy = clone
 
     def to(self: Any, dtype: Any = None, *, device: Any = None) -> Tensor:
-        """Convert to *dtype*, or to that of a tensor; the tensor itself if it is of that.
+        """Convert to *dtype*, move to *device*, or both as a tensor is; itself if nothing changes.
 
-        "cpu" is the only device.
+        Devices are "cpu" and "cuda". The gradient is converted and moved back.
 
         Examples
         --------
@@ -266,15 +268,20 @@ class Methods:
         >>> ng.ones(2).to(ng.float32).to("cpu").dtype
         dtype('float32')
         """
-        dtype, device = (
-            (None, dtype) if isinstance(dtype, str) and dtype == "cpu" else (dtype, device)
-        )
-        if device not in (None, "cpu"):
-            raise ValueError(f'to: device {device!r} is not available; tensors are on "cpu"')
-        wanted = dtype.dtype if is_box(dtype.__class__) else dtype
-        same = wanted is None or self._node.aval.dtype == wanted
-        made: Tensor = self if same else self.__class__(composite.astype(self._node, wanted))
-        return made
+        if is_box(dtype.__class__):
+            dtype, device = dtype.dtype, device or dtype.device
+        elif isinstance(dtype, str) and dtype.partition(":")[0] in ports.memory.known():
+            dtype, device = None, dtype
+        node = self._node
+        if device is not None:
+            node = moved(node, named(device))
+        if not (dtype is None or node.aval.dtype == dtype):
+            node = composite.astype(node, dtype)
+        if node is self._node:
+            return self  # type: ignore[no-any-return]
+        if node.sig is None:
+            node.passed = True  # it stays there
+        return self.__class__(node)  # type: ignore[no-any-return]
 
     def float(self) -> Tensor:
         """Convert to float32."""

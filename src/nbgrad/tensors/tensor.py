@@ -10,11 +10,10 @@ import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core.modes import modes, not_recording
-from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.node import Node, put_node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.ports import ports, shortcuts
 from nbgrad.core.recipes import window_between
-from nbgrad.core.values import value_of
 from nbgrad.engine.flushing import flush
 from nbgrad.errors import INPLACE_LEAF, NOT_FLOATING, NOT_LEAF, AutogradError
 from nbgrad.ops import basis
@@ -117,7 +116,7 @@ class Tensor(Spelled):
             raise AutogradError(NOT_LEAF)
         if flag and not node.aval.inexact:
             raise AutogradError(NOT_FLOATING.format(dtype=node.dtype))
-        fresh = leaf_node(value_of(node)) if node.value is not None else _pending_copy(node)
+        fresh = put_node(node.value) if node.value is not None else _pending_copy(node)
         self._set_leaf(fresh, bool(flag))
         return self
 
@@ -395,6 +394,6 @@ _assign = pair(_with_item)
 def _pending_copy(node: Node) -> Node:
     """A new node of the same value without a gradient, still lazy."""
     if node.value is not None:
-        return leaf_node(node.value)
+        return put_node(node.value)
     copy: Node = basis.detach(node)
     return copy

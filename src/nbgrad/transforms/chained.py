@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import alike
 from nbgrad.core.node import placeholder
 from nbgrad.core.primitive import bind
 from nbgrad.core.tape import Atom, Equation, Tape, Var
@@ -111,7 +111,7 @@ class _New:
 
     def _stack(self, rows: Sequence[Any], count: int) -> Var:
         """The stack of what those of *rows* hold."""
-        aval = make_aval((count, *rows[0].aval.shape[1:]), rows[0].aval.dtype)
+        aval = alike(rows[0].aval, (count, *rows[0].aval.shape[1:]))
         out = Var(aval)
         if all(a in self.stackable for a in rows):
             self.inputs.append(out)
@@ -125,7 +125,7 @@ class _New:
     def _put_together(self, parts: Sequence[Any], out: Var | None = None) -> Var:
         if out is None:
             count = sum(a.aval.shape[0] for a in parts)
-            out = Var(make_aval((count, *parts[0].aval.shape[1:]), parts[0].aval.dtype))
+            out = Var(alike(parts[0].aval, (count, *parts[0].aval.shape[1:])))
         eqns = spelled(lambda *xs: bind(concatenate, *xs, axis=0), parts, out)
         assert eqns is not None
         self.eqns += eqns

@@ -11,7 +11,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nbgrad.core.aval import make_aval, several
+from nbgrad.core.aval import alike, several
 from nbgrad.core.interpret import computed, inline
 from nbgrad.core.modes import user_line_of
 from nbgrad.core.node import Node
@@ -172,7 +172,7 @@ refused = Primitive(
         lambda prim, xs, mapped, params, size: prim(
             *xs,
             text=params["text"],
-            aval=make_aval((size, *params["aval"].shape), params["aval"].dtype),
+            aval=alike(params["aval"], (size, *params["aval"].shape)),
         ),
     ),
     lower=Host(),
@@ -184,7 +184,7 @@ refused = Primitive(
 
 def _refused(text: str, x: Any) -> Node:
     """A derivative by *x* that no rule gives. It is an error to need it, and none to have it."""
-    found: Node = refused(x, text=text, aval=make_aval(x.shape, x.dtype))
+    found: Node = refused(x, text=text, aval=x.aval)
     return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import alike
 from nbgrad.core.interpret import inline
 from nbgrad.core.node import Node, leaf_node, placeholder
 from nbgrad.core.primitive import Primitive, Rules
@@ -96,7 +96,7 @@ def _on_batches(f: Any, nodes: Sequence[Node], sizes: tuple[int, ...]) -> list[A
         return list(f(*nodes))
 
     def stacks(*given: Node) -> list[Any]:
-        traced = trace(f, [make_aval(n.shape[1:], n.dtype) for n in given])
+        traced = trace(f, [alike(n.aval, n.shape[1:]) for n in given])
         flags = [True] * len(given) + [False] * len(traced.constants)
         found, are = batched(traced.tape, [*given, *traced.constants], sizes[-1], flags)
         pairs = zip(found, are, strict=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.aval import Aval, alike, make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, leaf_node, placeholder
 from nbgrad.core.primitive import Primitive, bind
@@ -272,7 +272,7 @@ class Loop:
         new.next, new.loops = segment.end, new.loops + 1
 
     def _rows_of(self, aval: Aval) -> Aval:
-        return make_aval((self.segment.steps, *aval.shape), aval.dtype)
+        return alike(aval, (self.segment.steps, *aval.shape))
 
     def _write_row(self, stack: Var, step: int, place: int) -> None:
         out = self.reading.eqns[place].out

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import alike
 from nbgrad.core.node import Node, constant
 from nbgrad.ops.arrays.indexing import scatter_add
 from nbgrad.ops.basis import concatenate, full, pad, reshape
@@ -95,7 +95,7 @@ def _assembled(parts: dict[Window, Node], aval: Any) -> Node:
     flat = [_flat_range(window, aval.shape) for window in parts]
     runs = [run for run in flat if run is not None]
     if len(runs) == len(flat):
-        line = make_aval((aval.size,), aval.dtype)
+        line = alike(aval, (aval.size,))
         rows: dict[Window, Node] = {
             ((start,), (size,), (1,)): reshape(x, shape=(size,))
             for (start, size), x in zip(runs, parts.values(), strict=True)

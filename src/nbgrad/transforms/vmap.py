@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import alike
 from nbgrad.core.check import checked
 from nbgrad.core.interpret import Environment, bind_results, read, replay
 from nbgrad.core.linearize import linearize
@@ -38,7 +38,7 @@ def vmap(
     inputs = []
     for var, is_stack in zip(tape.inputs, mapped, strict=True):
         shape = (size, *var.aval.shape) if is_stack else var.aval.shape
-        inputs.append(placeholder(make_aval(shape, var.aval.dtype) if is_stack else var.aval))
+        inputs.append(placeholder(alike(var.aval, shape)))
     outs, flags = batched(tape, inputs, size, mapped)
     new, constants = linearize(outs, inputs)
     for mine, given, is_stack in zip(new.inputs, tape.inputs, mapped, strict=False):

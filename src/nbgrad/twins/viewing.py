@@ -156,10 +156,10 @@ def nbgrad_detached(owner, args, count):
         node[{sig}], node[{aval}], node[{inputs}] = none, a[{aval}], shared[{NO_INPUTS}]
         node[{requires_grad}], node[{depth}] = shared[{FALSE}], shared[{ZERO}]
         node[{seq}], node[{value}], node[{leaf}], node[{line}] = sequence, a[{value}], none, none
-        node[{watch}], node[{passed}], node[{freed}] = none, none, shared[{FALSE}]
+        node[{watch}], node[{passed}], node[{freed}] = none, true, shared[{FALSE}]
         for part in (
             none, a[{aval}], shared[{NO_INPUTS}], shared[{FALSE}], shared[{ZERO}], a[{value}],
-            none, none, none, none, shared[{FALSE}],
+            none, none, none, true, shared[{FALSE}],
         ):
             Py_IncRef(part)
         Py_DecRef(first)

@@ -9,6 +9,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.placing import moved
 from nbgrad.ops.basis import cast
 from nbgrad.ops.elements.comparison import equal
 
@@ -22,4 +23,6 @@ def units(aval: Aval, start: int, stop: int) -> Node:
         real = np.dtype(np.int64)
     places = leaf_node(np.arange(aval.size, dtype=real).reshape(aval.shape))
     chosen = leaf_node(np.arange(start, stop, dtype=real).reshape(-1, *(1,) * aval.ndim))
+    if aval.device is not None:
+        places = moved(places, aval.device)
     return cast(equal(chosen, places), dtype=aval.dtype)  # type: ignore[no-any-return]

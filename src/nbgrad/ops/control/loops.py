@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
-from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.aval import Aval, alike, make_aval
 from nbgrad.core.frozen import replace
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
@@ -20,12 +20,12 @@ Several = tuple[Any, ...]
 
 def row(aval: Aval) -> Aval:
     """What one run reads of a stack."""
-    return make_aval(aval.shape[1:], aval.dtype)
+    return alike(aval, aval.shape[1:])
 
 
 def stack(aval: Aval, count: int) -> Aval:
     """What the runs write together."""
-    return make_aval((count, *aval.shape), aval.dtype)
+    return alike(aval, (count, *aval.shape))
 
 
 def as_tuple(x: Any) -> Several:

@@ -60,9 +60,11 @@ def materialize(ct: Any, aval: Aval) -> Node:
     if is_number(ct):
         if ct.__class__ is complex and aval.dtype.kind != "c":
             ct = ct.real  # the edge from complex to real
-        return primitives["full"](ct, shape=aval.shape, dtype=aval.dtype)
+        ct = primitives["full"](ct, shape=aval.shape, dtype=aval.dtype)
     if ct.aval is aval:
         return ct
+    if ct.aval.device != aval.device:
+        ct = primitives["move"](ct, device=aval.device)
     if ct.aval.ndim and not aval.ndim:
         ct = primitives["sum"](ct, axis=tuple(range(ct.ndim)), keepdims=False)
     if ct.dtype != aval.dtype:

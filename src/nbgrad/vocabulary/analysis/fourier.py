@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import normalize_axis, single_axis
+from nbgrad.core.memory import named
 from nbgrad.core.node import Node
+from nbgrad.core.placing import moved
 from nbgrad.ops import basis
 from nbgrad.ops.arrays.fourier import OTHER_NORM, fourier, real_fourier, real_fourier_inverse
 from nbgrad.ops.elements.arithmetic import conjugate
@@ -258,9 +260,7 @@ irfft2 = _family("irfft2", _back, "Inverse of ``rfft2``: real.", _cases_of_back,
 
 
 def _frequencies(counts: np.ndarray[Any, Any], n: int, d: Any, device: Any, dtype: Any) -> Node:
-    if device not in (None, "cpu"):
-        raise ValueError(f'Device not understood. Only "cpu" is allowed, but received: {device}')
-    found = as_node(counts) * (1.0 / (n * as_node(d)))
+    found = moved(as_node(counts) * (1.0 / (n * as_node(d))), named(device))
     return found if dtype is None else astype(found, dtype)
 
 

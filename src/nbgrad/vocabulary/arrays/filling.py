@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval
+from nbgrad.core.aval import Aval, placed
 from nbgrad.core.boxes import box, is_box, unbox
+from nbgrad.core.memory import named
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
+from nbgrad.core.placing import moved
 from nbgrad.ops.basis import full as filled
-from nbgrad.vocabulary.arrays.making import on_cpu
+from nbgrad.vocabulary.arrays.making import put, unlike
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.shapes import as_node, as_shape, broadcast_to, cast_to
 from nbgrad.vocabulary.support import concrete, held
@@ -89,7 +91,7 @@ def zeros(
             [0., 0.]])
     """
     if device is not None or like is not None:
-        on_cpu("zeros", device, like)
+        return put("zeros", device, like, lambda: zeros(shape, *more, dtype=dtype))
     if more:
         shape, dtype = _spread("zeros", shape, more, dtype)
     return _one_value(0, shape, dtype or float)
@@ -115,7 +117,7 @@ def ones(
     tensor([1., 1.], requires_grad=True)
     """
     if device is not None or like is not None:
-        on_cpu("ones", device, like)
+        return put("ones", device, like, lambda: ones(shape, *more, dtype=dtype))
     if more:
         shape, dtype = _spread("ones", shape, more, dtype)
     return _one_value(1, shape, dtype or float)
@@ -164,7 +166,7 @@ def full(
 ) -> Node:
     """*fill_value*, broadcast to *shape*; its gradient is the sum over all of it."""
     if device is not None or like is not None:
-        on_cpu("full", device, like)
+        return put("full", device, like, lambda: full(shape, fill_value, dtype))
     kind = fill_value.__class__
     if kind in NUMBERS and (kind is not complex or dtype is None) and not modes.tracing:
         return _one_value(fill_value, shape, dtype)
@@ -174,9 +176,8 @@ def full(
 
 
 def _like(a: Any, device: Any) -> Aval:
-    if device is not None:
-        on_cpu("*_like", device)
-    return (a if a.__class__ is Node else as_node(a)).aval
+    aval = (a if a.__class__ is Node else as_node(a)).aval
+    return aval if device is None else placed(aval, named(device))  # type: ignore[no-any-return]
 
 
 @function(
@@ -199,7 +200,8 @@ def zeros_like(
 ) -> Node:
     """Zeros of the shape and dtype of *a*."""
     aval = _like(a, device)
-    return _one_value(0, aval.shape if shape is None else shape, dtype or aval.dtype)
+    made = _one_value(0, aval.shape if shape is None else shape, dtype or aval.dtype)
+    return made if aval.device is None else moved(made, aval.device)
 
 
 @function(
@@ -222,7 +224,8 @@ def ones_like(
 ) -> Node:
     """Ones of the shape and dtype of *a*."""
     aval = _like(a, device)
-    return _one_value(1, aval.shape if shape is None else shape, dtype or aval.dtype)
+    made = _one_value(1, aval.shape if shape is None else shape, dtype or aval.dtype)
+    return made if aval.device is None else moved(made, aval.device)
 
 
 @function(
@@ -274,7 +277,8 @@ def full_like(
 ) -> Node:
     """*fill_value* in the shape and dtype of *a*."""
     aval = _like(a, device)
-    return full(aval.shape if shape is None else shape, fill_value, dtype or aval.dtype)
+    made = full(aval.shape if shape is None else shape, fill_value, dtype or aval.dtype)
+    return made if aval.device is None else moved(made, aval.device)
 
 
 @function("numpy", "numpy.eye", cases=lambda d: [call(2), call(2, 3, 1, int)], makes=())
@@ -290,7 +294,7 @@ def eye(
 ) -> Node:
     """Ones on the diagonal *k* of an *N* by *M* matrix."""
     if device is not None or like is not None:
-        on_cpu("eye", device, like)
+        return put("eye", device, like, lambda: eye(N, M, k, dtype))
     if k or N.__class__ is not int or N <= 0 or M is not None:
         return held(np.eye(N, M, k, dtype))
     made = np.zeros(N * N, dtype)
@@ -309,7 +313,7 @@ def tri(
     N: int, M: int | None = None, k: int = 0, dtype: Any = float, *, like: None = None
 ) -> Node:
     """Ones at and below the diagonal *k* of an *N* by *M* matrix."""
-    on_cpu("tri", None, like)
+    unlike("tri", like)
     return held(np.tri(N, M, k, dtype))
 
 
@@ -335,7 +339,7 @@ def fromfunction(
     tensor([[ 0., 10., 20.],
             [ 1., 11., 21.]])
     """
-    on_cpu("fromfunction", None, like)
+    unlike("fromfunction", like)
     grids = (box(held(g)) for g in np.indices(_extents(shape), dtype=dtype))
     found = function(*grids, **kwargs)
     return unbox(found) if is_box(found.__class__) else found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,10 @@ import numpy as np
 from nbgrad.core.aval import MAX_NDIM
 from nbgrad.core.boxes import is_box
 from nbgrad.core.foreign import numbers_of
+from nbgrad.core.memory import named
 from nbgrad.core.node import Node, constant
 from nbgrad.core.operands import as_operand, holds_node
+from nbgrad.core.placing import moved
 from nbgrad.errors import refuse
 from nbgrad.ops.elements import arithmetic
 from nbgrad.vocabulary.declare import call, function
@@ -19,14 +21,17 @@ from nbgrad.vocabulary.shapes import as_node, cast_to, reshape, stack
 from nbgrad.vocabulary.support import concrete, held
 
 
-def on_cpu(name: str, device: Any, like: Any = None) -> None:
-    """Raise unless *device* is where NumPy's arrays are, and what is made is to be *like* none."""
-    if device not in (None, "cpu"):
-        raise ValueError(
-            f'{name}: Device not understood. Only "cpu" is allowed, but received: {device}'
-        )
+def unlike(name: str, like: Any) -> None:
+    """Raise unless what is made is to be *like* none."""
     if like is not None:
         refuse(name, "the result is always a tensor", like=like)
+
+
+def put(name: str, device: Any, like: Any, make: Callable[[], Node]) -> Node:
+    """What *make* makes, on *device*."""
+    unlike(name, like)
+    there = named(device)
+    return moved(make(), there)
 
 
 def converted(data: Any, dtype: Any = None) -> Node:
@@ -87,7 +92,7 @@ def array(
     >>> x.grad
     tensor([3., 1.])
     """
-    on_cpu("array", None, like)
+    unlike("array", like)
     node = converted(object, dtype)
     if ndmax and node.ndim > ndmax:
         raise ValueError(f"array: object has {node.ndim} dimensions, more than ndmax={ndmax}")
@@ -115,8 +120,9 @@ def asarray(
     like: None = None,
 ) -> Node:
     """*a* as a tensor: with its history if it is one, or holds some."""
-    on_cpu("asarray", device, like)
-    return converted(a, dtype)
+    unlike("asarray", like)
+    made = converted(a, dtype)
+    return made if device is None else moved(made, named(device))
 
 
 @function(
@@ -225,7 +231,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> N
     >>> ng.from_dlpack(np.array([1.0, 2.0]))
     tensor([1., 2.])
     """
-    on_cpu("from_dlpack", device)
+    if device is not None:
+        return put("from_dlpack", device, None, lambda: from_dlpack(x, copy=copy))
     return constant(concrete(x) if x.__class__ is Node else np.from_dlpack(x))
 
 

@@ -7,9 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.boxes import nested
+from nbgrad.core.memory import named
 from nbgrad.core.node import Node
+from nbgrad.core.placing import moved
 from nbgrad.ops.elements import arithmetic
-from nbgrad.vocabulary.arrays.making import on_cpu
+from nbgrad.vocabulary.arrays.making import put
 from nbgrad.vocabulary.arrays.rearranging import broadcast_arrays
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.elements import composite
@@ -53,7 +56,8 @@ def arange(
     How many there are depends on the values; *start* and *step* get gradients.
     """
     if device is not None or like is not None:
-        on_cpu("arange", device, like)
+        make = lambda: arange(start_or_stop, stop, step, dtype=dtype)
+        return put("arange", device, like, make)
     start = start_or_stop
     if stop is None:
         start, stop = 0, start
@@ -122,7 +126,9 @@ def linspace(
     tensor([0. , 0.5, 1. ])
     """
     if device is not None:
-        on_cpu("linspace", device)
+        given = (start, stop, num, endpoint, retstep, dtype, axis)
+        made, there = linspace(*given, steps=steps), named(device)
+        return nested(made, lambda x: moved(x, there)) if retstep else moved(made, there)
     count = num if steps is None else steps
     if count.__class__ is not int or count < 0:
         count = _count("linspace", count)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import normalize_axis
+from nbgrad.core.memory import named
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
+from nbgrad.core.placing import moved
 from nbgrad.ops import basis
 from nbgrad.ops.elements import arithmetic, selection
 from nbgrad.ops.elements.arithmetic import absolute, exp, log, sqrt, square
@@ -157,8 +159,7 @@ def astype(x: Any, dtype: Any, /, *, copy: bool = True, device: Any = None) -> N
     >>> ng.astype(ng.tensor([1.0, 2.5]), ng.float32).dtype
     dtype('float32')
     """
-    if device not in (None, "cpu"):
-        raise ValueError(f'astype: device {device!r} is not available, only "cpu"')
     node = as_node(x)
+    node = node if device is None else moved(node, named(device))
     wanted = np.dtype(dtype)
     return node if wanted == node.dtype else basis.cast(node, dtype=wanted)

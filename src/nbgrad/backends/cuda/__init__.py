@@ -1,0 +1,1 @@
+"""CUDA as a backend: see README.md one folder up."""

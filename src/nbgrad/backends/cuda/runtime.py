@@ -1,0 +1,55 @@
+"""Which library serves the card: decided once, by the setting ``cuda``, at the first use of the device."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from nbgrad.backends.cuda.emulated import EmulatedStore
+from nbgrad.backends.cuda.memory import Store
+from nbgrad.backends.cuda.stores import CupyStore, NumbaStore
+from nbgrad.config import settings
+from nbgrad.core.forks import ThreadLock
+from nbgrad.errors import FORKED, DeviceError
+from nbgrad.machine import cuda as machine
+
+
+class Runtime:
+    """The store in use, and in which process it was opened."""
+
+    def __init__(self) -> None:
+        self.lock = ThreadLock()
+        self.stores: dict[str, Store] = {}
+        self.opened: dict[str, int] = {}
+
+    def store(self) -> Store:
+        """What keeps elements on the card.
+
+        Raises
+        ------
+        DeviceError
+            If nothing serves it, or if this process is a fork of one that used it.
+        """
+        name = settings.current.cuda
+        found = self.stores.get(name)
+        if found is None:
+            with self.lock.held:
+                found = self.stores.get(name) or self._open(name)
+        if self.opened[name] != os.getpid():
+            raise DeviceError(FORKED)
+        return found
+
+    def _open(self, name: str) -> Store:
+        store: Any = EmulatedStore() if name == "emulator" else _of_a_card(name)
+        self.opened[name] = os.getpid()
+        self.stores[name] = store
+        return store  # type: ignore[no-any-return]
+
+
+def _of_a_card(name: str) -> Store:
+    module = machine.module(name)
+    cupy = None if name == "simulator" else machine.cupy()
+    return NumbaStore(module, name) if cupy is None else CupyStore(cupy)
+
+
+runtime = Runtime()
