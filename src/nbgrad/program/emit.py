@@ -77,10 +77,7 @@ class Emitter:
         if self.fixed:
             self.line(1, f"lo, hi = 0, {self.a.tasks}")
         self.uniforms()
-        if self.nest.reductions:
-            self.columns() if self.a.columns else self.cells()
-        else:
-            self.rows(1, "lo", "hi")
+        self.loops()
         header = f"def {name}(lo, hi{''.join(', ' + p for p, _, _ in self.params)}):"
         return Emitted(
             "\n".join([header, *self.lines]) + "\n",
@@ -90,6 +87,12 @@ class Emitter:
             self.a.tasks,
             self.a.grain,
         )
+
+    def loops(self) -> None:
+        if self.nest.reductions:
+            self.columns() if self.a.columns else self.cells()
+        else:
+            self.rows(1, "lo", "hi")
 
     def name(self) -> str:
         names = list(dict.fromkeys(v.name for v in self.ops))
@@ -383,13 +386,3 @@ class Emitter:
     def final(self, number: int, r: Reduce, value: str) -> str:
         text = r.finalize.format(a=value, n=f"m{number}") if r.finalize else value
         return f"f4({text})" if is_wide(r) and r.buffer.aval.dtype == r.dtype else text
-
-
-def emit(arranged: Arranged, fixed: bool = False) -> Emitted:
-    """Return the source of a kernel and the description of its arguments.
-
-    If *fixed* and the nest is small, the text has its extents: short loops of many rounds are
-    unrolled by the compiler.
-    """
-    small = arranged.nest.size <= SMALL and not arranged.grain
-    return Emitter(arranged, fixed and small).emit()

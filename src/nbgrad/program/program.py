@@ -10,7 +10,6 @@ from typing import Any
 
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
-from nbgrad.program.emit import emit
 from nbgrad.program.joined import joined
 from nbgrad.program.loops import Chosen, Fork, Loop, Round, Trip, Whole, framed, without_kept
 from nbgrad.program.nests import Call, Item, build
@@ -21,6 +20,7 @@ from nbgrad.program.steps import define
 from nbgrad.program.text import Emitted
 from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
+from nbgrad.program.unrolled import emit
 from nbgrad.program.values import planning
 from nbgrad.program.views import LibraryCall
 
