@@ -8,6 +8,7 @@ thread in, where what is tested counts on the GIL, and would need the GIL where 
 from __future__ import annotations
 
 import bisect
+import ctypes
 import os
 import weakref
 from collections import deque
@@ -132,8 +133,12 @@ class _Regions:
             self.publish()
 
 
+_codes: dict[str, Any] = {}  # None for one that is being made
 _open()
 _regions = _Regions()
+# Finalizers that run when modules are emptied already call functions that read these.
+for _held in (_table, _regions.kept, _codes):
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(_held))
 
 
 def register(array: np.ndarray[Any, Any]) -> None:
@@ -141,9 +146,6 @@ def register(array: np.ndarray[Any, Any]) -> None:
     start = array.ctypes.data
     _regions.add(start, start + array.nbytes)
     weakref.finalize(array, _regions.drop, start).atexit = False
-
-
-_codes: dict[str, Any] = {}  # None for one that is being made
 
 
 def imports(make: Callable[[str, str, tuple[str, ...]], Any]) -> dict[str, int]:
