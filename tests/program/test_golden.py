@@ -10,8 +10,8 @@ import ast
 import pytest
 from golden_programs import FOLDER, GOLDEN, kernels_of, program
 
-from nbgrad.program.arrange import Arranged
-from nbgrad.program.cuda_text import cuda_kernels
+from nbgrad.program.program import make_program
+from nbgrad.program.text import CudaKernel
 
 every_program = pytest.mark.parametrize("name", list(GOLDEN))
 
@@ -39,11 +39,10 @@ def test_text_is_one_readable_function_a_kernel(name: str) -> None:
 
 @every_program
 def test_a_kernel_for_cuda_takes_a_place_and_memory(name: str) -> None:
-    for item in program(name).items:
-        for kernel in cuda_kernels(item) if isinstance(item, Arranged) else ():
-            (function,) = ast.parse(kernel.source).body
-            assert function.name == kernel.name  # type: ignore[attr-defined]
-            given = [a.arg for a in function.args.args]  # type: ignore[attr-defined]
-            assert given == ["at", *(f"m_{view}" for view in kernel.views)]
-            read = {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}
-            assert set(given) <= {*read, "m_i8"}
+    steps = make_program(program(name).tape, target="cuda").steps
+    for kernel in (step for step in steps if isinstance(step, CudaKernel)):
+        (function,) = ast.parse(kernel.source).body
+        assert function.name == kernel.name  # type: ignore[attr-defined]
+        given = [a.arg for a in function.args.args]  # type: ignore[attr-defined]
+        assert given == ["at", *(f"m_{view}" for view in kernel.views)]
+        assert set(given) <= {n.id for n in ast.walk(function) if isinstance(n, ast.Name)}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,15 +23,28 @@ from nbgrad.core.values import value_of
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.targets import cuda_kernel
 from nbgrad.program.arrange import Arranged
-from nbgrad.program.cuda_text import CudaKernel, cuda_kernels, words
+from nbgrad.program.cuda_rows import cuda_kernel as kernel_of
+from nbgrad.program.cuda_text import words
 from nbgrad.program.program import Program, make_program
+from nbgrad.program.rows import Rows
+from nbgrad.program.text import CudaKernel
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.simplify import simplify
 
 Array = np.ndarray[Any, Any]
 THREADS = 8  # the simulator makes a thread of the host of each, and looks at all until they wait
 BLOCKS = 2
+KERNELS = os.environ.get("NBGRAD_CUDA_KERNELS")  # a file for the texts of all kernels, for ptx.py
 APART = 64  # bytes that nobody may touch between one buffer and the next
+made_here: set[tuple[str, str, tuple[str, ...]]] = set()
+
+
+@atexit.register
+def written() -> None:
+    """Write what was launched to the file that was asked for."""
+    if KERNELS:
+        Path(KERNELS).write_text(json.dumps(sorted(made_here)))
+
 
 marks = [
     pytest.mark.skipif(
@@ -101,6 +117,7 @@ class Device:
         threads = min(THREADS, kernel.threads)
         made[min(blocks, kernel.blocks), threads](at, *[self.views[v] for v in kernel.views])
         self.launches.append(kernel)
+        made_here.add((kernel.source, kernel.name, kernel.views))
 
 
 def run(
@@ -128,10 +145,10 @@ def run(
         eqn = producers[atom]
         return np.asarray(eqn.prim.evaluate(*map(value, eqn.inputs), **eqn.params))
 
-    for item in planned.items:
-        if isinstance(item, Arranged):
-            for kernel in cuda_kernels(item):
-                device.launch(kernel, words(kernel.args, address), blocks)
+    for item, step in zip(planned.items, planned.steps, strict=True):
+        if isinstance(item, Arranged | Rows):
+            kernel = step if isinstance(step, CudaKernel) else kernel_of(item)
+            device.launch(kernel, words(kernel.args, address), blocks)
         else:
             found = item.eqn.prim.evaluate(*map(value, item.eqn.inputs), **item.eqn.params)
             outs = found if len(item.eqn.outs) > 1 else (found,)

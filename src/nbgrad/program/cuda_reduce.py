@@ -1,7 +1,7 @@
 """Reductions on CUDA: threads of a block share the points of a result, and add up in shared memory.
 
 Of both forms of nest, each task has as many *lanes* as its length is worth, a power of two. A lane goes
-through its part of the points in order; then halves are combined with halves. So the order depends
+through its part of the points in order; then eighths are combined. So the order depends
 on the shape and on the number of threads of a block alone, and results are the same in every run.
 """
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 THREADS = 256
 # Points that a lane should have at least, and columns that lie next to one another.
 PER_LANE, COLUMNS = 4, 32
+# Partial results that one thread puts together at a time: to wait for all takes longer than to add.
+RADIX = 8
 
 
 def power_of_two(n: int) -> int:
@@ -64,7 +66,7 @@ def cells(e: CudaEmitter) -> int:
     combine(e, lanes, "1")
     e.line(2, "if lane == 0 and t < tasks:")
     e.result_offset(3)
-    results(e, lanes)
+    results(e)
     return -(-a.tasks * lanes // THREADS)
 
 
@@ -111,7 +113,7 @@ def columns(e: CudaEmitter) -> int:
     combine(e, lanes, "width")
     e.line(2, f"if lane == 0 and j < n{e.last}:")
     e.result_offset(3)
-    results(e, lanes)
+    results(e)
     e.threads = width * lanes
     return a.blocks * a.n_cells * chunks
 
@@ -141,28 +143,35 @@ def start(e: CudaEmitter) -> None:
 
 
 def combine(e: CudaEmitter, lanes: int, apart: str) -> None:
-    """Halves of lanes with halves; those of a task lie *apart*. Lane 0 has the result."""
+    """What the lanes of a task have, in lane 0; lanes lie *apart*."""
     if lanes == 1:
         return
-    many = range(len(e.nest.reductions))
-    for k in many:
-        e.line(2, f"s{k}[cuda.threadIdx.x] = acc{k}")
-    e.line(2, "cuda.syncthreads()")
-    e.line(2, "half = lanes // 2")
-    e.line(2, "while half > 0:")
-    e.line(3, "if lane < half:")
-    other = "cuda.threadIdx.x + half" + (f" * {apart}" if apart != "1" else "")
-    for k, r in enumerate(e.nest.reductions):
-        mine = f"s{k}[cuda.threadIdx.x]"
-        e.line(4, f"{mine} = {combined(r, mine, f's{k}[{other}]')}")
-    e.line(3, "cuda.syncthreads()")
-    e.line(3, "half //= 2")
+    tree(e, 2, list(enumerate(e.nest.reductions)), apart)
 
 
-def results(e: CudaEmitter, lanes: int) -> None:
+def tree(e: CudaEmitter, depth: int, mine: list[tuple[int, Reduce]], apart: str) -> None:
+    """What the lanes of a task have, put together eight by eight in shared memory."""
+    for k, _ in mine:
+        e.line(depth, f"s{k}[cuda.threadIdx.x] = acc{k}")
+    e.line(depth, "cuda.syncthreads()")
+    e.line(depth, "left = lanes")
+    e.line(depth, "while left > 1:")
+    e.line(depth + 1, f"few = max(1, left // {RADIX})")
+    e.line(depth + 1, "if lane < few:")
+    e.line(depth + 2, "for other in range(few, left, few):")
+    there = "cuda.threadIdx.x + other" + (f" * {apart}" if apart != "1" else "")
+    for k, r in mine:
+        e.line(depth + 3, f"acc{k} = {combined(r, f'acc{k}', f's{k}[{there}]')}")
+    for k, _ in mine:
+        e.line(depth + 2, f"s{k}[cuda.threadIdx.x] = acc{k}")
+    e.line(depth + 1, "cuda.syncthreads()")
+    e.line(depth + 1, "left = few")
+
+
+def results(e: CudaEmitter) -> None:
     for number, r in enumerate(e.nest.reductions):
         place = e.column(number, r) if e.a.columns else f"r{number}_o"
         if not e.a.columns:
             place = e.element(f"r{number}", r.buffer, place)
-        total = f"s{number}[cuda.threadIdx.x]" if lanes > 1 else f"acc{number}"
+        total = f"acc{number}"
         e.line(3, f"{place} = {e.final(number, r, total)}")

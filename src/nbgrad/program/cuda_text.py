@@ -9,7 +9,6 @@ at address 0; in the simulator they are views of one array. See ``backends/cuda/
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,39 +17,13 @@ from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.cuda_reduce import THREADS, cells, columns
 from nbgrad.program.emit import Emitter
-from nbgrad.program.text import Number, Pointer
+from nbgrad.program.text import CudaKernel, Number, Pointer
 from nbgrad.program.values import CODES
 
 # Points that are numbered in 32 bits: division takes a third of the time.
 NARROW = 1 << 31
 # The views of memory in the order in which kernels are given them.
 VIEWS = ("i8", "f8", "f4", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1")
-
-
-@dataclass(frozen=True)
-class CudaKernel:
-    """One kernel as text, and how it is called.
-
-    Attributes
-    ----------
-    source, name : str
-        A function ``name(at, *memory)``, and the name in it.
-    views : tuple of str
-        Type codes of the views of memory that follow ``at``, in the order of ``VIEWS``.
-    args : tuple of Pointer or Number
-        What the words of the table are, from word ``at`` on: see ``words``.
-    threads : int
-        Of a block: what was meant. A kernel computes the same with any power of two up to it.
-    blocks : int
-        How many have work to do; fewer or more compute the same.
-    """
-
-    source: str
-    name: str
-    views: tuple[str, ...]
-    args: tuple[Pointer | Number, ...]
-    threads: int
-    blocks: int
 
 
 def words(args: Sequence[Pointer | Number], address: Callable[[Var], int]) -> list[int]:
@@ -99,6 +72,9 @@ class CudaEmitter(Emitter):
             text = f"{code}({text})"
         self.line(1, f"{name} = {text}")
         return super().param(name, code, arg)
+
+    def number(self, name: str, value: Any, code: str) -> str:
+        return self.param(name, code, Number(value, code))
 
     def pointer(self, name: str, buffer: Var, offset: int) -> str:
         dtype = buffer.aval.dtype
@@ -163,8 +139,3 @@ class CudaEmitter(Emitter):
                 self.line(depth, f"rest{k} = {self.quotient(rest, f'n{k}')}")
                 self.line(depth, f"at{k} = {rest} - rest{k} * n{k}")
                 rest = f"rest{k}"
-
-
-def cuda_kernels(arranged: Arranged) -> tuple[CudaKernel, ...]:
-    """Return the kernels that compute *arranged*, in order."""
-    return (CudaEmitter(arranged).kernel(),)

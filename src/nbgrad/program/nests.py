@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
@@ -16,6 +17,7 @@ from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
 from nbgrad.program.loops import Fork, Round, Trip, fork_of, round_of, trip_of
 from nbgrad.program.nest import Guard, Load, Nest, Reduce, Select, Store
+from nbgrad.program.rows import Rows
 from nbgrad.program.text import is_wide
 from nbgrad.program.values import MAX_STATEMENTS, Body, MustMaterialize, TooLong
 from nbgrad.program.views import LibraryCall, library_call, unreadable
@@ -37,11 +39,13 @@ STORE_ROUNDS = 3
 # Rows of float32 that are added up before float64 takes over.
 FEW_ROWS = 64
 
-Item = Arranged | Call | LibraryCall | Round | Trip | Fork
+Item = Arranged | Rows | Call | LibraryCall | Round | Trip | Fork
 
 
 def build(tape: Tape) -> tuple[list[Item], dict[Var, Var]]:
     """Fuse *tape* into arranged nests and library calls; and say which outputs hold what values.
+
+    Reductions are whole; ``in_blocks`` cuts those that say so.
 
     What turns out to be needed in memory is added, and fusion starts again; all such finds of one
     attempt are taken together, or a long tape would be fused anew for each.
@@ -74,11 +78,7 @@ def _items(step: Step, fusion: Fusion) -> list[Item]:
     if isinstance(step, Assemble):
         return [arrange(nest) for nest in _parts(step, fusion)]
     nests = _nests(step, fusion)
-    items: list[Item] = []
-    for nest in nests:
-        arranged = _in_few_rows(arrange(nest))
-        items += _in_blocks(arranged) if arranged.blocks > 1 else [arranged]
-    return items
+    return [_in_few_rows(arrange(nest)) for nest in nests]
 
 
 def _call(eqn: Equation, fusion: Fusion) -> Call:
@@ -237,6 +237,13 @@ def _in_few_rows(arranged: Arranged) -> Arranged:
     if long and any(is_wide(r) for r in arranged.nest.reductions):
         return replace(arranged, block=FEW_ROWS)
     return arranged
+
+
+def in_blocks(items: Iterable[Any]) -> Iterator[Any]:
+    """*items* with the reduced ranges cut that are too long for one task."""
+    for item in items:
+        cut = isinstance(item, Arranged) and item.blocks > 1
+        yield from _in_blocks(item) if cut else (item,)
 
 
 def _in_blocks(arranged: Arranged) -> list[Item]:

@@ -8,23 +8,27 @@ from functools import partial
 from textwrap import indent
 from typing import Any
 
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.joined import joined
 from nbgrad.program.loops import Chosen, Fork, Loop, Round, Trip, Whole, framed, without_kept
-from nbgrad.program.nests import Call, Item, build
+from nbgrad.program.nests import Call, Item, build, in_blocks
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.rolled import rolled
+from nbgrad.program.rows import Rows, by_rows
 from nbgrad.program.selected import selected
 from nbgrad.program.steps import define
-from nbgrad.program.text import Emitted
+from nbgrad.program.text import CudaKernel, Emitted
 from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
 from nbgrad.program.unrolled import emit
 from nbgrad.program.values import planning
 from nbgrad.program.views import LibraryCall
 
-Step = Emitted | Call | LibraryCall | Loop | Whole | Chosen
+cuda = LazyModule("nbgrad.program.cuda_rows")
+
+Step = Emitted | CudaKernel | Call | LibraryCall | Loop | Whole | Chosen
 
 
 @dataclass(frozen=True)
@@ -51,7 +55,7 @@ class Program:
         """The Python source of every kernel, and a comment for every library call."""
         parts = []
         for step in self.steps:
-            if isinstance(step, Emitted):
+            if isinstance(step, (Emitted, CudaKernel)):
                 parts.append(step.source)
             elif isinstance(step, (Loop, Whole, Chosen)):
                 times = f", {step.rounds.count} times" if isinstance(step, Loop) else ""
@@ -77,7 +81,7 @@ class Program:
         made = sum(v.aval.nbytes for v in outs)
         return {
             "equations": len(self.tape),
-            "kernels": sum(isinstance(s, Emitted) for s in self.steps),
+            "kernels": sum(isinstance(s, (Emitted, CudaKernel)) for s in self.steps),
             "loops": sum(isinstance(s, (Loop, Whole)) for s in self.steps),
             "library_calls": sum(isinstance(s, LibraryCall) for s in self.steps),
             "host_calls": sum(isinstance(s, Call) for s in self.steps),
@@ -94,13 +98,16 @@ def make_program(tape: Tape, repeated: bool = False, target: str = "cpu") -> Pro
     with planning(target):
         tape = joined(selected(tape))
         built, shared = build(tape)
-        items = tuple(built)
+        outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
+        items = tuple(in_blocks(by_rows(built, outside, cuda.fits) if target == "cuda" else built))
         again = partial(make_program, repeated=True, target=target)
-        steps = tuple([_step(item, repeated, again) for item in items])
+        steps = tuple([_step(item, repeated, again, target) for item in items])
         return Program(tape, items, steps, plan(tape, items, shared), shared)
 
 
-def _step(item: Item, repeated: bool, again: Callable[[Tape], Program]) -> Step:
+def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: str) -> Step:
+    if isinstance(item, Rows) or (target == "cuda" and isinstance(item, Arranged)):
+        return cuda.cuda_kernel(item)  # type: ignore[no-any-return]
     if isinstance(item, Arranged):
         return emit(item, repeated)
     if isinstance(item, Round):

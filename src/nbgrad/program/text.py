@@ -78,6 +78,32 @@ class Emitted:
     faults: bool = False
 
 
+@dataclass(frozen=True)
+class CudaKernel:
+    """One kernel as text, and how it is called.
+
+    Attributes
+    ----------
+    source, name : str
+        A function ``name(at, *memory)``, and the name in it.
+    views : tuple of str
+        Type codes of the views of memory that follow ``at``, in the order of ``cuda_text.VIEWS``.
+    args : tuple of Pointer or Number
+        What the words of the table are, from word ``at`` on: see ``cuda_text.words``.
+    threads : int
+        Of a block: what was meant. A kernel computes the same with any power of two up to it.
+    blocks : int
+        How many have work to do; fewer or more compute the same.
+    """
+
+    source: str
+    name: str
+    views: tuple[str, ...]
+    args: tuple[Pointer | Number, ...]
+    threads: int
+    blocks: int
+
+
 def guards_of(value: Value) -> tuple[Guard, ...]:
     return getattr(value, "guards", ())
 

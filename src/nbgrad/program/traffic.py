@@ -19,6 +19,7 @@ from nbgrad.ops.kinds.forms import Library
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.nest import Compute, Load, Nest, Reduce, Store
+from nbgrad.program.rows import Rows
 from nbgrad.program.views import LibraryCall
 
 if TYPE_CHECKING:
@@ -74,6 +75,8 @@ def _steps(program: Program, lines: dict[Var, str | None]) -> Iterator[Traffic]:
             yield of_equation(step.eqn, "loop" if isinstance(step, Whole) else "library")
         elif isinstance(item, Arranged):
             yield _of_nest(item.nest, lines)
+        elif isinstance(item, Rows):
+            yield _of_rows(item, lines)
         else:
             kind = "library" if isinstance(step, LibraryCall) else "host"
             yield of_equation(step.eqn, kind)  # type: ignore[union-attr]
@@ -122,6 +125,14 @@ def _of_nest(nest: Nest, lines: dict[Var, str | None]) -> Traffic:
     flops += len(nest.reductions) * nest.size
     line = next((found for v in reversed(stores) if (found := lines.get(v))), None)
     return Traffic("kernel", _name(computed, nest), read, written, flops, line)
+
+
+def _of_rows(rows: Rows, lines: dict[Var, str | None]) -> Traffic:
+    """What is not kept is not moved, and what is read is read once."""
+    phases = [_of_nest(phase.nest, lines) for phase in rows.phases]
+    read, written = (sum([max(1, v.aval.nbytes) for v in vs]) for vs in (rows.reads, rows.writes))
+    name = "+".join(dict.fromkeys(word for p in phases for word in p.name.split("+")))
+    return Traffic("kernel", name, read, written, sum(p.flops for p in phases), phases[-1].line)
 
 
 def _distinct(nest: Nest, strides: tuple[int, ...]) -> int:

@@ -214,6 +214,7 @@ class CpuProgram(Runner):
                 assert isinstance(item, Arranged)
                 segments[-1] += BlockNest(item, self.temporaries).launches()
             else:
+                assert isinstance(step, Emitted), "a program for another target"
                 segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
         return segments
 
