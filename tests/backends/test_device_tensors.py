@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -74,7 +77,8 @@ def test_operations_stay_on_the_device() -> None:
     z = ng.concatenate([y, y * 2.0], axis=1)[:, ::2].sum()
     assert z.device == "cuda"
     value = z.item()
-    assert store().counts["out"] == 1 and store().counts["in"] == 0
+    counts = store().counts
+    assert counts["out"] == 1 and counts["in"] == 0 and counts["launches"] > 0
     y = (np.exp(X) @ W - X.mean(0)).reshape(3, 2).T
     assert_allclose(value, np.concatenate([y, y * 2.0], axis=1)[:, ::2].sum(), rtol=1e-14)
 
@@ -95,9 +99,14 @@ PROGRAMS: dict[str, Callable[..., Any]] = {
 }
 
 
+@pytest.mark.parametrize("tier", ["auto", "reference"])
 @pytest.mark.parametrize("name", PROGRAMS)
-def test_values_and_gradients_are_those_of_home(name: str) -> None:
-    f = PROGRAMS[name]
+def test_values_and_gradients_are_those_of_home(name: str, tier: str) -> None:
+    with ng.configure(tier=tier):
+        _values_and_gradients(PROGRAMS[name])
+
+
+def _values_and_gradients(f: Callable[..., Any]) -> None:
     home = [ng.tensor(a, requires_grad=True) for a in (X, W)]
     away = [there(a, requires_grad=True) for a in (X, W)]
     expected, found = f(*home), f(*away)
@@ -134,3 +143,184 @@ def test_functions_of_functions(name: str, transform: str) -> None:
     for y, wanted in pairs:
         assert y.device == "cuda"
         assert_allclose(y.numpy(), wanted.numpy(), rtol=1e-11, atol=1e-12)
+
+
+def test_a_steady_state_takes_no_memory_but_its_results() -> None:
+    step = ng.jit(lambda x, w, lr: x - lr * np.tanh(x @ w) * (x + 1).sum(0))
+    x, w = there(X), there(W)
+    for _ in range(3):
+        x = step(x, w, 0.1)
+    counts, used = store().counts, store().used
+    counts.clear()
+    for k in range(5):
+        x = step(x, w, 0.1 * k)
+    assert counts["out"] == counts["in"] == 0 and store().used == used
+    home = X
+    for lr in [0.1] * 3 + [0.1 * k for k in range(5)]:
+        home = home - lr * np.tanh(home @ W) * (home + 1).sum(0)
+    assert_allclose(x.numpy(), home, rtol=1e-13)
+
+
+def test_no_room_on_the_device_changes_nothing() -> None:
+    small = EmulatedStore("small", room=4096)
+    with pytest.raises(
+        ng.errors.DeviceMemoryError, match=r"no room for 8000 bytes \(of 4096, 4096"
+    ):
+        small.copied_in(np.zeros(1000))
+    assert small.used == 0
+    x = there(np.ones(100), requires_grad=True)
+    before, store().room = store().room, store().used + 100
+    try:
+        with pytest.raises(MemoryError, match="no room for"):
+            (x * 2 + x.sum()).numpy(force=True)
+        y = (x * 3).sum()
+        assert y.item() == 300.0
+    finally:
+        store().room = before
+    assert (x * 2 + x.sum()).sum().item() == 200.0 + 100 * 100.0
+    y.backward()
+    assert x.grad is not None and x.grad[5].item() == 3.0
+
+
+def test_operands_on_two_devices() -> None:
+    x, home = there(X), ng.tensor(X)
+    for f in (np.add, lambda a, b: a * b, lambda a, b: ng.concatenate([a, b]), np.maximum):
+        with pytest.raises(ng.errors.DeviceError, match=r"'cuda'.*'cpu'|'cpu'.*'cuda'") as caught:
+            f(x, home * 2.0)
+        assert "Move them" in str(caught.value)
+        assert f(x, home.cuda()).device == f(x, X).device == "cuda"
+    with pytest.raises(ng.errors.DeviceError):
+        x += home
+    assert_array_equal(x.numpy(), X)
+    assert_array_equal((x * ng.tensor(2.0)).numpy(), X * 2)  # a number
+    assert_array_equal((x + ng.ones((2, 3))).numpy(), X + 1)  # of no place yet
+    for _ in range(50):  # also where machine code records
+        with pytest.raises(ng.errors.DeviceError):
+            _ = x * home.detach()
+
+
+def test_gradients_cross_from_one_device_to_another() -> None:
+    w = ng.tensor(X, requires_grad=True)
+    y = (w.cuda() ** 2 * 3.0).cpu().sum()
+    assert y.device == "cpu"
+    y.backward()
+    assert w.grad is not None and w.grad.device == "cpu"
+    assert_allclose(w.grad.numpy(), 6 * X)
+    with ng.no_grad():
+        assert w.cuda().grad_fn is None
+
+
+def test_copies_and_pickles_go_through_the_host() -> None:
+    x = there(X, requires_grad=True)
+    (x * x).sum().backward()
+    for y in (copy.deepcopy(x), pickle.loads(pickle.dumps(x)), copy.copy(x)):
+        assert y.device == "cuda" and y.requires_grad and y.grad is not None
+        assert_array_equal(y.grad.numpy(), 2 * X)
+
+
+def test_writing_in_place_and_views() -> None:
+    x = there(X.copy())
+    v = x[1]
+    v += 1.0
+    x[0, 1] = 9.0
+    x.mul_(2.0)
+    expected = X.copy()
+    expected[1] += 1.0
+    expected[0, 1] = 9.0
+    expected *= 2.0
+    assert x.device == v.device == "cuda"
+    assert_allclose(x.numpy(), expected)
+    assert_allclose(v.numpy(), expected[1])
+    x[:] = np.zeros(3)
+    assert_array_equal(v.numpy(), np.zeros(3))
+
+
+def test_hooks_functions_anomalies_and_training() -> None:
+    class Cube(ng.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, x: Any) -> Any:
+            ctx.save_for_backward(x)
+            return x**3
+
+        @staticmethod
+        def backward(ctx: Any, g: Any) -> Any:
+            (x,) = ctx.saved_tensors
+            assert g.device == x.device == "cuda"
+            return 3 * x * x * g
+
+    x = there(X, requires_grad=True)
+    seen: list[Any] = []
+    y = Cube.apply(x)
+    y.register_hook(lambda g: seen.append(g.device))
+    for _ in range(3):
+        Cube.apply(x).sum().backward()
+    y.sum().backward()
+    assert x.grad is not None and seen == ["cuda"]
+    assert_allclose(x.grad.numpy(), 4 * 3 * X * X)
+    with ng.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="log"):
+        ng.log(x - 5.0).sum().backward()
+    found = []
+    for a in (X, there(X)):
+        w = ng.as_tensor(a)[0].detach().clone().requires_grad_()
+        for _ in range(5):
+            w.grad = None
+            ((a @ w - 1.0) ** 2).sum().backward()
+            with ng.no_grad():
+                w -= 0.1 * w.grad
+        found.append(w)
+    assert found[1].device == "cuda"
+    assert_allclose(found[1].numpy(force=True), found[0].numpy(force=True), rtol=1e-12)
+
+
+@pytest.mark.parametrize("make", [ng.zeros, ng.ones, ng.empty])
+def test_makers_take_a_device(make: Any) -> None:
+    assert make((2, 3), device="cuda").device == "cuda" and make(2, device="cpu").device == "cpu"
+    assert (
+        ng.arange(3, device="cuda").device == ng.linspace(0, 1, 3, device="cuda").device == "cuda"
+    )
+    assert ng.full(2, 7.0, device="cuda").device == ng.eye(2, device="cuda").device == "cuda"
+    assert ng.numpy.asarray([1.0], device="cuda").device == "cuda"
+    assert ng.zeros_like(there(X)).device == ng.full_like(there(X), 2.0).device == "cuda"
+    with pytest.raises(ValueError, match="'tpu'; there are 'cpu', 'cuda'"):
+        make(2, device="tpu")
+
+
+def test_what_is_missing_is_said() -> None:
+    with ng.configure(cuda="numba-cuda"), pytest.raises(ng.errors.DeviceError) as caught:
+        there(X)
+    assert 'pip install "nbgrad[cuda]"' in str(caught.value)
+    with pytest.raises(ValueError, match="cuda must be one of"):
+        ng.configure(cuda="opencl")
+
+
+def test_a_fork_of_a_process_that_used_the_card() -> None:
+    there(X)
+    opened = runtime.opened["emulator"]
+    try:
+        runtime.opened["emulator"] = -1  # as if another process had opened it
+        with pytest.raises(
+            ng.errors.DeviceError, match=r"child by fork.*set_start_method\(.spawn"
+        ):
+            there(X)
+    finally:
+        runtime.opened["emulator"] = opened
+
+
+def test_eight_threads() -> None:
+    f = ng.jit(ng.value_and_grad(lambda x, w: np.tanh(x @ w).sum()))
+    expected = [v.numpy() for v in f(there(X), there(W))]
+    results: list[Any] = []
+
+    def work() -> None:
+        runs = [f(there(X), there(W)) for _ in range(5)]
+        results.extend([v.numpy() for v in run] for run in runs)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 40
+    for found in results:
+        for y, wanted in zip(found, expected, strict=True):
+            assert_array_equal(y, wanted)

@@ -49,6 +49,22 @@ def module(name: str) -> Any:
     raise DeviceError(NO_CUDA.format(why="; ".join(missing)))
 
 
+def compiler(name: str) -> Any:
+    """The module that compiles for a card, which need not be there: for "auto" it is numba-cuda's.
+
+    Raises
+    ------
+    DeviceError
+        If it is not installed.
+    """
+    package = name if name in PACKAGES else "numba-cuda"
+    try:
+        return _imported(package)
+    except ImportError as error:
+        why = f"{package} is not installed ({error})"
+        raise DeviceError(NO_CUDA.format(why=why)) from error
+
+
 def simulated() -> bool:
     """Whether Numba's own ``cuda`` is the simulator."""
     return os.environ.get(SIMULATED) == "1"

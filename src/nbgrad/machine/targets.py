@@ -1,14 +1,12 @@
 """Targets: which compiler makes code of kernel text, and what names the text may use there.
 
-The one point at which Numba's CUDA is imported. ``NBGRAD_CUDA`` chooses ``numba-cuda`` (the default; also what
-``NUMBA_ENABLE_CUDASIM=1`` makes Numba's simulator of) or ``numba-cuda-mlir``. Kernels use what all of them have.
+Numba for CUDA is imported by ``cuda``, in this folder. Kernels use what its packages and the simulator all have.
 """
 
 from __future__ import annotations
 
 import importlib
 import math
-import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,39 +14,31 @@ from functools import cache
 from types import FunctionType, SimpleNamespace
 from typing import Any, Final
 
+from nbgrad.config import settings
+from nbgrad.machine.cuda import compiler
+from nbgrad.machine.cuda import simulated as is_simulated
 from nbgrad.machine.intrinsics import CASTS, FUNCTIONS
 from nbgrad.machine.scalar import PORTABLE
 
-NAMES: Final = ("numba-cuda", "numba-cuda-mlir")
 _NAMED: Final = re.compile(r"[A-Za-z_]\w*")
 
 
 @cache
 def cuda() -> Any:
-    """The module that compiles for a card.
+    """The module that compiles for a card, whether there is one or not: see machine/cuda.py.
 
     Raises
     ------
-    ImportError
-        If it is not installed, or ``NBGRAD_CUDA`` names none.
+    DeviceError
+        If it is not installed.
     """
-    chosen = os.environ.get("NBGRAD_CUDA", "numba-cuda")
-    if chosen not in NAMES:
-        raise ImportError(f"NBGRAD_CUDA must be one of {', '.join(NAMES)}, not {chosen!r}")
-    try:
-        if chosen == "numba-cuda":
-            return importlib.import_module("numba.cuda")
-        return importlib.import_module("numba_cuda_mlir.cuda")
-    except ImportError as error:
-        raise ImportError(
-            f"CUDA needs {chosen}, which cannot be imported ({error}): pip install 'nbgrad[cuda]'"
-        ) from error
+    return compiler(settings.current.cuda)
 
 
 def simulated() -> bool:
     """Whether kernels run in Numba's simulator: as Python, on arrays of the host."""
     mlir = cuda().__name__.startswith("numba_cuda_mlir")
-    return not mlir and bool(importlib.import_module("numba").config.ENABLE_CUDASIM)
+    return not mlir and is_simulated()
 
 
 @cache
@@ -81,8 +71,18 @@ def cuda_kernel(source: str, name: str) -> Any:
     return cuda().jit(_function(source, name))
 
 
+def plain_kernel(source: str, name: str, module: Any) -> Any:
+    """Kernel text as a function of Python, with *module* in the place of Numba's."""
+    found: dict[str, Any] = {**PORTABLE, **FUNCTIONS}
+    used = {n: found[n] for n in set(_NAMED.findall(source)) if n in found}
+    return _executed(source, name, {"cuda": module, "math": math, **CASTS, **used})
+
+
 def _function(source: str, name: str) -> Any:
-    names = cuda_namespace(source)
+    return _executed(source, name, cuda_namespace(source))
+
+
+def _executed(source: str, name: str, names: dict[str, Any]) -> Any:
     exec(compile(source, f"<{name}>", "exec"), names)
     return names[name]
 

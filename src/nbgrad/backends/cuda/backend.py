@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends.base import Runnable, Work
+from nbgrad.backends.base import Entry, Runnable, Work
 from nbgrad.backends.cuda.memory import NAME, CudaBuffer
+from nbgrad.backends.cuda.program import CudaProgram
 from nbgrad.backends.cuda.runtime import runtime
 from nbgrad.backends.cuda.stepping import Stepping
+from nbgrad.core.collector import paused
 
+MAX_COMPILED = 4000  # equations: planning and compiling more takes minutes
 Array = np.ndarray[Any, Any]
 name: Final = NAME
 
@@ -21,8 +25,31 @@ def accepts(work: Work) -> bool:
 
 
 def prepare(work: Work, tier: str) -> Runnable:
-    """Make *work* runnable."""
-    return Stepping(work.tape, runtime.store)
+    """Make *work* runnable: compiled, unless it is too long or the tier is "reference"."""
+    return ByStore(work, tier)
+
+
+class ByStore:
+    """What runs *work*, by the store in use: the setting may change between runs."""
+
+    def __init__(self, work: Work, tier: str) -> None:
+        self.work = work
+        self.compiled = tier != "reference" and len(work.tape) <= MAX_COMPILED
+        self.made: dict[str, Runnable] = {}
+
+    def run(self, args: list[Any]) -> list[Any]:
+        """See ``base.Runnable``."""
+        store = runtime.store()
+        found = self.made.get(store.name)
+        if found is None:
+            with paused():
+                kind = CudaProgram if self.compiled and store.launches else Stepping
+                found = self.made[store.name] = kind(self.work.tape, store)
+        return found.run(args)
+
+    def entry(self, constants: Sequence[Any], weak: Mapping[int, type]) -> Entry | None:
+        """None: there is no faster way."""
+        return None
 
 
 def price(work: Work, fresh: bool) -> float:

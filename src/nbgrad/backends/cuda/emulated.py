@@ -1,19 +1,26 @@
 """A card that is not there: arrays that keep their elements from NumPy, as a card's do.
 
-For tests without a card: what would copy to the host in silence raises, and copies are counted.
-NumPy's functions take these arrays and scalars, and nothing else, as CuPy's arrays do.
+For tests without a card: what would copy to the host in silence raises, copies are counted, and an access
+outside of what is allocated raises. NumPy's functions take these arrays and scalars, and nothing else, as
+CuPy's arrays do. Kernels run as plain Python, one thread of one block, or in Numba's simulator.
 """
 
 from __future__ import annotations
 
+import math
 import weakref
+from bisect import insort
 from collections import Counter
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
 from nbgrad.errors import NO_ROOM, DeviceMemoryError
+from nbgrad.machine import targets
+from nbgrad.machine.intrinsics import CASTS
 
 Array = np.ndarray[Any, Any]
 _SCALARS = (bool, int, float, complex, np.generic)
@@ -34,15 +41,95 @@ _METHODS = frozenset(
     }
     | {"all", "ravel", "swapaxes", "squeeze", "prod", "argmax", "argmin", "conjugate", "dot"}
 )
+ALIGNED = 256  # as what a driver allocates
+MEMORY = 1 << 28  # bytes of the emulated card; pages are taken when they are written to
+THREADS, BLOCKS = 8, 2  # of a launch in the simulator, which makes a thread of the host of each
+
+
+class Memory:
+    """The memory of the card as one array, and which bytes of it are allocated."""
+
+    def __init__(self, size: int) -> None:
+        raw = np.empty(size + ALIGNED, np.uint8)
+        start = -raw.ctypes.data % ALIGNED
+        self.bytes = raw[start : start + size]
+        self.live = np.zeros(size, np.bool_)
+        self.free: list[tuple[int, int]] = [(ALIGNED, size - ALIGNED)]  # nothing is at address 0
+        self.views = {code: _View(self, code) for code in CASTS if code[0] != "c"}
+
+    def take(self, nbytes: int) -> int | None:
+        """The address of so many bytes, none of which is in use, if there are such."""
+        wanted = -(-(nbytes + 1) // ALIGNED) * ALIGNED
+        for k, (start, length) in enumerate(self.free):
+            if length >= wanted:
+                self.free[k : k + 1] = (
+                    [(start + wanted, length - wanted)] if length > wanted else []
+                )
+                self.live[start : start + max(nbytes, 1)] = True
+                return start
+        return None
+
+    def give(self, start: int, nbytes: int) -> None:
+        """Take back what ``take`` gave."""
+        self.live[start : start + max(nbytes, 1)] = False
+        insort(self.free, (start, -(-(nbytes + 1) // ALIGNED) * ALIGNED))
+        merged = self.free[:1]
+        for begin, length in self.free[1:]:
+            if sum(merged[-1]) == begin:
+                merged[-1] = (merged[-1][0], merged[-1][1] + length)
+            else:
+                merged.append((begin, length))
+        self.free = merged
+
+    def array(self, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """The elements at an address, as NumPy sees them."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        return self.bytes[start : start + nbytes].view(dtype).reshape(shape)
+
+
+class _View:
+    """All memory as elements of one dtype, for kernels: an access to what is not allocated raises."""
+
+    def __init__(self, memory: Memory, code: str) -> None:
+        self.memory = memory
+        self.elements: Array = memory.bytes.view(CASTS[code])
+
+    def place(self, k: Any) -> int:
+        k, size = int(k), self.elements.itemsize
+        if not (0 <= k < len(self.elements) and self.memory.live[k * size]):
+            raise IndexError(f"a kernel would access address {k * size}, which is not allocated")
+        return int(k)
+
+    def __getitem__(self, k: Any) -> Any:
+        return self.elements[self.place(k)]
+
+    def __setitem__(self, k: Any, value: Any) -> None:
+        self.elements[self.place(k)] = value
+
+
+# What kernel text asks of Numba, for one thread of one block.
+_ONE = SimpleNamespace(x=1, y=1, z=1)
+_FIRST = SimpleNamespace(x=0, y=0, z=0)
+ALONE = SimpleNamespace(
+    grid=lambda n: 0,
+    gridsize=lambda n: 1,
+    blockDim=_ONE,
+    gridDim=_ONE,
+    blockIdx=_FIRST,
+    threadIdx=_FIRST,
+    syncthreads=lambda: None,
+    shared=SimpleNamespace(array=lambda shape, dtype: np.empty(shape, dtype)),
+)
 
 
 class Emulated(NDArrayOperatorsMixin):
     """An array on the emulated card."""
 
-    __slots__ = ("__weakref__", "_elements", "_owned")
+    __slots__ = ("__weakref__", "_elements", "_keep", "start")
 
-    def __init__(self, elements: Array, owned: bool = True) -> None:
-        self._elements, self._owned = elements, owned
+    def __init__(self, elements: Array, keep: Any = None, start: int = -1) -> None:
+        # Whose memory it is: its own, at an address, or that of what it keeps.
+        self._elements, self._keep, self.start = elements, keep, start
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -64,23 +151,23 @@ class Emulated(NDArrayOperatorsMixin):
         raise TypeError("implicit conversion of an array on the card to one of NumPy's")
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        return _wrapped(getattr(ufunc, method)(*_open(inputs), **_open(kwargs)))
+        return _wrapped(getattr(ufunc, method)(*_open(inputs), **_open(kwargs)), inputs)
 
     def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
         # NumPy's code calls its own functions again, on the elements.
-        return _wrapped(func(*_open(args), **_open(kwargs)))
+        return _wrapped(func(*_open(args), **_open(kwargs)), args)
 
     def __getattr__(self, name: str) -> Any:
         if name in _VIEWS:
-            return _wrapped(getattr(self._elements, name))
+            return _wrapped(getattr(self._elements, name), self)
         if name not in _METHODS:
             raise AttributeError(f"arrays on the emulated card have no {name}")
         return lambda *args, **kwargs: _wrapped(
-            getattr(self._elements, name)(*_open(args), **_open(kwargs))
+            getattr(self._elements, name)(*_open(args), **_open(kwargs)), self
         )
 
     def __getitem__(self, index: Any) -> Any:
-        return _wrapped(self._elements[_open(index)])
+        return _wrapped(self._elements[_open(index)], self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._elements[_open(index)] = _open(value)
@@ -98,74 +185,115 @@ def _open(x: Any) -> Any:
     return x
 
 
-def _wrapped(x: Any) -> Any:
+def _wrapped(x: Any, keep: Any) -> Any:
     if isinstance(x, np.ndarray):
-        return Emulated(x, owned=False)
+        return Emulated(x, keep)
     if isinstance(x, tuple):
-        return tuple([_wrapped(item) for item in x])
-    return Emulated(np.asarray(x), owned=False) if isinstance(x, _SCALARS) else x
+        return tuple([_wrapped(item, keep) for item in x])
+    return Emulated(np.asarray(x), keep) if isinstance(x, _SCALARS) else x
 
 
 class EmulatedStore:
     """Keeps elements apart, in memory of the host's; counts the copies in and out.
 
+    Parameters
+    ----------
+    room : int, optional
+        Bytes that fit.
+    compiler : callable, optional
+        ``compiler(source, name)`` makes a kernel that is launched in the simulator; without, kernels
+        run as Python.
+
     Attributes
     ----------
     counts : Counter
-        Copies "in" and "out", and arrays "made".
-    room : int or None
-        Bytes that fit; None: any number.
+        Copies "in" and "out", arrays "made", and "launches".
     """
 
-    name = "emulator"
-    computes = True
+    launches, relative = True, False
 
-    def __init__(self, room: int | None = None) -> None:
+    def __init__(self, name: str = "emulator", room: int = MEMORY, compiler: Any = None) -> None:
+        self.name, self.compiler = name, compiler
+        self.computes = compiler is None  # the simulator's arrays are not computed with
         self.counts: Counter[str] = Counter()
-        self.room = room
-        self.bytes = self.most = 0
-
-    def _kept(self, elements: Array) -> Emulated:
-        made = Emulated(elements)
-        self.counts["made"] += 1
-        self.bytes += elements.nbytes
-        self.most = max(self.most, self.bytes)
-        weakref.finalize(made, self._freed, elements.nbytes)
-        return made
-
-    def _freed(self, nbytes: int) -> None:
-        self.bytes -= nbytes
-
-    def _fit(self, nbytes: int) -> None:
-        if self.room is not None and self.bytes + nbytes > self.room:
-            free = f" (of {self.room}, {self.room - self.bytes} are free)"
-            raise DeviceMemoryError(NO_ROOM.format(bytes=nbytes, free=free))
+        self.memory, self.room = Memory(MEMORY), room
+        self.used = self.most = 0
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Emulated:
         """See ``memory.Store``."""
-        self._fit(int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
-        return self._kept(np.empty(shape, dtype))
+        nbytes = math.prod(shape) * dtype.itemsize
+        start = self.memory.take(nbytes) if self.used + nbytes <= self.room else None
+        if start is None:
+            free = f" (of {self.room}, {self.room - self.used} are free)"
+            raise DeviceMemoryError(NO_ROOM.format(bytes=nbytes, free=free))
+        made = Emulated(self.memory.array(start, shape, dtype), None, start)
+        self.counts["made"] += 1
+        self.used += nbytes
+        self.most = max(self.most, self.used)
+        weakref.finalize(made, self._freed, start, nbytes)
+        return made
+
+    def _freed(self, start: int, nbytes: int) -> None:
+        self.used -= nbytes
+        self.memory.give(start, nbytes)
 
     def copied_in(self, array: Array) -> Emulated:
         """See ``memory.Store``."""
-        self._fit(array.nbytes)
+        made = self.empty(array.shape, array.dtype)
         self.counts["in"] += 1
-        return self._kept(np.array(array, order="C"))
+        made._elements[...] = array
+        return made
 
     def copied_out(self, held: Emulated, shape: tuple[int, ...]) -> Array:
         """See ``memory.Store``."""
         self.counts["out"] += 1
-        return held._elements.copy()
+        return held._elements.reshape(shape).copy()
+
+    def written(self, held: Emulated, start: int, array: Array) -> None:
+        """See ``memory.Store``."""
+        held._elements[start : start + len(array)] = array
+
+    def address(self, held: Emulated) -> int:
+        """See ``memory.Store``."""
+        return held._elements.ctypes.data - self.memory.bytes.ctypes.data
+
+    def part(self, held: Emulated, start: int, shape: tuple[int, ...], dtype: Any) -> Emulated:
+        """See ``memory.Store``."""
+        return Emulated(self.memory.array(held.start + start, shape, dtype), held)
 
     def dense(self, found: Any, dtype: np.dtype[Any]) -> Emulated:
         """See ``memory.Store``."""
-        elements = _open(found)
         if not isinstance(found, Emulated):
             raise TypeError("a function of the card's returned an array of NumPy's")
-        if found._owned and elements.dtype == dtype and elements.flags.c_contiguous:
+        elements = found._elements
+        if found.start >= 0 and elements.dtype == dtype and elements.flags.c_contiguous:
             return found
-        self._fit(elements.size * dtype.itemsize)
-        return self._kept(np.array(elements, dtype, order="C"))
+        made = self.empty(elements.shape, dtype)
+        made._elements[...] = elements
+        return made
+
+    def views(self, held: Emulated) -> dict[str, Any]:
+        """See ``memory.Store``."""
+        return self.memory.views
+
+    def kernel(self, source: str, name: str) -> Callable[..., None]:
+        """See ``memory.Store``."""
+        if self.compiler is not None:
+            made = self.compiler(source, name)
+
+            def launch(blocks: int, threads: int, *args: Any) -> None:
+                self.counts["launches"] += 1
+                made[min(blocks, BLOCKS), min(threads, THREADS)](*args)
+
+            return launch
+        alone = targets.plain_kernel(source, name, ALONE)
+
+        def call(blocks: int, threads: int, *args: Any) -> None:
+            self.counts["launches"] += 1
+            with np.errstate(all="ignore"):
+                alone(*args)
+
+        return call
 
     def peak(self) -> int:
         """Most bytes that were held at a time."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,10 +14,22 @@ NAME = "cuda"
 
 
 class Store(Protocol):
-    """What keeps elements on the card, in arrays of a library of its own."""
+    """What keeps elements on the card, in arrays of a library of its own, and launches kernels there.
+
+    Attributes
+    ----------
+    computes : bool
+        Whether NumPy's functions, given arrays of the library, compute on the card.
+    launches : bool
+        Whether there is a compiler of kernels.
+    relative : bool
+        Whether views may count from any address on: see ``views``.
+    """
 
     name: str
-    computes: bool  # whether NumPy's functions, given arrays of the library, compute on the card
+    computes: bool
+    launches: bool
+    relative: bool
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Any:
         """An array of the library whose elements are not set, C-contiguous."""
@@ -27,8 +40,26 @@ class Store(Protocol):
     def copied_out(self, held: Any, shape: tuple[int, ...], /) -> Array:
         """A new array of NumPy's with the elements of *held*."""
 
+    def written(self, held: Any, start: int, array: Array, /) -> None:
+        """Copy *array* to the elements of *held* from *start* on; both have one dimension."""
+
     def dense(self, found: Any, dtype: np.dtype[Any], /) -> Any:
         """What a function of the library returned, as a C-contiguous array that is no view."""
+
+    def part(self, held: Any, start: int, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Any:
+        """What lies in *held*, an array of bytes, from *start* on: a view."""
+
+    def address(self, held: Any, /) -> int:
+        """The address of the first element, in bytes."""
+
+    def views(self, held: Any, /) -> dict[str, Any]:
+        """All memory as arrays of each dtype, by its code, counted from the first element of *held* on.
+
+        That is an array of bytes. If the store is not ``relative``, they count from address 0 on.
+        """
+
+    def kernel(self, source: str, name: str, /) -> Callable[..., None]:
+        """What launches kernel text: ``kernel(blocks, threads, at, *views)``."""
 
     def peak(self) -> int:
         """Most bytes that were held at a time."""
@@ -44,6 +75,13 @@ class CudaBuffer(Buffer):
         self, store: Store, held: Any, shape: tuple[int, ...], dtype: np.dtype[Any]
     ) -> None:
         self.store, self.held, self.shape, self.dtype = store, held, shape, dtype
+
+    def shaped(self, shape: tuple[int, ...]) -> CudaBuffer:
+        """The same elements in another shape."""
+        if shape == self.shape:
+            return self
+        held = self.held.reshape(shape) if self.store.computes else self.held
+        return CudaBuffer(self.store, held, shape, self.dtype)
 
     def host(self) -> Array:
         return self.store.copied_out(self.held, self.shape)

@@ -12,6 +12,7 @@ from nbgrad.config import settings
 from nbgrad.core.forks import ThreadLock
 from nbgrad.errors import FORKED, DeviceError
 from nbgrad.machine import cuda as machine
+from nbgrad.machine import targets
 
 
 class Runtime:
@@ -48,7 +49,9 @@ class Runtime:
 
 def _of_a_card(name: str) -> Store:
     module = machine.module(name)
-    cupy = None if name == "simulator" else machine.cupy()
+    if name == "simulator":
+        return EmulatedStore(name, compiler=targets.cuda_kernel)
+    cupy = machine.cupy()
     return NumbaStore(module, name) if cupy is None else CupyStore(cupy)
 
 

@@ -6,7 +6,7 @@ runs at home on copies.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from nbgrad.backends.base import Entry
 from nbgrad.backends.cuda.memory import NAME, CudaBuffer, Store
 from nbgrad.backends.reference import owned
-from nbgrad.core.aval import Aval
+from nbgrad.core.aval import Aval, placed
 from nbgrad.core.interpret import bind_results, last_uses, read
 from nbgrad.core.memory import host, place
 from nbgrad.core.primitive import Primitive
@@ -29,13 +29,13 @@ _at_home: set[Primitive] = set()  # what the library of the card turned out not 
 class Stepping:
     """Runs a tape whose variables lie on the card or at home, as their avals say."""
 
-    def __init__(self, tape: Tape, store: Callable[[], Store]) -> None:
+    def __init__(self, tape: Tape, store: Store) -> None:
         self.tape, self.store = tape, store
         self.dead: list[list[Var]] | None = None
 
     def run(self, args: Sequence[Any]) -> list[Any]:
         """Return the outputs, each where its aval says."""
-        store = self.store()
+        store = self.store
         env: dict[Var, Any] = dict(zip(self.tape.inputs, args, strict=True))
         if self.dead is None:
             self.dead = last_uses(self.tape)
@@ -53,9 +53,9 @@ class Stepping:
         return None
 
 
-def step(eqn: Equation, xs: list[Any], store: Store) -> Any:
-    """The result of *eqn*, or its several, where the avals say."""
-    avals = [out.aval for out in eqn.outs]
+def step(eqn: Equation, xs: list[Any], store: Store, there: bool = False) -> Any:
+    """The result of *eqn*, or its several, where the avals say, or on the card."""
+    avals = [placed(out.aval, NAME) if there else out.aval for out in eqn.outs]
     prim = eqn.prim
     if avals[0].device == NAME and store.computes and prim.kind in KINDS and prim not in _at_home:
         try:
@@ -68,19 +68,29 @@ def step(eqn: Equation, xs: list[Any], store: Store) -> Any:
 
 
 def _on_card(eqn: Equation, xs: list[Any], store: Store, aval: Aval) -> CudaBuffer:
-    held = [_there(x).held if isinstance(x, (CudaBuffer, np.ndarray)) else x for x in xs]
+    there = [moved_in(x, store) if isinstance(x, (CudaBuffer, np.ndarray)) else x for x in xs]
+    held = [x.held if isinstance(x, CudaBuffer) else x for x in there]
     found = eqn.prim.evaluate(*held, **eqn.params)
     if isinstance(found, (np.ndarray, np.generic)):  # made of numbers alone
         found = store.copied_in(np.asarray(found, dtype=aval.dtype))
     made = store.dense(found, aval.dtype)
-    for x, one in zip(xs, held, strict=True):
+    for x, one in zip(there, held, strict=True):
         if one is made:
-            return x if isinstance(x, CudaBuffer) else _there(x)
+            return x
     return CudaBuffer(store, made, aval.shape, aval.dtype)
 
 
-def _there(x: Any) -> CudaBuffer:
-    return place(x, NAME)  # type: ignore[no-any-return]
+def moved_in(x: Any, store: Store) -> CudaBuffer:
+    """*x*, an array or a buffer, in *store*."""
+    if isinstance(x, CudaBuffer) and x.store is store:
+        return x
+    array = np.ascontiguousarray(host(x)).reshape(x.shape)
+    return CudaBuffer(store, store.copied_in(array), array.shape, array.dtype)
+
+
+def at_home(x: Any) -> Any:
+    """*x*, a buffer or an array, as an array."""
+    return host(x)
 
 
 def _home(eqn: Equation, xs: list[Any], avals: list[Aval]) -> Any:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from nbgrad.errors import NO_ROOM, DeviceMemoryError
+from nbgrad.machine import targets
+from nbgrad.machine.intrinsics import CASTS
 
 Array = np.ndarray[Any, Any]
 
@@ -16,7 +19,21 @@ def _no_room(nbytes: int, free: str = "") -> DeviceMemoryError:
     return DeviceMemoryError(NO_ROOM.format(bytes=nbytes, free=free))
 
 
-class NumbaStore:
+_VIEWS = tuple(code for code in CASTS if code[0] != "c")
+
+
+class _Launching:
+    """Launching kernels that Numba compiles."""
+
+    launches, relative = True, True
+
+    def kernel(self, source: str, name: str) -> Callable[..., None]:
+        """See ``memory.Store``."""
+        made = targets.cuda_kernel(source, name)
+        return lambda blocks, threads, *args: made[blocks, threads](*args)
+
+
+class NumbaStore(_Launching):
     """Arrays of Numba's, flat and of one element at least: it has none without elements."""
 
     computes = False
@@ -52,12 +69,29 @@ class NumbaStore:
         """Nothing computes on the card but kernels."""
         raise TypeError("Numba's arrays are not computed with")
 
+    def written(self, held: Any, start: int, array: Array) -> None:
+        """See ``memory.Store``."""
+        held[start : start + len(array)].copy_to_device(array)
+
+    def address(self, held: Any) -> int:
+        """See ``memory.Store``."""
+        return int(held.__cuda_array_interface__["data"][0])
+
+    def part(self, held: Any, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        """See ``memory.Store``."""
+        nbytes = max(math.prod(shape), 1) * dtype.itemsize
+        return held[start : start + nbytes].view(dtype)
+
+    def views(self, held: Any) -> dict[str, Any]:
+        """See ``memory.Store``."""
+        return {code: held.view(CASTS[code]) for code in _VIEWS}
+
     def peak(self) -> int:
         """The largest array; what the driver holds it does not tell."""
         return self._most
 
 
-class CupyStore:
+class CupyStore(_Launching):
     """Arrays of CuPy's, in its pool: what is freed is used again without the driver."""
 
     name = "cupy"
@@ -95,6 +129,23 @@ class CupyStore:
         if found.dtype == dtype and found.flags.c_contiguous and found.base is None:
             return found
         return self.cupy.array(found, dtype=dtype, order="C", copy=True)
+
+    def written(self, held: Any, start: int, array: Array) -> None:
+        """See ``memory.Store``."""
+        held[start : start + len(array)].set(array)
+
+    def address(self, held: Any) -> int:
+        """See ``memory.Store``."""
+        return int(held.data.ptr)
+
+    def part(self, held: Any, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+        """See ``memory.Store``."""
+        nbytes = math.prod(shape) * dtype.itemsize
+        return held[start : start + nbytes].view(dtype).reshape(shape)
+
+    def views(self, held: Any) -> dict[str, Any]:
+        """See ``memory.Store``."""
+        return {code: held.view(CASTS[code]) for code in _VIEWS}
 
     def peak(self) -> int:
         """Most bytes in use when an array was made."""
