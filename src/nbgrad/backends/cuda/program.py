@@ -17,10 +17,10 @@ from nbgrad.backends.cuda.memory import CudaBuffer, Store
 from nbgrad.backends.cuda.stepping import at_home, moved_in, step
 from nbgrad.core.interpret import bind_results, read
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.program.arrange import Arranged
-from nbgrad.program.cuda_text import cuda_kernels, words
+from nbgrad.program.cuda_text import words
 from nbgrad.program.nests import Call
 from nbgrad.program.program import make_program
+from nbgrad.program.text import CudaKernel
 from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall
 
@@ -79,8 +79,8 @@ class CudaProgram:
     def _segments(self) -> list[Segment | Outside]:
         found: list[Segment | Outside] = []
         place = len(self.numbers)
-        for item in self.program.items:
-            if not isinstance(item, Arranged):
+        for item, kernel in zip(self.program.items, self.program.steps, strict=True):
+            if not isinstance(kernel, CudaKernel):
                 found.append(_outside(item))
                 continue
             if not found or isinstance(found[-1], Outside):
@@ -89,13 +89,11 @@ class CudaProgram:
                     Segment(0 if first else place)
                 )  # the tape's numbers go with the first
             segment: Any = found[-1]
-            for kernel in cuda_kernels(item):
-                made = self.store.kernel(kernel.source, kernel.name)
-                segment.launches.append(
-                    Launch(made, kernel.blocks, kernel.threads, place, kernel.args, kernel.views)
-                )
-                place += len(kernel.args)
-            segment.stop = place
+            made = self.store.kernel(kernel.source, kernel.name)
+            segment.launches.append(
+                Launch(made, kernel.blocks, kernel.threads, place, kernel.args, kernel.views)
+            )
+            segment.stop = place = place + len(kernel.args)
         self.words = max(place, 1)
         return found
 
