@@ -164,3 +164,49 @@ with threads.pool() as (address, count):
     print(address != 0, count, np.array_equal(f(x), f(x)))
 """
     assert ask(text, tmp_path) == ["True", "2", "True"]
+
+
+SOON = """
+from nbgrad.machine.compile import compile_kernel
+import numpy as np
+
+def kernel(n):
+    name = f"times_{n}"
+    text = f"def {name}(lo, hi, x):\\n    for i in range(lo, hi):\\n        x[i] *= {n}.0"
+    return compile_kernel(text, name, ("f8*",))
+
+def right(n):
+    x = np.ones(3)
+    kernel(n)(0, 3, np.array([x.ctypes.data]))
+    return x.tolist() == [n] * 3
+
+late = background.Wish(lambda: [kernel(n) for n in range(2, 9)])
+late.get()
+"""
+
+
+def test_who_waits_is_served_by_the_process_that_compiles_and_first(tmp_path):
+    text = """
+made = background.soon(lambda: (kernel(9), kernel(3)))
+print(len(made), late.get() is None, right(9), right(3), "numba" in sys.modules)
+"""
+    assert ask(SOON + text, tmp_path) == ["2", "True", "True", "True", str(bounds.ON)]
+
+
+def test_who_waits_for_a_process_that_dies_compiles_for_himself(tmp_path):
+    text = """
+for worker in background._pool.workers:
+    worker.process.kill()
+    worker.process.wait()
+background.limit = lambda: 0
+print(background.soon(lambda: kernel(9)) is not None, right(9))
+"""
+    assert ask(SOON + text, tmp_path) == ["True", "True"]
+
+
+def test_nobody_waits_for_a_process_to_start(tmp_path):
+    text = """
+print(background.soon(lambda: kernel(9)) is not None, right(9), working())
+"""
+    text = SOON.replace("late.get()", "") + text
+    assert ask(text, tmp_path) == ["True", "True", "False"]

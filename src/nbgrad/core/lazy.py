@@ -7,6 +7,7 @@ it; importing at the top of a file would charge that to every ``import nbgrad``.
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from nbgrad.core import forks
@@ -23,6 +24,10 @@ class LazyModule:
 
     def __init__(self, name: str) -> None:
         self._name = name
+
+    def __bool__(self) -> bool:
+        """Whether the module has been imported, by whomever."""
+        return self._name in sys.modules
 
     def __getattr__(self, attribute: str) -> Any:
         value = getattr(load(self._name), attribute)

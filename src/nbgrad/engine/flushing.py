@@ -19,7 +19,7 @@ from nbgrad.core.linearize import Capture, FoldedMeanwhileError, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.engine.demand import demand, kept
-from nbgrad.engine.folding import Fold, allowed, fold, fold_of
+from nbgrad.engine.folding import Fold, allowed, fold, fold_of, look_ahead
 from nbgrad.engine.programs import ProgramCache
 from nbgrad.engine.tiers import expect_recording
 
@@ -60,7 +60,7 @@ def flush(node: Node) -> None:
         demand([*finals, *[cap.nodes[k] for k in cut.fold.reads if k >= 0]])
         for k, depth in cut.folded:
             cap.nodes[k].depth = depth
-        cut.fold.met[0] += 1
+        look_ahead(cap, cut.fold)
         expect_recording(cut.fold.met[0] * len(cut.fold.inside))
         return
     if cut.frontier:

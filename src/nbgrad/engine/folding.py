@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from nbgrad.core.aval import is_several
 from nbgrad.core.frozen import Value
@@ -22,13 +22,19 @@ from nbgrad.core.node import Node
 from nbgrad.core.results import join, part
 from nbgrad.core.values import looks
 from nbgrad.engine.backward import severed
+from nbgrad.engine.programs import executable
+from nbgrad.engine.tiers import Executable, elsewhere
+from nbgrad.ops.kinds.forms import Repeat
+from nbgrad.transforms.vjp import vjp
 
 if TYPE_CHECKING:
+    from nbgrad.core.tape import Tape
     from nbgrad.transforms.looped import Rerolled
 
 folding = LazyModule("nbgrad.transforms.folded")
 
 
+AHEAD: Final = 4  # folds after which a loop is taken to be one that is differentiated
 _freed = attrgetter("freed")
 
 
@@ -48,6 +54,8 @@ class Fold(Value):
         Nodes that go, whose places in recording order it takes.
     met : list of int
         How often.
+    ahead : list of Executable
+        What the way back runs, with other numbers of steps, once it is being prepared.
     """
 
     inside: tuple[int, ...]
@@ -56,6 +64,7 @@ class Fold(Value):
     finals: tuple[int, ...]
     places: tuple[int, ...]
     met: list[int]
+    ahead: list[Executable]
 
 
 def fold_of(cap: Capture, root: Node, noted: Sequence[int]) -> Fold | None:
@@ -83,6 +92,7 @@ def fold_of(cap: Capture, root: Node, noted: Sequence[int]) -> Fold | None:
         tuple([order[k] for k in found.finals]),
         tuple(order[first : min(found.finals)]),
         [0],
+        [],
     )
 
 
@@ -96,8 +106,8 @@ def allowed(cap: Capture) -> bool:
 
 def fold(cap: Capture, plan: Fold) -> list[Node] | None:
     """Record the loop; the nodes that are its results now, or None if there is no place for it."""
-    nodes, leaves = cap.nodes, cap.leaves
-    operands = [nodes[k] if k >= 0 else leaves[-1 - k] for k in plan.reads]
+    nodes = cap.nodes
+    operands = [_read(cap, k) for k in plan.reads]
     seqs = [nodes[k].seq for k in plan.places]
     if any(x.seq >= seqs[0] for x in operands if x.sig is not None):
         return None
@@ -112,6 +122,32 @@ def fold(cap: Capture, plan: Fold) -> list[Node] | None:
     _renumber(made, operands, seqs)
     _replace(finals, made)
     return finals
+
+
+def look_ahead(cap: Capture, plan: Fold) -> None:
+    """Have the way back of a loop compiled while the loop goes on, which nobody waits for.
+
+    It is called fold by fold. Kernels know nothing of the number of steps: those of one fold serve.
+    Derivatives that are a user's functions of arrays are not called before he asks for one.
+    """
+    plan.met[0] += 1
+    if plan.met[0] == AHEAD and elsewhere() and _ours(plan.loop.tape):
+        tape, reads = plan.loop.tape, [_read(cap, k) for k in plan.reads]
+        wrt = [v for v, x in zip(tape.inputs, reads, strict=False) if x.requires_grad]
+        derivative, constants = vjp(tape, wrt, seeded=[True] * len(tape.outputs))
+        plan.ahead.append(executable(derivative, constants))
+    for exe in plan.ahead:
+        exe.compile_elsewhere()
+
+
+def _ours(tape: Tape) -> bool:
+    """Whether all steps of the loops in a tape are operations of ours."""
+    bodies = [e.params["body"].tape for e in tape.eqns if isinstance(e.prim.lower, Repeat)]
+    return all(eqn.prim.registered for body in bodies for eqn in body.eqns)
+
+
+def _read(cap: Capture, k: int) -> Node:
+    return cap.nodes[k] if k >= 0 else cap.leaves[-1 - k]
 
 
 def _renumber(made: Sequence[Node], operands: Sequence[Node], seqs: Sequence[int]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -156,9 +157,7 @@ class Executable:
             and spent >= PATIENCE * self.price()
         ):
             if waiting:
-                hot.ask(
-                    True
-                )  # where kernels take microseconds, recording and finding them must too
+                hot.ask(True)  # kernels take microseconds: recording and finding them must, too
                 return self.compile()
             hot.ask(False)
             self.compiled = self._ready("fused")
@@ -228,8 +227,14 @@ class Executable:
         if self.compiled is None:
             with self.lock.held:
                 if self.compiled is None:
-                    self.compiled = self._made("fused")
+                    make = functools.partial(self._made, "fused")
+                    self.compiled = background.soon(make) if background else make()
         return self.compiled
+
+    def compile_elsewhere(self) -> None:
+        """Let the machine code be there by the time that this, or another like it, is to run."""
+        if self.compiled is None and elsewhere():
+            self.compiled = self._ready("fused")
 
     def entry(self, numbers: Mapping[int, type] | None = None) -> Entry | None:
         """Machine code for a run on exactly fitting arrays, if the program is compiled and plain.
@@ -258,6 +263,13 @@ class Executable:
     def program(self) -> Program:
         """Return the planned program: its source and statistics can be read without compiling."""
         return self.work.program()
+
+
+def elsewhere() -> bool:
+    """Whether machine code is made by other processes, while the program goes on."""
+    current = settings.current
+    usual = current.tier == "auto" and not current.deterministic
+    return usual and bool(background.available())
 
 
 def expect_recording(recorded: int) -> None:

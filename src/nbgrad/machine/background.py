@@ -16,6 +16,7 @@ import contextlib
 import json
 import logging
 import os
+import select
 import subprocess
 import sys
 import time
@@ -131,15 +132,17 @@ class _Pool:
         self.tasks: dict[str, _Task] = {}
         self.broken = False
 
-    def submit(self, requests: Iterable[Request]) -> list[_Task]:
-        """Ask for the code of *requests*, each of which is compiled once."""
-        wanted = []
+    def submit(self, requests: Iterable[Request], first: bool = False) -> list[_Task]:
+        """Ask for the code of *requests*, each of which is compiled once; *first* of all if wanted."""
+        wanted: list[_Task] = []
         for request in requests:
             task = self.tasks.get(request.key)
             if task is None:
                 task = self.tasks[request.key] = _Task(request)
                 self.queue.append(task)
             wanted.append(task)
+        if first:
+            self.queue = deque(sorted(self.queue, key=lambda task: task not in wanted))
         self.poll()
         return wanted
 
@@ -252,6 +255,36 @@ def available() -> bool:
     """
     name = os.path.basename(sys.executable or "")
     return os.name == "posix" and name.startswith(("python", "pypy")) and not _pool.broken
+
+
+def soon(make: Callable[[], T]) -> T:
+    """Make something of machine code, and wait for it; the code elsewhere, if a process is there.
+
+    That one has loaded Numba, which takes longer here than most kernels; what it has been asked for
+    already is compiled once. Nobody waits for a process to start.
+    """
+    for _ in range(3):  # what is made needs code that what is missing is made of
+        with _pool.lock.held:
+            _pool.poll()
+            here = not _pool.workers
+        made, requests = (None, []) if here else attempt(make)
+        if not requests:
+            return make() if made is None else made
+        if not _awaited(requests):
+            break
+    return make()
+
+
+def _awaited(requests: Iterable[Request]) -> bool:
+    """Wait for the code of *requests*, before what else was asked for; whether all is there."""
+    pool = _pool
+    with pool.lock.held:
+        tasks = pool.submit(requests, first=True)
+    while any(t.code is None and not (t.failed or t.crashed) for t in tasks):
+        select.select([w.receive for w in pool.workers], [], [], 0.05)
+        with pool.lock.held:
+            pool.poll()
+    return all(t.code is not None for t in tasks)
 
 
 class Wish(Generic[T]):

@@ -24,16 +24,20 @@ _lock = ThreadLock()
 
 def install() -> bool:
     """Record and evaluate by machine code from now on, where this Python allows it."""
+    return _installed(record, viewing, capture, settle)
+
+
+def _installed(*parts: Any) -> bool:
     with _lock.held:
         _put_back()
-        record.install()
-        viewing.install()
-        capture.install()
-        settle.install()
+        for part in parts:
+            part.install()
         _follow()
     return True
 
 
+# Recording is wanted first: a loop that is recorded once has no use for the rest.
+recording: Wish[bool] = Wish(lambda: _installed(record))
 wish: Wish[bool] = Wish(install)
 
 
@@ -43,7 +47,7 @@ def ask(now: bool) -> None:
         return
     if now:
         install()
-    else:
+    elif recording.get():
         wish.get()
 
 

@@ -26,6 +26,7 @@ from nbgrad.ops.control.loops import (
     stack,
     stand_ins,
 )
+from nbgrad.ops.control.plain import plain
 from nbgrad.ops.control.reverse import Backwards
 from nbgrad.ops.kinds.batching import moved, stacked
 from nbgrad.ops.kinds.forms import Repeat, Rounds
@@ -47,6 +48,8 @@ def _prepare(xs: Any, params: Any) -> Any:
 
 
 def _evaluate(*xs: Any, body: Body, rounds: Rounds, levels: tuple[int, ...] = ()) -> Any:
+    if (run := plain(body, rounds)) is not None:
+        return as_results(run(rounds.count, *xs))
     rows, tape = rounds.constants + rounds.carry, body.tape
     constants, carry, stacks = xs[: rounds.constants], xs[rounds.constants : rows], xs[rows:]
     written = [stack(a.aval, rounds.count) for a in tape.outputs[rounds.carry :]]  # type: ignore[union-attr]
