@@ -21,11 +21,11 @@ from nbgrad.core.record import record
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.ops.arrays.indexing import scatter_add
-from nbgrad.ops.basis import broadcast_to, concatenate, pad, reshape, slice_
+from nbgrad.ops.basis import broadcast_to, concatenate, full, pad, reshape, slice_
 from nbgrad.ops.control.activity import carried, carried_back
 from nbgrad.ops.control.loops import Several, bound, read, recorded, stand_ins
 from nbgrad.ops.elements.arithmetic import add
-from nbgrad.ops.kinds.cotangents import SMALL, materialize, plus
+from nbgrad.ops.kinds.cotangents import SMALL, materialize, plus, times
 from nbgrad.ops.kinds.forms import Rounds
 
 SPREADING = (pad, broadcast_to, reshape)
@@ -129,6 +129,25 @@ class Direction:
         if any(self.wanted) and seeded.outputs:
             back, self.extra = ports.bodies.vjp(seeded, list(compress(tape.inputs, self.wanted)))
             self.back = ports.bodies.simplify(back, final=False)
+        self.alone = sum(self.seeded) == sum(self.seeded[:c]) == 1
+
+    def terms(
+        self, constants: int, values: Sequence[Any], seeds: Sequence[Node]
+    ) -> tuple[list[list[Term]], list[Any]]:
+        """What a run adds to the cotangents of the first *constants*, and what it makes the others.
+
+        If a single number goes round, it multiplies the derivatives of the run, which then wait for no
+        other run: a processor has many of these under way.
+        """
+        assert self.back is not None
+        number = self.alone and not seeds[0].ndim and seeds[0].dtype.kind == "f"
+        given = [full(1.0, shape=(), dtype=seeds[0].dtype)] if number else seeds
+        each, rest = in_terms(self.back, constants, [*values, *given, *self.extra])
+        if not number:
+            return each, rest
+        for t in (t for ts in each for t in ts):
+            t.ct = materialize(times(seeds[0], t.ct), t.ct.aval)
+        return each, [materialize(times(seeds[0], y), y.aval) for y in rest]
 
 
 class Backwards:
@@ -180,7 +199,7 @@ class Backwards:
             for v, on in zip(self.tape.inputs, self.used, strict=True)
         ]
         seeds = [placeholder(a.aval) for a in compress(self.tape.outputs, found.seeded)]
-        self.terms, rest = in_terms(back, sum(found.wanted[:n]), [*values, *seeds, *found.extra])
+        self.terms, rest = found.terms(sum(found.wanted[:n]), values, seeds)
         every = [t for ts in self.terms for t in ts]
         summed = [t.ct for t in every if t.scattered is None]
         parts = [x for t in every if t.scattered is not None for x in (t.ct, t.index)]

@@ -26,7 +26,7 @@ from nbgrad.ops.arrays.reductions import any_
 from nbgrad.ops.basis import reshape
 from nbgrad.ops.control.forward import Pushed, order_of, returned
 from nbgrad.ops.control.loops import Several, as_results, as_tuple, closed, read
-from nbgrad.ops.control.reverse import Direction, in_terms
+from nbgrad.ops.control.reverse import Direction
 from nbgrad.ops.control.runs import by_kernel, while_back
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import stacked
@@ -208,7 +208,7 @@ def reversed_loop(loop: While, cts: Several, wants: Sequence[bool]) -> list[Any]
     values = [placeholder(x.aval) for x in xs]
     seeds = [placeholder(x.aval) for x in compress(xs[n:], found.seeded)]
     count = sum(found.wanted[:n])
-    each, others = in_terms(found.back, count, [*values, *seeds, *found.extra])
+    each, others = found.terms(count, values, seeds)
     terms = [t for ts in each for t in ts]
     parts = [x for t in terms for x in ((t.ct,) if t.index is None else (t.ct, t.index))]
     tape, extra = linearize([*parts, *others], [*values, *seeds])
