@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_device import agree, marks, planned, run
+from cuda_device import THREADS, agree, marks, planned, run
 
 import nbgrad as ng
 from nbgrad.program.rows import Rows
@@ -77,12 +77,9 @@ def test_one_pass_over_memory(name: str) -> None:
     (rows, *rest) = program.items
     assert isinstance(rows, Rows)
     assert not any(isinstance(item, Rows) for item in rest)
-    outs, device = run(program, given)
-    moved = sum(device.read.values()) + sum(device.written.values())
-    # Beside these: words of the table, by each thread, and sums over rows.
-    assert (
-        moved < 1.35 * sum(a.nbytes for a in (*args, *outs)) + 8 * 64 * len(device.launches) * 16
-    )
+    _, device = run(program, given, blocks=1)
+    # Each element once a kernel: what docs/cuda.md counts for large arrays. A number is read by each thread.
+    assert 0 <= device.moved() - program.stats()["bytes_moved"] < 8 * THREADS
 
 
 def test_rows_that_do_not_fit_are_several_passes() -> None:

@@ -91,6 +91,7 @@ class Device:
         self.read: Counter[int] = Counter()
         self.written: Counter[int] = Counter()
         self.views = {code: View(self, code) for code in CASTS if code[0] != "c"}
+        self.tables: set[int] = set()
         self.launches: list[CudaKernel] = []
 
     def take(self, nbytes: int) -> int:
@@ -111,8 +112,14 @@ class Device:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         return self.memory[start : start + size].view(dtype).reshape(shape)
 
+    def moved(self) -> int:
+        """Bytes read and written, but for words of the table."""
+        both = self.read + self.written
+        return sum(n for owner, n in both.items() if owner not in self.tables)
+
     def launch(self, kernel: CudaKernel, table: Sequence[int], blocks: int = BLOCKS) -> None:
         at = self.put(np.array(table, np.int64)) // 8
+        self.tables.add(self.buffers)
         made = cuda_kernel(kernel.source, kernel.name)
         threads = min(THREADS, kernel.threads)
         made[min(blocks, kernel.blocks), threads](at, *[self.views[v] for v in kernel.views])

@@ -98,7 +98,7 @@ class Group:
             place = self.places.get(load.buffer)
             if place is not None and (place != load.strides or load.offset):
                 return False
-        if len(nest.extents) == 1 and nest.reductions:
+        if nest.extents[1] == 1 and nest.reductions:
             if nest.stores:
                 return False
             self.after.append(item)
@@ -106,7 +106,7 @@ class Group:
         self.items.append(item)
         nest, following = self.by_rows(nest)
         self.after += following
-        self.phases.append(Phase(nest, len(nest.extents) == 2))
+        self.phases.append(Phase(nest, nest.extents[1] > 1))
         self.places |= {s.buffer: s.strides for s in nest.stores}
         self.places |= {r.buffer: r.strides for r in nest.reductions if nest.reduced == ROW}
         return True
@@ -121,7 +121,8 @@ class Group:
         if nest.extents == (self.rows, self.points):
             return nest
         if nest.extents == (self.rows,):
-            return widened(nest, lambda s: (s[0], 0))
+            alone = replace(nest, extents=(self.rows, 1))
+            return widened(alone, lambda s: (s[0], 0))
         return split(nest, self.points) if nest.extents == (self.rows * self.points,) else None
 
     def by_rows(self, nest: Nest) -> tuple[Nest, list[Arranged]]:
