@@ -197,6 +197,10 @@ NO_JVP = (
     "Trying to use forward AD with {name} that does not support it: it was declared without a jvp. "
     "Declare one, or ask for the derivative in reverse mode."
 )
+NO_SERIES = (
+    "jet: {name} has a backward or a jvp of its own that is called with values, and gives no derivatives "
+    "of higher order along a curve. Give jet a function without it, or nest nbgrad.jvp."
+)
 NO_BATCH = (
     "vmap: {name} has no rule for batches: it was declared without one. Call it once for each element, "
     "or declare batch=."

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from nbgrad.api.draws import undrawn
+from nbgrad.api.enclosing import finished
 from nbgrad.core.aval import Aval
 from nbgrad.core.linearize import linearize, variables
-from nbgrad.core.modes import modes, unrecorded
+from nbgrad.core.modes import as_a_whole, modes, unrecorded
 from nbgrad.core.node import Node, constant, placeholder
 from nbgrad.core.operands import as_operand
 from nbgrad.core.tape import Equation, Tape, Var
@@ -28,6 +29,7 @@ from nbgrad.tensors.number import Number
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.simplify import simplify
 from nbgrad.transforms.trace import Traced, trace
+from nbgrad.vocabulary.elements.composite import detached
 
 NUMBERS = (float, int, complex)
 _builder = lru_cache(maxsize=256)(builder)  # to make one takes longer than to trace a small body
@@ -94,12 +96,14 @@ def ran(f: Callable[..., Any], avals: Sequence[Aval], where: str) -> Ran:
     grad = modes.grad
     modes.grad = True  # in which mode the operation is recorded is for that to say
     try:
-        with unrecorded(), undrawn(f):
+        with unrecorded(), undrawn(f), as_a_whole():
             traced = trace(flat, [placeholder(a, a.inexact) for a in avals])
     finally:
         modes.grad = grad
     _refuse_watched(traced, where)
-    tape, constants = _merged(_cut(traced), traced.constants)
+    # What a transform inside has differentiated by leads nowhere, though it requires grad.
+    captured = [detached(n) if n in finished else n for n in traced.constants]
+    tape, constants = _merged(_cut(traced), captured)
     return Ran(simplify(tape, final=False), constants, *made)
 
 

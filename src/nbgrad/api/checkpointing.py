@@ -124,6 +124,8 @@ def _checkpointed(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
+    if modes.whole:  # reverse mode of a loop computes all but the carry again
+        return function(*args, **kwargs)
     state = default_generator().bit_generator.state if preserve else None
     run = _Run(function, args, kwargs, state, policy)
     outs, structure, start = run.once()
@@ -201,6 +203,7 @@ class _Run:
         policy: Policy | None = None,
     ) -> None:
         self.function, self.state, self.policy = function, state, policy
+        self.enclosed = modes.transforms, modes.products  # by which GradientTape goes
         self.names: dict[Node, str] = {}
         self.kept: list[Any] | None = None  # unless the policy has been asked
         # Fresh tensors name the nodes that there are now: a later write binds the others to new ones.
@@ -220,13 +223,14 @@ class _Run:
         """Call it as in the forward pass; return the tensors among the results."""
         generator = default_generator()
         now = generator.bit_generator.state
-        before, modes.grad = modes.grad, True
+        before = modes.grad, modes.transforms, modes.products
+        modes.grad, modes.transforms, modes.products = True, *self.enclosed
         try:
             if self.state is not None:
                 generator.bit_generator.state = self.state
             outs, _, start = self.once()
         finally:
-            modes.grad = before
+            modes.grad, modes.transforms, modes.products = before
             generator.bit_generator.state = now
         nodes = [o._node for o in outs if isinstance(o, Tensor)]
         if self.kept:

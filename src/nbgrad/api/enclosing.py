@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from nbgrad.core.linearize import Capture
@@ -16,11 +16,8 @@ _sources: dict[Any, tuple[int, ...]] = {}
 MAX_STRUCTURES = 1024
 
 
-def belongs_outside(cap: Capture, inner: Sequence[Node]) -> bool:
-    """Whether the result must stay on a graph: it depends on tracked or traced values outside."""
-    for leaf in cap.leaves:
-        if leaf.requires_grad and leaf not in inner and leaf not in finished:
-            return True
+def belongs_outside(cap: Capture, outs: Sequence[Node], inner: Sequence[Node]) -> bool:
+    """Whether *outs* must stay on a graph: they depend on tracked or traced values outside."""
     sources = _sources.get(cap.key)
     if sources is None:
         if len(_sources) >= MAX_STRUCTURES:
@@ -31,7 +28,27 @@ def belongs_outside(cap: Capture, inner: Sequence[Node]) -> bool:
             for k, (node, operands) in enumerate(zip(cap.nodes, cap.operands, strict=True))
             if node.requires_grad and not _tracked(operands)
         )
-    return any(cap.nodes[k] not in inner and cap.nodes[k] not in finished for k in sources)
+    ends = [x for x in cap.leaves if x.requires_grad]
+    ends += [cap.nodes[k] for k in sources]
+    ends = [x for x in ends if x not in inner and x not in finished]
+    return bool(ends) and (not cap.known or _reaches(cap, outs, set(ends)))
+
+
+def _reaches(cap: Capture, outs: Sequence[Node], ends: Collection[Node]) -> bool:
+    """Whether gradients flow from *outs* to one of *ends*: these are not only read detached."""
+    index = cap.index
+    stack = [n for n in outs if n.requires_grad]
+    seen = set(stack)
+    while stack:
+        node = stack.pop()
+        if node in ends:
+            return True
+        k = index.get(node, -1)
+        for x in cap.operands[k] if k >= 0 else ():
+            if x.__class__ is Node and x.requires_grad and x not in seen:
+                seen.add(x)
+                stack.append(x)
+    return False
 
 
 def _tracked(operands: Sequence[Any]) -> bool:

@@ -105,7 +105,7 @@ def _gradients(out: Tensor, run: Tracked, holomorphic: bool) -> list[Any]:
     """The value of *out*, and its gradient by each of the tensors of a call."""
     nodes = run.nodes
     cap = capture([out._node], differentiate=True)
-    outer = modes.grad and belongs_outside(cap, nodes)
+    outer = modes.grad and belongs_outside(cap, [out._node], nodes)
     found = _gradient_nodes(cap, out._node, nodes, outer)
     if outer:
         finished.update(nodes)

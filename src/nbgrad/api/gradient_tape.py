@@ -289,7 +289,8 @@ def _check_unconnected(choice: str) -> None:
 
 def _differentiable() -> bool:
     """Whether somebody may differentiate what is computed now."""
-    return modes.grad and bool(_active.tapes or modes.transforms or modes.tracing)
+    enclosed = modes.transforms or modes.products or modes.tracing
+    return modes.grad and bool(_active.tapes or enclosed)
 
 
 def _seed(y: Tensor, given: Any) -> Tensor:

@@ -163,8 +163,9 @@ def _blocks(
     """The Jacobian of each of *outs* by each of the tensors, as the caller is to see them."""
     xs, nodes = run.tensors, run.nodes
     tracked = [out for out in outs if out._node.requires_grad] if xs else []
-    cap = capture([out._node for out in tracked], differentiate=True)
-    outer = modes.grad and belongs_outside(cap, nodes)
+    ends = [out._node for out in tracked]
+    cap = capture(ends, differentiate=True)
+    outer = modes.grad and belongs_outside(cap, ends, nodes)
     made: list[list[Tensor]] = []
     if tracked:
         mode = _by_column(tracked, xs, holomorphic, by_column, name)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.api.enclosing import finished
 from nbgrad.config import settings
 from nbgrad.core.linearize import Capture, build_tape, capture, environment
 from nbgrad.core.memory import place
@@ -65,12 +66,14 @@ def call_on(
 ) -> tuple[list[Tensor], list[Tensor], bool]:
     """Run *func* on fresh inputs; return inputs, outputs and whether the output is single."""
     before, modes.grad = modes.grad, True
+    modes.products += 1
     try:
         xs = _fresh(inputs, create_graph)
         # Tensors of its own: what *func* writes into them is not what is differentiated by.
         returned = func(*[Tensor(x._node) for x in xs])
     finally:
         modes.grad = before
+        modes.products -= 1
     outs = [as_tensor(y) for y in as_tuple(returned)]
     return xs, outs, not isinstance(returned, (tuple, list))
 
@@ -117,8 +120,14 @@ def gradients_of(
     return list(found)
 
 
-def finished_with(tensors: Sequence[Tensor], create_graph: bool) -> list[Tensor]:
-    return list(tensors) if create_graph else [t.detach() for t in tensors]
+def finished_with(
+    xs: Sequence[Tensor], tensors: Sequence[Tensor], create_graph: bool
+) -> list[Tensor]:
+    """What a function of derivatives by *xs* returns: without a graph, nobody else asks for these."""
+    if create_graph:
+        return list(tensors)
+    finished.update([x._node for x in xs])
+    return [t.detach() for t in tensors]
 
 
 def vjp(
@@ -156,8 +165,8 @@ def vjp(
     xs, outs, single = call_on(func, inputs, create_graph)
     found = gradients_of(outs, xs, cotangents_of(v, outs, "output"), create_graph)
     one = not isinstance(inputs, (tuple, list))
-    return as_given(single, finished_with(outs, create_graph)), as_given(
-        one, finished_with(found, create_graph)
+    return as_given(single, finished_with(xs, outs, create_graph)), as_given(
+        one, finished_with(xs, found, create_graph)
     )
 
 
@@ -212,8 +221,8 @@ def jvp(
     finally:
         modes.grad = before
     return (
-        as_given(single, finished_with(outs, create_graph)),
-        as_given(single, finished_with(found, create_graph)),
+        as_given(single, finished_with(xs, outs, create_graph)),
+        as_given(single, finished_with(xs, found, create_graph)),
     )
 
 

@@ -63,7 +63,7 @@ class Ruled(Transformed, ABC):
             )
         given = self._bound(args, kwargs)
         call = Parted(self._with_settings(given))
-        if modes.tracing:
+        if modes.tracing or modes.whole:
             return self._traced(given, call)
         if modes.grad and any(t.requires_grad for t in call.values):
             return self._on_graph(call)

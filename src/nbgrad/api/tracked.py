@@ -271,7 +271,7 @@ def aux_as_asked(aux: Any, run: Tracked) -> Any:
     if not places:
         return aux
     nodes = [leaves[k]._node for k in places]
-    outer = modes.grad and belongs_outside(capture(nodes, differentiate=True), run.nodes)
+    outer = modes.grad and belongs_outside(capture(nodes, differentiate=True), nodes, run.nodes)
     if not outer:
         nodes = [leaves[k].detach()._node for k in places]
     for k, value in zip(places, as_asked(nodes, outer, run.given), strict=True):

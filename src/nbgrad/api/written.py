@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.api.bodies import Ran, ran
+from nbgrad.api.enclosing import belongs_outside
+from nbgrad.core.linearize import capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Body
@@ -114,9 +116,11 @@ def fitted(found: Any, node: Node, what: str) -> Node:
 
 def refuse_closed(name: str, results: Parted, given: Sequence[Tensor] = ()) -> None:
     """Raise if a result depends on a tensor from outside that is being differentiated."""
-    nodes = {t._node for t in given}
+    nodes = [t._node for t in given]
     for x in results.values:
-        if isinstance(x, Tensor) and x.requires_grad and x._node not in nodes:
+        if not isinstance(x, Tensor) or not x.requires_grad or x._node in nodes:
+            continue
+        if belongs_outside(capture([x._node], differentiate=True), [x._node], nodes):
             raise AutogradError(CLOSED_OVER.format(name=name, aval=x._node.aval))
 
 

@@ -71,7 +71,7 @@ def jacobian(
         blocks = made(outs, xs, forward, create_graph)
     finally:
         modes.grad = before
-    found = [as_given(one, finished_with(block, create_graph)) for block in blocks]
+    found = [as_given(one, finished_with(xs, block, create_graph)) for block in blocks]
     return as_given(single, found)
 
 
@@ -121,8 +121,8 @@ def hvp(
     finally:
         modes.grad = before
     one = not isinstance(inputs, (tuple, list))
-    return finished_with([scalar], create_graph)[0], as_given(
-        one, finished_with(found, create_graph)
+    return finished_with(xs, [scalar], create_graph)[0], as_given(
+        one, finished_with(xs, found, create_graph)
     )
 
 

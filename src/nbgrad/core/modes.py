@@ -24,7 +24,8 @@ _LIBRARIES = (
 class _Modes(threading.local):
     """Per-thread state.
 
-    ``transforms`` counts the functions that ``grad`` and ``jacobian`` are running. ``observers`` see each operation's value as it is computed: ``observer(node, start, end)``,
+    ``transforms`` counts the functions that ``grad`` and ``jacobian`` are running, ``products`` those
+    that the functions of ``autograd.functional`` are. ``observers`` see each operation's value as it is computed: ``observer(node, start, end)``,
     times in nanoseconds. While there are any, operations are computed one at a time. ``recorded``
     sees each operation as it is recorded, ``gradients`` collects those that a trace makes,
     ``functions`` counts the user-written functions that were called. ``inference`` is true inside
@@ -35,6 +36,7 @@ class _Modes(threading.local):
 
     _grad: bool = True
     transforms: int = 0
+    products: int = 0
     anomaly: bool = False
     observers: tuple[Callable[[Any, int, int], None], ...] = ()
     recorded: Callable[[Any], None] | None = None
@@ -45,6 +47,7 @@ class _Modes(threading.local):
     saving: tuple[Any, ...] = ()
     saved: Callable[[Any], None] | None = None
     saving_refused: str | None = None
+    whole: int = 0  # what is recorded has to be a tape as it is: a checkpoint is what it computes
     tracing: int = 0  # while jit traces: the position in recording order at which it began
 
     @property
@@ -97,6 +100,16 @@ def unrecorded() -> Iterator[None]:
         yield
     finally:
         modes.recorded, modes.saved = before
+
+
+@contextmanager
+def as_a_whole() -> Iterator[None]:
+    """Record what checkpointed parts compute: a loop's body keeps no values on the way as it is."""
+    modes.whole += 1
+    try:
+        yield
+    finally:
+        modes.whole -= 1
 
 
 def asked_by(package: str, above: int) -> bool:

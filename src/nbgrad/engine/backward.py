@@ -31,7 +31,7 @@ from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, next_sequence, placeholder
 from nbgrad.core.values import looks
 from nbgrad.engine.anomaly import check_forward, refuse_non_finite, without_checks
-from nbgrad.engine.demand import demand, given_to_parts, kept, settle, to_keep
+from nbgrad.engine.demand import computed, demand, given_to_parts, kept, settle, to_keep
 from nbgrad.engine.freeing import free, path_between, refuse_dropped, refuse_freed
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.engine.programs import programs
@@ -106,12 +106,15 @@ def _run(
             refuse_dropped(cap, inputs)
         if leaf.value is None:
             traced = True
+    traced = traced or not (create_graph or computed(seeds))
     watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
     if create_graph and not watched and not lines.on:
         found = _recorded_again(cap, outputs, seeds, inputs)
     elif create_graph or watched or traced or (lines.on and modes.observers):
-        plain = not (watched or lines.on)
-        found = _node_route(cap, outputs, seeds, inputs, retain_graph, create_graph, plain)
+        plain, at_once = not (watched or lines.on), not (create_graph or traced)
+        found = _node_route(
+            cap, outputs, seeds, inputs, retain_graph, create_graph, plain, at_once
+        )
     else:
         found = _program_route(cap, outputs, seeds, inputs, retain_graph)
     if settings.current.nan_policy == "raise":
@@ -197,7 +200,6 @@ def _program_route(
         args += [nodes[k].value for k in plan.bound]
     if True in given:
         wanted = [s for s in seeds if s is not None]
-        demand(wanted)
         args += [s.value for s in wanted]
     values = plan.exe.run(args)
     computed = values[len(plan.wrt) :]
@@ -299,7 +301,7 @@ def _recorded_again(
     if known is not None:
         return [(_node_at(cap, k), ct) for k, ct in zip(*known, strict=True)]
     looked = looks.count
-    found = _node_route(cap, outputs, seeds, inputs, True, True, True)
+    found = _node_route(cap, outputs, seeds, inputs, True, True, True, False)
     if operands is not None and looks.count == looked:
         wrt = [cap.index[node] for node, _ in found]
         learn(key, operands, wrt, [ct for _, ct in found], start)
@@ -314,8 +316,9 @@ def _node_route(
     retain_graph: bool,
     create_graph: bool,
     plain: bool,
+    at_once: bool,
 ) -> Found:
-    """By rules and hooks, or, if nobody looks on (*plain*), by the loops in it."""
+    """By rules and hooks, or, if nobody looks on (*plain*), by the loops in it; computed *at_once*."""
     below = _below(cap, outputs)
     wrt = tuple(k for k in _targets(cap, inputs) if k in below)
     path = path_between(cap, outputs, below, wrt, inputs is None)
@@ -332,7 +335,7 @@ def _node_route(
             found = loops or cotangents(cap, outputs, seeds, targets, inputs is None)
     finally:
         modes.grad = before
-    if not create_graph and all(v is not None for v in cap.values):
+    if at_once:
         results = [gradient for _, gradient in found]
         demand([*results, *outputs, *(n for n in cap.nodes if n.leaf is not None)])
     if not (retain_graph or create_graph):

@@ -30,6 +30,7 @@ from nbgrad.core.results import give, part
 from nbgrad.core.standing import awaited
 from nbgrad.engine.programs import ProgramCache, programs
 from nbgrad.engine.rolling import arguments, runnable
+from nbgrad.errors import ConcretizationError
 from nbgrad.ops.kinds.forms import View
 
 Array = np.ndarray[Any, Any]
@@ -128,6 +129,17 @@ def demand(nodes: Sequence[Node]) -> None:
         pending = [] if twin(pending[0]) is not None else pending
     if pending:
         _evaluate(pending)
+
+
+def computed(nodes: Sequence[Node | None]) -> bool:
+    """Whether these nodes have numbers, which are computed now: those of a trace have none."""
+    pending = [n for n in nodes if n is not None and n.value is None]
+    try:
+        if pending:
+            demand(pending)
+    except ConcretizationError:
+        return False
+    return True
 
 
 def _evaluate(pending: list[Node]) -> None:

@@ -27,7 +27,7 @@ from nbgrad.core.linearize import (
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Tape, Var
-from nbgrad.engine.demand import demand, settle
+from nbgrad.engine.demand import computed, settle
 from nbgrad.engine.programs import executable, programs
 from nbgrad.engine.tiers import Executable
 from nbgrad.ops.elements import arithmetic
@@ -72,12 +72,11 @@ def tangent_values(
     fits = [
         d.__class__ is Node and d.aval is x.aval for d, x in zip(directions, inputs, strict=True)
     ]
-    if not _plain(cap) or not all(fits):
+    if not _plain(cap) or not all(fits) or not computed(directions):
         return None
     places = tuple([cap.index.get(n) for n in inputs])
     key = ("tangents", cap.key, places, settings.current.nan_policy)
     plan: Plan = programs.find(key, _tangent_plan, cap, outs, inputs)
-    demand(directions)
     given = [*(cap.nodes[k].value for k in plan.bound), *(d.value for d in directions)]
     values = plan.exe.run(cap.values + cap.scalars + given)
     for node, value in zip(outs, values, strict=False):

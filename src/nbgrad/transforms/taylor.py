@@ -32,7 +32,7 @@ from nbgrad.core.results import results_of
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Literal, Tape, Var
 from nbgrad.core.values import value_of
-from nbgrad.errors import NO_JVP
+from nbgrad.errors import NO_JVP, NO_SERIES
 from nbgrad.ops.kinds.cotangents import add_up, is_number, materialize
 from nbgrad.transforms.jvp import spread
 
@@ -179,6 +179,8 @@ class Curves:
             return tuple([Line(y.aval, y) for y in ys])
         if sig.prim.jvp is None:
             raise NotImplementedError(NO_JVP.format(name=sig.prim.name))
+        if any(y.watch is not None and y.watch.context is not None for y in ys):
+            raise NotImplementedError(NO_SERIES.format(name=sig.prim.name))
         if sig.prim.rules.series:
             return self._at_once(sig, xs, ys, moving)
         return _Step(self, sig, xs, ys, moving).lines
