@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, placed
+from nbgrad.core.aval import Aval, is_several, placed
 from nbgrad.core.frozen import Frozen, Value, made
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node
@@ -231,7 +231,8 @@ def prepared(prim: Primitive, xs: Any, params: dict[str, Any]) -> tuple[Any, Any
         device = next(
             (x.aval.device for x in operands if x.__class__ is Node and x.aval.device), None
         )
-    return operands, placed(aval, device) if device != aval.device else aval, loop
+    same = device == aval.device and not is_several(aval)
+    return operands, aval if same else placed(aval, device), loop
 
 
 _signature = functools.lru_cache(4096)(inspect.signature)

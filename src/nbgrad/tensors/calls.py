@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.boxes import nested
 from nbgrad.core.node import Node
+from nbgrad.core.placing import moved
 from nbgrad.core.recipes import STATIC, Recipe, Recipes, replay
 from nbgrad.core.registry import declared
 from nbgrad.core.values import looks
@@ -84,6 +86,9 @@ class Call:
         """Call *function* of nodes, and learn from it if it looks at no value."""
         before = looks.count
         result = function(*operands, **settings)
+        there = next((n.aval.device for n in self.nodes if n.aval.device is not None), None)
+        if there is not None and "device" not in settings:  # what was found in values at home
+            result = _put(result, there)
         if (
             result.__class__ is Node
             and self.nodes
@@ -93,6 +98,13 @@ class Call:
         ):
             _recipes.learn(self.key, result, self.nodes)
         return result
+
+
+def _put(found: Any, device: str) -> Any:
+    """The nodes of a result on *device*."""
+    if found.__class__ is Node:
+        return moved(found, device)
+    return nested(found, lambda item: _put(item, device))
 
 
 def of_one(function: Any, node: Node) -> Recipe | None:
