@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.ports import ports
+from nbgrad.errors import ON_DEVICE
 
 Array = np.ndarray[Any, Any]
 HOME = "cpu"
@@ -37,6 +38,16 @@ class Buffer:
     def host(self) -> Array:
         """The elements as an array of NumPy's, which nobody else has."""
         raise NotImplementedError
+
+    base = HOME  # as an array has one that does not own its memory: it is not the host's
+
+    def copy(self) -> Array:
+        """The same, as of an array."""
+        return self.host()
+
+    def view(self) -> Array:
+        """What an array has, and this has not."""
+        raise ValueError(ON_DEVICE.format(device=self.device))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         raise TypeError(

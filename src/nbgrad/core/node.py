@@ -6,6 +6,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray
 
 from nbgrad.core.asked import undecided
 from nbgrad.core.aval import Aval, make_aval, placed
@@ -145,7 +146,7 @@ def new_node(
 def leaf_node(value: Any, requires_grad: bool = False) -> Node:
     """Return a node that holds a C-contiguous array of native byte order, or a buffer."""
     aval = make_aval(value.shape, value.dtype)
-    if isinstance(value, Buffer):
+    if value.__class__ is not ndarray and isinstance(value, Buffer):
         aval = placed(aval, value.device)
     node = new_node(None, aval, (), requires_grad, 0)
     node.value = value

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy import ndarray
 
 from nbgrad.core.memory import host
 from nbgrad.core.modes import modes
@@ -44,7 +45,7 @@ def value_of(node: Node) -> Array:
     if node.value is None and ((twin := compiled.value) is None or twin(node) is None):
         ports.evaluate([node])
     value = node.value
-    return value if value.__class__ is np.ndarray else host(value)
+    return value if value.__class__ is ndarray else host(value)
 
 
 def buffer_of(node: Node) -> Any:
@@ -62,4 +63,4 @@ def known_value(node: Node) -> Array | None:
     """
     looks.count += 1
     value = node.value
-    return value if value.__class__ is np.ndarray else None
+    return value if value.__class__ is ndarray else None

@@ -23,7 +23,6 @@ from nbgrad.engine.demand import demand
 from nbgrad.errors import (
     CUT,
     NUMPY_ON_GRAD,
-    ON_DEVICE,
     PANDAS_IN_PLACE,
     AutogradError,
     ConcretizationError,
@@ -88,11 +87,9 @@ class Conversions:
             export(self._node)
         if self._node.requires_grad and modes.grad and not force:
             raise AutogradError(NUMPY_ON_GRAD.format(advice=asking.advice()))
-        value = value_of(self._node)
-        if self._node.aval.device is not None:
-            if copy is False:
-                raise ValueError(ON_DEVICE.format(device=self.device))
-            return value
+        value: np.ndarray[Any, Any] = buffer_of(
+            self._node
+        )  # whose copy is an array, wherever it lies
         if copy is None and getrefcount(self) <= _ALONE and getrefcount(self._node) <= 2:
             del self._node  # nobody else has this tensor, which ends with this call
             return value if getrefcount(value) <= 2 and value.base is None else value.copy()

@@ -11,7 +11,7 @@ import numpy as np
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.memory import named, place
 from nbgrad.core.modes import modes, watching
-from nbgrad.core.node import Node, put_node
+from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.values import export, value_of
 from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
@@ -44,7 +44,9 @@ def make(array: Any, requires_grad: bool, device: str | None = None) -> Tensor:
             f"nbgrad holds numbers and booleans, not {value.dtype}: convert the data first, "
             "for example np.asarray(data, dtype=float)"
         )
-    out = Tensor(put_node(value if device is None else place(value, device)))
+    node = leaf_node(value if device is None else place(value, device))
+    node.passed = True  # a user put it there: see core/placing.py
+    out = Tensor(node)
     return out.requires_grad_() if requires_grad else out
 
 
