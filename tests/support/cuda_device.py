@@ -153,7 +153,7 @@ def run(
         return np.asarray(eqn.prim.evaluate(*map(value, eqn.inputs), **eqn.params))
 
     for item, step in zip(planned.items, planned.steps, strict=True):
-        if isinstance(item, Arranged | Rows):
+        if isinstance(item, Arranged | Rows) or isinstance(step, CudaKernel):
             kernel = step if isinstance(step, CudaKernel) else kernel_of(item)
             device.launch(kernel, words(kernel.args, address), blocks)
         else:

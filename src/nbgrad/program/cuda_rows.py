@@ -144,13 +144,13 @@ class RowsEmitter(CudaEmitter):
         many = self.threads // self.lanes
         if self.sums:
             self.in_spans()
-            return self.made(-(-self.rows_.rows // self.rows_.span))
+            return self.finished(-(-self.rows_.rows // self.rows_.span))
         self.line(1, "many = cuda.blockDim.x // lanes")
         self.line(1, "for base in range(cuda.blockIdx.x * many, n0, cuda.gridDim.x * many):")
         # Lanes without a row compute the last one again: all threads have to meet.
         self.line(2, "at0 = min(base + cuda.threadIdx.x // lanes, n0 - 1)")
         self.row(2)
-        return self.made(-(-self.rows_.rows // many))
+        return self.finished(-(-self.rows_.rows // many))
 
     def hold(self) -> None:
         """Load what is the same in all rows."""

@@ -57,6 +57,7 @@ class CudaEmitter(Emitter):
         self.narrow = self.nest.size < NARROW
         self.views: set[str] = set()
         self.threads = THREADS
+        self.heads: list[str] = []  # the lines that read words
 
     # ------------------------------------------------------------------------------- parameters
 
@@ -70,7 +71,7 @@ class CudaEmitter(Emitter):
             text = f"{text} != 0"
         elif code != "i8" and not code.endswith("*"):
             text = f"{code}({text})"
-        self.line(1, f"{name} = {text}")
+        self.heads.append(f"    {name} = {text}")
         return super().param(name, code, arg)
 
     def number(self, name: str, value: Any, code: str) -> str:
@@ -96,14 +97,14 @@ class CudaEmitter(Emitter):
         else:
             self.points()
             blocks = -(-self.nest.size // THREADS)
-        return self.made(blocks)
+        return self.finished(blocks)
 
-    def made(self, blocks: int) -> CudaKernel:
+    def finished(self, blocks: int) -> CudaKernel:
         """What was written as a kernel."""
         views = tuple(v for v in VIEWS if v in {*self.views, "i8"})
         name = self.name()
         header = f"def {name}(at{''.join(f', m_{v}' for v in views)}):"
-        source = "\n".join([header, *self.lines]) + "\n"
+        source = "\n".join([header, *self.heads, *self.lines]) + "\n"
         args: Any = tuple([arg for _, _, arg in self.params])
         return CudaKernel(source, name, views, args, self.threads, max(1, blocks))
 
