@@ -44,6 +44,7 @@ class Emitter:
         self.operands: dict[int, str] = {}
         self.last = len(self.nest.extents) - 1
         self.guards: dict[Guard, tuple[str, str]] = {}
+        self.rare: set[Guard] = set()  # those that hold at one end of their loop alone
         self.ops = [v for v in self.nest.body if isinstance(v, Compute)]
 
     # ------------------------------------------------------------------------------- parameters
@@ -122,7 +123,10 @@ class Emitter:
         if self.nest.reductions:
             self.integer("block", self.a.block or max(1, self.a.reduced_size))
         for guard in dict.fromkeys(g for v in self.nest.body for g in all_guards(v)):
-            number = len(self.guards)
+            number, n = len(self.guards), self.nest.extents[guard.loop]
+            lo, hi = max(guard.lo, 0), min(guard.hi, n)
+            if 2 * (hi - lo) < n and (lo == 0 or hi == n):
+                self.rare.add(guard)
             self.guards[guard] = (
                 self.integer(f"g{number}_lo", guard.lo),
                 self.integer(f"g{number}_hi", guard.hi),
@@ -162,9 +166,12 @@ class Emitter:
         )
 
     def body(self, depth: int, guarded: bool) -> None:
-        """Statements of one point; ``guarded`` ones test the windows of padded values."""
+        """Statements of one point, which test its windows; else it is within all but the rare ones."""
         for conditions, group in groupby(self.statements(), lambda s: s[0] if guarded else ()):
-            rows = [(name, text, code) for _, name, text, code in group]
+            rows = [
+                (name, text if guarded or self.rare.isdisjoint(given) else f"{code}(0)", code)
+                for given, name, text, code in group
+            ]
             if conditions:
                 for name, _, code in rows:
                     self.line(depth, f"{name} = {code}(0)")
@@ -177,7 +184,7 @@ class Emitter:
             self.line(depth, f"{element} = {self.operands[store.arg]}")
 
     def statements(self) -> Iterator[tuple[tuple[Guard, ...], str, str, str]]:
-        """For each value of a point: its windows, name, right-hand side and type code."""
+        """For each value of a point: its windows, name, right-hand side, type code."""
         for number, value in enumerate(self.nest.body):
             if self.is_uniform(number, value):
                 continue
@@ -266,13 +273,20 @@ class Emitter:
             return
         first, last = start, stop
         for g, (lo, hi) in self.guards.items():
-            if g.loop == self.last:
+            if g.loop == self.last and g not in self.rare:
                 first, last = f"max({first}, {lo})", f"min({last}, {hi})"
-        outside = [g for g in self.guards if g.loop != self.last]
+            elif g.loop == self.last and g.lo <= 0:
+                first = f"max({first}, {hi})"
+            elif g.loop == self.last:
+                last = f"min({last}, {lo})"
+        outer = [g for g in self.guards if g.loop != self.last]
+        within = tuple([g for g in outer if g not in self.rare])
+        tests = [f"not ({self.condition(within)})"] if within else []
+        tests += [self.condition((g,)) for g in outer if g in self.rare]
         self.line(depth, f"a = min({first}, {stop})")
         self.line(depth, f"b = max({last}, a)")
-        if outside:
-            self.line(depth, f"if not ({self.condition(tuple(outside))}):")
+        if tests:
+            self.line(depth, f"if {' or '.join(tests)}:")
             self.line(depth + 1, f"a = b = {stop}")
         self.loop(depth, "a", "b", False)
         self.line(depth, "for edge in range(2):")
@@ -332,10 +346,9 @@ class Emitter:
 
     def cells(self) -> None:
         """Each cell (and block) accumulates in registers over rows and innermost loop."""
-        extents = " * ".join(f"n{k}" for k in range(self.a.cells)) or "1"
-        size = " * ".join(f"n{k}" for k in range(self.a.cells, self.last + 1))
-        self.line(1, f"kept = {extents}")
-        self.line(1, f"size = {size}")
+        extents = [f"n{k}" for k in range(self.last + 1)]
+        self.line(1, f"kept = {' * '.join(extents[: self.a.cells]) or '1'}")
+        self.line(1, f"size = {' * '.join(extents[self.a.cells :])}")
         self.line(1, "for t in range(lo, hi):")
         self.line(2, "b = t // kept")
         if self.a.cells:
@@ -353,11 +366,10 @@ class Emitter:
 
     def columns(self) -> None:
         """Each cell, block and chunk of columns accumulates in a row of memory."""
-        extents = " * ".join(f"n{k}" for k in range(self.a.cells)) or "1"
-        size = " * ".join(f"n{k}" for k in range(self.a.cells, self.last)) or "1"
-        self.line(1, f"cells = {extents}")
+        extents = [f"n{k}" for k in range(self.last)]
+        self.line(1, f"cells = {' * '.join(extents[: self.a.cells]) or '1'}")
         self.line(1, f"kept = cells * n{self.last}")
-        self.line(1, f"size = {size}")
+        self.line(1, f"size = {' * '.join(extents[self.a.cells :]) or '1'}")
         self.line(1, f"chunks = (n{self.last} + {CHUNK - 1}) // {CHUNK}")
         self.line(1, "for t in range(lo, hi):")
         self.line(2, "b = t // (cells * chunks)")
