@@ -93,6 +93,7 @@ class Device:
         self.views = {code: View(self, code) for code in CASTS if code[0] != "c"}
         self.tables: set[int] = set()
         self.launches: list[CudaKernel] = []
+        self.starts: list[int] = []  # where their words are
 
     def take(self, nbytes: int) -> int:
         """The address of a new buffer."""
@@ -124,6 +125,7 @@ class Device:
         threads = min(THREADS, kernel.threads)
         made[min(blocks, kernel.blocks), threads](at, *[self.views[v] for v in kernel.views])
         self.launches.append(kernel)
+        self.starts.append(at)
         made_here.add((kernel.source, kernel.name, kernel.views))
 
 

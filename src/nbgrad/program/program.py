@@ -27,6 +27,7 @@ from nbgrad.program.values import planning
 from nbgrad.program.views import LibraryCall
 
 cuda = LazyModule("nbgrad.program.cuda_rows")
+cuda_library = LazyModule("nbgrad.program.cuda_library")
 cuda_loops = LazyModule("nbgrad.program.cuda_loops")
 
 Step = Emitted | CudaKernel | Call | LibraryCall | Loop | Whole | Chosen
@@ -117,6 +118,8 @@ def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: 
         and (found := cuda_loops.cuda_loop(item, again))
     ):
         return found  # type: ignore[no-any-return]
+    if isinstance(item, LibraryCall) and target == "cuda":
+        return cuda_library.cuda_call(item) or item
     if isinstance(item, Round):
         tape, kept = without_kept(item)
         return _framed(Loop(item.eqn, item.rounds, partial(again, tape), rolled(item), kept), item)

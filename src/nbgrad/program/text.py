@@ -94,6 +94,9 @@ class CudaKernel:
         Of a block: what was meant. A kernel computes the same with any power of two up to it.
     blocks : int
         How many have work to do; fewer or more compute the same.
+    sizes : tuple of int
+        Of a kernel that reads rows by number: how many there are. Its last word is 0 and becomes a fault if
+        a number is out of bounds: that times 256, and 1 more than its place among ``sizes``.
     """
 
     source: str
@@ -102,6 +105,7 @@ class CudaKernel:
     args: tuple[Pointer | Number, ...]
     threads: int
     blocks: int
+    sizes: tuple[int, ...] = ()
 
 
 def guards_of(value: Value) -> tuple[Guard, ...]:

@@ -62,6 +62,9 @@ class CudaProgram:
         self.tape, self.store = tape, store
         self.program = make_program(tape, target="cuda")
         self.numbers = {v: k for k, v in enumerate(v for v in tape.inputs if _is_number(v))}
+        self.faults: dict[
+            int, tuple[int, ...]
+        ] = {}  # words that say it, and how many rows there are
         self.segments = self._segments()
         outside = [
             y for s in self.segments if isinstance(s, Outside) for e in s.eqns for y in e.outs
@@ -94,6 +97,8 @@ class CudaProgram:
                 Launch(made, kernel.blocks, kernel.threads, place, kernel.args, kernel.views)
             )
             segment.stop = place = place + len(kernel.args)
+            if kernel.sizes:
+                self.faults[place - 1] = kernel.sizes
         self.words = max(place, 1)
         return found
 
@@ -180,6 +185,17 @@ class Instance:
                 self._outside(segment, env)
             else:
                 self._launch(segment, env)
+        for place, sizes in self.made.faults.items():
+            self._raise(place, sizes)
+
+    def _raise(self, place: int, sizes: tuple[int, ...]) -> None:
+        """Raise the fault that a kernel has left in the word at *place*, if any."""
+        held = self.store.part(self.table, 8 * place, (1,), self.words.dtype)
+        fault = int(self.store.copied_out(held, (1,))[0])
+        if fault:
+            self.store.written(self.table, 8 * place, np.zeros(8, np.uint8))
+            size = sizes[(fault & 0xFF) - 1]
+            raise IndexError(f"index {fault >> 8} is out of bounds for axis 0 with size {size}")
 
     def _launch(self, segment: Segment, env: dict[Var, Any]) -> None:
         addresses: dict[Var, int] = {}
