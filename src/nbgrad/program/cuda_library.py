@@ -128,8 +128,43 @@ def put(call: LibraryCall) -> CudaKernel:
     return by_index(e, v, index, e.element("x", x.buffer, "k * x_0 + j * x_1"), "=")
 
 
-def arg(better: str) -> Callable[[LibraryCall], CudaKernel]:
-    """The place of the best of each row: of equal ones the first, of NaN the first NaN."""
+# The place of the best of each row: of equal ones the first, of NaN the first NaN.
+ARG: Final = """
+lanes = min(lanes, cuda.blockDim.x)
+many = cuda.blockDim.x // lanes
+lane = cuda.threadIdx.x % lanes
+for base in range(cuda.blockIdx.x * many, total, cuda.gridDim.x * many):
+    t = min(base + cuda.threadIdx.x // lanes, total - 1)
+    outer = {outer}
+    place = min(lane, n - 1)
+    k = place
+    top = {code}({read})
+    for k in range(lane + lanes, n, lanes):
+        value = {code}({read})
+        if {better}:
+            top, place = value, k
+    tops[cuda.threadIdx.x] = top
+    places[cuda.threadIdx.x] = place
+    cuda.syncthreads()
+    left = lanes
+    while left > 1:
+        few = max(1, left // {radix})
+        if lane < few:
+            for other in range(cuda.threadIdx.x + few, cuda.threadIdx.x - lane + left, few):
+                value, k = tops[other], places[other]
+                if {better} or {tie}:
+                    top, place = value, k
+            tops[cuda.threadIdx.x] = top
+            places[cuda.threadIdx.x] = place
+        cuda.syncthreads()
+        left = few
+    if lane == 0:
+        {result} = place
+"""
+
+
+def arg(sign: str) -> Callable[[LibraryCall], CudaKernel]:
+    """The kernel of what is best if it is ``>`` or ``<`` all others."""
 
     def make(call: LibraryCall) -> CudaKernel:
         (x,) = call.operands
@@ -143,41 +178,12 @@ def arg(better: str) -> Callable[[LibraryCall], CudaKernel]:
             e.integer(name, value)
         e.line(1, f"tops = cuda.shared.array({THREADS}, {code})")
         e.line(1, f"places = cuda.shared.array({THREADS}, i8)")
-        better_ = f"(value {better} top or (value != value and top == top))"
+        better = f"(value {sign} top or (value != value and top == top))"
         tie = "((value == top or (value != value and top != top)) and k < place)"
         read = e.element("x", x.buffer, "outer * x_0 + k * x_1 + (t - outer * inner) * x_2")
-        e.block(1, f"""
-lanes = min(lanes, cuda.blockDim.x)
-many = cuda.blockDim.x // lanes
-lane = cuda.threadIdx.x % lanes
-for base in range(cuda.blockIdx.x * many, total, cuda.gridDim.x * many):
-    t = min(base + cuda.threadIdx.x // lanes, total - 1)
-    outer = {e.quotient("t", "inner")}
-    place = min(lane, n - 1)
-    k = place
-    top = {code}({read})
-    for k in range(lane + lanes, n, lanes):
-        value = {code}({read})
-        if {better_}:
-            top, place = value, k
-    tops[cuda.threadIdx.x] = top
-    places[cuda.threadIdx.x] = place
-    cuda.syncthreads()
-    left = lanes
-    while left > 1:
-        few = max(1, left // {RADIX})
-        if lane < few:
-            for other in range(cuda.threadIdx.x + few, cuda.threadIdx.x - lane + left, few):
-                value, k = tops[other], places[other]
-                if {better_} or {tie}:
-                    top, place = value, k
-            tops[cuda.threadIdx.x] = top
-            places[cuda.threadIdx.x] = place
-        cuda.syncthreads()
-        left = few
-    if lane == 0:
-        {e.result("t")} = place
-""")  # fmt: skip
+        quotient, result = e.quotient("t", "inner"), e.result("t")
+        names = {"code": code, "read": read, "better": better, "tie": tie, "radix": RADIX}
+        e.block(1, ARG.format(outer=quotient, result=result, **names))
         return e.done(blocks=-(-e.tasks * lanes // THREADS))
 
     return make
