@@ -273,3 +273,72 @@ def _failing(f: Any, x: Any) -> Any:
 def _failing_on_values(f: Any, x: Any) -> Any:
     assert float(x) == 1.0
     raise RuntimeError("my own")
+
+
+def _counted(f: Any, x: Any) -> Any:
+    """Newton's method, how many steps it took, and how much is left."""
+    steps = 0
+    while abs(float(f(x))) > 1e-12:
+        x, steps = x - f(x) / ng.grad(f)(x), steps + 1
+    return x, {"steps": steps, "left": f(x), "nothing": None}
+
+
+def test_what_a_solver_returns_beside_the_root() -> None:
+    root = lambda a: ng.custom_root(lambda x: x**3 - a, 1.0, _counted, has_aux=True)
+    x, more = root(8.0)
+    assert float(x) == pytest.approx(2.0) and more["nothing"] is None
+    assert more["steps"] == 7 and isinstance(more["left"], np.floating)
+    gradient, more = ng.grad(root, has_aux=True)(8.0)
+    assert float(gradient) == pytest.approx(1 / 12) and more["steps"] == 7
+    # No derivative passes it.
+    assert float(ng.grad(lambda a: root(a)[1]["left"] + 0.0 * a)(8.0)) == 0.0
+    start = ng.tensor(1.0)
+    more = ng.custom_root(lambda x: x**3 - 8.0, start, _counted, has_aux=True)[1]
+    assert isinstance(more["left"], ng.Tensor)
+
+
+def test_what_a_traced_solver_returns_beside_the_root() -> None:
+    def iterated(f: Any, x: Any) -> Any:
+        step = lambda c: (c[0] - f(c[0]) / ng.grad(f)(c[0]), c[1] + 1)
+        return ng.while_loop(lambda c: abs(f(c[0])) > 1e-12, step, (x, 0))
+
+    root = lambda a: ng.custom_root(lambda x: x**3 - a, 1.0, iterated, has_aux=True)
+    (x, steps), gradient = ng.jit(ng.value_and_grad(root, has_aux=True))(8.0)
+    assert (float(x), int(steps)) == (pytest.approx(2.0), 7)
+    assert float(gradient) == pytest.approx(1 / 12)
+    xs, steps = ng.vmap(root)(np.array([8.0, 27.0]))
+    np.testing.assert_allclose(xs, [2.0, 3.0])
+    assert steps.shape == (2,)
+    with pytest.raises(AutogradError, match=r"solver looks at values.*while_loop"):
+        ng.jit(lambda a: ng.custom_root(lambda x: x**3 - a, 1.0, _counted, has_aux=True)[0])(8.0)
+
+
+def test_what_a_linear_solver_returns_beside_the_solution() -> None:
+    def solve(matvec: Any, b: Any) -> Any:
+        x = b
+        for _ in range(60):
+            x = x + (b - matvec(x)) / 4.0
+        return x, ((b - matvec(x)) ** 2).sum()
+
+    b = np.array([1.0, 2.0])
+
+    def solution(d: Any, b: Any, **options: Any) -> Any:
+        return ng.custom_linear_solve(lambda x: d * x, b, solve, has_aux=True, **options)
+
+    d = np.array([2.0, 4.0])
+    x, left = solution(d, b)
+    np.testing.assert_allclose(x, b / d)
+    assert left < 1e-20
+    for options in ({}, {"symmetric": True}, {"transpose_solve": solve}):
+        loss = lambda d, b, o=options: (solution(d, b, **o)[0] ** 2).sum()
+        found = ng.grad(loss, (0, 1))(d, b)
+        np.testing.assert_allclose(found[0], -2 * b**2 / d**3, rtol=1e-8)
+        np.testing.assert_allclose(found[1], 2 * b / d**2, rtol=1e-8)
+    tangent = ng.jvp(lambda b: solution(d, b)[0], (b,), (np.ones(2),))[1]
+    np.testing.assert_allclose(tangent, 1 / d)
+
+
+@pytest.mark.parametrize("returned", [1.0, (1.0,), [1.0, 2.0]])
+def test_a_solver_that_returns_no_pair(returned: Any) -> None:
+    with pytest.raises(TypeError, match="has_aux=True the solver must return a pair"):
+        ng.custom_root(lambda x: x - 1.0, 1.0, lambda f, x: returned, has_aux=True)

@@ -7,14 +7,14 @@ part of the tape, and one that looks at values is called when the program runs.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from nbgrad.api.grad import grad
 from nbgrad.api.jacobian import hessian
-from nbgrad.api.solving import LinearSolver, Vector, equation, solution
+from nbgrad.api.solving import LinearSolver, Vector, WithMore, equation, solution
 from nbgrad.core.modes import modes
 from nbgrad.errors import AutogradError
 from nbgrad.transforms.implicit import Linear, root
@@ -23,25 +23,39 @@ Func = Callable[..., Any]
 TOLERANCE, STEPS = 1e-13, 10_000
 
 
-def _linear(solve: Func | None, transpose: Func | None, vector: Vector) -> Linear:
+def _linear(vector: Vector, solve: Func | None, transpose: Func | None) -> Linear:
     made = [None if f is None else LinearSolver(f, vector) for f in (solve, transpose)]
     return Linear(*made)
 
 
 def _defined(
-    name: str, f: Func, start: Any, solve: Func, of: Func, linear: tuple[Any, Any]
+    name: str,
+    f: Func,
+    start: Any,
+    solve: Func,
+    of: Func,
+    linear: Sequence[Any],
+    more: bool = False,
 ) -> Any:
-    """The value that ``solve(of, start)`` finds, differentiated as a root of *f*."""
+    """The value that ``solve(of, start)`` finds, differentiated as a root of *f*; what is *more*, too."""
     vector = Vector(start, name)
     body, closed = equation(f, vector, name)
-    found = solution(solve, of, start, vector, name)
+    given = WithMore(solve, name) if more else solve
+    found = solution(given, of, start, vector, name)
     if modes.tracing or (modes.grad and any(n.requires_grad for n in closed)):
-        found = root(found, *closed, body=body, linear=_linear(*linear, vector), sizes=())
-    return vector.result(found)
+        found = root(found, *closed, body=body, linear=_linear(vector, *linear), sizes=())
+    result = vector.result(found)
+    if not isinstance(given, WithMore):
+        return result
+    return result, given.handed_out(vector.arrays and not (modes.tracing or found.requires_grad))
 
 
 def custom_root(
-    f: Func, initial_guess: Any, solve: Func, tangent_solve: Func | None = None
+    f: Func,
+    initial_guess: Any,
+    solve: Func,
+    tangent_solve: Func | None = None,
+    has_aux: bool = False,
 ) -> Any:
     """Return a root of ``f``, differentiable by everything that ``f`` reads from outside.
 
@@ -56,11 +70,15 @@ def custom_root(
     tangent_solve : callable, optional
         ``tangent_solve(g, y)`` returns x with ``g(x) = y`` for a linear function *g*: the derivative of
         *f* at the root, or its transpose. By default its matrix is factorized.
+    has_aux : bool
+        Whether *solve* returns a pair, the root and something else, such as the number of steps. No
+        derivative passes that.
 
     Returns
     -------
     object
-        Nested as *initial_guess*; arrays, if that is and nothing is differentiated.
+        Nested as *initial_guess*; arrays, if that is and nothing is differentiated. With *has_aux* a
+        pair, of this and what *solve* returned beside it.
 
     Raises
     ------
@@ -78,7 +96,8 @@ def custom_root(
     >>> round(float(ng.grad(root)(8.0)), 12)
     0.083333333333
     """
-    return _defined("custom_root", f, initial_guess, solve, f, (tangent_solve, tangent_solve))
+    linear = tangent_solve, tangent_solve
+    return _defined("custom_root", f, initial_guess, solve, f, linear, has_aux)
 
 
 def custom_linear_solve(
@@ -87,6 +106,7 @@ def custom_linear_solve(
     solve: Func,
     transpose_solve: Func | None = None,
     symmetric: bool = False,
+    has_aux: bool = False,
 ) -> Any:
     """Return x with ``matvec(x) = b``, differentiable by *b* and by what *matvec* reads from outside.
 
@@ -104,11 +124,13 @@ def custom_linear_solve(
         factorized.
     symmetric : bool
         Whether *matvec* is its own transpose, so that *solve* does for both.
+    has_aux : bool
+        Whether *solve* and *transpose_solve* return a pair, x and something else, such as a residual.
 
     Returns
     -------
     object
-        Nested as *b*.
+        Nested as *b*. With *has_aux* a pair, of this and what *solve* returned beside it.
 
     Examples
     --------
@@ -129,7 +151,10 @@ def custom_linear_solve(
     def residual(x: Any) -> Any:
         return vector.less(matvec(x), b)
 
-    return _defined("custom_linear_solve", residual, b, solve, matvec, (solve, transpose))
+    linear: tuple[Any, ...] = (solve, transpose)
+    if has_aux:
+        linear = tuple([f and WithMore(f, "custom_linear_solve") for f in linear])
+    return _defined("custom_linear_solve", residual, b, solve, matvec, linear, has_aux)
 
 
 def fixed_point(

@@ -15,8 +15,9 @@ from nbgrad.core.interpret import inline
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.tape import Body, Tape
+from nbgrad.core.tree import flatten, unflatten
 from nbgrad.engine.demand import demand
-from nbgrad.errors import ConcretizationError
+from nbgrad.errors import AutogradError, ConcretizationError
 from nbgrad.ops.basis import cast, concatenate, reshape, slice_
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.elements.composite import detached
@@ -150,6 +151,57 @@ def called(call: Any, nodes: Sequence[Node], name: str) -> Node:
     """A solver that looks at values, called when these are known."""
     found = callback(*map(detached, nodes), call=Called(call, (call.vector.aval,), name))
     return detached(found[0])
+
+
+class WithMore:
+    """A solver that returns a pair, of which the second is no part of the value; equal are those of one.
+
+    Attributes
+    ----------
+    more : tuple
+        The second, of the last call; empty before.
+    """
+
+    __slots__ = ("more", "name", "solve")
+
+    def __init__(self, solve: Func, name: str) -> None:
+        self.solve, self.name = solve, name
+        self.more: tuple[Any, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, WithMore) and self.solve == other.solve
+
+    def __hash__(self) -> int:
+        return hash((WithMore, self.solve))
+
+    def __call__(self, *args: Any) -> Any:
+        found = self.solve(*args)
+        if not isinstance(found, tuple) or len(found) != 2:
+            raise TypeError(
+                f"{self.name}: with has_aux=True the solver must return a pair, the value and what is to be "
+                f"handed out beside it, not a {type(found).__name__}"
+            )
+        self.more = (found[1],)
+        return found[0]
+
+    def handed_out(self, arrays: bool) -> Any:
+        """The second, which no derivative passes; its tensors as *arrays* if asked."""
+        if not self.more:
+            raise AutogradError(
+                f"{self.name}: the solver looks at values, which are not known while a function is traced, so "
+                "neither is what it returns beside the value. Leave has_aux out here, or write the solver "
+                "with nbgrad.while_loop"
+            )
+        leaves, structure = flatten(self.more[0])
+        nodes = [detached(x._node) if isinstance(x, Tensor) else None for x in leaves]
+        if arrays:
+            demand([n for n in nodes if n is not None])
+        made = [x if n is None else _handed(n, arrays) for x, n in zip(leaves, nodes, strict=True)]
+        return unflatten(structure, made)
+
+
+def _handed(node: Node, array: bool) -> Any:
+    return np.array(node.value)[()] if array else Tensor(node)
 
 
 class Hosted:

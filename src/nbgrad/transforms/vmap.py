@@ -14,7 +14,7 @@ from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.errors import NO_BATCH
-from nbgrad.ops.basis import cast
+from nbgrad.ops.basis import broadcast_to, cast
 from nbgrad.ops.kinds.batching import UNITS
 from nbgrad.ops.kinds.forms import View
 
@@ -68,12 +68,27 @@ def batched(
             if stacks.keys().isdisjoint(eqn.inputs):
                 bind_results(env, eqn, replay(eqn, [read(env, a) for a in eqn.inputs]))
             else:
-                bind_results(env, eqn, _batched(eqn, env, stacks, size))
+                found = _batched(eqn, env, stacks, size)
                 flag = _still_units(eqn, stacks) or True
-                stacks.update([(out, flag) for out in eqn.outs])
+                for out, node in zip(eqn.outs, found, strict=True):
+                    one = _repeated(node, out)
+                    env[out] = node if one is None else one
+                    if one is None:
+                        stacks[out] = flag
     finally:
         modes.grad = before
     return [read(env, a) for a in tape.outputs], tuple([a in stacks for a in tape.outputs])
+
+
+def _repeated(node: Node, out: Var) -> Any:
+    """What *node*, in the place of *out*, has for each of a batch; None if that may differ.
+
+    Of several results, as of what a loop carries, some may depend on no stack.
+    """
+    if node.sig is None or node.sig.prim is not broadcast_to:
+        return None
+    (x,) = node.inputs
+    return x if x.__class__ is Node and x.aval is out.aval else None
 
 
 def _still_units(eqn: Equation, stacks: dict[Any, Any]) -> Any:
@@ -83,7 +98,7 @@ def _still_units(eqn: Equation, stacks: dict[Any, Any]) -> Any:
     return UNITS if kept and stacks.get(eqn.inputs[0]) is UNITS else None
 
 
-def _batched(eqn: Equation, env: Environment, stacks: dict[Any, Any], size: int) -> Any:
+def _batched(eqn: Equation, env: Environment, stacks: dict[Any, Any], size: int) -> Sequence[Node]:
     """The results of one equation that reads stacks."""
     sig = eqn.sig
     batch = sig.prim.batch
@@ -95,12 +110,12 @@ def _batched(eqn: Equation, env: Environment, stacks: dict[Any, Any], size: int)
         for k, (a, m) in enumerate(zip(eqn.inputs, mapped, strict=True))
     ]
     found = batch(sig.prim, xs, mapped, eqn.params, size)
-    nodes = found if len(eqn.outs) > 1 else (found,)
+    nodes: Sequence[Node] = found if len(eqn.outs) > 1 else (found,)
     for node, out in zip(nodes, eqn.outs, strict=True):
         if node.shape != (size, *out.aval.shape) or node.dtype != out.aval.dtype:
             raise AssertionError(f"{sig.prim.name}: a stack of {out.aval} became {node.aval}")
         node.line = eqn.line
-    return found
+    return nodes
 
 
 def _strong(x: Node, var: Any, dtype: Any) -> Node:
