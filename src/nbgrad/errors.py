@@ -340,6 +340,10 @@ DONATED_BEFORE = (
     "jit: an argument was donated by an earlier call (donate_argnums, donate_argnames): its memory is "
     "that of a result now, or of the next one. Use what the call returned, or pass a copy"
 )
+DONATED_ON_DEVICE = (
+    "jit: donate_argnums gives the host's memory away, and device= runs elsewhere, where memory is used "
+    "again anyway: name one of them"
+)
 DONATED_TWICE = (
     "jit: a donated argument shares memory with another argument, which would change with a later "
     "result: pass a copy of one of them"

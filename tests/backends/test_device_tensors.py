@@ -10,15 +10,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_programs import PROGRAMS, W, X
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
 from nbgrad.backends.cuda.emulated import EmulatedStore
 from nbgrad.backends.cuda.runtime import runtime
 from nbgrad.core.memory import Buffer
-
-X = np.linspace(0.2, 1.4, 6).reshape(2, 3)
-W = np.linspace(-1.0, 1.0, 9).reshape(3, 3) + np.eye(3)
 
 
 @pytest.fixture(autouse=True)
@@ -81,22 +79,6 @@ def test_operations_stay_on_the_device() -> None:
     assert counts["out"] == 1 and counts["in"] == 0 and counts["launches"] > 0
     y = (np.exp(X) @ W - X.mean(0)).reshape(3, 2).T
     assert_allclose(value, np.concatenate([y, y * 2.0], axis=1)[:, ::2].sum(), rtol=1e-14)
-
-
-PROGRAMS: dict[str, Callable[..., Any]] = {
-    "chain": lambda x, w: (np.sin(x) * np.exp(-x) + x**2 * w[0]).sum(),
-    "products": lambda x, w: np.tanh(x @ w).sum() * np.linalg.det(w),
-    "softmax": lambda x, w: -ng.special.log_softmax(x @ w, axis=1)[:, 0].mean(),
-    "solve": lambda x, w: np.linalg.solve(w, x.T).sum() + np.linalg.inv(w)[0, 1],
-    "order": lambda x, w: (np.sort(x, axis=1)[:, 1] * np.max(w)).sum() + np.median(x),
-    "choice": lambda x, w: np.where(x > 0.7, x * 2, np.sqrt(x)).sum() + np.abs(w).max(),
-    "picks": lambda x, w: x[[0, 1, 0], [2, 2, 1]].sum() * w[np.array([2, 0])].prod(),
-    "scans": lambda x, w: np.cumsum(x, 1).sum() * np.cumprod(w[0]).sum(),
-    "constants": lambda x, w: (x * np.arange(3.0) + ng.ones(3) @ w + np.eye(3)[0]).sum(),
-    "stack": lambda x, w: np.stack([x[0], w[1], x[1] * 2]).std(),
-    "scan": lambda x, w: ng.scan(lambda c, r: (np.tanh(c @ w + r), c.sum()), x[0], x)[1].sum(),
-    "fourier": lambda x, w: np.abs(np.fft.fft(x, axis=1)).sum() + w.trace(),
-}
 
 
 @pytest.mark.parametrize("tier", ["auto", "reference"])
@@ -324,3 +306,80 @@ def test_eight_threads() -> None:
     for found in results:
         for y, wanted in zip(found, expected, strict=True):
             assert_array_equal(y, wanted)
+
+
+def double(x: Any, shift: float = 0.0) -> Any:
+    return {"y": x * 2.0 + shift, "total": x.sum()}
+
+
+def test_jit_on_a_device() -> None:
+    f = ng.jit(double, device="cuda")
+    for given in (X, ng.tensor(X), there(X)):
+        found = f(given, shift=1.0)
+        assert found["y"].device == found["total"].device == "cuda"
+        assert_allclose(found["y"].numpy(), X * 2 + 1)
+    w = ng.tensor(X, requires_grad=True)
+    f(w)["y"].sum().backward()
+    assert w.grad is not None and w.grad.device == "cpu"
+    assert_allclose(w.grad.numpy(), np.full((2, 3), 2.0))
+    again = pickle.loads(pickle.dumps(f))
+    assert again(X)["y"].device == "cuda"
+    assert ng.jit(double)(there(X))["y"].device == "cuda"
+    assert ng.jit(double, device="cpu")(there(X))["y"].device == "cpu"
+    assert "def fused" in f.source(X)
+    with pytest.raises(ng.errors.DeviceError, match="'tpu'"):
+        ng.jit(double, device="tpu")
+    with pytest.raises(TypeError, match="donate_argnums"):
+        ng.jit(double, device="cuda", donate_argnums=0)
+
+
+class Foreign:
+    """An array on the card of another library, which says where its elements are."""
+
+    def __init__(self, x: ng.Tensor, step: int = 1) -> None:
+        self.keeps = x
+        says = x.__cuda_array_interface__
+        size, item = x.size // step, x.itemsize
+        self.__cuda_array_interface__ = {
+            **says, "shape": (size,), "strides": (item * step,) if step > 1 else None
+        }  # fmt: skip
+
+    def __array__(self, *args: Any) -> Any:
+        raise TypeError("no silent copies")
+
+
+def test_arrays_of_other_libraries_on_the_card() -> None:
+    x = there(X.ravel())
+    says = x.__cuda_array_interface__
+    assert says["shape"] == (6,) and says["typestr"] == "<f8" and says["version"] == 3
+    assert x.__dlpack_device__() == (2, 0) and ng.tensor(X).__dlpack_device__()[0] == 1
+    assert not hasattr(ng.tensor(X), "__cuda_array_interface__")
+    store().counts.clear()
+    y = ng.from_dlpack(Foreign(x))
+    z = ng.as_tensor(Foreign(x))
+    copied = ng.tensor(Foreign(x), requires_grad=True)
+    strided = ng.as_tensor(Foreign(x, step=2))
+    assert store().counts["in"] == store().counts["out"] == 0
+    assert y.__cuda_array_interface__["data"] == z.__cuda_array_interface__["data"] == says["data"]
+    with ng.no_grad():
+        assert copied.__cuda_array_interface__["data"] != says["data"]
+    with pytest.raises(RuntimeError, match="grad"):
+        _ = copied.__cuda_array_interface__
+    assert {t.device for t in (y, z, copied, strided)} == {"cuda"} and copied.is_leaf
+    for t in (y, z, copied):
+        assert_array_equal(t.numpy(force=True), X.ravel())
+    assert_array_equal(strided.numpy(), X.ravel()[::2])
+    assert ng.add(x, Foreign(x)).device == ng.concatenate([x, Foreign(x)]).device == "cuda"
+    assert ng.tensor(Foreign(x), device="cpu", dtype=np.float32).device == "cpu"
+    with pytest.raises(BufferError):
+        x.__dlpack__()
+    assert_array_equal(np.from_dlpack(x.cpu()), X.ravel())
+
+
+def test_a_tensor_of_tensors_stays_where_they_are() -> None:
+    x = there(X)
+    assert ng.tensor(x).device == ng.tensor([x[0], x[1]]).device == "cuda"
+    assert (
+        ng.as_tensor([x[0], x[1]]).device == "cuda" and ng.tensor(x, device="cpu").device == "cpu"
+    )
+    assert ng.tensor(x, requires_grad=True).is_leaf

@@ -12,7 +12,7 @@ from nbgrad.api.transformed import P, Transformed
 from nbgrad.config import settings
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import lines, modes
-from nbgrad.errors import INTO_TRACED, NO_PROGRAM
+from nbgrad.errors import DONATED_ON_DEVICE, INTO_TRACED, NO_PROGRAM
 from nbgrad.tensors.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 fixed = LazyModule("nbgrad.api.fixed")
 inspecting = LazyModule("nbgrad.api.inspecting")
 owned = LazyModule("nbgrad.api.owned")
+placed = LazyModule("nbgrad.api.placed")
 taped = LazyModule("nbgrad.api.taped")
 
 Func = Callable[..., Any]
@@ -36,6 +37,7 @@ def jit(
     static_argnames: str | Iterable[str] = (),
     donate_argnums: int | Iterable[int] = (),
     donate_argnames: str | Iterable[str] = (),
+    device: str | None = None,
 ) -> Jitted[P]: ...
 
 
@@ -46,6 +48,7 @@ def jit(
     static_argnames: str | Iterable[str] = (),
     donate_argnums: int | Iterable[int] = (),
     donate_argnames: str | Iterable[str] = (),
+    device: str | None = None,
 ) -> Callable[[Callable[P, Any]], Jitted[P]]: ...
 
 
@@ -56,6 +59,7 @@ def jit(
     static_argnames: str | Iterable[str] = (),
     donate_argnums: int | Iterable[int] = (),
     donate_argnames: str | Iterable[str] = (),
+    device: str | None = None,
 ) -> Any:
     """Compile a function of arrays.
 
@@ -85,6 +89,9 @@ def jit(
         is refused. Tensors and all else are taken as ever.
     donate_argnames : str or iterable of str, optional
         The same by name.
+    device : {"cpu", "cuda"}, optional
+        Where it runs: arrays and tensors among the arguments are moved there first, and the results
+        are tensors there. Without it, it runs where its arguments lie. See docs/cuda.md.
 
     Returns
     -------
@@ -122,6 +129,10 @@ def jit(
     options: Any = {name: as_given(value) for name, value in given.items()}
     donates = options["donate_argnums"] != () or options["donate_argnames"] != ()
     made: Any = Donating if donates else Jitted
+    if device is not None:
+        if donates:
+            raise TypeError(DONATED_ON_DEVICE)
+        made, options = Placed, options | {"device": device}
     return functools.partial(made, **options) if f is None else made(f, **options)
 
 
@@ -359,6 +370,18 @@ class Donating(Jitted[P]):
         chosen = [x for k, x in enumerate(args) if self.donated.at(k, len(args))]
         chosen += [x for name, x in kwargs.items() if name in self.donated.names]
         return self.spares.run(entry, leaves, owned.arrays_in(chosen))
+
+
+class Placed(Jitted[P]):
+    """A compiled function that runs on a device, whatever its arguments are."""
+
+    def __init__(self, f: Func, *, device: str, **options: Any) -> None:
+        super().__init__(f, **options)
+        placed.on(device, ())  # which refuses what is none
+        self._made_by[3]["device"] = self.device = device
+
+    def _long_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return super()._long_way(*placed.on(self.device, (args, kwargs)))
 
 
 def as_given(value: Any) -> Any:

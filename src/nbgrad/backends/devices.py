@@ -10,13 +10,16 @@ from typing import Any, Final, cast
 
 from nbgrad.backends import reference
 from nbgrad.backends.base import Backend, Entry, Runnable, Work
+from nbgrad.core.boxes import box
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.memory import HOME as HOME
 from nbgrad.core.memory import place
+from nbgrad.core.node import put_node
 from nbgrad.core.ports import ports
 from nbgrad.core.tape import Tape, Var
 from nbgrad.errors import DeviceError
 
+CUDA: Final = (2, 13)  # of DLPack: memory of a card, or managed by its driver
 definition: Final[Backend] = reference  # what runs everything, at home
 _backends: Final[dict[str, Backend]] = {
     HOME: cast(Backend, LazyModule("nbgrad.backends.cpu.backend")),
@@ -55,6 +58,18 @@ class _Backends:
     def known(self) -> list[str]:
         """The devices that are served, home among them."""
         return list(_backends)
+
+    def adopted(self, x: Any) -> Any:
+        """What another library keeps on a card, as a buffer of the same memory; None if it does not."""
+        if hasattr(x, "__cuda_array_interface__"):
+            return _backends["cuda"].adopt(x)  # type: ignore[attr-defined]
+        place = getattr(x, "__dlpack_device__", None)
+        return _backends["cuda"].adopt(x) if place is not None and place()[0] in CUDA else None  # type: ignore[attr-defined]
+
+    def boxed(self, x: Any) -> Any:
+        """The same as a tensor."""
+        found = self.adopted(x)
+        return None if found is None else box(put_node(found))
 
 
 ports.memory = backend_of = _Backends()

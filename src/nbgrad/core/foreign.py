@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.boxes import is_box
+from nbgrad.core.ports import ports
 from nbgrad.errors import ForeignError
 
 _NUMBERS = frozenset({int, float, complex, bool, str, bytes, type(None)})
@@ -156,6 +157,8 @@ def _plain_subclass(x: Any, explicit: bool) -> Any:
 def _unknown(x: Any) -> Any:
     """An object that NumPy converts by a protocol, unless it says that its numbers mean more."""
     kind = x.__class__
+    if (found := ports.memory.boxed(x)) is not None:
+        return found  # on a card, and stays there
     if kind.__module__.startswith("xarray."):
         return numbers_of(x.data)  # in which there may be units
     if isinstance(x, type) or not hasattr(kind, "__array__"):

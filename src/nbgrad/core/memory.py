@@ -35,6 +35,10 @@ class Buffer:
     dtype: np.dtype[Any]
     device: str
 
+    def apart(self) -> Buffer:
+        """The same elements in memory that nobody else has."""
+        raise NotImplementedError
+
     def host(self) -> Array:
         """The elements as an array of NumPy's, which nobody else has."""
         raise NotImplementedError

@@ -32,12 +32,18 @@ class Load(Protocol):
 class Memory(Protocol):
     """What keeps elements on a device, with ``to_host`` and ``from_host``: served by ``backends.devices``.
 
-    Raises DeviceError if there is no such device; ``known()`` are the names of those there are.
+    Raises DeviceError if there is no such device; ``known()`` are the names of those there are, and
+    ``adopted(x)`` is what another library keeps on one as a buffer of the same memory, None if it does not,
+    and ``boxed(x)`` a tensor of that.
     """
 
     def __call__(self, device: str, /) -> Any: ...
 
     def known(self) -> Collection[str]: ...
+
+    def adopted(self, x: Any, /) -> Any: ...
+
+    def boxed(self, x: Any, /) -> Any: ...
 
 
 class Move(Protocol):

@@ -160,7 +160,24 @@ class Conversions:
         """
         return self.to(device="cuda")  # type: ignore[no-any-return]
 
+    @property
+    def __cuda_array_interface__(self: Any) -> dict[str, Any]:
+        """The memory of a tensor on the card, for CuPy, PyTorch, Numba and others; none may write to it."""
+        if self._node.aval.device is None:
+            raise AttributeError("__cuda_array_interface__: the tensor is not on a card")
+        return self._exported().interface  # type: ignore[no-any-return]
+
+    def _exported(self) -> Any:
+        """The buffer, for who computes on with it: without history."""
+        if watching.any:
+            export(self._node)
+        if self._node.requires_grad and modes.grad:
+            raise AutogradError(NUMPY_ON_GRAD.format(advice=asking.advice()))
+        return buffer_of(self._node)
+
     def __dlpack_device__(self) -> tuple[int, int]:
+        if self._node.aval.device is not None:
+            return 2, 0  # of DLPack's numbers: the first card
         return np.empty(0).__dlpack_device__()
 
     def __dlpack__(
@@ -171,6 +188,13 @@ class Conversions:
         dl_device: tuple[int, int] | None = None,
         copy: bool | None = None,
     ) -> Any:
+        if self._node.aval.device is not None:
+            if copy or (dl_device is not None and dl_device[0] != 2):
+                return self.cpu().__dlpack__(
+                    max_version=max_version, dl_device=dl_device, copy=copy
+                )
+            options = {"stream": stream, "max_version": max_version}
+            return self._exported().exported({k: v for k, v in options.items() if v is not None})
         array = self.numpy(copy=False)
         if max_version is None or max_version[0] < 1:
             # A consumer of the first protocol cannot be told that memory is read-only.
@@ -179,8 +203,8 @@ class Conversions:
             array, copy = array.copy(), None
         if _FIRST_DLPACK:
             return np.array(array).__dlpack__(stream=stream)
-        options: Any = {"stream": stream, "max_version": max_version}
-        return array.__dlpack__(**options, dl_device=dl_device, copy=copy)
+        given: Any = {"stream": stream, "max_version": max_version}
+        return array.__dlpack__(**given, dl_device=dl_device, copy=copy)
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if not kwargs and method == "__call__":

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.foreign import numbers_of
-from nbgrad.core.memory import named, place
+from nbgrad.core.memory import Buffer, named, place
 from nbgrad.core.modes import modes, watching
-from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.node import Node, leaf_node, put_node
 from nbgrad.core.operands import as_operand
-from nbgrad.core.values import export, value_of
+from nbgrad.core.ports import ports
+from nbgrad.core.values import buffer_of, export
 from nbgrad.errors import CUT, DRAWN_IN_TRACE, AutogradError, ConcretizationError
 from nbgrad.tensors.number import as_array
 from nbgrad.tensors.tensor import Tensor
@@ -85,11 +86,22 @@ def tensor(
     if data.__class__ is not np.ndarray:
         if isinstance(data, Tensor):
             data = _copied(data._node)
-        elif isinstance(data, (list, tuple)) and _holds_tensor(data):
-            data = _copied(_stacked(data))
+        elif isinstance(data, (list, tuple)):
+            data = _copied(_stacked(data)) if _holds_tensor(data) else data
+        elif not isinstance(data, (float, int)):
+            found = ports.memory.adopted(data)
+            data = data if found is None else found.apart()
+        if isinstance(data, Buffer):
+            return _there(data, dtype, requires_grad, device)
         data = numbers_of(data, explicit=True)
     there = None if device is None else named(device)
     return make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad, there)
+
+
+def _there(buffer: Any, dtype: Any, requires_grad: bool, device: Any = None) -> Tensor:
+    """A tensor of elements on a device: there, or on another *device*."""
+    made = Tensor(put_node(buffer)).to(dtype, device=device)
+    return made.detach().requires_grad_() if requires_grad else made
 
 
 def _copied(node: Node) -> Any:
@@ -99,7 +111,7 @@ def _copied(node: Node) -> Any:
         raise AutogradError(CUT.format(what="nbgrad.tensor()", fix=fix))
     if watching.any:
         export(node)
-    return value_of(node)
+    return buffer_of(node)
 
 
 def _holds_tensor(data: Any) -> bool:
@@ -133,6 +145,8 @@ def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> T
     if isinstance(data, Tensor):
         out: Tensor = as_array(data) if dtype is None else data.astype(dtype)
         return out.detach().requires_grad_() if requires_grad and not out.requires_grad else out
+    if (adopted := ports.memory.adopted(data)) is not None:
+        return _there(adopted, dtype, requires_grad)
     if data.__class__ is np.ndarray and dtype in (None, data.dtype) and frozen(data):
         return make(data, requires_grad)
     return tensor(data, dtype, requires_grad=requires_grad)

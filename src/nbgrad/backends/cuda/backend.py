@@ -13,6 +13,7 @@ from nbgrad.backends.cuda.program import CudaProgram
 from nbgrad.backends.cuda.runtime import runtime
 from nbgrad.backends.cuda.stepping import Stepping
 from nbgrad.core.collector import paused
+from nbgrad.errors import ForeignError
 
 MAX_COMPILED = 4000  # equations: planning and compiling more takes minutes
 Array = np.ndarray[Any, Any]
@@ -58,6 +59,18 @@ def price(work: Work, fresh: bool) -> float:
 
 def to_host(buffer: CudaBuffer) -> Array:
     return buffer.host()
+
+
+def adopt(x: Any) -> CudaBuffer:
+    """The memory that *x*, an array of another library, is on the card: nothing is copied.
+
+    It must not be written to by others as long as a tensor has it.
+    """
+    store = runtime.store()
+    held, shape, dtype = store.adopted(x)
+    if dtype.kind not in "biufc":
+        raise ForeignError(f"nbgrad holds numbers and booleans, not {dtype}")
+    return CudaBuffer(store, held, shape, dtype)
 
 
 def from_host(array: Array) -> CudaBuffer:

@@ -261,6 +261,12 @@ class EmulatedStore:
         """See ``memory.Store``."""
         return Emulated(self.memory.array(held.start + start, shape, dtype), held)
 
+    def again(self, held: Emulated) -> Emulated:
+        """See ``memory.Store``."""
+        made = self.empty(held.shape, held.dtype)
+        made._elements[...] = held._elements
+        return made
+
     def dense(self, found: Any, dtype: np.dtype[Any]) -> Emulated:
         """See ``memory.Store``."""
         if not isinstance(found, Emulated):
@@ -275,6 +281,22 @@ class EmulatedStore:
     def views(self, held: Emulated) -> dict[str, Any]:
         """See ``memory.Store``."""
         return self.memory.views
+
+    def adopted(self, x: Any) -> tuple[Emulated, tuple[int, ...], np.dtype[Any]]:
+        """See ``memory.Store``."""
+        says = x.__cuda_array_interface__
+        shape, dtype, start = tuple(says["shape"]), np.dtype(says["typestr"]), says["data"][0]
+        flat = self.memory.bytes[start:]
+        strides = says.get("strides")
+        found: Any = np.ndarray(shape, dtype, flat, strides=strides)
+        held = Emulated(found, x)
+        if not found.flags.c_contiguous or not found.size:
+            held = self.dense(held, dtype)
+        return held, shape, dtype
+
+    def exported(self, held: Emulated, options: dict[str, Any]) -> Any:
+        """There is no DLPack of a card that is not there."""
+        raise BufferError("the emulated card exports no DLPack")
 
     def kernel(self, source: str, name: str) -> Callable[..., None]:
         """See ``memory.Store``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -43,6 +44,9 @@ class Store(Protocol):
     def written(self, held: Any, start: int, array: Array, /) -> None:
         """Copy *array* to the elements of *held* from *start* on; both have one dimension."""
 
+    def again(self, held: Any, /) -> Any:
+        """Another array of the same elements."""
+
     def dense(self, found: Any, dtype: np.dtype[Any], /) -> Any:
         """What a function of the library returned, as a C-contiguous array that is no view."""
 
@@ -60,6 +64,12 @@ class Store(Protocol):
 
     def kernel(self, source: str, name: str, /) -> Callable[..., None]:
         """What launches kernel text: ``kernel(blocks, threads, at, *views)``."""
+
+    def adopted(self, x: Any, /) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
+        """What another library keeps on the card, as a C-contiguous array; its shape and dtype."""
+
+    def exported(self, held: Any, options: dict[str, Any], /) -> Any:
+        """A capsule of DLPack."""
 
     def peak(self) -> int:
         """Most bytes that were held at a time."""
@@ -82,6 +92,25 @@ class CudaBuffer(Buffer):
             return self
         held = self.held.reshape(shape) if self.store.computes else self.held
         return CudaBuffer(self.store, held, shape, self.dtype)
+
+    def apart(self) -> CudaBuffer:
+        return CudaBuffer(self.store, self.store.again(self.held), self.shape, self.dtype)
+
+    @property
+    def interface(self) -> dict[str, Any]:
+        """What ``__cuda_array_interface__`` says: the memory itself, which is not to be written to."""
+        return {
+            "shape": self.shape,
+            "typestr": self.dtype.str,
+            "data": (self.store.address(self.held) if math.prod(self.shape) else 0, False),
+            "strides": None,
+            "version": 3,
+            "stream": 1,
+        }
+
+    def exported(self, options: dict[str, Any]) -> Any:
+        """A capsule of DLPack, of the memory itself."""
+        return self.store.exported(self.held, options)
 
     def host(self) -> Array:
         return self.store.copied_out(self.held, self.shape)

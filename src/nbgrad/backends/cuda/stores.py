@@ -27,6 +27,15 @@ class _Launching:
 
     launches, relative = True, True
 
+    def exported(self, held: Any, options: dict[str, Any]) -> Any:
+        """See ``memory.Store``."""
+        if not hasattr(held, "__dlpack__"):
+            raise BufferError(
+                "DLPack of a tensor on the card needs CuPy (pip install cupy-cuda13x); without it use "
+                "what takes __cuda_array_interface__"
+            )
+        return held.__dlpack__(**options)
+
     def kernel(self, source: str, name: str) -> Callable[..., None]:
         """See ``memory.Store``."""
         made = targets.cuda_kernel(source, name)
@@ -65,6 +74,12 @@ class NumbaStore(_Launching):
         """See ``memory.Store``."""
         return np.array(held.copy_to_host()[: math.prod(shape)]).reshape(shape)
 
+    def again(self, held: Any) -> Any:
+        """See ``memory.Store``."""
+        made = self.empty(held.shape, np.dtype(held.dtype))
+        made.copy_to_device(held)
+        return made
+
     def dense(self, found: Any, dtype: np.dtype[Any]) -> Any:
         """Nothing computes on the card but kernels."""
         raise TypeError("Numba's arrays are not computed with")
@@ -85,6 +100,14 @@ class NumbaStore(_Launching):
     def views(self, held: Any) -> dict[str, Any]:
         """See ``memory.Store``."""
         return {code: held.view(CASTS[code]) for code in _VIEWS}
+
+    def adopted(self, x: Any) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
+        """See ``memory.Store``."""
+        found = self.cuda.as_cuda_array(x)
+        shape, dtype = tuple(found.shape), np.dtype(found.dtype)
+        if not found.is_c_contiguous() or not found.size:
+            return self.copied_in(found.copy_to_host()), shape, dtype
+        return found.reshape(-1), shape, dtype
 
     def peak(self) -> int:
         """The largest array; what the driver holds it does not tell."""
@@ -122,6 +145,10 @@ class CupyStore(_Launching):
         """See ``memory.Store``."""
         return np.asarray(held.get(order="C")).reshape(shape)
 
+    def again(self, held: Any) -> Any:
+        """See ``memory.Store``."""
+        return held.copy()
+
     def dense(self, found: Any, dtype: np.dtype[Any]) -> Any:
         """See ``memory.Store``."""
         if not isinstance(found, self.cupy.ndarray):
@@ -146,6 +173,13 @@ class CupyStore(_Launching):
     def views(self, held: Any) -> dict[str, Any]:
         """See ``memory.Store``."""
         return {code: held.view(CASTS[code]) for code in _VIEWS}
+
+    def adopted(self, x: Any) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
+        """See ``memory.Store``."""
+        by_pointer = hasattr(x, "__cuda_array_interface__")
+        found = self.cupy.asarray(x) if by_pointer else self.cupy.from_dlpack(x)
+        found = self.cupy.ascontiguousarray(found)
+        return found, tuple(found.shape), np.dtype(found.dtype)
 
     def peak(self) -> int:
         """Most bytes in use when an array was made."""

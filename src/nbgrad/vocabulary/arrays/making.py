@@ -233,6 +233,8 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> N
     """
     if device is not None:
         return put("from_dlpack", device, None, lambda: from_dlpack(x, copy=copy))
+    if x.__class__ is Node and x.aval.device is not None:
+        return x  # an array on a card
     return constant(concrete(x) if x.__class__ is Node else np.from_dlpack(x))
 
 
