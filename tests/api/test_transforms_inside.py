@@ -218,3 +218,37 @@ def test_loops_that_are_not_linear_are_refused(step: Any, words: str) -> None:
     for loop in ("while_loop", "scan"):
         with pytest.raises(TypeError, match=words):
             ng.linear_transpose(lambda x, loop=loop: LOOPS[loop](step, ng.as_tensor(x)), X)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_transposes_of_derivatives_that_rules_give(name: str) -> None:
+    """What a rule gives may be detached; it is linear in its direction all the same."""
+    push = ng.linearize(OWN[name], X)[1]
+    assert_allclose(ng.linear_transpose(push, X)(V)[0], SLOPE * V, rtol=1e-13)
+    assert_allclose(ng.jacobian(push)(V), np.diag(SLOPE), rtol=1e-13)
+    back = ng.vjp(OWN[name], X)[1]
+    assert_allclose(ng.linear_transpose(lambda v: back(v)[0], X)(V)[0], SLOPE * V, rtol=1e-13)
+    inner = ng.custom_jvp(lambda x: OWN[name](x))
+    inner.defjvp(lambda ps, ts: ng.jvp(OWN[name], ps, ts))
+    push = ng.linearize(inner, X)[1]
+    assert_allclose(ng.linear_transpose(push, X)(V)[0], SLOPE * V, rtol=1e-13)
+
+
+# ------------------------------------------------------------------- batches, one row after another
+
+
+@pytest.mark.parametrize("size", [0, 1, 3])
+def test_batches_of_what_users_wrote_keep_apart_what_is_not_mapped(size: int) -> None:
+    w = ng.tensor(X, requires_grad=True)
+    stack = np.ones((size, 2))
+    for f in (wave, OWN["checkpoint"], OWN["Function"], OWN["custom_vjp"]):
+        mapped = ng.vmap(
+            lambda a, b, f=f: (f(a * b), f(b), a), in_axes=(0, None), out_axes=(0, None, 1)
+        )
+        rows, shared, given = mapped(stack, w)
+        assert (rows.shape, shared.shape, given.shape) == ((size, 2), (2,), (2, size))
+        (rows.sum() + shared.sum()).backward()
+        assert_allclose(w.grad.numpy(), (size + 1) * SLOPE, rtol=1e-13)
+        w.grad = None
+        with pytest.raises(ValueError, match="out_axes is None"):
+            ng.vmap(lambda a, f=f: f(a * w), out_axes=None)(stack)

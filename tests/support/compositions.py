@@ -20,7 +20,7 @@ from wider_steps import WIDER
 STEPS: dict[str, Transform] = BASIC | WIDER
 MAX_ORDER = 3
 # Results of these require grad, as in PyTorch, if it is by a copy that nobody else has.
-REFUSED = {("jvp", "ruled"), ("vjp", "ruled")}
+REFUSED = {("jvp", "ruled"), ("vjp", "ruled"), ("backward", "ruled")}
 
 
 @dataclass(frozen=True)

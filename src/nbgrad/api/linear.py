@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from nbgrad.api.tracked import as_asked
 from nbgrad.core.containers import Container, register
 from nbgrad.core.foreign import numbers_of
@@ -13,10 +15,12 @@ from nbgrad.core.linearize import build_tape, capture, environment
 from nbgrad.core.nested_alike import leaves_like
 from nbgrad.core.node import Node, constant
 from nbgrad.core.tape import Body
-from nbgrad.core.tree import LEAF, Structure, builder, paths
+from nbgrad.core.tree import LEAF, Structure, builder, flatten, paths, unflatten
+from nbgrad.engine.demand import computed
 from nbgrad.ops.basis import strong
+from nbgrad.tensors.creation import as_tensor
 from nbgrad.tensors.tensor import Tensor
-from nbgrad.transforms.linear import computed_of, depending
+from nbgrad.transforms.linear import computed_of, depending, undetached
 from nbgrad.vocabulary.elements import composite
 
 
@@ -117,6 +121,17 @@ def fitted(x: Any, aval: Any, path: str) -> Node:
     return cast
 
 
+def agree(one: Linear, other: Linear) -> bool:
+    """Whether two linear functions of the same arguments are the same, but for rounding."""
+    tape = one.form.body.tape
+    avals = [v.aval for v in tape.inputs[: len(tape.inputs) - len(one.held)]]
+    cts = unflatten(one.form.given, [np.cos(np.arange(a.size)).reshape(a.shape) for a in avals])
+    found = [[as_tensor(x)._node for x in flatten(linear(*cts))[0]] for linear in (one, other)]
+    if not computed([*found[0], *found[1]]):
+        return False  # while it is traced, nobody knows
+    return all(np.allclose(x.value, y.value, 1e-5, 1e-8) for x, y in zip(*found, strict=True))
+
+
 def linear_in(
     nodes: Sequence[Node], wrt: Sequence[Node], points: Sequence[Node] = ()
 ) -> tuple[Body, list[Node], bool]:
@@ -136,7 +151,7 @@ def linear_in(
     linear, reads = depending(tape, [var_of[n] for n in wrt])
     node_of = environment(var_of)
     made = computed_of(tape, [var_of[n] for n in points if n in var_of])
-    return Body(linear), [node_of[v] for v in reads], made.isdisjoint(reads)
+    return Body(undetached(linear)), [node_of[v] for v in reads], made.isdisjoint(reads)
 
 
 register(

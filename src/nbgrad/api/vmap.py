@@ -6,6 +6,8 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from nbgrad.api.arguments import is_dynamic, node_of_leaf, plain
 from nbgrad.api.axes import axes_of, out_axes_of, refuse_axes, size_of
 from nbgrad.api.statics import names_of_leaves
@@ -13,7 +15,7 @@ from nbgrad.api.transformed import P, transform
 from nbgrad.core.aval import alike
 from nbgrad.core.memory import host
 from nbgrad.core.modes import lines, modes
-from nbgrad.core.node import Node, next_sequence, placeholder
+from nbgrad.core.node import Node, leaf_node, next_sequence, placeholder
 from nbgrad.core.tape import Var
 from nbgrad.core.tree import Same, flatten, unflatten
 from nbgrad.core.values import looks
@@ -22,6 +24,7 @@ from nbgrad.engine.passes import again, learn
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.kinds.batching import at, joined, moved, stacked
 from nbgrad.tensors.tensor import Tensor
+from nbgrad.transforms.linear import computed_of
 from nbgrad.transforms.trace import Traced, leaves_of_results, node_of_result, rebuilder, trace
 from nbgrad.transforms.vmap import batched
 from nbgrad.vocabulary import shapes
@@ -120,7 +123,7 @@ class _Call:
         nodes = [*self.stacks, *traced.constants]
         tracked = modes.grad and any(x.requires_grad for x in nodes)
         if traced.watched or (tracked and modes.functions > before):
-            return self.one_after_another()
+            return self.one_after_another(traced)
         flags = [True] * len(self.stacks) + [False] * len(traced.constants)
         closed = _closed(traced, elements) if tracked else frozenset()
         return traced.made, *self.recorded(traced, nodes, flags, closed)
@@ -149,15 +152,21 @@ class _Call:
         args, kwargs = unflatten(self.structure, given)
         return self.f(*args, **kwargs)
 
-    def one_after_another(self) -> tuple[Any, list[Node], Sequence[bool]]:
+    def one_after_another(self, traced: Traced) -> tuple[Any, list[Node], Sequence[bool]]:
         """By so many calls: what users wrote for the backward pass is run for each."""
         rows: list[list[Node]] = []
-        made: Any = None
-        for k in range(self.size):
-            outs, made = leaves_of_results(self.on_elements(*[at(x, k) for x in self.stacks]))
+        made, tape = traced.made, traced.tape
+        moving = computed_of(tape, tape.inputs[: len(self.stacks)])
+        flags = [a in moving for a in tape.outputs]
+        for k in range(max(self.size, 1)):
+            elements = [at(x, k) if self.size else _zeros(x) for x in self.stacks]
+            outs, made = leaves_of_results(self.on_elements(*elements))
             rows.append([node_of_result(out) for out in outs])
-        found = [joined(list(each)) for each in zip(*rows, strict=True)]
-        return made, found, [True] * len(found)
+        found = []
+        for row, flag in zip(zip(*rows, strict=True), flags, strict=True):
+            some = joined(list(row)) if flag else row[0]
+            found.append(_none_of(some) if flag and not self.size else some)
+        return made, found, flags
 
 
 def _is_leaf(x: Any) -> bool:
@@ -179,6 +188,15 @@ def _element(stack: Node) -> Node:
     found = placeholder(alike(stack.aval, stack.shape[1:]), stack.requires_grad)
     found.line = "an element of a mapped argument"
     return found
+
+
+def _zeros(stack: Node) -> Node:
+    """In the place of an element, where there is none."""
+    return leaf_node(np.zeros(stack.shape[1:], stack.dtype))
+
+
+def _none_of(stack: Node) -> Node:
+    return leaf_node(np.empty((0, *stack.shape[1:]), stack.dtype))
 
 
 def _placed(x: Node, axis: int | None, is_stack: bool, size: int) -> Node:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from nbgrad.core.check import checked
-from nbgrad.core.tape import Tape, Var
+from nbgrad.core.tape import Atom, Equation, Tape, Var
 
 
 def computed_of(tape: Tape, wrt: Collection[Var]) -> set[Var]:
@@ -42,3 +42,20 @@ def depending(tape: Tape, wrt: Sequence[Var]) -> tuple[Tape, list[Var]]:
     others = [a for a in (*reads, *tape.outputs) if isinstance(a, Var) and a not in reached]
     held = list(dict.fromkeys(others))
     return checked(Tape((*wrt, *held), tuple(eqns), tape.outputs)), held
+
+
+def undetached(tape: Tape) -> Tape:
+    """*tape*, of a function that is linear in what it takes first, without its cuts of gradients.
+
+    What a rule of the user's gives may have been detached, as a value; the function is linear all the same.
+    """
+    now: dict[Atom, Atom] = {}
+    eqns = []
+    for eqn in tape.eqns:
+        xs = tuple([now.get(a, a) for a in eqn.inputs])
+        prim = eqn.sig.prim
+        if prim.alias and prim.vjp is None and xs[0].aval is eqn.outs[0].aval:
+            now[eqn.outs[0]] = xs[0]
+        else:
+            eqns.append(Equation(eqn.sig, xs, eqn.outs, eqn.line))
+    return checked(Tape(tape.inputs, tuple(eqns), tuple([now.get(a, a) for a in tape.outputs])))
