@@ -98,6 +98,11 @@ def _written(plain: Callable[..., Any], name: str) -> Callable[..., Any]:
 
     @functools.wraps(plain)
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if not isinstance(self, Tensor):
+            raise TypeError(
+                f"{name} writes its result to a tensor, not to a {type(self).__name__}: make one with "
+                f"nbgrad.as_tensor, or call {name[:-1]}, which returns a new one"
+            )
         if self._alias is not None:
             aliases.latest(self)
         node = getattr(plain(self, *args, **kwargs), "_node", None)

@@ -53,9 +53,9 @@ def undetached(tape: Tape) -> Tape:
     eqns = []
     for eqn in tape.eqns:
         xs = tuple([now.get(a, a) for a in eqn.inputs])
-        prim = eqn.sig.prim
-        if prim.alias and prim.vjp is None and xs[0].aval is eqn.outs[0].aval:
-            now[eqn.outs[0]] = xs[0]
+        prim, x = eqn.sig.prim, xs[0] if xs else None
+        if prim.alias and prim.vjp is None and isinstance(x, Var) and x.aval is eqn.outs[0].aval:
+            now[eqn.outs[0]] = x
         else:
             eqns.append(Equation(eqn.sig, xs, eqn.outs, eqn.line))
     return checked(Tape(tape.inputs, tuple(eqns), tuple([now.get(a, a) for a in tape.outputs])))
