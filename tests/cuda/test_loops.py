@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_device import agree, marks, planned
+from cuda_device import agree, marks, planned, run
 
 import nbgrad as ng
 from nbgrad.program.text import CudaKernel
@@ -76,3 +76,42 @@ def test_points_that_read_others_are_none() -> None:
         return ng.scan(step, u, length=4)
 
     agree(heat, RNG.uniform(0.5, 1.5, 9))
+
+
+def rotation(w: Any, h: Any) -> Any:
+    def step(c: Any, _: Any) -> Any:
+        return ng.stack([c[1] * w[0], c[2] - w[1], (c * w).sum()]), c[::-1]
+
+    return ng.scan(step, h, length=5)
+
+
+def newton(a: Any) -> Any:
+    return ng.while_loop(lambda x: abs(x * x - a) > 1e-9, lambda x: 0.5 * (x + a / x), a)
+
+
+def by_number(table: Any, x: Any, rows: Any) -> Any:
+    return ng.scan(lambda c, i: (c + table[i] * c, c), x, rows)
+
+
+def test_small_arrays_conditions_and_rows_by_number_are_of_one_thread() -> None:
+    w, h = RNG.uniform(0.5, 1.5, 3), RNG.uniform(0.5, 1.5, 3)
+    rows = np.array([0, 3, -1, 2])
+    table, x = RNG.uniform(0.1, 0.2, 5), np.array(1.0)
+    for f, args in ((rotation, (w, h)), (newton, (x + 1,)), (by_number, (table, x, rows))):
+        agree(f, *args)
+        program, _ = planned(f, args)
+        assert all(isinstance(step, CudaKernel) for step in program.steps)
+    agree(ng.grad(newton), x + 1)
+    agree(ng.grad(lambda w, h: rotation(w, h)[0].sum()), w, h)
+    agree(ng.grad(lambda t, x, i: by_number(t, x, i)[0].sum(), argnums=(0, 1)), table, x, rows)
+
+
+def test_a_row_out_of_bounds_is_a_fault() -> None:
+    args = [np.ones(5), np.array(1.0), np.array([1, 7])]
+    program, args = planned(by_number, args)
+    _, device = run(program, args)
+    ((kernel, at),) = [
+        (k, at) for k, at in zip(device.launches, device.starts, strict=True) if k.sizes
+    ]
+    fault = device.views["i8"].elements[at + len(kernel.args) - 1]
+    assert (kernel.sizes, fault >> 8, fault & 0xFF) == ((5,), 7, 1)

@@ -27,6 +27,7 @@ from nbgrad.program.values import planning
 from nbgrad.program.views import LibraryCall
 
 cuda = LazyModule("nbgrad.program.cuda_rows")
+cuda_serial = LazyModule("nbgrad.program.cuda_serial")
 cuda_library = LazyModule("nbgrad.program.cuda_library")
 cuda_loops = LazyModule("nbgrad.program.cuda_loops")
 
@@ -108,18 +109,11 @@ def make_program(tape: Tape, repeated: bool = False, target: str = "cpu") -> Pro
 
 
 def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: str) -> Step:
-    if isinstance(item, Rows) or (target == "cuda" and isinstance(item, Arranged)):
-        return cuda.cuda_kernel(item)  # type: ignore[no-any-return]
+    if target == "cuda" and (found := _kernel(item, again)):
+        return found
+    assert not isinstance(item, Rows), "only one target goes by rows"
     if isinstance(item, Arranged):
         return emit(item, repeated)
-    if (
-        isinstance(item, Round)
-        and target == "cuda"
-        and (found := cuda_loops.cuda_loop(item, again))
-    ):
-        return found  # type: ignore[no-any-return]
-    if isinstance(item, LibraryCall) and target == "cuda":
-        return cuda_library.cuda_call(item) or item
     if isinstance(item, Round):
         tape, kept = without_kept(item)
         return _framed(Loop(item.eqn, item.rounds, partial(again, tape), rolled(item), kept), item)
@@ -128,6 +122,21 @@ def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: 
         possible = step.kernel is not None or framed(item.eqn)
         return _framed(step, item) if possible else Call(item.eqn, (), item.reads)
     return _framed(Chosen(item.eqn, again), item) if isinstance(item, Fork) else item
+
+
+def _kernel(item: Item, again: Callable[[Tape], Program]) -> CudaKernel | None:
+    """The kernel for CUDA that *item* is, if it is one."""
+    found = None
+    if isinstance(item, (Arranged, Rows)):
+        found = cuda.cuda_kernel(item)
+    elif isinstance(item, LibraryCall):
+        found = cuda_library.cuda_call(item)
+    elif isinstance(item, Round):
+        found = cuda_loops.cuda_loop(item, again)
+    if found is None and isinstance(item, (Round, Trip)):
+        serial = rolled(item) if isinstance(item, Round) else whole(item, define)
+        found = serial and cuda_serial.cuda_serial(serial)
+    return found
 
 
 def _framed(step: Loop | Whole | Chosen, item: Round | Trip | Fork) -> Step:
