@@ -117,6 +117,16 @@ def signbit_f4(x: Any) -> Any:
     return f4_as_i4(x) < 0
 
 
+def either_f8(x: Any, y: Any) -> Any:
+    """The bits of both numbers, of which one is a zero without a sign."""
+    return i8_as_f8(f8_as_i8(x) | f8_as_i8(y))
+
+
+def either_f4(x: Any, y: Any) -> Any:
+    """The bits of both numbers, in float32."""
+    return i4_as_f4(i4(f4_as_i4(x) | f4_as_i4(y)))
+
+
 def spacing_f8(x: Any) -> Any:
     """What the next number away from 0 is further; NaN of infinity."""
     bits = f8_as_i8(x)
@@ -209,6 +219,6 @@ PARTS.update(
     (f.__name__, f)
     for f in (
         *(floor_divide_f8, floor_divide_f4, signbit_f8, signbit_f4),
-        *(spacing_f8, spacing_f4, nextafter_f8, nextafter_f4),
+        *(spacing_f8, spacing_f4, nextafter_f8, nextafter_f4, either_f8, either_f4),
     )
 )

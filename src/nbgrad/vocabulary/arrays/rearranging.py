@@ -10,13 +10,13 @@ import numpy as np
 from nbgrad.core.aval import broadcast_shapes, normalize_axis
 from nbgrad.core.node import Node
 from nbgrad.errors import refuse
+from nbgrad.ops.arrays import rolls
 from nbgrad.ops.arrays.indexing import take
 from nbgrad.vocabulary.declare import call, function
 from nbgrad.vocabulary.shapes import (
     as_node,
     as_shape,
     broadcast_to,
-    concatenate,
     expand_dims,
     moveaxis,
     one_axis,
@@ -143,8 +143,8 @@ def _rolled(x: Node, places: int, axis: int) -> Node:
     count = places % x.shape[axis] if x.shape[axis] else 0
     if not count:
         return x
-    head = getitem(x, along(axis, slice(None, -count)))
-    return concatenate([getitem(x, along(axis, slice(-count, None))), head], axis)
+    found: Node = rolls.roll(x, shift=count, axis=axis)
+    return found
 
 
 @function(
