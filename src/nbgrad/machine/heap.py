@@ -13,6 +13,15 @@ import numpy as np
 LARGEST = 31 << 20
 
 
+class Memory(np.ndarray[Any, Any]):
+    """Bytes whose array, made by a program that may use them again, is alone in having them."""
+
+
+def alone(array: np.ndarray[Any, Any]) -> bool:
+    """Whether what *array* has is no part of another array."""
+    return array.base is None or array.base.__class__ is Memory
+
+
 def keep_freed_memory() -> None:
     """Let the heap keep up to 62 MiB of what arrays free, instead of returning it at once.
 

@@ -27,6 +27,7 @@ from nbgrad.errors import (
     AutogradError,
     ConcretizationError,
 )
+from nbgrad.machine.heap import alone
 from nbgrad.tensors.grad_fn import grad_fn_of
 from nbgrad.tensors.protocols import call_function, call_plainly, call_ufunc, direct
 
@@ -92,7 +93,7 @@ class Conversions:
         )  # whose copy is an array, wherever it lies
         if copy is None and getrefcount(self) <= _ALONE and getrefcount(self._node) <= 2:
             del self._node  # nobody else has this tensor, which ends with this call
-            return value if getrefcount(value) <= 2 and value.base is None else value.copy()
+            return value if getrefcount(value) <= 2 and alone(value) else value.copy()
         if copy is not False:
             return value.copy()
         view = value.view()

@@ -24,6 +24,7 @@ from nbgrad.errors import (
     UNUSED,
     AutogradError,
 )
+from nbgrad.machine.heap import alone
 from nbgrad.ops import basis
 from nbgrad.tensors import aliases
 
@@ -243,7 +244,7 @@ def _add_in_place(held: Any, gradient: Node) -> None:
     buffer = held._node.value
     # One reference each from the slot and from the call (plus our name for the buffer).
     exclusive = sys.getrefcount(held._node) <= 2 and sys.getrefcount(buffer) <= 3
-    if exclusive and buffer.flags.writeable and buffer.base is None:
+    if exclusive and buffer.flags.writeable and alone(buffer):
         np.add(buffer, gradient.value, out=buffer)
     else:
         held._node = leaf_node(np.asarray(np.add(buffer, gradient.value)))

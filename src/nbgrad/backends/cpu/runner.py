@@ -17,6 +17,7 @@ from nbgrad.backends.base import Writing
 from nbgrad.backends.cpu import entry as call
 from nbgrad.backends.cpu import library
 from nbgrad.backends.cpu.executor import MISFIT, Frame, object_layout
+from nbgrad.backends.cpu.reused import Results, is_large
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.values import CODES
 
@@ -81,6 +82,7 @@ class Runner(Writing):
         self.outputs = _fresh_outputs(tape)
         self.places = [tape.outputs.index(v) for v in self.outputs]
         self.specs = [(v.aval.shape, v.aval.dtype) for v in self.outputs]
+        self.large = Results(self.specs) if any(map(is_large, self.outputs)) else None
         self.base_of = {v: k for k, v in enumerate((*self.arrays, *self.outputs))}
         formats = [_PACK.get(CODES.get(v.aval.dtype, ""), "8x") for v in self.weak]
         self.packable = [f != "8x" for f in formats]
@@ -104,7 +106,8 @@ class Runner(Writing):
         the program does not compute, such as an input that is returned, is fresh in any case.
         """
         if buffers is None:
-            outs = [empty(shape, dtype) for shape, dtype in self.specs]
+            large = self.large
+            outs = large.make() if large else [empty(shape, dtype) for shape, dtype in self.specs]
         else:
             outs = buffers if self.direct else [buffers[k] for k in self.places]
         try:
@@ -165,7 +168,7 @@ class Runner(Writing):
         None if a run takes anything but one frame of serial kernels on arrays: no kernel at all,
         for a function that returns its argument.
         """
-        if self.weak or len(self.segments) != 1 or not call.available():
+        if self.weak or self.large or len(self.segments) != 1 or not call.available():
             return None
         instance = Instance(self)
         if not instance.quick:
