@@ -48,6 +48,9 @@ class Config:
         What serves the device "cuda", decided at its first use: by default the first of the two
         packages that is installed and finds a card. ``simulator`` is Numba's, ``emulator`` keeps
         elements apart in the host's memory, both for tests. ``NBGRAD_CUDA`` in the environment.
+    device : str
+        Where ``nbgrad.tensor``, ``rand`` and ``randn`` put what they make, if they are not told: "cpu",
+        or "cuda". ``NBGRAD_DEVICE`` in the environment.
     print_precision : int or None
         Digits that tensors print after the point, as many for each element: 4 as in PyTorch. None
         prints them as NumPy prints arrays.
@@ -66,6 +69,7 @@ class Config:
     deterministic: bool = False
     twins: str = "auto"
     cuda: str = "auto"
+    device: str = "cpu"
     print_precision: int | None = None
     retraces: int = 64
     check_tapes: bool = False
@@ -107,6 +111,7 @@ def _from_environment() -> Config:
         nan_policy=env.get("NBGRAD_NAN_POLICY", "safe"),
         twins=env.get("NBGRAD_TWINS", "auto"),
         cuda=env.get("NBGRAD_CUDA", "auto"),
+        device=env.get("NBGRAD_DEVICE", "cpu"),
         deterministic=env.get("NBGRAD_DETERMINISTIC", "0") == "1",
         check_tapes=env.get("NBGRAD_CHECK", "0") == "1",
     )
@@ -119,11 +124,11 @@ class _Settings:
     opened: a block that ends takes its own changes away, wherever they lie.
 
     ``max_pending`` is that of the current Config as a machine integer, where each recorded
-    operation reads it. Each of ``told`` is called after a change. Equal settings are one object, by
+    operation reads it; ``device`` is None at home. Each of ``told`` is called after a change. Equal settings are one object, by
     which machine code knows them: the next ``with configure(...)`` block finds what the last one made.
     """
 
-    __slots__ = ("base", "blocks", "current", "known", "lock", "max_pending", "told")
+    __slots__ = ("base", "blocks", "current", "device", "known", "lock", "max_pending", "told")
 
     def __init__(self) -> None:
         self.told: list[Callable[[], None]] = []
@@ -147,6 +152,7 @@ class _Settings:
         if len(self.known) >= KNOWN:
             self.known.clear()
         self.current, self.max_pending = self.known.setdefault(config, config), limit
+        self.device = None if config.device == "cpu" else config.device
         for follow in self.told:
             follow()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.config import settings
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.memory import Buffer, named, place
 from nbgrad.core.modes import modes, watching
@@ -23,6 +24,12 @@ from nbgrad.vocabulary import shapes
 Shape = int | tuple[int, ...]
 
 
+def _chosen(device: Any) -> str | None:
+    """The device that was asked for, by an argument or by the setting."""
+    device = settings.device if device is None else device
+    return None if device is None else named(device)
+
+
 class _Default(threading.local):
     """The generator of ``rand`` and ``randn`` without ``rng=``; one per thread."""
 
@@ -35,7 +42,7 @@ class _Default(threading.local):
 _default = _Default()
 
 
-def make(array: Any, requires_grad: bool, device: str | None = None) -> Tensor:
+def make(array: Any, requires_grad: bool, device: Any = None) -> Tensor:
     """A tensor of *array*, which nobody else writes to, on *device*; None is home."""
     value = np.asarray(array, order="C")
     if not value.dtype.isnative:
@@ -94,7 +101,8 @@ def tensor(
         if isinstance(data, Buffer):
             return _there(data, dtype, requires_grad, device)
         data = numbers_of(data, explicit=True)
-    there = None if device is None else named(device)
+    there = settings.device if device is None else device
+    there = None if there is None else named(there)
     return make(np.array(data, dtype=dtype, order="C", copy=True), requires_grad, there)
 
 
@@ -148,7 +156,7 @@ def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> T
     if (adopted := ports.memory.adopted(data)) is not None:
         return _there(adopted, dtype, requires_grad)
     if data.__class__ is np.ndarray and dtype in (None, data.dtype) and frozen(data):
-        return make(data, requires_grad)
+        return make(data, requires_grad, _chosen(None))
     return tensor(data, dtype, requires_grad=requires_grad)
 
 
@@ -185,6 +193,7 @@ def rand(
     rng: Any = None,
     dtype: Any = float,
     requires_grad: bool = False,
+    device: Any = None,
 ) -> Tensor:
     """Uniform draws from [0, 1).
 
@@ -194,6 +203,8 @@ def rand(
         Extents, or give ``size=``.
     rng : int, numpy.random.Generator or None
         Seed or generator (SPEC 7); None uses the one of :func:`manual_seed`.
+    device : {"cpu", "cuda"}, optional
+        Where the draws are to lie; they are the same on each.
 
     Examples
     --------
@@ -202,7 +213,7 @@ def rand(
     (2, 3)
     """
     draw = generator(rng).random(shape_of(shape) if size is None else size)
-    return make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
+    return make(np.asarray(draw).astype(dtype, copy=False), requires_grad, _chosen(device))
 
 
 def randn(
@@ -211,6 +222,7 @@ def randn(
     rng: Any = None,
     dtype: Any = float,
     requires_grad: bool = False,
+    device: Any = None,
 ) -> Tensor:
     """Standard normal draws; the parameters are those of :func:`rand`.
 
@@ -221,7 +233,7 @@ def randn(
     0
     """
     draw = generator(rng).standard_normal(shape_of(shape) if size is None else size)
-    return make(np.asarray(draw).astype(dtype, copy=False), requires_grad)
+    return make(np.asarray(draw).astype(dtype, copy=False), requires_grad, _chosen(device))
 
 
 def shape_of(shape: Any) -> tuple[int, ...]:
