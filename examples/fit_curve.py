@@ -4,6 +4,9 @@ import numpy as np
 from scipy.optimize import least_squares
 
 import nbgrad as ng
+from nbgrad.examples import on_device
+
+on_device()
 
 rng = np.random.default_rng(0)
 t = np.linspace(0, 10, 200)

@@ -54,4 +54,7 @@ def main():
 
 
 if __name__ == "__main__":
+    from nbgrad.examples import on_device
+
+    on_device()
     main()

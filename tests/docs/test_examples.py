@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import runpy
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,32 @@ def test_scripts_run(
     except SystemExit as stop:  # the scripts with a command line
         status = stop.code
     assert status == 0
+    assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("script", "arguments", "words"),
+    [
+        ("fit_curve.py", [], "amplitude  2.495"),
+        ("train_network.py", ["--steps", "2", "--no-plot"], "Spiral classifier"),
+        ("gaussian_process.py", [], "noise      0.20"),
+        ("option_book.py", [], "off finite differences by"),
+    ],
+)
+def test_scripts_run_on_a_device(
+    script: str,
+    arguments: list[str],
+    words: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", [script, "--device", "cuda", *arguments])
+    with ng.configure(cuda="emulator"):
+        before = ng.config.settings.base
+        with suppress(SystemExit):
+            runpy.run_path(str(SCRIPTS / script), run_name="__main__")
+        assert ng.config.settings.device == "cuda" and ng.config.settings.base is before
+    assert ng.config.settings.device is None
     assert words in capsys.readouterr().out
 
 

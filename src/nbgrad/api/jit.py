@@ -199,6 +199,8 @@ class Jitted(Transformed, Generic[P]):
         traces = self.traces
         if modes.tracing:  # what the enclosing function traces may be read here
             return inlined(traces.f, *traces.settled(args, kwargs))
+        if settings.device is not None and (found := placed.there(self, args, kwargs)) is not None:
+            return found[0]
         config = settings.current  # once: another thread may change it meanwhile
         leaves, entry = traces.find(config, args, kwargs)
         if entry is None:

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.config import settings
 from nbgrad.core.memory import named
 from nbgrad.core.tree import flatten, unflatten
+from nbgrad.core.values import value_of
 from nbgrad.tensors.creation import tensor
 from nbgrad.tensors.tensor import Tensor
 
@@ -25,7 +27,29 @@ def on(device: str, call: tuple[Any, ...]) -> Any:
     return unflatten(structure, [_there(x, device) for x in leaves])
 
 
+def there(jitted: Any, args: Any, kwargs: Any) -> tuple[Any] | None:
+    """The result of a call by arrays alone where the setting ``device`` says, as arrays.
+
+    None if there are tensors, which say where it runs.
+    """
+    leaves, _ = flatten((args, kwargs))
+    if any(isinstance(x, Tensor) for x in leaves) or not any(map(_is_array, leaves)):
+        return None
+    found = jitted(*on(str(settings.device), args), **on(str(settings.device), kwargs))
+    results, structure = flatten(found)
+    return (unflatten(structure, [_home(x) for x in results]),)
+
+
+def _home(x: Any) -> Any:
+    """A result as an array, or as a scalar of NumPy's."""
+    return value_of(x._node)[()] if isinstance(x, Tensor) else x
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, np.ndarray) and x.dtype.kind in "biufc"
+
+
 def _there(x: Any, device: str) -> Any:
-    if isinstance(x, np.ndarray) and x.dtype.kind in "biufc":
+    if _is_array(x):
         return tensor(x, device=device)
     return x.to(device=device) if isinstance(x, Tensor) else x

@@ -13,11 +13,13 @@ import numpy as np
 from nbgrad.api.enclosing import belongs_outside
 from nbgrad.api.products import differentiable_copy
 from nbgrad.api.wanted import Wanted, split_aux
+from nbgrad.config import settings
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.linearize import capture
-from nbgrad.core.memory import host
+from nbgrad.core.memory import host, named
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, constant, leaf_node
+from nbgrad.core.placing import moved
 from nbgrad.core.tree import LEAF, STATIC, builder, flatten, paths, unflatten
 from nbgrad.engine.demand import demand
 from nbgrad.errors import (
@@ -98,6 +100,8 @@ def differentiable(x: Any, name: str, place: int | str, holomorphic: bool = Fals
     """The node to differentiate by for an argument, or a leaf of one, called *place*."""
     try:
         node = x._node if isinstance(x, Tensor) else constant(numbers_of(x))
+        if settings.device is not None and not isinstance(x, Tensor):
+            node = moved(node, named(settings.device))
     except ForeignError:
         raise
     except (TypeError, ValueError):

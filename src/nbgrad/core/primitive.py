@@ -213,7 +213,7 @@ def _prepared(
     """Cast and broadcast *xs*; return the signature of the operation on them, and them."""
     _refuse_undeclared(prim, xs, params)
     if any(x.__class__ is Node and x.aval.device is not None for x in xs):
-        xs = xs if prim.projects else gathered(prim.name, xs)
+        xs = xs if prim.projects or _has_body(params) else gathered(prim.name, xs)
     operands, aval, loop = prepared(prim, xs, params)
     avals = tuple([x.aval if x.__class__ is Node else x.__class__ for x in operands])
     key = (avals, tuple(params.items()))
@@ -227,12 +227,20 @@ def prepared(prim: Primitive, xs: Any, params: dict[str, Any]) -> tuple[Any, Any
     """As ``prim.prepare``, which knows nothing of devices: the result lies where the operands do."""
     operands, aval, loop = prim.prepare(xs, params)
     device = params.get("device", HERE)
+    if _has_body(params):
+        return operands, aval, loop  # which says where each of its results lies
     if device is HERE:
         device = next(
             (x.aval.device for x in operands if x.__class__ is Node and x.aval.device), None
         )
     same = device == aval.device and not is_several(aval)
     return operands, aval if same else placed(aval, device), loop
+
+
+def _has_body(params: dict[str, Any]) -> bool:
+    """Whether a param is a tape, or several: it says where what it reads lies."""
+    held = [p[0] if p.__class__ is tuple and p else p for p in params.values()]
+    return any(hasattr(p, "tape") for p in held)
 
 
 _signature = functools.lru_cache(4096)(inspect.signature)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 import nbgrad as ng
-from nbgrad.examples import nist_data
+from nbgrad.examples import nist_data, on_device
 from nbgrad.examples.nist_data import Dataset, FloatArray
 from nbgrad.examples.nist_models import MODELS, Model, response
 
@@ -229,4 +229,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    on_device()
     sys.exit(main())

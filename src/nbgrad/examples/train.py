@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 import nbgrad as ng
+from nbgrad.examples import on_device
 
 Loss = Callable[[], ng.Tensor]
 
@@ -167,4 +168,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    on_device()
     sys.exit(main())

@@ -10,6 +10,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, alike, make_aval
 from nbgrad.core.linearize import linearize
+from nbgrad.core.memory import host, place
 from nbgrad.core.node import Node, leaf_node, placeholder
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.tape import Atom, Body, Equation, Literal, Tape, Var
@@ -73,14 +74,14 @@ class Rerolled:
 
     def _made(self, var: Var, source: Any, args: Sequence[Any]) -> Array:
         if isinstance(source, tuple):
-            rows = [args[k] for k in source]
+            rows = [host(args[k]) for k in source]
             if len(rows) == var.aval.shape[0]:
                 with np.errstate(over="ignore"):  # beyond float32: infinity, as in NumPy
                     source = np.array(rows, var.aval.dtype)
             else:  # each is several rows
                 source = np.concatenate(rows)
-        found: Array = source.reshape(var.aval.shape)
-        return found
+        found: Array = host(source).reshape(var.aval.shape)
+        return place(found, var.aval.device) if var.aval.device is not None else found
 
 
 def begins_of(prim: Primitive) -> str:
@@ -263,12 +264,12 @@ class Loop:
             *(self._rows_of(reading.eqns[self.first + k].out.aval) for k in self.rows),
         ]
         outs = [Var(aval) for aval in parts]
-        for register, place in self.final.items():
-            outs[register] = reading.eqns[place].out
+        for register, at in self.final.items():
+            outs[register] = reading.eqns[at].out
         new.eqns.append(Equation(node.sig, tuple(operands), tuple(outs)))
-        for place in self.apart:
-            step, k = divmod(place - segment.start, segment.period)
-            self._write_row(outs[len(self.carry) + self.rows.index(k)], step, place)
+        for at in self.apart:
+            step, k = divmod(at - segment.start, segment.period)
+            self._write_row(outs[len(self.carry) + self.rows.index(k)], step, at)
         new.next, new.loops = segment.end, new.loops + 1
 
     def _rows_of(self, aval: Aval) -> Aval:

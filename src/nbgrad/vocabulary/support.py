@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.config import settings
 from nbgrad.core.boxes import box, is_box, nested, unbox
-from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.memory import named
+from nbgrad.core.node import Node, constant, leaf_node
 from nbgrad.core.operands import holds_node
+from nbgrad.core.placing import moved
 from nbgrad.core.values import value_of
 from nbgrad.ops.basis import strong
 
@@ -31,7 +34,9 @@ def concrete(x: Any) -> Array:
 
 
 def held(array: Any) -> Node:
-    """A node that holds an array which nobody else writes to."""
+    """A node that holds an array which nobody else writes to, where the setting ``device`` says."""
+    if settings.device is not None:
+        return moved(constant(array), named(settings.device))
     if array.__class__ is not np.ndarray or not array.flags.c_contiguous:
         array = np.array(array, order="C")
     node = leaf_node(array)
