@@ -20,6 +20,8 @@ from nbgrad.program.emit import Emitter
 from nbgrad.program.text import CudaKernel, Number, Pointer
 from nbgrad.program.values import CODES
 
+# Blocks that keep the largest cards busy, twice over: more would read the table more often.
+BLOCKS = 2112
 # Points that are numbered in 32 bits: division takes a third of the time.
 NARROW = 1 << 31
 # The views of memory in the order in which kernels are given them.
@@ -106,7 +108,7 @@ class CudaEmitter(Emitter):
         header = f"def {name}(at{''.join(f', m_{v}' for v in views)}):"
         source = "\n".join([header, *self.heads, *self.lines]) + "\n"
         args: Any = tuple([arg for _, _, arg in self.params])
-        return CudaKernel(source, name, views, args, self.threads, max(1, blocks))
+        return CudaKernel(source, name, views, args, self.threads, max(1, min(blocks, BLOCKS)))
 
     def points(self) -> None:
         """Each point of the nest by one thread."""

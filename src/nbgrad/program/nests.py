@@ -39,6 +39,9 @@ STORE_ROUNDS = 3
 # Rows of float32 that are added up before float64 takes over.
 FEW_ROWS = 64
 
+# Partial results of columns, all together, that keep the threads of a card busy.
+PARTIALS = 1 << 17
+
 Item = Arranged | Rows | Call | LibraryCall | Round | Trip | Fork
 
 
@@ -239,14 +242,23 @@ def _in_few_rows(arranged: Arranged) -> Arranged:
     return arranged
 
 
-def in_blocks(items: Iterable[Any]) -> Iterator[Any]:
-    """*items* with the reduced ranges cut that are too long for one task."""
+def in_blocks(items: Iterable[Any], across: bool = False) -> Iterator[Any]:
+    """*items* with the reduced ranges cut that are too long for one task.
+
+    If *across*, partial results are combined side by side, and columns are not cut more than it takes to keep
+    the threads of a card busy: what is partial is memory that goes there and back.
+    """
     for item in items:
-        cut = isinstance(item, Arranged) and item.blocks > 1
-        yield from _in_blocks(item) if cut else (item,)
+        if isinstance(item, Arranged) and item.blocks > 1:
+            if across and item.columns:
+                least = -(-item.reduced_size * item.kept // PARTIALS)
+                item = replace(item, block=max(item.block, least))
+            yield from _in_blocks(item, across) if item.blocks > 1 else (item,)
+        else:
+            yield item
 
 
-def _in_blocks(arranged: Arranged) -> list[Item]:
+def _in_blocks(arranged: Arranged, across: bool) -> list[Item]:
     """Cut the reduced range: a nest of partial results, then a nest that combines them in order."""
     nest, blocks, kept = arranged.nest, arranged.blocks, arranged.kept
     partial, combining = [], []
@@ -255,12 +267,26 @@ def _in_blocks(arranged: Arranged) -> list[Item]:
         buffer = Var(make_aval((blocks, kept), np.dtype(np.float64) if wide else r.dtype))
         strides = _partial_strides(nest, arranged)
         partial.append(replace(r, buffer=buffer, strides=strides, finalize=""))
+        # The results of a group are contiguous over the kept loops, in order.
         load = Load(buffer, (1, kept), 0, buffer.aval.dtype)
         final = replace(r, arg=0, strides=(1, 0))
-        # The results of a group are contiguous over the kept loops, in order.
-        combining.append(arrange(Nest((kept, blocks), frozenset({1}), (load,), (), (final,))))
+        combined = Nest((kept, blocks), frozenset({1}), (load,), (), (final,))
+        combining.append(arrange(turned(combined) if across else combined))
     first = replace(arranged, nest=replace(nest, reductions=tuple(partial)))
     return [first, *(replace(c, block=0) for c in combining)]
+
+
+def turned(nest: Nest) -> Nest:
+    """A nest of two loops with the other one outside."""
+    return replace(
+        nest,
+        extents=nest.extents[::-1],
+        reduced=frozenset(1 - k for k in nest.reduced),
+        body=tuple(
+            [replace(v, strides=v.strides[::-1]) for v in nest.body if isinstance(v, Load)]
+        ),
+        reductions=tuple([replace(r, strides=r.strides[::-1]) for r in nest.reductions]),
+    )
 
 
 def _partial_strides(nest: Nest, arranged: Arranged) -> tuple[int, ...]:

@@ -102,7 +102,8 @@ def make_program(tape: Tape, repeated: bool = False, target: str = "cpu") -> Pro
         tape = joined(selected(tape))
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
-        items = tuple(in_blocks(by_rows(built, outside, cuda.fits) if target == "cuda" else built))
+        there = target == "cuda"
+        items = tuple(in_blocks(by_rows(built, outside, cuda.fits) if there else built, there))
         again = partial(make_program, repeated=True, target=target)
         steps = tuple([_step(item, repeated, again, target) for item in items])
         return Program(tape, items, steps, plan(tape, items, shared), shared)

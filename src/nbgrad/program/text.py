@@ -93,7 +93,7 @@ class CudaKernel:
     threads : int
         Of a block: what was meant. A kernel computes the same with any power of two up to it.
     blocks : int
-        How many have work to do; fewer or more compute the same.
+        How many have work to do, up to what keeps a card busy; fewer or more compute the same.
     sizes : tuple of int
         Of a kernel that reads rows by number: how many there are. Its last word is 0 and becomes a fault if
         a number is out of bounds: that times 256, and 1 more than its place among ``sizes``.
