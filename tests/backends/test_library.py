@@ -16,7 +16,7 @@ from nbgrad.backends.cpu import library
 from nbgrad.core.node import constant
 from nbgrad.machine import threads
 from nbgrad.ops.arrays import indexing, reductions, scans
-from nbgrad.program.views import merged_stride
+from nbgrad.program.index import merged_stride
 
 
 def normal(*shape: int, dtype: Any = np.float64) -> Any:

@@ -85,3 +85,26 @@ def test_one_pass_over_memory(name: str) -> None:
 def test_rows_that_do_not_fit_are_several_passes() -> None:
     program, _ = planned(softmax, [np.ones((2, 30_000))])
     assert not any(isinstance(item, Rows) for item in program.items)
+
+
+def attention(x: Any, mask: Any, bias: Any) -> Any:
+    """Rows of a stack, with what is the same for all of some of its axes."""
+    return ng.value_and_grad(lambda x: (softmax(x * 0.5 + mask + bias) ** 2).sum())(x)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (2, 1, 4, 9), (3, 2, 1, 40)], ids=str)
+def test_rows_with_operands_that_are_broadcast(shape: tuple[int, ...]) -> None:
+    x = RNG.uniform(0.5, 1.5, shape)
+    mask, bias = (
+        RNG.uniform(0.5, 1.5, shape[2:]),
+        RNG.uniform(0.5, 1.5, (shape[0], 1, 1, shape[3])),
+    )
+    agree(lambda *xs: list(attention(*xs)), x, mask, bias)
+    program, _ = planned(lambda *xs: list(attention(*xs)), [x, mask, bias])
+    assert sum(isinstance(item, Rows) for item in program.items) == 1
+    agree(lambda x, b: softmax(x.transpose(1, 0, 3, 2) - b[:, 0, 0, 0, None, None]), x, bias[:1])
+
+
+def test_sums_over_some_of_the_axes_of_rows_are_apart() -> None:
+    x = RNG.uniform(0.5, 1.5, (3, 4, 5))
+    agree(lambda x: [y := softmax(x), y.sum(axis=0), y.sum(axis=1), y.sum(axis=(0, 1))], x)

@@ -14,7 +14,7 @@ from nbgrad.program.arrange import Arranged
 from nbgrad.program.cuda_reduce import THREADS, partial_code, power_of_two, tree
 from nbgrad.program.cuda_text import CudaEmitter
 from nbgrad.program.nest import Compute, Constant, Load, Nest, Reduce, Select, Store, Value
-from nbgrad.program.rows import COLUMN, ROW, Rows
+from nbgrad.program.rows import COLUMN, ROW, Bent, Rows
 from nbgrad.program.text import CudaKernel, combined, identity_text, inline
 from nbgrad.program.values import CODES
 
@@ -100,7 +100,7 @@ class RowsEmitter(CudaEmitter):
     def connect_load(
         self, number: int, load: Load, made: dict[Var, Any], loaded: dict[Any, int], mine: Any
     ) -> None:
-        key = (load.buffer, load.strides, load.offset)
+        key = load
         kind, what = made.get(load.buffer, ("", 0))
         if kind == "total":
             self.totals[number] = what
@@ -203,6 +203,8 @@ class RowsEmitter(CudaEmitter):
         for number, value in enumerate(self.nest.body):
             if isinstance(value, Load) and self.from_memory(number):
                 self.pointer(f"x{number}", value.buffer, value.offset)
+                if isinstance(value, Bent):
+                    self.bends(number, value)
                 self.strides(f"x{number}", value.strides)
             elif isinstance(value, Constant) and not inline(value.value):
                 code = CODES[value.dtype]
@@ -239,7 +241,7 @@ class RowsEmitter(CudaEmitter):
         for number, value in enumerate(self.nest.body):
             there = number in self.again or number in self.totals
             if isinstance(value, Load) and value.strides[0] and not there:
-                self.line(depth, f"x{number}_o = at0 * x{number}_s0")
+                self.line(depth, f"x{number}_o = {self.start(depth, number, value)}")
                 if not value.strides[1]:
                     place = self.element(f"x{number}", value.buffer, f"x{number}_o")
                     self.line(depth, f"v{number} = {place}")
@@ -255,6 +257,29 @@ class RowsEmitter(CudaEmitter):
                 self.stores_of(depth, part)
         if len(self.sums) < len(self.nest.reductions) and self.lanes > 1:
             self.line(depth, "cuda.syncthreads()")
+
+    def start(self, depth: int, number: int, load: Load) -> str:
+        """Where the row ``at0`` starts."""
+        if not isinstance(load, Bent):
+            return f"at0 * x{number}_s0"
+        rest, terms = "at0", []
+        for k in reversed(range(len(load.along))):
+            here = rest
+            if k:
+                self.line(depth, f"x{number}_q{k} = {self.quotient(rest, f'x{number}_n{k}')}")
+                here = f"({rest} - x{number}_q{k} * x{number}_n{k})"
+                rest = f"x{number}_q{k}"
+            if load.along[k][1]:
+                terms.append(f"{here} * x{number}_a{k}")
+        return " + ".join(terms)
+
+    def bends(self, number: int, load: Bent) -> None:
+        """The params of ``start``."""
+        for k, (extent, stride) in enumerate(load.along):
+            if k:
+                self.integer(f"x{number}_n{k}", extent)
+            if stride:
+                self.integer(f"x{number}_a{k}", stride)
 
     def statements_of(self, depth: int, part: Part) -> None:
         for number in part.values:

@@ -6,6 +6,7 @@ Views compose maps, so a chain of slices, transposes and broadcasts costs nothin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,3 +122,22 @@ def flatten(imap: IndexMap, shape: tuple[int, ...], n_loops: int) -> tuple[tuple
         for k, c in enumerate(entry.coefficients):
             strides[k] += c * step
     return tuple(strides), offset
+
+
+def merged_stride(extents: Sequence[int], strides: Sequence[int]) -> int | None:
+    """The one stride that walks through all these dimensions in order, or None.
+
+    Examples
+    --------
+    >>> merged_stride((2, 3), (3, 1)), merged_stride((2, 3), (4, 1)), merged_stride((1, 1), (5, 3))
+    (1, None, 0)
+    """
+    found: int | None = None
+    size = 1
+    for n, stride in reversed([(n, s) for n, s in zip(extents, strides, strict=True) if n != 1]):
+        if found is None:
+            found = stride
+        elif stride != found * size:
+            return None
+        size *= n
+    return found or 0

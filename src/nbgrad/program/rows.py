@@ -15,6 +15,7 @@ from typing import Any
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged, arrange
+from nbgrad.program.index import merged_stride
 from nbgrad.program.nest import Load, Nest, Reduce, Select, Store, Strides
 
 # Rows that are added up before what they make goes to memory.
@@ -82,9 +83,7 @@ class Group:
         self.items: list[Arranged] = []
         self.phases: list[Phase] = []
         self.after: list[Arranged] = []
-        self.places: dict[
-            Var, Strides
-        ] = {}  # where a row, and a point of it, is in what is made here
+        self.places: dict[Var, Strides] = {}  # strides of rows and points in what is made here
 
     def add(self, item: Arranged) -> bool:
         """Take *item* in, if it can be."""
@@ -96,7 +95,8 @@ class Group:
             if load.buffer in later:
                 return False
             place = self.places.get(load.buffer)
-            if place is not None and (place != load.strides or load.offset):
+            away = load.offset or isinstance(load, Bent)
+            if place is not None and (away or place != load.strides):
                 return False
         if nest.extents[1] == 1 and nest.reductions:
             if nest.stores:
@@ -118,12 +118,9 @@ class Group:
             return None
         if any(s.offset for s in nest.stores):
             return None
-        if nest.extents == (self.rows, self.points):
-            return nest
-        if nest.extents == (self.rows,):
-            alone = replace(nest, extents=(self.rows, 1))
-            return widened(alone, lambda s: (s[0], 0))
-        return split(nest, self.points) if nest.extents == (self.rows * self.points,) else None
+        there = nest.size == self.rows * self.points and not nest.extents[-1] % self.points
+        points = self.points if there else 1
+        return regrouped(nest, points) if nest.size == self.rows * points else None
 
     def by_rows(self, nest: Nest) -> tuple[Nest, list[Arranged]]:
         """*nest* with sums of points, or of some rows; and nests that add these up."""
@@ -145,37 +142,58 @@ class Group:
         return replace(nest, reduced=reduced, reductions=tuple(made)), following
 
 
-def widened(nest: Nest, wide: Callable[[Strides], Strides]) -> Nest:
-    """*nest* with other strides everywhere."""
-    return replace(
-        nest,
-        body=tuple(
-            [replace(v, strides=wide(v.strides)) if isinstance(v, Load) else v for v in nest.body]
-        ),
-        stores=tuple([replace(s, strides=wide(s.strides)) for s in nest.stores]),
-        reductions=tuple([replace(r, strides=wide(r.strides)) for r in nest.reductions]),
-    )
+@dataclass(frozen=True)
+class Bent(Load):
+    """A load whose rows are not one stride apart: *along* are extents and strides that make up their number."""
+
+    along: tuple[tuple[int, int], ...] = ()
 
 
-def split(nest: Nest, points: int) -> Nest:
-    """A nest of one loop as one of rows and points."""
-    both = frozenset({0, 1}) if nest.reductions else frozenset()
-    nest = replace(nest, extents=(nest.extents[0] // points, points), reduced=both)
-    return widened(nest, lambda s: (s[0] * points, s[0]))
+def regrouped(nest: Nest, points: int) -> Nest | None:
+    """*nest* with two loops, the inner one of so many *points*; None if it sums over some of the rows."""
+    *outer, last = nest.extents
+    extents = (*outer, last // points)
+    summed = {k in nest.reduced for k, n in enumerate(extents) if n > 1}
+    if len(summed) > 1:
+        return None
+    reduced = {0} if summed == {True} else set()
+    if points > 1 and len(outer) in nest.reduced:
+        reduced.add(1)
+
+    def wide(x: Any) -> Any:
+        *before, step = x.strides
+        along = (*before, step * points)
+        found = merged_stride(extents, along)
+        if found is not None:
+            return replace(x, strides=(found, step if points > 1 else 0))
+        if not isinstance(x, Load):
+            return None
+        strides = (1, step if points > 1 else 0)
+        return Bent(
+            x.buffer, strides, x.offset, x.dtype, x.guards, tuple(zip(extents, along, strict=True))
+        )
+
+    stores = [wide(store) for store in nest.stores]
+    reductions = [wide(r) for r in nest.reductions]
+    if None in stores or None in reductions:
+        return None
+    body = tuple([wide(v) if isinstance(v, Load) else v for v in nest.body])
+    rows = nest.size // points
+    return Nest((rows, points), frozenset(reduced), body, tuple(stores), tuple(reductions))
 
 
 def begins(item: Any) -> bool:
     """Whether rows may begin with *item*: a sum of each row, none of them cut."""
-    if not isinstance(item, Arranged) or (item.cells, item.rows, item.block) != (1, 0, 0):
+    if not isinstance(item, Arranged) or not item.cells or item.rows or item.block:
         return False
-    return item.nest.reduced == ROW and item.inner > 1
+    return item.nest.reduced == {item.cells} and item.inner > 1
 
 
 def collected(items: Sequence[Any], k: int) -> tuple[Group, int] | None:
     """The group that begins with item *k* and where it ends; None if that is no group."""
     if not begins(items[k]):
         return None
-    group, stop = Group(*items[k].nest.extents), k
+    group, stop = Group(items[k].n_cells, items[k].inner), k
     while stop < len(items) and isinstance(items[stop], Arranged) and group.add(items[stop]):
         stop += 1
     return (group, stop) if len(group.items) > 1 else None

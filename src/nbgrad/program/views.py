@@ -106,28 +106,9 @@ def _operand(atom: Atom, split: tuple[int, ...], eqn: Equation, fusion: Fusion) 
     if 0 in sizes:
         return Operand(found.buffer, 0, sizes, (0,) * len(sizes))
     strides = tuple(
-        merged_stride(shape[first:last], found.strides[first:last])
+        index.merged_stride(shape[first:last], found.strides[first:last])
         for first, last in pairwise(split)
     )
     if None in strides or not eqn.prim.lower.in_place(sizes, strides):
         raise MustMaterialize(atom)
     return Operand(found.buffer, found.offset, sizes, strides)  # type: ignore[arg-type]
-
-
-def merged_stride(extents: Sequence[int], strides: Sequence[int]) -> int | None:
-    """The one stride that walks through all these dimensions in order, or None.
-
-    Examples
-    --------
-    >>> merged_stride((2, 3), (3, 1)), merged_stride((2, 3), (4, 1)), merged_stride((1, 1), (5, 3))
-    (1, None, 0)
-    """
-    found: int | None = None
-    size = 1
-    for n, stride in reversed([(n, s) for n, s in zip(extents, strides, strict=True) if n != 1]):
-        if found is None:
-            found = stride
-        elif stride != found * size:
-            return None
-        size *= n
-    return found or 0
