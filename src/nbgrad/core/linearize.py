@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from sys import getrefcount
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from nbgrad.core.collector import paused
 from nbgrad.core.node import Node, new_node
 from nbgrad.core.ports import compiled
 from nbgrad.core.results import part, result_of
+from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.errors import ConcretizationError
 
@@ -32,8 +34,8 @@ TRACKED, MAX_LEAVES = 1 << 40, 1 << 39
 UNCOUNTED = 1 << 40  # reads of a root, which is computed anyway
 
 
-class FoldedMeanwhileError(Exception):
-    """A captured node has become the result of a loop, by another thread: capture again."""
+# What nodes were before they became results of a loop: another thread may have captured them so.
+replaced: WeakKeyDictionary[Node, Signature] = WeakKeyDictionary()
 
 
 class Capture:
@@ -86,13 +88,14 @@ class Capture:
         """Places of the leaves of differentiation, read from the key."""
         return self._read()[1]
 
-    def check(self) -> None:
-        """Raise if another thread has folded a node since: its signature would not fit its operands."""
-        for node, number in zip(self.nodes, self._read()[2], strict=True):
-            if node.sig.number != number:
-                raise FoldedMeanwhileError(
-                    "another thread went on from this graph meanwhile: call again"
-                )
+    def signatures(self) -> list[Signature]:
+        """Those of the nodes as they were captured, which fit ``operands``."""
+        numbers = self._read()[2]
+        sigs = [node.sig for node in self.nodes]
+        for k, number in enumerate(numbers):
+            if sigs[k].number != number:
+                sigs[k] = replaced[self.nodes[k]]
+        return sigs
 
     def _read(self) -> tuple[list[int], list[int], list[int]]:
         try:
@@ -272,7 +275,6 @@ def build_tape(
     variables in another tape, which this one goes on. An operation with several results is one
     equation: what is returned has, for such a node, the tuple of its variables.
     """
-    cap.check()
     var_of: dict[Node, Any] = dict(known or {})
     tape_inputs: list[Var] = []
     for leaf in (*(inputs or ()), *cap.leaves):
@@ -281,14 +283,14 @@ def build_tape(
             tape_inputs.append(var_of[leaf])
     eqns = []
     # Weak scalars are inputs in the order in which the walk met them, as cap.scalars are.
-    mixed, weak = _numbers(cap, lift)
+    nodes, operands, sigs = cap.nodes, cap.operands, cap.signatures()
+    mixed, weak = _numbers(cap, sigs, lift)
     tape_inputs += weak
-    nodes, operands = cap.nodes, cap.operands
     for k in cap.order():
         node = nodes[k]
         if node in var_of:
             continue
-        sig = node.sig
+        sig = sigs[k]
         if sig.prim is part:  # no equation
             var_of[node] = var_of[operands[k][0]][sig.params["number"]]
             continue
@@ -325,7 +327,9 @@ def environment(var_of: Mapping[Node, Any]) -> dict[Var, Any]:
     return env
 
 
-def _numbers(cap: Capture, lift: bool) -> tuple[dict[int, list[Any]], list[Var]]:
+def _numbers(
+    cap: Capture, sigs: Sequence[Signature], lift: bool
+) -> tuple[dict[int, list[Any]], list[Var]]:
     """The operands of nodes that read Python numbers, these as atoms; and the weak inputs."""
     mixed: dict[int, list[Any]] = {}
     weak: list[Var] = []
@@ -335,7 +339,7 @@ def _numbers(cap: Capture, lift: bool) -> tuple[dict[int, list[Any]], list[Var]]
         for position, x in enumerate(xs):
             if x.__class__ is not Node:
                 if lift:
-                    aval = make_aval((), cap.nodes[k].sig.loop[position])
+                    aval = make_aval((), sigs[k].loop[position])
                     weak.append(Var(aval, weak=True))
                 atoms = mixed.setdefault(k, list(xs))
                 atoms[position] = weak[-1] if lift else Literal(x)

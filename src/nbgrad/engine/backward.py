@@ -21,7 +21,6 @@ from nbgrad.core.linearize import (
     CUT,
     INACTIVE,
     Capture,
-    FoldedMeanwhileError,
     build_tape,
     capture,
     require_values,
@@ -81,21 +80,6 @@ def run_backward(
     *captured* is the capture of *outputs*, if the caller has it.
     """
     cap = captured or capture(outputs, differentiate=True)
-    try:
-        return _run(cap, outputs, seeds, inputs, retain_graph, create_graph)
-    except FoldedMeanwhileError:
-        cap = capture(outputs, differentiate=True)
-    return _run(cap, outputs, seeds, inputs, retain_graph, create_graph)
-
-
-def _run(
-    cap: Capture,
-    outputs: Sequence[Node],
-    seeds: Sequence[Node | None],
-    inputs: Sequence[Node] | None,
-    retain_graph: bool,
-    create_graph: bool,
-) -> Found:
     earlier: dict[Node, Node] = {}
     if inputs is not None:
         earlier = _earlier(cap, inputs)

@@ -17,7 +17,6 @@ from nbgrad.core.aval import avals_of, is_several
 from nbgrad.core.linearize import (
     BOUND,
     Capture,
-    FoldedMeanwhileError,
     build_tape,
     capture,
     require_values,
@@ -155,10 +154,7 @@ def _evaluate(pending: list[Node]) -> None:
         if node.passed is not None:  # asked for itself, too
             node.passed.keeps = True
     n = len(pending)
-    try:
-        found, habit = _forward(cap, pending)
-    except FoldedMeanwhileError:
-        return _evaluate(pending)
+    found, habit = _forward(cap, pending)
     if found.kept:
         pending += [cap.nodes[k] for k in found.kept]
     values = found.run(cap)
@@ -206,15 +202,16 @@ def _program(cap: Capture, pending: Sequence[Node], places: bytes) -> Forward:
 def _step_through(cap: Capture) -> None:
     """Compute one operation at a time and show each to the observers."""
     results: dict[Node, Any] = {}  # of operations that have several
+    sigs = cap.signatures()
     for k in cap.order():
-        node, operands = cap.nodes[k], cap.operands[k]
+        node, operands, sig = cap.nodes[k], cap.operands[k], sigs[k]
         if node.value is not None:  # with another result of the operation
             continue
-        if node.sig.prim is part:
-            settle(node, results[operands[0]][node.sig.params["number"]])
+        if sig.prim is part:
+            settle(node, results[operands[0]][sig.params["number"]])
             continue
         xs = [host(x.value) if x.__class__ is Node else x for x in operands]
-        value = observed(node.sig, xs, functools.partial(_show, node))
+        value = observed(sig, xs, functools.partial(_show, node))
         value = _put(value, node.aval)
         if is_several(node.aval):
             results[node] = value

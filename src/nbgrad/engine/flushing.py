@@ -15,7 +15,7 @@ from typing import Any
 from nbgrad.config import settings
 from nbgrad.core.collector import age
 from nbgrad.core.frozen import Value
-from nbgrad.core.linearize import Capture, FoldedMeanwhileError, capture
+from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.engine.demand import demand, kept
@@ -52,10 +52,7 @@ def flush(node: Node) -> None:
     if not cap.known:
         node.depth = 0
         return
-    try:
-        cut: Cut = cuts.find((cap.key, cap.noted, settings.max_pending), _cut, cap)
-    except FoldedMeanwhileError:
-        return flush(node)
+    cut: Cut = cuts.find((cap.key, cap.noted, settings.max_pending), _cut, cap)
     if cut.fold is not None and allowed(cap) and (finals := fold(cap, cut.fold)):
         demand([*finals, *[cap.nodes[k] for k in cut.fold.reads if k >= 0]])
         for k, depth in cut.folded:
@@ -77,7 +74,8 @@ def _cut(cap: Capture) -> Cut:
     depths = _depths(cap, order, frozenset())
     if depths[0] <= settings.max_pending // 2:
         return Cut((), tuple(depths.items()), None, ())
-    end = _repeating([cap.nodes[k].sig.number for k in order])
+    sigs = cap.signatures()
+    end = _repeating([sigs[k].number for k in order])
     inside, index = set(order[:end]), cap.index
     read = {0} | {index[x] for k in order[end:] for x in cap.operands[k] if x.__class__ is Node}
     outside = read.union(array("q", cap.noted)) & inside

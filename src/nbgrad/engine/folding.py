@@ -16,7 +16,7 @@ from nbgrad.core.aval import is_several
 from nbgrad.core.frozen import Value
 from nbgrad.core.interpret import inline
 from nbgrad.core.lazy import LazyModule
-from nbgrad.core.linearize import CUT, Capture, build_tape
+from nbgrad.core.linearize import CUT, Capture, build_tape, replaced
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node
 from nbgrad.core.results import join, part
@@ -109,7 +109,8 @@ def fold(cap: Capture, plan: Fold) -> list[Node] | None:
     nodes = cap.nodes
     operands = [_read(cap, k) for k in plan.reads]
     seqs = [nodes[k].seq for k in plan.places]
-    if any(x.seq >= seqs[0] for x in operands if x.sig is not None):
+    late = any(x.seq >= seqs[0] for x in operands if x.sig is not None)
+    if late or any(nodes[k] in replaced for k in plan.finals):  # the latter by another thread
         return None
     looks.count += 1
     args, n = cap.values + cap.scalars, len(operands)
@@ -173,6 +174,7 @@ def _renumber(made: Sequence[Node], operands: Sequence[Node], seqs: Sequence[int
 def _replace(finals: Sequence[Node], made: Sequence[Node]) -> None:
     """Give *finals* what *made* them, all at once: no other thread sees half of it."""
     before = [(node.sig, node.inputs) for node in finals]
+    replaced.update([(node, node.sig) for node in finals])  # first: who captured them looks there
     names = ["sig"] * len(finals) + ["inputs"] * len(finals)
     values: list[Any] = [*[n.sig for n in made], *[n.inputs for n in made]]
     deque(map(setattr, [*finals, *finals], names, values), maxlen=0)
