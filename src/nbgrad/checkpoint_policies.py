@@ -6,6 +6,7 @@ Loops and callbacks, operations of several results, are run again if their deriv
 from __future__ import annotations
 
 from nbgrad.api.keeping import Made, Policy
+from nbgrad.errors import need_functions
 
 __all__ = [
     "Made", "checkpoint_dots", "checkpoint_dots_with_no_batch_dims", "dots_saveable",
@@ -75,6 +76,16 @@ checkpoint_dots = dots_saveable
 checkpoint_dots_with_no_batch_dims = dots_with_no_batch_dims_saveable
 
 
+def _refuse_others(names: tuple[object, ...]) -> None:
+    """Raise if a name is no string: those that checkpoint_name gives are."""
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"checkpoint_policies: a name is a string, not a {type(name).__name__}; the function is "
+                "one that makes policies: call it with names, and pass what it returns"
+            )
+
+
 def save_only_these_names(*names: str) -> Policy:
     """Keep the values that :func:`nbgrad.checkpoint_name` gave one of *names*.
 
@@ -86,6 +97,7 @@ def save_only_these_names(*names: str) -> Policy:
     >>> ng.grad(ng.checkpoint(wave, policy=keep))(ng.zeros(2))
     tensor([1., 1.])
     """
+    _refuse_others(names)
     return lambda made: made.name in names and made.name is not None
 
 
@@ -100,6 +112,7 @@ def save_any_names_but_these(*names: str) -> Policy:
     >>> ng.grad(ng.checkpoint(wave, policy=keep))(ng.zeros(2))
     tensor([1., 1.])
     """
+    _refuse_others(names)
     return lambda made: made.name is not None and made.name not in names
 
 
@@ -114,6 +127,7 @@ def save_anything_except_these_names(*names: str) -> Policy:
     >>> ng.grad(ng.checkpoint(wave, policy=keep))(ng.zeros(2))
     tensor([1., 1.])
     """
+    _refuse_others(names)
     return lambda made: made.name is None or made.name not in names
 
 
@@ -130,4 +144,5 @@ def save_from_both_policies(first: Policy, second: Policy) -> Policy:
     >>> ng.grad(ng.checkpoint(wave, policy=keep))(ng.zeros(2))
     tensor([1., 1.])
     """
+    need_functions("save_from_both_policies", first, second)
     return lambda made: first(made) or second(made)

@@ -6,6 +6,12 @@ happened, where, and how to fix it.
 
 from __future__ import annotations
 
+__all__ = [
+    "AnomalyError", "AutogradError", "CacheWarning", "ConcretizationError", "DeviceError",
+    "DeviceMemoryError", "ForeignError", "GradcheckError", "MissingOperation", "NbgradError",
+    "RetraceWarning", "TapeError",
+]  # fmt: skip
+
 
 class NbgradError(Exception):
     """Base class of every error defined by nbgrad."""
@@ -267,6 +273,13 @@ def refuse(name: str, advice: str, **given: object) -> None:
     asked = [f"{key}=" for key, value in given.items() if value is not None]
     if asked:
         raise TypeError(f"{name}: {', '.join(asked)} is not available on tensors; {advice}")
+
+
+def need_functions(name: str, *given: object) -> None:
+    """Raise if any of *given*, of what is called *name*, cannot be called."""
+    for f in given:
+        if not callable(f):
+            raise TypeError(f"{name}: a function is needed, not {type(f).__qualname__}")
 
 
 DRAWN_IN_TRACE = (

@@ -6,7 +6,7 @@ import functools
 import inspect
 import re
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import nbgrad as ng
@@ -66,3 +66,25 @@ def raised(value: Any) -> list[str]:
     """Names of the errors that the docstring lists."""
     heads = re.findall(r"^(\w[\w., ]*)$", section(value, "Raises"), re.M)
     return [name.strip() for head in heads for name in head.split(",")]
+
+
+GENERATED = "If an operand is no array of numbers"
+
+
+def public_methods() -> Iterator[tuple[str, Any]]:
+    """Public methods of public classes that are written by hand."""
+    for label, value in public_callables():
+        if inspect.isclass(value):
+            for name, method in vars(value).items():
+                if inspect.isfunction(method) and not name.startswith("_"):
+                    yield f"{label}.{name}", method
+
+
+def listed() -> dict[tuple[str, str], Callable[..., Any]]:
+    """Each error that a docstring written by hand lists: ``("scan", "TypeError")``, without ``nbgrad.``."""
+    found = {}
+    for label, value in (*public_callables(), *public_methods()):
+        if GENERATED not in section(value, "Raises"):
+            for error in raised(value):
+                found[label.removeprefix("nbgrad."), error.rpartition(".")[2]] = value
+    return found

@@ -13,7 +13,7 @@ from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.core.tree import unflatten
 from nbgrad.core.values import value_of
-from nbgrad.errors import BRANCHES_DIFFER, ConcretizationError
+from nbgrad.errors import BRANCHES_DIFFER, ConcretizationError, need_functions
 from nbgrad.ops.basis import strong
 from nbgrad.ops.control.switch import chosen
 
@@ -57,6 +57,7 @@ def cond(
     >>> float(f(3.0)), float(f(-3.0)), float(ng.grad(f)(3.0))
     (9.0, 3.0, 6.0)
     """
+    need_functions("cond", true_fun, false_fun)
     (node,) = nodes_of([pred], ["the predicate"], "cond")
     if node.shape:
         raise TypeError(
@@ -103,6 +104,7 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     branches = tuple(branches)
     if not branches:
         raise ValueError("switch: there are no branches; pass at least one function")
+    need_functions("switch", *branches)
     (node,) = nodes_of([index], ["the index"], "switch")
     if node.shape or node.dtype.kind not in "iu":
         raise TypeError(f"switch: the index must be one integer, not {node.aval!r}")

@@ -7,6 +7,7 @@ from operator import index
 from typing import Any
 
 from nbgrad.api.bodies import boxed, leaves_of, names_of, nodes_of
+from nbgrad.errors import need_functions
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.tensors.top_level import find
 
@@ -50,6 +51,7 @@ def associative_scan(
     >>> ng.associative_scan(lambda a, b: a * b, np.array([1.0, 2.0, 3.0, 4.0]))
     tensor([ 1.,  2.,  6., 24.])
     """
+    need_functions("associative_scan", fn)
     leaves, structure = leaves_of(elems)
     names = names_of(structure, "elems")
     nodes = nodes_of(leaves, names, "associative_scan")

@@ -25,6 +25,7 @@ from nbgrad.core.nested_alike import leaves_like
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Var
 from nbgrad.core.tree import LEAF, Structure, builder, flatten, paths, unflatten
+from nbgrad.errors import need_functions
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.jvp import push_forward
@@ -44,6 +45,7 @@ class Pass:
         argnames: Argnames = None,
         has_aux: bool = False,
     ) -> None:
+        need_functions(name, f)
         if argnums is None and argnames is None:
             argnums = tuple(range(len(primals)))
         self.run = run = call_tracked(

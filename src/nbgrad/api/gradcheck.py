@@ -12,6 +12,7 @@ from nbgrad.api.products import jvp
 from nbgrad.config import configure
 from nbgrad.core.node import leaf_node
 from nbgrad.errors import GradcheckError
+from nbgrad.tensors.creation import as_tensor
 from nbgrad.tensors.gradients import grad
 from nbgrad.tensors.tensor import Tensor
 
@@ -311,8 +312,8 @@ def gradgradcheck(
     >>> ng.autograd.gradgradcheck(ng.sin, ng.tensor([0.5, 1.0], requires_grad=True))
     True
     """
-    given = _as_tuple(inputs)
-    outs = _as_tuple(func(*given))
+    given = tuple([as_tensor(x) for x in _as_tuple(inputs)])
+    outs = tuple([as_tensor(out) for out in _as_tuple(func(*given))])
     rng = np.random.default_rng(0)
     if grad_outputs is None:
         seeds = tuple(

@@ -16,7 +16,7 @@ from nbgrad.api.grad import grad
 from nbgrad.api.jacobian import hessian
 from nbgrad.api.solving import LinearSolver, Vector, WithMore, equation, solution
 from nbgrad.core.modes import modes
-from nbgrad.errors import AutogradError
+from nbgrad.errors import AutogradError, need_functions
 from nbgrad.transforms.implicit import Linear, root
 
 Func = Callable[..., Any]
@@ -96,6 +96,7 @@ def custom_root(
     >>> round(float(ng.grad(root)(8.0)), 12)
     0.083333333333
     """
+    need_functions("custom_root", f, solve)
     linear = tangent_solve, tangent_solve
     return _defined("custom_root", f, initial_guess, solve, f, linear, has_aux)
 
@@ -145,6 +146,7 @@ def custom_linear_solve(
     >>> ng.grad(f, 1)(np.array([2.0, 4.0]), np.array([1.0, 1.0]))
     array([0.5 , 0.25])
     """
+    need_functions("custom_linear_solve", matvec, solve)
     transpose = solve if symmetric else transpose_solve
     vector = Vector(b, "custom_linear_solve")
 
@@ -200,6 +202,7 @@ def fixed_point(
     >>> round(float(x(1.0)), 10), round(float(ng.grad(x)(1.0)), 10)
     (0.7390851332, -0.2974743415)
     """
+    need_functions("fixed_point", f)
     vector = Vector(init, "fixed_point")
     given = solve or _Iterated(tol, max_steps)
     return _defined(
@@ -257,6 +260,7 @@ def minimizer(
     >>> round(float(j[1, 1]), 12), bool(0 < j[0, 0] < 1)
     (1.0, True)
     """
+    need_functions("minimizer", fun)
     given = solve or _Newton(tol, max_steps)
     return _defined("minimizer", grad(fun), init, given, fun, (tangent_solve, tangent_solve))
 

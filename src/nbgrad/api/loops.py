@@ -15,7 +15,7 @@ from nbgrad.api.levels import levels_of
 from nbgrad.core.aval import Aval
 from nbgrad.core.interpret import inline
 from nbgrad.core.node import Node
-from nbgrad.errors import ConcretizationError
+from nbgrad.errors import ConcretizationError, need_functions
 from nbgrad.ops.control.loops import bound, row
 from nbgrad.ops.control.scan import scan as scan_operation
 from nbgrad.ops.control.whiles import from_recorded
@@ -88,6 +88,7 @@ def scan(
     >>> total, sums
     (tensor(6.), tensor([1., 3., 6.]))
     """
+    need_functions("scan", f)
     carry = Carry(init, "scan", "carry")
     return _scanned(f, carry, xs, length, reverse, unroll, (checkpoint, max_bytes))
 
@@ -201,6 +202,7 @@ def fori_loop(
     >>> ng.fori_loop(1, 6, lambda i, product: product * i, 1.0)
     tensor(120.)
     """
+    need_functions("fori_loop", body_fun)
     try:
         first, end = index(lower), index(upper)
     except ConcretizationError:
@@ -237,6 +239,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     >>> ng.map(lambda x: x.sum(), np.arange(6.0).reshape(3, 2))
     tensor([1., 5., 9.])
     """
+    need_functions("map", f)
     carry = Carry((), "map", "carry")
     return _scanned(lambda c, x: (c, f(x)), carry, xs, None, False, 1)[1]
 
@@ -285,6 +288,7 @@ def while_loop(
     >>> round(float(ng.grad(root)(4.0)), 12)
     0.25
     """
+    need_functions("while_loop", cond_fun, body_fun)
     return _repeated(
         cond_fun, body_fun, Carry(init_val, "while_loop", "value"), max_steps, max_bytes
     )

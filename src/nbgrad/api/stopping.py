@@ -77,6 +77,11 @@ def clip_gradient(
     """
     if (norm is None) == (low is None and high is None):
         raise TypeError("clip_gradient: pass low= or high= or both, or norm= alone")
+    for name, bound in (("low", low), ("high", high), ("norm", norm)):
+        if not isinstance(bound, (int, float, np.number, type(None))):
+            raise TypeError(
+                f"clip_gradient: {name}= is a number, and not of type {type(bound).__name__}"
+            )
     if low is not None and high is not None and low > high:
         raise ValueError(f"clip_gradient: low={low} is greater than high={high}")
     if norm is not None and not norm >= 0:

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from types import MethodType
 from typing import Any, ParamSpec, TypeVar, cast
 
+from nbgrad.errors import need_functions
+
 Func = Callable[..., Any]
 P = ParamSpec("P")  # the arguments of the function that is transformed
 Make = TypeVar("Make", bound=Func)
@@ -71,6 +73,7 @@ def transform(make: Make) -> Make:
 
     @functools.wraps(make)
     def made(f: Func, *args: Any, **kwargs: Any) -> Any:
+        need_functions(make.__name__, f)
         return Transformed(make(f, *args, **kwargs), made, f, args, kwargs)
 
     return cast(Make, made)

@@ -9,7 +9,7 @@ from nbgrad.core import node as nodes
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import modes
 from nbgrad.engine.watched import current_pass
-from nbgrad.errors import AutogradError
+from nbgrad.errors import AutogradError, need_functions
 from nbgrad.tensors.grad_fn import AccumulateGrad, GradFn, edge, result_of
 from nbgrad.tensors.hooks import RemovableHandle, added, watch_of
 from nbgrad.tensors.saving import disable_saved_tensors_hooks, saved_tensors_hooks
@@ -102,6 +102,10 @@ def register_multi_grad_hook(
     """
     if mode not in ("all", "any"):
         raise ValueError(f"Expects mode to be one of ('all', 'any') but got {mode}")
+    need_functions("register_multi_grad_hook", fn)
+    for t in tensors:
+        if not isinstance(t, Tensor):
+            raise TypeError(f"register_multi_grad_hook: a {type(t).__name__} is no tensor")
     watches = [(watch_of(t), t._node) for t in tensors]
     seen = _Seen([node for _, node in watches], fn, mode == "any")
     handles = [
@@ -139,7 +143,15 @@ class _Seen:
 
 
 def saved_tensors_hooks_is_enabled() -> bool:
-    """Whether :class:`saved_tensors_hooks` may be used here; see disable_saved_tensors_hooks."""
+    """Whether :class:`saved_tensors_hooks` may be used here; see disable_saved_tensors_hooks.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> with ng.autograd.graph.disable_saved_tensors_hooks("none here"):
+    ...     ng.autograd.graph.saved_tensors_hooks_is_enabled()
+    False
+    """
     return modes.saving_refused is None
 
 
@@ -150,6 +162,15 @@ def will_execute(node: GradFn) -> bool:
     ------
     RuntimeError
         Outside of a backward pass.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> x = ng.ones(2, requires_grad=True)
+    >>> y, z = x * 2, x * 3
+    >>> handle = y.register_hook(lambda g: print(ng.autograd.graph.will_execute(z.grad_fn)))
+    >>> y.sum().backward()
+    False
     """
     now = current_pass()
     if now is None:

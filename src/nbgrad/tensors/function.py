@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.modes import modes, watching
-from nbgrad.errors import AutogradError
+from nbgrad.errors import AutogradError, need_functions
 from nbgrad.tensors.context import Context
 from nbgrad.tensors.rules import record
 from nbgrad.tensors.tensor import Tensor
@@ -222,6 +222,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     >>> ng.grad(Sine.apply)(0.0).item()
     1.0
     """
+    need_functions("once_differentiable", backward)
 
     @functools.wraps(backward)
     def call(ctx: Any, *grad_outputs: Any) -> Any:

@@ -19,7 +19,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.results import result_of
 from nbgrad.engine.freeing import read_by_rule
 from nbgrad.engine.watched import reattached
-from nbgrad.errors import AutogradError
+from nbgrad.errors import AutogradError, need_functions
 from nbgrad.tensors.hooks import watch_node
 from nbgrad.tensors.tensor import Tensor
 
@@ -49,6 +49,7 @@ class saved_tensors_hooks:
     """
 
     def __init__(self, pack_hook: Pack, unpack_hook: Callable[[Any], Any]) -> None:
+        need_functions("saved_tensors_hooks", pack_hook, unpack_hook)
         self.pack_hook, self.unpack_hook = pack_hook, unpack_hook
 
     def __enter__(self) -> None:
@@ -69,7 +70,20 @@ class saved_tensors_hooks:
 
 
 class disable_saved_tensors_hooks:
-    """Context and decorator in which :class:`saved_tensors_hooks` raise *error_message*."""
+    """Context and decorator in which :class:`saved_tensors_hooks` raise *error_message*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> graph = ng.autograd.graph
+    >>> with graph.disable_saved_tensors_hooks("none here"):
+    ...     try:
+    ...         with graph.saved_tensors_hooks(lambda x: x, lambda x: x):
+    ...             pass
+    ...     except RuntimeError as error:
+    ...         print(error)
+    none here
+    """
 
     def __init__(self, error_message: str) -> None:
         self._message = error_message

@@ -277,10 +277,11 @@ def _components(x: Node, axis: int) -> list[Any]:
 def cross_of_vectors(x1: Any, x2: Any, /, *, axis: int = -1) -> Node:
     """Vector products of three-dimensional vectors along *axis*."""
     x1, x2 = as_node(x1), as_node(x2)
-    if x1.shape[axis] != 3 or x2.shape[axis] != 3:
+    m, n = (x.shape[single_axis("cross", axis, x.ndim)] for x in (x1, x2))
+    if m != 3 or n != 3:
         raise ValueError(
-            f"cross: shapes {x1.shape} and {x2.shape} have {x1.shape[axis]} and {x2.shape[axis]} "
-            f"coordinates along axis {axis}, not 3"
+            f"cross: shapes {x1.shape} and {x2.shape} have {m} and {n} coordinates along axis {axis}, "
+            "not 3"
         )
     return cross(x1, x2, axis=axis)
 
