@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -36,7 +37,10 @@ FUNCTIONS = [f for held in functions.values() for f in held.values() if exists(f
 
 @pytest.fixture(autouse=True)
 def _emulated() -> Iterator[None]:
-    with ng.configure(cuda="emulator"), np.errstate(all="ignore"):
+    with (
+        ng.configure(cuda=os.environ.get("NBGRAD_TEST_CUDA", "emulator")),
+        np.errstate(all="ignore"),
+    ):
         yield
 
 

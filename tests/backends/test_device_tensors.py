@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import pickle
 import threading
 from collections.abc import Callable, Iterator
@@ -21,8 +22,11 @@ from nbgrad.core.memory import Buffer
 
 @pytest.fixture(autouse=True)
 def _emulated() -> Iterator[None]:
-    with ng.configure(cuda="emulator"):
+    with ng.configure(cuda=CUDA):
         yield
+
+
+CUDA = os.environ.get("NBGRAD_TEST_CUDA", "emulator")  # "auto" where there is a card
 
 
 def there(a: Any, **options: Any) -> ng.Tensor:
@@ -31,7 +35,8 @@ def there(a: Any, **options: Any) -> ng.Tensor:
 
 def store() -> EmulatedStore:
     found = runtime.store()
-    assert isinstance(found, EmulatedStore)
+    if not isinstance(found, EmulatedStore):
+        pytest.skip("asks the emulator what it counted")
     return found
 
 
@@ -277,15 +282,15 @@ def test_what_is_missing_is_said() -> None:
 
 def test_a_fork_of_a_process_that_used_the_card() -> None:
     there(X)
-    opened = runtime.opened["emulator"]
+    opened = runtime.opened[CUDA]
     try:
-        runtime.opened["emulator"] = -1  # as if another process had opened it
+        runtime.opened[CUDA] = -1  # as if another process had opened it
         with pytest.raises(
             ng.errors.DeviceError, match=r"child by fork.*set_start_method\(.spawn"
         ):
             there(X)
     finally:
-        runtime.opened["emulator"] = opened
+        runtime.opened[CUDA] = opened
 
 
 def test_eight_threads() -> None:

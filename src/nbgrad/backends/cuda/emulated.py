@@ -317,6 +317,9 @@ class EmulatedStore:
 
         return call
 
+    def synchronize(self) -> None:
+        """Nothing is under way."""
+
     def peak(self) -> int:
         """Most bytes that were held at a time."""
         return self.most

@@ -71,6 +71,9 @@ class Store(Protocol):
     def exported(self, held: Any, options: dict[str, Any], /) -> Any:
         """A capsule of DLPack."""
 
+    def synchronize(self) -> None:
+        """Wait until everything that was launched is done."""
+
     def peak(self) -> int:
         """Most bytes that were held at a time."""
 

@@ -109,6 +109,10 @@ class NumbaStore(_Launching):
             return self.copied_in(found.copy_to_host()), shape, dtype
         return found.reshape(-1), shape, dtype
 
+    def synchronize(self) -> None:
+        """See ``memory.Store``."""
+        self.cuda.synchronize()
+
     def peak(self) -> int:
         """The largest array; what the driver holds it does not tell."""
         return self._most
@@ -180,6 +184,10 @@ class CupyStore(_Launching):
         found = self.cupy.asarray(x) if by_pointer else self.cupy.from_dlpack(x)
         found = self.cupy.ascontiguousarray(found)
         return found, tuple(found.shape), np.dtype(found.dtype)
+
+    def synchronize(self) -> None:
+        """See ``memory.Store``."""
+        self.cupy.cuda.Device().synchronize()
 
     def peak(self) -> int:
         """Most bytes in use when an array was made."""
