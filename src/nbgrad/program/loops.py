@@ -168,7 +168,7 @@ def framed(eqn: Equation) -> bool:
     sums = zip(params["finish"].tape.inputs, params["scattered"], strict=False)
     large = any(on and v.aval.size > MANY for v, on in sums)
     literals = any(isinstance(a, Literal) for a in params["back"].tape.outputs)
-    return params["max_bytes"] is None and not large and not literals
+    return not large and not literals
 
 
 def trip_of(eqn: Equation) -> Trip | None:

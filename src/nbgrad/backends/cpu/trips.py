@@ -34,9 +34,11 @@ ASKING: Final = (1 << 12) - 1
 # the other even ones), and where it is kept, -1 if it is not, or where it goes.
 _TRIPS: Final = f"""
 def trips(lo, hi, test, body, back, run, status, number, limit, flags, tests, n_tests, runs, n_runs,
-          keeps, n_keeps, width, backs, n_backs, zeros, n_zeros, ends, n_ends,
-          nowhere, copy, grow, release, asked, raised):
+          keeps, n_keeps, wholes, n_wholes, width, row_width, most, most_again, backs, n_backs, zeros, n_zeros,
+          ends, n_ends, nowhere, copy, grow, release, asked, raised):
     kept, room, fault, k = nowhere, 0, 0, 0
+    again, again_room = nowhere, 0
+    rows, every, due = 0, 1, 0
     flag = load_pointer(flags, 0)
     while k != limit:
         which = 1 if k == 0 else 3 - (k & 1)
@@ -51,18 +53,28 @@ def trips(lo, hi, test, body, back, run, status, number, limit, flags, tests, n_
             break
         if (flag[0] & 255) == 0:
             break
-        if width != 0 and k == room:
-            room = max(16, 2 * room)
-            more = call_grow(grow, kept, width * room)
-            if is_nowhere(more):
-                fault = ({NO_MEMORY} << 2) | {ITSELF}
-                break
-            kept = more
-        row = keeps
-        for _ in range(n_keeps):
-            place = offset_bytes(kept, k * width + row[4])
-            call_copy(copy, place, load_pointer(row, which), row[0])
-            row = offset_words(row, 5)
+        if most != 0 and k == due and rows == most:
+            rows, every = (rows + 1) // 2, 2 * every
+            due = rows * every
+            for i in range(1, rows):
+                place = offset_bytes(kept, i * row_width)
+                call_copy(copy, place, offset_bytes(kept, 2 * i * row_width), row_width)
+        if (most == 0 or k == due) and row_width != 0:
+            if rows == room:
+                room = max(16, 2 * room)
+                if most != 0:
+                    room = min(room, most)
+                more = call_grow(grow, kept, row_width * room)
+                if is_nowhere(more):
+                    fault = ({NO_MEMORY} << 2) | {ITSELF}
+                    break
+                kept = more
+            row = wholes
+            for _ in range(n_wholes):
+                place = offset_bytes(kept, rows * row_width + row[4])
+                call_copy(copy, place, load_pointer(row, which), row[0])
+                row = offset_words(row, 5)
+            rows, due = rows + 1, due + every
         row = runs
         for _ in range(n_runs):
             store_pointer(body, row[0], load_pointer(row, which))
@@ -85,24 +97,63 @@ def trips(lo, hi, test, body, back, run, status, number, limit, flags, tests, n_
             row = offset_words(row, 5)
         done = 0
         while done < k and fault == 0:
-            which = 1 if done == 0 else 3 - (done & 1)
-            row = backs
-            for _ in range(n_backs):
-                place = load_pointer(row, which)
-                if row[4] >= 0:
-                    place = offset_bytes(kept, (k - 1 - done) * width + row[4])
-                store_pointer(back, row[0], place)
-                row = offset_words(row, 5)
-            found = call_loop(run, back, back)
-            if found != 0:
-                fault = (found << 2) | {BACK}
-            done += 1
+            source, first = kept, 0
+            if most != 0:  # of the runs that are left, the last ones again
+                start = (k - done - 1) // every
+                row = wholes
+                for _ in range(n_wholes):
+                    place = offset_bytes(kept, start * row_width + row[4])
+                    call_copy(copy, load_pointer(row, 3), place, row[0])
+                    row = offset_words(row, 5)
+                start = start * every
+                left = k - done - start
+                skipped = max(0, left - most_again)
+                if width != 0 and left - skipped > again_room:
+                    again_room = left - skipped
+                    more = call_grow(grow, again, width * again_room)
+                    if is_nowhere(more):
+                        fault = ({NO_MEMORY} << 2) | {ITSELF}
+                        break
+                    again = more
+                for i in range(left):
+                    which = 3 - (i & 1)
+                    if i >= skipped:
+                        row = keeps
+                        for _ in range(n_keeps):
+                            place = offset_bytes(again, (i - skipped) * width + row[4])
+                            call_copy(copy, place, load_pointer(row, which), row[0])
+                            row = offset_words(row, 5)
+                    if i == left - 1:
+                        break
+                    row = runs
+                    for _ in range(n_runs):
+                        store_pointer(body, row[0], load_pointer(row, which))
+                        row = offset_words(row, 5)
+                    found = call_loop(run, body, body)
+                    if found != 0:
+                        fault = (found << 2) | {BODY}
+                        break
+                source, first = again, start + skipped
+            while done < k - first and fault == 0:
+                which = 1 if done == 0 else 3 - (done & 1)
+                row = backs
+                for _ in range(n_backs):
+                    place = load_pointer(row, which)
+                    if row[4] >= 0:
+                        place = offset_bytes(source, (k - 1 - done - first) * width + row[4])
+                    store_pointer(back, row[0], place)
+                    row = offset_words(row, 5)
+                found = call_loop(run, back, back)
+                if found != 0:
+                    fault = (found << 2) | {BACK}
+                done += 1
     which = 1 if done == 0 else 3 - (done & 1)
     row = ends
     for _ in range(n_ends):
         call_copy(copy, load_pointer(row, 4), load_pointer(row, which), row[0])
         row = offset_words(row, 5)
     call_release(release, kept)
+    call_release(release, again)
     if fault != 0 and status[0] == 0:
         status[0] = (fault << 24) | number
 """
@@ -124,10 +175,10 @@ def launches(step: Whole, number: int, runners: dict[str, Any]) -> list[Launch]:
     """The instruction of *step*, of which *runners* run the tapes by their names."""
     found = _Tables(step)
     tables: list[Argument] = []
-    for rows in (found.tests, found.runs, found.keeps):
+    for rows in (found.tests, found.runs, found.keeps, found.wholes or found.keeps):
         tables += _table(rows)
     tables += [
-        Number(found.width),
+        *integers(found.width, found.row_width, *found.most),
         *_table(found.backs),
         *_table(found.zeros),
         *_table(found.ends),
@@ -163,7 +214,10 @@ class _Tables:
         self.keeps: list[list[Argument]] = []
         self.backs: list[list[Argument]] = []
         self.zeros: list[list[Argument]] = []
-        self.width = 0
+        # In a budget, all that is carried, of every so many runs.
+        self.wholes: list[list[Argument]] = []
+        self.width = self.row_width = 0
+        self.most = 0, 0
         outs = [Pointer(out, 0) for out in step.eqn.outs]
         if "back" not in params:
             self._ends(carried, body.inputs[n:], outs)
@@ -190,6 +244,9 @@ class _Tables:
                 kept[k] = self.width
                 self.keeps.append([Number(var.aval.nbytes), *x, Number(self.width)])
                 self.width += -(-max(1, var.aval.nbytes) // 16) * 16
+        self.row_width = self.width
+        if (budget := step.eqn.params["max_bytes"]) is not None:
+            self._in_budget(budget, carried, back.inputs[n:])
         totals = len(back.inputs) - len(given)
         seeds = len(back.outputs) - totals
         last = end + seeds
@@ -208,6 +265,15 @@ class _Tables:
             for row, place in zip(_filled(every), [*kept, *[-1] * len(results)], strict=True)
         ]
         self._ends(results, [_var(a) for a in back.outputs], outs)
+
+    def _in_budget(self, budget: int, carried: Any, variables: Any) -> None:
+        """Half of it is for rows of all that is carried, half for what is run again."""
+        self.row_width = 0
+        for x, var in zip(carried, variables, strict=False):
+            self.wholes.append([Number(var.aval.nbytes), *x, Number(self.row_width)])
+            self.row_width += -(-max(1, var.aval.nbytes) // 16) * 16
+        rows, again = (budget // (2 * max(1, w)) for w in (self.row_width, self.width))
+        self.most = max(2, rows), max(2, again)
 
 
 def _turned(x: Sequence[Argument]) -> tuple[Argument, ...]:
