@@ -32,6 +32,7 @@ from nbgrad.transforms.trace import Traced, trace
 from nbgrad.vocabulary.elements.composite import detached
 
 NUMBERS = (float, int, complex)
+MERGED = 4 << 20  # bytes of a constant up to which it is compared with others
 _builder = lru_cache(maxsize=256)(builder)  # to make one takes longer than to trace a small body
 
 
@@ -119,7 +120,8 @@ def _merged(tape: Tape, constants: list[Node]) -> tuple[Tape, list[Node]]:
     now: dict[Any, Var] = {}
     for var, node in zip(tape.inputs[len(given) :], constants, strict=True):
         value = node.value
-        if alike[node.aval] > 1 and not node.requires_grad and value.__class__ is np.ndarray:
+        small = alike[node.aval] > 1 and node.aval.nbytes <= MERGED
+        if small and not node.requires_grad and value.__class__ is np.ndarray:
             now[var] = first.setdefault((node.aval, value.tobytes()), var)
         if now.get(var, var) is var:
             kept[var] = node
