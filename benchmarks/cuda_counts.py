@@ -37,8 +37,14 @@ OPTIONS, ROWS = (100_000_000,), (65_536, 1024)
 
 def greeks(spot: Any, vol: Any, time: Any, strike: Any) -> list[Any]:
     """Prices, and the gradients of their sum: delta, vega, minus theta, and that by the strike."""
-    price, pull = ng.vjp(lambda *xs: black_scholes(*xs, ng), spot, vol, time, strike)
-    return [price, *pull(ng.ones_like(price))]
+
+    def total(*xs: Any) -> Any:
+        price = black_scholes(*xs, ng)
+        return price.sum(), price
+
+    found: Any = ng.value_and_grad(total, argnums=(0, 1, 2, 3), has_aux=True)
+    (_, price), slopes = found(spot, vol, time, strike)
+    return [price, *slopes]
 
 
 def chain(x: Any) -> list[Any]:
