@@ -210,3 +210,14 @@ print(background.soon(lambda: kernel(9)) is not None, right(9), working())
 """
     text = SOON.replace("late.get()", "") + text
     assert ask(text, tmp_path) == ["True", "True", "False"]
+
+
+def test_nobody_waits_for_ever_for_a_process_that_stands_still(tmp_path):
+    text = """
+import signal
+background.PATIENCE_SECONDS = 0.1
+for worker in background._pool.workers:
+    worker.process.send_signal(signal.SIGSTOP)
+print(background.soon(lambda: kernel(9)) is not None, right(9), working())
+"""
+    assert ask(SOON + text, tmp_path) == ["True", "True", "True"]

@@ -33,6 +33,7 @@ AHEAD: Final = 3  # requests that a process has been sent and not answered
 LINK_SECONDS: Final = 0.02  # longest time that one look takes for linking what has arrived
 LOOK_SECONDS: Final = 0.002  # from one look to the next, which takes 10 µs
 MAX_PROCESSES: Final = 4
+PATIENCE_SECONDS: Final = 2.0  # longest wait for code that could be compiled here, too
 _START: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "import nbgrad.machine.service as s; s.main()"
@@ -276,11 +277,16 @@ def soon(make: Callable[[], T]) -> T:
 
 
 def _awaited(requests: Iterable[Request]) -> bool:
-    """Wait for the code of *requests*, before what else was asked for; whether all is there."""
-    pool = _pool
+    """Wait for the code of *requests*, before what else was asked for; whether all is there.
+
+    Not for ever: on a busy machine those processes, which are to hold up nobody, are held up.
+    """
+    pool, stop = _pool, time.perf_counter() + PATIENCE_SECONDS
     with pool.lock.held:
         tasks = pool.submit(requests, first=True)
-    while any(t.code is None and not (t.failed or t.crashed) for t in tasks):
+    while time.perf_counter() < stop and any(
+        t.code is None and not (t.failed or t.crashed) for t in tasks
+    ):
         select.select([w.receive for w in pool.workers], [], [], 0.05)
         with pool.lock.held:
             pool.poll()
