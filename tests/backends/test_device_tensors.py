@@ -388,3 +388,23 @@ def test_a_tensor_of_tensors_stays_where_they_are() -> None:
         ng.as_tensor([x[0], x[1]]).device == "cuda" and ng.tensor(x, device="cpu").device == "cpu"
     )
     assert ng.tensor(x, requires_grad=True).is_leaf
+
+
+def test_arrays_that_are_differentiated_go_where_the_function_is() -> None:
+    shift = there(X)
+    value, slope = ng.value_and_grad(lambda x: ((x - shift) ** 2).sum())(X + 1.0)
+    assert isinstance(slope, np.ndarray)
+    assert_allclose((value, slope.sum()), (6.0, 12.0))
+    with pytest.raises(ng.errors.DeviceError):
+        ng.grad(lambda x: (x - shift).sum())(ng.tensor(X))
+
+
+def test_transforms_that_have_loops_of_their_own() -> None:
+    f = lambda t, y: -y * there([1.0, 2.0])
+    found = ng.integrate.solve_ivp(f, (0.0, 1.0), there([1.0, 2.0]), rtol=1e-8).y[:, -1]
+    assert_allclose(found.numpy(), [np.exp(-1.0), 2 * np.exp(-2.0)], rtol=1e-6)
+    assert ng.autograd.gradcheck(lambda x: (np.sin(x) * x).sum(), (there(X, requires_grad=True),))
+    double = lambda c: c * 2.0
+    grown = ng.grad(lambda x: ng.while_loop(lambda c: c.sum() < 50, double, x).sum())(there(X))
+    assert grown.device == "cuda"
+    assert_allclose(grown.numpy(), 16.0)

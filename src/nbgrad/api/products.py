@@ -57,6 +57,8 @@ def differentiable_copy(node: Node, connected: bool) -> Node:
         connected_copy: Node = arithmetic.positive(node)
         return connected_copy
     copy = leaf_node(node.value) if node.value is not None else composite.detached(node)
+    if copy.sig is None and (node.sig is not None or node.passed is True):
+        copy.passed = True  # it lies where a user put it: see core/placing.py
     copy.requires_grad = True
     return copy
 

@@ -54,19 +54,22 @@ def zeros_leaf(shape: tuple[int, ...], like: Aval) -> Node:
 
 
 def stays(x: Any) -> bool:
-    """Whether a user put *x* at home: it, or something that it was computed from."""
-    if x.__class__ is not Node or x.aval.device is not None or not x.ndim:
+    """Whether a user put *x* at home: it, or something that it was computed from.
+
+    One element never does: it is as good as a number.
+    """
+    if x.__class__ is not Node or x.aval.device is not None or x.size < 2:
         return False
     ahead, seen = [x], {x}
     while ahead:
         node = ahead.pop()
         if node.sig is None:
-            if node.requires_grad or node.passed is True:
+            if node.passed is True:
                 return True
         elif "device" in node.sig.params:
             return True  # moved here by hand
-        elif not node.inputs and any(not isinstance(a, type) for a in node.sig.operands):
-            return True  # computed, of something that is forgotten
+        elif not node.inputs and any(getattr(a, "ndim", 0) for a in node.sig.operands):
+            return True  # computed, of arrays that are forgotten
         fresh = [y for y in node.inputs if y.__class__ is Node and y not in seen]
         seen.update(fresh)
         ahead += fresh

@@ -227,8 +227,8 @@ def prepared(prim: Primitive, xs: Any, params: dict[str, Any]) -> tuple[Any, Any
     """As ``prim.prepare``, which knows nothing of devices: the result lies where the operands do."""
     operands, aval, loop = prim.prepare(xs, params)
     device = params.get("device", HERE)
-    if _has_body(params):
-        return operands, aval, loop  # which says where each of its results lies
+    if prim.projects or _has_body(params):
+        return operands, aval, loop  # of results that lie where they were said to
     if device is HERE:
         device = next(
             (x.aval.device for x in operands if x.__class__ is Node and x.aval.device), None
