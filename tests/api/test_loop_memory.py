@@ -50,7 +50,7 @@ def _held(f: Any, calls: int) -> int:
     return tracemalloc.get_traced_memory()[0]
 
 
-@pytest.mark.parametrize("name", ["scan", "while_loop", "cond"])
+@pytest.mark.parametrize("name", LOOPS)
 def test_eight_threads_that_run_one_loop_get_the_same_bits(name: str) -> None:
     f = ng.grad(LOOPS[name])
     with ng.configure(deterministic=True):

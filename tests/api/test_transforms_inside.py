@@ -182,6 +182,17 @@ def test_rules_of_functions_that_are_derivatives(kind: str) -> None:
     assert not g(x).requires_grad
 
 
+@pytest.mark.parametrize("constant", [X, ng.tensor(X)], ids=["array", "tensor"])
+@pytest.mark.parametrize("ahead", AHEAD)
+def test_bodies_that_differentiate_at_constants_require_no_grad(ahead: str, constant: Any) -> None:
+    for f in (wave, OWN["checkpoint"]):
+        inner = lambda f=f: AHEAD[ahead](lambda x: f(x * constant), V)
+        found = ng.scan(lambda c, _, g=inner: (c + g(), None), ng.zeros(2), length=2)[0]
+        assert not found.requires_grad
+        with ng.configure(tier="reference"):
+            assert_allclose(found.numpy(), 2 * ng.as_tensor(inner()).detach().numpy(), rtol=1e-13)
+
+
 # ------------------------------------------------------------------------------ transposes of loops
 
 LINEAR = {

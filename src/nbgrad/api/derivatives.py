@@ -72,7 +72,7 @@ class Pass:
     def results(self, further: Sequence[Node] = ()) -> tuple[Any, list[Any]]:
         """The results as the caller is to see them, and *further* nodes."""
         outer, run = self.outer, self.run
-        if outer:
+        if outer or modes.tracing:  # a body that reads what is detached of these has no gradient
             finished.update(run.nodes)
         own = [(out if outer else out.detach())._node for out in self.outs]
         further = further if outer else [composite.detached(n) for n in further]
