@@ -11,9 +11,10 @@ from nbgrad.core.aval import MAX_NDIM
 from nbgrad.core.boxes import is_box
 from nbgrad.core.foreign import numbers_of
 from nbgrad.core.memory import named
-from nbgrad.core.node import Node, constant
+from nbgrad.core.node import Node, constant, put_node
 from nbgrad.core.operands import as_operand, holds_node
 from nbgrad.core.placing import moved
+from nbgrad.core.values import buffer_of
 from nbgrad.errors import refuse
 from nbgrad.ops.elements import arithmetic
 from nbgrad.vocabulary.declare import call, function
@@ -234,7 +235,7 @@ def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> N
     if device is not None:
         return put("from_dlpack", device, None, lambda: from_dlpack(x, copy=copy))
     if x.__class__ is Node and x.aval.device is not None:
-        return x  # an array on a card
+        return put_node(buffer_of(x))  # what is on a card, without history
     return constant(concrete(x) if x.__class__ is Node else np.from_dlpack(x))
 
 
