@@ -175,8 +175,9 @@ class CupyStore(_Launching):
         return held[start : start + nbytes].view(dtype).reshape(shape)
 
     def views(self, held: Any) -> dict[str, Any]:
-        """See ``memory.Store``."""
-        return {code: held.view(CASTS[code]) for code in _VIEWS}
+        """As arrays of Numba's: one of CuPy's would be converted, and waited for, at each launch."""
+        convert = targets.cuda().as_cuda_array
+        return {code: convert(held.view(CASTS[code])) for code in _VIEWS}
 
     def adopted(self, x: Any) -> tuple[Any, tuple[int, ...], np.dtype[Any]]:
         """See ``memory.Store``."""
