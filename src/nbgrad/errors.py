@@ -323,8 +323,8 @@ NO_PROGRAM = (
     "arguments"
 )
 WATCHED_IN_LOOP = (
-    "{where}: the function calls a nbgrad.Function, a hook or checkpoint, whose own backward a loop "
-    "does not hold, so its gradient would be lost. Give the body a function with nbgrad.custom_vjp, or "
+    "{where}: the function calls a nbgrad.Function or a hook, whose own backward a loop does not hold, "
+    "so its gradient would be lost. Give the body a function with nbgrad.custom_vjp, or "
     "apply the Function outside the loop."
 )
 CARRY_CHANGES = (
