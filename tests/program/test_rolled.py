@@ -24,6 +24,7 @@ from nbgrad.program import program as planning
 from nbgrad.program.loops import Loop
 from nbgrad.program.program import Program, make_program
 from nbgrad.tensors.tensor import Tensor
+from nbgrad.transforms.calls import expanded
 from nbgrad.transforms.simplify import simplify
 
 N = 7
@@ -40,6 +41,7 @@ def loop(f: Callable[..., Any], xs: list[Any], constants: int, carry: int, rever
 
 def both(tape: Tape, monkeypatch: Any) -> tuple[Program, Program]:
     """The program of *tape*, and the one whose loops run a step at a time."""
+    tape = expanded(tape)
     fast = make_program(tape)
     monkeypatch.setattr(planning, "rolled", lambda item: None)
     slow = make_program(tape)
