@@ -408,3 +408,18 @@ def test_transforms_that_have_loops_of_their_own() -> None:
     grown = ng.grad(lambda x: ng.while_loop(lambda c: c.sum() < 50, double, x).sum())(there(X))
     assert grown.device == "cuda"
     assert_allclose(grown.numpy(), 16.0)
+
+
+def test_what_is_written_lies_where_it_is_written_to() -> None:
+    x = there(X.copy())
+    with pytest.raises(ng.errors.DeviceError, match="update_slice"):
+        x[:] = ng.tensor(X) * 2.0
+    assert_array_equal(x.numpy(), X)
+    x.data = ng.tensor(X) * 3.0
+    assert x.device == x[0].device == "cuda"
+    assert_allclose((x[0] + there(X[0])).numpy(), X[0] * 4.0)
+    filled = ng.jit(lambda r: ng.zeros((2, 3)).at[0].set(r) + r)
+    assert filled(there(X[0])).device == "cuda"
+    total = ng.zeros(3)
+    total += there(X[1])  # what lay nowhere goes where it is written from
+    assert total.device == "cuda"

@@ -48,6 +48,13 @@ def moved(x: Node, device: str | None) -> Node:
     return ports.move(x, device)
 
 
+def written(node: Node, old: Node) -> Node:
+    """*node*, which takes the place of *old*, where that lies; anywhere, if that lies nowhere yet."""
+    if node.aval.device == old.aval.device or (old.aval.device is None and not stays(old)):
+        return node
+    return moved(node, old.aval.device)
+
+
 def zeros_leaf(shape: tuple[int, ...], like: Aval) -> Node:
     """A leaf of zeros, of the dtype of *like* and where that lies."""
     return leaf_node(place(np.zeros(shape, like.dtype), like.device))

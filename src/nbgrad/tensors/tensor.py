@@ -12,6 +12,7 @@ from nbgrad.config import settings
 from nbgrad.core.modes import modes, not_recording
 from nbgrad.core.node import Node, put_node
 from nbgrad.core.operands import as_operand
+from nbgrad.core.placing import written
 from nbgrad.core.ports import ports, shortcuts
 from nbgrad.core.recipes import window_between
 from nbgrad.engine.flushing import flush
@@ -332,7 +333,7 @@ ports.tensor = Tensor
 
 
 def _fitted(node: Node, old: Node) -> Node:
-    """*node* in the dtype of *old*, if it is of its shape and may be cast."""
+    """*node* in the dtype of *old* and where that lies, if it is of its shape and may be cast."""
     if node.shape != old.shape:
         raise RuntimeError(
             f"output with shape {list(old.shape)} doesn't match the broadcast shape "
@@ -343,7 +344,7 @@ def _fitted(node: Node, old: Node) -> Node:
             f"result type {node.dtype} can't be cast to {old.dtype} in place; write "
             "x = x + y instead of x += y"
         )
-    return basis.cast(node, dtype=old.dtype)  # type: ignore[no-any-return]
+    return basis.cast(written(node, old), dtype=old.dtype)  # type: ignore[no-any-return]
 
 
 class _Size(int):
