@@ -10,6 +10,7 @@ import numpy as np
 
 from nbgrad.api.products import jvp
 from nbgrad.config import configure
+from nbgrad.core.memory import place
 from nbgrad.core.node import leaf_node
 from nbgrad.errors import GradcheckError
 from nbgrad.tensors.creation import as_tensor
@@ -26,7 +27,9 @@ def _as_tuple(x: Any) -> tuple[Any, ...]:
 def _rebuilt(inputs: Sequence[Any], k: int, value: Array) -> list[Any]:
     """The inputs with the k-th replaced by *value*."""
     return [
-        Tensor(leaf_node(np.array(value, order="C"))).requires_grad_() if j == k else x
+        Tensor(leaf_node(place(np.array(value, order="C"), x._node.aval.device))).requires_grad_()
+        if j == k
+        else x
         for j, x in enumerate(inputs)
     ]
 
@@ -95,8 +98,8 @@ def forward_jacobian(func: Callable[..., Any], inputs: Sequence[Any], k: int) ->
 
     def of_tracked(*given: Any) -> Any:
         args = list(inputs)
-        for place, x in zip(places, given, strict=True):
-            args[place] = x
+        for at, x in zip(places, given, strict=True):
+            args[at] = x
         return tuple(_as_tuple(func(*args)))
 
     base = inputs[k].detach().numpy()
@@ -106,7 +109,10 @@ def forward_jacobian(func: Callable[..., Any], inputs: Sequence[Any], k: int) ->
         for unit in _units(base):
             directions = [np.zeros(x.shape, x.dtype) for x in xs]
             directions[places.index(k)][position] = unit
-            vs = tuple(Tensor(leaf_node(d)) for d in directions)
+            vs = tuple(
+                Tensor(leaf_node(place(d, x._node.aval.device)))
+                for d, x in zip(directions, xs, strict=True)
+            )
             outs = jvp(of_tracked, tuple(x.detach() for x in xs), vs)[1]
             found = [unit * _as_reals(o.detach().numpy()) for o in outs]
             slopes = [a + b for a, b in zip(slopes, found, strict=True)] if slopes else found
@@ -317,7 +323,11 @@ def gradgradcheck(
     rng = np.random.default_rng(0)
     if grad_outputs is None:
         seeds = tuple(
-            Tensor(leaf_node(np.array(rng.standard_normal(o.shape), o.dtype))).requires_grad_()
+            Tensor(
+                leaf_node(
+                    place(np.array(rng.standard_normal(o.shape), o.dtype), o._node.aval.device)
+                )
+            ).requires_grad_()
             for o in outs
         )
     else:
