@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import make_aval, placed
 from nbgrad.core.interpret import computed, inline
 from nbgrad.core.node import Node
 from nbgrad.core.registry import primitives
@@ -169,7 +169,8 @@ class _Body:
                     f"{eqn.prim.name}"
                 )
         shape = np.broadcast_shapes(*[aval.shape for aval in avals])
-        out = make_aval(shape, np.result_type(*[aval.dtype for aval in avals]))
+        device = next((aval.device for aval in avals if aval.device), None)
+        out = placed(make_aval(shape, np.result_type(*[aval.dtype for aval in avals])), device)
 
         def closed(*nodes: Node) -> Node:
             held = [full(value_of(n).item(), shape=(), dtype=n.dtype) for n in numbers]
