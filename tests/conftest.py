@@ -52,9 +52,11 @@ if os.environ.get("NUMBA_ENABLE_CUDASIM") != "1":
 @pytest.fixture(scope="session", autouse=True)
 def machine_code() -> None:
     """Record and walk by machine code in every test, and compare with Python."""
-    import machine  # after the environment above is set: it imports nbgrad
+    import kernel_texts
+    import machine  # after the environment above is set: they import nbgrad
 
     machine.install()
+    kernel_texts.keep()
 
 
 @pytest.fixture(autouse=True)

@@ -1,60 +1,100 @@
-"""Compile kernels of golden programs and all scalar functions to PTX; no card is needed.
+"""Compile kernels to PTX, and assemble that where ``ptxas`` is there; no card is needed.
 
-A script, for ``test_ptx.py``: the simulator replaces the compiler for a whole process. With the name of a file:
-all kernels that the simulator's tests made, ``NBGRAD_CUDA_KERNELS=FILE NUMBA_ENABLE_CUDASIM=1 pytest tests/cuda``.
+A script, for ``test_ptx.py``: the simulator replaces the compiler for a whole process. Kernels are those of the golden
+programs, all scalar functions, and what tests have left in the folder ``NBGRAD_CUDA_KERNELS``: sixty
+of these, evenly chosen, or as many as ``NBGRAD_CUDA_PTX`` says, which may be ``all``. For all that there are:
+
+    export NBGRAD_CUDA_KERNELS=kernels NBGRAD_CUDA_PROGRAMS=500 NBGRAD_CUDA_PTX=all
+    NUMBA_ENABLE_CUDASIM=1 pytest -n auto tests/cuda && pytest -n auto tests/backends && pytest tests/cuda/test_ptx.py
 """
 
 from __future__ import annotations
 
-import json
+import os
+import shutil
+import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from itertools import groupby, islice
 from pathlib import Path
 
 from golden_programs import GOLDEN, program
+from kernel_texts import Text, kept
 
 from nbgrad.machine.scalar import PORTABLE
 from nbgrad.machine.targets import cuda_ptx
 from nbgrad.program.program import make_program
 from nbgrad.program.text import CudaKernel
 
-Text = tuple[str, str, tuple[str, ...]]
+CHOSEN = os.environ.get("NBGRAD_CUDA_PTX", "60")
+# PTX for the older of two cards is assembled for both.
+CAPABILITY, ARCHITECTURES = (8, 0), ("sm_80", "sm_90")
+PTXAS = shutil.which("ptxas")
 
 
-def scalar(name: str) -> Text:
-    """A kernel that applies one scalar function."""
-    code = name[-2:]
-    n = PORTABLE[name].__code__.co_argcount
-    calls = ", ".join(f"m_{code}[at + {k}]" for k in range(n))
-    return (
-        f"def apply(at, m_{code}):\n    m_{code}[at + {n}] = {name}({calls})\n",
-        "apply",
-        (code,),
-    )
+def scalars(names: tuple[str, ...]) -> Text:
+    """A kernel that applies scalar functions, one after the other."""
+    code, lines = names[0][-2:], []
+    for name in names:
+        n = PORTABLE[name].__code__.co_argcount
+        calls = ", ".join(f"m_{code}[at + {k}]" for k in range(n))
+        lines.append(f"    m_{code}[at + {n}] = {name}({calls})\n")
+    return f"def apply(at, m_{code}):\n{''.join(lines)}", "apply", (code,)
 
 
-def texts() -> Iterator[Text]:
-    if len(sys.argv) > 1:
-        for source, name, views in json.loads(Path(sys.argv[1]).read_text()):
-            yield source, name, tuple(views)
-        return
+def batched(names: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
+    rest = iter(names)
+    while found := tuple(islice(rest, size)):
+        yield found
+
+
+def texts() -> list[Text]:
+    """What is to be compiled, each once."""
+    names = sorted(PORTABLE, key=lambda name: (name[-2:], name))
+    together = [tuple(g) for _, each in groupby(names, lambda n: n[-2:]) for g in batched(each, 8)]
+    found = set(map(scalars, together))
     for name in GOLDEN:
         for step in make_program(program(name).tape, target="cuda").steps:
             if isinstance(step, CudaKernel):
-                yield step.source, step.name, step.views
-    yield from map(scalar, PORTABLE)
+                found.add((step.source, step.name, step.views))
+    there = kept()
+    every = 1 if CHOSEN == "all" else -(-len(there) // int(CHOSEN)) or 1
+    return sorted({*found, *there[::every]})
+
+
+def compiled(text: Text) -> str:
+    """What is wrong with *text*; nothing if it compiles."""
+    source, name, views = text
+    try:
+        found = cuda_ptx(source, name, views, CAPABILITY)
+        assert ".visible .entry" in found and name in found
+        assemble(found)
+    except Exception as error:
+        return f"{source}\n{type(error).__name__}: {error}\n"
+    return ""
+
+
+def assemble(ptx: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "kernel.ptx")
+        path.write_text(ptx)
+        for architecture in ARCHITECTURES if PTXAS else ():
+            command = [PTXAS, f"-arch={architecture}", str(path), "-o", f"{folder}/kernel.cubin"]
+            done = subprocess.run(command, capture_output=True, text=True)  # type: ignore[arg-type]
+            assert done.returncode == 0, done.stderr
 
 
 def main() -> int:
-    failed = 0
-    for source, name, views in texts():
-        try:
-            text = cuda_ptx(source, name, views)
-            assert ".visible .entry" in text and name in text
-        except Exception as error:
-            failed += 1
-            print(f"{source}\n{type(error).__name__}: {error}\n", flush=True)
-    print("done" if not failed else f"{failed} failed")
+    every, failed = texts(), 0
+    with ProcessPoolExecutor(min(4, os.cpu_count() or 1)) as processes:
+        for said in processes.map(compiled, every, chunksize=8):
+            if said:
+                failed += 1
+                print(said, flush=True)
+    how = f"compiled for {CAPABILITY}, and {f'assembled for {ARCHITECTURES}' if PTXAS else 'not assembled'}"
+    print(f"{len(every)} kernels {how}: {failed} failed")
     return failed
 
 

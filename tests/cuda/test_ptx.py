@@ -21,6 +21,8 @@ def test_kernels_and_scalar_functions_compile_to_ptx() -> None:
     paths = [str(here.parent / "support"), str(here.parents[1] / "src"), env.get("PYTHONPATH", "")]
     env["PYTHONPATH"] = os.pathsep.join(paths)
     command = [sys.executable, "-W", "ignore", str(here / "ptx.py")]
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=500)
+    limit = 7200 if env.get("NBGRAD_CUDA_PTX") == "all" else 500
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=limit)
+    print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.endswith("done\n")
+    assert done.stdout.endswith(": 0 failed\n")

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
-import json
 import os
 from collections import Counter
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,18 +31,7 @@ from nbgrad.transforms.simplify import simplify
 Array = np.ndarray[Any, Any]
 THREADS = 8  # the simulator makes a thread of the host of each, and looks at all until they wait
 BLOCKS = 2
-KERNELS = os.environ.get("NBGRAD_CUDA_KERNELS")  # a file for the texts of all kernels, for ptx.py
 APART = 64  # bytes that nobody may touch between one buffer and the next
-made_here: set[tuple[str, str, tuple[str, ...]]] = set()
-
-
-@atexit.register
-def written() -> None:
-    """Write what was launched to the file that was asked for."""
-    if KERNELS:
-        Path(KERNELS).write_text(json.dumps(sorted(made_here)))
-
-
 marks = [
     pytest.mark.skipif(
         os.environ.get("NUMBA_ENABLE_CUDASIM") != "1", reason="needs NUMBA_ENABLE_CUDASIM=1"
@@ -126,7 +112,6 @@ class Device:
         made[min(blocks, kernel.blocks), threads](at, *[self.views[v] for v in kernel.views])
         self.launches.append(kernel)
         self.starts.append(at)
-        made_here.add((kernel.source, kernel.name, kernel.views))
 
 
 def run(

@@ -41,6 +41,9 @@ def simulated() -> bool:
     return not mlir and is_simulated()
 
 
+_compiled_for: list[tuple[int, int] | None] = [None]
+
+
 @cache
 def _device(function: FunctionType) -> Any:
     """A scalar function, and all that it calls, as functions of the device."""
@@ -99,7 +102,6 @@ def cuda_ptx(
     }  # fmt: skip
     memory = [types.Array(numba_types[view], 1, "C") for view in views]
     with _of_capability(capability):
-        _device.cache_clear()  # functions are compiled for one card
         made = cuda().compile_ptx(
             _function(source, name), types.void(types.int64, *memory), cc=capability, device=False
         )
@@ -109,6 +111,9 @@ def cuda_ptx(
 @contextmanager
 def _of_capability(capability: tuple[int, int]) -> Iterator[None]:
     """Let functions of the device be compiled for a card that is not there."""
+    if _compiled_for[-1] != capability:
+        _device.cache_clear()  # a function is compiled once, for one card
+        _compiled_for[:] = [capability]
     dispatcher: Any = importlib.import_module("numba.cuda.dispatcher")
     before = dispatcher.get_current_device
     dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=capability)
