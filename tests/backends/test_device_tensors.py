@@ -16,6 +16,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
 from nbgrad.backends.cuda.emulated import EmulatedStore
+from nbgrad.backends.cuda.program import release
 from nbgrad.backends.cuda.runtime import runtime
 from nbgrad.core.memory import Buffer
 
@@ -156,6 +157,7 @@ def test_no_room_on_the_device_changes_nothing() -> None:
         small.copied_in(np.zeros(1000))
     assert small.used == 0
     x = there(np.ones(100), requires_grad=True)
+    release()
     before, store().room = store().room, store().used + 100
     try:
         with pytest.raises(MemoryError, match="no room for"):

@@ -17,7 +17,7 @@ from nbgrad.core.memory import place
 from nbgrad.core.node import put_node
 from nbgrad.core.ports import ports
 from nbgrad.core.tape import Tape, Var
-from nbgrad.errors import DeviceError
+from nbgrad.errors import OTHER_CARD, DeviceError
 
 CUDA: Final = (2, 13)  # of DLPack: memory of a card, or managed by its driver
 definition: Final[Backend] = reference  # what runs everything, at home
@@ -51,6 +51,9 @@ class _Backends:
         """
         found = _backends.get(device)
         if found is None:
+            base, _, number = str(device).partition(":")
+            if base in _backends and number.isdecimal() and base != HOME:
+                raise DeviceError(OTHER_CARD.format(device=device, number=number))
             known = ", ".join(map(repr, sorted(_backends)))
             raise DeviceError(f"no backend serves the device {device!r}; there are {known}")
         return found

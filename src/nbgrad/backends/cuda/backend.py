@@ -8,12 +8,13 @@ from typing import Any, Final
 import numpy as np
 
 from nbgrad.backends.base import Entry, Runnable, Work
-from nbgrad.backends.cuda.memory import NAME, CudaBuffer
-from nbgrad.backends.cuda.program import CudaProgram
+from nbgrad.backends.cuda.faults import guarded
+from nbgrad.backends.cuda.memory import NAME, CudaBuffer, Store
+from nbgrad.backends.cuda.program import CudaProgram, release
 from nbgrad.backends.cuda.runtime import runtime
 from nbgrad.backends.cuda.stepping import Stepping
 from nbgrad.core.collector import paused
-from nbgrad.errors import ForeignError
+from nbgrad.errors import DeviceMemoryError, ForeignError
 
 MAX_COMPILED = 4000  # equations: planning and compiling more takes minutes
 Array = np.ndarray[Any, Any]
@@ -36,16 +37,24 @@ class ByStore:
     def __init__(self, work: Work, tier: str) -> None:
         self.work = work
         self.compiled = tier != "reference" and len(work.tape) <= MAX_COMPILED
-        self.made: dict[str, Runnable] = {}
+        self.made: dict[Store, Runnable] = {}
 
     def run(self, args: list[Any]) -> list[Any]:
-        """See ``base.Runnable``."""
+        """See ``base.Runnable``; where there is no room, once more without the memory of idle runs."""
         store = runtime.store()
-        found = self.made.get(store.name)
+        try:
+            return guarded(store, self._run, store, args)  # type: ignore[no-any-return]
+        except DeviceMemoryError:
+            if not release():
+                raise
+        return guarded(store, self._run, store, args)  # type: ignore[no-any-return]
+
+    def _run(self, store: Store, args: list[Any]) -> list[Any]:
+        found = self.made.get(store)
         if found is None:
             with paused():
                 kind = CudaProgram if self.compiled and store.launches else Stepping
-                found = self.made[store.name] = kind(self.work.tape, store)
+                found = self.made[store] = kind(self.work.tape, store)
         return found.run(args)
 
     def entry(self, constants: Sequence[Any], weak: Mapping[int, type]) -> Entry | None:
@@ -67,7 +76,7 @@ def adopt(x: Any) -> CudaBuffer:
     It must not be written to by others as long as a tensor has it.
     """
     store = runtime.store()
-    held, shape, dtype = store.adopted(x)
+    held, shape, dtype = guarded(store, store.adopted, x)
     if dtype.kind not in "biufc":
         raise ForeignError(f"nbgrad holds numbers and booleans, not {dtype}")
     return CudaBuffer(store, held, shape, dtype)
@@ -75,4 +84,4 @@ def adopt(x: Any) -> CudaBuffer:
 
 def from_host(array: Array) -> CudaBuffer:
     store = runtime.store()
-    return CudaBuffer(store, store.copied_in(array), array.shape, array.dtype)
+    return CudaBuffer(store, guarded(store, store.copied_in, array), array.shape, array.dtype)

@@ -207,7 +207,9 @@ class EmulatedStore:
     Attributes
     ----------
     counts : Counter
-        Copies "in" and "out", arrays "made", and "launches".
+        Copies "in" and "out", arrays "made", words "written", and "launches".
+    asked : callable, optional
+        Is told of each before it happens, and may raise what a driver would.
     """
 
     launches, relative = True, False
@@ -218,16 +220,24 @@ class EmulatedStore:
         self.counts: Counter[str] = Counter()
         self.memory, self.room = Memory(MEMORY), room
         self.used = self.most = 0
+        self.lost: str | None = None
+        self.asked: Callable[[str], None] | None = None
+
+    def count(self, what: str) -> None:
+        """One more of *what* is asked of the driver."""
+        if self.asked is not None:
+            self.asked(what)
+        self.counts[what] += 1
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Emulated:
         """See ``memory.Store``."""
         nbytes = math.prod(shape) * dtype.itemsize
+        self.count("made")
         start = self.memory.take(nbytes) if self.used + nbytes <= self.room else None
         if start is None:
             free = f" (of {self.room}, {self.room - self.used} are free)"
             raise DeviceMemoryError(NO_ROOM.format(bytes=nbytes, free=free))
         made = Emulated(self.memory.array(start, shape, dtype), None, start)
-        self.counts["made"] += 1
         self.used += nbytes
         self.most = max(self.most, self.used)
         weakref.finalize(made, self._freed, start, nbytes)
@@ -240,17 +250,18 @@ class EmulatedStore:
     def copied_in(self, array: Array) -> Emulated:
         """See ``memory.Store``."""
         made = self.empty(array.shape, array.dtype)
-        self.counts["in"] += 1
+        self.count("in")
         made._elements[...] = array
         return made
 
     def copied_out(self, held: Emulated, shape: tuple[int, ...]) -> Array:
         """See ``memory.Store``."""
-        self.counts["out"] += 1
+        self.count("out")
         return held._elements.reshape(shape).copy()
 
     def written(self, held: Emulated, start: int, array: Array) -> None:
         """See ``memory.Store``."""
+        self.count("written")
         held._elements[start : start + len(array)] = array
 
     def address(self, held: Emulated) -> int:
@@ -304,14 +315,14 @@ class EmulatedStore:
             made = self.compiler(source, name)
 
             def launch(blocks: int, threads: int, *args: Any) -> None:
-                self.counts["launches"] += 1
+                self.count("launches")
                 made[min(blocks, BLOCKS), min(threads, THREADS)](*args)
 
             return launch
         alone = targets.plain_kernel(source, name, ALONE)
 
         def call(blocks: int, threads: int, *args: Any) -> None:
-            self.counts["launches"] += 1
+            self.count("launches")
             with np.errstate(all="ignore"):
                 alone(*args)
 
@@ -319,6 +330,7 @@ class EmulatedStore:
 
     def synchronize(self) -> None:
         """Nothing is under way."""
+        self.count("waits")
 
     def peak(self) -> int:
         """Most bytes that were held at a time."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from nbgrad.backends.cuda.faults import guarded
 from nbgrad.core.memory import Buffer
 
 Array = np.ndarray[Any, Any]
@@ -25,12 +26,15 @@ class Store(Protocol):
         Whether there is a compiler of kernels.
     relative : bool
         Whether views may count from any address on: see ``views``.
+    lost : str or None
+        Why nothing can be asked of the card any more, once that is so: see ``faults``.
     """
 
     name: str
     computes: bool
     launches: bool
     relative: bool
+    lost: str | None
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Any:
         """An array of the library whose elements are not set, C-contiguous."""
@@ -97,7 +101,8 @@ class CudaBuffer(Buffer):
         return CudaBuffer(self.store, held, shape, self.dtype)
 
     def apart(self) -> CudaBuffer:
-        return CudaBuffer(self.store, self.store.again(self.held), self.shape, self.dtype)
+        held = guarded(self.store, self.store.again, self.held)
+        return CudaBuffer(self.store, held, self.shape, self.dtype)
 
     @property
     def interface(self) -> dict[str, Any]:
@@ -113,7 +118,8 @@ class CudaBuffer(Buffer):
 
     def exported(self, options: dict[str, Any]) -> Any:
         """A capsule of DLPack, of the memory itself."""
-        return self.store.exported(self.held, options)
+        return guarded(self.store, self.store.exported, self.held, options)
 
     def host(self) -> Array:
-        return self.store.copied_out(self.held, self.shape)
+        found: Array = guarded(self.store, self.store.copied_out, self.held, self.shape)
+        return found

@@ -6,7 +6,9 @@ numbers that the tape is given. It is written when a run finds it changed, as wh
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,12 @@ from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall
 
 BYTES = np.dtype(np.uint8)
+programs: weakref.WeakSet[CudaProgram] = weakref.WeakSet()
+
+
+def release() -> int:
+    """Give back the memory that no run is using now; return how many runs' it was."""
+    return sum([made.idle() for made in list(programs)])
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,16 @@ class CudaProgram:
         outs = dict.fromkeys(a for a in tape.outputs if isinstance(a, Var) and a not in inputs)
         self.outputs = [y for y in outs if y not in self.loose]
         self.pool: list[Instance] = []
+        programs.add(self)
+
+    def idle(self) -> int:
+        """Give back the memory of runs that are over."""
+        count = 0
+        with suppress(IndexError):
+            while True:
+                self.pool.pop()
+                count += 1
+        return count
 
     def _whole(self, var: Var) -> Var:
         """The variable in whose memory *var* is."""

@@ -29,7 +29,7 @@ class Runtime:
         Raises
         ------
         DeviceError
-            If nothing serves it, or if this process is a fork of one that used it.
+            If nothing serves it, if it is lost, or if this process is a fork of one that used it.
         """
         name = settings.current.cuda
         found = self.stores.get(name)
@@ -38,6 +38,8 @@ class Runtime:
                 found = self.stores.get(name) or self._open(name)
         if self.opened[name] != os.getpid():
             raise DeviceError(FORKED)
+        if found.lost is not None:
+            raise DeviceError(found.lost)
         return found
 
     def _open(self, name: str) -> Store:

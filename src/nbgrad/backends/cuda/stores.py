@@ -26,6 +26,7 @@ class _Launching:
     """Launching kernels that Numba compiles."""
 
     launches, relative = True, True
+    lost: str | None = None
 
     def exported(self, held: Any, options: dict[str, Any]) -> Any:
         """See ``memory.Store``."""
