@@ -108,6 +108,7 @@ def test_no_room_at_any_request(act: Callable[[State], None], card: Card) -> Non
         except DeviceMemoryError as error:
             said = str(error)
         else:
+            card.fail(-1, None)
             assert all(same(y, after[k]) for k, y in seen(s).items())
         card.dead = False
         card.fail(-1, None)
