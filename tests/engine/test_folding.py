@@ -332,3 +332,52 @@ def test_whoever_captured_a_graph_that_another_thread_folds_gets_its_numbers(
             found = route()
             np.testing.assert_allclose(np.asarray(found), np.asarray(wanted), rtol=1e-12)
     assert folds or route is ROUTES["jit"]  # what is traced is not folded
+
+
+def of_rates(x: Any, rates: Any) -> Any:
+    y, a = x * 1.0, x[1] * 1.0
+    for rate in rates:
+        y = np.sin(y) * a + 0.5 * y * rate
+    return y.sum()
+
+
+RATES = np.full(250, 0.7)
+CHANGED = [
+    np.where(np.arange(250) < 130, 0.7, 0.2),  # from one fold to the next, or within one
+    np.where(np.arange(250) < 244, 0.7, 0.2),  # in what is left after the last fold
+    np.where(np.arange(250) % 50 < 40, 0.7, -0.3),
+    np.linspace(0.1, 0.9, 250),
+    np.where(np.arange(250) < 100, 0.0, -0.0),
+    np.where(np.arange(250) == 77, np.nan, 0.7),
+    np.full(250, 0.3),
+]
+
+
+@pytest.mark.parametrize("other", CHANGED, ids=range(len(CHANGED)))
+@pytest.mark.parametrize("first", [True, False])
+def test_numbers_that_are_alike_in_all_steps_until_they_are_not(
+    other: Any, first: bool, folds: list[int]
+) -> None:
+    for rates in (RATES, other, RATES, other) if first else (other, RATES, other):
+        x, z = (ng.tensor(X, requires_grad=True) for _ in range(2))
+        y = of_rates(x, rates.tolist())
+        expected: Any = unfolded(lambda z, held, r=rates: of_rates(z, r.tolist()), z, [])  # type: ignore[misc]
+        assert_array_equal(y.detach().numpy(), expected.detach().numpy())
+        y.backward(), expected.backward()
+        assert_allclose(x.grad.numpy(), z.grad.numpy(), rtol=1e-12)
+    assert folds
+
+
+def test_numbers_that_are_alike_are_one_constant(folds: list[int]) -> None:
+    x = ng.tensor(X, requires_grad=True)
+    with ng.configure(max_pending=400):
+        for rate in (0.5, 0.3):  # of one graph, and of the next
+            y = of_rates(x, [rate] * 380)
+    cap = capture([y._node], differentiate=True)
+    tape, _ = build_tape(cap, [y._node])
+    numbers = dict(zip(tape.inputs, cap.values + cap.scalars, strict=True))
+    found = ng.transforms.reroll.with_loops(tape, tape.inputs, numbers=numbers)  # type: ignore[attr-defined]
+    (loop,) = [eqn for eqn in found.tape.eqns if eqn.prim.name == "scan"]
+    rounds = loop.params["rounds"]
+    assert rounds.count > 370
+    assert len(loop.inputs) == rounds.constants + rounds.carry  # nothing is read step by step

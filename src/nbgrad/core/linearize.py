@@ -48,12 +48,13 @@ class Capture:
 
     ``noted`` are the places, as 64-bit words, of pending nodes that may be asked for again: something
     outside the capture refers to them (a tensor, or a node that it does not reach), or an earlier
-    evaluation passed through them. ``known`` says that no leaf is a placeholder.
+    evaluation passed through them. ``known`` says that no leaf is a placeholder, ``consumed`` that
+    a backward pass freed some node.
     """
 
     __slots__ = (
         "_found", "_index", "_order",
-        "key", "known", "leaves", "nodes", "noted", "operands", "scalars", "values",
+        "consumed", "key", "known", "leaves", "nodes", "noted", "operands", "scalars", "values",
     )  # fmt: skip
 
     key: Any
@@ -67,6 +68,7 @@ class Capture:
     scalars: list[Any]
     noted: bytes
     known: bool
+    consumed: bool
 
     @property
     def index(self) -> dict[Node, int]:
@@ -177,8 +179,10 @@ def walked(roots: Sequence[Node], differentiate: bool, others: int = 0) -> Captu
     key: list[int] = []  # without types: signatures say those of scalars, and avals of leaves
     append, keep, keep_operands, find = key.append, nodes.append, operands.append, index.get
     reads = [UNCOUNTED] * len(nodes)  # of each node, by others of the capture
+    consumed = False
     for node in nodes:  # which grows while it is walked
         inputs = node.inputs
+        consumed = consumed or node.freed
         plain = node.value is None and node.leaf is None and not node.freed
         append(node.sig.number | (node.requires_grad if plain else _state(node, differentiate)))
         if node.inputs is not inputs or not (inputs or plain):
@@ -204,7 +208,7 @@ def walked(roots: Sequence[Node], differentiate: bool, others: int = 0) -> Captu
     x = node = None  # type: ignore[assignment]
     cap = Capture()
     cap.nodes, cap.operands, cap.leaves, cap.scalars = nodes, operands, leaves, scalars
-    cap.noted = _noted(nodes, reads, _HELD + others)
+    cap.noted, cap.consumed = _noted(nodes, reads, _HELD + others), consumed
     return _finished(cap, roots, key, index)
 
 

@@ -34,7 +34,13 @@ from nbgrad.engine.demand import computed, demand, given_to_parts, kept, settle,
 from nbgrad.engine.freeing import free, path_between, refuse_dropped, refuse_freed
 from nbgrad.engine.passes import again, key_of_pass, learn, operands_of_pass
 from nbgrad.engine.programs import programs
-from nbgrad.engine.rolling import MIN_EQUATIONS, loops_in, runnable
+from nbgrad.engine.rolling import (
+    MIN_EQUATIONS,
+    arguments,
+    loops_in,
+    numbers_in,
+    runnable,
+)
 from nbgrad.engine.tiers import Executable
 from nbgrad.engine.watched import cotangents
 from nbgrad.transforms.simplify import simplify
@@ -43,7 +49,7 @@ from nbgrad.transforms.vjp import vjp
 if TYPE_CHECKING:
     from nbgrad.core.tape import Tape
     from nbgrad.engine.freeing import Path
-    from nbgrad.transforms.looped import Rerolled
+    from nbgrad.transforms.stacking import Rerolled
 
 Found = list[tuple[Node, Node]]
 
@@ -177,9 +183,11 @@ def _program_route(
     # A structure with freed nodes has a key of its own, so they are looked for when it is planned.
     plan = programs.find(key, _plan, cap, outputs, given, wrt, places)
     nodes = cap.nodes
-    args = cap.values + cap.scalars
-    if plan.loops is not None:
-        args = plan.loops.given(args)
+    args = arguments(plan.loops, cap.values + cap.scalars)
+    if args is None:
+        plan = programs.renew(key, _plan, cap, outputs, given, wrt, places, False)
+        args = arguments(plan.loops, cap.values + cap.scalars)
+        assert args is not None
     if plan.bound:
         args += [nodes[k].value for k in plan.bound]
     if True in given:
@@ -211,8 +219,9 @@ def _plan(
     given: tuple[bool, ...],
     given_wrt: tuple[int, ...] | None,
     places: bytes = b"",
+    alike: bool = True,
 ) -> Plan:
-    """Differentiate a captured structure and make it runnable."""
+    """Differentiate a captured structure and make it runnable; see ``numbers_in`` for *alike*."""
     below = _below(cap, outputs)
     wanted = _targets(cap, None) if given_wrt is None else given_wrt
     wrt = tuple(k for k in wanted if k in below)
@@ -244,7 +253,8 @@ def _plan(
             results=named,
         )
 
-    exe, loops = runnable(tape, differentiated, named, fixed, severed(cap, var_of))
+    cut, numbers = severed(cap, var_of), numbers_in(tape, cap, alike)
+    exe, loops = runnable(tape, differentiated, named, fixed, cut, numbers)
     some = any(is_several(n.aval) for n in nodes)
     return Plan(exe, wrt, tuple(sorted(results)), some, bound, path, loops)
 

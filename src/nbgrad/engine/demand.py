@@ -14,6 +14,7 @@ import numpy as np
 
 from nbgrad.backends.reference import observed
 from nbgrad.core.aval import avals_of, is_several
+from nbgrad.core.collector import paused
 from nbgrad.core.linearize import (
     BOUND,
     Capture,
@@ -22,13 +23,14 @@ from nbgrad.core.linearize import (
     require_values,
 )
 from nbgrad.core.memory import host, place
-from nbgrad.core.modes import lines, modes
+from nbgrad.core.modes import lines, modes, unrecorded
 from nbgrad.core.node import Node
 from nbgrad.core.ports import compiled, ports
 from nbgrad.core.results import give, part
 from nbgrad.core.standing import awaited
 from nbgrad.engine.programs import ProgramCache, programs
-from nbgrad.engine.rolling import arguments, runnable
+from nbgrad.engine.rolling import arguments, numbers_in, runnable
+from nbgrad.engine.tiers import Executable
 from nbgrad.errors import ConcretizationError
 from nbgrad.ops.kinds.forms import View
 
@@ -103,22 +105,35 @@ def kept(cap: Capture, places: bytes) -> tuple[int, ...]:
 class Forward:
     """A program, and the places of the captured nodes that it computes beside what is asked for.
 
-    ``several`` says that some of these are operations with several results; ``loops`` how the
-    arguments are stacked for the loops that were found.
+    ``several`` says that some of these are operations with several results; ``planned`` is what
+    runs, and how the arguments are stacked for the loops that were found.
     """
 
-    __slots__ = ("exe", "kept", "loops", "several")
+    __slots__ = ("kept", "planned", "several")
 
     def __init__(self, cap: Capture, outputs: Sequence[Node], places: bytes) -> None:
         self.kept = kept(cap, places) if places else ()
         nodes = [*outputs, *(cap.nodes[k] for k in self.kept)]
         self.several = any(is_several(n.aval) for n in nodes)
-        tape, _ = build_tape(cap, nodes)
-        self.exe, self.loops = runnable(tape, lambda tape: (tape, []))
+        self._plan(cap, nodes, True)
 
-    def run(self, cap: Capture) -> list[Array]:
-        """Values of the outputs, for the leaves and numbers of a capture."""
-        return self.exe.run(arguments(self.loops, cap.values + cap.scalars))
+    def _plan(self, cap: Capture, nodes: Sequence[Node], alike: bool) -> None:
+        tape, _ = build_tape(cap, nodes)
+        numbers = numbers_in(tape, cap, alike)
+        self.planned = runnable(tape, lambda tape: (tape, []), numbers=numbers)
+
+    @property
+    def exe(self) -> Executable:
+        return self.planned[0]
+
+    def run(self, cap: Capture, nodes: Sequence[Node]) -> list[Array]:
+        """Values of *nodes*, outputs and what is kept, for the leaves and numbers of a capture."""
+        exe, loops = self.planned
+        if (args := arguments(loops, cap.values + cap.scalars)) is None:
+            with unrecorded(), paused():
+                self._plan(cap, nodes, False)
+            return self.run(cap, nodes)
+        return exe.run(args)
 
 
 def demand(nodes: Sequence[Node]) -> None:
@@ -157,7 +172,7 @@ def _evaluate(pending: list[Node]) -> None:
     found, habit = _forward(cap, pending)
     if found.kept:
         pending += [cap.nodes[k] for k in found.kept]
-    values = found.run(cap)
+    values = found.run(cap, pending)
     if found.several:
         pending, values = given_to_parts(pending, values)
     for node, value in zip(pending, values, strict=True):
@@ -165,9 +180,10 @@ def _evaluate(pending: list[Node]) -> None:
         node.depth = 0
         if not node.requires_grad or node.leaf is not None or node.freed:
             node.inputs = ()
-    learn = compiled.learn if n == 1 and not found.several and found.loops is None else None
-    if learn is not None and found.exe.compiled is not None:
-        learn(cap, found.exe.compiled, (0, *found.kept), habit)
+    exe, loops = found.planned
+    learn = compiled.learn if n == 1 and not found.several and loops is None else None
+    if learn is not None and exe.compiled is not None:
+        learn(cap, exe.compiled, (0, *found.kept), habit)
 
 
 def given_to_parts(nodes: Sequence[Node], values: list[Array]) -> tuple[list[Node], list[Array]]:

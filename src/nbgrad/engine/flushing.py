@@ -80,7 +80,7 @@ def _cut(cap: Capture) -> Cut:
     read = {0} | {index[x] for k in order[end:] for x in cap.operands[k] if x.__class__ is Node}
     outside = read.union(array("q", cap.noted)) & inside
     frontier = kept(cap, array("q", sorted(outside)).tobytes())
-    loop = fold_of(cap, cap.nodes[0], array("q", cap.noted))
+    loop = fold_of(cap)
     gone = set() if loop is None else {*loop.inside, *loop.reads}
     folded = tuple(_depths(cap, order, gone).items())
     return Cut(frontier, tuple(_depths(cap, order, inside).items()), loop, folded)

@@ -7,35 +7,55 @@ takes their place, and the way back is that of the loop. What somebody holds kee
 
 from __future__ import annotations
 
+from array import array
 from collections import deque
 from collections.abc import Sequence
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from nbgrad.core.aval import is_several
+from nbgrad.core.collector import paused
 from nbgrad.core.frozen import Value
 from nbgrad.core.interpret import inline
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.linearize import CUT, Capture, build_tape, replaced
-from nbgrad.core.modes import lines, modes, watching
-from nbgrad.core.node import Node
+from nbgrad.core.modes import lines, modes, unrecorded, watching
+from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.results import join, part
 from nbgrad.core.values import looks
 from nbgrad.engine.backward import severed
 from nbgrad.engine.programs import executable
+from nbgrad.engine.rolling import numbers_in
 from nbgrad.engine.tiers import Executable, elsewhere
 from nbgrad.ops.kinds.forms import Repeat
 from nbgrad.transforms.vjp import vjp
 
 if TYPE_CHECKING:
-    from nbgrad.core.tape import Tape
-    from nbgrad.transforms.looped import Rerolled
+    from nbgrad.core.tape import Body, Tape
+    from nbgrad.transforms.stacking import Rerolled
 
 folding = LazyModule("nbgrad.transforms.folded")
+stacking = LazyModule("nbgrad.transforms.stacking")
 
 
 AHEAD: Final = 4  # folds after which a loop is taken to be one that is differentiated
-_freed = attrgetter("freed")
+
+
+class Recorded(Value):
+    """How a loop is recorded.
+
+    Attributes
+    ----------
+    loop : Rerolled
+        Its first inputs are what a fold reads.
+    body : Body
+    constants : tuple of int
+        For each further input: the place among the loop's operands of a number that is the same in
+        all steps, -1 of any other.
+    """
+
+    loop: Rerolled
+    body: Body
+    constants: tuple[int, ...]
 
 
 class Fold(Value):
@@ -47,7 +67,8 @@ class Fold(Value):
         The nodes that it stands for.
     reads : tuple of int
         The nodes and leaves that are the first operands.
-    loop : Rerolled
+    recorded : list of Recorded
+        One: another one once numbers differ that were alike.
     finals : tuple of int
         The nodes that are its results.
     places : tuple of int
@@ -60,24 +81,27 @@ class Fold(Value):
 
     inside: tuple[int, ...]
     reads: tuple[int, ...]
-    loop: Rerolled
+    recorded: list[Recorded]
     finals: tuple[int, ...]
     places: tuple[int, ...]
     met: list[int]
     ahead: list[Executable]
 
 
-def fold_of(cap: Capture, root: Node, noted: Sequence[int]) -> Fold | None:
-    """The loop that can stand for most of a capture, if there is one; *noted* nodes are held."""
+def fold_of(cap: Capture, alike: bool = True) -> Fold | None:
+    """The loop that can stand for most of a capture of one root, if there is one.
+
+    Noted nodes are held. Numbers that are the same in all steps are constants, if they are *alike*.
+    """
     if CUT in cap.states or any(is_several(n.aval) for n in cap.nodes):
         return None
-    tape, var_of = build_tape(cap, [root])
+    tape, var_of = build_tape(cap, cap.nodes[:1])
     if severed(cap, var_of):
         return None
     free = [leaf for leaf in cap.leaves if not leaf.requires_grad]
     stackable = [*[var_of[leaf] for leaf in free], *[v for v in tape.inputs if v.weak]]
-    held = [var_of[cap.nodes[k]] for k in noted]
-    found = folding.folded(tape, stackable, held, ())
+    held = [var_of[cap.nodes[k]] for k in array("q", cap.noted)]
+    found = folding.folded(tape, stackable, held, numbers_in(tape, cap, alike) or {})
     if found is None:
         return None
     order = cap.order()
@@ -88,7 +112,7 @@ def fold_of(cap: Capture, root: Node, noted: Sequence[int]) -> Fold | None:
     return Fold(
         tuple(order[found.start : found.end]),
         reads,
-        found.loop,
+        [_recorded(found.loop, len(reads))],
         tuple([order[k] for k in found.finals]),
         tuple(order[first : min(found.finals)]),
         [0],
@@ -96,10 +120,17 @@ def fold_of(cap: Capture, root: Node, noted: Sequence[int]) -> Fold | None:
     )
 
 
+def _recorded(loop: Rerolled, reads: int) -> Recorded:
+    eqn = next(e for e in loop.tape.eqns if isinstance(e.prim.lower, Repeat))
+    rest = loop.tape.inputs[reads:]
+    places = [eqn.inputs.index(v) if v in eqn.inputs and not v.aval.shape else -1 for v in rest]
+    return Recorded(loop, eqn.params["body"], tuple(places))
+
+
 def allowed(cap: Capture) -> bool:
     """Whether nobody looks at single nodes, nor changed what a pass may do with them."""
     looked_at = lines.on or modes.anomaly or modes.recorded or modes.saved or modes.saving
-    if looked_at or True in map(_freed, cap.nodes):
+    if looked_at or cap.consumed:
         return False
     return not (watching.any and any(node.watch is not None for node in cap.nodes))
 
@@ -113,16 +144,58 @@ def fold(cap: Capture, plan: Fold) -> list[Node] | None:
     if late or any(nodes[k] in replaced for k in plan.finals):  # the latter by another thread
         return None
     looks.count += 1
-    args, n = cap.values + cap.scalars, len(operands)
+    now = plan.recorded[0]
+    leaves = _leaves(cap, now, operands)
+    if leaves is None:
+        with unrecorded(), paused():
+            again = fold_of(cap, False)
+        assert again is not None
+        plan.recorded[0] = now = again.recorded[0]
+        plan.met[0] = 0
+        plan.ahead.clear()
+        leaves = _leaves(cap, now, operands)
+        assert leaves is not None
     before, modes.grad = modes.grad, True
     try:
-        made = inline(plan.loop.tape, [*operands, *plan.loop.rest(n, args)])
+        made = inline(now.loop.tape, [*operands, *leaves])
     finally:
         modes.grad = before
     finals = [nodes[k] for k in plan.finals]
-    _renumber(made, operands, seqs)
+    _renumber(made, {*operands, *leaves}, seqs)
+    for leaf in leaves:
+        leaf.seq = min(leaf.seq, seqs[0])
     _replace(finals, made)
     return finals
+
+
+def _leaves(cap: Capture, now: Recorded, operands: Sequence[Node]) -> list[Node] | None:
+    """The further operands: numbers that are alike are those of the fold that this goes on from.
+
+    So both are one loop in the end. None if they are not alike, in this fold or in both.
+    """
+    try:
+        values = now.loop.rest(len(operands), cap.values + cap.scalars)
+    except stacking.Differ:
+        return None
+    earlier = _fold_before(operands, now.body)
+    found = []
+    for value, k in zip(values, now.constants, strict=True):
+        leaf = earlier[k] if k >= 0 and earlier else leaf_node(value)
+        if leaf.value.tobytes() != value.tobytes():
+            return None
+        found.append(leaf)
+    return found
+
+
+def _fold_before(operands: Sequence[Node], body: Body) -> tuple[Node, ...]:
+    """What the loop reads that one of *operands* is a result of, if it does the same in each step."""
+    for node in operands:
+        sig, inputs = node.sig, node.inputs
+        if sig is not None and sig.prim is part and inputs:
+            sig, inputs = inputs[0].sig, inputs[0].inputs
+        if sig is not None and inputs and sig.params.get("body") == body:
+            return inputs
+    return ()
 
 
 def look_ahead(cap: Capture, plan: Fold) -> None:
@@ -132,8 +205,8 @@ def look_ahead(cap: Capture, plan: Fold) -> None:
     Derivatives that are a user's functions of arrays are not called before he asks for one.
     """
     plan.met[0] += 1
-    if plan.met[0] == AHEAD and elsewhere() and _ours(plan.loop.tape):
-        tape, reads = plan.loop.tape, [_read(cap, k) for k in plan.reads]
+    if plan.met[0] == AHEAD and elsewhere() and _ours(plan.recorded[0].loop.tape):
+        tape, reads = plan.recorded[0].loop.tape, [_read(cap, k) for k in plan.reads]
         wrt = [v for v, x in zip(tape.inputs, reads, strict=False) if x.requires_grad]
         derivative, constants = vjp(tape, wrt, seeded=[True] * len(tape.outputs))
         plan.ahead.append(executable(derivative, constants))
@@ -151,9 +224,8 @@ def _read(cap: Capture, k: int) -> Node:
     return cap.nodes[k] if k >= 0 else cap.leaves[-1 - k]
 
 
-def _renumber(made: Sequence[Node], operands: Sequence[Node], seqs: Sequence[int]) -> None:
-    """Let what was recorded stand where it was."""
-    met = set(operands)
+def _renumber(made: Sequence[Node], met: set[Node], seqs: Sequence[int]) -> None:
+    """Let what was recorded of what is *met* already stand where it was."""
     new: set[Node] = set()
     stack = list(made)
     while stack:

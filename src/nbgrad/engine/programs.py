@@ -65,6 +65,12 @@ class ProgramCache:
         found: Entry = slot.entry
         return found
 
+    def renew(self, key: Any, build: Callable[..., Entry], *args: Any) -> Entry:
+        """Make the entry of *key* anew."""
+        with self.lock.held:
+            self.slots.pop(key, None)
+        return self.find(key, build, *args)
+
     def _shrink(self) -> None:
         while len(self.slots) > self.capacity:
             key, slot = self.slots.popitem(last=False)

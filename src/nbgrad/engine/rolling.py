@@ -8,21 +8,23 @@ elementwise operations is one kernel, which passes over memory once, and stays s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from nbgrad.backends.base import Work
 from nbgrad.core.lazy import LazyModule
+from nbgrad.core.linearize import Capture
 from nbgrad.core.node import Node, placeholder
-from nbgrad.core.tape import Tape
+from nbgrad.core.tape import Tape, Var
 from nbgrad.engine.programs import executable
 from nbgrad.engine.tiers import MAX_COMPILED, Executable
 from nbgrad.ops.kinds.forms import Repeat
 
 if TYPE_CHECKING:
-    from nbgrad.transforms.looped import Rerolled
+    from nbgrad.transforms.stacking import Rerolled
 
 rerolling = LazyModule("nbgrad.transforms.reroll")
+stacking = LazyModule("nbgrad.transforms.stacking")
 MIN_EQUATIONS: Final = 256  # of a tape that is looked at for steps of a loop
 FLAT_PLANNING: Final = 1.4e-5  # rough seconds for each equation that was recorded
 
@@ -30,10 +32,10 @@ FLAT_PLANNING: Final = 1.4e-5  # rough seconds for each equation that was record
 Make = Callable[[Tape], tuple[Tape, list[Node]]]
 
 
-def loops_in(tape: Tape, *given: Any) -> Rerolled | None:
+def loops_in(tape: Tape, *given: Any, **named: Any) -> Rerolled | None:
     """What ``with_loops`` finds in *tape*, if there may be something."""
     if len(tape) >= MIN_EQUATIONS or _repeats(tape):
-        found: Rerolled | None = rerolling.with_loops(tape, *given)
+        found: Rerolled | None = rerolling.with_loops(tape, *given, **named)
         return found
     return None
 
@@ -43,12 +45,14 @@ def _repeats(tape: Tape) -> bool:
     return any(isinstance(eqn.prim.lower, Repeat) for eqn in tape.eqns)
 
 
-def runnable(tape: Tape, make: Make, *given: Any) -> tuple[Executable, Rerolled | None]:
+def runnable(
+    tape: Tape, make: Make, *given: Any, **named: Any
+) -> tuple[Executable, Rerolled | None]:
     """What ``make(tape)`` runs as, and how its arguments are stacked if that is with loops.
 
-    *given* is what ``reroll`` is to know of the tape.
+    What else is given is what ``reroll`` is to know of the tape.
     """
-    loops = loops_in(tape, tape.inputs, *given)
+    loops = loops_in(tape, tape.inputs, *given, **named)
     if loops is not None and _worthy(tape, loops):
         exe = executable(*make(loops.tape))
         if _repeats(tape) or not Work(tape).flat or exe.price() <= FLAT_PLANNING * len(tape):
@@ -83,6 +87,22 @@ def _gathers(tape: Tape) -> bool:
     return any(eqn.prim.kind != "elementwise" for body in bodies for eqn in body.eqns)
 
 
-def arguments(loops: Rerolled | None, args: list[Any]) -> list[Any]:
-    """The arguments of what runs, for those of the tape as it was recorded."""
-    return args if loops is None else loops.given(args)
+def numbers_in(tape: Tape, cap: Capture, alike: bool) -> Mapping[Var, Any] | None:
+    """The values that the inputs of *tape*, which is that of *cap*, have now.
+
+    None unless numbers that are the same in all steps of a loop may be taken to be always *alike*.
+    """
+    return dict(zip(tape.inputs, cap.values + cap.scalars, strict=True)) if alike else None
+
+
+def arguments(loops: Rerolled | None, args: list[Any]) -> list[Any] | None:
+    """The arguments of what runs, for those of the tape as it was recorded.
+
+    None if it was made for numbers that are alike, and they are not.
+    """
+    if loops is None:
+        return args
+    try:
+        return loops.given(args)
+    except stacking.Differ:
+        return None

@@ -16,7 +16,8 @@ from nbgrad.core.tape import Atom, Equation, Tape, Var
 from nbgrad.ops.basis import concatenate
 from nbgrad.ops.control.scan import scan
 from nbgrad.ops.kinds.forms import Rounds
-from nbgrad.transforms.looped import FEW, Rerolled, spelled
+from nbgrad.transforms.looped import FEW, spelled
+from nbgrad.transforms.stacking import Rerolled
 
 
 def chained(

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
 from nbgrad.core.tape import Tape, Var
-from nbgrad.transforms.looped import Loop, Rerolled, Written
+from nbgrad.transforms.looped import Loop, Written
 from nbgrad.transforms.repeats import MIN_STEPS, Segment, Words, segments
 from nbgrad.transforms.reroll import Reading, elsewhere
+from nbgrad.transforms.stacking import Rerolled
 
 SMALL: Final = 256  # elements that an operation has on average: of more, a kernel is fused instead
 
@@ -38,13 +39,14 @@ class Folded:
 
 
 def folded(
-    tape: Tape, stackable: Collection[Var], held: Collection[Var], severed: Collection[Var]
+    tape: Tape, stackable: Collection[Var], held: Collection[Var], numbers: Mapping[Var, Any]
 ) -> Folded | None:
     """Find the longest loop in *tape*, as far as none of its steps reads what is *held*.
 
     Whoever holds a value may differentiate by it: what is computed from it is recorded as it was.
+    *numbers* is as for ``reroll``.
     """
-    reading = Reading(tape, severed)
+    reading = Reading(tape, ())
     found = segments(Words(reading.words, reading.starts, reading.operands))
     if not found:
         return None
@@ -53,7 +55,7 @@ def folded(
     _end_before_readers(reading, segment, [reading.place[v] for v in held])
     if segment.steps < MIN_STEPS or not _small(reading, segment):
         return None
-    new = Written(tape, reading, stackable)
+    new = Written(tape, reading, stackable, numbers)
     loop = Loop(new, segment, elsewhere(reading, segment, held))
     if not loop.possible or loop.apart or not loop.final:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -10,8 +10,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, alike, make_aval
 from nbgrad.core.linearize import linearize
-from nbgrad.core.memory import host, place
-from nbgrad.core.node import Node, leaf_node, placeholder
+from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.tape import Atom, Body, Equation, Literal, Tape, Var
 from nbgrad.ops.basis import concatenate, reshape, slice_, transpose
@@ -19,69 +18,13 @@ from nbgrad.ops.control.scan import scan
 from nbgrad.ops.kinds.forms import Rounds, View
 from nbgrad.transforms.repeats import Segment
 from nbgrad.transforms.simplify import simplify
+from nbgrad.transforms.stacking import Alike, Rerolled, Source
 
 if TYPE_CHECKING:
     from nbgrad.transforms.reroll import Reading
 
 Array = np.ndarray[Any, Any]
 FEW: Final = 64  # arrays of a stack, or results of single steps, that get an equation each
-
-# Where an input of the new tape comes from: an input of the old one; several of these, each a row, or
-# several rows, of an array of the input's dtype; an array.
-Source = int | tuple[int, ...] | Array
-
-
-@dataclass(frozen=True)
-class Rerolled:
-    """A tape with loops, and where each of its inputs comes from: of a tape, or of what *before* is."""
-
-    tape: Tape
-    sources: tuple[Source, ...]
-    before: Rerolled | None = None
-
-    def given(self, args: Sequence[Any]) -> list[Any]:
-        """The arguments of the new tape for those of the old one."""
-        args = args if self.before is None else self.before.given(args)
-        return [
-            args[source] if isinstance(source, int) else self._made(var, source, args)
-            for var, source in zip(self.tape.inputs, self.sources, strict=True)
-        ]
-
-    def rest(self, first: int, args: Sequence[Any]) -> list[Node]:
-        """Leaves that are the arguments from the place *first* on, which are all made."""
-        pairs = zip(self.tape.inputs[first:], self.sources[first:], strict=True)
-        return [leaf_node(self._made(var, source, args)) for var, source in pairs]
-
-    def nodes(self, leaves: Sequence[Node]) -> list[Node]:
-        """The same for nodes, those that are stacked being leaves."""
-        leaves = leaves if self.before is None else self.before.nodes(leaves)
-        values = [leaf.value for leaf in leaves]
-        return [
-            leaves[source]
-            if isinstance(source, int)
-            else leaf_node(self._made(var, source, values))
-            for var, source in zip(self.tape.inputs, self.sources, strict=True)
-        ]
-
-    def after(self, before: Rerolled | None) -> Rerolled:
-        """The same, made of the tape of *before*."""
-        return Rerolled(self.tape, self.sources, before)
-
-    def free(self, stackable: Collection[Var]) -> set[Var]:
-        """The inputs that may be stacked, where *stackable* ones of the old tape may."""
-        made = [s.__class__ is not int for s in self.sources]
-        return {v for v, new in zip(self.tape.inputs, made, strict=True) if new or v in stackable}
-
-    def _made(self, var: Var, source: Any, args: Sequence[Any]) -> Array:
-        if isinstance(source, tuple):
-            rows = [host(args[k]) for k in source]
-            if len(rows) == var.aval.shape[0]:
-                with np.errstate(over="ignore"):  # beyond float32: infinity, as in NumPy
-                    source = np.array(rows, var.aval.dtype)
-            else:  # each is several rows
-                source = np.concatenate(rows)
-        found: Array = host(source).reshape(var.aval.shape)
-        return place(found, var.aval.device) if var.aval.device is not None else found
 
 
 def begins_of(prim: Primitive) -> str:
@@ -106,14 +49,26 @@ def spelled(f: Callable[..., Any], atoms: Sequence[Atom], out: Var) -> list[Equa
 
 
 class Written:
-    """The new tape, equation by equation."""
+    """The new tape, equation by equation.
 
-    def __init__(self, tape: Tape, reading: Reading, stackable: Collection[Var]) -> None:
-        self.tape, self.reading = tape, reading
-        self.stackable = {v: k for k, v in enumerate(tape.inputs) if v in stackable}
+    *numbers* has the values of some inputs, as far as a tape may be made for what they are now.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        reading: Reading,
+        stackable: Collection[Var],
+        numbers: Mapping[Var, Any] | None = None,
+    ) -> None:
+        self.tape, self.reading, self.numbers = tape, reading, numbers or {}
+        self.places = {v: k for k, v in enumerate(tape.inputs)}
+        self.stackable = {v: k for v, k in self.places.items() if v in stackable}
         self.eqns: list[Equation] = []
         self.inputs: list[Var] = []
         self.sources: list[Source] = []
+        self.alike: list[tuple[Alike, int]] = []
+        self._ends: dict[Atom, tuple[Atom, ...]] | None = None
         self.loops = self.next = 0
 
     def copy_to(self, end: int) -> None:
@@ -139,7 +94,19 @@ class Written:
         ]
         inputs = (*[v for v, _ in kept], *self.inputs)
         sources = (*[k for _, k in kept], *self.sources)
-        return Rerolled(Tape(inputs, tuple(self.eqns), self.tape.outputs), sources)
+        tape = Tape(inputs, tuple(self.eqns), self.tape.outputs)
+        return Rerolled(tape, sources, tuple(self.alike))
+
+    def ended(self, carry: Atom) -> tuple[Atom, ...]:
+        """The constants of the loop that ended with *carry*; none if no loop did."""
+        if self._ends is None:
+            loops = [eqn for eqn in self.reading.eqns if eqn.prim is scan]
+            self._ends = {
+                out: eqn.inputs[: eqn.params["rounds"].constants]
+                for eqn in loops
+                for out in eqn.outs
+            }
+        return self._ends.get(carry, ())
 
 
 class Loop:
@@ -150,7 +117,8 @@ class Loop:
         self.first = segment.start + segment.period  # a step like all others
         self.makers = [self._maker(r) for r in range(len(segment.follows))]
         self.carry = [Var(self.reading.eqns[k].out.aval) for k in self.makers]
-        self.constants: dict[Any, tuple[int, Var]] = {}  # of a number and an aval
+        # Of a number and an aval; or of a column, whose numbers are alike in all steps.
+        self.constants: dict[Any, tuple[int | Array, Var]] = {}
         self.stacks: dict[Any, tuple[int, Var]] = {}
         self.slices: dict[Var, tuple[int, Sliced]] = {}
         self.step: list[Equation] = []
@@ -233,6 +201,8 @@ class Loop:
             column = self.segment.columns[k]
             if not self._stackable(column):
                 return None
+            if self._alike(column):
+                return self.constants.setdefault((column.tobytes(), aval), (column, Var(aval)))[1]
             return self.stacks.setdefault((column.tobytes(), aval), (k, Var(aval)))[1]
         atom: Atom = self.reading.atom(k)
         if not isinstance(atom, Var):
@@ -247,12 +217,20 @@ class Loop:
             return len({isinstance(a, Var) for a in atoms}) == 1
         return len(column) <= FEW
 
+    def _alike(self, column: Array) -> bool:
+        """Whether a column is of Python numbers that are the same in all steps, as these are now."""
+        numbers = self.new.numbers
+        atoms = [self.reading.atom(x) for x in column.tolist()] if numbers else []
+        if not atoms or not all(isinstance(a, Var) and a.weak and a in numbers for a in atoms):
+            return False
+        return Alike(tuple(range(len(atoms)))).of([numbers[a] for a in atoms]) is not None
+
     # ------------------------------------------------------------------------------------ writing
 
     def write(self) -> None:
         """Add the equation, and those of its operands and of what is read of it elsewhere."""
         new, segment, reading = self.new, self.segment, self.reading
-        operands: list[Any] = [self._constant(k, v.aval) for k, v in self.constants.values()]
+        operands = self._constants()
         operands += [reading.atom(k) for k in segment.initial]
         operands += [self._stack(segment.columns[k], v.aval) for k, v in self.stacks.values()]
         operands += [self._slice(*found, v.aval) for v, found in self.slices.items()]
@@ -299,6 +277,30 @@ class Loop:
         stacked = [self.reading.eqns[self.first + k].out for k in self.rows]
         inputs = (*made, *self.carry, *rows)
         return simplify(Tape(inputs, tuple(self.step), (*registers, *stacked)))
+
+    def _constants(self) -> list[Any]:
+        """The operands that are the same in all steps."""
+        initial = self.segment.initial
+        before = self.new.ended(self.reading.atom(initial[0])) if initial else ()
+        found: list[Any] = []
+        for k, (number, var) in enumerate(self.constants.values()):
+            if isinstance(number, int):
+                found.append(self._constant(number, var.aval))
+            else:
+                earlier = before[k] if k < len(before) else None
+                found.append(self._number(number, var.aval, earlier))
+        return found
+
+    def _number(self, column: Array, aval: Aval, earlier: Any) -> Var:
+        """What stands for numbers that are alike: of the loop that this one goes on from, if it is so."""
+        new = self.new
+        alike = Alike(tuple([new.stackable[self.reading.atom(k)] for k in column.tolist()]))
+        if isinstance(earlier, Var) and earlier.aval is aval and earlier in new.numbers:
+            now = new.numbers[self.reading.atom(int(column[0]))]
+            if alike.is_value(now, new.numbers[earlier]):
+                new.alike.append((alike, new.places[earlier]))
+                return earlier
+        return new.input(aval, alike)
 
     def _constant(self, number: int, aval: Aval) -> Atom:
         atom = self.reading.atom(number)

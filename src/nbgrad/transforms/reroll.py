@@ -7,15 +7,16 @@ and differentiate the loop then costs what one step costs. A segment that does n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import numpy as np
 
 from nbgrad.core.tape import Atom, Tape, Var
 from nbgrad.transforms.chained import chained
-from nbgrad.transforms.looped import Loop, Rerolled, Written, begins_of
+from nbgrad.transforms.looped import Loop, Written, begins_of
 from nbgrad.transforms.repeats import MIN_STEPS, Segment, Words, segments
+from nbgrad.transforms.stacking import Rerolled
 
 MIN_EQUATIONS: Final = 256  # of a tape that is looked at
 
@@ -26,6 +27,7 @@ def with_loops(
     needed: Iterable[Var] = (),
     fixed: Collection[Var] = (),
     severed: Collection[Var] = (),
+    numbers: Mapping[Var, Any] | None = None,
 ) -> Rerolled | None:
     """Return *tape* with its loops, each that goes on from another one with it; None without any.
 
@@ -35,7 +37,7 @@ def with_loops(
     found = chained(tape, stackable, asked)
     if len(tape if found is None else found.tape) >= MIN_EQUATIONS:
         now, free = (tape, stackable) if found is None else (found.tape, found.free(stackable))
-        more = reroll(now, free, asked[: len(asked) - len(fixed)], fixed, severed)
+        more = reroll(now, free, asked[: len(asked) - len(fixed)], fixed, severed, numbers)
         found = found if more is None else more.after(found)
         if more is not None and (whole := chained(more.tape, more.free(free), asked)) is not None:
             found = whole.after(found)
@@ -48,6 +50,7 @@ def reroll(
     needed: Iterable[Var] = (),
     fixed: Collection[Var] = (),
     severed: Collection[Var] = (),
+    numbers: Mapping[Var, Any] | None = None,
 ) -> Rerolled | None:
     """Return *tape* with its loops as equations, None if it has none.
 
@@ -62,13 +65,16 @@ def reroll(
         Variables that have to stay what they are: the tape is differentiated by them.
     severed : collection of Var
         Results through which a gradient would flow, were it not turned off.
+    numbers : mapping, optional
+        Values of inputs. Python numbers that are now the same in all steps are then one constant,
+        for as long as they are: else what is returned raises Differ.
     """
     reading = Reading(tape, severed)
     found = segments(Words(reading.words, reading.starts, reading.operands))
     if not found:
         return None
     asked = {a for a in (*tape.outputs, *needed) if a.__class__ is Var}
-    new = Written(tape, reading, set(stackable) - set(fixed) - asked)
+    new = Written(tape, reading, set(stackable) - set(fixed) - asked, numbers)
     for segment in _fitted(reading, found, asked, fixed):
         loop = Loop(new, segment, elsewhere(reading, segment, asked))
         if loop.possible:

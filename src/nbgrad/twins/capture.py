@@ -35,7 +35,7 @@ DIFFERENTIATE, TABLE = range(2)
 BUSY, EPOCH, NODE_TYPE, LIST_TYPE, NONE, TRUE = range(6)
 FOUND, OPERANDS, LEAVES, VALUES, SCALARS, COUNTS = range(6, 12)  # five counts
 KEY, PLACES, READS, NOTED, CAPTURE = range(17, 22)
-PARTS, ROOM, MASK, FULL, WORDS = 22, 27, 28, 29, 30  # five words of a Capture for the lists
+PARTS, ROOM, MASK, FULL, FALSE, WORDS = 22, 27, 28, 29, 30, 31  # five words for a Capture's lists
 LISTS: Final = ("nodes", "operands", "leaves", "values", "scalars")
 
 # From ``n_roots`` nodes at ``items`` on: ends with None, or has filled the table with what it found.
@@ -52,7 +52,7 @@ WALK: Final = f"""
     leaves, values = load_pointer(table, {LEAVES}), load_pointer(table, {VALUES})
     scalars, key = load_pointer(table, {SCALARS}), load_pointer(table, {KEY})
     places, reads = load_pointer(table, {PLACES}), load_pointer(table, {READS})
-    n_nodes, n_leaves, n_scalars, n_key, fits = 0, 0, 0, 0, True
+    n_nodes, n_leaves, n_scalars, n_key, fits, used = 0, 0, 0, 0, True, False
 
     for k in range(n_roots):
         root = load_pointer(items, k)
@@ -76,6 +76,7 @@ WALK: Final = f"""
         node = load_pointer(nodes, k)
         operands = load_pointer(node, {{inputs}})
         count = operands[{{size}}]
+        used = used or node[{{freed}}] == true
         plain = node[{{value}}] == nothing and node[{{leaf}}] == nothing and node[{{freed}}] != true
         if n_key + count >= {KEYS - 1} * room or (count == 0 and not plain):
             fits = False
@@ -193,7 +194,9 @@ def nbgrad_walk(owner, roots):
     if address(found) != 0 and made != 0:
         made = PyBytes_FromStringAndSize(noted, 8 * n_noted)
         found[{{noted}}], found[{{known}}] = made, true
+        found[{{consumed}}] = true if used else table[{FALSE}]
         Py_IncRef(true)
+        Py_IncRef(found[{{consumed}}])
     table[{BUSY}] = 0
     if address(found) == 0 or made == 0:
         return 0
@@ -213,7 +216,9 @@ def places() -> dict[str, Any]:
 
 def _capture() -> dict[str, int]:
     capture = Capture()
-    return {name: layout.slot(capture, name) for name in ("key", "noted", "known", *LISTS)}
+    return {
+        name: layout.slot(capture, name) for name in ("consumed", "key", "noted", "known", *LISTS)
+    }
 
 
 class Memory:
@@ -231,7 +236,7 @@ class Memory:
             self.words[word] = room.ctypes.data
         self.words[CAPTURE], known = id(Capture), _capture()
         self.words[PARTS : PARTS + len(LISTS)] = [known[name] for name in LISTS]
-        self.words[ROOM], self.words[MASK] = nodes, SLOTS * nodes - 1
+        self.words[[ROOM, MASK, FALSE]] = nodes, SLOTS * nodes - 1, id(False)
 
     def owner(self, differentiate: int) -> np.ndarray[Any, Any]:
         owner = np.array([differentiate, self.words.ctypes.data], np.int64)
