@@ -48,6 +48,9 @@ class Config:
         What serves the device "cuda", decided at its first use: by default the first of the two
         packages that is installed and finds a card. ``simulator`` is Numba's, ``emulator`` keeps
         elements apart in the host's memory, both for tests. ``NBGRAD_CUDA`` in the environment.
+    cuda_atomics : bool
+        Whether sums by index on the device "cuda", as gradients of ``x[index]``, are added in any order: fewer
+        kernels, but the last bits are others in each run.
     device : str
         Where ``nbgrad.tensor``, ``rand`` and ``randn`` put what they make, if they are not told: "cpu",
         or "cuda". ``NBGRAD_DEVICE`` in the environment.
@@ -69,6 +72,7 @@ class Config:
     deterministic: bool = False
     twins: str = "auto"
     cuda: str = "auto"
+    cuda_atomics: bool = False
     device: str = "cpu"
     print_precision: int | None = None
     retraces: int = 64

@@ -19,11 +19,8 @@ from nbgrad.core.tape import Var
 from nbgrad.core.values import value_of
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.targets import cuda_kernel
-from nbgrad.program.arrange import Arranged
-from nbgrad.program.cuda_rows import cuda_kernel as kernel_of
 from nbgrad.program.cuda_text import words
 from nbgrad.program.program import Program, make_program
-from nbgrad.program.rows import Rows
 from nbgrad.program.text import CudaKernel
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.simplify import simplify
@@ -140,9 +137,8 @@ def run(
         return np.asarray(eqn.prim.evaluate(*map(value, eqn.inputs), **eqn.params))
 
     for item, step in zip(planned.items, planned.steps, strict=True):
-        if isinstance(item, Arranged | Rows) or isinstance(step, CudaKernel):
-            kernel = step if isinstance(step, CudaKernel) else kernel_of(item)
-            device.launch(kernel, words(kernel.args, address), blocks)
+        if isinstance(step, CudaKernel):
+            device.launch(step, words(step.args, address), blocks)
         else:
             found = item.eqn.prim.evaluate(*map(value, item.eqn.inputs), **item.eqn.params)
             outs = found if len(item.eqn.outs) > 1 else (found,)

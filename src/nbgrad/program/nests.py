@@ -20,7 +20,7 @@ from nbgrad.program.nest import Guard, Load, Nest, Reduce, Select, Store
 from nbgrad.program.rows import Rows
 from nbgrad.program.text import is_wide
 from nbgrad.program.values import MAX_STATEMENTS, Body, MustMaterialize, TooLong
-from nbgrad.program.views import LibraryCall, library_call, unreadable
+from nbgrad.program.views import LibraryCall, Stage, library_call, unreadable
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ FEW_ROWS = 64
 # Partial results of columns, all together, that keep the threads of a card busy.
 PARTIALS = 1 << 17
 
-Item = Arranged | Rows | Call | LibraryCall | Round | Trip | Fork
+Item = Arranged | Rows | Stage | Call | LibraryCall | Round | Trip | Fork
 
 
 def build(tape: Tape) -> tuple[list[Item], dict[Var, Var]]:

@@ -12,6 +12,7 @@ from nbgrad.program.arrange import Arranged
 from nbgrad.program.nest import Load
 from nbgrad.program.nests import Item
 from nbgrad.program.rows import Rows
+from nbgrad.program.views import Stage
 
 ALIGNMENT = 64
 
@@ -36,7 +37,7 @@ def writes(item: Item) -> list[Var]:
     if isinstance(item, Arranged):
         stores = [s.buffer for s in item.nest.stores]
         return stores + [r.buffer for r in item.nest.reductions]
-    return list(item.writes if isinstance(item, Rows) else item.eqn.outs)
+    return list(item.writes if isinstance(item, Rows | Stage) else item.eqn.outs)
 
 
 def plan(tape: Tape, items: Sequence[Item], shared: Iterable[Var] = ()) -> Plan:

@@ -24,12 +24,13 @@ from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
 from nbgrad.program.unrolled import emit
 from nbgrad.program.values import planning
-from nbgrad.program.views import LibraryCall
+from nbgrad.program.views import LibraryCall, Stage
 
 cuda = LazyModule("nbgrad.program.cuda_rows")
 cuda_serial = LazyModule("nbgrad.program.cuda_serial")
 cuda_library = LazyModule("nbgrad.program.cuda_library")
 cuda_loops = LazyModule("nbgrad.program.cuda_loops")
+cuda_segments = LazyModule("nbgrad.program.cuda_segments")
 
 Step = Emitted | CudaKernel | Call | LibraryCall | Loop | Whole | Chosen
 
@@ -103,7 +104,8 @@ def make_program(tape: Tape, repeated: bool = False, target: str = "cpu") -> Pro
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
         there = target == "cuda"
-        items = tuple(in_blocks(by_rows(built, outside, cuda.fits) if there else built, there))
+        cut = in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)
+        items = tuple(cuda_segments.in_stages(cut) if there else cut)
         again = partial(make_program, repeated=True, target=target)
         steps = tuple([_step(item, repeated, again, target) for item in items])
         return Program(tape, items, steps, plan(tape, items, shared), shared)
@@ -112,7 +114,7 @@ def make_program(tape: Tape, repeated: bool = False, target: str = "cpu") -> Pro
 def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: str) -> Step:
     if target == "cuda" and (found := _kernel(item, again)):
         return found
-    assert not isinstance(item, Rows), "only one target goes by rows"
+    assert not isinstance(item, (Rows, Stage)), "only one target goes by rows"
     if isinstance(item, Arranged):
         return emit(item, repeated)
     if isinstance(item, Round):
@@ -127,8 +129,10 @@ def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: 
 
 def _kernel(item: Item, again: Callable[[Tape], Program]) -> CudaKernel | None:
     """The kernel for CUDA that *item* is, if it is one."""
-    found = None
-    if isinstance(item, (Arranged, Rows)):
+    found: CudaKernel | None = None
+    if isinstance(item, Stage):
+        found = item.kernel
+    elif isinstance(item, (Arranged, Rows)):
         found = cuda.cuda_kernel(item)
     elif isinstance(item, LibraryCall):
         found = cuda_library.cuda_call(item)
@@ -136,7 +140,7 @@ def _kernel(item: Item, again: Callable[[Tape], Program]) -> CudaKernel | None:
         found = cuda_loops.cuda_loop(item, again)
     if found is None and isinstance(item, (Round, Trip)):
         serial = rolled(item) if isinstance(item, Round) else whole(item, define)
-        found = serial and cuda_serial.cuda_serial(serial)
+        found = cuda_serial.cuda_serial(serial) if serial else None
     return found
 
 

@@ -20,7 +20,8 @@ from nbgrad.program.arrange import Arranged
 from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.nest import Compute, Load, Nest, Reduce, Store
 from nbgrad.program.rows import Rows
-from nbgrad.program.views import LibraryCall
+from nbgrad.program.text import CudaKernel
+from nbgrad.program.views import LibraryCall, Stage
 
 if TYPE_CHECKING:
     from nbgrad.program.program import Program
@@ -77,9 +78,12 @@ def _steps(program: Program, lines: dict[Var, str | None]) -> Iterator[Traffic]:
             yield _of_nest(item.nest, lines)
         elif isinstance(item, Rows):
             yield _of_rows(item, lines)
+        elif isinstance(item, Stage):
+            read, written = (sum([v.aval.nbytes for v in vs]) for vs in (item.reads, item.writes))
+            yield Traffic("library", item.kernel.name, read, written, 0, item.eqn.line)
         else:
-            kind = "library" if isinstance(step, LibraryCall) else "host"
-            yield of_equation(step.eqn, kind)  # type: ignore[union-attr]
+            kind = "library" if isinstance(step, LibraryCall | CudaKernel) else "host"
+            yield of_equation(item.eqn, kind)
 
 
 def _repeated(step: Loop) -> Traffic:

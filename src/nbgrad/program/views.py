@@ -17,6 +17,7 @@ from nbgrad.program.values import CODES, Body, MustMaterialize
 
 if TYPE_CHECKING:
     from nbgrad.program.nests import Call
+    from nbgrad.program.text import CudaKernel
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,20 @@ class LibraryCall:
     @property
     def reads(self) -> tuple[Var, ...]:
         return tuple(dict.fromkeys(x.buffer for x in self.operands))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One of the kernels that a call is on a card, and what it reads and writes."""
+
+    call: LibraryCall
+    kernel: CudaKernel
+    reads: tuple[Var, ...]
+    writes: tuple[Var, ...]
+
+    @property
+    def eqn(self) -> Equation:
+        return self.call.eqn
 
 
 def library_call(host: Call, fusion: Fusion) -> LibraryCall | None:

@@ -108,6 +108,10 @@ class _View:
 
 
 # What kernel text asks of Numba, for one thread of one block.
+def _add(view: Any, k: Any, value: Any) -> None:
+    view[k] += value
+
+
 _ONE = SimpleNamespace(x=1, y=1, z=1)
 _FIRST = SimpleNamespace(x=0, y=0, z=0)
 ALONE = SimpleNamespace(
@@ -118,6 +122,7 @@ ALONE = SimpleNamespace(
     blockIdx=_FIRST,
     threadIdx=_FIRST,
     syncthreads=lambda: None,
+    atomic=SimpleNamespace(add=_add),
     shared=SimpleNamespace(array=lambda shape, dtype: np.empty(shape, dtype)),
 )
 
