@@ -324,6 +324,22 @@ ROWS: dict[tuple[str, str], Row] = {
         lambda: integrate.solve_ivp(3, (0.0, 1.0), X),
         "solve_ivp",
     ),
+    ("solvers.minimize", "ValueError"): (
+        lambda: ng.solvers.minimize(lambda x: x.sum(), X, method="BFGS"),
+        "no compiled method is called 'BFGS'",
+    ),
+    ("solvers.minimize", "TypeError"): (
+        lambda: ng.solvers.minimize(lambda x: x.sum(), X, options={"gtoll": 1}),
+        "no option is called 'gtoll'",
+    ),
+    ("solvers.solve", "ValueError"): (
+        lambda: ng.solvers.solve("BFGS", lambda x: x.sum(), X),
+        "no compiled method is called 'BFGS'",
+    ),
+    ("solvers.solve", "TypeError"): (
+        lambda: ng.solvers.solve("nb-bfgs", lambda x: x.sum(), X, gtoll=1),
+        "no option is called 'gtoll'",
+    ),
     ("tree.flatten", "RecursionError"): (lambda: tree.flatten(endless()), "recursion"),
     ("tree.map", "TypeError"): (lambda: tree.map(np.add, [1.0], (1.0,)), "list"),
     ("tree.ravel", "TypeError"): (lambda: tree.ravel(["a"]), "a"),

@@ -13,7 +13,7 @@ from llvmlite import ir
 from numba import types
 
 from nbgrad.machine import intrinsics as plain
-from nbgrad.machine import numba_scipy
+from nbgrad.machine import numba_scipy, pointers
 from nbgrad.machine.numba_inside import (
     PointerModel,
     alloca_once,
@@ -23,7 +23,7 @@ from nbgrad.machine.numba_inside import (
     lower_builtin,
     register_model,
 )
-from nbgrad.machine.numba_memory import MEMORY_NAMES, select
+from nbgrad.machine.numba_memory import MEMORY_NAMES, call_frame, select
 from nbgrad.machine.vecmath import bits, far
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
@@ -110,6 +110,7 @@ def rest_of(typingctx: Any, x: Any, y: Any) -> Any:
 BY_PLAIN: Final[dict[Any, Any]] = {
     plain.reduce_add: reduce_add,
     plain.select: select,
+    pointers.call_frame: call_frame,
     bits.rest_of: rest_of,
     bits.f8_as_i8: _bitcast("f8_as_i8", types.float64, types.int64),
     bits.i8_as_f8: _bitcast("i8_as_f8", types.int64, types.float64),

@@ -42,6 +42,19 @@ def call_release(typingctx: Any, release: Any, pointer: Any) -> Any:
 
 
 @intrinsic
+def call_frame(typingctx: Any, run: Any, frame: Any) -> Any:
+    """Call ``int64 (*run)(int64 *frame, int64 *frame)``: the executor's loop, from helpers."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        words = context.get_value_type(WORDS)
+        kind = ir.FunctionType(I64, [words, words])
+        run, frame = args
+        return builder.call(builder.bitcast(run, kind.as_pointer()), [frame, frame])
+
+    return types.int64(WORDS, WORDS), generate
+
+
+@intrinsic
 def call_copy(typingctx: Any, copy: Any, target: Any, source: Any, size: Any) -> Any:
     """Call ``void *(*copy)(void *target, const void *source, size_t size)``."""
 

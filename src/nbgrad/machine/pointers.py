@@ -1,0 +1,14 @@
+"""What functions that are compiled into kernels, as helpers, may do with pointers to frames."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any, Final
+
+_LOOP: Final = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
+
+
+def call_frame(run: Any, frame: Any) -> int:
+    """Call ``int64 (*run)(int64 *frame, int64 *frame)``, the executor's loop or what stands for it."""
+    found: int = _LOOP(run)(frame, frame)
+    return found

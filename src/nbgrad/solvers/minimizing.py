@@ -1,0 +1,240 @@
+"""``solve`` and ``minimize``: from a function and a start to SciPy's result, by one native loop."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from nbgrad.core.lazy import LazyModule
+from nbgrad.solvers.compiled import Memory, Method
+from nbgrad.solvers.functions import Function, kept
+from nbgrad.solvers.methods import DERIVED, METHODS
+from nbgrad.solvers.native import (
+    BOTH,
+    CALLS,
+    FAILED,
+    FAULT,
+    GRADIENT,
+    ITERATIONS,
+    MOST_CALLS,
+    MOST_ITERATIONS,
+    NO_STEP,
+    NOT_FINITE,
+    PAUSE,
+    PAUSED,
+    SMALL_CHANGE,
+    SMALL_STEP,
+    STATUS,
+    TOO_MANY,
+    F,
+    N,
+)  # fmt: skip
+
+optimize = LazyModule("scipy.optimize")
+
+FIRST_CALLS, SOON = 64, 0.02  # calls before the loop looks up for the first time; seconds between
+STOPPED, OUT_OF_TIME = 98, 99
+MOST_POOLS = 16  # structures whose memory is kept with a function
+WHOLE: Final = {"maxiter": MOST_ITERATIONS, "maxfun": MOST_CALLS}
+IGNORED = {"tol", "disp"}  # dealt with, and of no effect
+# SciPy's status, and what is said.
+VERDICTS: Final = {
+    GRADIENT: (0, "Optimization terminated successfully: the gradient is as small as gtol asks."),
+    SMALL_STEP: (0, "Optimization terminated successfully: the step is as small as xtol asks."),
+    SMALL_CHANGE: (
+        0,
+        "Optimization terminated successfully: the change is as small as ftol asks.",
+    ),
+    BOTH: (0, "Optimization terminated successfully: both ftol and xtol are met."),
+    TOO_MANY: (1, "The largest number of iterations or calls has been reached."),
+    NO_STEP: (2, "Desired error not necessarily achieved due to precision loss."),
+    NOT_FINITE: (3, "The function or its gradient is not finite at the start."),
+    STOPPED: (99, "The callback raised StopIteration."),
+    OUT_OF_TIME: (4, "The time that max_time gives is over."),
+}
+
+
+class Solve:
+    """A solve in progress: its memory, and when to look up from it."""
+
+    def __init__(self, method: Method, memory: Memory, n: int) -> None:
+        self.method, self.memory, self.n = method, memory, n
+        w = memory.w
+        self.x, self.g = w[method.x * n : (method.x + 1) * n], w[method.g * n : (method.g + 1) * n]
+
+    def run(self, callback: Any = None, max_time: float | None = None) -> int:
+        """Run to the end, and return why it ended."""
+        memory, k = self.memory, self.memory.k
+        chunk = FIRST_CALLS if callback is None else 1
+        before = start = time.perf_counter()
+        seen = 0
+        while True:
+            k[PAUSE] = k[CALLS] + chunk
+            memory.enter()
+            status = int(k[STATUS])
+            if status == FAILED:
+                raise self.failure()
+            if callback is not None and k[ITERATIONS] > seen:
+                seen = int(k[ITERATIONS])
+                if callback(self.x.copy(), float(memory.s[F])) and status == PAUSED:
+                    return STOPPED
+            if status != PAUSED:
+                return status
+            k[STATUS] = 0
+            now = time.perf_counter()
+            if max_time is not None and now - start > max_time:
+                return OUT_OF_TIME
+            if callback is None and now - before < SOON:
+                chunk *= 4
+            before = now
+
+    def failure(self) -> Any:
+        """What a function that failed has raised."""
+        functions = self.memory.functions
+        raised = [f for f in functions if getattr(f, "raised", None) is not None]
+        return (raised or functions)[0].failure(int(self.memory.k[FAULT]))
+
+
+def method_of(name: str) -> Method:
+    """The method of that name."""
+    if name not in METHODS:
+        known = ", ".join(sorted(METHODS))
+        raise ValueError(f"no compiled method is called {name!r}; there are {known}")
+    return METHODS[name]
+
+
+class Asked:
+    """A method, the function it is to minimise, and its arguments; traced and compiled."""
+
+    def __init__(self, name: str, fun: Any, x0: Any, args: tuple[Any, ...]) -> None:
+        self.method = method = method_of(name)
+        self.x0 = x0
+        self.made = made = kept(fun)
+        derived = made.get(name)
+        if derived is None:
+            derived = made[name] = [Function(DERIVED[each](fun)) for each in method.derived]
+        self.found = [f.found(x0, args) for f in derived]
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the function reads tensors from outside that require grad."""
+        return any(f.tracked for f in self.found)
+
+    def memory(self, n: int, m: int) -> tuple[Memory, Any]:
+        """Memory that nobody uses, and where it goes back to."""
+        method, found, pools = self.method, self.found, self.made.setdefault("pools", {})
+        key = (method.name, n, m, *[f.entry for f in found])
+        pool = pools.get(key)
+        if pool is None:
+            if len(pools) >= MOST_POOLS:
+                pools.clear()
+            pool = pools[key] = []
+        try:
+            memory = pool.pop()
+            memory.k.fill(0)
+        except IndexError:
+            memory = Memory(method, n, m)
+            pairs = zip(found, method.calls(memory, n, m), strict=True)
+            memory.complete([f.pointed(inputs, results) for f, (inputs, results) in pairs])
+        for function, evaluation in zip(memory.functions, found, strict=True):
+            function.bind(evaluation.values)
+        return memory, pool
+
+    def solved(self, options: Any, bounds: Any, callback: Any, max_time: float | None) -> Any:
+        """The result, from numbers to numbers."""
+        method, x0 = self.method, self.x0
+        n = len(x0)
+        memory, pool = self.memory(n, 0)
+        run = Solve(method, memory, n)
+        run.x[:] = x0
+        _set(method, memory, n, options)
+        result = _result(run, run.run(callback, max_time))
+        pool.append(memory)
+        return result
+
+
+def solve(
+    name: str,
+    problem: Any,
+    x0: Any,
+    *,
+    args: tuple[Any, ...] = (),
+    bounds: Any = None,
+    callback: Any = None,
+    max_time: float | None = None,
+    **options: Any,
+) -> Any:
+    """Solve a problem by a compiled method, from numbers to numbers.
+
+    Parameters
+    ----------
+    name : str
+        One of ``METHODS``.
+    problem : object with ``flat`` and ``args``, or callable
+        A function of a vector and *args*.
+    x0 : ndarray
+        A vector.
+    args : tuple
+        What else the function takes; of a problem by default its own.
+    bounds : pair of ndarray, optional
+        The least and the largest values.
+    callback : callable, optional
+        Called with the point, which is its own, and the value after each iteration; True ends the solve.
+    max_time : float, optional
+        Seconds after which it ends.
+    **options
+        Those of the method.
+
+    Returns
+    -------
+    OptimizeResult
+
+    Raises
+    ------
+    ValueError
+        For an unknown method.
+    TypeError
+        For an option that the method does not have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from nbgrad.solvers import solve
+    >>> solve("nb-bfgs", lambda x: ((x - 2) ** 2).sum(), np.zeros(3)).x
+    array([2., 2., 2.])
+    """  # fmt: skip
+    fun = getattr(problem, "flat", problem)
+    args = args or tuple(getattr(problem, "args", ()))
+    return Asked(name, fun, x0, args).solved(options, bounds, callback, max_time)
+
+
+def _set(method: Method, memory: Memory, n: int, options: dict[str, Any]) -> None:
+    """Write the options to the words that the loop reads."""
+    k, s = memory.k, memory.s
+    k[N] = n
+    for word, count in method.limits(n).items():
+        k[word] = count
+    for word, number in method.numbers.values():
+        s[word] = number
+    for name in method.tolerances if options.get("tol") is not None else ():
+        options.setdefault(name, options["tol"])
+    for name, value in options.items():
+        if value is None or name in IGNORED:
+            continue
+        if name in WHOLE:
+            k[WHOLE[name]] = min(int(value), 1 << 62)
+        elif name in method.numbers:
+            s[method.numbers[name][0]] = float(value)
+        else:
+            known = ", ".join(sorted({*WHOLE, *method.numbers}))
+            raise TypeError(f"nb-{method.name}: no option is called {name!r}; there are {known}")
+
+
+def _result(run: Solve, status: int) -> Any:
+    memory = run.memory
+    k, (code, message) = memory.k, VERDICTS[status]
+    calls = int(k[CALLS])
+    return optimize.OptimizeResult(
+        x=run.x.copy(), fun=float(memory.s[F]), jac=run.g.copy(), nit=int(k[ITERATIONS]), nfev=calls, njev=calls,
+        status=code, success=code == 0, message=message, **run.method.more(memory, run.n),
+    )  # fmt: skip
