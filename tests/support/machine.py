@@ -95,6 +95,7 @@ def same_as_walked(found: Any, roots: Any, differentiate: bool) -> None:
     assert found.key == expected.key, (np.frombuffer(found.key, np.int64), roots)
     assert found.noted == expected.noted, (np.frombuffer(found.noted, np.int64), roots)
     assert found.known is expected.known
+    assert found.consumed is expected.consumed
     for name in capture.LISTS:
         part, wanted = getattr(found, name), getattr(expected, name)
         assert len(part) == len(wanted), name

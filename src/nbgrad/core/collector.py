@@ -66,6 +66,15 @@ def age() -> None:
     _collect()
 
 
+def age_kept() -> None:
+    """The same for those that a long chain keeps as it is recorded, unless nothing is collected.
+
+    Young ones would be looked at twice before they were old: a quarter of what recording takes.
+    """
+    if gc.isenabled():
+        age()
+
+
 def _made_old() -> None:
     global _aged
     if not gc.get_freeze_count():

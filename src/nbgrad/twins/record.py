@@ -16,6 +16,7 @@ from typing import Any, Final
 import numpy as np
 
 from nbgrad.config import settings
+from nbgrad.core.collector import age_kept
 from nbgrad.core.modes import lines, not_recording
 from nbgrad.core.node import Node, next_sequence
 from nbgrad.core.ports import Tables, ports, shortcuts
@@ -27,6 +28,7 @@ from nbgrad.machine.compile import lacking, native, remembered
 # Words of a function's owner: the tables of signatures, whether the tensor is the second operand,
 # and the objects that all functions read.
 ALIKE, NUMBER, WHOLE, SWAPPED, SHARED = range(5)
+LONG, MANY = 128, 256  # operations of a chain that is long; of such ones, until all are made old
 ROOM: Final = 256  # operands, constants and steps of a recipe that machine code replays
 _method: Any = next_sequence  # of a counter, written in C
 OBJECTS: Final = {
@@ -45,6 +47,7 @@ OBJECTS: Final = {
     "SETTINGS": settings,
     "NEXT": _method.__self__,
     "NO_INPUTS": (),
+    "AGE": age_kept,
 }
 
 # Makes a node of ``sig``, ``inputs``, ``tracked`` and ``depth``, of which it takes the first two: they
@@ -125,9 +128,19 @@ def nbgrad_record(owner, args, count):
     + MAKE_NODE
     + """
     tensor = PyType_GenericAlloc(shared[{TENSOR}], 0)
-    if address(tensor) != 0:
-        Py_IncRef(none)
-        tensor[{_node}], tensor[{_alias}] = address(node), none
+    if address(tensor) == 0:
+        return 0
+    Py_IncRef(none)
+    tensor[{_node}], tensor[{_alias}] = address(node), none
+    if tracked and depth > {LONG}:
+        shared[{KEPT}] += 1
+        if shared[{KEPT}] >= {MANY}:
+            shared[{KEPT}] = 0
+            done = PyObject_CallNoArgs(shared[{AGE}])
+            if done == 0:  # it was interrupted
+                Py_DecRef(address(tensor))
+                return 0
+            Py_DecRef(done)
     return address(tensor)
 """
 )
@@ -198,11 +211,14 @@ def words(tensor: Any) -> dict[str, int]:
 
 @cache
 def shared_objects() -> tuple[np.ndarray[Any, Any], dict[str, int], object]:
-    """A table of what all functions read, the places in it by name, and what must live as long."""
+    """A table of what all functions read, the places in it by name, and what must live as long.
+
+    Its last word is a count.
+    """
     objects = OBJECTS | {"TENSOR": ports.tensor, "GROUP": shortcuts.group}
-    shared = np.array([id(x) for x in objects.values()], np.int64)
+    shared = np.array([*[id(x) for x in objects.values()], 0], np.int64)
     bounds.register(shared)
-    return shared, {name: k for k, name in enumerate(objects)}, objects
+    return shared, {name: k for k, name in enumerate([*objects, "KEPT"])}, objects
 
 
 @remembered
@@ -216,7 +232,7 @@ def install() -> None:
         return
     shared, names, objects = shared_objects()
     places |= {"ALIKE": ALIKE, "NUMBER": NUMBER, "WHOLE": WHOLE, "SWAPPED": SWAPPED}
-    places |= {"SHARED": SHARED, "ROOM": ROOM} | names
+    places |= {"SHARED": SHARED, "ROOM": ROOM, "LONG": LONG, "MANY": MANY} | names
     record, replay = (
         native(text.format(**places), name, ("i8*", "i8*", "i8"), result="i8")[0]
         for text, name in ((_RECORD, "nbgrad_record"), (_REPLAY, "nbgrad_replay"))
