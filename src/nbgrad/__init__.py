@@ -19,8 +19,13 @@ __all__ = [
     "Function", "Jitted", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "checkpoint_name", "checkpoint_policies", "configure", "detect_anomaly",
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
     "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
+<<<<<<< HEAD
     "no_grad", "numpy", "optim", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "solvers", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
+=======
+    "no_grad", "numpy", "optim", "optimize", "problem", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
+    "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
+>>>>>>> d386bbf (Add nbgrad.problem and nbgrad.optimize.minimize)
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
     "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jet", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
     "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
         interpolate,
         linalg,
         optim,
+        optimize,
         random,
         signal,
         solvers,
@@ -68,6 +74,7 @@ if TYPE_CHECKING:
     from nbgrad.api.taylor import jet
     from nbgrad.api.vmap import vmap
     from nbgrad.engine.timing import profile
+    from nbgrad.optimize.problem import problem
     from nbgrad.tensors.function import Function
     from nbgrad.tensors.modes import (
         detect_anomaly,
@@ -88,6 +95,7 @@ _LATER = {
     "interpolate",
     "linalg",
     "optim",
+    "optimize",
     "random",
     "signal",
     "solvers",
@@ -114,6 +122,7 @@ _TRANSFORMS = {
     **dict.fromkeys(
         ("elementwise_grad", "ggn", "holomorphic_grad", "hvp", "vhp"), "api.second_order"
     ),
+    **{"problem": "optimize.problem"},
     **{"primitive": "api.declaring", "register_gradient": "api.declaring"},
     **{"GradientTape": "api.gradient_tape"},
     **{"pure_callback": "api.callbacks"},

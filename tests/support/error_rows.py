@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import optimize_error_rows
 
 import nbgrad as ng
 
@@ -382,3 +383,4 @@ ROWS: dict[tuple[str, str], Row] = {
     ("tree.unravel", "ValueError"): (lambda: tree.unravel(X, np.ones(3)), "3"),
     ("autograd.Variable", "TypeError"): (lambda: ng.autograd.Variable("a"), "convert the data"),
 }
+ROWS |= optimize_error_rows.ROWS
