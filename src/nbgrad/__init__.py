@@ -19,13 +19,8 @@ __all__ = [
     "Function", "Jitted", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "checkpoint_name", "checkpoint_policies", "configure", "detect_anomaly",
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
     "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
-<<<<<<< HEAD
-    "no_grad", "numpy", "optim", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
-    "set_num_threads", "signal", "solvers", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
-=======
     "no_grad", "numpy", "optim", "optimize", "problem", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
-    "set_num_threads", "signal", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
->>>>>>> d386bbf (Add nbgrad.problem and nbgrad.optimize.minimize)
+    "set_num_threads", "signal", "solvers", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
     "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jet", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
     "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",

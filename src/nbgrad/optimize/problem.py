@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy.sparse.linalg import LinearOperator
 from nbgrad.errors import need_functions
 from nbgrad.optimize.bounding import bounds_of
 from nbgrad.optimize.constraining import Constraint, constraints_of
-from nbgrad.optimize.programs import Programs, Shape, programs_of, result_shape, values_of
+from nbgrad.optimize.programs import programs_of, result_shape, values_of
 from nbgrad.optimize.space import Space
 from nbgrad.optimize.swept import array_of, number_of
 
@@ -49,6 +48,13 @@ class Problem:
         Lower and upper bounds, one number for each element of a vector.
     constraints : list
         As :func:`problem` took them, their functions being of a vector.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> p = ng.problem(lambda x: (x**2).sum(), [1.0, 2.0])
+    >>> p.x0, p.bounds, p.constraints
+    (array([1., 2.]), None, [])
     """
 
     def __init__(
@@ -65,6 +71,9 @@ class Problem:
         self._made_of = fun, x0, self.args, constraints, bounds
         self.bounds = bounds_of(bounds, self.space)
         self.constraints: list[Constraint] = constraints_of(constraints, self.space)
+        self.values = values_of(self.args)  # of which tensors are their values
+        self._programs: Any = None
+        self._flat_fun: Func | None = None
         self._shape = (self.space.size,)
         self._point = Point(b"")
         self.compiled: dict[Any, Any] = {}  # what solvers keep of it
@@ -99,32 +108,31 @@ class Problem:
 
     # ------------------------------------------------------------------- what the function returns
 
-    @cached_property
-    def values(self) -> tuple[Any, ...]:
-        """The further arguments, of which tensors are their values."""
-        return values_of(self.args)
-
-    @cached_property
-    def result_shape(self) -> Shape:
+    @property
+    def result_shape(self) -> tuple[int, ...] | None:
         """That of what the function returns; None for what is nested."""
-        return result_shape(self._made_of[0], self.space, self.values)
+        return self.programs.shape  # type: ignore[no-any-return]
 
-    @cached_property
-    def programs(self) -> Programs:
-        return programs_of(self._made_of[0], self.space, self.result_shape)
+    @property
+    def programs(self) -> Any:
+        """The compiled derivatives of the function."""
+        if self._programs is None:
+            fun, space = self._made_of[0], self.space
+            self._programs = programs_of(fun, space, result_shape(fun, space, self.values))
+        return self._programs
 
     @property
     def flat(self) -> Func:
         """The function of a vector and of *args*: it records, and returns a number or a vector."""
-        return self.programs.flat
+        return self.programs.flat  # type: ignore[no-any-return]
 
-    @cached_property
+    @property
     def flat_fun(self) -> Func:
         """The same of a vector alone."""
-        if not self.values:
-            return self.flat
-        flat, values = self.flat, self.values
-        return lambda x: flat(x, *values)
+        if self._flat_fun is None:
+            flat, values = self.flat, self.values
+            self._flat_fun = (lambda x: flat(x, *values)) if values else flat
+        return self._flat_fun
 
     # ------------------------------------------------------------------------------------ functions
 
