@@ -132,7 +132,7 @@ def _environment() -> str:
 _fingerprints: dict[Helper, str] = {}
 
 
-def _fingerprint(helper: Helper) -> str:
+def fingerprint(helper: Helper) -> str:
     """Return a digest of a helper and of all it calls: their bytecode is what Numba compiles."""
     found = _fingerprints.get(helper)
     if found is None:
@@ -143,7 +143,7 @@ def _fingerprint(helper: Helper) -> str:
         parts = [_code_text(code), repr(helper.__defaults__)]
         for name in code.co_names:
             value = names.get(name)
-            parts.append(_fingerprint(value) if isinstance(value, FunctionType) else _text(value))
+            parts.append(fingerprint(value) if isinstance(value, FunctionType) else _text(value))
         found = _fingerprints[helper] = digest(*parts)
     return found
 
@@ -174,7 +174,7 @@ def _key(
     noalias: bool,
     helpers: Helpers,
 ) -> str:
-    called = [f"{alias}={_fingerprint(helper)}" for alias, helper in helpers.items()]
+    called = [f"{alias}={fingerprint(helper)}" for alias, helper in helpers.items()]
     options = f"{name} {params} {result} {noalias}"
     return digest(_environment(), source, options, *called)
 

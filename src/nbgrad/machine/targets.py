@@ -9,17 +9,26 @@ import importlib
 import math
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from types import FunctionType, SimpleNamespace
 from typing import Any, Final
 
 from nbgrad.config import settings
+from nbgrad.core import forks
+from nbgrad.core.lazy import load
+from nbgrad.errors import NO_CUDA, DeviceError
+from nbgrad.machine.cache import digest
+from nbgrad.machine.compile import fingerprint
 from nbgrad.machine.cuda import compiler
 from nbgrad.machine.cuda import simulated as is_simulated
 from nbgrad.machine.intrinsics import CASTS, FUNCTIONS
 from nbgrad.machine.scalar import PORTABLE
 
+# Words of an array of one dimension as numba-cuda passes it: owner, parent, items, bytes of an item, address,
+# extent, stride.
+PARAMS: Final = 7
+_ENTRY: Final = re.compile(r"\.visible \.entry (\S+?)\(")
 _NAMED: Final = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -101,11 +110,51 @@ def cuda_ptx(
         "u8": types.uint64, "u4": types.uint32, "u2": types.uint16, "u1": types.uint8,
     }  # fmt: skip
     memory = [types.Array(numba_types[view], 1, "C") for view in views]
-    with _of_capability(capability):
+    with forks.compiling, _of_capability(capability):
         made = cuda().compile_ptx(
             _function(source, name), types.void(types.int64, *memory), cc=capability, device=False
         )
     return str(made[0])
+
+
+def cuda_cubin(
+    source: str, name: str, views: tuple[str, ...], capability: tuple[int, int]
+) -> tuple[bytes, str]:
+    """Machine code of kernel text, and the name of the kernel in it; the card need not be there.
+
+    Its parameters are 64-bit words: ``at``, and ``PARAMS`` for each view.
+    """
+    text = cuda_ptx(source, name, views, capability)
+    entry = _ENTRY.findall(text)
+    if len(entry) != 1 or text.partition(".entry")[2].partition(")")[0].count(".param .u64") != (
+        1 + PARAMS * len(views)
+    ):
+        raise DeviceError(NO_CUDA.format(why=f"{maker()} passes other parameters to kernels"))
+    core = importlib.import_module("cuda.core")
+    major, minor = capability
+    options = core.LinkerOptions(arch=f"sm_{major}{minor}")
+    made = core.Linker(core.ObjectCode.from_ptx(text.encode()), options=options).link("cubin")
+    return bytes(made.code), entry[0]
+
+
+@cache
+def maker() -> str:
+    """Who makes machine code here, with versions; "" if it is not installed."""
+    metadata = load("importlib.metadata")
+    try:
+        found = [f"{name}-{metadata.version(name)}" for name in ("numba-cuda", "numba")]
+    except metadata.PackageNotFoundError:
+        return ""
+    with suppress(metadata.PackageNotFoundError):
+        found.append(f"nvvm-{metadata.version('nvidia-nvvm')}")
+    return "+".join(found)
+
+
+def fingerprints(source: str) -> str:
+    """A digest of the functions that kernel text calls, and of all that they call."""
+    found: dict[str, Any] = {**PORTABLE, **FUNCTIONS}
+    used = sorted({name for name in set(_NAMED.findall(source)) if name in found})
+    return digest(*[f"{name}={fingerprint(found[name])}" for name in used])
 
 
 @contextmanager

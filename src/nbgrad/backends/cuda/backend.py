@@ -76,7 +76,11 @@ def adopt(x: Any) -> CudaBuffer:
     It must not be written to by others as long as a tensor has it.
     """
     store = runtime.store()
-    held, shape, dtype = guarded(store, store.adopted, x)
+    return guarded(store, _adopted, store, x)  # type: ignore[no-any-return]
+
+
+def _adopted(store: Store, x: Any) -> CudaBuffer:
+    held, shape, dtype = store.adopted(x)
     if dtype.kind not in "biufc":
         raise ForeignError(f"nbgrad holds numbers and booleans, not {dtype}")
     return CudaBuffer(store, held, shape, dtype)
@@ -84,4 +88,5 @@ def adopt(x: Any) -> CudaBuffer:
 
 def from_host(array: Array) -> CudaBuffer:
     store = runtime.store()
-    return CudaBuffer(store, guarded(store, store.copied_in, array), array.shape, array.dtype)
+    made = lambda: CudaBuffer(store, store.copied_in(array), array.shape, array.dtype)
+    return guarded(store, made)  # type: ignore[no-any-return]

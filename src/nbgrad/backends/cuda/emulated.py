@@ -18,6 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from nbgrad.backends.cuda.emulated_streams import EmulatedStream, Watch
+from nbgrad.backends.cuda.lanes import Lanes
+from nbgrad.backends.cuda.memory import Call
 from nbgrad.errors import NO_ROOM, DeviceMemoryError
 from nbgrad.machine import targets
 from nbgrad.machine.intrinsics import CASTS
@@ -55,6 +58,7 @@ class Memory:
         self.bytes = raw[start : start + size]
         self.live = np.zeros(size, np.bool_)
         self.free: list[tuple[int, int]] = [(ALIGNED, size - ALIGNED)]  # nothing is at address 0
+        self.watch = Watch()
         self.views = {code: _View(self, code) for code in CASTS if code[0] != "c"}
 
     def take(self, nbytes: int) -> int | None:
@@ -94,17 +98,19 @@ class _View:
         self.memory = memory
         self.elements: Array = memory.bytes.view(CASTS[code])
 
-    def place(self, k: Any) -> int:
+    def place(self, k: Any, write: bool) -> int:
         k, size = int(k), self.elements.itemsize
         if not (0 <= k < len(self.elements) and self.memory.live[k * size]):
             raise IndexError(f"a kernel would access address {k * size}, which is not allocated")
+        if self.memory.watch.on:
+            self.memory.watch.touch(k * size, size, write)
         return int(k)
 
     def __getitem__(self, k: Any) -> Any:
-        return self.elements[self.place(k)]
+        return self.elements[self.place(k, False)]
 
     def __setitem__(self, k: Any, value: Any) -> None:
-        self.elements[self.place(k)] = value
+        self.elements[self.place(k, True)] = value
 
 
 # What kernel text asks of Numba, for one thread of one block.
@@ -130,11 +136,22 @@ ALONE = SimpleNamespace(
 class Emulated(NDArrayOperatorsMixin):
     """An array on the emulated card."""
 
-    __slots__ = ("__weakref__", "_elements", "_keep", "start")
+    __slots__ = ("__weakref__", "_elements", "_keep", "start", "watch")
 
-    def __init__(self, elements: Array, keep: Any = None, start: int = -1) -> None:
+    def __init__(
+        self, elements: Array, keep: Any = None, start: int = -1, watch: Watch | None = None
+    ) -> None:
         # Whose memory it is: its own, at an address, or that of what it keeps.
-        self._elements, self._keep, self.start = elements, keep, start
+        self._elements, self._keep, self.start, self.watch = elements, keep, start, watch
+
+    def opened(self) -> Array:
+        """The elements, which are read, or written as a part of an array that nobody else has."""
+        owner = self
+        while owner._keep.__class__ is Emulated:
+            owner = owner._keep
+        if owner.watch is not None and owner.watch.on:
+            owner.watch.touch(owner.start, owner._elements.nbytes, False)
+        return self._elements
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -168,11 +185,11 @@ class Emulated(NDArrayOperatorsMixin):
         if name not in _METHODS:
             raise AttributeError(f"arrays on the emulated card have no {name}")
         return lambda *args, **kwargs: _wrapped(
-            getattr(self._elements, name)(*_open(args), **_open(kwargs)), self
+            getattr(self.opened(), name)(*_open(args), **_open(kwargs)), self
         )
 
     def __getitem__(self, index: Any) -> Any:
-        return _wrapped(self._elements[_open(index)], self)
+        return _wrapped(self.opened()[_open(index)], self)
 
     def __setitem__(self, index: Any, value: Any) -> None:
         self._elements[_open(index)] = _open(value)
@@ -180,7 +197,7 @@ class Emulated(NDArrayOperatorsMixin):
 
 def _open(x: Any) -> Any:
     if isinstance(x, Emulated):
-        return x._elements
+        return x.opened()
     if isinstance(x, (tuple, list)):
         return type(x)([_open(item) for item in x])
     if isinstance(x, dict):
@@ -217,7 +234,7 @@ class EmulatedStore:
         Is told of each before it happens, and may raise what a driver would.
     """
 
-    launches, relative = True, False
+    launches = True
 
     def __init__(self, name: str = "emulator", room: int = MEMORY, compiler: Any = None) -> None:
         self.name, self.compiler = name, compiler
@@ -226,7 +243,22 @@ class EmulatedStore:
         self.memory, self.room = Memory(MEMORY), room
         self.used = self.most = 0
         self.lost: str | None = None
+        self.streams: list[EmulatedStream] = []
+        self.lanes = Lanes(self._stream)
         self.asked: Callable[[str], None] | None = None
+
+    def _stream(self) -> EmulatedStream:
+        self.streams.append(EmulatedStream(self.memory.watch, len(self.streams)))
+        return self.streams[-1]
+
+    def _touch(self, held: Emulated, write: bool) -> None:
+        """Elements of an array are read or written, on the stream that is entered."""
+        if self.memory.watch.on:
+            start = self.address(held)
+            if (
+                0 <= start < len(self.memory.bytes)
+            ):  # others are the host's, of a function that computes
+                self.memory.watch.touch(start, held._elements.nbytes, write)
 
     def count(self, what: str) -> None:
         """One more of *what* is asked of the driver."""
@@ -242,7 +274,10 @@ class EmulatedStore:
         if start is None:
             free = f" (of {self.room}, {self.room - self.used} are free)"
             raise DeviceMemoryError(NO_ROOM.format(bytes=nbytes, free=free))
-        made = Emulated(self.memory.array(start, shape, dtype), None, start)
+        watch = self.memory.watch
+        if watch.on:
+            watch.taken(start, nbytes)
+        made = Emulated(self.memory.array(start, shape, dtype), None, start, watch)
         self.used += nbytes
         self.most = max(self.most, self.used)
         weakref.finalize(made, self._freed, start, nbytes)
@@ -256,17 +291,20 @@ class EmulatedStore:
         """See ``memory.Store``."""
         made = self.empty(array.shape, array.dtype)
         self.count("in")
+        self._touch(made, True)
         made._elements[...] = array
         return made
 
     def copied_out(self, held: Emulated, shape: tuple[int, ...]) -> Array:
         """See ``memory.Store``."""
         self.count("out")
+        self._touch(held, False)
         return held._elements.reshape(shape).copy()
 
     def written(self, held: Emulated, start: int, array: Array) -> None:
         """See ``memory.Store``."""
         self.count("written")
+        self._touch(Emulated(held._elements[start : start + len(array)]), True)
         held._elements[start : start + len(array)] = array
 
     def address(self, held: Emulated) -> int:
@@ -280,6 +318,8 @@ class EmulatedStore:
     def again(self, held: Emulated) -> Emulated:
         """See ``memory.Store``."""
         made = self.empty(held.shape, held.dtype)
+        self._touch(held, False)
+        self._touch(made, True)
         made._elements[...] = held._elements
         return made
 
@@ -291,12 +331,13 @@ class EmulatedStore:
         if found.start >= 0 and elements.dtype == dtype and elements.flags.c_contiguous:
             return found
         made = self.empty(elements.shape, dtype)
+        self._touch(made, True)
         made._elements[...] = elements
         return made
 
-    def views(self, held: Emulated) -> dict[str, Any]:
-        """See ``memory.Store``."""
-        return self.memory.views
+    def origin(self, table: Emulated) -> int:
+        """See ``memory.Store``: addresses are those in the one array that is the memory."""
+        return 0
 
     def adopted(self, x: Any) -> tuple[Emulated, tuple[int, ...], np.dtype[Any]]:
         """See ``memory.Store``."""
@@ -314,24 +355,27 @@ class EmulatedStore:
         """There is no DLPack of a card that is not there."""
         raise BufferError("the emulated card exports no DLPack")
 
-    def kernel(self, source: str, name: str) -> Callable[..., None]:
+    def kernel(self, source: str, name: str, views: tuple[str, ...]) -> Callable[..., None]:
         """See ``memory.Store``."""
         if self.compiler is not None:
             made = self.compiler(source, name)
-
-            def launch(blocks: int, threads: int, *args: Any) -> None:
-                self.count("launches")
-                made[min(blocks, BLOCKS), min(threads, THREADS)](*args)
-
-            return launch
+            return lambda blocks, threads, *args: made[min(blocks, BLOCKS), min(threads, THREADS)](
+                *args
+            )
         alone = targets.plain_kernel(source, name, ALONE)
+        return lambda blocks, threads, *args: alone(*args)
 
-        def call(blocks: int, threads: int, *args: Any) -> None:
-            self.count("launches")
-            with np.errstate(all="ignore"):
-                alone(*args)
+    def sequence(self, calls: list[Call], table: Emulated) -> Callable[[], None]:
+        """See ``memory.Store``."""
 
-        return call
+        def launch() -> None:
+            for call in calls:
+                self.count("launches")
+                views = [self.memory.views[code] for code in call.views]
+                with np.errstate(all="ignore"):
+                    call.kernel(call.blocks, call.threads, call.at, *views)
+
+        return launch
 
     def synchronize(self) -> None:
         """Nothing is under way."""

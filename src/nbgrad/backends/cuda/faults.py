@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
+from nbgrad.backends.cuda.lanes import Lanes
 from nbgrad.errors import LOST, NO_ROOM, DeviceError, DeviceMemoryError
 
 MEMORY: Final = 2
@@ -46,6 +47,7 @@ class Losing(Protocol):
     """A store, as far as errors are concerned."""
 
     lost: str | None
+    lanes: Lanes
 
     def synchronize(self) -> None: ...
 
@@ -79,7 +81,7 @@ def explained(store: Losing, error: Exception) -> Exception:
 
 
 def guarded(store: Losing, f: Callable[..., Any], *args: Any) -> Any:
-    """``f(*args)``, which asks something of the card.
+    """``f(*args)``, which asks something of the card, on the stream of this thread.
 
     Raises
     ------
@@ -89,7 +91,8 @@ def guarded(store: Losing, f: Callable[..., Any], *args: Any) -> Any:
     if store.lost is not None:
         raise DeviceError(store.lost)
     try:
-        return f(*args)
+        with store.lanes.current().stream.context:
+            return f(*args)
     except DeviceError:
         raise
     except Exception as error:

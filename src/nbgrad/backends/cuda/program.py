@@ -1,7 +1,7 @@
 """A Program on the card: its kernels compiled, its memory laid out, ready to run.
 
-What a kernel reads besides memory is in a table there, of 64-bit words: numbers, addresses, and first the
-numbers that the tape is given. It is written when a run finds it changed, as where a result lies changes it.
+What a kernel reads besides memory is in a table there: see ``tables``. Its first words are the numbers that
+the tape is given.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,18 @@ import numpy as np
 from nbgrad.backends.base import Entry
 from nbgrad.backends.cuda.memory import CudaBuffer, Store
 from nbgrad.backends.cuda.stepping import at_home, moved_in, step
+from nbgrad.backends.cuda.tables import SLOTS, Slots
 from nbgrad.core.interpret import bind_results, read
 from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.program.cuda_text import words
 from nbgrad.program.nests import Call
 from nbgrad.program.program import make_program
 from nbgrad.program.text import CudaKernel
+from nbgrad.program.traffic import Traffic, traffic
 from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall
 
 BYTES = np.dtype(np.uint8)
+Clock = Callable[[int, Callable[[], None]], None]  # runs a step, of which it is told the number
 programs: weakref.WeakSet[CudaProgram] = weakref.WeakSet()
 
 
@@ -36,31 +39,29 @@ def release() -> int:
 
 
 @dataclass(frozen=True)
-class Launch:
-    """A kernel, how many blocks of how many threads, its words from *at* on, and the views it takes."""
-
-    kernel: Callable[..., None]
-    blocks: int
-    threads: int
-    at: int
-    args: tuple[Any, ...]
-    views: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Outside:
     """What runs on the library of the card, or at home, between kernels."""
 
+    step: int
     eqns: tuple[Equation, ...]
     reads: tuple[Var, ...]
 
 
 class Segment:
-    """Launches with nothing between them, and the part of the table that they read."""
+    """Launches with nothing between them: see ``tables.Slots``."""
 
-    def __init__(self, start: int) -> None:
-        self.start = self.stop = start
-        self.launches: list[Launch] = []
+    def __init__(self, step: int) -> None:
+        self.step = step  # the number of the first of them among all steps
+        self.launches: list[tuple[int, CudaKernel, Any]] = []
+        self.size = 0
+        self.faults: list[tuple[int, tuple[int, ...]]] = []  # a word, and how many rows there are
+
+    def add(self, kernel: CudaKernel, made: Any) -> None:
+        """One more launch."""
+        self.launches.append((self.size, kernel, made))
+        self.size += len(kernel.args)
+        if kernel.sizes:
+            self.faults.append((self.size - 1, kernel.sizes))
 
 
 class CudaProgram:
@@ -70,9 +71,6 @@ class CudaProgram:
         self.tape, self.store = tape, store
         self.program = make_program(tape, target="cuda")
         self.numbers = {v: k for k, v in enumerate(v for v in tape.inputs if _is_number(v))}
-        self.faults: dict[
-            int, tuple[int, ...]
-        ] = {}  # words that say it, and how many rows there are
         self.segments = self._segments()
         outside = [
             y for s in self.segments if isinstance(s, Outside) for e in s.eqns for y in e.outs
@@ -93,49 +91,54 @@ class CudaProgram:
                 count += 1
         return count
 
+    @cached_property
+    def costs(self) -> list[Traffic]:
+        """What each step moves and computes."""
+        return traffic(self.program)
+
     def _whole(self, var: Var) -> Var:
         """The variable in whose memory *var* is."""
         return self.program.shared.get(var, var)
 
     def _segments(self) -> list[Segment | Outside]:
         found: list[Segment | Outside] = []
-        place = len(self.numbers)
-        for item, kernel in zip(self.program.items, self.program.steps, strict=True):
+        steps = zip(self.program.items, self.program.steps, strict=True)
+        for number, (item, kernel) in enumerate(steps):
             if not isinstance(kernel, CudaKernel):
-                found.append(_outside(item))
+                found.append(_outside(number, item))
                 continue
             if not found or isinstance(found[-1], Outside):
-                first = not any(isinstance(s, Segment) for s in found)
-                found.append(
-                    Segment(0 if first else place)
-                )  # the tape's numbers go with the first
+                found.append(Segment(number))
             segment: Any = found[-1]
-            made = self.store.kernel(kernel.source, kernel.name)
-            segment.launches.append(
-                Launch(made, kernel.blocks, kernel.threads, place, kernel.args, kernel.views)
-            )
-            segment.stop = place = place + len(kernel.args)
-            if kernel.sizes:
-                self.faults[place - 1] = kernel.sizes
-        self.words = max(place, 1)
+            segment.add(kernel, self.store.kernel(kernel.source, kernel.name, kernel.views))
         return found
 
-    def run(self, args: list[Any]) -> list[Any]:
-        """Return the outputs, each where its aval says."""
+    def run(self, args: list[Any], clock: Clock | None = None) -> list[Any]:
+        """Return the outputs, each where its aval says; a *clock* runs each step and takes its time."""
+        lane = self.store.lanes.current()
+        env: dict[Var, Any] = {
+            v: a if v in self.numbers else moved_in(a, self.store)
+            for v, a in zip(self.tape.inputs, args, strict=True)
+        }
+        for value in env.values():
+            if value.__class__ is CudaBuffer:
+                lane.reads(value.root)
+        for y in self.outputs:
+            env[y] = _empty(self.store, y)
         try:
             instance = self.pool.pop()
         except IndexError:
             instance = Instance(self)
+        instance.enter(lane)
         try:
-            env: dict[Var, Any] = {
-                v: a if v in self.numbers else moved_in(a, self.store)
-                for v, a in zip(self.tape.inputs, args, strict=True)
-            }
-            for y in self.outputs:
-                env[y] = _empty(self.store, y)
-            instance.run(env)
+            faults = instance.run(env, clock)
         finally:
-            self.pool.append(instance)
+            lane.done += 1
+        instance.stamp = lane.done
+        self.pool.append(instance)  # one whose run has failed is not used again
+        for fault, sizes in faults:
+            size = sizes[(fault & 0xFF) - 1]
+            raise IndexError(f"index {fault >> 8} is out of bounds for axis 0 with size {size}")
         return [self._given(read(env, a), a) for a in self.tape.outputs]
 
     def _given(self, value: Any, atom: Any) -> Any:
@@ -158,10 +161,10 @@ def _is_number(var: Var) -> bool:
     return var.weak or (aval.device is None and not aval.ndim and aval.dtype in CODES)
 
 
-def _outside(item: Any) -> Outside:
+def _outside(number: int, item: Any) -> Outside:
     call = item.host if isinstance(item, LibraryCall) else item
     views = call.views if isinstance(call, Call) else ()
-    return Outside((*views, call.eqn), tuple(call.reads))
+    return Outside(number, (*views, call.eqn), tuple(call.reads))
 
 
 def _empty(store: Store, var: Var) -> CudaBuffer:
@@ -175,71 +178,65 @@ class Instance:
     def __init__(self, made: CudaProgram) -> None:
         self.made, self.store = made, made.store
         store, plan = made.store, made.program.plan
-        self.arena = store.empty((max(plan.arena_bytes, 1),), BYTES)
-        self.table = store.empty((8 * made.words,), BYTES)
-        self.views = store.views(self.table)
-        # What kernels take for an address counts from the table on where the card can count so.
-        self.origin = store.address(self.table) if store.relative else 0
-        self.start = store.address(self.table) - self.origin
-        self.words = np.zeros(made.words, np.int64)
-        self.there: dict[int, np.ndarray[Any, Any]] = {}  # what the card has of them, by segment
-        self.fixed: dict[Var, int] = {}
-        first = store.address(self.arena) - self.origin
-        for var, offset in plan.offsets.items():
-            if var not in made.loose:
-                self.fixed[var] = first + offset
-        self.fixed.update((v, self.start + 8 * k) for v, k in made.numbers.items())
+        self.lane, self.stamp = store.lanes.current(), 0
+        segments = [s for s in made.segments if isinstance(s, Segment)]
+        size = 8 * max(len(made.numbers) + SLOTS * sum(s.size for s in segments), 1)
+        self.arena, self.table = (
+            CudaBuffer(store, store.empty((n,), BYTES), (n,), BYTES)
+            for n in (max(plan.arena_bytes, 1), size)
+        )
+        self.numbers = np.zeros(len(made.numbers), np.int64)
+        self.there = b""  # what the card has of them
+        origin = store.origin(self.table.held)
+        first = store.address(self.arena.held) - origin
+        start = store.address(self.table.held) - origin
+        fixed = {v: first + k for v, k in plan.offsets.items() if v not in made.loose}
+        fixed.update((v, start + 8 * k) for v, k in made.numbers.items())
+        self.slots: dict[int, Slots] = {}
+        place = len(made.numbers)
+        for s in segments:
+            self.slots[s.step] = Slots(store, self.table, s.launches, made._whole, fixed, place)
+            place += SLOTS * s.size
 
-    def run(self, env: dict[Var, Any]) -> None:
-        """Compute what *env*, which has the inputs and the places of outputs, lacks."""
-        for var, k in self.made.numbers.items():
-            if var.aval.dtype not in CODES:
-                continue  # a complex number, which no kernel reads
-            slot = self.words[k : k + 1].view(np.uint8)
-            value = np.array(env[var]).astype(var.aval.dtype)
-            slot[: value.itemsize] = np.frombuffer(value.tobytes(), np.uint8)
+    def enter(self, lane: Any) -> None:
+        """Come after the last run, which may have been another thread's."""
+        lane.follow(self.lane, self.stamp)
+        self.lane = lane
+        lane.reads(self.arena.root)
+        lane.reads(self.table.root)
+
+    def run(self, env: dict[Var, Any], clock: Clock | None) -> list[tuple[int, tuple[int, ...]]]:
+        """Compute what *env*, which has the inputs and the places of outputs, lacks; return faults."""
+        self._numbers(env)
+        used: list[tuple[Segment, int]] = []
         for segment in self.made.segments:
             if isinstance(segment, Outside):
-                self._outside(segment, env)
-            else:
-                self._launch(segment, env)
-        for place, sizes in self.made.faults.items():
-            self._raise(place, sizes)
+                _timed(clock, segment.step, lambda s=segment: self._outside(s, env))  # type: ignore[misc]
+                continue
+            slots = self.slots[segment.step]
+            slot = slots.place(env)
+            for k, launch in enumerate(slots.sequences(slot, clock is not None), segment.step):
+                _timed(clock, k, launch)
+            used.append((segment, slot))
+        found = [
+            (self.slots[segment.step].fault(slot, word), sizes)
+            for segment, slot in used
+            for word, sizes in segment.faults
+        ]
+        return [(fault, sizes) for fault, sizes in found if fault]
 
-    def _raise(self, place: int, sizes: tuple[int, ...]) -> None:
-        """Raise the fault that a kernel has left in the word at *place*, if any."""
-        held = self.store.part(self.table, 8 * place, (1,), self.words.dtype)
-        fault = int(self.store.copied_out(held, (1,))[0])
-        if fault:
-            self.store.written(self.table, 8 * place, np.zeros(8, np.uint8))
-            size = sizes[(fault & 0xFF) - 1]
-            raise IndexError(f"index {fault >> 8} is out of bounds for axis 0 with size {size}")
-
-    def _launch(self, segment: Segment, env: dict[Var, Any]) -> None:
-        addresses: dict[Var, int] = {}
-
-        def address(var: Var) -> int:
-            var = self.made._whole(var)
-            found = self.fixed.get(var)
-            if found is None and (found := addresses.get(var)) is None:
-                found = addresses[var] = self.store.address(env[var].held) - self.origin
-            return found
-
-        for launch in segment.launches:
-            at, args = launch.at, launch.args
-            self.words[at : at + len(args)] = words(args, address)
-        self._write(segment.start, segment.stop)
-        base = self.start // 8
-        for launch in segment.launches:
-            views = [self.views[v] for v in launch.views]
-            launch.kernel(launch.blocks, launch.threads, base + launch.at, *views)
-
-    def _write(self, start: int, stop: int) -> None:
-        """Let the card have the words from *start* to *stop*."""
-        part, before = self.words[start:stop], self.there.get(start)
-        if before is None or not np.array_equal(part, before):
-            self.store.written(self.table, 8 * start, part.view(np.uint8))
-            self.there[start] = part.copy()
+    def _numbers(self, env: dict[Var, Any]) -> None:
+        """Let the card have the numbers that the tape is given."""
+        for var, k in self.made.numbers.items():
+            if var.aval.dtype in CODES:  # a complex number is read by no kernel
+                slot = self.numbers[k : k + 1].view(np.uint8)
+                value = np.array(env[var]).astype(var.aval.dtype)
+                slot[: value.itemsize] = np.frombuffer(value.tobytes(), np.uint8)
+        now = self.numbers.tobytes()
+        if now != self.there:
+            self.there = b""
+            self.store.written(self.table.held, 0, self.numbers.view(np.uint8))
+            self.there = now
 
     def _outside(self, segment: Outside, env: dict[Var, Any]) -> None:
         found = {v: self._buffer(v, env) for v in segment.reads}
@@ -258,7 +255,12 @@ class Instance:
             value = env[whole]
             return value.shaped(var.aval.shape) if isinstance(value, CudaBuffer) else value
         shape, dtype = var.aval.shape, var.aval.dtype
-        offset = self.made.program.plan.offsets[var]
-        return CudaBuffer(
-            self.store, self.store.part(self.arena, offset, shape, dtype), shape, dtype
-        )
+        held = self.store.part(self.arena.held, self.made.program.plan.offsets[var], shape, dtype)
+        return CudaBuffer(self.store, held, shape, dtype, self.arena.root)
+
+
+def _timed(clock: Clock | None, number: int, run: Callable[[], None]) -> None:
+    if clock is None:
+        run()
+    else:
+        clock(number, run)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from nbgrad.backends.cuda.cupy_store import CupyStore
 from nbgrad.backends.cuda.emulated import EmulatedStore
 from nbgrad.backends.cuda.memory import Store
-from nbgrad.backends.cuda.stores import CupyStore, NumbaStore
+from nbgrad.backends.cuda.stores import NumbaStore
 from nbgrad.config import settings
 from nbgrad.core.forks import ThreadLock
 from nbgrad.errors import FORKED, DeviceError
@@ -50,11 +51,12 @@ class Runtime:
 
 
 def _of_a_card(name: str) -> Store:
-    module = machine.module(name)
     if name == "simulator":
+        machine.module(name)
         return EmulatedStore(name, compiler=targets.cuda_kernel)
-    cupy = machine.cupy()
-    return NumbaStore(module, name) if cupy is None else CupyStore(cupy)
+    # Code of kernels is numba-cuda's, and on disk: it need not be installed where nothing is new.
+    cupy = machine.cupy() if name in ("auto", "numba-cuda") else None
+    return NumbaStore(machine.module(name), name) if cupy is None else CupyStore(cupy)
 
 
 runtime = Runtime()

@@ -69,7 +69,7 @@ def step(eqn: Equation, xs: list[Any], store: Store, there: bool = False) -> Any
 
 def _on_card(eqn: Equation, xs: list[Any], store: Store, aval: Aval) -> CudaBuffer:
     there = [moved_in(x, store) if isinstance(x, (CudaBuffer, np.ndarray)) else x for x in xs]
-    held = [x.held if isinstance(x, CudaBuffer) else x for x in there]
+    held = [x.read() if isinstance(x, CudaBuffer) else x for x in there]
     found = eqn.prim.evaluate(*held, **eqn.params)
     if isinstance(found, (np.ndarray, np.generic)):  # made of numbers alone
         found = store.copied_in(np.asarray(found, dtype=aval.dtype))
