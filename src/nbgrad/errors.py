@@ -359,6 +359,11 @@ INTO_GRAD = (
     "jit: the results require grad, and an array has no history: call into() inside "
     "nbgrad.no_grad(), or with x.detach()"
 )
+STEP_IN_TRACE = (
+    "an optimizer's step writes to parameters, and a traced function may not change what lies outside: "
+    "take the step outside of jit and scan, or inside by a pure form: "
+    "params, state = nbgrad.optim.adam(lr).update(grads, state, params)"
+)
 DONATED_BEFORE = (
     "jit: an argument was donated by an earlier call (donate_argnums, donate_argnames): its memory is "
     "that of a result now, or of the next one. Use what the call returned, or pass a copy"

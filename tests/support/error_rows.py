@@ -80,6 +80,46 @@ def stiff(t: float, y: Any) -> Any:
     return y * y
 
 
+def stepped(x: Any) -> Any:
+    """Takes a step of a parameter from outside."""
+    opt = ng.optim.SGD([LEAF])
+    LEAF.grad = ng.ones(LEAF.shape)
+    try:
+        opt.step()
+    finally:
+        LEAF.grad = None
+    return x
+
+
+SCHEDULES: dict[str, Any] = {
+    "LRScheduler": ((), "TypeError", "needs an optimizer"),
+    "ConstantLR": ((), "TypeError", "needs an optimizer"),
+    "CosineAnnealingLR": ((3,), "TypeError", "needs an optimizer"),
+    "CosineAnnealingWarmRestarts": ((3,), "TypeError", "needs an optimizer"),
+    "ExponentialLR": ((0.9,), "TypeError", "needs an optimizer"),
+    "LinearLR": ((), "TypeError", "needs an optimizer"),
+    "MultiStepLR": (([1],), "TypeError", "needs an optimizer"),
+    "PolynomialLR": ((), "TypeError", "needs an optimizer"),
+    "StepLR": ((1,), "TypeError", "needs an optimizer"),
+    "LambdaLR": (([],), "ValueError", "0 functions for 1"),
+    "OneCycleLR": ((1.0, 3, 0.5, "step"), "ValueError", "'cos' or 'linear'"),
+    "SequentialLR": (([], [1]), "ValueError", "milestones"),
+    "ReduceLROnPlateau": (("best",), "ValueError", "'min' or 'max'"),
+}
+
+
+def schedule(name: str, *given: Any) -> Any:
+    """A schedule of an optimizer, or, where it has no argument to be wrong, of something else."""
+    right = SCHEDULES[name][1] == "ValueError"
+    return getattr(ng.optim.lr_scheduler, name)(ng.optim.SGD([LEAF]) if right else 3, *given)
+
+
+def clipped_infinity() -> Any:
+    w = ng.tensor(1.0, requires_grad=True)
+    w.grad = ng.tensor(np.inf)
+    return ng.optim.clip_grad_norm_([w], 1.0, error_if_nonfinite=True)
+
+
 def endless() -> Any:
     held: list[Any] = []
     held.append(held)
@@ -353,6 +393,95 @@ ROWS: dict[tuple[str, str], Row] = {
     ),
     ("optim.SGD", "TypeError"): (lambda: ng.optim.SGD([1.0], lr=0.1), "only optimize Tensors"),
     ("optim.SGD", "ValueError"): (lambda: ng.optim.SGD([LEAF], lr=-1), "must not be negative"),
+    **{
+        (f"optim.{kind.__name__}", error): row
+        for kind in (
+            ng.optim.Adam,
+            ng.optim.AdamW,
+            ng.optim.RMSprop,
+            ng.optim.Adagrad,
+            ng.optim.Lion,
+        )
+        for error, row in {
+            "TypeError": (lambda kind=kind: kind(LEAF), f"write {kind.__name__}([w])"),
+            "ValueError": (lambda kind=kind: kind([LEAF, LEAF]), "more than once"),
+        }.items()
+    },
+    ("optim.Optimizer", "TypeError"): (
+        lambda: ng.optim.Optimizer([1.0], {}),
+        "only optimize Tensors",
+    ),
+    ("optim.Optimizer", "ValueError"): (lambda: ng.optim.Optimizer([], {}), "empty"),
+    ("optim.LBFGS", "TypeError"): (lambda: ng.optim.LBFGS([1.0]), "only optimize Tensors"),
+    ("optim.LBFGS", "ValueError"): (
+        lambda: ng.optim.LBFGS([LEAF], line_search_fn="armijo"),
+        "armijo",
+    ),
+    ("optim.ExponentialMovingAverage", "TypeError"): (
+        lambda: ng.optim.ExponentialMovingAverage([1.0], 0.9),
+        "must be Tensors",
+    ),
+    ("optim.ExponentialMovingAverage", "ValueError"): (
+        lambda: ng.optim.ExponentialMovingAverage([LEAF], 2.0),
+        "from 0 to 1",
+    ),
+    ("optim.clip_grad_norm_", "RuntimeError"): (lambda: clipped_infinity(), "detect_anomaly"),
+    ("optim.clip_grad_norm_", "TypeError"): (
+        lambda: ng.optim.clip_grad_norm_([1.0], 1.0),
+        "must be Tensors",
+    ),
+    ("optim.clip_grad_norm_", "ValueError"): (
+        lambda: ng.optim.clip_grad_norm_([LEAF], -1.0),
+        "must not be negative",
+    ),
+    ("optim.clip_grad_value_", "TypeError"): (
+        lambda: ng.optim.clip_grad_value_([1.0], 1.0),
+        "must be Tensors",
+    ),
+    ("optim.clip_grad_value_", "ValueError"): (
+        lambda: ng.optim.clip_grad_value_([LEAF], -1.0),
+        "must not be negative",
+    ),
+    ("optim.clip_by_global_norm", "TypeError"): (
+        lambda: ng.optim.clip_by_global_norm([1], 1.0),
+        "floating point",
+    ),
+    **{
+        (f"optim.{make.__name__}", "ValueError"): (
+            lambda make=make: make(lr=-1.0),
+            "learning rate",
+        )
+        for make in (
+            *(ng.optim.sgd, ng.optim.adam, ng.optim.adamw),
+            *(ng.optim.rmsprop, ng.optim.adagrad, ng.optim.lion),
+        )
+    },
+    **{
+        (f"optim.lr_scheduler.{name}", error): row
+        for name, (given, error, words) in SCHEDULES.items()
+        for row in [
+            (lambda name=name, given=given: schedule(name, *given), words),
+        ]
+    },
+    ("optim.Pure.update", "TypeError"): (
+        lambda: ng.optim.sgd().update([1.0], ng.optim.sgd().init((1.0,)), (1.0,)),
+        "nested as params",
+    ),
+    ("optim.Optimizer.step", "TypeError"): (lambda: ng.jit(stepped)(X), "pure form"),
+    ("optim.Optimizer.load_state_dict", "ValueError"): (
+        lambda: ng.optim.SGD([LEAF]).load_state_dict({"state": {}, "param_groups": []}),
+        "0 parameter groups",
+    ),
+    ("optim.LBFGS.step", "RuntimeError"): (lambda: ng.optim.LBFGS([LEAF]).step(), "step(closure)"),
+    ("optim.LBFGS.load_state_dict", "ValueError"): (
+        lambda: ng.optim.LBFGS([LEAF]).load_state_dict({"memory": {"pairs": [(X[:1], X[:1])]}}),
+        "another size",
+    ),
+    ("optim.ExponentialMovingAverage.load_state_dict", "ValueError"): (
+        lambda: ng.optim.ExponentialMovingAverage([LEAF], 0.9).load_state_dict({"averages": []}),
+        "shapes",
+    ),
+    ("optim.Pure", "ValueError"): (lambda: ng.optim.sgd(momentum=-1.0), "momentum"),
     ("interpolate.CubicSpline", "ValueError"): (
         lambda: ng.interpolate.CubicSpline([1.0, 0.0], X),
         "increasing",

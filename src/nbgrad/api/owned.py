@@ -7,11 +7,12 @@ that what they write is not what they read. It is that of a result of a later ca
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy import may_share_memory
+from numpy.lib.array_utils import byte_bounds
 
 from nbgrad.api.tracing import Compiled
 from nbgrad.core.aval import Aval
@@ -22,6 +23,7 @@ from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.trace import leaves_of_results
 
 Array = np.ndarray[Any, Any]
+FEW = 64  # pairs of arrays that are looked at one by one
 MAX_WORK = 1000  # to find out whether arrays that lie in the same stretch of memory share elements
 
 
@@ -45,17 +47,14 @@ def write_into(entry: Compiled, leaves: Sequence[Any], out: Any) -> None:
         fits = y.__class__ is np.ndarray and y.dtype == aval.dtype and y.shape == aval.shape
         if not fits or not y.flags.carray:
             _refuse_unfit(y, aval, _name(entry, k))
-        for x in read:
-            if may_share_memory(x, y) and overlap(x, y):
-                raise ValueError(
-                    f"jit: {_name(entry, k)} shares memory with what the function reads, which "
-                    "would change while it is read. Pass an array of its own, np.empty_like(...)"
-                )
-        for other in outs[:k]:
-            if overlap(other, y):
-                raise ValueError(
-                    f"jit: {_name(entry, k)} shares memory with another result in out"
-                )
+    for j, k in touching(read, outs):
+        if j < len(read) and overlap(read[j], outs[k]):
+            raise ValueError(
+                f"jit: {_name(entry, k)} shares memory with what the function reads, which "
+                "would change while it is read. Pass an array of its own, np.empty_like(...)"
+            )
+        if j >= len(read) and overlap(outs[j - len(read)], outs[k]):
+            raise ValueError(f"jit: {_name(entry, k)} shares memory with another result in out")
     entry.write(values, outs)
 
 
@@ -118,6 +117,34 @@ def overlap(x: Array, y: Array) -> bool:
         return True
 
 
+def touching(read: Sequence[Array], written: Sequence[Array]) -> Iterator[tuple[int, int]]:
+    """Pairs that may lie in the same stretch of memory: one of both lists in a row, one of *written*.
+
+    Many arrays are gone through in the order of their addresses, so as not to look at all pairs.
+    """
+    both = [*read, *written]
+    first = len(read)
+    if len(both) * len(written) <= FEW:
+        yield from ((j, k) for k in range(len(written)) for j in range(first + k))
+        return
+    places = sorted((*_stretch(a), j) for j, a in enumerate(both))
+    open_: list[tuple[int, int]] = []  # ends, and whose
+    for low, high, j in places:
+        open_ = [(end, i) for end, i in open_ if end > low]
+        for _, i in open_:
+            if max(i, j) >= first:
+                yield min(i, j), max(i, j) - first
+        open_.append((high, j))
+
+
+def _stretch(a: Array) -> tuple[int, int]:
+    """The addresses of the first byte of an array, and of the one after the last."""
+    if not a.flags.c_contiguous:
+        return byte_bounds(a)
+    start = a.__array_interface__["data"][0]
+    return start, start + a.nbytes
+
+
 class Spares:
     """The arrays that were donated to a function, for its results: at most as many as it has."""
 
@@ -134,13 +161,13 @@ class Spares:
             has been run.
         """
         read = [a for a in (*leaves, *entry.exe.constants) if a.__class__ is np.ndarray]
-        for spare in [spare for spares in self.held.values() for spare in spares]:
-            if any(overlap(spare, x) for x in read):
-                raise ValueError(DONATED_BEFORE)
+        spare = [a for spares in self.held.values() for a in spares]
+        if any(j < len(read) and overlap(read[j], spare[k]) for j, k in touching(read, spare)):
+            raise ValueError(DONATED_BEFORE)
         given = [a for a in donated if a.__class__ is np.ndarray and a.flags.carray]
-        for a in given:
-            if sum(overlap(a, x) for x in read) > 1:
-                raise ValueError(DONATED_TWICE)
+        met = [k for j, k in touching(read, given) if j < len(read) and overlap(read[j], given[k])]
+        if len(met) > len(given):  # each meets itself
+            raise ValueError(DONATED_TWICE)
         avals = [atom.aval for atom in entry.outputs]
         outs = [self._taken(aval) for aval in avals]
         entry.write(leaves, outs)

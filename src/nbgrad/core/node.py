@@ -160,6 +160,13 @@ def put_node(value: Any) -> Node:
     return node
 
 
+def renewed(node: Node, value: Any) -> Node:
+    """A leaf of another value of the shape and dtype of *node*, where that lies."""
+    fresh = new_node(None, node.aval, (), False, 0)
+    fresh.value, fresh.passed = value, True
+    return fresh
+
+
 def placeholder(aval: Aval, requires_grad: bool = False) -> Node:
     """Return an abstract input: a node that will never have a buffer."""
     return new_node(None, aval, (), requires_grad, 0)

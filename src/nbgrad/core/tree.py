@@ -67,24 +67,36 @@ def flatten(
     too.
     """
     leaves: list[Any] = []
+    return leaves, _structure(x, leaves, is_leaf, static, closed)
 
-    def structure(x: Any) -> Structure:
-        if is_leaf(x):
-            leaves.append(x)
-            return LEAF
-        kind = type(x)
-        container = None if kind in _PLAIN else container_of(kind)
-        if container is not None and not (closed and not is_registered(kind) and closed(x)):
-            parts, rest = container.flatten(x)
-            return kind, held(container, rest, static), tuple([structure(part) for part in parts])
-        if isinstance(x, (tuple, list)):
-            return kind, None, tuple([structure(item) for item in x])
-        if isinstance(x, dict):
-            return kind, _keys(tuple(x)), tuple([structure(item) for item in x.values()])
-        # The type tells True from 1, which are equal.
-        return STATIC, kind, static(x)
 
-    return leaves, structure(x)
+def _structure(
+    x: Any,
+    leaves: list[Any],
+    is_leaf: Callable[[Any], bool],
+    static: Callable[[Any], Any],
+    closed: Callable[[Any], bool] | None,
+) -> Structure:
+    """The structure of *x*, whose leaves are added to *leaves*.
+
+    It is no closure: one that calls itself is a cycle, in which leaves live until the collector comes.
+    """
+    if is_leaf(x):
+        leaves.append(x)
+        return LEAF
+    kind = type(x)
+    container = None if kind in _PLAIN else container_of(kind)
+    if container is not None and not (closed and not is_registered(kind) and closed(x)):
+        parts, rest = container.flatten(x)
+        inner = tuple([_structure(part, leaves, is_leaf, static, closed) for part in parts])
+        return kind, held(container, rest, static), inner
+    if isinstance(x, (tuple, list)):
+        return kind, None, tuple([_structure(item, leaves, is_leaf, static, closed) for item in x])
+    if isinstance(x, dict):
+        inner = tuple([_structure(item, leaves, is_leaf, static, closed) for item in x.values()])
+        return kind, _keys(tuple(x)), inner
+    # The type tells True from 1, which are equal.
+    return STATIC, kind, static(x)
 
 
 class Keys(tuple[Any, ...]):
