@@ -25,7 +25,7 @@ __all__ = [
     "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jet", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
     "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",
     "primitive", "register_gradient", "GradientTape",
-    "pure_callback", "custom_root", "custom_linear_solve", "fixed_point", "minimizer",
+    "pure_callback", "custom_root", "custom_linear_solve", "fixed_point", "minimizer", "fit_many",
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from nbgrad.api.vmap import vmap
     from nbgrad.engine.timing import profile
     from nbgrad.optimize.problem import problem
+    from nbgrad.solvers.many import fit_many
     from nbgrad.tensors.function import Function
     from nbgrad.tensors.modes import (
         detect_anomaly,
@@ -121,6 +122,7 @@ _TRANSFORMS = {
     **{"primitive": "api.declaring", "register_gradient": "api.declaring"},
     **{"GradientTape": "api.gradient_tape"},
     **{"pure_callback": "api.callbacks"},
+    **{"fit_many": "solvers.many"},
     **{
         "custom_linear_solve": "api.implicit",
         "custom_root": "api.implicit",

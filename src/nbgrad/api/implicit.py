@@ -28,7 +28,7 @@ def _linear(vector: Vector, solve: Func | None, transpose: Func | None) -> Linea
     return Linear(*made)
 
 
-def _defined(
+def defined(
     name: str,
     f: Func,
     start: Any,
@@ -98,7 +98,7 @@ def custom_root(
     """
     need_functions("custom_root", f, solve)
     linear = tangent_solve, tangent_solve
-    return _defined("custom_root", f, initial_guess, solve, f, linear, has_aux)
+    return defined("custom_root", f, initial_guess, solve, f, linear, has_aux)
 
 
 def custom_linear_solve(
@@ -156,7 +156,7 @@ def custom_linear_solve(
     linear: tuple[Any, ...] = (solve, transpose)
     if has_aux:
         linear = tuple([f and WithMore(f, "custom_linear_solve") for f in linear])
-    return _defined("custom_linear_solve", residual, b, solve, matvec, linear, has_aux)
+    return defined("custom_linear_solve", residual, b, solve, matvec, linear, has_aux)
 
 
 def fixed_point(
@@ -205,7 +205,7 @@ def fixed_point(
     need_functions("fixed_point", f)
     vector = Vector(init, "fixed_point")
     given = solve or _Iterated(tol, max_steps)
-    return _defined(
+    return defined(
         "fixed_point",
         lambda x: vector.less(f(x), x),
         init,
@@ -262,7 +262,7 @@ def minimizer(
     """
     need_functions("minimizer", fun)
     given = solve or _Newton(tol, max_steps)
-    return _defined("minimizer", grad(fun), init, given, fun, (tangent_solve, tangent_solve))
+    return defined("minimizer", grad(fun), init, given, fun, (tangent_solve, tangent_solve))
 
 
 class _Iterated:

@@ -220,7 +220,8 @@ class Hosted:
         return hash(self._key)
 
     def __call__(self, start: Any, *closed: Any) -> list[Any]:
-        nodes = [leaf_node(x) for x in closed]
+        inputs = self.tape.inputs[1:]
+        nodes = [_as(v.aval, x) for v, x in zip(inputs, closed, strict=True)]
         vector = self.vector
 
         def f(x: Any) -> Any:
@@ -229,6 +230,13 @@ class Hosted:
             )
 
         return [vector.values(self.solve(f, vector.nested_values(start)))]
+
+
+def _as(aval: Any, x: Any) -> Node:
+    """A value as the tape was traced for it: a number, or an array."""
+    node = leaf_node(np.asarray(x))
+    node.aval = aval
+    return node
 
 
 class LinearSolver:

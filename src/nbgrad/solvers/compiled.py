@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -49,6 +49,12 @@ class Method:
         Words of k by default, of the number of parameters.
     more
         What else is in the result.
+    prepare
+        What takes further options, *words*, out of what is given and writes them, and the bounds, to memory.
+    residuals
+        Whether the function is a vector whose squares are summed.
+    codes
+        What SciPy's status is of its ends, if not the usual.
     """
 
     name: str
@@ -62,6 +68,10 @@ class Method:
     tolerances: tuple[str, ...]
     limits: Callable[[int], Mapping[int, int]]
     more: Callable[[Memory, int], dict[str, Any]]
+    prepare: Callable[[Memory, int, dict[str, Any], Any], None] | None = None
+    words: tuple[str, ...] = ()
+    residuals: bool = False
+    codes: Mapping[int, int] = field(default_factory=dict)
 
 
 class Memory:

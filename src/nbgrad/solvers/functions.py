@@ -64,6 +64,11 @@ class Evaluation:
         """The shapes of the results, if they are known."""
         return None if self.entry is None else [a.aval.shape for a in self.entry.outputs]
 
+    def called(self) -> Any:
+        """The result at the first of its arguments, where nothing is traced."""
+        found = self.f(*self.values)
+        return _number(found) if isinstance(found, Tensor) else found
+
     def pointed(self, inputs: Sequence[Any], results: Sequence[Any]) -> Framed | Hosted:
         """A pointer to it, which reads arrays *inputs*, the first ones, and writes to arrays *results*."""
         entry = self.entry

@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.api.implicit import minimizer
+from nbgrad.api.grad import grad
+from nbgrad.api.implicit import defined
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
 from nbgrad.core.tree import flatten, unflatten
+from nbgrad.solvers.losses import loss_of
+from nbgrad.solvers.methods import METHODS
 from nbgrad.solvers.minimizing import Asked, method_of
 from nbgrad.tensors.tensor import Tensor
 
@@ -86,30 +89,63 @@ def minimize(
     given: Any = dict(options or {})
     given.setdefault("tol", tol)
     x0 = start_of(x0, "minimize")
-    given_args: Any = args
-    args = given_args if isinstance(given_args, tuple) else (given_args,)
-    watch = watching(callback)
-    max_time = given.pop("max_time", None)
-    if not (modes.tracing or tracked(args)):
-        asked = Asked(method, fun, x0, args)
-        if not (asked.tracked and modes.grad):
-            return asked.solved(given, bounds, watch, max_time)
+    watch, max_time = watching(callback), given.pop("max_time", None)
+    return Asking(method, fun, x0, args, given, pairs_of(bounds), watch, max_time).result()
 
-    def native(f: Callable[..., Any], x: Any) -> Any:
-        x = np.asarray(x.detach() if isinstance(x, Tensor) else x)
-        asked = Asked(method, fun, x, values) if f is of else Asked(method, f, x, ())
-        found.append(asked.solved(given, bounds, watch, max_time))
-        return found[-1].x
 
-    found: list[Any] = []
-    values = detached(args)
+class Asking:
+    """What is to be solved, by numbers or as a tensor that can be differentiated."""
 
-    def of(x: Any) -> Any:
-        return fun(x, *args)
+    def __init__(
+        self, method: str, fun: Any, x0: Any, args: Any, options: Any, bounds: Any, watch: Any, max_time: Any
+    ) -> None:  # fmt: skip
+        self.method, self.fun, self.x0 = method, fun, x0
+        self.args: tuple[Any, ...] = args if isinstance(args, tuple) else (args,)
+        self.options, self.bounds, self.watch, self.max_time = options, bounds, watch, max_time
 
-    x = minimizer(of, x0, native)
-    more = found[-1] if found else optimize.OptimizeResult()
-    return optimize.OptimizeResult({**more, "x": x, "fun": of(x)})
+    def result(self) -> Any:
+        """The result."""
+        if modes.tracing or tracked(self.args):
+            return self.differentiable()
+        asked = Asked(self.method, self.fun, self.x0, self.args)
+        if asked.tracked and modes.grad:
+            return self.differentiable()
+        return asked.solved(self.options, self.bounds, self.watch, self.max_time)
+
+    def differentiable(self) -> Any:
+        """The result, of which ``x`` is what an equation says: that the slope is 0, or leads out of the bounds."""
+        found: list[Any] = []
+
+        def of(x: Any) -> Any:
+            return self.fun(x, *self.args)
+
+        def value(x: Any) -> Any:
+            return self.loss(of(x))
+
+        def native(f: Any, x: Any) -> Any:
+            x = np.asarray(x.detach() if isinstance(x, Tensor) else x)
+            ours = f is of
+            asked = Asked(
+                self.method, self.fun if ours else f, x, detached(self.args) if ours else ()
+            )
+            found.append(asked.solved(self.options, self.bounds, self.watch, self.max_time))
+            return found[-1].x
+
+        slope = grad(value)
+        low, high = (-np.inf, np.inf) if self.bounds is None else self.bounds
+        project = lambda x: x - np.clip(x - slope(x), low, high)
+        equation = slope if self.bounds is None else project
+        x = defined(self.method, equation, self.x0, native, of, (None, None))
+        more = found[-1] if found else optimize.OptimizeResult()
+        if METHODS[self.method].residuals:
+            return optimize.OptimizeResult({**more, "x": x, "cost": value(x), "fun": of(x)})
+        return optimize.OptimizeResult({**more, "x": x, "fun": value(x)})
+
+    def loss(self, y: Any) -> Any:
+        """What is made least, of what the function returns."""
+        if not METHODS[self.method].residuals:
+            return y
+        return loss_of(self.options["loss"], self.options["f_scale"])(np.ravel(y))
 
 
 def tracked(args: tuple[Any, ...]) -> bool:
@@ -154,3 +190,115 @@ def watching(callback: Callable[..., Any] | None) -> Callable[[Any, float], bool
         return False
 
     return watch
+
+
+def least_squares(
+    fun: Callable[..., Any],
+    x0: Any,
+    bounds: Any = (-np.inf, np.inf),
+    method: str = "nb-lm",
+    ftol: float | None = 1e-8,
+    xtol: float | None = 1e-8,
+    gtol: float | None = 1e-8,
+    x_scale: Any = None,
+    loss: str = "linear",
+    f_scale: float = 1.0,
+    max_nfev: int | None = None,
+    args: tuple[Any, ...] = (),
+    callback: Callable[..., Any] | None = None,
+    max_time: float | None = None,
+) -> Any:
+    """Make the sum of squares, or of losses, of residuals least, by the compiled Levenberg-Marquardt method.
+
+    Parameters
+    ----------
+    fun : callable
+        ``fun(x, *args)`` returns the residuals; of nbgrad or NumPy operations.
+    x0 : array_like
+        Where to start: real, of one dimension.
+    bounds : pair of array_like, or scipy.optimize.Bounds
+        The least and the largest values, of which the start is none outside.
+    method : {"nb-lm"}
+        The method of Moré (1978); at bounds, steps are projected.
+    ftol, xtol, gtol : float, optional
+        It ends when a step makes the cost less by that part at most, when steps are that short beside the
+        parameters, when the cosines between residuals and columns of the Jacobian are that small. None: never.
+    x_scale : "jac" or array_like, optional
+        How large parameters are; by default as the columns of the Jacobian say.
+    loss : {"linear", "soft_l1", "huber", "cauchy", "arctan"}
+        What is summed, of squares of residuals.
+    f_scale : float
+        What residuals are divided by before the loss.
+    max_nfev : int, optional
+        How often residuals are computed at most: by default 100 times the number of parameters.
+    args : tuple
+        What else *fun* takes: arrays and tensors, by which the result can be differentiated, and settings.
+    callback : callable, optional
+        As of :func:`minimize`.
+    max_time : float, optional
+        Seconds after which it ends.
+
+    Returns
+    -------
+    scipy.optimize.OptimizeResult
+        As SciPy's ``least_squares`` returns it, and ``cov``, the inverse of the Jacobian's square: times
+        ``2 * cost / (m - n)`` the covariances of parameters. ``x`` is a tensor where it is differentiable, as of
+        :func:`minimize`.
+
+    Raises
+    ------
+    ValueError
+        For an unknown method or loss, bounds without a value between them, a start that is not within them or at
+        which residuals are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> t = np.linspace(0.0, 2.0, 9)
+    >>> y = 3.0 * np.exp(-1.5 * t)
+    >>> found = ng.solvers.least_squares(lambda p: p[0] * np.exp(-p[1] * t) - y, [1.0, 1.0])
+    >>> found.x.round(6), found.status > 0
+    (array([3. , 1.5]), True)
+    """
+    if method != "nb-lm":
+        raise ValueError(f"least_squares: no compiled method is called {method!r}; there is nb-lm")
+    bounds = bounds_of(bounds)
+    given = {
+        "ftol": 0.0 if ftol is None else ftol, "xtol": 0.0 if xtol is None else xtol,
+        "gtol": 0.0 if gtol is None else gtol, "x_scale": x_scale, "loss": loss, "f_scale": f_scale,
+        "max_nfev": max_nfev,
+    }  # fmt: skip
+    x0 = start_of(x0, "least_squares")
+    ask = Asking("nb-lm", fun, x0, args, given, bounds, watching(callback), max_time)
+    found = ask.result()
+    if found.get("status") == -1 and found.get("nfev") == 1:
+        raise ValueError("least_squares: residuals are not finite at x0")
+    return found
+
+
+def pairs_of(bounds: Any) -> Any:
+    """Bounds as a pair, of SciPy's object or of a pair for each parameter in which None stands for no bound."""
+    if bounds is None or hasattr(bounds, "lb"):
+        return bounds_of(bounds)
+    try:
+        pairs = [(-np.inf if a is None else a, np.inf if b is None else b) for a, b in bounds]
+    except (TypeError, ValueError):
+        raise ValueError(f"bounds must be a pair for each element of x0, not {bounds!r}") from None
+    return bounds_of(np.array(pairs, float).reshape(-1, 2).T)
+
+
+def bounds_of(bounds: Any) -> Any:
+    """Bounds as a pair, None if there are none."""
+    if bounds is not None and hasattr(bounds, "lb"):
+        bounds = bounds.lb, bounds.ub
+    if bounds is None:
+        return None
+    try:
+        low, high = bounds
+        infinite = np.all(np.isneginf(low)) and np.all(np.isposinf(high))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"bounds must be a pair, the least and the largest values, not {bounds!r}"
+        ) from None
+    return None if infinite else (low, high)

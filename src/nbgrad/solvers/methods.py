@@ -5,27 +5,32 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import numpy as np
+
 from nbgrad.api.grad import value_and_grad
-from nbgrad.solvers import bfgs
+from nbgrad.api.jacobian import jacfwd
+from nbgrad.solvers import bfgs, factors, lm
+from nbgrad.solvers import native as at
 from nbgrad.solvers.compiled import Memory, Method
-from nbgrad.solvers.native import (
-    CURVATURE,
-    DECREASE,
-    FT,
-    GTOL,
-    MOST_CALLS,
-    MOST_ITERATIONS,
-    XTOL,
-)  # fmt: skip
+from nbgrad.solvers.losses import LOSSES
 
 # What is derived of an objective, by the name of what a loop calls.
-DERIVED: Final[dict[str, Callable[[Any], Any]]] = {"value_and_grad": value_and_grad}
+DERIVED: Final[dict[str, Callable[[Any], Any]]] = {
+    "value_and_grad": value_and_grad,
+    "residual": lambda f: lambda x, *args: np.ravel(f(x, *args)),
+    "columns": lambda f: _columns(DERIVED["residual"](f)),
+}
+
+
+def _columns(f: Any) -> Any:
+    """The columns of the Jacobian, as rows."""
+    return lambda x, *args: np.transpose(jacfwd(f, 0)(x, *args))
 
 
 def _bfgs_calls(memory: Memory, n: int, m: int) -> list[tuple[list[Any], list[Any]]]:
     w = memory.w
     x, g = w[bfgs.XT * n : (bfgs.XT + 1) * n], w[bfgs.GT * n : (bfgs.GT + 1) * n]
-    return [([x], [memory.s[FT : FT + 1].reshape(()), g])]
+    return [([x], [memory.s[at.FT : at.FT + 1].reshape(()), g])]
 
 
 def _bfgs_result(memory: Memory, n: int) -> dict[str, Any]:
@@ -34,8 +39,75 @@ def _bfgs_result(memory: Memory, n: int) -> dict[str, Any]:
 
 BFGS: Final = Method(
     "bfgs", bfgs.bfgs, lambda n, m: bfgs.VECTORS * n + n * n, ("value_and_grad",), _bfgs_calls, bfgs.X, bfgs.G,
-    {"gtol": (GTOL, 1e-5), "xrtol": (XTOL, 0.0), "c1": (DECREASE, 1e-4), "c2": (CURVATURE, 0.9)},
-    ("gtol",),    lambda n: {MOST_ITERATIONS: 200 * n, MOST_CALLS: 1 << 62}, _bfgs_result,
+    {"gtol": (at.GTOL, 1e-5), "xrtol": (at.XTOL, 0.0), "c1": (at.DECREASE, 1e-4), "c2": (at.CURVATURE, 0.9)},
+    ("gtol",),    lambda n: {at.MOST_ITERATIONS: 200 * n, at.MOST_CALLS: 1 << 62}, _bfgs_result,
 )  # fmt: skip
 
-METHODS: Final[Mapping[str, Method]] = {"nb-bfgs": BFGS}
+
+def _lm_calls(memory: Memory, n: int, m: int) -> list[tuple[list[Any], list[Any]]]:
+    w, r, a = memory.w, factors.residuals(n), factors.jacobian(n, m)
+    x, tried = (w[k * n : (k + 1) * n] for k in (factors.X, factors.XT))
+    return [([tried], [w[r + m : r + 2 * m]]), ([x], [w[a : a + n * m].reshape(n, m)])]
+
+
+def within(x: Any, bounds: Any, where: str) -> tuple[Any, Any]:
+    """Bounds as vectors, which hold the start between them."""
+    if bounds is None:
+        return np.full(len(x), -np.inf), np.full(len(x), np.inf)
+    try:
+        low, high = (np.broadcast_to(np.asarray(b, float), x.shape) for b in bounds)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{where}: bounds must be two, of as many elements as x0 ({len(x)}), not {bounds!r}"
+        ) from None
+    if not (low <= high).all():
+        k = int(np.argmin(low <= high))
+        raise ValueError(
+            f"{where}: no value is within the bounds of x[{k}], {low[k]} and {high[k]}"
+        )
+    return low, high
+
+
+def _lm_prepare(memory: Memory, n: int, options: dict[str, Any], bounds: Any) -> None:
+    """Losses by number, scales, bounds."""
+    k, w = memory.k, memory.w
+    low, high = (w[j * n : (j + 1) * n] for j in (factors.BELOW, factors.ABOVE))
+    x, d = (w[j * n : (j + 1) * n] for j in (factors.X, factors.D))
+    d.fill(0.0)
+    low[:], high[:] = within(x, bounds, "nb-lm")
+    if bounds is not None and not ((low <= x) & (x <= high) | np.isnan(x)).all():
+        raise ValueError("nb-lm: x0 is not within the bounds")
+    k[at.BOUNDED] = bounds is not None and bool(np.isfinite([low, high]).any())
+    loss = options.pop("loss", None) or "linear"
+    if loss not in LOSSES:
+        raise ValueError(f"nb-lm: no loss is called {loss!r}; there are {', '.join(LOSSES)}")
+    k[at.LOSS] = LOSSES.index(loss)
+    scale = options.pop("x_scale", None)
+    if scale is not None and not isinstance(scale, str):
+        scale = np.broadcast_to(np.asarray(scale, float), n)
+        if not ((scale > 0) & np.isfinite(scale)).all():
+            raise ValueError("nb-lm: x_scale must be 'jac' or positive numbers")
+        d[:] = 1 / scale
+        k[at.SCALED] = 1
+
+
+def _lm_result(memory: Memory, n: int) -> dict[str, Any]:
+    w, m = memory.w, int(memory.k[at.M])
+    r, a, c = factors.residuals(n), factors.jacobian(n, m), factors.damped(n)
+    g = w[factors.G * n : (factors.G + 1) * n]
+    return {
+        "cost": float(memory.s[at.F]), "fun": w[r : r + m].copy(), "grad": g.copy(),
+        "jac": w[a : a + n * m].reshape(n, m).T.copy(), "njev": int(memory.k[at.JACOBIANS]),
+        "optimality": float(memory.s[at.GNORM]), "cov": w[c : c + n * n].reshape(n, n).copy(),
+    }  # fmt: skip
+
+
+LM: Final = Method(
+    "lm", lm.lm, factors.size, ("residual", "columns"), _lm_calls, factors.X, factors.G,
+    {"ftol": (at.FTOL, 1e-8), "xtol": (at.XTOL, 1e-8), "gtol": (at.GTOL, 1e-8), "f_scale": (at.F_SCALE, 1.0)},
+    ("ftol", "xtol", "gtol"), lambda n: {at.MOST_ITERATIONS: 1 << 62, at.MOST_CALLS: 100 * n}, _lm_result,
+    _lm_prepare, ("loss", "x_scale"), True,
+    {at.GRADIENT: 1, at.SMALL_CHANGE: 2, at.SMALL_STEP: 3, at.BOTH: 4, at.TOO_MANY: 0, at.NOT_FINITE: -1, at.FAILED: -4},
+)  # fmt: skip
+
+METHODS: Final[Mapping[str, Method]] = {"nb-bfgs": BFGS, "nb-lm": LM}

@@ -5,50 +5,38 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
+import numpy as np
+
 from nbgrad.core.lazy import LazyModule
+from nbgrad.solvers import native as at
 from nbgrad.solvers.compiled import Memory, Method
 from nbgrad.solvers.functions import Function, kept
 from nbgrad.solvers.methods import DERIVED, METHODS
-from nbgrad.solvers.native import (
-    BOTH,
-    CALLS,
-    FAILED,
-    FAULT,
-    GRADIENT,
-    ITERATIONS,
-    MOST_CALLS,
-    MOST_ITERATIONS,
-    NO_STEP,
-    NOT_FINITE,
-    PAUSE,
-    PAUSED,
-    SMALL_CHANGE,
-    SMALL_STEP,
-    STATUS,
-    TOO_MANY,
-    F,
-    N,
-)  # fmt: skip
 
 optimize = LazyModule("scipy.optimize")
 
 FIRST_CALLS, SOON = 64, 0.02  # calls before the loop looks up for the first time; seconds between
 STOPPED, OUT_OF_TIME = 98, 99
+GOOD = (at.GRADIENT, at.SMALL_STEP, at.SMALL_CHANGE, at.BOTH)
 MOST_POOLS = 16  # structures whose memory is kept with a function
-WHOLE: Final = {"maxiter": MOST_ITERATIONS, "maxfun": MOST_CALLS}
+WHOLE: Final = {"maxiter": at.MOST_ITERATIONS, "maxfun": at.MOST_CALLS, "max_nfev": at.MOST_CALLS}
 IGNORED = {"tol", "disp"}  # dealt with, and of no effect
 # SciPy's status, and what is said.
 VERDICTS: Final = {
-    GRADIENT: (0, "Optimization terminated successfully: the gradient is as small as gtol asks."),
-    SMALL_STEP: (0, "Optimization terminated successfully: the step is as small as xtol asks."),
-    SMALL_CHANGE: (
+    at.GRADIENT: (
+        0,
+        "Optimization terminated successfully: the gradient is as small as gtol asks.",
+    ),
+    at.SMALL_STEP: (0, "Optimization terminated successfully: the step is as small as xtol asks."),
+    at.SMALL_CHANGE: (
         0,
         "Optimization terminated successfully: the change is as small as ftol asks.",
     ),
-    BOTH: (0, "Optimization terminated successfully: both ftol and xtol are met."),
-    TOO_MANY: (1, "The largest number of iterations or calls has been reached."),
-    NO_STEP: (2, "Desired error not necessarily achieved due to precision loss."),
-    NOT_FINITE: (3, "The function or its gradient is not finite at the start."),
+    at.BOTH: (0, "Optimization terminated successfully: both ftol and xtol are met."),
+    at.TOO_MANY: (1, "The largest number of iterations or calls has been reached."),
+    at.NO_STEP: (2, "Desired error not necessarily achieved due to precision loss."),
+    at.NOT_FINITE: (3, "The function or its derivatives are not finite."),
+    at.FAILED: (3, "An operation of the function failed."),
     STOPPED: (99, "The callback raised StopIteration."),
     OUT_OF_TIME: (4, "The time that max_time gives is over."),
 }
@@ -69,18 +57,18 @@ class Solve:
         before = start = time.perf_counter()
         seen = 0
         while True:
-            k[PAUSE] = k[CALLS] + chunk
+            k[at.PAUSE] = k[at.CALLS] + chunk
             memory.enter()
-            status = int(k[STATUS])
-            if status == FAILED:
+            status = int(k[at.STATUS])
+            if status == at.FAILED:
                 raise self.failure()
-            if callback is not None and k[ITERATIONS] > seen:
-                seen = int(k[ITERATIONS])
-                if callback(self.x.copy(), float(memory.s[F])) and status == PAUSED:
+            if callback is not None and k[at.ITERATIONS] > seen:
+                seen = int(k[at.ITERATIONS])
+                if callback(self.x.copy(), float(memory.s[at.F])) and status == at.PAUSED:
                     return STOPPED
-            if status != PAUSED:
+            if status != at.PAUSED:
                 return status
-            k[STATUS] = 0
+            k[at.STATUS] = 0
             now = time.perf_counter()
             if max_time is not None and now - start > max_time:
                 return OUT_OF_TIME
@@ -92,7 +80,7 @@ class Solve:
         """What a function that failed has raised."""
         functions = self.memory.functions
         raised = [f for f in functions if getattr(f, "raised", None) is not None]
-        return (raised or functions)[0].failure(int(self.memory.k[FAULT]))
+        return (raised or functions)[0].failure(int(self.memory.k[at.FAULT]))
 
 
 def method_of(name: str) -> Method:
@@ -120,6 +108,14 @@ class Asked:
         """Whether the function reads tensors from outside that require grad."""
         return any(f.tracked for f in self.found)
 
+    def residuals(self) -> int:
+        """How many residuals the function has; 0 of a function that is minimised."""
+        if not self.method.residuals:
+            return 0
+        first = self.found[0]
+        shapes = first.shapes()
+        return int(np.size(first.called()) if shapes is None else shapes[0][0])
+
     def memory(self, n: int, m: int) -> tuple[Memory, Any]:
         """Memory that nobody uses, and where it goes back to."""
         method, found, pools = self.method, self.found, self.made.setdefault("pools", {})
@@ -143,11 +139,12 @@ class Asked:
     def solved(self, options: Any, bounds: Any, callback: Any, max_time: float | None) -> Any:
         """The result, from numbers to numbers."""
         method, x0 = self.method, self.x0
-        n = len(x0)
-        memory, pool = self.memory(n, 0)
+        n, m = len(x0), self.residuals()
+        memory, pool = self.memory(n, m)
         run = Solve(method, memory, n)
+        memory.s.fill(0.0)
         run.x[:] = x0
-        _set(method, memory, n, options)
+        configure(method, memory, n, m, dict(options), bounds)
         result = _result(run, run.run(callback, max_time))
         pool.append(memory)
         return result
@@ -208,10 +205,16 @@ def solve(
     return Asked(name, fun, x0, args).solved(options, bounds, callback, max_time)
 
 
-def _set(method: Method, memory: Memory, n: int, options: dict[str, Any]) -> None:
+def configure(
+    method: Method, memory: Memory, n: int, m: int, options: dict[str, Any], bounds: Any
+) -> None:
     """Write the options to the words that the loop reads."""
     k, s = memory.k, memory.s
-    k[N] = n
+    k[at.N], k[at.M] = n, m
+    if method.prepare is not None:
+        method.prepare(memory, n, options, bounds)
+    elif bounds is not None:
+        raise ValueError(f"nb-{method.name} knows no bounds: nb-lbfgs and nb-lm do")
     for word, count in method.limits(n).items():
         k[word] = count
     for word, number in method.numbers.values():
@@ -226,15 +229,19 @@ def _set(method: Method, memory: Memory, n: int, options: dict[str, Any]) -> Non
         elif name in method.numbers:
             s[method.numbers[name][0]] = float(value)
         else:
-            known = ", ".join(sorted({*WHOLE, *method.numbers}))
+            known = ", ".join(sorted({*WHOLE, *method.numbers, *method.words}))
             raise TypeError(f"nb-{method.name}: no option is called {name!r}; there are {known}")
 
 
 def _result(run: Solve, status: int) -> Any:
     memory = run.memory
     k, (code, message) = memory.k, VERDICTS[status]
-    calls = int(k[CALLS])
+    code = run.method.codes.get(status, code)
+    calls = int(k[at.CALLS])
     return optimize.OptimizeResult(
-        x=run.x.copy(), fun=float(memory.s[F]), jac=run.g.copy(), nit=int(k[ITERATIONS]), nfev=calls, njev=calls,
-        status=code, success=code == 0, message=message, **run.method.more(memory, run.n),
+        {
+            "x": run.x.copy(), "fun": float(memory.s[at.F]), "jac": run.g.copy(), "nit": int(k[at.ITERATIONS]),
+            "nfev": calls, "njev": calls, "status": code, "success": status in GOOD, "message": message,
+            **run.method.more(memory, run.n),
+        }
     )  # fmt: skip

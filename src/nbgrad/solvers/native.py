@@ -16,10 +16,10 @@ from nbgrad.machine.pointers import call_frame
 
 # Words of k: parameters, residuals, what stopped it, counts of calls, limits; where it goes on.
 (N, M, STATUS, ITERATIONS, CALLS, JACOBIANS, PRODUCTS, MOST_ITERATIONS, MOST_CALLS, PAUSE, BEGUN, FAULT, BRACKETED,
- FIRST, HELD, MEMORY, LOSS, SPARE) = range(18)  # fmt: skip
+ FIRST, FRESH, FREE, LOSS, BOUNDED, SCALED, MEMORY, HELD) = range(21)  # fmt: skip
 K_WORDS = 24
 # Words of s: the value, at the point and at the one that is tried; limits; the line search and its bracket.
-(F, FT, GNORM, FTOL, GTOL, XTOL, BEFORE, DECREASE, CURVATURE, STEP, RADIUS, LONGEST, LAMBDA, COST, SCALE,
+(F, FT, GNORM, FTOL, GTOL, XTOL, BEFORE, DECREASE, CURVATURE, STEP, RADIUS, LONGEST, LAMBDA, LENGTH, F_SCALE,
  WIDTH, WIDER, LOW, HIGH, BX, BFX, BDX, BY, BFY, BDY) = range(25)  # fmt: skip
 S_WORDS = 32
 # What stopped it.
@@ -40,6 +40,16 @@ S_WORDS = 32
 def evaluate(run: Any, frame: Any, k: Any) -> bool:
     """Call the objective; False if it failed, which ends the solve."""
     k[CALLS] += 1
+    found = call_frame(run, frame)
+    if found != 0:
+        k[FAULT] = found
+        k[STATUS] = FAILED
+    return found == 0
+
+
+def evaluate_more(run: Any, frame: Any, k: Any, count: int) -> Any:
+    """Call another function, whose calls are counted in that word; False if it failed."""
+    k[count] += 1
     found = call_frame(run, frame)
     if found != 0:
         k[FAULT] = found
