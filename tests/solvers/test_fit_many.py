@@ -102,6 +102,17 @@ def test_what_is_wrong_is_said():
         ng.fit_many(decay, START, Y, bounds=(2.0, 3.0))
     with pytest.raises(ValueError, match="no loss is called"):
         ng.fit_many(decay, START, Y, loss="l1")
-    with pytest.raises(TypeError, match="have no compiled program"):
-        ng.fit_many(lambda p, y: decay(p, y) if p[0] > 0 else -decay(p, y), START, Y)
     assert ng.fit_many(decay, START, Y[:0]).x.shape == (0, 3)
+
+
+def test_residuals_that_have_no_compiled_program():
+    looking = lambda p, y: decay(p, y) if p[0] > 0 else -decay(p, y)
+    y = Y[:4].copy()
+    y[2, 2] = np.inf
+    found, expected = ng.fit_many(looking, START, y), ng.fit_many(decay, START, y)
+    np.testing.assert_allclose(found.x[[0, 1, 3]], expected.x[[0, 1, 3]], rtol=1e-9)
+    np.testing.assert_array_equal(found.status, expected.status)
+    with ng.configure(tier="reference"):
+        np.testing.assert_allclose(
+            ng.fit_many(decay, START, y[:1]).cov, expected.cov[:1], rtol=1e-6
+        )

@@ -365,11 +365,11 @@ ROWS: dict[tuple[str, str], Row] = {
         lambda: integrate.solve_ivp(3, (0.0, 1.0), X),
         "solve_ivp",
     ),
-    ("fit_many", "ValueError"): (lambda: ng.fit_many(np.subtract, X, X[:0], loss="l1"), "no loss"),
-    ("fit_many", "TypeError"): (
-        lambda: ng.fit_many(lambda p, y: p - y if p[0] > 0 else y, X, np.ones((2, X.size))),
-        "no compiled program",
+    ("fit_many", "ValueError"): (
+        lambda: ng.fit_many(np.subtract, X, np.ones((2, 2)), loss="l1"),
+        "no loss",
     ),
+    ("solvers.Fits", "TypeError"): (lambda: ng.solvers.Fits(1), "missing"),
     ("solvers.least_squares", "ValueError"): (
         lambda: ng.solvers.least_squares(lambda x: x - X, X, method="lm"),
         "no compiled method is called 'lm'",

@@ -123,7 +123,8 @@ def fit_many(
     Parameters
     ----------
     residual : callable
-        ``residual(p, *rows)`` returns the residuals of one fit, an array of them, of nbgrad or NumPy operations.
+        ``residual(p, *rows)`` returns the residuals of one fit, an array of them, of nbgrad or NumPy operations. One
+        that cannot be traced is fitted one by one by Python.
     p0 : array_like
         Where to start: a row for each fit, or one for all.
     data : array_like or tuple of such
@@ -150,8 +151,6 @@ def fit_many(
     ------
     ValueError
         If arrays have not as many rows, for bounds without a value between them, an unknown loss.
-    TypeError
-        If the residuals cannot be traced.
 
     Examples
     --------
@@ -215,10 +214,7 @@ class Batch:
         threads = min(get_num_threads(), -(-self.count // CHUNK))
         workers = [self._worker(options, bounds) for _ in range(max(1, threads))]
         if not all(workers):
-            raise TypeError(
-                "fit_many: the residuals have no compiled program: they call Python, look at values, or are not "
-                "float64. Fit one by one with nbgrad.solvers.least_squares"
-            )
+            return self._one_by_one(options, bounds)
         self.next, self.stopped, self.lock = 0, False, threading.Lock()
         others = [threading.Thread(target=self._work, args=(w,), daemon=True) for w in workers[1:]]
         for each in others:
@@ -236,6 +232,23 @@ class Batch:
         for end, code in LM.codes.items():
             table[end] = code
         codes = table[status]
+        return Fits(self.x, self.cov, self.cost, codes > 0, codes, calls, jacobians, steps)
+
+    def _one_by_one(self, options: dict[str, Any], bounds: Any) -> Fits:
+        """Make them where there is no compiled program of the residuals."""
+        codes = np.zeros(self.count, np.int64)
+        for k, start in enumerate(self.starts):
+            asked = Asked("nb-lm", self.residual, start, tuple([a[k, ...] for a in self.arrays]))
+            try:
+                found = asked.solved(options, bounds, None, None)
+            except np.linalg.LinAlgError:
+                codes[k] = LM.codes[at.FAILED]
+                continue
+            codes[k], self.x[k], self.cost[k] = found.status, found.x, found.cost
+            self.words[k, 1:] = found.nfev, found.njev, found.nit
+            if found.status >= 0 and self.m > self.n:
+                self.cov[k] = found.cov * 2 * found.cost / (self.m - self.n)
+        _, calls, jacobians, steps = self.words.T
         return Fits(self.x, self.cov, self.cost, codes > 0, codes, calls, jacobians, steps)
 
     def _worker(self, options: dict[str, Any], bounds: Any) -> Any:
