@@ -17,6 +17,7 @@ from nbgrad.core.interpret import evaluate, read, walk
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
 from nbgrad.core.tape import Literal, Tape
+from nbgrad.core.values import value_of
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms import reverse, vjp
 from nbgrad.transforms.simplify import simplify
@@ -63,7 +64,7 @@ def both(f: Function, policy: str) -> tuple[tuple[Tape, Any], tuple[Tape, Any]]:
         for way in (vjp._by_equations, vjp._by_nodes):
             new, more = way(*args, [], [], {*tape.inputs[:1]})
             whole = Tape((*tape.inputs, *new.inputs), (*tape.eqns, *new.eqns), new.outputs)
-            found.append((simplify(whole), [c.value for c in (*constants, *more)]))
+            found.append((simplify(whole), [value_of(c) for c in (*constants, *more)]))
     return found[0], found[1]
 
 

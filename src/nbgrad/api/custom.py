@@ -17,6 +17,7 @@ from nbgrad.api.written import (
     matching,
     nothing,
 )
+from nbgrad.core.memory import place
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.engine.backward import run_backward
@@ -248,7 +249,9 @@ class custom_jvp(Ruled):
     ) -> tuple[Any, ...]:
         """Cotangents of the arguments, from a rule that is linear in their tangents."""
         probes: list[Any] = [
-            leaf_node(np.full(t.shape, PROBE, t.dtype), requires_grad=True)
+            leaf_node(
+                place(np.full(t.shape, PROBE, t.dtype), t._node.aval.device), requires_grad=True
+            )
             if t._node.aval.inexact
             else materialize(0.0, t._node.aval)
             for t in saved

@@ -274,7 +274,7 @@ def _along(func: Callable[..., Any], given: Sequence[Any]) -> tuple[Callable[...
         unit = rng.standard_normal(x.shape)
         if x.dtype.kind == "c":
             unit = unit + 1j * rng.standard_normal(x.shape)
-        return Tensor(leaf_node(np.asarray(unit, x.dtype)))
+        return Tensor(leaf_node(place(np.asarray(unit, x.dtype), x._node.aval.device)))
 
     tracked = {
         j: draw(x) for j, x in enumerate(given) if isinstance(x, Tensor) and x.requires_grad

@@ -16,6 +16,7 @@ from nbgrad.core.nested_alike import leaves_like
 from nbgrad.core.node import Node, constant
 from nbgrad.core.tape import Body
 from nbgrad.core.tree import LEAF, Structure, builder, flatten, paths, unflatten
+from nbgrad.core.values import value_of
 from nbgrad.engine.demand import computed
 from nbgrad.ops.basis import strong
 from nbgrad.tensors.creation import as_tensor
@@ -129,7 +130,9 @@ def agree(one: Linear, other: Linear) -> bool:
     found = [[as_tensor(x)._node for x in flatten(linear(*cts))[0]] for linear in (one, other)]
     if not computed([*found[0], *found[1]]):
         return False  # while it is traced, nobody knows
-    return all(np.allclose(x.value, y.value, 1e-5, 1e-8) for x, y in zip(*found, strict=True))
+    return all(
+        np.allclose(value_of(x), value_of(y), 1e-5, 1e-8) for x, y in zip(*found, strict=True)
+    )
 
 
 def linear_in(

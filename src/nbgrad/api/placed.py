@@ -28,15 +28,21 @@ def on(device: str, call: tuple[Any, ...]) -> Any:
 
 
 def there(jitted: Any, args: Any, kwargs: Any) -> tuple[Any] | None:
-    """The result of a call by arrays alone where the setting ``device`` says, as arrays.
+    """The result of a call by arrays alone where the setting ``device`` says, as arrays unless they require grad.
 
-    None if there are tensors, which say where it runs.
+    Tensors, if that is what it returns whatever it is given: it reads some that require grad. None if there are tensors, which say where it runs.
     """
     leaves, _ = flatten((args, kwargs))
     if any(isinstance(x, Tensor) for x in leaves) or not any(map(_is_array, leaves)):
         return None
-    found = jitted(*on(str(settings.device), args), **on(str(settings.device), kwargs))
+    args, kwargs = on(str(settings.device), (args, kwargs))
+    found = jitted(*args, **kwargs)
+    given = {id(x) for x in flatten((args, kwargs))[0]}
+    leaves, entry = jitted.traces.find(settings.current, args, kwargs)
     results, structure = flatten(found)
+    read = any(isinstance(x, Tensor) and id(x) not in given for x in leaves)
+    if entry is None or read or any(isinstance(x, Tensor) and x.requires_grad for x in results):
+        return (found,)
     return (unflatten(structure, [_home(x) for x in results]),)
 
 

@@ -10,12 +10,15 @@ import numpy as np
 from nbgrad.api.bodies import boxed, ran
 from nbgrad.api.callbacks import Called, callback
 from nbgrad.api.written import Parted
-from nbgrad.core.aval import make_aval
+from nbgrad.core.aval import make_aval, placed
 from nbgrad.core.interpret import inline
+from nbgrad.core.memory import place
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, leaf_node
+from nbgrad.core.placing import moved
 from nbgrad.core.tape import Body, Tape
 from nbgrad.core.tree import flatten, unflatten
+from nbgrad.core.values import value_of
 from nbgrad.engine.demand import demand
 from nbgrad.errors import AutogradError, ConcretizationError
 from nbgrad.ops.basis import cast, concatenate, reshape, slice_
@@ -29,13 +32,14 @@ Func = Callable[..., Any]
 class Vector:
     """How nested data is one vector of real numbers; equal are those of one nest and shapes."""
 
-    __slots__ = ("arrays", "dtype", "made", "name", "shapes", "sizes")
+    __slots__ = ("arrays", "device", "dtype", "made", "name", "shapes", "sizes")
 
     def __init__(self, nest: Any, name: str) -> None:
         parts = Parted(nest, object)
         nodes = _nodes(parts, name)
         self.name, self.made = name, parts
         self.arrays = not any(isinstance(x, Tensor) for x in parts.leaves)
+        self.device = next((n.aval.device for n in nodes if n.aval.device), None)
         self.shapes = tuple([n.shape for n in nodes])
         self.sizes = tuple([n.size for n in nodes])
         dtype = np.result_type(*[n.dtype for n in nodes]) if nodes else np.dtype(float)
@@ -51,11 +55,11 @@ class Vector:
         return hash(self._key())
 
     def _key(self) -> Any:
-        return self.made.made, self.shapes, self.dtype
+        return self.made.made, self.shapes, self.dtype, self.device
 
     @property
     def aval(self) -> Any:
-        return make_aval((sum(self.sizes),), self.dtype)
+        return placed(make_aval((sum(self.sizes),), self.dtype), self.device)
 
     def packed(self, nest: Any, what: str) -> Node:
         """*nest* as one vector."""
@@ -67,7 +71,7 @@ class Vector:
                 f"{list(self.shapes)}: both must be nested and shaped alike"
             )
         flat = [_cast(reshape(n, shape=(n.size,)), self.dtype) for n in nodes]
-        return flat[0] if len(flat) == 1 else concatenate(*flat, axis=0)
+        return moved(flat[0] if len(flat) == 1 else concatenate(*flat, axis=0), self.device)
 
     def nested(self, vector: Node) -> Any:
         """A vector, as tensors, nested."""
@@ -88,20 +92,20 @@ class Vector:
         if not self.arrays or modes.tracing or vector.requires_grad:
             return self.nested(vector)
         demand([vector])
-        return self.nested_values(vector.value, arrays=True)
+        return self.nested_values(value_of(vector), arrays=True)
 
     def values(self, nest: Any) -> Any:
         """The numbers of *nest*, as one array."""
         node = self.packed(nest, "what the function returns")
         demand([node])
-        return np.array(node.value)
+        return np.array(value_of(node))
 
     def nested_values(self, vector: Any, arrays: bool = False) -> Any:
         """An array, or what is differentiated in its place, nested."""
         if isinstance(vector, Tensor):
             return self.nested(vector._node)
         if not arrays:
-            return self.nested(leaf_node(np.array(vector, self.dtype)))
+            return self.nested(leaf_node(place(np.array(vector, self.dtype), self.device)))
         ends = np.cumsum(self.sizes)[:-1]
         parts = zip(np.split(vector, ends), self.shapes, strict=True)
         return self.made.filled([x.reshape(shape)[()] for x, shape in parts])
@@ -122,9 +126,16 @@ def _cast(x: Node, dtype: Any) -> Node:
 
 
 def equation(f: Func, vector: Vector, name: str) -> tuple[Body, list[Node]]:
-    """The function of a vector as a body, and what it reads from outside."""
+    """The function of a vector as a body, and what it reads from outside.
+
+    The vector lies where that does, if it lies nowhere yet.
+    """
     flat = lambda x: vector.packed(f(vector.nested(x)), "what the function returns")
     traced = ran(flat, [vector.aval], name)
+    there = next((n.aval.device for n in traced.captured if n.aval.device), None)
+    if vector.device is None and there is not None:
+        vector.device = there
+        return equation(f, vector, name)
     return Body(traced.tape), traced.captured
 
 
@@ -201,7 +212,7 @@ class WithMore:
 
 
 def _handed(node: Node, array: bool) -> Any:
-    return np.array(node.value)[()] if array else Tensor(node)
+    return np.array(value_of(node))[()] if array else Tensor(node)
 
 
 class Hosted:

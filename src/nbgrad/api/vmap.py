@@ -6,8 +6,6 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from nbgrad.api.arguments import is_dynamic, node_of_leaf, plain
 from nbgrad.api.axes import axes_of, out_axes_of, refuse_axes, size_of
 from nbgrad.api.statics import names_of_leaves
@@ -15,7 +13,8 @@ from nbgrad.api.transformed import P, transform
 from nbgrad.core.aval import alike
 from nbgrad.core.memory import host
 from nbgrad.core.modes import lines, modes
-from nbgrad.core.node import Node, leaf_node, next_sequence, placeholder
+from nbgrad.core.node import Node, next_sequence, placeholder
+from nbgrad.core.placing import zeros_leaf
 from nbgrad.core.tape import Var
 from nbgrad.core.tree import Same, flatten, unflatten
 from nbgrad.core.values import looks
@@ -192,11 +191,11 @@ def _element(stack: Node) -> Node:
 
 def _zeros(stack: Node) -> Node:
     """In the place of an element, where there is none."""
-    return leaf_node(np.zeros(stack.shape[1:], stack.dtype))
+    return zeros_leaf(stack.shape[1:], stack.aval)
 
 
 def _none_of(stack: Node) -> Node:
-    return leaf_node(np.empty((0, *stack.shape[1:]), stack.dtype))
+    return zeros_leaf((0, *stack.shape[1:]), stack.aval)
 
 
 def _placed(x: Node, axis: int | None, is_stack: bool, size: int) -> Node:

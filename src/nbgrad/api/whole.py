@@ -13,6 +13,7 @@ import numpy as np
 
 from nbgrad.api.arguments import as_input
 from nbgrad.api.tracing import MAX_WHOLE, Compiled
+from nbgrad.core.memory import host
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.core.values import value_of
 from nbgrad.ops.kinds import ranges
@@ -162,4 +163,4 @@ def _results(entry: Compiled, leaves: Sequence[Any]) -> list[Any]:
     """What a trace computes of *leaves*, by NumPy."""
     inputs = zip(leaves, entry.tape.inputs, strict=False)
     args = [value_of(x._node) if isinstance(x, Tensor) else as_input(x, var) for x, var in inputs]
-    return entry.exe.reference.run([*args, *entry.exe.constants])
+    return [host(y) for y in entry.exe.reference.run([*args, *entry.exe.constants])]

@@ -6,7 +6,9 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from nbgrad.core.memory import host
 from nbgrad.core.node import Node
+from nbgrad.core.placing import moved, stays
 from nbgrad.core.primitive import bind
 from nbgrad.core.record import record
 from nbgrad.core.results import results_of
@@ -74,9 +76,18 @@ def again(eqn: Equation, xs: list[Any]) -> Any:
     return found if len(eqn.outs) == 1 else results_of(found)
 
 
+def _brought(x: Any, device: str | None) -> Any:
+    """An operand on *device*, if nobody put it elsewhere by hand."""
+    if x.__class__ is not Node or x.aval.device == device or stays(x):
+        return x
+    return moved(x, device)
+
+
 def inline(tape: Tape, nodes: Iterable[Any]) -> list[Any]:
     """Record the tape on *nodes* and return the nodes (or numbers) of its outputs."""
     nodes = list(nodes)
+    if any(v.aval.device is not None for v in tape.inputs):
+        nodes = [_brought(x, v.aval.device) for x, v in zip(nodes, tape.inputs, strict=True)]
     apart = any(
         x.__class__ is Node and x.aval.device != v.aval.device
         for x, v in zip(nodes, tape.inputs, strict=True)
@@ -86,8 +97,8 @@ def inline(tape: Tape, nodes: Iterable[Any]) -> list[Any]:
 
 
 def computed(tape: Tape, arrays: Iterable[Any]) -> list[Any]:
-    """Run the tape on arrays with the NumPy references, and return its outputs."""
-    env = walk(tape, arrays, evaluate)
+    """Run the tape on arrays, or copies of buffers, with the NumPy references; return its outputs."""
+    env = walk(tape, map(host, arrays), evaluate)
     return [read(env, a) for a in tape.outputs]
 
 

@@ -74,7 +74,9 @@ def stays(x: Any) -> bool:
             if node.passed is True:
                 return True
         elif "device" in node.sig.params:
-            return True  # moved here by hand
+            if not node.sig.params.get("back"):
+                return True  # moved here by hand
+            continue
         elif not node.inputs and any(getattr(a, "ndim", 0) for a in node.sig.operands):
             return True  # computed, of arrays that are forgotten
         fresh = [y for y in node.inputs if y.__class__ is Node and y not in seen]

@@ -18,6 +18,7 @@ from nbgrad.core.frozen import Value
 from nbgrad.core.interpret import inline
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.linearize import CUT, Capture, build_tape, replaced
+from nbgrad.core.memory import host
 from nbgrad.core.modes import lines, modes, unrecorded, watching
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.results import join, part
@@ -181,7 +182,7 @@ def _leaves(cap: Capture, now: Recorded, operands: Sequence[Node]) -> list[Node]
     found = []
     for value, k in zip(values, now.constants, strict=True):
         leaf = earlier[k] if k >= 0 and earlier else leaf_node(value)
-        if leaf.value.tobytes() != value.tobytes():
+        if host(leaf.value).tobytes() != host(value).tobytes():
             return None
         found.append(leaf)
     return found

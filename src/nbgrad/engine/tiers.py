@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbgrad.backends.base import LONG, Entry, Runnable, Work, Writing
-from nbgrad.backends.devices import HOME, backend_of, definition, device_of, prepare
+from nbgrad.backends.devices import HOME, AtHome, backend_of, definition, device_of, prepare
 from nbgrad.config import TIMED, settings
 from nbgrad.core.collector import paused
 from nbgrad.core.forks import ThreadLock
@@ -64,7 +64,7 @@ class Executable:
         self.work = work = Work(tape)
         device = device_of(tape)
         self.backend, self.away = backend_of(device), device != HOME
-        self.reference = definition.prepare(work, "reference")
+        self.reference = AtHome(work) if self.away else definition.prepare(work, "reference")
         self.compiled: Runnable | None = None
         self.timing: Any = None  # what runs on the tier "timed"
         self.interpreted: Runnable | None = None

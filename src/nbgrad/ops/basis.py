@@ -358,11 +358,11 @@ detach = Primitive(
     structural=True,
 )
 
-# The only operation whose result lies elsewhere than its operand.
+# The only operation whose result lies elsewhere than its operand. A cotangent goes back: nobody asked for it.
 move = Primitive(
     name="move",
     kind="elementwise",
-    evaluate=lambda x, device: x,
+    evaluate=lambda x, device, back=False: x,
     prepare=lambda xs, params: (xs, xs[0].aval, (xs[0].dtype,)),
     rules=Rules(
         lambda ct, y, xs, params, wants: (materialize(ct, xs[0].aval),),

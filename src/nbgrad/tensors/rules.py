@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.aval import Aval, make_aval
+from nbgrad.core.memory import place
 from nbgrad.core.modes import modes, watching
 from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.primitive import Primitive, Rules, bind
@@ -283,7 +284,9 @@ def _recorded_pack(cls: Any, ctx: Context, parts: dict[int, Any], sources: list[
 def _transposed(cls: Any, ctx: Context, tangents: Sequence[Any], xs: Sequence[Node]) -> Pack:
     """Tangents of the results, by transposing the backward, which is linear in its gradients."""
     probes = {
-        k: leaf_node(np.full(aval.shape, _PROBE, aval.dtype), requires_grad=True)
+        k: leaf_node(
+            place(np.full(aval.shape, _PROBE, aval.dtype), aval.device), requires_grad=True
+        )
         for k, aval in enumerate(ctx._avals)
         if aval is not None and aval.inexact
     }

@@ -23,7 +23,7 @@ from nbgrad.core.interpret import bind_results, read
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.program.nests import Call
 from nbgrad.program.program import make_program
-from nbgrad.program.text import CudaKernel
+from nbgrad.program.text import CudaKernel, Pointer
 from nbgrad.program.traffic import Traffic, traffic
 from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall
@@ -72,10 +72,7 @@ class CudaProgram:
         self.program = make_program(tape, target="cuda")
         self.numbers = {v: k for k, v in enumerate(v for v in tape.inputs if _is_number(v))}
         self.segments = self._segments()
-        outside = [
-            y for s in self.segments if isinstance(s, Outside) for e in s.eqns for y in e.outs
-        ]
-        self.loose = {self._whole(y) for y in outside}
+        self.loose = self._loose()
         inputs = set(tape.inputs)
         outs = dict.fromkeys(a for a in tape.outputs if isinstance(a, Var) and a not in inputs)
         self.outputs = [y for y in outs if y not in self.loose]
@@ -99,6 +96,19 @@ class CudaProgram:
     def _whole(self, var: Var) -> Var:
         """The variable in whose memory *var* is."""
         return self.program.shared.get(var, var)
+
+    def _loose(self) -> set[Var]:
+        """What is made between kernels, and not by one before in the same memory."""
+        known, found = {*self.tape.inputs}, set()
+        for segment in self.segments:
+            if isinstance(segment, Outside):
+                made = {self._whole(y) for eqn in segment.eqns for y in eqn.outs} - known
+                found |= made
+                known |= made
+            else:
+                args = [arg for _, kernel, _ in segment.launches for arg in kernel.args]
+                known.update(self._whole(a.buffer) for a in args if isinstance(a, Pointer))
+        return found
 
     def _segments(self) -> list[Segment | Outside]:
         found: list[Segment | Outside] = []
@@ -246,7 +256,8 @@ class Instance:
         for eqn in segment.eqns:
             for y in eqn.outs:
                 whole = self.made._whole(y)
-                env[whole] = found[y].shaped(whole.aval.shape)
+                if whole in self.made.loose:
+                    env[whole] = found[y].shaped(whole.aval.shape)
 
     def _buffer(self, var: Var, env: dict[Var, Any]) -> Any:
         """The elements of *var*, or the number that it is."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import compress
 from typing import Any
 
-from nbgrad.core.aval import Aval
+from nbgrad.core.aval import Aval, alike
 from nbgrad.core.frozen import replace
 from nbgrad.core.interpret import inline
 from nbgrad.core.linearize import linearize
@@ -21,7 +21,7 @@ from nbgrad.core.record import record
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.ops.arrays.indexing import scatter_add
-from nbgrad.ops.basis import broadcast_to, concatenate, full, pad, reshape, slice_
+from nbgrad.ops.basis import broadcast_to, concatenate, pad, reshape, slice_
 from nbgrad.ops.control.activity import carried, carried_back
 from nbgrad.ops.control.loops import Several, bound, read, recorded, stand_ins
 from nbgrad.ops.elements.arithmetic import add
@@ -141,7 +141,7 @@ class Direction:
         """
         assert self.back is not None
         number = self.alone and not seeds[0].ndim and seeds[0].dtype.kind == "f"
-        given = [full(1.0, shape=(), dtype=seeds[0].dtype)] if number else seeds
+        given = [materialize(1.0, alike(seeds[0].aval, ()))] if number else seeds
         each, rest = in_terms(self.back, constants, [*values, *given, *self.extra])
         if not number:
             return each, rest

@@ -64,7 +64,7 @@ def materialize(ct: Any, aval: Aval) -> Node:
     if ct.aval is aval:
         return ct
     if ct.aval.device != aval.device:
-        ct = primitives["move"](ct, device=aval.device)
+        ct = primitives["move"](ct, device=aval.device, back=True)
     if ct.aval.ndim and not aval.ndim:
         ct = primitives["sum"](ct, axis=tuple(range(ct.ndim)), keepdims=False)
     if ct.dtype != aval.dtype:
