@@ -36,7 +36,7 @@ PTXAS = shutil.which("ptxas")
 
 def scalars(names: tuple[str, ...]) -> Text:
     """A kernel that applies scalar functions, one after the other."""
-    code, lines = names[0][-2:], []
+    code, lines = names[0].rpartition("_")[2], []
     for name in names:
         n = PORTABLE[name].__code__.co_argcount
         calls = ", ".join(f"m_{code}[at + {k}]" for k in range(n))
@@ -52,8 +52,9 @@ def batched(names: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
 
 def texts() -> list[Text]:
     """What is to be compiled, each once."""
-    names = sorted(PORTABLE, key=lambda name: (name[-2:], name))
-    together = [tuple(g) for _, each in groupby(names, lambda n: n[-2:]) for g in batched(each, 8)]
+    code = lambda name: name.rpartition("_")[2]
+    names = sorted(PORTABLE, key=lambda name: (code(name), name))
+    together = [tuple(g) for _, each in groupby(names, code) for g in batched(each, 8)]
     found = set(map(scalars, together))
     for name in GOLDEN:
         for step in make_program(program(name).tape, target="cuda").steps:

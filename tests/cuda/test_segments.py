@@ -59,7 +59,7 @@ def test_sums_and_writes(name: str) -> None:
         agree(written, RNG.normal(size=(size, *row)), v, index)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "int64", "int16"])
+@pytest.mark.parametrize("dtype", ["float32", "int64", "int16", "float16", "complex64"])
 def test_other_dtypes_and_views(dtype: str) -> None:
     from nbgrad.ops.arrays.indexing import scatter_add
 

@@ -169,6 +169,10 @@ def agree(f: Callable[..., Any], *arrays: Array, blocks: int = BLOCKS) -> list[A
     found, _ = run(program, args, blocks)
     for out, wanted in zip(found, ReferenceProgram(program.tape).run(args), strict=True):
         assert (out.shape, out.dtype) == (wanted.shape, wanted.dtype)
-        near = {"f": 1e-12 if out.dtype.itemsize == 8 else 1e-5, "c": 1e-12}.get(out.dtype.kind, 0)
+        near = {
+            "f": 1e-12 if out.dtype.itemsize == 8 else 1e-5,
+            "c": 1e-12 if out.dtype.itemsize == 16 else 1e-5,
+        }.get(out.dtype.kind, 0)
+        near = 1e-3 if out.dtype == np.float16 else near
         assert_allclose(out, wanted, rtol=near, atol=near, err_msg=program.source())
     return found

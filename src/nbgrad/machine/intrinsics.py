@@ -44,6 +44,10 @@ CASTS: Final = {
     "b1": np.bool_,
     "c16": np.complex128,
     "c8": np.complex64,
+    # Of kernels on a card alone, where c8 and c16 are names of numbers.
+    "f2": np.float16,
+    "z16": np.complex128,
+    "z8": np.complex64,
 }
 FUNCTIONS: Final = {
     f.__name__: f for f in (reduce_add, select, f8_as_i8, i8_as_f8, f4_as_i4, i4_as_f4, rest_of)

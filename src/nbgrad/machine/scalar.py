@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any, Final
 
+from nbgrad.machine.scalar_complex import COMPLEX
 from nbgrad.machine.scalar_integers import INTEGERS
 from nbgrad.machine.scalar_parts import PARTS
 from nbgrad.machine.scalar_series import SERIES
@@ -56,7 +57,7 @@ HELPERS.update(bell_f8=bell_f8, bell_f4=bell_f4)
 HELPERS.update(direction_f8=direction_f8, direction_f4=direction_f4)
 HELPERS.update(SERIES)
 
-# Without those that call SciPy: what every target has.
-PORTABLE: Final = dict(HELPERS)
+# Without those that call SciPy: what a card has, and complex numbers, which it alone has.
+PORTABLE: Final = {**HELPERS, **COMPLEX}
 HELPERS.update(SCIPY)
 HELPERS.update(COMPOSED)

@@ -107,6 +107,7 @@ def cuda_ptx(
     numba_types = {
         "f8": types.float64, "f4": types.float32, "b1": types.boolean,
         "i8": types.int64, "i4": types.int32, "i2": types.int16, "i1": types.int8,
+        "f2": types.float16, "z8": types.complex64, "z16": types.complex128,
         "u8": types.uint64, "u4": types.uint32, "u2": types.uint16, "u1": types.uint8,
     }  # fmt: skip
     memory = [types.Array(numba_types[view], 1, "C") for view in views]

@@ -50,7 +50,7 @@ cast = Primitive(
     evaluate=_cast,
     prepare=_cast_prepare,
     rules=Rules(_cast_vjp, _cast_jvp, ALIGNED),
-    lower=Expression("{to}({x})", "fiub"),
+    lower=Expression("{to}({x})", "fiub", complex_text="as_{to}({x})"),
     cases=tuple({"dtype": np.dtype(d)} for d in (np.float64, np.float32, np.int64, bool)),
     grad_name="ToCopy",
     doc="Convert to another dtype; the cotangent is converted back.",
@@ -278,7 +278,7 @@ concatenate = linear(
 sum_ = reduction(
     "sum",
     evaluate=total,
-    combine=Combine("{a} + {b}", "0", "fiu"),
+    combine=Combine("{a} + {b}", "0", "fiuc"),
     vjp=lambda ct, y, x, axis, keepdims: expand(ct, x.aval, axis),
     jvp=lambda t, y, x, axis, keepdims: sum_(t, axis=axis, keepdims=keepdims),
     dtype=lambda d: np.add.reduce(np.empty(0, d)).dtype,

@@ -10,12 +10,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
+from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.cuda_reduce import PER_LANE, RADIX, THREADS, power_of_two
 from nbgrad.program.cuda_text import CudaEmitter
 from nbgrad.program.nest import Nest
 from nbgrad.program.text import CudaKernel
-from nbgrad.program.values import CODES
+from nbgrad.program.values import ALL_CODES, HALF
 from nbgrad.program.views import LibraryCall, Operand
 
 # Threads among which the rows of a sum by index are shared.
@@ -38,6 +39,11 @@ class LibraryEmitter(CudaEmitter):
         self.pointer(name, x.buffer, x.offset)
         for k, stride in enumerate(x.strides):
             self.integer(f"{name}_{k}", stride)
+
+    def value(self, name: str, buffer: Var, place: str) -> str:
+        """An element to compute with: of 16 bits as float32."""
+        text = self.element(name, buffer, place)
+        return f"f4({text})" if buffer.aval.dtype == HALF else text
 
     def result(self, place: str) -> str:
         return self.element("y", self.call.eqn.out, place)
@@ -95,8 +101,8 @@ def owned(call: LibraryCall, size: int, width: int) -> LibraryEmitter:
     return e
 
 
-def by_index(e: LibraryEmitter, v: Operand, index: Operand, start: str, way: str) -> CudaKernel:
-    """Each part of a column starts as *start*, then takes what the indices say."""
+def by_index(e: LibraryEmitter, v: Operand, index: Operand, start: str, add: bool) -> CudaKernel:
+    """Each part of a column starts as *start*, then takes, or adds, what the indices say."""
     e.operand("v", v)
     e.operand("index", index)
     e.integer("count", v.extents[0])
@@ -110,22 +116,26 @@ def by_index(e: LibraryEmitter, v: Operand, index: Operand, start: str, way: str
     e.line(2, "for k in range(count):")
     e.checked(3, e.element("index", index.buffer, "k * index_0"))
     e.line(3, "if first <= place and place < last:")
-    added = e.element("v", v.buffer, "k * v_0 + j * v_1")
-    e.line(4, f"{e.result('place * width + j')} {way} {added}")
+    out, here, there = e.call.eqn.out, "place * width + j", "k * v_0 + j * v_1"
+    text = e.element("v", v.buffer, there)
+    if add:
+        text = f"{e.value('y', out, here)} + {e.value('v', v.buffer, there)}"
+        text = f"{ALL_CODES[out.aval.dtype]}({text})"
+    e.line(4, f"{e.result(here)} = {text}")
     return e.done(sizes=(e.call.eqn.out.aval.shape[0],))
 
 
 def scatter_add(call: LibraryCall) -> CudaKernel:
     v, index = call.operands
     e = owned(call, call.eqn.out.aval.shape[0], v.extents[1])
-    return by_index(e, v, index, f"{CODES[call.eqn.out.aval.dtype]}(0)", "+=")
+    return by_index(e, v, index, f"{ALL_CODES[call.eqn.out.aval.dtype]}(0)", True)
 
 
 def put(call: LibraryCall) -> CudaKernel:
     x, index, v = call.operands
     e = owned(call, *x.extents)
     e.operand("x", x)
-    return by_index(e, v, index, e.element("x", x.buffer, "k * x_0 + j * x_1"), "=")
+    return by_index(e, v, index, e.element("x", x.buffer, "k * x_0 + j * x_1"), False)
 
 
 # The place of the best of each row: of equal ones the first, of NaN the first NaN.
@@ -170,7 +180,8 @@ def arg(sign: str) -> Callable[[LibraryCall], CudaKernel]:
         (x,) = call.operands
         outer, n, inner = x.extents
         lanes = power_of_two(-(-n // PER_LANE)) if inner == 1 else 1
-        code = {"b1": "u1"}.get(CODES[x.buffer.aval.dtype], CODES[x.buffer.aval.dtype])
+        code = ALL_CODES[x.buffer.aval.dtype]
+        code = {"b1": "u1", "f2": "f4"}.get(code, code)
         e = LibraryEmitter(call, outer * inner)
         e.pointer("y", call.eqn.out, 0)
         e.operand("x", x)
@@ -200,9 +211,10 @@ def recurrence(call: LibraryCall) -> CudaKernel:
     reverse = int(call.eqn.params["reverse"])
     for name, value in (("n", n), ("inner", inner), ("total", e.tasks), ("reverse", reverse)):
         e.integer(name, value)
-    factor = e.element("a", a.buffer, "outer * a_0 + k * a_1 + c * a_2")
-    term = e.element("b", b.buffer, "outer * b_0 + k * b_1 + c * b_2")
-    code = CODES[call.eqn.out.aval.dtype]
+    factor = e.value("a", a.buffer, "outer * a_0 + k * a_1 + c * a_2")
+    term = e.value("b", b.buffer, "outer * b_0 + k * b_1 + c * b_2")
+    code = ALL_CODES[call.eqn.out.aval.dtype]
+    before = "f4(h)" if code == "f2" else "h"
     e.block(1, f"""
 for t in range(cuda.grid(1), total, cuda.gridsize(1)):
     outer = {e.quotient("t", "inner")}
@@ -212,7 +224,7 @@ for t in range(cuda.grid(1), total, cuda.gridsize(1)):
     {e.result("(outer * n + k) * inner + c")} = h
     for step in range(1, n):
         k += 1 - 2 * reverse
-        h = {code}({factor} * h + {term})
+        h = {code}({factor} * {before} + {term})
         {e.result("(outer * n + k) * inner + c")} = h
 """)  # fmt: skip
     return e.done()

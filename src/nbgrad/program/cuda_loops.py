@@ -18,7 +18,7 @@ from nbgrad.program.index import strides_of
 from nbgrad.program.loops import Round
 from nbgrad.program.nest import Compute, Constant, Load, Nest, Store, Value
 from nbgrad.program.text import CudaKernel, all_guards, inline, literal
-from nbgrad.program.values import CODES
+from nbgrad.program.values import ALL_CODES
 
 if TYPE_CHECKING:
     from nbgrad.program.program import Program
@@ -108,7 +108,7 @@ class LoopEmitter(CudaEmitter):
                 self.integer(f"y{k}_row", out.aval.size)
         for number, value in enumerate(self.nest.body):
             if isinstance(value, Constant):
-                code = CODES[value.dtype]
+                code = ALL_CODES[value.dtype]
                 name = (
                     None if inline(value.value) else self.number(f"c{number}", value.value, code)
                 )
@@ -163,7 +163,7 @@ class LoopEmitter(CudaEmitter):
                 self.line(3, f"v{number} = {self.right(number, value)}")
                 self.operands[number] = f"v{number}"
             for store in by_arg.get(number, ()):
-                code = CODES[store.dtype]
+                code = ALL_CODES[store.dtype]
                 name = f"w{len(self.made)}"
                 self.line(3, f"{name} = {code}({self.operands[number]})")
                 self.made[self.whole(store.buffer)] = name

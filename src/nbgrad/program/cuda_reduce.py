@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nbgrad.program.nest import Reduce
 from nbgrad.program.text import combined, identity_text, is_wide
-from nbgrad.program.values import CODES
+from nbgrad.program.values import ALL_CODES
 
 if TYPE_CHECKING:
     from nbgrad.program.cuda_text import CudaEmitter
@@ -37,7 +37,7 @@ def power_of_two(n: int) -> int:
 
 def partial_code(r: Reduce) -> str:
     """The dtype in which partial results are."""
-    return "f8" if is_wide(r) else CODES[r.dtype]
+    return "f8" if is_wide(r) else ALL_CODES[r.dtype]
 
 
 def cells(e: CudaEmitter) -> int:

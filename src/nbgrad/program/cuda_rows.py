@@ -16,7 +16,7 @@ from nbgrad.program.cuda_text import CudaEmitter
 from nbgrad.program.nest import Compute, Constant, Load, Nest, Reduce, Select, Store, Value
 from nbgrad.program.rows import COLUMN, ROW, Bent, Rows
 from nbgrad.program.text import CudaKernel, combined, identity_text, inline
-from nbgrad.program.values import CODES
+from nbgrad.program.values import ALL_CODES
 
 # Bytes of shared memory that a block may take, and points that a lane should have at least.
 SHARED, PER_LANE = 40_000, 4
@@ -173,7 +173,7 @@ class RowsEmitter(CudaEmitter):
         for k in sorted(self.sums):
             self.line(
                 3,
-                f"q{k}[k] = {identity_text(self.nest.reductions[k], CODES[self.nest.reductions[k].dtype])}",
+                f"q{k}[k] = {identity_text(self.nest.reductions[k], ALL_CODES[self.nest.reductions[k].dtype])}",
             )
         self.line(3, "k += cuda.blockDim.x")
         self.line(2, "for at0 in range(part * span, min((part + 1) * span, n0)):")
@@ -207,7 +207,7 @@ class RowsEmitter(CudaEmitter):
                     self.bends(number, value)
                 self.strides(f"x{number}", value.strides)
             elif isinstance(value, Constant) and not inline(value.value):
-                code = CODES[value.dtype]
+                code = ALL_CODES[value.dtype]
                 self.number(f"c{number}", value.value, code)
         for number, store in enumerate(self.nest.stores):
             if store.buffer in self.rows_.kept:
@@ -219,18 +219,18 @@ class RowsEmitter(CudaEmitter):
                 if number not in self.sums:
                     self.strides(f"r{number}", r.strides)
             if r.finalize:
-                self.number(f"m{number}", r.n, CODES[r.dtype])
+                self.number(f"m{number}", r.n, ALL_CODES[r.dtype])
 
     def arrays(self) -> None:
         """Shared memory; each array on a line of its own, as the simulator needs."""
         size = self.threads * self.slots
         held = {number: f"h{number}" for number in self.held.values()}
         for number, name in (*self.cached.items(), *held.items()):
-            code = CODES[self.nest.body[number].dtype]
+            code = ALL_CODES[self.nest.body[number].dtype]
             self.line(1, f"{name} = cuda.shared.array({size}, {code})")
         for number, r in enumerate(self.nest.reductions):
             if number in self.sums:
-                self.line(1, f"q{number} = cuda.shared.array({size}, {CODES[r.dtype]})")
+                self.line(1, f"q{number} = cuda.shared.array({size}, {ALL_CODES[r.dtype]})")
             elif self.lanes > 1:
                 self.line(1, f"s{number} = cuda.shared.array({self.threads}, {partial_code(r)})")
 

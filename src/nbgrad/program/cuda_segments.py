@@ -18,7 +18,7 @@ from nbgrad.config import settings
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Var
 from nbgrad.program.cuda_library import LibraryEmitter
-from nbgrad.program.values import CODES
+from nbgrad.program.values import ALL_CODES, HALF
 from nbgrad.program.views import LibraryCall, Operand, Stage
 
 # Indices that one thread looks through sooner than they are sorted.
@@ -44,7 +44,7 @@ def staged(call: LibraryCall) -> list[Stage] | None:
     if call.kernel not in ("scatter_add", "put") or not call.eqn.out.aval.size:
         return None
     index, v = call.operands[1], call.operands[0 if call.kernel == "scatter_add" else 2]
-    code = CODES[call.eqn.out.aval.dtype]
+    code = ALL_CODES[call.eqn.out.aval.dtype]
     if call.kernel == "scatter_add" and settings.current.cuda_atomics and code in ATOMIC:
         return ByAtomics(call, index, v).stages() if index.extents[0] else None
     return ByRows(call, index, v).stages() if index.extents[0] > FEW else None
@@ -108,7 +108,7 @@ class ByRows:
 
     def value(self, e: StageEmitter, k: str) -> str:
         """Element ``j`` of row *k* of what is written."""
-        return e.element("v", self.v.buffer, f"{k} * v_0 + j * v_1")
+        return e.value("v", self.v.buffer, f"{k} * v_0 + j * v_1")
 
     # ------------------------------------------------------------------------------------ stages
 
@@ -122,7 +122,7 @@ class ByRows:
         e.pointer("place_", self.places, 0)
         e.pointer("y", self.y, 0)
         reads: tuple[Var, ...] = (self.index.buffer,)
-        start = f"{CODES[self.y.aval.dtype]}(0)"
+        start = f"{ALL_CODES[self.y.aval.dtype]}(0)"
         if self.call.kernel == "put":
             x = self.call.operands[0]
             e.operand("x", x)
@@ -223,7 +223,8 @@ class ByRows:
         after = e.element("rows", rows, "min(i + 1, count - 1)")
         e.line(2, f"if i == count - 1 or {after} != row:")
         e.line(3, f"k = {e.element('order', order, 'i')}")
-        e.line(3, f"{e.element('y', self.y, 'row * width + j')} = {self.value(e, 'k')}")
+        place = e.element("y", self.y, "row * width + j")
+        e.line(3, f"{place} = {e.element('v', self.v.buffer, 'k * v_0 + j * v_1')}")
         self.done(e, (order, rows, self.v.buffer), self.y)
 
     def sorted(self, e: StageEmitter, order: Var, rows: Var) -> None:
@@ -249,10 +250,10 @@ class ByRows:
 
     def add(self, order: Var, rows: Var) -> None:
         """Sums of pieces, then of the rows that go on in others."""
-        dtype = self.y.aval.dtype
+        dtype = np.dtype(np.float32) if self.y.aval.dtype == HALF else self.y.aval.dtype
         heads, tails = (self.buffer(self.pieces * self.width, dtype) for _ in range(2))
         e = self.pieced("add", order, rows, heads, tails)
-        code = CODES[dtype]
+        out, code = ALL_CODES[self.y.aval.dtype], ALL_CODES[dtype]
         zero, y = f"{code}(0)", e.element("y", self.y, "row * width + j")
         head, tail = e.element("heads", heads, "t"), e.element("tails", tails, "t")
         e.block(
@@ -267,7 +268,7 @@ for i in range(first, last):
         if began:
             {head} = acc
         else:
-            {y} = acc
+            {y} = {out}(acc)
         began = False
         acc = {zero}
         row = here
@@ -278,7 +279,7 @@ if began:
 elif last < count and {e.row(rows, "min(last, count - 1)")} == row:
     {tail} = acc
 else:
-    {y} = acc
+    {y} = {out}(acc)
 """,
         )
         self.done(e, (order, rows, self.v.buffer), self.y, heads, tails)
@@ -288,7 +289,7 @@ else:
     def joined(self, order: Var, rows: Var, heads: Var, tails: Var) -> None:
         """Rows that begin in one piece and end in another."""
         e = self.pieced("join", order, rows, heads, tails)
-        code = CODES[self.y.aval.dtype]
+        out, code = ALL_CODES[self.y.aval.dtype], ALL_CODES[heads.aval.dtype]
         e.block(
             2,
             f"""
@@ -303,7 +304,7 @@ if goes and began:
         acc = {code}(acc + {e.element("heads", heads, "q")})
         last += piece
         goes = last < count and {e.row(rows, "min(last, count - 1)")} == row
-    {e.element("y", self.y, "row * width + j")} = acc
+    {e.element("y", self.y, "row * width + j")} = {out}(acc)
 """,
         )
         self.done(e, (rows, heads, tails), self.y)
@@ -324,7 +325,7 @@ class ByAtomics(ByRows):
         e.line(2, f"k = {e.quotient('t', 'width')}")
         e.line(2, "j = t - k * width")
         e.line(2, f"row = {e.element('place_', self.places, 'k')}")
-        code = CODES[self.y.aval.dtype]
+        code = ALL_CODES[self.y.aval.dtype]
         e.views.add(code)
         e.line(2, f"cuda.atomic.add(m_{code}, u8(y + row * width + j), {self.value(e, 'k')})")
         self.done(e, (self.places, self.v.buffer), self.y)

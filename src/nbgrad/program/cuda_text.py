@@ -18,14 +18,14 @@ from nbgrad.program.arrange import Arranged
 from nbgrad.program.cuda_reduce import THREADS, cells, columns
 from nbgrad.program.emit import Emitter
 from nbgrad.program.text import CudaKernel, Number, Pointer
-from nbgrad.program.values import CODES
+from nbgrad.program.values import ALL_CODES
 
 # Blocks that keep the largest cards busy, twice over: more would read the table more often.
 BLOCKS = 2112
 # Points that are numbered in 32 bits: division takes a third of the time.
 NARROW = 1 << 31
 # The views of memory in the order in which kernels are given them.
-VIEWS = ("i8", "f8", "f4", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1")
+VIEWS = ("i8", "f8", "f4", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1", "f2", "z8", "z16")
 
 
 def words(args: Sequence[Pointer | Number], address: Callable[[Var], int]) -> list[int]:
@@ -64,6 +64,11 @@ class CudaEmitter(Emitter):
     # ------------------------------------------------------------------------------- parameters
 
     def param(self, name: str, code: str, arg: Pointer | Number) -> str:
+        if code[0] == "z" and isinstance(arg, Number):  # two words
+            both = ("real", arg.value.real), ("imag", arg.value.imag)
+            parts = [self.number(f"{name}_{part}", value, "f8") for part, value in both]
+            self.heads.append(f"    {name} = {code}(complex({', '.join(parts)}))")
+            return name
         word = f"at + {len(self.params)}" if self.params else "at"
         text = f"m_i8[{word}]"
         if code[0] == "f":
@@ -84,7 +89,7 @@ class CudaEmitter(Emitter):
         return self.param(name, "i8", Pointer(buffer, offset * dtype.itemsize))
 
     def element(self, name: str, buffer: Var, place: str) -> str:
-        code = CODES[buffer.aval.dtype]
+        code = ALL_CODES[buffer.aval.dtype]
         self.views.add(code)
         return f"m_{code}[u8({name if place == '0' else f'{name} + {place}'})]"
 

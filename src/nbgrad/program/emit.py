@@ -24,7 +24,7 @@ from nbgrad.program.text import (
     literal,
     right_side,
 )
-from nbgrad.program.values import CODES
+from nbgrad.program.values import ALL_CODES
 
 # Points of a nest up to which one that is run again and again is compiled for its shape.
 SMALL = 4096
@@ -61,7 +61,7 @@ class Emitter:
 
     def pointer(self, name: str, buffer: Var, offset: int) -> str:
         dtype = buffer.aval.dtype
-        return self.param(name, f"{CODES[dtype]}*", Pointer(buffer, offset * dtype.itemsize))
+        return self.param(name, f"{ALL_CODES[dtype]}*", Pointer(buffer, offset * dtype.itemsize))
 
     def element(self, name: str, buffer: Var, place: str) -> str:
         """The text of an element of *buffer*, *place* elements after where *name* points to."""
@@ -110,7 +110,7 @@ class Emitter:
                 self.pointer(f"x{number}", value.buffer, value.offset)
                 self.strides(f"x{number}", value.strides)
             elif isinstance(value, Constant) and not inline(value.value):
-                code = CODES[value.dtype]
+                code = ALL_CODES[value.dtype]
                 self.param(f"c{number}", code, Number(value.value, code))
         for number, store in enumerate(self.nest.stores):
             self.pointer(f"y{number}", store.buffer, store.offset)
@@ -119,7 +119,7 @@ class Emitter:
             self.pointer(f"r{number}", r.buffer, 0)
             self.strides(f"r{number}", r.strides)
             if r.finalize:
-                self.param(f"m{number}", CODES[r.dtype], Number(r.n, CODES[r.dtype]))
+                self.param(f"m{number}", ALL_CODES[r.dtype], Number(r.n, ALL_CODES[r.dtype]))
         if self.nest.reductions:
             self.integer("block", self.a.block or max(1, self.a.reduced_size))
         for guard in dict.fromkeys(g for v in self.nest.body for g in all_guards(v)):
@@ -144,7 +144,7 @@ class Emitter:
         """Values that do not change in the nest, computed once a call."""
         for number, value in enumerate(self.nest.body):
             if isinstance(value, Constant):
-                code = CODES[value.dtype]
+                code = ALL_CODES[value.dtype]
                 text = f"{code}({literal(value.value)})" if inline(value.value) else None
                 self.operands[number] = text or f"c{number}"
             elif isinstance(value, Load) and not any(value.strides) and not value.guards:
@@ -199,7 +199,7 @@ class Emitter:
             else:
                 assert isinstance(value, Compute)
                 text = self.text(value)
-            yield all_guards(value), name, text, CODES[value.dtype]
+            yield all_guards(value), name, text, ALL_CODES[value.dtype]
 
     def hoisted(self, load: Load) -> bool:
         """Whether a load is the same along the innermost loop, and always allowed."""
@@ -392,7 +392,7 @@ class Emitter:
     def columns_fill(self, depth: int, identity: Any) -> None:
         self.line(depth, "for j in range(j0, j1):")
         for number, r in enumerate(self.nest.reductions):
-            code = CODES[r.buffer.aval.dtype]
+            code = ALL_CODES[r.buffer.aval.dtype]
             self.line(depth + 1, f"{self.column(number, r)} = {identity(r, code)}")
 
     def final(self, number: int, r: Reduce, value: str) -> str:

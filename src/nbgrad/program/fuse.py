@@ -16,7 +16,7 @@ from nbgrad.ops.kinds.forms import Assembly, Choice, Combine, Expression, Iterat
 from nbgrad.program.cost import SIMPLE_COST, cost_of
 from nbgrad.program.moved import read_at_several
 from nbgrad.program.sharing import shared_outputs
-from nbgrad.program.values import CODES, emittable
+from nbgrad.program.values import emittable, has_code
 
 # ns an element that computing again in other nests may cost; storing and loading costs about as much.
 RECOMPUTE_LIMIT = 1.5
@@ -69,14 +69,14 @@ def is_free(eqn: Equation) -> bool:
     """Whether *eqn* can be recomputed inside any nest: elementwise with kernel text, or a view."""
     lower = eqn.prim.lower
     if isinstance(lower, View):
-        return eqn.out.aval.dtype in CODES and assembly_of(eqn) is None
+        return has_code(eqn.out.aval.dtype) and assembly_of(eqn) is None
     return isinstance(lower, Expression) and emittable(eqn)
 
 
 def assembly_of(eqn: Equation) -> Assembly | None:
     """How *eqn* writes its result by windows, if it does."""
     lower = eqn.prim.lower
-    if eqn.out.aval.dtype not in CODES:
+    if not has_code(eqn.out.aval.dtype):
         return None
     if isinstance(lower, View) and isinstance(eqn.inputs[0], Var):
         irregular = lower.irregular(eqn.params, eqn.inputs[0].aval.shape)
@@ -89,7 +89,7 @@ def is_reduction(eqn: Equation) -> bool:
     lower = eqn.prim.lower
     return (
         isinstance(lower, Combine)
-        and eqn.out.aval.dtype in CODES
+        and has_code(eqn.out.aval.dtype)
         and eqn.out.aval.dtype.kind in lower.dtypes
     )
 

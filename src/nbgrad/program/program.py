@@ -31,6 +31,7 @@ cuda_serial = LazyModule("nbgrad.program.cuda_serial")
 cuda_library = LazyModule("nbgrad.program.cuda_library")
 cuda_loops = LazyModule("nbgrad.program.cuda_loops")
 cuda_segments = LazyModule("nbgrad.program.cuda_segments")
+halves = LazyModule("nbgrad.program.halves")
 
 Step = Emitted | CudaKernel | Call | LibraryCall | Loop | Whole | Chosen
 
@@ -100,10 +101,10 @@ class Program:
 def make_program(tape: Tape, repeated: bool = False, target: str = "cpu") -> Program:
     """Fuse, arrange, emit and plan *tape*, which may be a step of a loop."""
     with planning(target):
-        tape = joined(selected(tape))
+        tape, there = joined(selected(tape)), target == "cuda"
+        tape = halves.widened(tape) if there else tape
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
-        there = target == "cuda"
         cut = in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)
         items = tuple(cuda_segments.in_stages(cut) if there else cut)
         again = partial(make_program, repeated=True, target=target)

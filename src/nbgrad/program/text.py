@@ -14,9 +14,9 @@ import numpy as np
 
 from nbgrad.core.tape import Var
 from nbgrad.program.nest import Compute, Guard, Reduce, Select, Value
-from nbgrad.program.values import CODES
+from nbgrad.program.values import ALL_CODES
 
-_CALLED = frozenset({*CODES.values(), "abs"})
+_CALLED = frozenset({*ALL_CODES.values(), "abs"})
 # What marks a text as more than + - * of its operands.
 WORDS = re.compile(r"[a-z]{2}|<|>|=|/|\{[tc]\}")
 # Numbers that stay in the text: rules are full of them, and the compiler folds them.
@@ -118,6 +118,8 @@ def all_guards(value: Value) -> tuple[Guard, ...]:
 
 
 def inline(value: Any) -> bool:
+    if isinstance(value, complex):
+        return False
     return isinstance(value, bool) or value in INLINE or not math.isfinite(value)
 
 
@@ -129,8 +131,8 @@ def literal(value: Any) -> str:
 
 def right_side(value: Compute, operands: Sequence[str]) -> str:
     """The text of a statement over the texts of its operands."""
-    code = CODES[value.loop_dtype]
-    out = CODES[value.dtype]
+    code = ALL_CODES[value.loop_dtype]
+    out = ALL_CODES[value.dtype]
     wide = code == "i8" or (code[0] == "i" and value.text.count("*") > 1)
     if code == out and wide and not WORDS.search(value.text):
         # Signed overflow of 64 bits is undefined to LLVM; NumPy wraps around.
@@ -151,7 +153,7 @@ def is_wide(r: Reduce) -> bool:
 
 def identity_text(r: Reduce, code: str = "") -> str:
     """The number to start from, in the dtype *code* (by default that of partial results)."""
-    code = code or ("f8" if is_wide(r) else CODES[r.dtype])
+    code = code or ("f8" if is_wide(r) else ALL_CODES[r.dtype])
     if r.identity.endswith("inf"):
         if r.dtype.kind in "iu":
             info = np.iinfo(r.dtype)
@@ -164,7 +166,7 @@ def combined(r: Reduce, a: str, b: str) -> str:
     if r.combine == "{a} + {b}" and r.dtype.kind == "f":
         return f"reduce_add({a}, {b})"
     text = r.combine.format(a=a, b=b)
-    return f"{CODES[r.dtype]}({text})" if r.dtype.kind in "iu" else text
+    return f"{ALL_CODES[r.dtype]}({text})" if r.dtype.kind in "iu" else text
 
 
 class _Choices(ast.NodeTransformer):

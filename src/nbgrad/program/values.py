@@ -145,8 +145,7 @@ class Body:
         if len(self.names) >= 2 * MAX_STATEMENTS:
             raise TooLong
         uniform = not imap and all(self.is_uniform(a) for a in args)
-        lower = eqn.prim.lower
-        text = lower.text(eqn.params) if callable(lower.text) else lower.text
+        text = text_of(eqn)
         self.names.append(eqn.prim.name)
         value = Compute(
             eqn.prim.name,
@@ -179,6 +178,15 @@ CODES = {
 }
 
 
+# Those that kernels on a card have besides.
+CARD_CODES = {
+    np.dtype(np.float16): "f2",
+    np.dtype(np.complex64): "z8",
+    np.dtype(np.complex128): "z16",
+}
+ALL_CODES = CODES | CARD_CODES
+HALF = np.dtype(np.float16)
+
 # Beginnings of names that texts may call, and the target of a program that is being made has not.
 LACKING = {"cpu": (), "cuda": ("scipy_", "special_")}
 _lacks: ContextVar[tuple[str, ...]] = ContextVar("lacks", default=())
@@ -194,20 +202,40 @@ def planning(target: str) -> Iterator[None]:
         _lacks.reset(token)
 
 
+def has_code(dtype: np.dtype[Any]) -> bool:
+    """Whether kernels for the target have numbers of *dtype*."""
+    return dtype in CODES or (dtype in CARD_CODES and bool(_lacks.get()))
+
+
+def text_of(eqn: Equation) -> str:
+    """The kernel text of an elementwise equation, over the names of operands."""
+    lower = eqn.prim.lower
+    given = lower.text
+    if lower.complex_text and "c" in {d.kind for d in (*eqn.sig.loop, eqn.out.aval.dtype)}:
+        given = lower.complex_text
+    text: str = given(eqn.params) if callable(given) else given
+    return text
+
+
 def emittable(eqn: Equation) -> bool:
     """Whether an elementwise equation has kernel text for its dtypes."""
     lower = eqn.prim.lower
-    if not isinstance(lower, Expression) or not lower.text:
+    if not isinstance(lower, Expression) or not (lower.text or lower.complex_text):
         return False
     dtypes = [*eqn.sig.loop, eqn.out.aval.dtype]
-    if any(d not in CODES for d in dtypes):
+    if not all(map(has_code, dtypes)):
         return False
     if lacks := _lacks.get():
-        text = lower.text(eqn.params) if callable(lower.text) else lower.text
-        if any(name in text for name in lacks):
+        text = text_of(eqn)
+        if not text or any(name in text for name in lacks):
             return False
+    kinds = {d.kind for d in dtypes}
+    if HALF in dtypes:  # is stored, not computed with
+        return eqn.prim.structural and "c" not in kinds
+    if "c" in kinds and lower.complex_text:
+        return kinds.isdisjoint("iu")
     # The condition of where is boolean beside operands of another kind.
     kinds = {d.kind for d in eqn.sig.loop}
     if len(eqn.sig.loop) > 1 and len(kinds) > 1:
         kinds.discard("b")
-    return kinds <= set(lower.dtypes)
+    return bool(lower.text) and kinds <= set(lower.dtypes)

@@ -13,7 +13,7 @@ from nbgrad.ops.kinds.forms import Library
 from nbgrad.program import index
 from nbgrad.program.fuse import Fusion, HostCall
 from nbgrad.program.nest import Load
-from nbgrad.program.values import CODES, Body, MustMaterialize
+from nbgrad.program.values import Body, MustMaterialize, has_code
 
 if TYPE_CHECKING:
     from nbgrad.program.nests import Call
@@ -96,13 +96,13 @@ def unreadable(fusion: Fusion) -> set[Var]:
 
 def _splits(eqn: Equation) -> Sequence[tuple[int, ...]] | None:
     lower = eqn.prim.lower
-    if not isinstance(lower, Library) or any(x.aval.dtype not in CODES for x in eqn.outs):
+    if not isinstance(lower, Library) or any(not has_code(x.aval.dtype) for x in eqn.outs):
         return None
     avals = []
     for atom, kinds in zip(eqn.inputs, lower.dtypes, strict=True):
         if not isinstance(atom, Var) or atom.weak:
             return None
-        if atom.aval.dtype not in CODES or atom.aval.dtype.kind not in kinds:
+        if not has_code(atom.aval.dtype) or atom.aval.dtype.kind not in kinds:
             return None
         avals.append(atom.aval)
     return lower.splits(eqn.params, *avals)

@@ -70,7 +70,8 @@ class CudaProgram:
     def __init__(self, tape: Tape, store: Store) -> None:
         self.tape, self.store = tape, store
         self.program = make_program(tape, target="cuda")
-        self.numbers = {v: k for k, v in enumerate(v for v in tape.inputs if _is_number(v))}
+        # The word where each is; a complex one has two.
+        self.numbers = {v: 2 * k for k, v in enumerate(v for v in tape.inputs if _is_number(v))}
         self.segments = self._segments()
         self.loose = self._loose()
         inputs = set(tape.inputs)
@@ -190,12 +191,12 @@ class Instance:
         store, plan = made.store, made.program.plan
         self.lane, self.stamp = store.lanes.current(), 0
         segments = [s for s in made.segments if isinstance(s, Segment)]
-        size = 8 * max(len(made.numbers) + SLOTS * sum(s.size for s in segments), 1)
+        size = 8 * max(2 * len(made.numbers) + SLOTS * sum(s.size for s in segments), 1)
         self.arena, self.table = (
             CudaBuffer(store, store.empty((n,), BYTES), (n,), BYTES)
             for n in (max(plan.arena_bytes, 1), size)
         )
-        self.numbers = np.zeros(len(made.numbers), np.int64)
+        self.numbers = np.zeros(2 * len(made.numbers), np.int64)
         self.there = b""  # what the card has of them
         origin = store.origin(self.table.held)
         first = store.address(self.arena.held) - origin
@@ -203,7 +204,7 @@ class Instance:
         fixed = {v: first + k for v, k in plan.offsets.items() if v not in made.loose}
         fixed.update((v, start + 8 * k) for v, k in made.numbers.items())
         self.slots: dict[int, Slots] = {}
-        place = len(made.numbers)
+        place = len(self.numbers)
         for s in segments:
             self.slots[s.step] = Slots(store, self.table, s.launches, made._whole, fixed, place)
             place += SLOTS * s.size
@@ -238,10 +239,9 @@ class Instance:
     def _numbers(self, env: dict[Var, Any]) -> None:
         """Let the card have the numbers that the tape is given."""
         for var, k in self.made.numbers.items():
-            if var.aval.dtype in CODES:  # a complex number is read by no kernel
-                slot = self.numbers[k : k + 1].view(np.uint8)
-                value = np.array(env[var]).astype(var.aval.dtype)
-                slot[: value.itemsize] = np.frombuffer(value.tobytes(), np.uint8)
+            slot = self.numbers[k : k + 2].view(np.uint8)
+            value = np.array(env[var]).astype(var.aval.dtype)
+            slot[: value.itemsize] = np.frombuffer(value.tobytes(), np.uint8)
         now = self.numbers.tobytes()
         if now != self.there:
             self.there = b""

@@ -85,7 +85,7 @@ take = opaque(
     evaluate=_take,
     vjp=_take_vjp,
     jvp=lambda tangents, y, xs, params: take(tangents[0], xs[1]) if tangents[0] is not None else 0,
-    lower=Library("take", ("fiub", "iu"), _row_splits),
+    lower=Library("take", ("fiubc", "iu"), _row_splits),
     cases=(((5,), [0, 3, 3]), ((4, 2), [[1, 0], [2, 2]])),
     grad_name="Index",
     doc="Rows of the first operand picked by an integer array.",
@@ -117,7 +117,7 @@ scatter_add = opaque(
     jvp=lambda tangents, y, xs, params: (
         scatter_add(tangents[0], xs[1], **params) if tangents[0] is not None else 0
     ),
-    lower=Library("scatter_add", ("fiu", "iu"), _scatter_splits),
+    lower=Library("scatter_add", ("fiuc", "iu"), _scatter_splits),
     cases=(((3,), [0, 3, 3], {"size": 5}), ((2, 2, 2), [[1, 0], [2, 2]], {"size": 4})),
     grad_name="IndexAdd",
     doc="Zeros, with the rows of the first operand added at an integer array: adjoint of take.",
@@ -168,7 +168,7 @@ put = opaque(
     evaluate=_put,
     vjp=_put_vjp,
     jvp=_put_jvp,
-    lower=Library("put", ("fiub", "iu", "fiub"), _row_splits),
+    lower=Library("put", ("fiubc", "iu", "fiubc"), _row_splits),
     cases=(((5,), [0, 3, 3], (3,), {}), ((4, 2), [1, 2], (2, 2), {})),
     grad_name="IndexPut",
     doc="The first operand with rows replaced at an integer array; of equal indices the last wins.",

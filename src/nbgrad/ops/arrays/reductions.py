@@ -34,7 +34,7 @@ def _mean(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
 mean = reduction(
     "mean",
     evaluate=_mean,
-    combine=Combine("{a} + {b}", "0", "f", finalize="{a} / {n}"),
+    combine=Combine("{a} + {b}", "0", "fc", finalize="{a} / {n}"),
     vjp=lambda ct, y, x, axis, keepdims: expand(ct / max(count(x.aval, axis), 1), x.aval, axis),
     jvp=lambda t, y, x, axis, keepdims: mean(t, axis=axis, keepdims=keepdims),
     dtype=_floating,
@@ -134,7 +134,7 @@ def _prod_jvp(t: Node, y: Node, x: Node, axis: Any, keepdims: bool) -> Node:
 prod = reduction(
     "prod",
     evaluate=lambda x, axis, keepdims: np.prod(x, axis=axis, keepdims=keepdims),
-    combine=Combine("{a} * {b}", "1", "fiu"),
+    combine=Combine("{a} * {b}", "1", "fiuc"),
     vjp=_prod_vjp,
     jvp=_prod_jvp,
     dtype=lambda d: np.multiply.reduce(np.empty(0, d)).dtype,

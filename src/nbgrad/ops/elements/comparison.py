@@ -12,14 +12,15 @@ from nbgrad.ops.kinds.elementwise import elementwise
 
 
 def _compare(name: str, symbol: str, doc: str) -> Primitive:
+    dtypes = "fiubc" if symbol in ("==", "!=") else "fiub"  # complex numbers have no order
     return elementwise(
-        name, expr=f"{{x}} {symbol} {{y}}", reference=getattr(np, name), dtypes="fiub", doc=doc
+        name, expr=f"{{x}} {symbol} {{y}}", reference=getattr(np, name), dtypes=dtypes, doc=doc
     )
 
 
 def _logic(name: str, text: str, doc: str) -> Primitive:
     return elementwise(
-        name, expr=text, reference=getattr(np, name), dtypes="fiub", doc=doc, domain=((0.0, 1.0),)
+        name, expr=text, reference=getattr(np, name), dtypes="fiubc", doc=doc, domain=((0.0, 1.0),)
     )
 
 
@@ -36,13 +37,13 @@ logical_xor = _logic(
 )
 logical_not = _logic("logical_not", "{x} == {t}(0)", "Whether the operand does not hold.")
 isnan = elementwise(
-    "isnan", expr="{x} != {x}", reference=np.isnan, dtypes="fiu", doc="Whether NaN."
+    "isnan", expr="{x} != {x}", reference=np.isnan, dtypes="fiuc", doc="Whether NaN."
 )
 isfinite = elementwise(
     "isfinite",
     expr="{x} - {x} == {t}(0)",
     reference=np.isfinite,
-    dtypes="fiu",
+    dtypes="fiuc",
     doc="Neither NaN nor infinite.",
 )
 isinf = elementwise(

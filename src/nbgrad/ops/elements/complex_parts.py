@@ -51,7 +51,8 @@ def _from_parts_loop(kinds: Sequence[Any]) -> tuple[Any, ...]:
 from_parts = elementwise(
     "from_parts",
     public=False,
-    host="complex numbers have no kernels",
+    host="complex numbers have kernels on a card alone",
+    complex_expr="{to}(complex({x}, {y}))",
     reference=_from_parts,
     loop=_from_parts_loop,
     vjp=_parts_vjp,
@@ -62,7 +63,8 @@ from_parts = elementwise(
 imaginary_part = elementwise(
     "imaginary_part",
     public=False,
-    host="complex numbers have no kernels",
+    host="complex numbers have kernels on a card alone",
+    complex_expr="imag_{c}({x})",
     reference=np.imag,
     loop=lambda kinds: (np.dtype(kinds[0]), real_dtype(kinds[0])),
     vjp=lambda ct, y, xs, params, wants: (from_parts(0.0, materialize(ct, y.aval)),),

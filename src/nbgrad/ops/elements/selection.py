@@ -102,7 +102,7 @@ where = elementwise(
     loop=_where_loop,
     vjp=_where_vjp,
     jvp=_where_jvp,
-    dtypes="fiub",
+    dtypes="fiubc",
     bounds=ranges.chosen,
     doc="Second operand where the first holds, else the third; the other branch gets exactly 0.",
 )

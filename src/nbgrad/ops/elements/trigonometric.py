@@ -31,6 +31,7 @@ FLOATING = common_loop(floating=True)
 sin = elementwise(
     "sin",
     expr="sin_{c}({x})",
+    dtypes="fc",
     reference=np.sin,
     partials=lambda out, x: (cos(x),),
     doc="Sine, of an angle in radians.",
@@ -38,6 +39,7 @@ sin = elementwise(
 cos = elementwise(
     "cos",
     expr="cos_{c}({x})",
+    dtypes="fc",
     reference=np.cos,
     partials=lambda out, x: (-sin(x),),
     doc="Cosine, of an angle in radians.",
@@ -45,6 +47,7 @@ cos = elementwise(
 tan = elementwise(
     "tan",
     expr="tan_{c}({x})",
+    dtypes="fc",
     reference=np.tan,
     partials=lambda out, x: (1 + square(out),),
     domain=((-1.2, 1.2),),
@@ -53,6 +56,7 @@ tan = elementwise(
 tanh = elementwise(
     "tanh",
     expr="tanh_{c}({x})",
+    dtypes="fc",
     reference=np.tanh,
     partials=lambda out, x: (tanh_slope(x),),
     doc="Hyperbolic tangent.",
@@ -77,6 +81,7 @@ tanh_slope = elementwise(
 sinh = elementwise(
     "sinh",
     expr="sinh_{c}({x})",
+    dtypes="fc",
     reference=np.sinh,
     partials=lambda out, x: (cosh(x),),
     doc="Hyperbolic sine.",
@@ -84,6 +89,7 @@ sinh = elementwise(
 cosh = elementwise(
     "cosh",
     expr="cosh_{c}({x})",
+    dtypes="fc",
     reference=np.cosh,
     partials=lambda out, x: (sinh(x),),
     doc="Hyperbolic cosine.",

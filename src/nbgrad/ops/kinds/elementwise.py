@@ -37,6 +37,7 @@ def elementwise(
     *,
     expr: str | Callable[[dict[str, Any]], str] | Call = "",
     host: str = "",
+    complex_expr: str = "",
     reference: Any,
     doc: str,
     partials: Rule | None = None,
@@ -61,7 +62,8 @@ def elementwise(
     derived rules where a product of cotangent and partial would not do. ``cases`` are samples of
     the params, for an operation that has some. Without ``expr``, its kernel text, programs call the
     reference between their kernels, and ``host`` is the reason that the documentation gives. ``expr``
-    may be a tape, too, of which all operands are arrays.
+    may be a tape, too, of which all operands are arrays. ``complex_expr`` is the text for complex numbers, where it
+    is another one; where it is the same, ``dtypes`` has a "c".
     """
     if bool(expr) == bool(host):
         raise TypeError(
@@ -75,7 +77,7 @@ def elementwise(
         evaluate=reference,
         prepare=_preparation(name, loop or ufunc_loop(reference), isinstance(expr, Call)),
         rules=Rules(_settled(rule) if rule else None, jvp or derived[1], ALIGNED),
-        lower=_expression(name, expr, dtypes, host),
+        lower=_expression(name, expr, dtypes, host, complex_expr),
         grad_name=grad_name or camel(name),
         doc=doc,
         reference=reference,
@@ -122,12 +124,12 @@ def _filled(x: Any, dtype: Any) -> Node:
     return found
 
 
-def _expression(name: str, text: Any, dtypes: str, host: str) -> Expression | Call:
+def _expression(name: str, text: Any, dtypes: str, host: str, other: str) -> Expression | Call:
     if bool(text) == bool(host):
         raise TypeError(
             f"{name}: declare either expr=, its kernel text, or host=, why it has none"
         )
-    return text if isinstance(text, Call) else Expression(text, dtypes, host)
+    return text if isinstance(text, Call) else Expression(text, dtypes, host, other)
 
 
 def _rules(name: str, partials: Rule) -> tuple[Rule, Rule]:

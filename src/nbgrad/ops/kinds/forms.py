@@ -14,12 +14,14 @@ class Expression(Value):
     In ``text``, ``{x}``, ``{y}``, ``{z}`` are the operands, ``{t}`` casts a number to the loop
     dtype and ``{c}`` is the dtype's code, as in ``exp_{c}({x})``. ``dtypes`` are the kinds of
     loop dtypes the text is right for; others run through the reference. Without a text ``host``
-    says why all do.
+    says why all do. ``complex_text`` is that for complex operands or results, where it is another one;
+    only kernels on a card have complex numbers.
     """
 
     text: str | Callable[[dict[str, Any]], str]
     dtypes: str
     host: str = ""
+    complex_text: str | Callable[[dict[str, Any]], str] = ""
 
 
 class Combine(Value):
