@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,6 @@ from nbgrad.optimize import minimize
 GRADIENTS = ("CG", "BFGS", "Newton-CG", "L-BFGS-B", "TNC", "SLSQP")
 HESSIANS = ("dogleg", "trust-ncg", "trust-krylov", "trust-exact", "trust-constr")
 VALUES = ("Nelder-Mead", "Powell", "COBYLA", "COBYQA")
-
-
-@pytest.fixture(autouse=True)
-def _without_compiling() -> Iterator[None]:
-    with ng.configure(tier="reference"):
-        yield
 
 
 def banana(v: Any, steep: Any = 10.0) -> Any:

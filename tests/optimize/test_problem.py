@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,6 @@ import scipy.optimize as so
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
-
-
-@pytest.fixture(autouse=True)
-def _without_compiling() -> Iterator[None]:
-    with ng.configure(tier="reference"):
-        yield
 
 
 def banana(x: Any, steep: Any = 100.0) -> Any:

@@ -1,6 +1,14 @@
 """SciPy's solvers with exact derivatives: nested parameters, constraints, fits, differentiable results."""
 
+from nbgrad.optimize.fits import Fit
+from nbgrad.optimize.fitting import curve_fit
 from nbgrad.optimize.minimizing import minimize
 from nbgrad.optimize.problem import Problem
+from nbgrad.optimize.roots import fixed_point, root, root_scalar
+from nbgrad.optimize.searching import basinhopping, brute, differential_evolution, dual_annealing
+from nbgrad.optimize.squares import least_squares
 
-__all__ = ["Problem", "minimize"]
+__all__ = [
+    "Fit", "Problem", "basinhopping", "brute", "curve_fit", "differential_evolution", "dual_annealing",
+    "fixed_point", "least_squares", "minimize", "root", "root_scalar",
+]  # fmt: skip

@@ -24,12 +24,28 @@ def bounds_of(bounds: Any, space: Space) -> Pair | None:
         lower = np.array([-np.inf if b[0] is None else b[0] for b in bounds], float)
         upper = np.array([np.inf if b[1] is None else b[1] for b in bounds], float)
     elif isinstance(bounds, tuple) and len(bounds) == 2:
-        lower, upper = _like(bounds[0], space, -np.inf), _like(bounds[1], space, np.inf)
+        return limits_of(bounds, space)
     else:
         raise ValueError(
             f"{where}: bounds must be a pair (min, max) for each of {n} elements, scipy.optimize.Bounds, "
             "or a tuple of two, lower and upper, nested as x0"
         )
+    return _checked(lower, upper, where)
+
+
+def limits_of(bounds: Any, space: Space) -> Pair | None:
+    """The same of a pair of lower and upper, as ``least_squares`` takes them."""
+    if bounds is None or isinstance(bounds, Bounds):
+        return bounds_of(bounds, space)
+    if not isinstance(bounds, (tuple, list)) or len(bounds) != 2:
+        raise ValueError(f"{space.where}: bounds must be a pair, lower and upper")
+    lower, upper = _like(bounds[0], space, -np.inf), _like(bounds[1], space, np.inf)
+    if not (np.isfinite(lower).any() or np.isfinite(upper).any()):
+        return None
+    return _checked(lower, upper, space.where)
+
+
+def _checked(lower: Any, upper: Any, where: str) -> Pair:
     wrong = np.flatnonzero(~(lower <= upper))
     if len(wrong):
         k = int(wrong[0])
@@ -63,6 +79,8 @@ def _like(b: Any, space: Space, without: float) -> Any:
     """One side, nested as the parameters; numbers stand for whole leaves."""
     if b is None or isinstance(b, (int, float)):
         return np.full(space.size, without if b is None else float(b))
+    if np.ndim(b) == 1 and is_numbers(list(b)) and len(b) == space.size:
+        return np.array(b, float)
     sizes = [int(np.prod(shape, dtype=int)) for shape, _ in space.unravel.avals]
     parts = [np.asarray(b)] if space.plain else leaves(b, is_numbers)
     try:

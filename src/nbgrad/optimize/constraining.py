@@ -12,7 +12,7 @@ from scipy.optimize import LinearConstraint, NonlinearConstraint
 from nbgrad.api.trees import ravel
 from nbgrad.optimize.programs import Programs, programs_of, result_shape, values_of
 from nbgrad.optimize.space import Space
-from nbgrad.optimize.swept import array_of
+from nbgrad.optimize.swept import array_of, requires_grad
 
 Func = Callable[..., Any]
 F8 = np.dtype(np.float64)
@@ -46,6 +46,11 @@ class Constraint:
     def values(self) -> Any:
         """The further arguments, of which tensors are their values."""
         return values_of(self.args)
+
+    @cached_property
+    def reads_tracked(self) -> bool:
+        """Whether the function reads tensors from outside that require grad."""
+        return requires_grad(self.programs.value(self.space.x0, *self.values))
 
     def value(self, x: Any) -> Any:
         """The values at a vector."""

@@ -10,11 +10,15 @@ import numpy as np
 import scipy.optimize as so
 from scipy.optimize import OptimizeResult
 
+from nbgrad.core.lazy import LazyModule
 from nbgrad.optimize.constraining import Constraint
+from nbgrad.optimize.implicit import differentiated, minimum
 from nbgrad.optimize.problem import Problem
 from nbgrad.optimize.running import Run
 from nbgrad.optimize.swept import array_of, number_of
 from nbgrad.optimize.watching import Watched
+
+solvers: Any = LazyModule("nbgrad.solvers")
 
 Func = Callable[..., Any]
 WITH_GRADIENT = {
@@ -45,8 +49,6 @@ class Plan:
         self.p, self.run, self.method = p, run, chosen(method, p)
         self.given = method if callable(method) else self.method
         self.user = given  # jac, hess, hessp of the user's
-        if self.method in BY_VALUE:
-            p.sweeps = False
 
     def call(self, x0: Any, **more: Any) -> Any:
         """SciPy's result, of vectors."""
@@ -108,19 +110,20 @@ class Plan:
         worst = violation(self.p.constraints, x)
         return float(value) if worst <= FEASIBLE else 1e100 * (1 + worst)
 
-    def nested(self, found: OptimizeResult) -> OptimizeResult:
-        """The result, nested as the user's parameters are."""
-        for name in ("x", "jac"):
-            value = found.get(name)
-            if getattr(value, "shape", None) == (self.p.space.size,):
-                found[name] = self.p.nested(np.asarray(value, float))
-        return found
-
 
 def _plain(found: Any) -> Any:
     return (
         found if hasattr(found, "dot") and not isinstance(found, np.ndarray) else array_of(found)
     )
+
+
+def nested(p: Problem, found: OptimizeResult) -> OptimizeResult:
+    """The result, nested as the user's parameters are."""
+    for name in ("x", "jac"):
+        value = found.get(name)
+        if isinstance(value, np.ndarray) and value.shape == (p.space.size,):
+            found[name] = p.nested(np.asarray(value, float))
+    return found
 
 
 def violation(constraints: Sequence[Constraint], x: Any) -> float:
@@ -196,7 +199,7 @@ def minimize(
     args : tuple
         Further arguments.
     method : str or callable, optional
-        One of SciPy's.
+        One of SciPy's, or a compiled one of :mod:`nbgrad.solvers`, such as ``"nb-bfgs"``.
     jac, hess, hessp : optional
         As in SciPy; what is not given is exact, if the method takes it.
     bounds, constraints : optional
@@ -242,12 +245,41 @@ def minimize(
     )
     run = Run("minimize", **limits, checkpoint=checkpoint, mark=mark)  # type: ignore[arg-type]
     start = p.x0 if x0 is None or p is not fun else p.space.packed(x0, "x0")
-    plan = Plan(p, method, run, {"jac": jac, "hess": hess, "hessp": hessp})
-    told = None
-    if callback is not None:
-        watched = Watched(callback, run, p.nested, plan.fun)
-        told = watched.of_x if plan.method in OF_X else watched.of_result
-    return plan.nested(plan.call(start, tol=tol, callback=told, options=options))
+    user = {"jac": jac, "hess": hess, "hessp": hessp}
+    if chosen(method, p) in BY_VALUE:
+        p.sweeps = False
+
+    def solve(p: Problem) -> OptimizeResult:
+        plan = Plan(p, method, run, user)
+        told: Func | None = None
+        if callback is not None:
+            watched = Watched(callback, run, p.nested, plan.fun)
+            told = watched.of_x if plan.method in OF_X else watched.of_result
+            told = watched.of_value if plan.method.startswith("nb-") else told
+        if plan.method.startswith("nb-"):
+            return compiled(plan, start, told, tol, options)
+        return plan.call(start, tol=tol, callback=told, options=options)
+
+    if jac is None and differentiated(p):
+        objective: Func = lambda x: p.programs.scalar(x, *p.args)
+        found, x = minimum("minimize", p, objective, solve)
+        found.fun = objective(x)
+        return nested(p, found)
+    return nested(p, solve(p))
+
+
+def compiled(plan: Plan, start: Any, told: Any, tol: Any, options: Any) -> OptimizeResult:
+    """The result of a solver of nbgrad's own."""
+    p, run = plan.p, plan.run
+    words = {"tol": tol, "callback": told, "max_time": run.seconds, "maxfun": run.limit}
+    words = dict(options or {}) | {k: x for k, x in words.items() if x is not None}
+    if p.constraints:
+        raise ValueError(
+            f"minimize: {plan.method} takes no constraints; SLSQP and trust-constr do"
+        )
+    if run.log is not None:
+        raise ValueError(f"minimize: {plan.method} keeps no checkpoint; SciPy's methods do")
+    return solvers.solve(plan.method, p, start, args=p.values, bounds=p.bounds, **words)
 
 
 def hash_of(x: Any) -> str:

@@ -6,33 +6,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator
 
 from nbgrad.errors import need_functions
 from nbgrad.optimize.bounding import bounds_of
 from nbgrad.optimize.constraining import Constraint, constraints_of
+from nbgrad.optimize.points import Point, operator_of
 from nbgrad.optimize.programs import programs_of, result_shape, values_of
 from nbgrad.optimize.space import Space
-from nbgrad.optimize.swept import array_of, number_of
+from nbgrad.optimize.swept import array_of, number_of, requires_grad
 
 Func = Callable[..., Any]
 F8 = np.dtype(np.float64)
-
-
-class Point:
-    """What is known at one vector, whose bytes are the *key*."""
-
-    __slots__ = ("grad", "hess", "jac", "key", "limits", "slopes", "value", "vector")
-
-    def __init__(self, key: bytes) -> None:
-        self.key = key
-        self.value: Any = None
-        self.grad: Any = None
-        self.vector: Any = None
-        self.jac: Any = None
-        self.hess: Any = None
-        self.limits: Any = None
-        self.slopes: Any = None
 
 
 class Problem:
@@ -74,6 +58,7 @@ class Problem:
         self.values = values_of(self.args)  # of which tensors are their values
         self._programs: Any = None
         self._flat_fun: Func | None = None
+        self._looked = self._tracked = False
         self._shape = (self.space.size,)
         self._point = Point(b"")
         self.compiled: dict[Any, Any] = {}  # what solvers keep of it
@@ -114,6 +99,11 @@ class Problem:
         return self.programs.shape  # type: ignore[no-any-return]
 
     @property
+    def result_size(self) -> int:
+        """How many numbers it returns."""
+        return self.programs.size  # type: ignore[no-any-return]
+
+    @property
     def programs(self) -> Any:
         """The compiled derivatives of the function."""
         if self._programs is None:
@@ -133,6 +123,14 @@ class Problem:
             flat, values = self.flat, self.values
             self._flat_fun = (lambda x: flat(x, *values)) if values else flat
         return self._flat_fun
+
+    @property
+    def reads_tracked(self) -> bool:
+        """Whether the function reads tensors from outside that require grad."""
+        if not self._looked:
+            self._looked = True
+            self.fun(self.x0)  # and that is kept for the solver
+        return self._tracked
 
     # ------------------------------------------------------------------------------------ functions
 
@@ -187,6 +185,7 @@ class Problem:
     def _swept(self, x: Any, key: bytes, point: Point) -> Point:
         value, slope = self.programs.both(x, *self.values)
         if value.__class__ is not np.float64 or slope.__class__ is not np.ndarray:
+            self._tracked = self._tracked or requires_grad(value)
             value, slope = number_of(value), array_of(slope)
         if point.key != key:
             point = Point(key)
@@ -215,6 +214,7 @@ class Problem:
         if self.sweeps and self.result_shape == ():
             return self._swept(x, key, point).value
         found = self.programs.value(x, *self.values)
+        self._tracked = self._tracked or requires_grad(found)
         if point.key != key:
             point = Point(key)
         if self.result_shape == ():
@@ -246,8 +246,17 @@ class Problem:
         array([[6., 0.],
                [0., 8.]])
         """
-        if self.result_shape == ():
-            return self.grad(x)
+        return self.grad(x) if self.result_shape == () else self.jac_matrix(x)
+
+    def jac_matrix(self, x: Any) -> Any:
+        """The Jacobian at *x*, of shape (m, n) in any case.
+
+        Examples
+        --------
+        >>> import nbgrad as ng
+        >>> ng.problem(lambda x: (x**2).sum(), [1.0, 2.0]).jac_matrix([3.0, 4.0])
+        array([[6., 8.]])
+        """
         x = self._vector(x)
         point = self._at(x)
         if point.jac is None:
@@ -298,18 +307,7 @@ class Problem:
         >>> j.shape, j @ np.array([1.0, 0.0]), j.T @ np.array([0.0, 1.0])
         ((2, 2), array([6., 4.]), array([4., 3.]))
         """
-        at, args = np.array(self._vector(x)), self.values
-        n = self.space.size
-        if self.result_shape == ():
-            product = lambda p: array_of(self.programs.hvp(at, np.array(p, F8).reshape(-1), *args))
-            return LinearOperator((n, n), matvec=product, rmatvec=product, dtype=F8)
-        m = len(self.fun(at))
-        return LinearOperator(
-            (m, n),
-            matvec=lambda p: array_of(self.programs.jvp(at, np.array(p, F8).reshape(-1), *args)),
-            rmatvec=lambda p: array_of(self.programs.vjp(at, np.array(p, F8).reshape(-1), *args)),
-            dtype=F8,
-        )
+        return operator_of(self.programs, np.array(self._vector(x)), self.values)
 
     def lagrangian_hess(self, x: Any, v: Any = (), scale: float = 1.0) -> Any:
         """The Hessian at *x* of ``scale * fun + v @ constraints``.

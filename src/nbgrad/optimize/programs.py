@@ -13,8 +13,8 @@ from nbgrad.api.derivatives import jvp, vjp
 from nbgrad.api.grad import value_and_grad
 from nbgrad.api.jacobian import hessian, jacobian
 from nbgrad.api.second_order import hvp
+from nbgrad.api.trees import leaves, ravel
 from nbgrad.api.trees import map as mapped
-from nbgrad.api.trees import ravel
 from nbgrad.core.modes import modes
 from nbgrad.core.node import leaf_node
 from nbgrad.optimize.space import Space
@@ -36,8 +36,9 @@ class Programs:
         The function of a vector and further arguments: it records, and returns a number or a vector.
     """
 
-    def __init__(self, fun: Func, space: Space, shape: Shape) -> None:
-        self.fun, self.shape = fun, shape
+    def __init__(self, fun: Func, space: Space, result: tuple[Shape, int]) -> None:
+        self.fun = fun
+        self.shape, self.size = shape, _ = result
         user = space.over(fun)
         if shape is not None and len(shape) < 2:
             self.flat = user
@@ -109,26 +110,29 @@ def values_of(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return mapped(lambda a: a.detach() if isinstance(a, Tensor) else a, args)  # type: ignore[no-any-return]
 
 
-def result_shape(fun: Func, space: Space, args: tuple[Any, ...]) -> Shape:
-    """The shape of what *fun* returns where *space* starts; None if that is nested."""
+def result_shape(fun: Func, space: Space, args: tuple[Any, ...]) -> tuple[Shape, int]:
+    """The shape of what *fun* returns where *space* starts, or None if that is nested; its size."""
     before, modes.grad = modes.grad, False
     try:
         start = space.start if isinstance(space.start, Tensor) else Tensor(leaf_node(space.x0))
         out = space.over(fun)(start, *args)
     finally:
         modes.grad = before
-    return None if isinstance(out, (list, tuple, dict)) else tuple(np.shape(out))
+    if isinstance(out, (list, tuple, dict)):
+        return None, sum(int(np.prod(np.shape(leaf), dtype=int)) for leaf in leaves(out))
+    shape = tuple(np.shape(out))
+    return shape, int(np.prod(shape, dtype=int))
 
 
-def programs_of(fun: Func, space: Space, shape: Shape) -> Programs:
+def programs_of(fun: Func, space: Space, result: tuple[Shape, int]) -> Programs:
     """The programs of *fun*: those of the last time, if it is a function that was met before."""
     if fun.__class__ is not FunctionType:
-        return Programs(fun, space, shape)
+        return Programs(fun, space, result)
     held: Any = fun.__dict__.get(KEPT)
     if held is None or held[0] is not fun or len(held[1]) > MANY:  # another's, by functools.wraps
         held = fun.__dict__[KEPT] = (fun, {})
-    key = repr(space.unravel.held), tuple(space.unravel.avals), shape
+    key = repr(space.unravel.held), tuple(space.unravel.avals), result
     found: Programs | None = held[1].get(key)
     if found is None:
-        found = held[1].setdefault(key, Programs(fun, space, shape))
+        found = held[1].setdefault(key, Programs(fun, space, result))
     return found

@@ -35,6 +35,11 @@ class Swept:
         return self.eager(*args)
 
 
+def requires_grad(*results: Any) -> bool:
+    """Whether one of them has a history."""
+    return any(isinstance(x, Tensor) and x.requires_grad for x in results)
+
+
 def number_of(x: Any) -> Any:
     """A result as a number of NumPy's."""
     found = array_of(x)
