@@ -10,7 +10,7 @@ import numpy as np
 
 from nbgrad.core.tape import Tape, Var
 from nbgrad.transforms.looped import Loop, Written
-from nbgrad.transforms.repeats import MIN_STEPS, Segment, Words, segments
+from nbgrad.transforms.repeats import MIN_STEPS, Segment
 from nbgrad.transforms.reroll import Reading, elsewhere
 from nbgrad.transforms.stacking import Rerolled
 
@@ -47,7 +47,7 @@ def folded(
     *numbers* is as for ``reroll``.
     """
     reading = Reading(tape, ())
-    found = segments(Words(reading.words, reading.starts, reading.operands))
+    found = reading.segments()
     if not found:
         return None
     segment = max(found, key=lambda s: s.steps * s.period)
@@ -71,7 +71,7 @@ def _end_before_readers(reading: Reading, segment: Segment, held: Collection[int
 
 
 def _small(reading: Reading, segment: Segment) -> bool:
-    step = reading.eqns[segment.start : segment.start + segment.period]
+    step = reading.step(segment.start, segment)
     return sum(e.out.aval.size for e in step) <= SMALL * segment.period
 
 

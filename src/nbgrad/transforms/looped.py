@@ -73,7 +73,7 @@ class Written:
 
     def copy_to(self, end: int) -> None:
         """Take the equations up to the place *end* as they are."""
-        self.eqns += self.reading.eqns[self.next : end]
+        self.eqns += self.reading.eqns[self.reading.index[self.next] : self.reading.index[end]]
         self.next = end
 
     def input(self, aval: Aval, source: Source) -> Var:
@@ -87,7 +87,7 @@ class Written:
         if not self.loops:
             return None
         reading = self.reading
-        self.copy_to(len(reading.eqns))
+        self.copy_to(len(reading.outs))
         read = {a for eqn in self.eqns for a in eqn.inputs} | set(asked)
         kept = [
             (v, k) for k, v in enumerate(self.tape.inputs) if v in read or v not in self.stackable
@@ -116,7 +116,7 @@ class Loop:
         self.new, self.segment, self.reading = new, segment, new.reading
         self.first = segment.start + segment.period  # a step like all others
         self.makers = [self._maker(r) for r in range(len(segment.follows))]
-        self.carry = [Var(self.reading.eqns[k].out.aval) for k in self.makers]
+        self.carry = [Var(self.reading.outs[k].aval) for k in self.makers]
         # Of a number and an aval; or of a column, whose numbers are alike in all steps.
         self.constants: dict[Any, tuple[int | Array, Var]] = {}
         self.stacks: dict[Any, tuple[int, Var]] = {}
@@ -157,8 +157,7 @@ class Loop:
     def _looked_at(self) -> bool:
         """Write the step; whether each of its operands can be one of a loop."""
         kinds = iter(self.segment.operands)
-        for k in range(self.first, self.first + self.segment.period):
-            eqn = self.reading.eqns[k]
+        for eqn in self.reading.step(self.first, self.segment):
             sources = [next(kinds) for _ in eqn.inputs]
             if begins_of(eqn.prim) and (begins := next(kinds))[0] == "stack":
                 if not self._row(eqn, sources[0], begins[1]):
@@ -194,7 +193,7 @@ class Loop:
 
     def _operand(self, kind: str, k: int, aval: Aval) -> Atom | None:
         if kind == "inside":
-            return self.reading.eqns[self.first + k].out
+            return self.reading.outs[self.first + k]
         if kind == "carry":
             return self.carry[k]
         if kind == "stack":
@@ -239,11 +238,11 @@ class Loop:
         node = bind(scan, *nodes, body=Body(self._body()), rounds=rounds)
         parts = [
             *(v.aval for v in self.carry),
-            *(self._rows_of(reading.eqns[self.first + k].out.aval) for k in self.rows),
+            *(self._rows_of(reading.outs[self.first + k].aval) for k in self.rows),
         ]
         outs = [Var(aval) for aval in parts]
         for register, at in self.final.items():
-            outs[register] = reading.eqns[at].out
+            outs[register] = reading.outs[at]
         new.eqns.append(Equation(node.sig, tuple(operands), tuple(outs)))
         for at in self.apart:
             step, k = divmod(at - segment.start, segment.period)
@@ -254,7 +253,7 @@ class Loop:
         return alike(aval, (self.segment.steps, *aval.shape))
 
     def _write_row(self, stack: Var, step: int, place: int) -> None:
-        out = self.reading.eqns[place].out
+        out = self.reading.outs[place]
 
         def row(x: Any) -> Any:
             rest = x.shape[1:]
@@ -272,9 +271,9 @@ class Loop:
         registers: list[Any] = []
         for kind, k in self.segment.follows:
             registers.append(
-                self.reading.eqns[self.first + k].out if kind == "inside" else self.carry[k]
+                self.reading.outs[self.first + k] if kind == "inside" else self.carry[k]
             )
-        stacked = [self.reading.eqns[self.first + k].out for k in self.rows]
+        stacked = [self.reading.outs[self.first + k] for k in self.rows]
         inputs = (*made, *self.carry, *rows)
         return simplify(Tape(inputs, tuple(self.step), (*registers, *stacked)))
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
 
-WINDOW: Final = 5  # 2**5 words tell one place of a period from another
+WINDOW, SHORT = 5, 3  # 2**5 words tell one place of a period from another, 2**3 of a few words
 TRIED: Final = 8  # distances that are tried as a period
 MIN_STEPS, MIN_WORDS = 8, 128  # of a segment that is worth it
+MANY_WORDS: Final = 256  # of a step, in which there may be a loop
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -58,39 +60,48 @@ class Segment:
         self.columns = [column[:steps] for column in self.columns]
 
 
-def segments(text: Words) -> list[Segment]:
-    """The segments that repeat, in order, none of which overlaps another."""
+def segments(text: Words, heads: Array | None = None, least: int = MIN_WORDS) -> list[Segment]:
+    """The segments that repeat, in order, none of which overlaps another.
+
+    Steps begin where *heads* is true, if it is given, and *least* is how many words a segment has.
+    """
     found = []
-    for start, end, period in _runs(text.words):
-        segment = _segment(text, start, end, period)
+    for start, end, period in _runs(text.words, least):
+        segment = _segment(text, start, end, period, heads, least)
         if segment is not None:
             found.append(segment)
     return found
 
 
-def _runs(words: Array) -> Iterator[tuple[int, int, int]]:
-    """Stretches that agree with themselves, shifted by the period that leaves the fewest words."""
-    best, chosen = len(words), None
-    for period in _periods(words):
+def _runs(words: Array, least: int) -> Iterator[tuple[int, int, int]]:
+    """Stretches that agree with themselves, shifted by the period that leaves the fewest words.
+
+    A step of many words is likely to have a loop in it: that is taken if it is half of all words.
+    """
+    found: list[tuple[int, int, Array, Array]] = []  # words left, period, stretches
+    for period in _periods(words, SHORT if least < MIN_WORDS else WINDOW):
         same = words[period:] == words[:-period]
         edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8)))
         begins, ends = edges[::2], edges[1::2] + period
-        long = ends - begins >= max(MIN_STEPS * period, MIN_WORDS)
+        long = ends - begins >= max(MIN_STEPS * period, least)
         left = len(words) - int(np.sum((ends - begins - period)[long]))
-        if left < best:
-            best, chosen = left, (begins[long], ends[long], period)
+        if left < len(words):
+            found.append((left, period, begins[long], ends[long]))
     last = 0
-    if chosen is not None:
-        begins, ends, period = chosen
+    if found:
+        best = min(found, key=itemgetter(0))
+        inner = [f for f in found if best[1] > MANY_WORDS and f[1] * MIN_STEPS <= best[1]]
+        within = min(inner, key=itemgetter(0), default=best)
+        _, period, begins, ends = within if 2 * within[0] < len(words) else best
         for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
             yield max(begin, last), end, period
             last = end
 
 
-def _periods(words: Array) -> list[int]:
+def _periods(words: Array, window: int) -> list[int]:
     """Distances at which windows of words most often come again."""
     hashed = words.astype(np.uint64) * _ODD
-    for k in range(WINDOW):
+    for k in range(window):
         step = 1 << k
         if len(hashed) <= step:
             return []
@@ -103,14 +114,16 @@ def _periods(words: Array) -> list[int]:
     return best
 
 
-def _segment(text: Words, start: int, end: int, period: int) -> Segment | None:
+def _segment(
+    text: Words, start: int, end: int, period: int, heads: Array | None, least: int
+) -> Segment | None:
     """The steps between *start* and *end*, begun where the fewest values cross."""
     if end - start < MIN_STEPS * period:
         return None
-    start += _cut(text, start, period, (end - start) // period)
+    start += _cut(text, start, period, (end - start) // period, heads)
     for _ in range(3):  # the first steps may read what the others do not
         steps = (end - start) // period
-        if steps < MIN_STEPS or steps * period < MIN_WORDS:
+        if steps < MIN_STEPS or steps * period < least:
             return None
         segment = Segment(start, period, steps)
         if _read(text, segment):
@@ -129,7 +142,7 @@ def _owners(text: Words, start: int, period: int) -> Array:
     return np.repeat(np.arange(period), np.diff(text.starts[start : start + period + 1]))
 
 
-def _cut(text: Words, start: int, period: int, steps: int) -> int:
+def _cut(text: Words, start: int, period: int, steps: int, heads: Array | None) -> int:
     """The place in a step at which the fewest values are alive, by what a step in the middle reads."""
     at = start + (steps // 2) * period
     reads = _rows(text, at, period, 1)[0]
@@ -145,6 +158,8 @@ def _cut(text: Words, start: int, period: int, steps: int) -> int:
     np.add.at(crossing, made + 1 + longest % period, -1)
     alive = np.cumsum(crossing)
     alive = alive[:period] + alive[period : 2 * period]
+    if heads is not None:
+        alive[~heads[start : start + period]] = len(text.words)
     return int(np.argmin(alive))
 
 
