@@ -22,6 +22,7 @@ _KERNEL: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c
 
 @remembered
 def _loop(name: str, loop: Callable[..., None]) -> Code:
+    name = name.replace("-", "_")
     return native(_TEXT.format(name=name), f"nb_{name}", _PARAMS, helpers={"loop": loop})[0]
 
 
@@ -53,6 +54,8 @@ class Method:
         What takes further options, *words*, out of what is given and writes them, and the bounds, to memory.
     residuals
         Whether the function is a vector whose squares are summed.
+    held
+        How many pairs are kept, if not said otherwise by ``maxcor``.
     codes
         What SciPy's status is of its ends, if not the usual.
     """
@@ -71,6 +74,7 @@ class Method:
     prepare: Callable[[Memory, int, dict[str, Any], Any], None] | None = None
     words: tuple[str, ...] = ()
     residuals: bool = False
+    held: int = 0
     codes: Mapping[int, int] = field(default_factory=dict)
 
 

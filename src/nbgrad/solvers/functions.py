@@ -29,21 +29,21 @@ class Function:
     def __init__(self, f: Callable[..., Any]) -> None:
         self.f, self.jitted = f, jit(f)
 
-    def found(self, x: Any, args: tuple[Any, ...]) -> Evaluation:
-        """The function for arguments like these, and the values of all but the vector."""
+    def found(self, xs: tuple[Any, ...], args: tuple[Any, ...]) -> Evaluation:
+        """The function for arguments like these, and the values of all but the vectors *xs*."""
         try:
-            leaves, entry = self.jitted.traces.find(settings.current, (x, *args), {})
+            leaves, entry = self.jitted.traces.find(settings.current, (*xs, *args), {})
         except ConcretizationError:  # it looks at values: it is recorded anew at each point
             tracked = bool(Reader([self.f], tracking=True).tracked)
-            return Evaluation(self.f, None, (x, *args), tracked)
+            return Evaluation(self.f, None, (*xs, *args), tracked)
         except (
             TypeError
         ):  # of the user's, which is raised at the start, or of what cannot be traced
-            return Evaluation(self.f, None, (x, *args), True)
+            return Evaluation(self.f, None, (*xs, *args), True)
         if entry is None or entry.checked or settings.current.tier not in ("auto", "fused"):
-            return Evaluation(self.f, None, (x, *args), entry is None or bool(entry.outside))
+            return Evaluation(self.f, None, (*xs, *args), entry is None or bool(entry.outside))
         values = [
-            _number(a) if isinstance(a, Tensor) else a if k == 0 else as_input(a, v)
+            _number(a) if isinstance(a, Tensor) else a if k < len(xs) else as_input(a, v)
             for k, (a, v) in enumerate(zip(leaves, entry.tape.inputs, strict=False))
         ]
         return Evaluation(self.f, entry, values, bool(entry.outside))

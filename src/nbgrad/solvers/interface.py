@@ -44,17 +44,19 @@ def minimize(
         Where to start: real, of one dimension.
     args : tuple
         What else *fun* takes: arrays and tensors, by which the result can be differentiated, and settings.
-    method : {"nb-bfgs"}
-        BFGS, with the line search of Moré and Thuente.
+    method : {"nb-bfgs", "nb-lbfgs", "nb-newton-cg", "nb-trust"}
+        BFGS; with limited memory, and within bounds; Newton's method by products with the Hessian, or by the Hessian
+        in a region of trust. The steps are those of SciPy's ``BFGS``, ``L-BFGS-B``, ``Newton-CG``, ``trust-exact``.
     bounds : sequence of pairs, or scipy.optimize.Bounds, optional
-        For methods that know them.
+        For ``"nb-lbfgs"``.
     tol : float, optional
         The tolerance that the method ends by.
     callback : callable, optional
         Called after each iteration, as SciPy does: with ``intermediate_result=`` if it has a parameter of that
         name, else with the point; it may raise ``StopIteration``.
     options : dict, optional
-        ``maxiter``, ``maxfun``, ``max_time`` in seconds, and of ``"nb-bfgs"`` ``gtol``, ``xrtol``, ``c1``, ``c2``.
+        ``maxiter``, ``maxfun``, ``max_time`` in seconds; ``gtol``, ``ftol``, ``xtol``, ``xrtol``, ``c1``, ``c2``,
+        ``maxcor``, ``initial_trust_radius``, ``max_trust_radius``, ``eta`` of the methods that have them in SciPy.
 
     Returns
     -------

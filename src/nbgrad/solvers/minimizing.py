@@ -11,7 +11,7 @@ from nbgrad.core.lazy import LazyModule
 from nbgrad.solvers import native as at
 from nbgrad.solvers.compiled import Memory, Method
 from nbgrad.solvers.functions import Function, kept
-from nbgrad.solvers.methods import DERIVED, METHODS
+from nbgrad.solvers.methods import DERIVED, METHODS, MOVING
 
 optimize = LazyModule("scipy.optimize")
 
@@ -101,7 +101,8 @@ class Asked:
         derived = made.get(name)
         if derived is None:
             derived = made[name] = [Function(DERIVED[each](fun)) for each in method.derived]
-        self.found = [f.found(x0, args) for f in derived]
+        moving = [(x0,) * MOVING.get(each, 1) for each in method.derived]
+        self.found = [f.found(xs, args) for f, xs in zip(derived, moving, strict=True)]
 
     @property
     def tracked(self) -> bool:
@@ -139,12 +140,13 @@ class Asked:
     def solved(self, options: Any, bounds: Any, callback: Any, max_time: float | None) -> Any:
         """The result, from numbers to numbers."""
         method, x0 = self.method, self.x0
-        n, m = len(x0), self.residuals()
+        n, options = len(x0), dict(options)
+        m = self.residuals() or (method.held and int(options.pop("maxcor", method.held)))
         memory, pool = self.memory(n, m)
         run = Solve(method, memory, n)
         memory.s.fill(0.0)
         run.x[:] = x0
-        configure(method, memory, n, m, dict(options), bounds)
+        configure(method, memory, n, m, options, bounds)
         result = _result(run, run.run(callback, max_time))
         pool.append(memory)
         return result
@@ -166,7 +168,7 @@ def solve(
     Parameters
     ----------
     name : str
-        One of ``METHODS``.
+        ``"nb-bfgs"``, ``"nb-lbfgs"``, ``"nb-newton-cg"``, ``"nb-trust"``, or ``"nb-lm"`` of residuals.
     problem : object with ``flat`` and ``args``, or callable
         A function of a vector and *args*.
     x0 : ndarray
@@ -201,7 +203,7 @@ def solve(
     array([2., 2., 2.])
     """  # fmt: skip
     fun = getattr(problem, "flat", problem)
-    args = args or tuple(getattr(problem, "args", ()))
+    args = args or tuple(getattr(problem, "values", getattr(problem, "args", ())))
     return Asked(name, fun, x0, args).solved(options, bounds, callback, max_time)
 
 

@@ -16,11 +16,11 @@ from nbgrad.machine.pointers import call_frame
 
 # Words of k: parameters, residuals, what stopped it, counts of calls, limits; where it goes on.
 (N, M, STATUS, ITERATIONS, CALLS, JACOBIANS, PRODUCTS, MOST_ITERATIONS, MOST_CALLS, PAUSE, BEGUN, FAULT, BRACKETED,
- FIRST, FRESH, FREE, LOSS, BOUNDED, SCALED, MEMORY, HELD) = range(21)  # fmt: skip
+ FIRST, FRESH, FREE, LOSS, BOUNDED, SCALED, MEMORY, HELD, HEAD) = range(22)  # fmt: skip
 K_WORDS = 24
 # Words of s: the value, at the point and at the one that is tried; limits; the line search and its bracket.
 (F, FT, GNORM, FTOL, GTOL, XTOL, BEFORE, DECREASE, CURVATURE, STEP, RADIUS, LONGEST, LAMBDA, LENGTH, F_SCALE,
- WIDTH, WIDER, LOW, HIGH, BX, BFX, BDX, BY, BFY, BDY) = range(25)  # fmt: skip
+ WIDTH, WIDER, LOW, HIGH, BX, BFX, BDX, BY, BFY, BDY, THETA, NARROW) = range(27)  # fmt: skip
 S_WORDS = 32
 # What stopped it.
 (

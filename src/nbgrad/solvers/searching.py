@@ -25,6 +25,7 @@ from nbgrad.solvers.native import (
     HIGH,
     LONGEST,
     LOW,
+    NARROW,
     STEP,
     WIDER,
     WIDTH,
@@ -183,7 +184,9 @@ def narrowed(k: Any, s: Any, d: float, d0: float) -> bool:
     """Take the last step into the bracket and choose the next (section 4); False if there is none."""
     f, step, enough = s[FT], s[STEP], s[DECREASE] * d0
     sufficient, bracketed = f <= s[F] + step * enough, k[BRACKETED] != 0
-    if bracketed and (step <= s[LOW] or step >= s[HIGH] or s[HIGH] - s[LOW] <= 1e-14 * s[HIGH]):
+    if bracketed and (
+        step <= s[LOW] or step >= s[HIGH] or s[HIGH] - s[LOW] <= s[NARROW] * s[HIGH]
+    ):
         return False
     if sufficient and d >= 0.0:
         k[FIRST] = 0
@@ -215,7 +218,7 @@ def bounded(s: Any, new: float, bracketed: bool) -> bool:
     else:
         s[LOW], s[HIGH] = new + 1.1 * (new - x), new + 4.0 * (new - x)
     s[STEP] = min(max(new, SHORTEST), s[LONGEST])
-    narrow = s[STEP] <= s[LOW] or s[STEP] >= s[HIGH] or s[HIGH] - s[LOW] <= 1e-14 * s[HIGH]
+    narrow = s[STEP] <= s[LOW] or s[STEP] >= s[HIGH] or s[HIGH] - s[LOW] <= s[NARROW] * s[HIGH]
     if bracketed and narrow and s[STEP] == x:
         return False
     if bracketed and narrow:
