@@ -42,12 +42,15 @@ class Rules(Value):
         have a body push it forward by the transform of those.
     batch : callable or None
         ``batch(prim, xs, mapped, params, size) -> result`` on stacks: see ops/kinds/batching.py.
+    reach : callable or None
+        Which elements of the operands each of the result depends on: see ops/kinds/reaching.py.
     """
 
     vjp: Callable[..., Any] | None = None
     jvp: Callable[..., Any] | None = None
     batch: Callable[..., Any] | None = None
     series: bool = False
+    reach: Callable[..., Any] | None = None
 
 
 class Primitive(Frozen):

@@ -17,6 +17,7 @@ from nbgrad.ops.basis import slice_
 from nbgrad.ops.kinds.batching import EACH
 from nbgrad.ops.kinds.bilinear import bilinear
 from nbgrad.ops.kinds.cotangents import conjugate
+from nbgrad.ops.kinds.reaching import OVERLAPS, WINDOWS
 
 
 def reverse(x: Node) -> Node:
@@ -58,6 +59,7 @@ convolve_full = bilinear(
         lambda ct, a, b: convolve_valid(ct, _mirror(a)),
     ),
     evaluate=_evaluate("full"),
+    reach=WINDOWS,
     cases=(((4,), (3,)), ((2,), (3,)), ((2, 3), (2, 1))),
     grad_name="Convolution",
     doc="Convolution wherever the operands overlap at all; no operand is empty.",
@@ -71,6 +73,7 @@ convolve_valid = bilinear(
         lambda ct, a, b: convolve_valid(_mirror(a), ct),
     ),
     evaluate=_evaluate("valid"),
+    reach=OVERLAPS,
     cases=(((4,), (3,)), ((3, 3), (2, 1))),
     grad_name="Convolution",
     doc="Convolution where the second operand lies within the first, which is nowhere smaller.",

@@ -15,6 +15,7 @@ from nbgrad.ops.kinds.batching import all_stacked, moved, stacked
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
+from nbgrad.ops.kinds.reaching import INDEXED, MOVES
 
 
 def _row_splits(params: dict[str, Any], x: Aval, index: Aval, *values: Aval) -> Any:
@@ -85,6 +86,7 @@ take = opaque(
     evaluate=_take,
     vjp=_take_vjp,
     jvp=lambda tangents, y, xs, params: take(tangents[0], xs[1]) if tangents[0] is not None else 0,
+    reach=MOVES,
     lower=Library("take", ("fiubc", "iu"), _row_splits),
     cases=(((5,), [0, 3, 3]), ((4, 2), [[1, 0], [2, 2]])),
     grad_name="Index",
@@ -114,6 +116,7 @@ scatter_add = opaque(
     prepare=_scatter_prepare,
     evaluate=_scatter_add,
     vjp=lambda ct, y, xs, params, wants: (take(materialize(ct, y.aval), xs[1]), None),
+    reach=INDEXED,
     jvp=lambda tangents, y, xs, params: (
         scatter_add(tangents[0], xs[1], **params) if tangents[0] is not None else 0
     ),
@@ -168,6 +171,7 @@ put = opaque(
     evaluate=_put,
     vjp=_put_vjp,
     jvp=_put_jvp,
+    reach=MOVES,
     lower=Library("put", ("fiubc", "iu", "fiubc"), _row_splits),
     cases=(((5,), [0, 3, 3], (3,), {}), ((4, 2), [1, 2], (2, 2), {})),
     grad_name="IndexPut",

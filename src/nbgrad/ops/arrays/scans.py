@@ -23,6 +23,7 @@ from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize, times
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.linear import linear
 from nbgrad.ops.kinds.opaque import opaque
+from nbgrad.ops.kinds.reaching import PREFIX
 
 
 def _cumsum(x: Any, axis: int, reverse: bool) -> Any:
@@ -36,6 +37,7 @@ cumsum = linear(
     aval=lambda x, axis, reverse: x,
     adjoint=lambda ct, x, axis, reverse: cumsum(ct, axis=axis, reverse=not reverse),
     evaluate=_cumsum,
+    reach=PREFIX,
     cases=(((2, 3), {"axis": 1, "reverse": False}), ((3, 2), {"axis": 0, "reverse": True})),
     doc="Running sum along an axis, from its end if reversed.",
 )
@@ -121,6 +123,7 @@ recurrence = opaque(
     evaluate=_recurrence,
     vjp=_recurrence_vjp,
     jvp=_recurrence_jvp,
+    reach=PREFIX,
     lower=Library("recurrence", ("f", "f"), _splits, flops=lambda params, a, b: 2 * b.size),
     cases=(
         ((2, 3), (2, 3), {"axis": 0, "reverse": True}),

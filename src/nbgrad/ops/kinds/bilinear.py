@@ -18,6 +18,7 @@ from nbgrad.ops.kinds.cotangents import (
 )
 from nbgrad.ops.kinds.forms import Host
 from nbgrad.ops.kinds.names import camel
+from nbgrad.ops.kinds.reaching import Reach
 
 if TYPE_CHECKING:
     from nbgrad.ops.kinds.names import Rule
@@ -34,6 +35,7 @@ def bilinear(
     lower: Any = None,
     cases: tuple[Any, ...] = (),
     grad_name: str = "",
+    reach: Reach | None = None,
 ) -> Primitive:
     """Declare an operation linear in each of two operands.
 
@@ -66,7 +68,7 @@ def bilinear(
         kind="bilinear",
         evaluate=evaluate,
         prepare=prepare,
-        rules=Rules(vjp, jvp, batch),
+        rules=Rules(vjp, jvp, batch, reach=reach),
         lower=lower or Host(),
         grad_name=grad_name or camel(name),
         doc=doc,

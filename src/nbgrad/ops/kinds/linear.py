@@ -17,6 +17,7 @@ from nbgrad.ops.kinds.cotangents import (
 )
 from nbgrad.ops.kinds.forms import Host
 from nbgrad.ops.kinds.names import camel
+from nbgrad.ops.kinds.reaching import Reach, reach_of
 
 if TYPE_CHECKING:
     from nbgrad.ops.kinds.names import Rule
@@ -36,6 +37,7 @@ def linear(
     grad_name: str = "",
     structural: bool = False,
     alias: bool = False,
+    reach: Reach | None = None,
 ) -> Primitive:
     """Declare an operation linear in all its array operands, of the same dtype.
 
@@ -64,7 +66,7 @@ def linear(
         kind="linear",
         evaluate=evaluate,
         prepare=prepare,
-        rules=Rules(vjp, jvp, batch),
+        rules=Rules(vjp, jvp, batch, reach=reach or reach_of(lower)),
         lower=lower or Host(),
         grad_name=grad_name or camel(name),
         doc=doc,

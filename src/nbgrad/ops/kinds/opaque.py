@@ -12,6 +12,7 @@ from nbgrad.ops.kinds.batching import Batch
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.ops.kinds.forms import Host
 from nbgrad.ops.kinds.names import camel
+from nbgrad.ops.kinds.reaching import Reach, reach_of
 
 if TYPE_CHECKING:
     from nbgrad.ops.kinds.names import Rule
@@ -31,6 +32,7 @@ def opaque(
     domain: tuple[tuple[float, float], ...] = (),
     grad_name: str = "",
     several: bool = False,
+    reach: Reach | None = None,
 ) -> Primitive:
     """Declare an operation whose author writes every rule.
 
@@ -45,7 +47,12 @@ def opaque(
         kind="opaque",
         evaluate=evaluate,
         prepare=prepare,
-        rules=Rules(_each_materialized(vjp) if several and vjp else vjp, jvp, batch),
+        rules=Rules(
+            _each_materialized(vjp) if several and vjp else vjp,
+            jvp,
+            batch,
+            reach=reach or reach_of(lower),
+        ),
         lower=lower or Host(),
         grad_name=grad_name or camel(name),
         doc=doc,

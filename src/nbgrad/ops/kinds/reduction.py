@@ -18,6 +18,7 @@ from nbgrad.ops.kinds.cotangents import (
 )
 from nbgrad.ops.kinds.forms import Combine, Host, Library
 from nbgrad.ops.kinds.names import camel
+from nbgrad.ops.kinds.reaching import OVER
 
 if TYPE_CHECKING:
     from nbgrad.ops.kinds.names import Rule
@@ -72,7 +73,7 @@ def reduction(
         kind="reduction",
         evaluate=evaluate,
         prepare=prepare,
-        rules=Rules(vjp_rule if vjp else None, jvp_rule if jvp else None, batch),
+        rules=Rules(vjp_rule if vjp else None, jvp_rule if jvp else None, batch, reach=OVER),
         lower=combine or library or Host(),
         grad_name=grad_name or camel(name),
         doc=doc,

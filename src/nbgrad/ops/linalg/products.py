@@ -15,6 +15,7 @@ from nbgrad.ops.kinds.batching import UNITS, all_stacked
 from nbgrad.ops.kinds.bilinear import bilinear
 from nbgrad.ops.kinds.cotangents import conjugate
 from nbgrad.ops.kinds.forms import Library
+from nbgrad.ops.kinds.reaching import PRODUCT
 
 FEW = 16  # columns of a stack of matrices that are worth arranging as rows
 
@@ -88,6 +89,7 @@ matmul = bilinear(
         lambda ct, a, b: matmul(_adjoint(a), ct),
     ),
     evaluate=lambda a, b: np.matmul(a, b),
+    reach=PRODUCT,
     lower=Library(
         "matmul",
         ("f", "f"),
