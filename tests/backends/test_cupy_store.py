@@ -173,6 +173,16 @@ def test_memory_of_a_piece_is_not_written_while_the_card_reads_it() -> None:
     assert len(driver.memories) == 4
 
 
+def test_times_are_those_of_events(fake: FakeCupy) -> None:
+    step = ng.jit(many)
+    with ng.profile() as p:
+        for k in range(5):
+            step(there(X + k)).numpy()
+    assert sum(row.calls for row in p.rows()) == fake.counts["launch"]
+    assert all(0 <= row.time < p.wall for row in p.rows()) and p.device_peak > 0
+    assert "graph" not in fake.counts  # each kernel by itself
+
+
 def test_threads_have_streams(fake: FakeCupy) -> None:
     fake.store.memory.watch.on = True
     x = there(X)

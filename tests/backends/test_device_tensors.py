@@ -427,3 +427,32 @@ def test_what_is_written_lies_where_it_is_written_to() -> None:
     total = ng.zeros(3)
     total += there(X[1])  # what lay nowhere goes where it is written from
     assert total.device == "cuda"
+
+
+def test_a_profile_tells_the_time_of_each_kernel_and_what_the_card_held() -> None:
+    f = ng.jit(lambda x, w: (np.sort(np.tanh(x @ w), 1) * x.sum()).sum(), device="cuda")
+    with ng.profile() as p:
+        for _ in range(3):
+            f(X, W).item()
+    rows = p.rows()
+    assert {row.calls for row in rows} == {3}
+    assert {"kernel", "library"} <= {row.kind for row in rows} and len(rows) > 2
+    assert all(row.time >= 0 and row.bytes > 0 for row in rows)
+    assert any("test_device_tensors" in (row.line or "") for row in rows)
+    assert p.device_peak >= X.nbytes and "device memory" in p.table()
+    with ng.profile() as p:
+        ng.tensor(X, device="cuda").sum().item()
+    assert [row.name for row in p.rows()] == ["sum"]
+    starts = [start for _, start, _, _ in p.events]
+    assert starts == sorted(starts)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_every_kind_of_step_is_timed(name: str) -> None:
+    x, w = there(X, requires_grad=True), there(W, requires_grad=True)
+    with ng.profile() as p:
+        PROGRAMS[name](x, w).backward()
+        assert x.grad is not None
+        x.grad.numpy()
+    assert p.rows() and all(row.time >= 0 for row in p.rows())
+    assert len({tuple(e[1:3]) for e in p.events}) > 0

@@ -141,6 +141,9 @@ def test_scripts_run(
         ("train_network.py", ["--steps", "2", "--no-plot"], "Spiral classifier"),
         ("gaussian_process.py", [], "noise      0.20"),
         ("option_book.py", [], "off finite differences by"),
+        ("nist_fit.py", ["--dataset", "Misra1a"], "2 of 2 fits agree"),
+        ("spring_system.py", [], "largest force"),
+        ("kalman_filter.py", [], "measurement noise"),
     ],
 )
 def test_scripts_run_on_a_device(
@@ -158,6 +161,20 @@ def test_scripts_run_on_a_device(
         assert ng.config.settings.device == "cuda" and ng.config.settings.base is before
     assert ng.config.settings.device is None
     assert words in capsys.readouterr().out
+
+
+def test_deblur_runs_on_a_device(capsys: pytest.CaptureFixture[str]) -> None:
+    """A smaller picture: the emulator runs kernels as Python."""
+    names = runpy.run_path(str(SCRIPTS / "deblur.py"))
+    names["main"].__globals__["SIZE"] = 8
+    with ng.configure(cuda="emulator", device="cuda"):
+        names["main"]()
+    said = capsys.readouterr().out
+    slope, expected = (
+        float(word.strip(",")) for word in (said.split()[3], said.split()[6].splitlines()[0])
+    )
+    assert slope == pytest.approx(expected, rel=1e-5)
+    assert "sharpened" in said
 
 
 def test_deblur_differentiates_plain_numpy() -> None:

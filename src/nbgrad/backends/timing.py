@@ -12,6 +12,7 @@ from nbgrad.program.traffic import Traffic
 
 # Each is told of the steps that run: what it is, and the nanoseconds at which it began and ended.
 clocks: list[Callable[[Traffic, int, int], None]] = []
+peaks: dict[str, int] = {}  # most bytes that each device has held, as timed programs found
 
 
 class Whole:

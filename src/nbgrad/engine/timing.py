@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from time import perf_counter_ns
 from typing import Any
 
-from nbgrad.backends.timing import clocks
+from nbgrad.backends.timing import clocks, peaks
 from nbgrad.config import TIMED, configure
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import lines
@@ -75,6 +75,8 @@ class profile:
     ----------
     wall : float
         Seconds from entry to exit.
+    device_peak : int
+        Most bytes that a device has held at a time so far, 0 if no program ran on one.
 
     Examples
     --------
@@ -90,6 +92,7 @@ class profile:
 
     def __init__(self) -> None:
         self.wall = 0.0
+        self.device_peak = 0
         self.events: list[tuple[Traffic, int, int, int]] = []
         self.labels: list[Event] = []
         self._inside = [0]
@@ -107,6 +110,7 @@ class profile:
     def __exit__(self, *exc: object) -> None:
         self.wall += (perf_counter_ns() - self._start) / 1e9
         self._start = 0
+        self.device_peak = max(peaks.values(), default=0)
         open_profiles.profiles.remove(self)
         clocks.remove(self._tell)
         _timing.end()
@@ -187,7 +191,10 @@ class profile:
         other = (
             f"kernels {_seconds(total)} of {_seconds(self.wall)}; the rest is Python, recording,"
         )
-        return f"{aligned(cells)}\n{other} planning and compiling"
+        held = (
+            f"\ndevice memory {self.device_peak / 1e6:.3g} MB at most" if self.device_peak else ""
+        )
+        return f"{aligned(cells)}\n{other} planning and compiling{held}"
 
     def __str__(self) -> str:
         return self.table()
