@@ -61,14 +61,6 @@ def test_the_first_of_the_best(shape: tuple[int, ...], dtype: str) -> None:
         agree(lambda x: [f(axis=k) for k in range(x.ndim) for f in (x.argmax, x.argmin)], x)
 
 
-@pytest.mark.parametrize("shape", [(9,), (3, 4), (2, 5, 3)], ids=str)
-def test_sums_so_far(shape: tuple[int, ...]) -> None:
-    x = RNG.uniform(0.5, 1.5, shape)
-    for axis in range(len(shape)):
-        agree(lambda x, axis=axis: [ng.cumsum(x, axis=axis), ng.cumprod(x, axis=axis)], x)
-        agree(ng.grad(lambda x, axis=axis: (ng.cumsum(x, axis=axis) ** 2).sum()), x)
-
-
 def test_an_index_out_of_bounds_is_a_fault() -> None:
     program, args = planned(lambda x, i: x[i], [np.zeros(4), np.array([1, -5])])
     _, device = run(program, args)

@@ -1,4 +1,4 @@
-"""Library kernels on CUDA: gathers, scatters, arg-reductions and recurrences.
+"""Library kernels on CUDA: gathers, scatters of few, arg-reductions.
 
 A sum by index has no atomics: each thread owns some rows of a column, and looks through all indices for its own,
 in their order. So bits are those of the CPU, whatever the indices are.
@@ -68,6 +68,17 @@ class LibraryEmitter(CudaEmitter):
         self.line(depth + 1, "place = -1")
         self.line(depth, "elif place < 0:")
         self.line(depth + 1, "place += size")
+
+
+class StageEmitter(LibraryEmitter):
+    """Writes one of the kernels of a call that is several."""
+
+    def __init__(self, call: LibraryCall, tasks: int, what: str) -> None:
+        super().__init__(call, tasks)
+        self.what = what
+
+    def name(self) -> str:
+        return f"{self.call.kernel}_{self.what}"
 
 
 def take(call: LibraryCall) -> CudaKernel:
@@ -200,43 +211,12 @@ def arg(sign: str) -> Callable[[LibraryCall], CudaKernel]:
     return make
 
 
-def recurrence(call: LibraryCall) -> CudaKernel:
-    """``h[k] = a[k] h[k-1] + b[k]``, one thread each."""
-    a, b = call.operands
-    outer, n, inner = b.extents
-    e = LibraryEmitter(call, outer * inner)
-    e.pointer("y", call.eqn.out, 0)
-    e.operand("a", a)
-    e.operand("b", b)
-    reverse = int(call.eqn.params["reverse"])
-    for name, value in (("n", n), ("inner", inner), ("total", e.tasks), ("reverse", reverse)):
-        e.integer(name, value)
-    factor = e.value("a", a.buffer, "outer * a_0 + k * a_1 + c * a_2")
-    term = e.value("b", b.buffer, "outer * b_0 + k * b_1 + c * b_2")
-    code = ALL_CODES[call.eqn.out.aval.dtype]
-    before = "f4(h)" if code == "f2" else "h"
-    e.block(1, f"""
-for t in range(cuda.grid(1), total, cuda.gridsize(1)):
-    outer = {e.quotient("t", "inner")}
-    c = t - outer * inner
-    k = (n - 1) * reverse
-    h = {code}({term})
-    {e.result("(outer * n + k) * inner + c")} = h
-    for step in range(1, n):
-        k += 1 - 2 * reverse
-        h = {code}({factor} * {before} + {term})
-        {e.result("(outer * n + k) * inner + c")} = h
-""")  # fmt: skip
-    return e.done()
-
-
 KERNELS: Final[dict[str, Callable[[LibraryCall], CudaKernel]]] = {
     "take": take,
     "scatter_add": scatter_add,
     "put": put,
     "argmax": arg(">"),
     "argmin": arg("<"),
-    "recurrence": recurrence,
 }
 
 

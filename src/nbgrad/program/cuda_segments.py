@@ -8,7 +8,6 @@ has of a row that goes on in the next piece is added up afterwards, in order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from nbgrad.config import settings
 from nbgrad.core.aval import make_aval
 from nbgrad.core.tape import Var
-from nbgrad.program.cuda_library import LibraryEmitter
+from nbgrad.program.cuda_library import StageEmitter
 from nbgrad.program.values import ALL_CODES, HALF
 from nbgrad.program.views import LibraryCall, Operand, Stage
 
@@ -31,12 +30,6 @@ CHUNK, CHUNKS, AHEAD = 2048, 1024, 8
 PIECE, PIECES = 64, 1 << 14
 # What the card adds to memory in one step.
 ATOMIC = ("f8", "f4", "i8", "i4", "u8", "u4")
-
-
-def in_stages(items: Iterable[Any]) -> Iterator[Any]:
-    """*items*, with the stages in the place of calls that are several kernels."""
-    for item in items:
-        yield from (staged(item) if isinstance(item, LibraryCall) else None) or (item,)
 
 
 def staged(call: LibraryCall) -> list[Stage] | None:
@@ -212,6 +205,10 @@ class ByRows:
         e.line(2, f"{e.element('totals', totals, 'digit')} = many")
         self.done(e, (counts,), counts, totals, blocks=8)
 
+    def row(self, e: StageEmitter, rows: Var, i: str) -> str:
+        """Row number *i* of those in order."""
+        return e.element("rows", rows, i)
+
     def write(self, order: Var, rows: Var) -> None:
         """Of equal rows the last one is written."""
         e = self.emitter("write", self.count * self.width, count=self.count, width=self.width)
@@ -259,11 +256,11 @@ class ByRows:
         e.block(
             2,
             f"""
-row = {e.row(rows, "first")}
-began = first > 0 and {e.row(rows, "max(first - 1, 0)")} == row
+row = {self.row(e, rows, "first")}
+began = first > 0 and {self.row(e, rows, "max(first - 1, 0)")} == row
 acc = {zero}
 for i in range(first, last):
-    here = {e.row(rows, "i")}
+    here = {self.row(e, rows, "i")}
     if here != row:
         if began:
             {head} = acc
@@ -276,7 +273,7 @@ for i in range(first, last):
     acc = {code}(acc + {self.value(e, "k")})
 if began:
     {head} = acc
-elif last < count and {e.row(rows, "min(last, count - 1)")} == row:
+elif last < count and {self.row(e, rows, "min(last, count - 1)")} == row:
     {tail} = acc
 else:
     {y} = {out}(acc)
@@ -293,9 +290,9 @@ else:
         e.block(
             2,
             f"""
-row = {e.row(rows, "last - 1")}
-goes = last < count and {e.row(rows, "min(last, count - 1)")} == row
-began = first == 0 or {e.row(rows, "max(first - 1, 0)")} != row
+row = {self.row(e, rows, "last - 1")}
+goes = last < count and {self.row(e, rows, "min(last, count - 1)")} == row
+began = first == 0 or {self.row(e, rows, "max(first - 1, 0)")} != row
 if goes and began:
     acc = {e.element("tails", tails, "t")}
     q = t
@@ -303,7 +300,7 @@ if goes and began:
         q += width
         acc = {code}(acc + {e.element("heads", heads, "q")})
         last += piece
-        goes = last < count and {e.row(rows, "min(last, count - 1)")} == row
+        goes = last < count and {self.row(e, rows, "min(last, count - 1)")} == row
     {e.element("y", self.y, "row * width + j")} = {out}(acc)
 """,
         )
@@ -330,18 +327,3 @@ class ByAtomics(ByRows):
         e.line(2, f"cuda.atomic.add(m_{code}, u8(y + row * width + j), {self.value(e, 'k')})")
         self.done(e, (self.places, self.v.buffer), self.y)
         return self.made
-
-
-class StageEmitter(LibraryEmitter):
-    """Writes one of the kernels of a call."""
-
-    def __init__(self, call: LibraryCall, tasks: int, what: str) -> None:
-        super().__init__(call, tasks)
-        self.what = what
-
-    def name(self) -> str:
-        return f"{self.call.kernel}_{self.what}"
-
-    def row(self, rows: Var, i: str) -> str:
-        """Row number *i* of those in order."""
-        return self.element("rows", rows, i)

@@ -30,7 +30,7 @@ cuda = LazyModule("nbgrad.program.cuda_rows")
 cuda_serial = LazyModule("nbgrad.program.cuda_serial")
 cuda_library = LazyModule("nbgrad.program.cuda_library")
 cuda_loops = LazyModule("nbgrad.program.cuda_loops")
-cuda_segments = LazyModule("nbgrad.program.cuda_segments")
+cuda_stages = LazyModule("nbgrad.program.cuda_stages")
 halves = LazyModule("nbgrad.program.halves")
 
 Step = Emitted | CudaKernel | Call | LibraryCall | Loop | Whole | Chosen
@@ -106,7 +106,7 @@ def make_program(tape: Tape, repeated: bool = False, target: str = "cpu") -> Pro
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
         cut = in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)
-        items = tuple(cuda_segments.in_stages(cut) if there else cut)
+        items = tuple(cuda_stages.in_stages(cut) if there else cut)
         again = partial(make_program, repeated=True, target=target)
         steps = tuple([_step(item, repeated, again, target) for item in items])
         return Program(tape, items, steps, plan(tape, items, shared), shared)

@@ -202,9 +202,14 @@ def planning(target: str) -> Iterator[None]:
         _lacks.reset(token)
 
 
+def on_card() -> bool:
+    """Whether the program that is being made is for a card."""
+    return bool(_lacks.get())
+
+
 def has_code(dtype: np.dtype[Any]) -> bool:
     """Whether kernels for the target have numbers of *dtype*."""
-    return dtype in CODES or (dtype in CARD_CODES and bool(_lacks.get()))
+    return dtype in CODES or (dtype in CARD_CODES and on_card())
 
 
 def text_of(eqn: Equation) -> str:

@@ -13,7 +13,7 @@ from nbgrad.ops.kinds.forms import Library
 from nbgrad.program import index
 from nbgrad.program.fuse import Fusion, HostCall
 from nbgrad.program.nest import Load
-from nbgrad.program.values import Body, MustMaterialize, has_code
+from nbgrad.program.values import Body, MustMaterialize, has_code, on_card
 
 if TYPE_CHECKING:
     from nbgrad.program.nests import Call
@@ -96,7 +96,11 @@ def unreadable(fusion: Fusion) -> set[Var]:
 
 def _splits(eqn: Equation) -> Sequence[tuple[int, ...]] | None:
     lower = eqn.prim.lower
-    if not isinstance(lower, Library) or any(not has_code(x.aval.dtype) for x in eqn.outs):
+    if (
+        not isinstance(lower, Library)
+        or (lower.on_card and not on_card())
+        or any(not has_code(x.aval.dtype) for x in eqn.outs)
+    ):
         return None
     avals = []
     for atom, kinds in zip(eqn.inputs, lower.dtypes, strict=True):

@@ -26,6 +26,12 @@ from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.kinds.reaching import PREFIX
 
 
+def _splits(params: dict[str, Any], *avals: Aval) -> list[tuple[int, ...]]:
+    """The dimensions before, along and after the axis."""
+    axis = params["axis"]
+    return [(0, axis, axis + 1, x.ndim) for x in avals]
+
+
 def _cumsum(x: Any, axis: int, reverse: bool) -> Any:
     if reverse:
         return np.flip(np.cumsum(np.flip(x, axis), axis, dtype=x.dtype), axis)
@@ -38,6 +44,7 @@ cumsum = linear(
     adjoint=lambda ct, x, axis, reverse: cumsum(ct, axis=axis, reverse=not reverse),
     evaluate=_cumsum,
     reach=PREFIX,
+    lower=Library("cumsum", ("fiuc",), _splits, on_card=True),
     cases=(((2, 3), {"axis": 1, "reverse": False}), ((3, 2), {"axis": 0, "reverse": True})),
     doc="Running sum along an axis, from its end if reversed.",
 )
@@ -110,12 +117,6 @@ def _recurrence_jvp(tangents: Any, y: Node, xs: Any, params: Any) -> Any:
     return recurrence(xs[0], materialize(add_up(terms), y.aval), **params)
 
 
-def _splits(params: dict[str, Any], *avals: Aval) -> list[tuple[int, ...]]:
-    """The dimensions before, along and after the axis."""
-    axis = params["axis"]
-    return [(0, axis, axis + 1, x.ndim) for x in avals]
-
-
 recurrence = opaque(
     "recurrence",
     batch=SHIFTED,
@@ -124,7 +125,7 @@ recurrence = opaque(
     vjp=_recurrence_vjp,
     jvp=_recurrence_jvp,
     reach=PREFIX,
-    lower=Library("recurrence", ("f", "f"), _splits, flops=lambda params, a, b: 2 * b.size),
+    lower=Library("recurrence", ("fc", "fc"), _splits, flops=lambda params, a, b: 2 * b.size),
     cases=(
         ((2, 3), (2, 3), {"axis": 0, "reverse": True}),
         ((1, 4), (1, 4), {"axis": 1, "reverse": False}),
@@ -157,6 +158,7 @@ cumprod = opaque(
     evaluate=lambda x, axis: np.cumprod(x, axis, dtype=x.dtype),
     vjp=_cumprod_vjp,
     jvp=_cumprod_jvp,
+    lower=Library("cumprod", ("fiuc",), _splits, on_card=True),
     cases=(((2, 3), {"axis": 1}),),
     doc="Running product along an axis; the gradient is exact when elements are zero.",
 )

@@ -84,6 +84,8 @@ class Library(Value):
     turned : callable or None
         ``turned(*operands)``: the result with its last two dimensions exchanged, where that can be
         computed as well as the result: see transforms/turned.py.
+    on_card : bool
+        Whether there is such a kernel for cards alone.
     """
 
     kernel: str
@@ -92,6 +94,7 @@ class Library(Value):
     in_place: Callable[..., bool] = lambda extents, strides: True
     flops: Callable[..., float] | None = None
     turned: Callable[..., Any] | None = None
+    on_card: bool = False
 
 
 class Rounds(Value):
