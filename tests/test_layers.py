@@ -25,7 +25,7 @@ FLOORS = (
     {"engine"},
     {"tensors"},
     {"api"},
-    {"autograd", "checkpoint_policies", "fft", "integrate", "interpolate", "linalg", "numpy", "optim", "optimize", "random", "signal", "solvers", "sparse", "special", "stats", "tree"},
+    {"autograd", "checkpoint_policies", "fft", "integrate", "interpolate", "linalg", "numpy", "optim", "optimize", "parallel", "random", "signal", "solvers", "sparse", "special", "stats", "tree"},
     {"__init__"},
     {"examples"},
 )  # fmt: skip
@@ -321,7 +321,9 @@ DESCRIBED = (
     "tensors",
     "api",
     "integrate",
+    "optim",
     "optimize",
+    "parallel",
 )
 
 

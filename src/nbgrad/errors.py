@@ -17,6 +17,28 @@ class NbgradError(Exception):
     """Base class of every error defined by nbgrad."""
 
 
+class TaskError(NbgradError, RuntimeError):
+    """A task of :func:`nbgrad.parallel.map` raised: its number is ``index``, the error is the cause."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message, index)
+        self.index = index
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class WorkerError(NbgradError, RuntimeError):
+    """The worker of a task died again and again: the task's number is ``index``."""
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message, index)
+        self.index = index
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class AutogradError(NbgradError, RuntimeError):
     """A request that automatic differentiation cannot honour (freed graph, missing seed, ...)."""
 

@@ -39,7 +39,8 @@ NO_ERRORS = {
     "detect_anomaly", "profile", "set_grad_enabled", "inference_mode", "no_grad", "enable_grad", "stop_gradient", "tree.leaves",
     "tree.structure", "autograd.graph.disable_saved_tensors_hooks",
 }  # fmt: skip
-NOT_LISTED = {("profile.plot", "ImportError")}  # tests/engine/test_timing.py
+# Where they are tested: tests/engine/test_timing.py, tests/parallel/test_parallel.py.
+NOT_LISTED = {("profile.plot", "ImportError"), ("parallel.map", "WorkerError")}
 # Whose argument is no array, or that ask NumPy.
 NOT_ARRAYS = {
     "argwhere", "flatnonzero", "nonzero", "from_dlpack", "frombuffer", "fromiter", "fromstring",

@@ -400,6 +400,33 @@ ROWS: dict[tuple[str, str], Row] = {
         lambda: tree.unflatten(tree.structure([1.0, 2.0]), [1.0]),
         "2",
     ),
+    ("parallel.map", "ImportError"): (
+        lambda: ng.parallel.map(abs, [1.0], engine="ray"),
+        "engine 'ray' needs",
+    ),
+    ("parallel.map", "TypeError"): (lambda: ng.parallel.map(3, [1.0]), "function is needed"),
+    ("parallel.map", "ValueError"): (lambda: ng.parallel.map(abs, [1.0], engine="gpu"), "gpu"),
+    ("parallel.map", "TaskError"): (
+        lambda: ng.parallel.map(abs, ["a"], engine="serial"),
+        "task 0 raised TypeError",
+    ),
+    ("parallel.Starts", "TypeError"): (lambda: ng.parallel.Starts(), "missing 4"),
+    ("parallel.tree_sum", "TypeError"): (lambda: ng.parallel.tree_sum([[1.0], (1.0,)]), "list"),
+    ("parallel.tree_sum", "ValueError"): (lambda: ng.parallel.tree_sum([]), "nothing to add"),
+    ("parallel.ShardedSum", "TypeError"): (lambda: ng.parallel.ShardedSum(3, [X]), "function"),
+    ("parallel.ShardedSum", "ValueError"): (lambda: ng.parallel.ShardedSum(abs, []), "one shard"),
+    ("parallel.multistart", "ValueError"): (
+        lambda: ng.parallel.multistart(abs, ["a"]),
+        "none of 1",
+    ),
+    ("parallel.bootstrap", "ValueError"): (
+        lambda: ng.parallel.bootstrap(abs, {"a": X, "b": X[:1]}, 2),
+        "one length",
+    ),
+    ("parallel.cross_validate", "ValueError"): (
+        lambda: ng.parallel.cross_validate(abs, abs, X, folds=1),
+        "folds must be from 2",
+    ),
     ("optim.SGD", "TypeError"): (lambda: ng.optim.SGD([1.0], lr=0.1), "only optimize Tensors"),
     ("optim.SGD", "ValueError"): (lambda: ng.optim.SGD([LEAF], lr=-1), "must not be negative"),
     **{

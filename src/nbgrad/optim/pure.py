@@ -9,7 +9,7 @@ import numpy as np
 
 from nbgrad.api import trees
 from nbgrad.optim import checks, rules
-from nbgrad.optim.rules import Options, Rule, advanced, options_of
+from nbgrad.optim.rules import Options, advanced, options_of
 
 Pair = tuple[float, float]
 Rate = float | Callable[[Any], Any]
@@ -34,7 +34,7 @@ class Pure:
     True
     """
 
-    def __init__(self, rule: Rule, options: dict[str, Any]) -> None:
+    def __init__(self, rule: Any, options: dict[str, Any]) -> None:
         checks.options({k: x for k, x in options.items() if not callable(x)})
         self.rule, self.options = rule, options
 
