@@ -30,7 +30,17 @@ MADE_FOR_USERS = (
 )
 NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)")
 SPACES = ["numpy", "linalg", "fft", "special", "stats", "signal", "interpolate", "tensor"]
-FILES = ["", ".random", ".autograd", ".checkpoint_policies", ".optim", ".parallel", ".integrate"]
+FILES = [
+    "",
+    ".random",
+    ".autograd",
+    ".checkpoint_policies",
+    ".optim",
+    ".optimize",
+    ".parallel",
+    ".solvers",
+    ".integrate",
+]
 INNER = [".autograd.functional", ".autograd.graph", ".autograd.profiler", ".config", ".errors"]
 
 
