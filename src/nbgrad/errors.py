@@ -20,23 +20,14 @@ class NbgradError(Exception):
 class TaskError(NbgradError, RuntimeError):
     """A task of :func:`nbgrad.parallel.map` raised: its number is ``index``, the error is the cause."""
 
-    def __init__(self, message: str, index: int) -> None:
-        super().__init__(message, index)
-        self.index = index
+    index = property(lambda self: self.args[1])
 
     def __str__(self) -> str:
         return str(self.args[0])
 
 
-class WorkerError(NbgradError, RuntimeError):
-    """The worker of a task died again and again: the task's number is ``index``."""
-
-    def __init__(self, message: str, index: int) -> None:
-        super().__init__(message, index)
-        self.index = index
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+class WorkerError(TaskError):
+    """The worker of a task died again and again."""
 
 
 class AutogradError(NbgradError, RuntimeError):
@@ -374,29 +365,9 @@ INTO_TRACED = (
     "jit: into() writes to memory, and inside a function that is being traced or differentiated by a "
     "tape there is none: call the function and use its results"
 )
-INTO_NESTED = (
-    "jit: out must be nested as the results are, with an array for each of them: {wanted}"
-)
-INTO_GRAD = (
-    "jit: the results require grad, and an array has no history: call into() inside "
-    "nbgrad.no_grad(), or with x.detach()"
-)
-STEP_IN_TRACE = (
-    "an optimizer's step writes to parameters, and a traced function may not change what lies outside: "
-    "take the step outside of jit and scan, or inside by a pure form: "
-    "params, state = nbgrad.optim.adam(lr).update(grads, state, params)"
-)
-DONATED_BEFORE = (
-    "jit: an argument was donated by an earlier call (donate_argnums, donate_argnames): its memory is "
-    "that of a result now, or of the next one. Use what the call returned, or pass a copy"
-)
 DONATED_ON_DEVICE = (
     "jit: donate_argnums gives the host's memory away, and device= runs elsewhere, where memory is used "
     "again anyway: name one of them"
-)
-DONATED_TWICE = (
-    "jit: a donated argument shares memory with another argument, which would change with a later "
-    "result: pass a copy of one of them"
 )
 RETRACED = (
     "jit: {name} has been traced {count} times, which takes far longer than to run it. What changes is "

@@ -18,11 +18,25 @@ from nbgrad.api.tracing import Compiled
 from nbgrad.core.aval import Aval
 from nbgrad.core.tree import LEAF
 from nbgrad.core.values import value_of
-from nbgrad.errors import DONATED_BEFORE, DONATED_TWICE, INTO_GRAD, INTO_NESTED
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.trace import leaves_of_results
 
 Array = np.ndarray[Any, Any]
+DONATED_BEFORE = (
+    "jit: an argument was donated by an earlier call (donate_argnums, donate_argnames): its memory is "
+    "that of a result now, or of the next one. Use what the call returned, or pass a copy"
+)
+DONATED_TWICE = (
+    "jit: a donated argument shares memory with another argument, which would change with a later "
+    "result: pass a copy of one of them"
+)
+INTO_GRAD = (
+    "jit: the results require grad, and an array has no history: call into() inside "
+    "nbgrad.no_grad(), or with x.detach()"
+)
+INTO_NESTED = (
+    "jit: out must be nested as the results are, with an array for each of them: {wanted}"
+)
 FEW = 64  # pairs of arrays that are looked at one by one
 MAX_WORK = 1000  # to find out whether arrays that lie in the same stretch of memory share elements
 

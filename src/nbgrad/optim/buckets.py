@@ -12,13 +12,17 @@ import numpy as np
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, put_node
 from nbgrad.core.ports import ports
-from nbgrad.errors import STEP_IN_TRACE
 from nbgrad.tensors.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 # Bytes of all results from which on memory is used again: the system takes back what is freed, and
 # handing it out anew costs several times what a step does. Below that, allocating is quicker.
 MUCH = 1 << 24
+STEP_IN_TRACE = (
+    "an optimizer's step writes to parameters, and a traced function may not change what lies outside: "
+    "take the step outside of jit and scan, or inside by a pure form: "
+    "params, state = nbgrad.optim.adam(lr).update(grads, state, params)"
+)
 
 
 class Bucket:
