@@ -11,10 +11,13 @@ from nbgrad.api.grad import grad
 from nbgrad.core.tape import Var
 from nbgrad.machine import colors, index_sets
 from nbgrad.machine.index_sets import Sets
-from nbgrad.sparse.patterns import whole_pattern
+from nbgrad.sparse.arranging import arranged
+from nbgrad.sparse.direct import NotDirect, terms_of
+from nbgrad.sparse.patterns import pattern
 from nbgrad.sparse.plans import Plan
+from nbgrad.sparse.propagation import Known
 from nbgrad.sparse.sweeps import compressed
-from nbgrad.sparse.tapes import Recorded, record, sizes_of
+from nbgrad.sparse.tapes import Linear, Recorded, record, sizes_of, tangents
 
 Array = np.ndarray[Any, Any]
 
@@ -41,8 +44,10 @@ def jacobian(
         nested data those of one leaf after the other.
     x0 : array_like or nested data
         Says the shapes. The values do not matter.
-    method : {"auto", "columns", "rows"}
-        Products with the Jacobian, or with its transpose; "auto" takes what needs fewer.
+    method : {"auto", "direct", "columns", "rows"}
+        Products with the Jacobian, one for each colour of its columns, or with its transpose, for its
+        rows; "direct" computes each entry by itself, which stencils and the like allow. "auto" does so
+        where it can, else takes what needs fewer products.
     order : {"natural", "largest-first", "smallest-last"}
         In which columns are given their colours.
     format : {"csr", "csc"}
@@ -58,15 +63,14 @@ def jacobian(
     >>> import nbgrad as ng
     >>> plan = ng.sparse.jacobian(lambda x: x[1:] * x[:-1], np.ones(4))
     >>> plan
-    <jacobian of shape (3, 4), 6 entries, columns, 2 colors>
+    <jacobian of shape (3, 4), 6 entries, direct>
     >>> print(plan(np.arange(4.0)).toarray())
     [[1. 0. 0. 0.]
      [0. 2. 1. 0.]
      [0. 0. 3. 2.]]
     """
     of = record(f, x0, args, kwargs or {}, "jacobian")
-    _, sets = whole_pattern(of, "jacobian")
-    return plan_of(of, sets, "jacobian", method, order, format)
+    return plan_of(of, "jacobian", method, order, format)
 
 
 def hessian(
@@ -94,32 +98,42 @@ def hessian(
      [0. 2. 0.]]
     """
     of = record(grad(f), x0, args, kwargs or {}, "hessian")
-    _, sets = whole_pattern(of, "hessian")
-    return plan_of(of, sets, "hessian", method, order, format)
+    return plan_of(of, "hessian", method, order, format)
 
 
-def plan_of(of: Recorded, sets: Sets, name: str, method: str, order: str, format: str) -> Plan:
-    """The plan of a recorded function with this pattern."""
-    m, n = sum(sizes_of(of.tape.outputs)), sum(sizes_of(of.wrt))
-    down = index_sets.transposed(sets, n)
-    avals = [a.aval for a in (*of.tape.outputs, *of.wrt) if isinstance(a, Var)]
-    dtype = np.result_type(*[aval.dtype for aval in avals if aval.inexact])
+METHODS = ("auto", "direct", "columns", "rows")
+
+
+def plan_of(of: Recorded, name: str, method: str, order: str, format: str) -> Plan:
+    """The plan of a recorded function."""
+    if method not in METHODS:
+        raise ValueError(f"{name}: method={method!r}: give one of {', '.join(map(repr, METHODS))}")
     if format not in ("csr", "csc"):
         raise ValueError(f"{name}: format={format!r}: give 'csr' or 'csc'")
+    linear = tangents(of)
+    sets, known = pattern(of, linear, None, name)
+    shape = sum(sizes_of(of.tape.outputs)), sum(sizes_of(of.wrt))
+    avals = [a.aval for a in (*of.tape.outputs, *of.wrt) if isinstance(a, Var)]
+    dtype = np.result_type(*[aval.dtype for aval in avals if aval.inexact])
+    sources, count, used = [], 0, method
+    if method in ("auto", "direct") and sets.count:
+        sources, used = _direct(of, linear, known, sets, shape[1], dtype, method, name), "direct"
+    down = index_sets.transposed(sets, shape[1])
     kept = sets if format == "csr" else down
-    outer = np.repeat(np.arange(len(kept)), np.diff(kept.starts))
-    rows, columns = (outer, kept.indices) if format == "csr" else (kept.indices, outer)
-    forward = _forward(sets, down, method, name, dtype)
-    found, count = colors.columns(*((sets, down) if forward else (down, sets)), order)
-    sources = []
-    if kept.count:
-        along, across = (columns, rows) if forward else (rows, columns)
-        sources = [compressed(of, forward, found, count, along, across, dtype)]
+    if not sources:
+        forward = _forward(sets, down, method, name, dtype)
+        used = "columns" if forward else "rows"
+        found, count = colors.columns(*((sets, down) if forward else (down, sets)), order)
+        outer = np.repeat(np.arange(len(kept)), np.diff(kept.starts))
+        pair = (outer, kept.indices) if format == "csr" else (kept.indices, outer)
+        along, across = reversed(pair) if forward else pair
+        if kept.count:
+            sources = [compressed(of, forward, found, count, along, across, dtype)]
     return Plan(
         name,
-        shape=(m, n),
+        shape=shape,
         dtype=dtype,
-        method="columns" if forward else "rows",
+        method=used,
         colors=count,
         starts=(kept.starts - kept.starts[0]).astype(np.int32),
         indices=kept.indices[kept.starts[0] : kept.starts[-1]].copy(),
@@ -130,10 +144,31 @@ def plan_of(of: Recorded, sets: Sets, name: str, method: str, order: str, format
     )
 
 
+def _direct(
+    of: Recorded,
+    linear: Linear,
+    known: Known,
+    sets: Sets,
+    columns: int,
+    dtype: Any,
+    method: str,
+    name: str,
+) -> list[Any]:
+    """The entries as terms, if there are few of these."""
+    try:
+        program, places = terms_of(of, linear, known, dtype)
+        return [arranged(program, places, sizes_of(of.tape.outputs), sets, columns)]
+    except NotDirect:
+        if method == "direct":
+            raise ValueError(
+                f"{name}: the entries cannot be computed without products: too many of a result's "
+                "elements are added up, or an operation mixes them. Use method='auto'"
+            ) from None
+        return []
+
+
 def _forward(sets: Sets, down: Sets, method: str, name: str, dtype: Any) -> bool:
     """Whether columns are coloured."""
-    if method not in ("auto", "columns", "rows"):
-        raise ValueError(f"{name}: method={method!r}: give 'auto', 'columns' or 'rows'")
     if method == "rows" and dtype.kind == "c":
         raise ValueError(f"{name}: complex results are found by columns")
     if method != "auto" or dtype.kind == "c":

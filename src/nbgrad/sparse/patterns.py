@@ -10,11 +10,13 @@ import numpy as np
 from nbgrad.machine import index_sets
 from nbgrad.machine.index_sets import Sets, TooMany
 from nbgrad.sparse.propagation import Known, Propagation
-from nbgrad.sparse.tapes import Linear, Recorded, sizes_of, tangents
+from nbgrad.sparse.tapes import Linear, Recorded, sizes_of
 
 
-def pattern(of: Recorded, linear: Linear, point: Sequence[Any] | None, name: str) -> Sets:
-    """For each element of the results the elements of x that it depends on, all in one row.
+def pattern(
+    of: Recorded, linear: Linear, point: Sequence[Any] | None, name: str
+) -> tuple[Sets, Known]:
+    """For each element of the results the elements of x that it depends on; and what is known.
 
     Parameters
     ----------
@@ -46,15 +48,9 @@ def pattern(of: Recorded, linear: Linear, point: Sequence[Any] | None, name: str
         filled = [
             index_sets.nothing(n) if s is None else s for s, n in zip(found, rows, strict=True)
         ]
-        return index_sets.stacked(filled) if filled else index_sets.nothing(0)
+        return (index_sets.stacked(filled) if filled else index_sets.nothing(0)), known
     except TooMany as error:
         raise MemoryError(
             f"{name}: the pattern has more than {index_sets.MAX_INDICES} nonzeros on the way "
             f"({error}): something is not sparse. Use nbgrad.jvp and vjp, or a LinearOperator of them"
         ) from None
-
-
-def whole_pattern(of: Recorded, name: str) -> tuple[Linear, Sets]:
-    """The tangents of *of*, and the pattern of all x."""
-    linear = tangents(of)
-    return linear, pattern(of, linear, None, name)
