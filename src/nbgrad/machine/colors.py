@@ -120,7 +120,133 @@ def star(lo, hi, order, starts, indices, taken, colors, found):
             most = c + 1
     found[0] = most
 """
+TWINS: Final = """
+def twins(lo, hi, starts, indices, to, out):
+    for j in range(lo, hi):
+        to[j] = starts[j]
+    for i in range(lo, hi):
+        for e in range(starts[i], starts[i + 1]):
+            j = indices[e]
+            out[to[j]] = e
+            to[j] += 1
+"""
+# Trees are sets of edges, of which `above` leads to the first: an edge is the first of its two entries.
+ACYCLIC: Final = """
+def acyclic(lo, hi, order, starts, indices, edges, above, taken, visit, first, colors, found):
+    most = 0
+    for k in range(lo, hi):
+        v = order[k]
+        for e in range(starts[v], starts[v + 1]):
+            w = indices[e]
+            if w != v and colors[w] >= 0:
+                taken[colors[w]] = v + 1
+        for e in range(starts[v], starts[v + 1]):
+            w = indices[e]
+            if w != v and colors[w] >= 0:
+                for f in range(starts[w], starts[w + 1]):
+                    x = indices[f]
+                    if x != v and x != w and colors[x] >= 0 and taken[colors[x]] != v + 1:
+                        t = edges[f]
+                        while above[t] != t:
+                            above[t] = above[above[t]]
+                            t = above[t]
+                        if visit[2 * t] != v + 1:
+                            visit[2 * t] = v + 1
+                            visit[2 * t + 1] = w
+                        elif visit[2 * t + 1] != w:
+                            taken[colors[x]] = v + 1
+        c = 0
+        while taken[c] == v + 1:
+            c += 1
+        colors[v] = c
+        if c >= most:
+            most = c + 1
+        for e in range(starts[v], starts[v + 1]):
+            w = indices[e]
+            if w != v and colors[w] >= 0:
+                b = colors[w]
+                s = edges[e]
+                if first[2 * b] != v + 1:
+                    first[2 * b] = v + 1
+                    first[2 * b + 1] = s
+                else:
+                    t = first[2 * b + 1]
+                    while above[s] != s:
+                        above[s] = above[above[s]]
+                        s = above[s]
+                    while above[t] != t:
+                        above[t] = above[above[t]]
+                        t = above[t]
+                    above[s] = t
+        for e in range(starts[v], starts[v + 1]):
+            w = indices[e]
+            if w != v and colors[w] >= 0:
+                for f in range(starts[w], starts[w + 1]):
+                    x = indices[f]
+                    if x != v and x != w and colors[x] == c:
+                        s = edges[e]
+                        t = edges[f]
+                        while above[s] != s:
+                            above[s] = above[above[s]]
+                            s = above[s]
+                        while above[t] != t:
+                            above[t] = above[above[t]]
+                            t = above[t]
+                        above[s] = t
+    found[0] = most
+"""
+# The leaves of trees one after the other. Vertex i and a colour are the slot colour * n + i.
+ELIMINATE: Final = """
+def eliminate(lo, hi, starts, indices, twins, colors, degree, queue, gone, steps, found):
+    n = hi
+    end = 0
+    for i in range(lo, hi):
+        for e in range(starts[i], starts[i + 1]):
+            j = indices[e]
+            if j != i:
+                degree[colors[j] * n + i] += 1
+    for i in range(lo, hi):
+        for e in range(starts[i], starts[i + 1]):
+            j = indices[e]
+            if j != i and degree[colors[j] * n + i] == 1:
+                queue[end] = colors[j] * n + i
+                end += 1
+    at = 0
+    count = 0
+    while at < end:
+        slot = queue[at]
+        at += 1
+        if degree[slot] == 1:
+            b = slot // n
+            i = slot - b * n
+            for e in range(starts[i], starts[i + 1]):
+                j = indices[e]
+                if j != i and colors[j] == b and gone[e] == 0:
+                    gone[e] = 1
+                    gone[twins[e]] = 1
+                    other = colors[i] * n + j
+                    steps[4 * count] = slot
+                    steps[4 * count + 1] = other
+                    steps[4 * count + 2] = e
+                    steps[4 * count + 3] = twins[e]
+                    count += 1
+                    degree[slot] = 0
+                    degree[other] -= 1
+                    if degree[other] == 1:
+                        queue[end] = other
+                        end += 1
+    found[0] = count
+"""
+SUBSTITUTE: Final = """
+def substitute(lo, hi, steps, values, out):
+    for k in range(lo, hi):
+        x = values[steps[4 * k]]
+        values[steps[4 * k + 1]] -= x
+        out[steps[4 * k + 2]] = x
+        out[steps[4 * k + 3]] = x
+"""
 SETS: Final = "i8* i4* "
+ORDERS: Final = ("natural", "largest-first", "smallest-last")
 
 
 def _degrees(sets: Sets, down: Sets) -> Array:
@@ -140,8 +266,6 @@ def order_of(sets: Sets, down: Sets, name: str) -> Array:
     degree = _degrees(sets, down)
     if name == "largest-first":
         return np.argsort(-degree, kind="stable")
-    if name != "smallest-last":
-        raise ValueError(f"order={name!r}: give 'natural', 'largest-first' or 'smallest-last'")
     head = np.full(int(degree.max(initial=0)) + 1, -1, np.int64)
     order, seen = np.empty(n, np.int64), np.zeros(n, np.int64)
     links = np.empty(n, np.int64), np.empty(n, np.int64)
@@ -172,3 +296,46 @@ def star(sets: Sets, order: str) -> tuple[Array, int]:
     given = sets.starts, sets.indices, taken, colors, found
     call(STAR, "i8* " + SETS + "i8* i8* i8*", n, places, *given)
     return colors, int(found[0])
+
+
+def acyclic(sets: Sets, order: str) -> tuple[Array, int]:
+    """A colour for each vertex of a symmetric pattern, neighbours and cycles having two and three or more.
+
+    The algorithm is 3.1 of Gebremedhin, Tarafdar, Manne and Pothen, "New acyclic and star coloring
+    algorithms with application to computing Hessians", SIAM J. Sci. Comput. 29 (2007).
+    """
+    n, count = len(sets), sets.count
+    colors, taken = np.full(n, -1, np.int64), np.zeros(n + 1, np.int64)
+    edges = np.minimum(twins(sets), np.arange(count))
+    above, found = np.arange(count), np.zeros(1, np.int64)
+    visit, first = np.zeros(2 * count, np.int64), np.zeros(2 * n + 2, np.int64)
+    given = sets.starts, sets.indices, edges, above, taken, visit, first, colors, found
+    call(ACYCLIC, "i8* " + SETS + "i8* " * 7, n, order_of(sets, sets, order), *given)
+    return colors, int(found[0])
+
+
+def twins(sets: Sets) -> Array:
+    """For each entry (i, j) of a symmetric pattern the number of the entry (j, i)."""
+    out = np.empty(sets.count, np.int64)
+    to = np.empty(len(sets), np.int64)
+    call(TWINS, SETS + "i8* i8*", len(sets), sets.starts, sets.indices, to, out)
+    return out
+
+
+def eliminated(sets: Sets, colors: Array, count: int) -> Array:
+    """In which order the entries off the diagonal follow from products with an acyclic colouring.
+
+    Each step is the number of a product, that of the one it is taken off, and those of two entries.
+    """
+    n = len(sets)
+    degree, gone = np.zeros(count * n, np.int64), np.zeros(sets.count, np.int8)
+    queue = np.empty(2 * sets.count + 1, np.int64)
+    steps, found = np.empty((sets.count // 2 + 1, 4), np.int64), np.zeros(1, np.int64)
+    given = sets.starts, sets.indices, twins(sets), colors, degree, queue, gone, steps, found
+    call(ELIMINATE, SETS + "i8* i8* i8* i8* i1* i8* i8*", n, *given)
+    return steps[: int(found[0])].copy()
+
+
+def substituted(steps: Array, values: Array, out: Array) -> None:
+    """Write entries to *out*, of products *values*, which are changed."""
+    call(SUBSTITUTE, "i8* f8* f8*", len(steps), steps, values, out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -29,19 +30,25 @@ def gather(lo, hi, values, places, out):
 """
 
 
-def interleave(values: Array, out: Array) -> None:
-    """Write the columns of *values*, a contiguous matrix or some columns of one, one after the other."""
-    width, count = values.shape
-    apart = values.strides[0] // values.itemsize
+def interleave(
+    values: Array, first: int, width: int, apart: int, rows: int, out: Array, at: int
+) -> None:
+    """Write *width* columns of *rows* values each, *apart* from each other, as rows of *out*."""
     if values.dtype != np.float64:
-        out.reshape(count, width)[...] = values.T
+        columns = [values[first + k * apart :][:rows] for k in range(width)]
+        out[at : at + width * rows].reshape(rows, width)[...] = np.stack(columns, axis=1)
         return
-    text = INTERLEAVE
-    if width <= FEW:
-        lines = [f"out[i * {width} + {k}] = values[{k} * apart + i]" for k in range(width)]
-        text = WRITTEN.format(n=width, lines="\n".join([" " * 8 + line for line in lines]))
-    words = values.ctypes.data, width, apart, out.ctypes.data
-    call(text, "f8* i8 i8 f8*", count, *words)
+    words = values.ctypes.data + 8 * first, width, apart, out.ctypes.data + 8 * at
+    call(_written(width), "f8* i8 i8 f8*", rows, *words)
+
+
+@cache
+def _written(width: int) -> str:
+    """The text for so many columns, written out if they are few."""
+    if width > FEW:
+        return INTERLEAVE
+    lines = [f"out[i * {width} + {k}] = values[{k} * apart + i]" for k in range(width)]
+    return WRITTEN.format(n=width, lines="\n".join([" " * 8 + line for line in lines]))
 
 
 def gather(values: Array, places: Array, out: Array) -> None:

@@ -52,6 +52,23 @@ class Direct:
     def __reduce__(self) -> Any:
         return Direct, self._held
 
+    def by_columns(self, sets: Sets, columns: int) -> Direct:
+        """The same for the entries in the order of their columns."""
+        count = sets.count
+        rows = np.repeat(np.arange(len(sets)), np.diff(sets.starts))
+        order = np.lexsort((rows, sets.indices[sets.starts[0] : sets.starts[-1]]))
+        now = np.empty(count, np.int64)
+        now[order] = np.arange(count)
+        program, ranks, sizes, block, places, targets, further = self._held
+        width, first, apart, n, at = block
+        inside = first + np.arange(width) * apart + np.arange(n)[:, None]
+        places = np.concatenate([places, inside.reshape(-1).astype(np.int32)])
+        targets = now[np.concatenate([targets, at + np.arange(width * n)])]
+        order = np.argsort(targets)
+        further = [(values, now[which]) for values, which in further]
+        none = width, first, apart, 0, 0
+        return Direct(program, ranks, sizes, none, places[order], targets[order], further)
+
     def fill(self, args: Sequence[Any], data: Array) -> None:
         """Write the values at *args* to *data*."""
         values = np.empty(self.ends[-1], data.dtype)
@@ -63,12 +80,7 @@ class Direct:
         if width * rows + len(self.targets) < len(data):
             data[...] = 0.0  # where the pattern has more than there is
         if rows:
-            stop = first + (width - 1) * apart + rows
-            part = values[first:stop]
-            seen = np.lib.stride_tricks.as_strided(
-                part, (width, rows), (apart * part.itemsize, part.itemsize)
-            )
-            entries.interleave(seen, data[at : at + width * rows])
+            entries.interleave(values, first, width, apart, rows, data, at)
         if len(self.targets) == len(data):
             entries.gather(values, self.places, data)
         elif len(self.targets):

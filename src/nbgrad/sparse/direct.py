@@ -154,7 +154,7 @@ class Terms:
 
     def _moved(self, eqn: Equation) -> list[Term]:
         given = [self.terms.get(a) for a in eqn.inputs]
-        others = []
+        others: list[Any] = []
         for atom, terms in zip(eqn.inputs, given, strict=True):
             if terms is not None or (isinstance(atom, Var) and atom.aval.inexact):
                 others.append(None)
@@ -195,8 +195,8 @@ class Terms:
             part = reshape(part, shape=eqn.out.aval.shape)
             if eqn.prim.lower.finalize:
                 part = part / float(np.prod(extents))
-            at = tuple([slice(s, s + n) for s, n in zip(starts, sizes, strict=True)])
-            found.append(Term(part, term.places[at].reshape(eqn.out.aval.shape)))
+            window = tuple([slice(s, s + n) for s, n in zip(starts, sizes, strict=True)])
+            found.append(Term(part, term.places[window].reshape(eqn.out.aval.shape)))
         return self._merged(found)
 
     def _multiplied(self, eqn: Equation) -> list[Term]:
@@ -222,8 +222,7 @@ class Terms:
             raise NotDirect
         x, out = eqn.inputs[0].aval, eqn.out.aval  # type: ignore[union-attr]
         numbers = np.arange(1, x.size + 1).reshape(x.shape)
-        reached = INDEXED(eqn.prim, [numbers, index], eqn.params)
-        assert reached is not None
+        reached: Any = INDEXED(eqn.prim, [numbers, index], eqn.params)
         counts = np.diff(reached.starts)
         self._afford(len(terms) * int(counts.max(initial=0)))
         found = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -12,14 +12,16 @@ from nbgrad.core.tape import Var
 from nbgrad.machine import colors, index_sets
 from nbgrad.machine.index_sets import Sets
 from nbgrad.sparse.arranging import arranged
+from nbgrad.sparse.checking import checked, sets_of
 from nbgrad.sparse.direct import NotDirect, terms_of
-from nbgrad.sparse.patterns import pattern
+from nbgrad.sparse.dividing import Entries, chosen, divided
+from nbgrad.sparse.patterns import pattern_of
 from nbgrad.sparse.plans import Plan
 from nbgrad.sparse.propagation import Known
-from nbgrad.sparse.sweeps import compressed
-from nbgrad.sparse.tapes import Linear, Recorded, record, sizes_of, tangents
+from nbgrad.sparse.tapes import Linear, Recorded, given_of, record, sizes_of, tangents
 
-Array = np.ndarray[Any, Any]
+METHODS: Final = ("auto", "direct", "columns", "rows", "both")
+SYMMETRIC: Final = (*METHODS, "star", "acyclic")
 
 
 def jacobian(
@@ -31,6 +33,9 @@ def jacobian(
     method: str = "auto",
     order: str = "natural",
     format: str = "csr",
+    pattern: Any = None,
+    at_point: bool = False,
+    check: bool = False,
 ) -> Plan:
     """Return the plan that computes the sparse Jacobian of *f* by its first argument.
 
@@ -44,18 +49,32 @@ def jacobian(
         nested data those of one leaf after the other.
     x0 : array_like or nested data
         Says the shapes. The values do not matter.
-    method : {"auto", "direct", "columns", "rows"}
+    method : {"auto", "direct", "columns", "rows", "both"}
         Products with the Jacobian, one for each colour of its columns, or with its transpose, for its
-        rows; "direct" computes each entry by itself, which stencils and the like allow. "auto" does so
-        where it can, else takes what needs fewer products.
+        rows, or both where a few rows are long; "direct" computes each entry by itself, which stencils
+        and the like allow. "auto" does so where it can, else takes what needs fewer products.
     order : {"natural", "largest-first", "smallest-last"}
         In which columns are given their colours.
     format : {"csr", "csc"}
+    pattern : sparse array, optional
+        The pattern, if you know it better. What is not in it is taken to be zero.
+    at_point : bool
+        Find the pattern at x0 alone, where branches and masks are as they are there: it has fewer
+        entries, and the plan is wrong where they are otherwise.
+    check : bool
+        Compare the matrix at x0 with products in random directions.
 
     Returns
     -------
     Plan
         ``plan(x, *args)`` is a SciPy sparse array.
+
+    Raises
+    ------
+    MemoryError
+        If there are too many entries, so that nothing is sparse.
+    GradcheckError
+        If the *check* fails.
 
     Examples
     --------
@@ -69,8 +88,8 @@ def jacobian(
      [0. 2. 1. 0.]
      [0. 0. 3. 2.]]
     """
-    of = record(f, x0, args, kwargs or {}, "jacobian")
-    return plan_of(of, "jacobian", method, order, format)
+    wanted = Wanted("jacobian", method, order, format, pattern, at_point, check)
+    return _planned(f, x0, args, kwargs, wanted)
 
 
 def hessian(
@@ -82,10 +101,15 @@ def hessian(
     method: str = "auto",
     order: str = "natural",
     format: str = "csr",
+    pattern: Any = None,
+    at_point: bool = False,
+    check: bool = False,
 ) -> Plan:
     """Return the plan that computes the sparse Hessian of a scalar *f* by its first argument.
 
-    Parameters are those of :func:`jacobian`.
+    Parameters are those of :func:`jacobian`. Methods are also "star", in which each product gives
+    entries on both sides of the diagonal, and "acyclic", in which fewer do and entries follow from each
+    other by substitution.
 
     Examples
     --------
@@ -97,51 +121,83 @@ def hessian(
      [0. 4. 2.]
      [0. 2. 0.]]
     """
-    of = record(grad(f), x0, args, kwargs or {}, "hessian")
-    return plan_of(of, "hessian", method, order, format)
+    wanted = Wanted("hessian", method, order, format, pattern, at_point, check)
+    return _planned(grad(f), x0, args, kwargs, wanted)
 
 
-METHODS = ("auto", "direct", "columns", "rows")
+def _planned(
+    f: Callable[..., Any], x0: Any, args: Sequence[Any], kwargs: Any, wanted: Wanted
+) -> Plan:
+    of, point = record(f, x0, args, kwargs or {}, wanted.name)
+    return plan_of(of, wanted, point)
 
 
-def plan_of(of: Recorded, name: str, method: str, order: str, format: str) -> Plan:
+class Wanted(NamedTuple):
+    """What a plan is to be."""
+
+    name: str
+    method: str
+    order: str
+    format: str
+    pattern: Any
+    at_point: bool
+    check: bool
+
+
+def plan_of(of: Recorded, wanted: Wanted, point: Sequence[Any]) -> Plan:
     """The plan of a recorded function."""
-    if method not in METHODS:
-        raise ValueError(f"{name}: method={method!r}: give one of {', '.join(map(repr, METHODS))}")
-    if format not in ("csr", "csc"):
-        raise ValueError(f"{name}: format={format!r}: give 'csr' or 'csc'")
+    name = wanted.name
+    _refuse(wanted)
     linear = tangents(of)
-    sets, known = pattern(of, linear, None, name)
+    sets, known = pattern_of(of, linear, point if wanted.at_point else None, name)
     shape = sum(sizes_of(of.tape.outputs)), sum(sizes_of(of.wrt))
+    if wanted.pattern is not None:
+        sets = sets_of(wanted.pattern, shape, name)
+    down = index_sets.transposed(sets, shape[1])
+    if name == "hessian":
+        sets = down = index_sets.union(sets, down)
     avals = [a.aval for a in (*of.tape.outputs, *of.wrt) if isinstance(a, Var)]
     dtype = np.result_type(*[aval.dtype for aval in avals if aval.inexact])
-    sources, count, used = [], 0, method
-    if method in ("auto", "direct") and sets.count:
-        sources, used = _direct(of, linear, known, sets, shape[1], dtype, method, name), "direct"
-    down = index_sets.transposed(sets, shape[1])
-    kept = sets if format == "csr" else down
-    if not sources:
-        forward = _forward(sets, down, method, name, dtype)
-        used = "columns" if forward else "rows"
-        found, count = colors.columns(*((sets, down) if forward else (down, sets)), order)
-        outer = np.repeat(np.arange(len(kept)), np.diff(kept.starts))
-        pair = (outer, kept.indices) if format == "csr" else (kept.indices, outer)
-        along, across = reversed(pair) if forward else pair
-        if kept.count:
-            sources = [compressed(of, forward, found, count, along, across, dtype)]
-    return Plan(
+    kept = sets if wanted.format == "csr" else down
+    sources, count, method = [], 0, wanted.method
+    if sets.count and method in ("auto", "direct") and wanted.pattern is None:
+        sources = _direct(of, linear, known, sets, shape[1], dtype, wanted)
+        method = "direct" if sources else method
+    if sets.count and not sources:
+        entries = Entries(sets, down, wanted.format)
+        method = chosen(entries, dtype, name == "hessian") if method == "auto" else method
+        sources, count = divided(of, entries, method, wanted.order, dtype)
+    made = Plan(
         name,
         shape=shape,
         dtype=dtype,
-        method=used,
+        method=method if sets.count else "nothing",
         colors=count,
         starts=(kept.starts - kept.starts[0]).astype(np.int32),
         indices=kept.indices[kept.starts[0] : kept.starts[-1]].copy(),
         avals=[v.aval for v in of.tape.inputs[: of.given]],
-        structure=(of.leaves, of.structure),
+        structure=of.structure,
+        alone=of.structure == given_of(np.zeros(1), (), name)[1],
         sources=sources,
-        format=format,
+        format=wanted.format,
     )
+    if wanted.check:
+        checked(made, of, point)
+    return made
+
+
+def _refuse(wanted: Wanted) -> None:
+    """Raise for what nobody can mean."""
+    known = SYMMETRIC if wanted.name == "hessian" else METHODS
+    given: dict[str, tuple[str, Any]] = {
+        "method": (wanted.method, known),
+        "order": (wanted.order, colors.ORDERS),
+        "format": (wanted.format, ("csr", "csc")),
+    }
+    for word, (value, allowed) in given.items():
+        if value not in allowed:
+            listed = ", ".join(map(repr, allowed))
+            raise ValueError(f"{wanted.name}: {word}={value!r}: give one of {listed}")
 
 
 def _direct(
@@ -151,27 +207,17 @@ def _direct(
     sets: Sets,
     columns: int,
     dtype: Any,
-    method: str,
-    name: str,
+    wanted: Wanted,
 ) -> list[Any]:
     """The entries as terms, if there are few of these."""
     try:
         program, places = terms_of(of, linear, known, dtype)
-        return [arranged(program, places, sizes_of(of.tape.outputs), sets, columns)]
+        found = arranged(program, places, sizes_of(of.tape.outputs), sets, columns)
     except NotDirect:
-        if method == "direct":
+        if wanted.method == "direct":
             raise ValueError(
-                f"{name}: the entries cannot be computed without products: too many of a result's "
-                "elements are added up, or an operation mixes them. Use method='auto'"
+                f"{wanted.name}: the entries cannot be computed without products: too many elements "
+                "are added up, or an operation mixes them. Use method='auto'"
             ) from None
         return []
-
-
-def _forward(sets: Sets, down: Sets, method: str, name: str, dtype: Any) -> bool:
-    """Whether columns are coloured."""
-    if method == "rows" and dtype.kind == "c":
-        raise ValueError(f"{name}: complex results are found by columns")
-    if method != "auto" or dtype.kind == "c":
-        return method != "rows"
-    longest = [int(np.diff(s.starts).max(initial=0)) for s in (sets, down)]
-    return longest[0] <= 2 * longest[1]
+    return [found.by_columns(sets, columns) if wanted.format == "csc" else found]

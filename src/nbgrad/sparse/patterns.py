@@ -13,7 +13,7 @@ from nbgrad.sparse.propagation import Known, Propagation
 from nbgrad.sparse.tapes import Linear, Recorded, sizes_of
 
 
-def pattern(
+def pattern_of(
     of: Recorded, linear: Linear, point: Sequence[Any] | None, name: str
 ) -> tuple[Sets, Known]:
     """For each element of the results the elements of x that it depends on; and what is known.

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.lazy import LazyModule
-from nbgrad.core.tree import flatten
+from nbgrad.sparse.tapes import given_of
 
 Array = np.ndarray[Any, Any]
 scipy_sparse = LazyModule("scipy.sparse")
@@ -31,7 +31,8 @@ class Plan:
     colors : int
         How many products give all entries, if these are computed by products.
     method : str
-        ``"columns"``, ``"rows"``, ``"both"``, ``"star"``, or ``"direct"`` where no products are needed.
+        ``"columns"``, ``"rows"``, ``"both"``, ``"star"``, ``"acyclic"``, or ``"direct"`` where no products
+        are needed.
     """
 
     def __init__(self, name: str, **parts: Any) -> None:
@@ -46,6 +47,7 @@ class Plan:
             array.flags.writeable = False
         self.nnz = len(self._indices)
         self._avals, self._structure = parts["avals"], parts["structure"]
+        self._alone = parts["alone"]
         self._sources = parts["sources"]
         self._columns = parts["format"] == "csc"
         self._template: Any = None
@@ -83,17 +85,15 @@ class Plan:
         TypeError, ValueError
             If they are not of the shapes that were recorded.
         """
-        leaves = [x] if x.__class__ is np.ndarray else None
-        if leaves is None or self._structure[0] != 1:
-            leaves, nested = flatten(x)
-            if nested != self._structure[1]:
-                raise TypeError(f"{self._name}: x is nested otherwise than x0 was")
-        given = [*leaves, *[a for arg in args for a in flatten(arg)[0] if not isinstance(a, int)]]
-        if len(given) != len(self._avals):
-            raise TypeError(
-                f"{self._name}: {len(given)} arrays for a function that was recorded with "
-                f"{len(self._avals)}, x and args"
-            )
+        if x.__class__ is np.ndarray and not args and self._alone:
+            given = [x]
+        else:
+            given, structure = given_of(x, args, self._name)
+            if structure != self._structure:
+                raise TypeError(
+                    f"{self._name}: the arguments are nested otherwise than x0 and args were, or "
+                    "other settings are among them"
+                )
         return [
             self._read(a, aval, k)
             for k, (a, aval) in enumerate(zip(given, self._avals, strict=True))
@@ -126,14 +126,20 @@ class Plan:
             raise ValueError(
                 f"{self._name}: out must be a contiguous array of {self.nnz} {self.dtype.name}"
             )
+        return self._filled(given, out)
+
+    def _filled(self, given: Sequence[Any], out: Array) -> Array:
         for source in self._sources:
             source.fill(given, out)
         return out
 
     def __call__(self, x: Any, *args: Any) -> Any:
-        data = self.values(x, *args)
+        return self.at(self.arguments(x, args))
+
+    def at(self, given: Sequence[Any]) -> Any:
+        """The matrix at arguments as :meth:`arguments` gives them."""
         found = copy.copy(self._made())
-        found.data = data
+        found.data = self._filled(given, np.empty(self.nnz, self.dtype))
         return found
 
     def into(self, matrix: Any, x: Any, *args: Any) -> Any:

@@ -184,6 +184,8 @@ def compressed(
     length = sizes[1] if forward else sizes[0]
     work = 8 * sum(out.aval.size for eqn in of.tape.eqns for out in eqn.outs) + 8 * sum(sizes)
     width = max(1, min(count, MAX_BYTES // max(work, 1)))
+    if entries is not None:
+        along, across = along[entries], across[entries]
     color = colors[along]
     if width >= count and entries is None:
         places = color * length + across

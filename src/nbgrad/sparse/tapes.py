@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from nbgrad.core.frozen import Frozen
 from nbgrad.core.tape import Literal, Tape, Var
 from nbgrad.core.tree import flatten, unflatten
 from nbgrad.core.values import value_of
+from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.calls import expanded
 from nbgrad.transforms.jvp import jvp
 from nbgrad.transforms.linear import depending
@@ -36,7 +38,7 @@ class Recorded(Frozen):
     closed : frozenset of Var
         What no derivative passes through.
     structure, made : object
-        How x is nested, and the results.
+        How the arguments are nested, and the results.
     """
 
     tape: Tape
@@ -72,18 +74,25 @@ def numbers_in(x: Any, name: str) -> tuple[list[Array], Any]:
     return found, structure
 
 
+def given_of(x: Any, args: Sequence[Any], name: str) -> tuple[list[Any], Any]:
+    """The arrays among the arguments, those of x first, and the structure that holds the rest."""
+    numbers, nested = numbers_in(x, name)
+    return settled(*leaves_of(given_of, (unflatten(nested, numbers), *args), {}))
+
+
 def record(
     f: Callable[..., Any], x: Any, args: Sequence[Any], kwargs: Mapping[str, Any], name: str
-) -> Recorded:
-    """Record ``f(x, *args, **kwargs)``, to be differentiated by x."""
-    numbers, nested = numbers_in(x, name)
+) -> tuple[Recorded, list[Any]]:
+    """Record ``f(x, *args, **kwargs)``, to be differentiated by x; and the arrays it was given."""
+    numbers, _ = numbers_in(x, name)
     if any(a.dtype.kind == "c" for a in numbers):
         raise TypeError(
             f"{name}: x0 is complex. Give real arrays, its real and imaginary parts, and put them "
             "together in the function"
         )
-    given, structure = settled(*leaves_of(f, (unflatten(nested, numbers), *args), dict(kwargs)))
-    traced = recorded(f, given, structure, differentiable=True)
+    given, structure = given_of(x, args, name)
+    called = partial(f, **kwargs) if kwargs else f
+    traced = recorded(called, given, structure, differentiable=True)
     if traced.watched:
         raise TypeError(
             f"{name}: the function calls a hook or a Function, whose backward is no tape. Write "
@@ -94,15 +103,16 @@ def record(
     nodes = [n for n, v in traced.var_of.items() if v in wrt]
     active = traced.active(nodes)
     outs = [out for eqn in traced.tape.eqns for out in eqn.outs]
-    return Recorded(
+    of = Recorded(
         traced.tape,
         k,
         len(given),
-        tuple([value_of(node) for node in traced.constants]),
+        tuple([np.array(value_of(node)) for node in traced.constants]),
         frozenset([out for out in outs if out not in active]),
-        nested,
+        structure,
         traced.made,
     )
+    return of, [value_of(a._node) if isinstance(a, Tensor) else a for a in given]
 
 
 class Linear(Frozen):
