@@ -68,17 +68,20 @@ class Recipe:
 
 
 class Recipes(dict[Any, Recipe]):
-    """Recipes by what they depend on; emptied when full, since settings may have no end."""
+    """Recipes by what they depend on; emptied when full, since settings may have no end.
+
+    Those without constants are small, and many where a loop reads each element of an array by number.
+    """
 
     __slots__ = ()
-    CAPACITY = 4096
+    CAPACITY, MOST = 4096, 1 << 16
     MAX_BYTES = 1 << 14  # of a recipe's constants: 64 MB in a full table
 
     def learn(self, key: Any, out: Node, operands: Sequence[Any], element: bool = False) -> None:
         """Keep how *out* was recorded on *operands*, if that can be replayed."""
         recipe = recipe_of(out, operands, element) if together(operands) else None
         if recipe is not None and recipe.nbytes <= self.MAX_BYTES:
-            if len(self) >= self.CAPACITY:
+            if len(self) >= (self.CAPACITY if recipe.constants else self.MOST):
                 self.clear()
             self[key] = recipe
 

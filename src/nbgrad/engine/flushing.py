@@ -19,9 +19,10 @@ from nbgrad.core.linearize import Capture, capture
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node
 from nbgrad.engine.demand import demand, kept
-from nbgrad.engine.folding import Fold, allowed, fold, fold_of, look_ahead
+from nbgrad.engine.folding import Fold, allowed, fits, fold, fold_of, look_ahead
 from nbgrad.engine.programs import ProgramCache
 from nbgrad.engine.tiers import expect_recording
+from nbgrad.engine.windows import key_without_begins
 
 
 class Cut(Value):
@@ -52,9 +53,9 @@ def flush(node: Node) -> None:
     if not cap.known:
         node.depth = 0
         return
-    cut: Cut = cuts.find((cap.key, cap.noted, settings.max_pending), _cut, cap)
+    cut = _known(cap)
     if cut.fold is not None and allowed(cap) and (finals := fold(cap, cut.fold)):
-        demand([*finals, *[cap.nodes[k] for k in cut.fold.reads if k >= 0]])
+        demand([*finals, *[cap.nodes[k] for k in cut.fold.held if k >= 0]])
         for k, depth in cut.folded:
             cap.nodes[k].depth = depth
         look_ahead(cap, cut.fold)
@@ -69,6 +70,23 @@ def flush(node: Node) -> None:
             cap.nodes[k].depth = depth
 
 
+def _known(cap: Capture) -> Cut:
+    """The cut of a structure; or of one that differs in where windows begin alone, as ``x[k]`` do."""
+    limit = settings.max_pending
+    key: Any = (cap.key, cap.noted, limit)
+    alike = None if key in cuts.slots else key_without_begins(cap)
+    if alike is not None:
+        slot = cuts.slots.get((alike, cap.noted, limit))
+        if slot is not None and fits(cap, slot.entry.fold):
+            slot.used = True
+            found: Cut = slot.entry
+            return found
+    cut = cuts.find(key, _cut, cap)
+    if alike is not None and cut.fold is not None:
+        cuts.find((alike, cap.noted, limit), lambda: cut)
+    return cut
+
+
 def _cut(cap: Capture) -> Cut:
     order = cap.order()
     depths = _depths(cap, order, frozenset())
@@ -81,7 +99,7 @@ def _cut(cap: Capture) -> Cut:
     outside = read.union(array("q", cap.noted)) & inside
     frontier = kept(cap, array("q", sorted(outside)).tobytes())
     loop = fold_of(cap)
-    gone = set() if loop is None else {*loop.inside, *loop.reads}
+    gone = set() if loop is None else {*loop.inside, *loop.held}
     folded = tuple(_depths(cap, order, gone).items())
     return Cut(frontier, tuple(_depths(cap, order, inside).items()), loop, folded)
 

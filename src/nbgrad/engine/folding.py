@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from nbgrad.core.aval import is_several
@@ -27,6 +27,7 @@ from nbgrad.engine.backward import severed
 from nbgrad.engine.programs import executable
 from nbgrad.engine.rolling import numbers_in
 from nbgrad.engine.tiers import Executable, elsewhere
+from nbgrad.engine.windows import Windows, begins
 from nbgrad.ops.kinds.forms import Repeat
 from nbgrad.transforms.vjp import vjp
 
@@ -68,6 +69,10 @@ class Fold(Value):
         The nodes that it stands for.
     reads : tuple of int
         The nodes and leaves that are the first operands.
+    windows : tuple of Windows
+        What is read step by step of others, the next operands.
+    still : tuple of (int, tuple of int)
+        Other windows that it stands for, and where they begin.
     recorded : list of Recorded
         One: another one once numbers differ that were alike.
     finals : tuple of int
@@ -82,11 +87,18 @@ class Fold(Value):
 
     inside: tuple[int, ...]
     reads: tuple[int, ...]
+    windows: tuple[Windows, ...]
+    still: tuple[tuple[int, tuple[int, ...]], ...]
     recorded: list[Recorded]
     finals: tuple[int, ...]
     places: tuple[int, ...]
     met: list[int]
     ahead: list[Executable]
+
+    @property
+    def held(self) -> tuple[int, ...]:
+        """What it reads."""
+        return (*self.reads, *[w.base for w in self.windows])
 
 
 def fold_of(cap: Capture, alike: bool = True) -> Fold | None:
@@ -106,19 +118,48 @@ def fold_of(cap: Capture, alike: bool = True) -> Fold | None:
     if found is None:
         return None
     order = cap.order()
-    first = min(found.finals) - len(found.loop.tape) - 1
+    first = min(found.finals) - len(found.loop.tape) - 1 - 3 * len(found.windows)
     reads = tuple([order[k] if k >= 0 else k for k in found.reads])
+    inside = tuple(order[found.start : found.end])
+    windows = _windows(found.windows, order)
     if first < found.start or not any(cap.nodes[order[k]].requires_grad for k in found.finals):
         return None
     return Fold(
-        tuple(order[found.start : found.end]),
+        inside,
         reads,
-        [_recorded(found.loop, len(reads))],
+        windows,
+        _still(cap, {*inside}.difference(*[w.slices for w in windows])),
+        [_recorded(found.loop, len(reads) + len(windows))],
         tuple([order[k] for k in found.finals]),
         tuple(order[first : min(found.finals)]),
         [0],
         [],
     )
+
+
+def _windows(found: Sequence[Any], order: Sequence[int]) -> tuple[Windows, ...]:
+    return tuple(
+        Windows(
+            order[w.base] if w.base >= 0 else w.base,
+            tuple([order[k] for k in w.places]),
+            w.rows,
+            w.var.aval.shape,
+        )
+        for w in found
+    )
+
+
+def _still(cap: Capture, places: Iterable[int]) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    found = [(k, begins(cap.nodes[k].sig)) for k in sorted(places)]
+    return tuple([(k, first) for k, first in found if first is not None])
+
+
+def fits(cap: Capture, plan: Fold) -> bool:
+    """Whether *plan*, of a capture that is like *cap* but for where windows begin, is one of *cap*."""
+    nodes = cap.nodes
+    if any(begins(nodes[k].sig) != first for k, first in plan.still):
+        return False
+    return all(w.begin(nodes) is not None for w in plan.windows)
 
 
 def _recorded(loop: Rerolled, reads: int) -> Recorded:
@@ -139,13 +180,21 @@ def allowed(cap: Capture) -> bool:
 def fold(cap: Capture, plan: Fold) -> list[Node] | None:
     """Record the loop; the nodes that are its results now, or None if there is no place for it."""
     nodes = cap.nodes
-    operands = [_read(cap, k) for k in plan.reads]
+    reads = [_read(cap, k) for k in plan.held]
     seqs = [nodes[k].seq for k in plan.places]
-    late = any(x.seq >= seqs[0] for x in operands if x.sig is not None)
+    late = any(x.seq >= seqs[0] for x in reads if x.sig is not None)
     if late or any(nodes[k] in replaced for k in plan.finals):  # the latter by another thread
         return None
     looks.count += 1
-    now = plan.recorded[0]
+    now, n = plan.recorded[0], len(plan.reads)
+    before, modes.grad = modes.grad, True
+    try:
+        rows = [w.node(base, nodes) for w, base in zip(plan.windows, reads[n:], strict=True)]
+    finally:
+        modes.grad = before
+    if None in rows:
+        return None
+    operands = [*reads[:n], *[row for row in rows if row is not None]]
     leaves = _leaves(cap, now, operands)
     if leaves is None:
         with unrecorded(), paused():
@@ -162,7 +211,7 @@ def fold(cap: Capture, plan: Fold) -> list[Node] | None:
     finally:
         modes.grad = before
     finals = [nodes[k] for k in plan.finals]
-    _renumber(made, {*operands, *leaves}, seqs)
+    _renumber(made, {*reads, *leaves}, seqs)
     for leaf in leaves:
         leaf.seq = min(leaf.seq, seqs[0])
     _replace(finals, made)
@@ -207,7 +256,8 @@ def look_ahead(cap: Capture, plan: Fold) -> None:
     """
     plan.met[0] += 1
     if plan.met[0] == AHEAD and elsewhere() and _ours(plan.recorded[0].loop.tape):
-        tape, reads = plan.recorded[0].loop.tape, [_read(cap, k) for k in plan.reads]
+        tape = plan.recorded[0].loop.tape
+        reads = [_read(cap, k) for k in plan.held]
         wrt = [v for v, x in zip(tape.inputs, reads, strict=False) if x.requires_grad]
         derivative, constants = vjp(tape, wrt, seeded=[True] * len(tape.outputs))
         plan.ahead.append(executable(derivative, constants))

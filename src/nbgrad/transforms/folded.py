@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 
 from nbgrad.core.tape import Tape, Var
-from nbgrad.transforms.looped import Loop, Written
+from nbgrad.transforms.looped import Loop, Window, Written
 from nbgrad.transforms.repeats import MIN_STEPS, Segment
 from nbgrad.transforms.reroll import Reading, elsewhere
 from nbgrad.transforms.stacking import Rerolled
@@ -27,6 +27,8 @@ class Folded:
         Its tape has a loop. The first sources are inputs of the old tape.
     reads : tuple of int
         The places of what its first inputs are: of equations, or from -1 down of inputs.
+    windows : tuple of Window
+        What its next inputs are; the place of what each is a part of is as those of ``reads``.
     finals : tuple of int
         The places of the equations whose results its outputs are.
     """
@@ -34,6 +36,7 @@ class Folded:
     start: int
     end: int
     reads: tuple[int, ...]
+    windows: tuple[Window, ...]
     loop: Rerolled
     finals: tuple[int, ...]
 
@@ -56,6 +59,7 @@ def folded(
     if segment.steps < MIN_STEPS or not _small(reading, segment):
         return None
     new = Written(tape, reading, stackable, numbers)
+    new.windows = []
     loop = Loop(new, segment, elsewhere(reading, segment, held))
     if not loop.possible or loop.apart or not loop.final:
         return None
@@ -77,12 +81,18 @@ def _small(reading: Reading, segment: Segment) -> bool:
 
 def _apart(new: Written, segment: Segment, finals: list[int]) -> Folded:
     """The equations of the loop as a tape of their own."""
-    made = {out for eqn in new.eqns for out in eqn.outs} | set(new.inputs)
+    windows = [w.var for w in new.windows or ()]
+    made = {out for eqn in new.eqns for out in eqn.outs} | {*windows, *new.inputs}
     read = [a for eqn in new.eqns for a in eqn.inputs if isinstance(a, Var) and a not in made]
     before = tuple(dict.fromkeys(read))
     outs = tuple([new.reading.eqns[k].out for k in finals])
     number = {v: k for k, v in enumerate(new.tape.inputs)}
-    places = [-1 - number[v] if v in number else new.reading.place[v] for v in before]
-    tape = Tape((*before, *new.inputs), tuple(new.eqns), outs)
-    loop = Rerolled(tape, (*range(len(before)), *new.sources))
-    return Folded(segment.start, segment.end, tuple(places), loop, tuple(finals))
+
+    def place(v: Var) -> int:
+        return -1 - number[v] if v in number else new.reading.place[v]
+
+    tape = Tape((*before, *windows, *new.inputs), tuple(new.eqns), outs)
+    loop = Rerolled(tape, (*range(len(before) + len(windows)), *new.sources))
+    rows = [replace(w, base=place(new.reading.atom(w.base))) for w in new.windows or ()]
+    places = tuple(map(place, before))
+    return Folded(segment.start, segment.end, places, tuple(rows), loop, tuple(finals))

@@ -52,6 +52,7 @@ class Written:
     """The new tape, equation by equation.
 
     *numbers* has the values of some inputs, as far as a tape may be made for what they are now.
+    ``windows``, if it is a list, takes those that a loop reads step by step: they are inputs then.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class Written:
         self.inputs: list[Var] = []
         self.sources: list[Source] = []
         self.alike: list[tuple[Alike, int]] = []
+        self.windows: list[Window] | None = None
         self._ends: dict[Atom, tuple[Atom, ...]] | None = None
         self.loops = self.next = 0
 
@@ -175,6 +177,11 @@ class Loop:
         self.slices[eqn.out] = base, found
         return True
 
+    def _places(self, out: Var) -> tuple[int, ...]:
+        """Where what gives *out* is in each step."""
+        first = self.segment.start + self.reading.place[out] - self.first
+        return tuple(range(first, self.segment.end, self.segment.period))
+
     def _one(self, eqn: Equation, sources: Sequence[tuple[str, int]]) -> bool:
         """Write one equation of the step."""
         atoms: list[Any] = []
@@ -232,7 +239,7 @@ class Loop:
         operands = self._constants()
         operands += [reading.atom(k) for k in segment.initial]
         operands += [self._stack(segment.columns[k], v.aval) for k, v in self.stacks.values()]
-        operands += [self._slice(*found, v.aval) for v, found in self.slices.items()]
+        operands += [self._slice(v, *found) for v, found in self.slices.items()]
         rounds = Rounds(len(self.constants), len(self.carry), segment.steps, False)
         nodes = [placeholder(a.aval) for a in operands]
         node = bind(scan, *nodes, body=Body(self._body()), rounds=rounds)
@@ -316,8 +323,11 @@ class Loop:
             return new.input(aval, tuple([new.stackable[a] for a in atoms]))
         return self._spelled(lambda *xs: _stacked(xs), atoms, aval)
 
-    def _slice(self, base: int, found: Sliced, aval: Aval) -> Var:
-        aval = self._rows_of(aval)
+    def _slice(self, out: Var, base: int, found: Sliced) -> Var:
+        aval = self._rows_of(out.aval)
+        if self.new.windows is not None:
+            self.new.windows.append(Window(Var(aval), base, found, self._places(out)))
+            return self.new.windows[-1].var
         return self._spelled(lambda x: found.of(x, aval.shape), [self.reading.atom(base)], aval)
 
     def _spelled(self, f: Callable[..., Any], atoms: Sequence[Atom], aval: Aval) -> Var:
@@ -346,10 +356,31 @@ class Sliced:
     axis: int
     params: dict[str, Any]
 
+    def moved(self, first: tuple[int, ...]) -> Sliced:
+        """The same, beginning elsewhere."""
+        return Sliced(self.axis, self.params | {"starts": first})
+
     def of(self, x: Any, shape: tuple[int, ...]) -> Any:
         x = bind(slice_, x, **self.params)
-        order = (self.axis, *[k for k in range(x.ndim) if k != self.axis])
-        return bind(reshape, bind(transpose, x, perm=order), shape=shape)
+        return bind(reshape, bind(transpose, x, perm=self._order(x.ndim)), shape=shape)
+
+    def part(self, x: Array, shape: tuple[int, ...]) -> Array:
+        """The elements, of an array."""
+        x = slice_.evaluate(x, **self.params).transpose(self._order(x.ndim))
+        return np.array(x, order="C").reshape(shape)
+
+    def _order(self, ndim: int) -> tuple[int, ...]:
+        return (self.axis, *[k for k in range(ndim) if k != self.axis])
+
+
+@dataclass(frozen=True)
+class Window:
+    """An input that is *rows* of what is at the place *base*; *places* are the slices, step by step."""
+
+    var: Var
+    base: int
+    rows: Sliced
+    places: tuple[int, ...]
 
 
 def sliced(reading: Reading, eqn: Equation, column: Array) -> Sliced | None:
