@@ -172,6 +172,10 @@ class CupyStore:
         nbytes = math.prod(shape) * dtype.itemsize
         return held[start : start + nbytes].view(dtype).reshape(shape)
 
+    def raw(self, held: Any) -> Any:
+        """See ``memory.Store``."""
+        return held.reshape(-1).view(np.uint8)
+
     def kernel(self, source: str, name: str, views: tuple[str, ...]) -> Any:
         """See ``memory.Store``."""
         found = self.functions.get((source, name))

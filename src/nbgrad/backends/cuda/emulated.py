@@ -315,6 +315,11 @@ class EmulatedStore:
         """See ``memory.Store``."""
         return Emulated(self.memory.array(held.start + start, shape, dtype), held)
 
+    def raw(self, held: Emulated) -> Emulated:
+        """See ``memory.Store``."""
+        start, nbytes = self.address(held), held._elements.nbytes
+        return Emulated(self.memory.array(start, (nbytes,), np.dtype(np.uint8)), held, start)
+
     def again(self, held: Emulated) -> Emulated:
         """See ``memory.Store``."""
         made = self.empty(held.shape, held.dtype)

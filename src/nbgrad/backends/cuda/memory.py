@@ -72,6 +72,9 @@ class Store(Protocol):
     def part(self, held: Any, start: int, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Any:
         """What lies in *held*, an array of bytes, from *start* on: a view."""
 
+    def raw(self, held: Any, /) -> Any:
+        """The memory of *held* as an array of bytes."""
+
     def address(self, held: Any, /) -> int:
         """The address of the first element, in bytes."""
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.backends.base import Entry
+from nbgrad.backends.cuda.looping import Run, looped
 from nbgrad.backends.cuda.memory import CudaBuffer, Store
 from nbgrad.backends.cuda.stepping import at_home, moved_in, step
 from nbgrad.backends.cuda.tables import SLOTS, Slots
@@ -45,6 +46,7 @@ class Outside:
     step: int
     eqns: tuple[Equation, ...]
     reads: tuple[Var, ...]
+    run: Run | None = None
 
 
 class Segment:
@@ -67,11 +69,13 @@ class Segment:
 class CudaProgram:
     """A compiled Program: several threads may run it, each in memory of its own."""
 
-    def __init__(self, tape: Tape, store: Store) -> None:
-        self.tape, self.store = tape, store
+    def __init__(self, tape: Tape, store: Store, there: bool = False) -> None:
+        self.tape, self.store, self.there = tape, store, there
         self.program = make_program(tape, target="cuda")
         # The word where each is; a complex one has two.
-        self.numbers = {v: 2 * k for k, v in enumerate(v for v in tape.inputs if _is_number(v))}
+        self.numbers = {
+            v: 2 * k for k, v in enumerate(v for v in tape.inputs if self._is_number(v))
+        }
         self.segments = self._segments()
         self.loose = self._loose()
         inputs = set(tape.inputs)
@@ -93,6 +97,12 @@ class CudaProgram:
     def costs(self) -> list[Traffic]:
         """What each step moves and computes."""
         return traffic(self.program)
+
+    def _is_number(self, var: Var) -> bool:
+        """Whether an input goes to the card as a word of the table: a number, or an array of one at home."""
+        aval = var.aval
+        plain = aval.device is None and not aval.ndim and aval.dtype in CODES
+        return var.weak or (plain and not self.there)
 
     def _whole(self, var: Var) -> Var:
         """The variable in whose memory *var* is."""
@@ -116,7 +126,8 @@ class CudaProgram:
         steps = zip(self.program.items, self.program.steps, strict=True)
         for number, (item, kernel) in enumerate(steps):
             if not isinstance(kernel, CudaKernel):
-                found.append(_outside(number, item))
+                make = lambda tape: CudaProgram(tape, self.store, there=True)
+                found.append(_outside(number, item, looped(item, self.store, make)))
                 continue
             if not found or isinstance(found[-1], Outside):
                 found.append(Segment(number))
@@ -124,8 +135,16 @@ class CudaProgram:
             segment.add(kernel, self.store.kernel(kernel.source, kernel.name, kernel.views))
         return found
 
-    def run(self, args: list[Any], clock: Clock | None = None) -> list[Any]:
-        """Return the outputs, each where its aval says; a *clock* runs each step and takes its time."""
+    def run(
+        self,
+        args: list[Any],
+        clock: Clock | None = None,
+        into: Mapping[Var, CudaBuffer] | None = None,
+    ) -> list[Any]:
+        """Return the outputs, each where its aval says; a *clock* runs each step and takes its time.
+
+        Those that kernels make are written *into* what is given for them.
+        """
         lane = self.store.lanes.current()
         env: dict[Var, Any] = {
             v: a if v in self.numbers else moved_in(a, self.store)
@@ -135,7 +154,7 @@ class CudaProgram:
             if value.__class__ is CudaBuffer:
                 lane.reads(value.root)
         for y in self.outputs:
-            env[y] = _empty(self.store, y)
+            env[y] = into[y] if into else _empty(self.store, y)
         try:
             instance = self.pool.pop()
         except IndexError:
@@ -157,7 +176,7 @@ class CudaProgram:
             return value
         if not isinstance(value, CudaBuffer):  # a number of the tape's
             value = np.array(value, atom.aval.dtype)
-        if atom.aval.device is None:
+        if atom.aval.device is None and not self.there:
             return at_home(value)
         return moved_in(value, self.store)
 
@@ -166,16 +185,10 @@ class CudaProgram:
         return None
 
 
-def _is_number(var: Var) -> bool:
-    """Whether an input goes to the card as a word of the table: a number, or an array of one at home."""
-    aval = var.aval
-    return var.weak or (aval.device is None and not aval.ndim and aval.dtype in CODES)
-
-
-def _outside(number: int, item: Any) -> Outside:
+def _outside(number: int, item: Any, run: Run | None) -> Outside:
     call = item.host if isinstance(item, LibraryCall) else item
     views = call.views if isinstance(call, Call) else ()
-    return Outside(number, (*views, call.eqn), tuple(call.reads))
+    return Outside(number, (*views, call.eqn), tuple(call.reads), run)
 
 
 def _empty(store: Store, var: Var) -> CudaBuffer:
@@ -252,7 +265,10 @@ class Instance:
         found = {v: self._buffer(v, env) for v in segment.reads}
         for eqn in segment.eqns:
             xs = [read(found, a) for a in eqn.inputs]
-            bind_results(found, eqn, step(eqn, xs, self.store, there=True))
+            if segment.run is not None:
+                found.update(zip(eqn.outs, segment.run(xs), strict=True))
+            else:
+                bind_results(found, eqn, step(eqn, xs, self.store, there=True))
         for eqn in segment.eqns:
             for y in eqn.outs:
                 whole = self.made._whole(y)

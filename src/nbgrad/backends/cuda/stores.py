@@ -125,6 +125,10 @@ class NumbaStore:
         nbytes = max(math.prod(shape), 1) * dtype.itemsize
         return held[start : start + nbytes].view(dtype)
 
+    def raw(self, held: Any) -> Any:
+        """See ``memory.Store``."""
+        return held.view(np.uint8)
+
     def kernel(self, source: str, name: str, views: tuple[str, ...]) -> Any:
         """See ``memory.Store``."""
         return targets.cuda_kernel(source, name)

@@ -6,6 +6,7 @@ other one is dropped. What lies between is run again.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
@@ -45,7 +46,7 @@ class Runs:
         """The carry before each run, the last first."""
         limit = None
         if self.max_bytes is not None:
-            size = max(1, sum(np.asarray(x).nbytes for x in carry))
+            size = max(1, sum(math.prod(x.shape) * x.dtype.itemsize for x in carry))
             limit = max(2, self.max_bytes // (2 * size))  # as much for what is run again
         kept: list[Carry] = []
         every, steps = 1, 0
