@@ -45,6 +45,7 @@ from nbgrad.solvers.searching import WIDEST, search
 X, G, P, XT, GT, R, D, HD = range(8)
 VECTORS = 8
 EPS = 2.220446049250313e-16
+FLAT = 1e-5  # of a gradient, where the curvature is none
 
 
 def newton_cg(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any) -> None:
@@ -110,11 +111,12 @@ def direct(more: Any, further: Any, k: Any, w: Any, n: int) -> Any:
         square = dot(w, R * n, R * n, n)
         for i in range(n):
             w[D * n + i] = square / before * w[D * n + i] - w[R * n + i]
-    if absolute(w, P * n, n) == 0.0:
-        copy(w, P * n, G * n, n)
+    if absolute(w, P * n, n) == 0.0:  # nothing is known of the curvature but that it is small
         for i in range(n):
-            w[P * n + i] = -w[P * n + i]
-    return True
+            w[P * n + i] = -w[G * n + i]
+        if largest(w, G * n, n) <= FLAT:
+            k[STATUS] = GRADIENT
+    return k[STATUS] == 0
 
 
 def iterate(run: Any, frame: Any, k: Any, s: Any, w: Any, n: int) -> None:

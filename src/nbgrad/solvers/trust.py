@@ -20,6 +20,7 @@ from nbgrad.solvers.native import (
     GTOL,
     ITERATIONS,
     JACOBIANS,
+    LAMBDA,
     LONGEST,
     MOST_CALLS,
     MOST_ITERATIONS,
@@ -92,7 +93,7 @@ def differentiate(more: Any, further: Any, k: Any, s: Any, w: Any, n: int) -> An
 
 def iterate(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any, n: int) -> None:
     """A step, which is taken if the function falls as much as is to be expected."""
-    limit = solve(w, n, s[RADIUS], s[GNORM])
+    limit = solve(s, w, n)
     expected = -dot(w, G * n, P * n, n)
     for i in range(n):
         expected -= 0.5 * w[P * n + i] * dot(w, VECTORS * n + i * n, P * n, n)
@@ -110,9 +111,11 @@ def iterate(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: An
         s[RADIUS] = min(2.0 * s[RADIUS], s[LONGEST])
     k[ITERATIONS] += 1
     if ratio > s[CURVATURE]:
-        s[F] = s[FT]
+        s[F], s[LAMBDA] = s[FT], 0.0
         copy(w, X * n, XT * n, n)
         differentiate(more, further, k, s, w, n)
+    elif expected <= 4.0 * EPS * abs(s[F]):
+        k[STATUS] = NO_STEP  # no step can be told from none
     elif s[RADIUS] <= EPS * EPS * norm(w, X * n, n) or s[RADIUS] == 0.0:
         k[STATUS] = NO_STEP
 
@@ -155,16 +158,19 @@ def backward(w: Any, n: int, x: int, count: int) -> None:
 
 
 def first_bounds(w: Any, n: int, radius: float, slope: float) -> tuple[float, float]:
-    """What the shift is between, by Gershgorin's circles."""
-    a, least, low, high = VECTORS * n, math.inf, math.inf, -math.inf
+    """What the shift is between, by Gershgorin's circles and norms of the Hessian."""
+    a, least, low, high, most, square = VECTORS * n, math.inf, math.inf, -math.inf, 0.0, 0.0
     for i in range(n):
-        circle, middle = 0.0, w[a + i * n + i]
+        total, middle = 0.0, w[a + i * n + i]
         for j in range(n):
-            circle += abs(w[a + i * n + j])
-        circle -= abs(middle)
-        least = min(least, middle)
-        low, high = min(low, middle - circle), max(high, middle + circle)
-    return max(0.0, max(-least, slope / radius - high)), max(0.0, slope / radius - low)
+            total += abs(w[a + i * n + j])
+        square += dot(w, a + i * n, a + i * n, n)
+        least, most = min(least, middle), max(most, total)
+        low = min(low, middle + abs(middle) - total)
+        high = max(high, middle - abs(middle) + total)
+    size = min(most, math.sqrt(square))
+    below = max(0.0, max(-least, slope / radius - min(high, size)))
+    return below, max(0.0, slope / radius + min(-low, size))
 
 
 def between(low: float, high: float) -> float:
@@ -172,9 +178,15 @@ def between(low: float, high: float) -> float:
     return max(math.sqrt(max(low * high, 0.0)), low + APART * (high - low))
 
 
-def solve(w: Any, n: int, radius: float, slope: float) -> bool:
-    """The step within the radius; whether it is at the boundary."""
-    low, high = first_bounds(w, n, radius, slope)
+def solve(s: Any, w: Any, n: int) -> bool:
+    """The step within the radius; whether it is at the boundary.
+
+    What the shift was found to exceed holds for a smaller radius, too.
+    """
+    radius = s[RADIUS]
+    low, high = first_bounds(w, n, radius, s[GNORM])
+    low = max(low, s[LAMBDA])
+    high = max(low, high)
     shift = 0.0 if low == 0.0 else between(low, high)
     for _ in range(60):
         row = factor(w, n, shift)
@@ -192,7 +204,8 @@ def solve(w: Any, n: int, radius: float, slope: float) -> bool:
         length = norm(w, P * n, n)
         if length <= radius and shift == 0.0:
             return False
-        if abs(length - radius) <= EASY * radius:
+        if length >= radius and length - radius <= EASY * radius:
+            s[LAMBDA] = low
             return True
         copy(w, Z * n, P * n, n)
         forward(w, n, Z * n)
@@ -201,8 +214,9 @@ def solve(w: Any, n: int, radius: float, slope: float) -> bool:
             low = max(low, shift)
         else:
             high = min(high, shift)
-            curve = outward(w, n, radius, square, shift)
+            curve = outward(w, n, radius, square - shift * length * length, shift)
             if curve < 0.0:
+                s[LAMBDA] = low
                 return True
             low = max(low, shift - curve)
         shift = new if low < new < high or (new == 0.0 and low == 0.0) else between(low, high)
