@@ -199,6 +199,9 @@ def call_kernel(typingctx: Any, kernel: Any, lo: Any, hi: Any, args: Any) -> Any
     return types.void(WORDS, types.int64, types.int64, WORDS), generate
 
 
+BY_PLAIN[pointers.call_kernel] = call_kernel
+
+
 @intrinsic
 def call_pool(
     typingctx: Any, launch: Any, task: Any, rows: Any, dims: Any, steps: Any, data: Any, n: Any

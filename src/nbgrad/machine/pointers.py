@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from typing import Any, Final
 
+_KERNEL: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 _LOOP: Final = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
 
 
@@ -12,3 +13,8 @@ def call_frame(run: Any, frame: Any) -> int:
     """Call ``int64 (*run)(int64 *frame, int64 *frame)``, the executor's loop or what stands for it."""
     found: int = _LOOP(run)(frame, frame)
     return found
+
+
+def call_kernel(kernel: Any, lo: int, hi: int, args: Any) -> None:
+    """Call ``void (*kernel)(int64 lo, int64 hi, int64 *args)``."""
+    _KERNEL(kernel)(lo, hi, args)

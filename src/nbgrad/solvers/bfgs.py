@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from nbgrad.machine.intrinsics import reduce_add
+from nbgrad.machine.pointers import call_kernel
 from nbgrad.solvers.native import (
     BEFORE,
     BEGUN,
@@ -49,7 +50,7 @@ VECTORS = 9
 
 
 def bfgs(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any) -> None:
-    """Minimise, until done or paused."""
+    """Minimise, until done or paused. *more* is the kernel of the matrix, *further* its arguments."""
     n = k[N]
     if k[BEGUN] == 0 and not begin(run, frame, k, s, w, n):
         return
@@ -59,14 +60,14 @@ def bfgs(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any) 
         elif k[CALLS] >= k[PAUSE]:
             k[STATUS] = PAUSED
         else:
-            iterate(run, frame, k, s, w, n)
+            iterate(run, frame, more, further, k, s, w, n)
     if k[STATUS] != PAUSED:
-        finish(w, n)
+        finish(more, further, w, n)
 
 
-def finish(w: Any, n: int) -> None:
+def finish(more: Any, further: Any, w: Any, n: int) -> None:
     """Make the matrix whole: add the last update, and fill the lower triangle."""
-    product(w, n)
+    call_kernel(more, 0, 1, further)
     for i in range(n):
         for j in range(i):
             w[H * n + i * n + j] = w[H * n + j * n + i]
@@ -95,7 +96,7 @@ def begin(run: Any, frame: Any, k: Any, s: Any, w: Any, n: int) -> Any:
     return k[STATUS] == 0
 
 
-def iterate(run: Any, frame: Any, k: Any, s: Any, w: Any, n: int) -> None:
+def iterate(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any, n: int) -> None:
     """Search along the direction, and make the next one."""
     slope = dot(w, G * n, P * n, n)
     if not slope < 0.0:
@@ -112,58 +113,60 @@ def iterate(run: Any, frame: Any, k: Any, s: Any, w: Any, n: int) -> None:
     k[ITERATIONS] += 1
     s[BEFORE], s[F] = s[F], s[FT]
     s[GNORM] = largest(w, GT * n, n)
-    length = s[STEP] * norm(w, P * n, n)
+    length = s[STEP] * norm(w, P * n, n) if s[XTOL] > 0.0 else 1.0
     copy(w, X * n, XT * n, n)
     if s[GNORM] <= s[GTOL]:
         k[STATUS] = GRADIENT
-    elif length <= s[XTOL] * (s[XTOL] + norm(w, X * n, n)):
+    elif s[XTOL] > 0.0 and length <= s[XTOL] * (s[XTOL] + norm(w, X * n, n)):
         k[STATUS] = SMALL_STEP
     else:
         # With q = H g at the new point, H y is q + p: there is one product with the matrix an iteration.
-        product(w, n)
+        call_kernel(more, 0, 1, further)
         updated(s, w, n)
     copy(w, G * n, GT * n, n)
 
 
-def product(w: Any, n: int) -> None:
-    """Add the last update to the matrix, ``H += s v' + v s'``, and make ``q = H g`` of the new gradient."""
+def product(h: Any, s: Any, v: Any, g: Any, q: Any, n: int) -> None:
+    """Add the last update to the matrix, ``H += s v' + v s'``, and make ``q = H g``. A kernel of its own.
+
+    The loops run many times as fast where no array overlaps another, which only a kernel's arguments can say.
+    """
     for i in range(n):
-        w[Q * n + i] = 0.0
+        q[i] = 0.0
     whole = n // 4 * 4
     for i in range(0, whole, 4):
-        four_rows(w, n, i, i, i + 4, False)
-        four_rows(w, n, i, i + 4, n, True)
+        four_rows(h, s, v, g, q, n, i, i, i + 4, False)
+        four_rows(h, s, v, g, q, n, i, i + 4, n, True)
     for i in range(whole, n):
         for j in range(whole, n):
-            row = H * n + i * n
-            w[row + j] += w[S * n + i] * w[V * n + j] + w[V * n + i] * w[S * n + j]
-            w[Q * n + i] += w[row + j] * w[GT * n + j]
+            h[i * n + j] += s[i] * v[j] + v[i] * s[j]
+            q[i] += h[i * n + j] * g[j]
 
 
-def four_rows(w: Any, n: int, i: int, first: int, last: int, twice: bool) -> None:
+def four_rows(
+    h: Any, s: Any, v: Any, g: Any, q: Any, n: int, i: int, first: int, last: int, twice: bool
+) -> None:
     """The part of :func:`product` by some columns of four rows, which stand for as many columns too if *twice*."""
-    a = H * n + i * n
-    b, c, d = a + n, a + 2 * n, a + 3 * n
-    s, v, q, g = S * n, V * n, Q * n, GT * n
-    s0, s1, s2, s3 = w[s + i], w[s + i + 1], w[s + i + 2], w[s + i + 3]
-    v0, v1, v2, v3 = w[v + i], w[v + i + 1], w[v + i + 2], w[v + i + 3]
-    g0, g1, g2, g3 = w[g + i], w[g + i + 1], w[g + i + 2], w[g + i + 3]
+    a, b, c, d = i * n, (i + 1) * n, (i + 2) * n, (i + 3) * n
+    s0, s1, s2, s3 = s[i], s[i + 1], s[i + 2], s[i + 3]
+    v0, v1, v2, v3 = v[i], v[i + 1], v[i + 2], v[i + 3]
+    g0, g1, g2, g3 = g[i], g[i + 1], g[i + 2], g[i + 3]
     t0 = t1 = t2 = t3 = 0.0
     for j in range(first, last):
-        sj, vj, gj = w[s + j], w[v + j], w[g + j]
-        h0 = (w[a + j] + s0 * vj) + v0 * sj
-        h1 = (w[b + j] + s1 * vj) + v1 * sj
-        h2 = (w[c + j] + s2 * vj) + v2 * sj
-        h3 = (w[d + j] + s3 * vj) + v3 * sj
-        w[a + j], w[b + j], w[c + j], w[d + j] = h0, h1, h2, h3
-        w[q + j] = (((w[q + j] + h0 * g0) + h1 * g1) + h2 * g2) + h3 * g3
+        sj, vj, gj = s[j], v[j], g[j]
+        h0 = (h[a + j] + s0 * vj) + v0 * sj
+        h1 = (h[b + j] + s1 * vj) + v1 * sj
+        h2 = (h[c + j] + s2 * vj) + v2 * sj
+        h3 = (h[d + j] + s3 * vj) + v3 * sj
+        h[a + j], h[b + j], h[c + j], h[d + j] = h0, h1, h2, h3
+        q[j] = (((q[j] + h0 * g0) + h1 * g1) + h2 * g2) + h3 * g3
         t0, t1 = reduce_add(t0, h0 * gj), reduce_add(t1, h1 * gj)
         t2, t3 = reduce_add(t2, h2 * gj), reduce_add(t3, h3 * gj)
     if twice:
-        w[q + i] += t0
-        w[q + i + 1] += t1
-        w[q + i + 2] += t2
-        w[q + i + 3] += t3
+        q[i] += t0
+        q[i + 1] += t1
+        q[i + 2] += t2
+        q[i + 3] += t3
 
 
 def updated(s: Any, w: Any, n: int) -> None:

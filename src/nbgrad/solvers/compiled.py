@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.machine.compile import Code, native, remembered
+from nbgrad.machine.compile import Code, Kernel, native, remembered
 from nbgrad.solvers.native import K_WORDS, S_WORDS
 
 _TEXT: Final = """
@@ -56,6 +56,8 @@ class Method:
         Whether the function is a vector whose squares are summed.
     held
         How many pairs are kept, if not said otherwise by ``maxcor``.
+    kernel
+        A kernel that the loop calls in the place of a second function, and its arguments.
     codes
         What SciPy's status is of its ends, if not the usual.
     """
@@ -75,6 +77,7 @@ class Method:
     words: tuple[str, ...] = ()
     residuals: bool = False
     held: int = 0
+    kernel: Callable[[Memory, int], tuple[Kernel, Any]] | None = None
     codes: Mapping[int, int] = field(default_factory=dict)
 
 
@@ -91,11 +94,14 @@ class Memory:
         self.call = _KERNEL(self.code.address)
         self.functions: list[Any] = []
 
-    def complete(self, functions: Sequence[Any]) -> None:
+    def complete(self, method: Method, n: int, functions: Sequence[Any]) -> None:
         """The *functions* that the loop calls are made."""
         self.functions = list(functions)
         first, last = functions[0], functions[-1]
         words = [first.run, first.frame, last.run, last.frame]
+        if method.kernel is not None:
+            self.kernel, self.args = method.kernel(self, n)
+            words[2:] = self.kernel.address, self.args.ctypes.data
         words += [x.ctypes.data for x in (self.k, self.s, self.w)]
         self.table: Any = np.array(words, np.int64)
         self.address = self.table.ctypes.data

@@ -10,6 +10,7 @@ import numpy as np
 from nbgrad.api.derivatives import jvp
 from nbgrad.api.grad import grad, value_and_grad
 from nbgrad.api.jacobian import hessian, jacfwd
+from nbgrad.machine.compile import Kernel, compile_kernel
 from nbgrad.solvers import bfgs, factors, lbfgs, lm, newton_cg, places, trust
 from nbgrad.solvers import native as at
 from nbgrad.solvers.compiled import Memory, Method
@@ -44,11 +45,27 @@ def _bfgs_result(memory: Memory, n: int) -> dict[str, Any]:
     return {"hess_inv": memory.w[bfgs.H * n : bfgs.H * n + n * n].reshape(n, n).copy()}
 
 
+_PRODUCT: Final = """
+def nb_product(lo, hi, h, s, v, g, q, n):
+    product(h, s, v, g, q, n)
+"""
+
+
+def _bfgs_kernel(memory: Memory, n: int) -> tuple[Kernel, Any]:
+    helpers = {"product": bfgs.product}
+    kernel = compile_kernel(
+        _PRODUCT, "nb_product", (*("f8*",) * 5, "i8"), noalias=True, helpers=helpers
+    )
+    start = memory.w.ctypes.data
+    places = [start + 8 * n * k for k in (bfgs.H, bfgs.S, bfgs.V, bfgs.GT, bfgs.Q)]
+    return kernel, np.array([*places, n], np.int64)
+
+
 BFGS: Final = Method(
     "bfgs", bfgs.bfgs, lambda n, m: bfgs.VECTORS * n + n * n, ("value_and_grad",), _bfgs_calls, bfgs.X, bfgs.G,
     {"gtol": (at.GTOL, 1e-5), "xrtol": (at.XTOL, 0.0), "c1": (at.DECREASE, 1e-4), "c2": (at.CURVATURE, 0.9),
      "width": (at.NARROW, 1e-14)},
-    ("gtol",),    lambda n: {at.MOST_ITERATIONS: 200 * n, at.MOST_CALLS: 1 << 62}, _bfgs_result,
+    ("gtol",),    lambda n: {at.MOST_ITERATIONS: 200 * n, at.MOST_CALLS: 1 << 62}, _bfgs_result, kernel=_bfgs_kernel,
 )  # fmt: skip
 
 
@@ -114,8 +131,10 @@ LM: Final = Method(
     "lm", lm.lm, factors.size, ("residual", "columns"), _lm_calls, factors.X, factors.G,
     {"ftol": (at.FTOL, 1e-8), "xtol": (at.XTOL, 1e-8), "gtol": (at.GTOL, 1e-8), "f_scale": (at.F_SCALE, 1.0)},
     ("ftol", "xtol", "gtol"), lambda n: {at.MOST_ITERATIONS: 1 << 62, at.MOST_CALLS: 100 * n}, _lm_result,
-    _lm_prepare, ("loss", "x_scale"), True, 0,
-    {at.GRADIENT: 1, at.SMALL_CHANGE: 2, at.SMALL_STEP: 3, at.BOTH: 4, at.TOO_MANY: 0, at.NOT_FINITE: -1, at.FAILED: -4},
+    _lm_prepare, ("loss", "x_scale"), True, codes={
+        at.GRADIENT: 1, at.SMALL_CHANGE: 2, at.SMALL_STEP: 3, at.BOTH: 4, at.TOO_MANY: 0, at.NOT_FINITE: -1,
+        at.FAILED: -4,
+    },
 )  # fmt: skip
 
 

@@ -132,7 +132,9 @@ class Asked:
         except IndexError:
             memory = Memory(method, n, m)
             pairs = zip(found, method.calls(memory, n, m), strict=True)
-            memory.complete([f.pointed(inputs, results) for f, (inputs, results) in pairs])
+            memory.complete(
+                method, n, [f.pointed(inputs, results) for f, (inputs, results) in pairs]
+            )
         for function, evaluation in zip(memory.functions, found, strict=True):
             function.bind(evaluation.values)
         return memory, pool

@@ -11,8 +11,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from nbgrad.machine.intrinsics import reduce_add, select
+from nbgrad.machine.intrinsics import reduce_add
 from nbgrad.machine.pointers import call_frame
+from nbgrad.machine.vecmath.bits import f8_as_i8, i8_as_f8
 
 # Words of k: parameters, residuals, what stopped it, counts of calls, limits; where it goes on.
 (N, M, STATUS, ITERATIONS, CALLS, JACOBIANS, PRODUCTS, MOST_ITERATIONS, MOST_CALLS, PAUSE, BEGUN, FAULT, BRACKETED,
@@ -66,13 +67,11 @@ def dot(w: Any, a: int, b: int, n: int) -> float:
 
 
 def largest(w: Any, a: int, n: int) -> float:
-    """The largest element of a vector, by magnitude; NaN if one is no number."""
-    most, total = 0.0, 0.0
+    """The largest element of a vector, by magnitude; NaN if one is: as bits, of which vectors know the largest."""
+    most = 0
     for i in range(n):
-        size = abs(w[a + i])
-        total = reduce_add(total, size)
-        most = select(size > most, size, most)
-    return total if math.isnan(total) else most
+        most = max(most, f8_as_i8(abs(w[a + i])))
+    return i8_as_f8(most)
 
 
 def norm(w: Any, a: int, n: int) -> float:
