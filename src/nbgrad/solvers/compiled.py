@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from nbgrad.machine import bounds
 from nbgrad.machine.compile import Code, Kernel, native, remembered
 from nbgrad.solvers.native import K_WORDS, S_WORDS
 
@@ -81,6 +82,11 @@ class Method:
     codes: Mapping[int, int] = field(default_factory=dict)
 
 
+def arguments(words: Sequence[int]) -> Any:
+    """The argument words of a kernel: in the build that tests each access, no bounds of pointers are known."""
+    return np.array([*words, *((0,) * 2 * len(words) if bounds.ON else ())], np.int64)
+
+
 class Memory:
     """The memory of one solve, which is used again: words, and functions that read and write them."""
 
@@ -103,7 +109,8 @@ class Memory:
             self.kernel, self.args = method.kernel(self, n)
             words[2:] = self.kernel.address, self.args.ctypes.data
         words += [x.ctypes.data for x in (self.k, self.s, self.w)]
-        self.table: Any = np.array(words, np.int64)
+        self.words = words
+        self.table = arguments(words)
         self.address = self.table.ctypes.data
         self.plain = all(f.plain for f in functions)
 

@@ -20,6 +20,7 @@ from nbgrad.machine.threads import get_num_threads
 from nbgrad.solvers import factors
 from nbgrad.solvers import native as at
 from nbgrad.solvers.batch import fit_one
+from nbgrad.solvers.compiled import arguments
 from nbgrad.solvers.losses import loss_of
 from nbgrad.solvers.methods import LM
 from nbgrad.solvers.minimizing import VERDICTS, Asked, configure
@@ -278,10 +279,10 @@ class Batch:
                     (f.of.address, (base - f.of.address) // 8, a.ctypes.data, a.strides[0])
                 )
         table = np.array(rows, np.int64).reshape(-1, 4)
-        words = [*memory.table, table.ctypes.data, len(rows)]
+        words = [*memory.words, table.ctypes.data, len(rows)]
         arrays = held[0], held[1], self.starts, held[2], self.x, self.cov, self.cost, self.words
         words += [a.ctypes.data for a in arrays]
-        return memory, np.array(words, np.int64), (held, table)
+        return memory, arguments(words), (held, table)
 
     def _work(self, worker: Any) -> None:
         """Take fits, some at a time, until there are no more."""

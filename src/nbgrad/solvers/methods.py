@@ -13,7 +13,7 @@ from nbgrad.api.jacobian import hessian, jacfwd
 from nbgrad.machine.compile import Kernel, compile_kernel
 from nbgrad.solvers import bfgs, factors, lbfgs, lm, newton_cg, places, trust
 from nbgrad.solvers import native as at
-from nbgrad.solvers.compiled import Memory, Method
+from nbgrad.solvers.compiled import Memory, Method, arguments
 from nbgrad.solvers.losses import LOSSES
 
 # What is derived of an objective, by the name of what a loop calls.
@@ -58,7 +58,7 @@ def _bfgs_kernel(memory: Memory, n: int) -> tuple[Kernel, Any]:
     )
     start = memory.w.ctypes.data
     places = [start + 8 * n * k for k in (bfgs.H, bfgs.S, bfgs.V, bfgs.GT, bfgs.Q)]
-    return kernel, np.array([*places, n], np.int64)
+    return kernel, arguments([*places, n])
 
 
 BFGS: Final = Method(

@@ -18,6 +18,7 @@ from nbgrad.backends.cpu.executor import Frame, loop_address
 from nbgrad.backends.cpu.program import CpuProgram
 from nbgrad.backends.cpu.runner import Instance
 from nbgrad.core.tape import Var
+from nbgrad.machine import bounds
 from nbgrad.machine.compile import Code, native, remembered
 from nbgrad.program.text import Service
 
@@ -93,6 +94,7 @@ class Framed:
             rows += [address, source, atom.aval.nbytes]
         copy = services.address(Service("copy"))
         self.table = np.array([self.run, self.frame, len(copies), copy, *rows], np.int64)
+        bounds.register(self.table)
         self.run, self.frame = _copying().address, self.table.ctypes.data
 
     def bind(self, values: Sequence[Any]) -> None:
