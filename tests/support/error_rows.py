@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import optimize_error_rows
+import sparse_error_rows
 
 import nbgrad as ng
 
@@ -548,4 +549,4 @@ ROWS: dict[tuple[str, str], Row] = {
     ("tree.unravel", "ValueError"): (lambda: tree.unravel(X, np.ones(3)), "3"),
     ("autograd.Variable", "TypeError"): (lambda: ng.autograd.Variable("a"), "convert the data"),
 }
-ROWS |= optimize_error_rows.ROWS
+ROWS |= optimize_error_rows.ROWS | sparse_error_rows.ROWS

@@ -47,7 +47,7 @@ def checked(plan: Plan, of: Recorded, point: Sequence[Any]) -> None:
     directions = np.random.default_rng(0).normal(size=(DIRECTIONS, columns))
     (found,) = program(*point, directions, np.arange(DIRECTIONS * rows))
     expected = found.reshape(DIRECTIONS, rows)
-    given = (plan.at(point) @ directions.T).T
+    given = (plan._at(point) @ directions.T).T
     scale = np.abs(expected).max(initial=0.0) + 1e-30
     worst = np.abs(given - expected) / scale
     tolerance = TOLERANCE if np.finfo(plan.dtype).eps < 1e-10 else 1e-2

@@ -30,6 +30,8 @@ class Plan:
     dtype : dtype
     colors : int
         How many products give all entries, if these are computed by products.
+    pattern : scipy.sparse.csr_array
+        The entries, as True.
     method : str
         ``"columns"``, ``"rows"``, ``"both"``, ``"star"``, ``"acyclic"``, or ``"direct"`` where no products
         are needed.
@@ -77,7 +79,7 @@ class Plan:
             self._template = made
         return self._template
 
-    def arguments(self, x: Any, args: Sequence[Any]) -> list[Any]:
+    def _arguments(self, x: Any, args: Sequence[Any]) -> list[Any]:
         """The arguments as the programs read them.
 
         Raises
@@ -111,6 +113,11 @@ class Plan:
     def values(self, x: Any, *args: Any, out: Array | None = None) -> Array:
         """Return the entries alone, in the order of the structure, written to *out* if given.
 
+        Raises
+        ------
+        ValueError
+            If *out* is not a contiguous array of as many numbers, of the plan's dtype.
+
         Examples
         --------
         >>> import numpy as np
@@ -119,7 +126,7 @@ class Plan:
         >>> plan.values(np.array([1.0, 2.0, 3.0]))
         array([2., 1., 3., 2.])
         """
-        given = self.arguments(x, args)
+        given = self._arguments(x, args)
         if out is None:
             out = np.empty(self.nnz, self.dtype)
         elif out.shape != (self.nnz,) or out.dtype != self.dtype or not out.flags.carray:
@@ -134,16 +141,21 @@ class Plan:
         return out
 
     def __call__(self, x: Any, *args: Any) -> Any:
-        return self.at(self.arguments(x, args))
+        return self._at(self._arguments(x, args))
 
-    def at(self, given: Sequence[Any]) -> Any:
-        """The matrix at arguments as :meth:`arguments` gives them."""
+    def _at(self, given: Sequence[Any]) -> Any:
+        """The matrix at arguments as ``_arguments`` gives them."""
         found = copy.copy(self._made())
         found.data = self._filled(given, np.empty(self.nnz, self.dtype))
         return found
 
     def into(self, matrix: Any, x: Any, *args: Any) -> Any:
         """Write the values at x to *matrix*, which a call of this plan gave, and return it.
+
+        Raises
+        ------
+        ValueError
+            If it is another matrix.
 
         Examples
         --------
