@@ -38,7 +38,7 @@ BY_NAME |= {"backends.cpu.blas"}
 LATE = {"LazyModule", "load", "import_module", "__import__"}
 COMPILERS = {"numba", "llvmlite"}
 # Imported where they are needed: they are optional, or cost more start-up time than all of nbgrad.
-LATE_PACKAGES = COMPILERS | {"cupy", "dask", "matplotlib", "scipy"}
+LATE_PACKAGES = COMPILERS | {"cupy", "dask", "matplotlib", "scipy", "rich", "tqdm"}
 MAX_LINES = 400
 MAX_BODY = 40
 

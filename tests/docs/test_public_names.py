@@ -36,11 +36,12 @@ MADE = {
 }  # fmt: skip
 # Take anything, or nothing.
 NO_ERRORS = {
-    "detect_anomaly", "profile", "set_grad_enabled", "inference_mode", "no_grad", "enable_grad", "stop_gradient", "tree.leaves",
+    "detect_anomaly", "profile", "set_grad_enabled", "inference_mode", "no_grad", "enable_grad", "stop_gradient", "tree.leaves", "optimize.History",
     "tree.structure", "autograd.graph.disable_saved_tensors_hooks",
 }  # fmt: skip
 # Where they are tested: tests/engine/test_timing.py, tests/parallel/test_parallel.py.
 NOT_LISTED = {("profile.plot", "ImportError"), ("parallel.map", "WorkerError")}
+NOT_LISTED |= {(f"optimize.{n}", "ImportError") for n in ("Progress", "History.plot")}  # tests/optimize
 # Whose argument is no array, or that ask NumPy.
 NOT_ARRAYS = {
     "argwhere", "flatnonzero", "nonzero", "from_dlpack", "frombuffer", "fromiter", "fromstring",

@@ -85,4 +85,6 @@ ROWS: dict[tuple[str, str], Any] = {
     ),
     ("optimize.brute", "TypeError"): (lambda: optimize.brute(3.0, ((0, 1),)), "function"),
     ("optimize.brute", "ValueError"): (lambda: optimize.brute(total, ()), "ranges"),
+    ("optimize.Table", "ValueError"): (lambda: optimize.Table(every=0), "1 or more"),
+    ("optimize.Progress", "ValueError"): (lambda: optimize.Progress("bar"), "tqdm"),
 }

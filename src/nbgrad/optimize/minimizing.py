@@ -208,7 +208,8 @@ def minimize(
         As in SciPy.
     callback : callable, optional
         ``callback(x)``, or ``callback(intermediate_result=...)`` by the name of its parameter, of nested
-        parameters. What is true, or ``StopIteration``, ends the solve.
+        parameters: :class:`Table`, :class:`History`, :class:`Progress`, or any function. What is true, or
+        ``StopIteration``, ends the solve.
     time_limit : float, optional
         Seconds, after which the best point so far is returned; Ctrl-C does the same.
     max_evaluations : int, optional
