@@ -41,7 +41,9 @@ NO_ERRORS = {
 }  # fmt: skip
 # Where they are tested: tests/engine/test_timing.py, tests/parallel/test_parallel.py.
 NOT_LISTED = {("profile.plot", "ImportError"), ("parallel.map", "WorkerError")}
-NOT_LISTED |= {(f"optimize.{n}", "ImportError") for n in ("Progress", "History.plot")}  # tests/optimize
+NOT_LISTED |= {
+    (f"optimize.{n}", "ImportError") for n in ("Progress", "History.plot")
+}  # tests/optimize
 # Whose argument is no array, or that ask NumPy.
 NOT_ARRAYS = {
     "argwhere", "flatnonzero", "nonzero", "from_dlpack", "frombuffer", "fromiter", "fromstring",
