@@ -70,6 +70,16 @@ def test_constraints_are_met(name: str, method: str | None) -> None:
     assert_allclose(found.x["x"] * found.x["y"], [2.0], atol=1e-3)
 
 
+def test_many_unknowns_have_sparse_hessians() -> None:
+    n = 600
+    wanted = np.sin(np.linspace(0.0, 6.0, n))
+    bend = lambda x: ((x - wanted) ** 2).sum() + (np.diff(x) ** 4).sum()
+    p = ng.problem(bend, np.zeros(n))
+    found = minimize(p, method="trust-constr", options={"gtol": 1e-6})
+    assert_allclose(found.x, wanted, atol=1e-2)
+    assert p._plans["hessian"].nnz == 3 * n - 2 and found.nit < 20
+
+
 def test_derivatives_of_the_users_are_taken() -> None:
     calls: list[int] = []
 

@@ -102,6 +102,40 @@ def test_value_and_gradient_share_a_sweep() -> None:
     assert len(runs) == before + 1
 
 
+def test_constraints_come_with_the_value() -> None:
+    runs = []
+
+    def f(x: Any) -> Any:
+        runs.append(x[0].item())
+        return (x**2).sum()
+
+    def held(x: Any) -> Any:
+        runs.append(x[0].item())
+        return np.stack([x[0] * x[1], x[2]])
+
+    limit = so.NonlinearConstraint(held, 0.0, 1.0)
+    p = ng.problem(f, AT, constraints=[limit, {"type": "eq", "fun": lambda x: x.sum()}])
+    p.value_and_grad(AT)
+    first, second = p.constraints
+    assert_allclose(first.value(AT), [-1.2, 0.7])
+    before = len(runs)
+    assert_allclose(first.jac(AT), [[1.0, -1.2, 0.0], [0.0, 0.0, 1.0]])
+    assert_allclose([second.value(AT), second.jac(AT)[0, :1]], [[0.5], [1.0]])
+    p.fun(AT), p.grad(AT)
+    assert len(runs) == before
+    assert_allclose(first.jac(2 * AT), [[2.0, -2.4, 0.0], [0.0, 0.0, 1.0]])
+    assert_allclose(p.fun(2 * AT), 4 * (AT**2).sum())
+
+
+def test_sparse_derivatives_are_the_dense_ones() -> None:
+    x = np.linspace(-1.0, 1.0, 8)
+    p = ng.problem(lambda x, a: (a * x[1:] * x[:-1] ** 2).sum(), x, args=(3.0,))
+    r = ng.problem(lambda x, a: a * x[1:] * x[:-1] ** 2, x, args=(3.0,))
+    for at in (x, x + 1.0):
+        assert_allclose(p.hess_sparse(at).toarray(), p.hess(at))
+        assert_allclose(r.jac_sparse(at).toarray(), r.jac(at))
+
+
 def test_it_pickles() -> None:
     p = pickle.loads(pickle.dumps(ng.problem(banana, AT, args=(3.0,), bounds=[(0, 2)] * 3)))
     assert_allclose(p.grad(AT), ng.grad(banana)(AT, 3.0))

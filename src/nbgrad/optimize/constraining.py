@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from scipy.optimize import LinearConstraint, NonlinearConstraint
 
+from nbgrad.api.grad import value_and_grad
+from nbgrad.api.jacobian import jacobian
 from nbgrad.api.trees import ravel
 from nbgrad.optimize.programs import Programs, programs_of, result_shape, values_of
 from nbgrad.optimize.space import Space
-from nbgrad.optimize.swept import array_of, requires_grad
+from nbgrad.optimize.swept import Swept, array_of, requires_grad
 
 Func = Callable[..., Any]
 F8 = np.dtype(np.float64)
+LARGE = 10_000  # elements of the Jacobians, from which these are computed when asked for alone
 
 
 class Constraint:
@@ -37,6 +40,9 @@ class Constraint:
         self.keep_feasible: Any = False
         self.user_jac: Func | None = None
         self.user_hess: Func | None = None
+        self.known: Func | None = (
+            None  # values and Jacobian at a vector, with the rest of a problem
+        )
 
     @cached_property
     def programs(self) -> Programs:
@@ -54,6 +60,9 @@ class Constraint:
 
     def value(self, x: Any) -> Any:
         """The values at a vector."""
+        found = self.known and self.known(x)
+        if found is not None:
+            return found[0]
         return np.atleast_1d(array_of(self.programs.value(x, *self.values)))
 
     def jac(self, x: Any) -> Any:
@@ -61,6 +70,9 @@ class Constraint:
         if self.user_jac is not None:
             found = self.user_jac(self.space.nested(x), *self.values)
             return np.atleast_2d(found.toarray() if hasattr(found, "toarray") else array_of(found))
+        known = self.known and self.known(x)
+        if known is not None:
+            return known[1]
         return array_of(self.programs.jac(x, *self.values))
 
     def hess(self, x: Any, v: Any) -> Any:
@@ -118,3 +130,26 @@ def _of_dict(given: dict[str, Any], space: Space, k: int) -> Constraint:
     made.kind = kind
     made.user_jac = given.get("jac") if callable(given.get("jac")) else None
     return made
+
+
+def together(p: Any) -> Swept | None:
+    """Value and gradient of a problem, with values and Jacobians of its constraints, in one sweep.
+
+    None where the users gave Jacobians, or these are large.
+    """
+    constraints: list[Constraint] = p.constraints
+    if any(c.user_jac is not None for c in constraints):
+        return None
+    many = p.space.size * sum(c.programs.size for c in constraints)
+    if many > LARGE:
+        return None
+    vectors = [c.programs.vector for c in constraints]
+    slopes = [jacobian(f) for f in vectors]
+    pairs = list(zip(vectors, slopes, strict=True))
+
+    def everything(x: Any, more: Any, *args: Any) -> Any:
+        value, slope = value_and_grad(p.programs.scalar)(x, *args)
+        found = [(f(x, *a), j(x, *a)) for (f, j), a in zip(pairs, more, strict=True)]
+        return value, slope, found
+
+    return Swept(everything)

@@ -29,7 +29,7 @@ WITH_PRODUCT = {"newton-cg", "trust-ncg", "trust-krylov"}
 WITH_HESSIAN = {"dogleg", "trust-exact", "trust-constr"}
 BY_VALUE = {"nelder-mead", "powell", "cobyla", "cobyqa"}
 OF_X = {"tnc", "slsqp", "cobyla"}  # whose callback SciPy gives a vector only
-DENSE = 500  # unknowns, above which a Hessian is products alone
+DENSE = 500  # unknowns, above which trust-constr gets sparse Hessians
 FEASIBLE = 1e-6
 
 
@@ -54,6 +54,8 @@ class Plan:
         """SciPy's result, of vectors."""
         p, words = self.p, {k: x for k, x in more.items() if x is not None}
         words |= self.derivatives()
+        if self.method == "trust-constr" and p.space.size > DENSE:
+            words["options"] = {"sparse_jacobian": True} | (words.get("options") or {})
         if p.bounds is not None:
             words["bounds"] = so.Bounds(*p.bounds)
         if p.constraints:
@@ -85,7 +87,7 @@ class Plan:
             found["hessp"] = self.run.answered("hessp", p.hessp)
         elif user.get("jac") is None and m in WITH_HESSIAN:
             dense = p.space.size <= DENSE or m != "trust-constr"
-            found["hess"] = self.run.answered("hess", p.hess) if dense else p.linear_operator
+            found["hess"] = self.run.answered("hess", p.hess) if dense else p.hess_sparse
         return found
 
     def gradient(self) -> Any:

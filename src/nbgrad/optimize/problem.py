@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.errors import need_functions
-from nbgrad.optimize.bounding import bounds_of
-from nbgrad.optimize.constraining import Constraint, constraints_of
+from nbgrad.core.lazy import LazyModule
+from nbgrad.core.modes import modes
 from nbgrad.optimize.points import Point, operator_of
-from nbgrad.optimize.programs import programs_of, result_shape, values_of
-from nbgrad.optimize.space import Space
+from nbgrad.optimize.stating import Stated
 from nbgrad.optimize.swept import array_of, number_of, requires_grad
+
+sparse: Any = LazyModule("nbgrad.sparse")
 
 Func = Callable[..., Any]
 F8 = np.dtype(np.float64)
 
 
-class Problem:
+class Problem(Stated):
     """What :func:`problem` returns. Its functions take and return plain arrays of float64.
 
     Attributes
@@ -41,96 +41,8 @@ class Problem:
     (array([1., 2.]), None, [])
     """
 
-    def __init__(
-        self,
-        fun: Func,
-        x0: Any,
-        args: Sequence[Any] = (),
-        constraints: Any = (),
-        bounds: Any = None,
-    ) -> None:
-        need_functions("problem", fun)
-        self.space = Space(x0, "problem")
-        self.args = args if isinstance(args, tuple) else (args,)
-        self._made_of = fun, x0, self.args, constraints, bounds
-        self.bounds = bounds_of(bounds, self.space)
-        self.constraints: list[Constraint] = constraints_of(constraints, self.space)
-        self.values = values_of(self.args)  # of which tensors are their values
-        self._programs: Any = None
-        self._flat_fun: Func | None = None
-        self._looked = self._tracked = False
-        self._shape = (self.space.size,)
-        self._point = Point(b"")
-        self.compiled: dict[Any, Any] = {}  # what solvers keep of it
-        self.sweeps = True  # whether a value comes with its gradient
-
     def __reduce__(self) -> Any:
         return problem, self._made_of
-
-    def __repr__(self) -> str:
-        return f"<nbgrad.problem of {self.space.size} unknowns: {self._made_of[0]!r}>"
-
-    @property
-    def x0(self) -> Any:
-        return self.space.x0
-
-    def user(self, x: Any) -> Any:
-        """What the function returns at a vector, as it is."""
-        return self._made_of[0](self.nested(x), *self.values)
-
-    def nested(self, x: Any) -> Any:
-        """A vector, nested as the parameters that the problem was made with.
-
-        Examples
-        --------
-        >>> import numpy as np
-        >>> import nbgrad as ng
-        >>> p = ng.problem(lambda v: v["a"] ** 2 + v["b"].sum(), {"a": 1.0, "b": np.ones(2)})
-        >>> p.nested(p.grad(p.x0))
-        {'a': np.float64(2.0), 'b': array([1., 1.])}
-        """
-        return self.space.nested(x)
-
-    # ------------------------------------------------------------------- what the function returns
-
-    @property
-    def result_shape(self) -> tuple[int, ...] | None:
-        """That of what the function returns; None for what is nested."""
-        return self.programs.shape  # type: ignore[no-any-return]
-
-    @property
-    def result_size(self) -> int:
-        """How many numbers it returns."""
-        return self.programs.size  # type: ignore[no-any-return]
-
-    @property
-    def programs(self) -> Any:
-        """The compiled derivatives of the function."""
-        if self._programs is None:
-            fun, space = self._made_of[0], self.space
-            self._programs = programs_of(fun, space, result_shape(fun, space, self.values))
-        return self._programs
-
-    @property
-    def flat(self) -> Func:
-        """The function of a vector and of *args*: it records, and returns a number or a vector."""
-        return self.programs.flat  # type: ignore[no-any-return]
-
-    @property
-    def flat_fun(self) -> Func:
-        """The same of a vector alone."""
-        if self._flat_fun is None:
-            flat, values = self.flat, self.values
-            self._flat_fun = (lambda x: flat(x, *values)) if values else flat
-        return self._flat_fun
-
-    @property
-    def reads_tracked(self) -> bool:
-        """Whether the function reads tensors from outside that require grad."""
-        if not self._looked:
-            self._looked = True
-            self.fun(self.x0)  # and that is kept for the solver
-        return self._tracked
 
     # ------------------------------------------------------------------------------------ functions
 
@@ -183,13 +95,17 @@ class Problem:
         return point.value, point.grad.copy()
 
     def _swept(self, x: Any, key: bytes, point: Point) -> Point:
-        value, slope = self.programs.both(x, *self.values)
+        if self.all is None:
+            value, slope = self.programs.both(x, *self.values)
+            limits = None
+        else:
+            value, slope, limits = self.all(x, [c.values for c in self.constraints], *self.values)
         if value.__class__ is not np.float64 or slope.__class__ is not np.ndarray:
             self._tracked = self._tracked or requires_grad(value)
             value, slope = number_of(value), array_of(slope)
         if point.key != key:
             point = Point(key)
-        point.value, point.grad = value, slope
+        point.value, point.grad, point.limits = value, slope, limits
         self._point = point  # whole at last: other threads see it so or not at all
         return point
 
@@ -224,6 +140,17 @@ class Problem:
             found = point.vector.copy()
         self._point = point
         return found
+
+    def _limit(self, k: int, x: Any) -> Any:
+        """Values and Jacobian of constraint *k* at a vector; None where they do not come with the rest."""
+        if self.all is None or not self.sweeps:
+            return None
+        key = x.tobytes()
+        point = self._point
+        if point.key != key or point.limits is None:
+            point = self._swept(x, key, point)
+        value, slopes = point.limits[k]
+        return np.atleast_1d(array_of(value)).copy(), array_of(slopes).copy()
 
     def grad(self, x: Any) -> Any:
         """The gradient at *x*: see :meth:`value_and_grad`.
@@ -290,6 +217,43 @@ class Problem:
         """
         x, p = self._vector(x), self.space.packed(p, "p")
         return array_of(self.programs.hvp(x, p, *self.values))
+
+    def jac_sparse(self, x: Any) -> Any:
+        """The Jacobian at *x* as a sparse array: see :func:`nbgrad.sparse.jacobian`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nbgrad as ng
+        >>> p = ng.problem(lambda x: x[1:] * x[:-1], np.ones(1000))
+        >>> p.jac_sparse(p.x0).nnz
+        1998
+        """
+        return self._planned("jacobian", self.programs.vector, x)
+
+    def hess_sparse(self, x: Any) -> Any:
+        """The Hessian at *x* as a sparse array: see :func:`nbgrad.sparse.hessian`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import nbgrad as ng
+        >>> p = ng.problem(lambda x: (x[1:] * x[:-1] ** 2).sum(), np.ones(1000))
+        >>> p.hess_sparse(p.x0).nnz
+        2997
+        """
+        return self._planned("hessian", self.programs.scalar, x)
+
+    def _planned(self, name: str, f: Func, x: Any) -> Any:
+        x = self._vector(x)
+        plan = self._plans.get(name)
+        if plan is None:
+            before, modes.grad = modes.grad, True
+            try:
+                plan = self._plans[name] = getattr(sparse, name)(f, x, args=self.values)
+            finally:
+                modes.grad = before
+        return plan(x, *self.values)
 
     def linear_operator(self, x: Any) -> Any:
         """The Jacobian at *x*, or of a function of one value the Hessian, as products with vectors.

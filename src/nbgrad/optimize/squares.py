@@ -49,7 +49,9 @@ class Squares:
     """A call of SciPy's ``least_squares``."""
 
     def __init__(self, p: Problem, run: Run, jac: Any, words: dict[str, Any]) -> None:
-        self.p, self.run, self.jac, self.words = p, run, jac, words
+        self.p, self.run, self.jac = p, run, jac
+        self.sparse = words.get("jac_sparsity") == "auto"
+        self.words = {k: x for k, x in words.items() if not self.sparse or k != "jac_sparsity"}
         self.loss = words.get("loss", "linear"), float(words.get("f_scale", 1.0))
 
     def cost(self, x: Any, residuals: Any) -> float:
@@ -63,13 +65,15 @@ class Squares:
         """The Jacobian, at which a step was accepted, so that callbacks are called with it."""
         p, jac = self.p, self.jac
         f = p.jac_matrix
-        if self.words.get("tr_solver") == "lsmr":
+        if self.sparse:
+            f = p.jac_sparse
+        elif self.words.get("tr_solver") == "lsmr":
             f = p.linear_operator
         elif callable(jac):
             f = lambda x: _matrix(jac(p.nested(x), *p.values))
         elif isinstance(jac, str):
             return jac
-        if self.words.get("tr_solver") != "lsmr":
+        if not self.sparse and self.words.get("tr_solver") != "lsmr":
             f = self.run.answered("jac", f)
         if watched is None:
             return f
@@ -140,7 +144,9 @@ def least_squares(
         Lower and upper: numbers, vectors, or nested as *x0*.
     method : {"trf", "dogbox", "lm", "nb-lm"}
         SciPy's, or the compiled one of :mod:`nbgrad.solvers`.
-    ftol, xtol, gtol, x_scale, loss, f_scale, diff_step, tr_solver, tr_options, jac_sparsity, max_nfev, verbose
+    jac_sparsity : optional
+        As in SciPy, for differences; ``"auto"`` makes the exact Jacobian a sparse matrix.
+    ftol, xtol, gtol, x_scale, loss, f_scale, diff_step, tr_solver, tr_options, max_nfev, verbose
         As in SciPy.
     args, kwargs
         Further arguments of *fun*.
