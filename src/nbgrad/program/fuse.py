@@ -26,13 +26,15 @@ MAX_ROOTS = 24
 LONG_TAPE = 300
 # How many steps back a result looks for a nest to join: planning stays linear in the tape.
 NEAR = 48
+# Memory is slow at many arrays of more elements at once: then results share a nest if they share operands.
+LARGE, MANY_ARRAYS = 1 << 14, 8
 
 
 @dataclass
 class Group:
     """Results computed in one nest over ``shape``; ``reduced`` axes if any is a reduction.
 
-    ``windows`` has the starts of sums over a smaller space, which count as 0 outside of it.
+    ``windows`` has the starts of sums over a smaller space, 0 outside of it, ``large`` what is large.
     """
 
     shape: tuple[int, ...]
@@ -40,6 +42,7 @@ class Group:
     roots: list[Equation | Var] = field(default_factory=list)
     outs: set[Var] = field(default_factory=set)
     windows: dict[Var, tuple[int, ...]] = field(default_factory=dict)
+    large: set[Var] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -221,9 +224,7 @@ class Fusion:
         if out in self.free:
             self._join(out, out.aval.shape, None)
         elif is_reduction(eqn):
-            x = eqn.inputs[0]
-            assert isinstance(x, Var)
-            self._join(out, x.aval.shape, eqn.params["axis"])
+            self._join(out, eqn.inputs[0].aval.shape, eqn.params["axis"])  # type: ignore[union-attr]
         else:
             self.step_of.update(dict.fromkeys(eqn.outs, len(self.steps)))
             assembly = assembly_of(eqn)
@@ -231,12 +232,17 @@ class Fusion:
 
     def _join(self, out: Var, shape: tuple[int, ...], reduced: tuple[int, ...] | None) -> None:
         """Add a result to the last group it can share, or to a new one."""
-        needed = max((self.step_of[x] for x in self.reads(out) if x in self.step_of), default=-1)
+        reads = self.reads(out)
+        needed = max((self.step_of[x] for x in reads if x in self.step_of), default=-1)
+        large = {x for x in reads if min(x.aval.size, math.prod(shape)) >= LARGE}
         for k in range(len(self.steps) - 1, max(needed, len(self.steps) - NEAR, 0) - 1, -1):
             group = self.steps[k]
             if not isinstance(group, Group) or group.shape != shape:
                 continue
             if reduced is not None and group.reduced not in (None, reduced):
+                continue
+            many = large and len(group.large) + len(large) >= MANY_ARRAYS
+            if many and group.large.isdisjoint(large):
                 continue
             if len(group.roots) >= MAX_ROOTS or (
                 k == needed and not self._same_points(out, group)
@@ -249,6 +255,7 @@ class Fusion:
             self.steps.append(group)
         group.roots.append(self.producers[out] if reduced is not None else out)
         group.outs.add(out)
+        group.large |= large | {out}
         self.step_of[out] = k
 
     def _widen_sums(self) -> None:
