@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from differential import Function, agree, as_list, evaluate, plan_of, positive, with_gradient
@@ -369,7 +371,7 @@ def test_large_results_share_a_nest_if_they_share_operands(size: int, most: int)
     def step(*xs: Any) -> Any:
         made = []
         for p, g, m, v in zip(xs[::4], xs[1::4], xs[2::4], xs[3::4], strict=True):
-            m, v = m * 0.9 + g * 0.1, v * 0.99 + g * g * 0.01  # noqa: PLW2901
+            m, v = m * 0.9 + g * 0.1, v * 0.99 + g * g * 0.01
             made += [p - m / (v**0.5 + 1e-8), m, v]
         return tuple(made)
 
