@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -337,3 +339,26 @@ def test_lines_are_the_users_whether_replayed_or_not():
     with ng.autograd.detect_anomaly():
         for _ in range(2):
             assert __file__ in np.ptp(x * 1.5)._node.line
+
+
+OPERATORS = [operator.add, operator.sub, operator.mul, operator.truediv, operator.lt, np.arctan2]
+
+
+@pytest.mark.parametrize("f", OPERATORS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.complex128, np.int64])
+def test_a_number_of_numpy_is_recorded_as_one_of_python_where_that_is_the_same(
+    f: Any, dtype: Any
+) -> None:
+    if f in (operator.lt, np.arctan2) and dtype is np.complex128:
+        return
+    array, number = np.array([1, 2, 3], dtype), np.float64(1e300)
+    for first in (True, False):
+        for _ in range(2):  # what a first call has found out, too
+            x = ng.tensor(array)
+            y = f(x, number) if first else f(number, x)
+            with np.errstate(all="ignore"):
+                expected = f(array, number) if first else f(number, array)
+            assert y.dtype == expected.dtype
+            np.testing.assert_array_equal(y.numpy(), expected)
+    y = f(ng.tensor(array), number)
+    assert any(a.__class__ is float for a in y._node.inputs) == (dtype is np.float64)

@@ -29,7 +29,13 @@ from nbgrad.errors import (
 )
 from nbgrad.machine.heap import alone
 from nbgrad.tensors.grad_fn import grad_fn_of
-from nbgrad.tensors.protocols import call_function, call_plainly, call_ufunc, direct
+from nbgrad.tensors.protocols import (
+    call_function,
+    call_plainly,
+    call_ufunc,
+    direct,
+    flipped,
+)
 
 if TYPE_CHECKING:
     from nbgrad.tensors.tensor import Tensor
@@ -209,8 +215,11 @@ class Conversions:
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if not kwargs and method == "__call__":
-            short = direct.get(ufunc) if inputs[0] is self else None
-            result = NotImplemented if short is None else short(*inputs)
+            if inputs[0].__class__ is np.float64:
+                short, given = flipped.get(ufunc), inputs[::-1]
+            else:
+                short, given = direct.get(ufunc) if inputs[0] is self else None, inputs
+            result = NotImplemented if short is None else short(*given)
             if result is not NotImplemented:
                 return result
             if defers(inputs):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.foreign import is_numbers, numbers_of
 from nbgrad.core.node import Node
 from nbgrad.core.ports import Shortcut, Tables, shortcuts
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from nbgrad.tensors.tensor import Tensor
 
 FAST_ENTRIES = 4096
+_FLOAT64 = make_aval((), np.dtype(np.float64)).dtype
 OPERANDS = (float, int, bool, complex, np.ndarray, np.generic, list, tuple)
 
 Method = Callable[..., "Tensor"]
@@ -88,13 +90,21 @@ def binary(prim: Primitive) -> Operator:
             return cls(_recorded(prim, number, a, a, other))
         if kind is int and a.aval.inexact:
             return cls(_recorded(prim, whole, a, a, other))
+        if kind is np.float64 and _is_number_beside(a.aval):
+            return method(self, float(other))
         if isinstance(other, OPERANDS):
             return cls(bind(prim, a, operand(other)))
         if hasattr(kind, "_node"):  # of a subclass, or of its base
             return (kind if issubclass(kind, cls) else cls)(on_nodes(a, other._node))
         return cls(bind(prim, a, numbers_of(other))) if is_numbers(other) else NotImplemented
 
-    return _named(_quickened(general, shortcuts.ask(*tables)), prim)
+    method = _named(_quickened(general, shortcuts.ask(*tables)), prim)
+    return method
+
+
+def _is_number_beside(aval: Aval) -> bool:
+    """Whether a float64 of NumPy, of which an array is made elsewhere, gives what a float does."""
+    return aval.dtype is _FLOAT64 and not aval.weak and aval.device is None
 
 
 def of_nodes(prim: Primitive) -> tuple[Callable[[Node, Any], Node], Tables]:
@@ -134,9 +144,12 @@ def reflected(prim: Primitive) -> Operator:
         cls, a, kind = self.__class__, self._node, other.__class__
         if kind is float or (kind is int and a.aval.inexact):
             return cls(_recorded(prim, number if kind is float else whole, a, other, a))
+        if kind is np.float64 and _is_number_beside(a.aval):
+            return method(self, float(other))
         return cls(bind(prim, operand(other), a)) if admitted(other) else NotImplemented
 
-    return _quickened(general, shortcuts.ask({}, number, whole, swapped=True))
+    method = _quickened(general, shortcuts.ask({}, number, whole, swapped=True))
+    return method
 
 
 def _quickened(general: Operator, quick: Shortcut) -> Operator:

@@ -25,7 +25,7 @@ from nbgrad.ops.basis import strong
 from nbgrad.ops.elements import selection
 from nbgrad.tensors import views
 from nbgrad.tensors.calls import Call, of_one
-from nbgrad.tensors.dispatch import again, apart, binary, operand, unary
+from nbgrad.tensors.dispatch import again, apart, binary, operand, reflected, unary
 from nbgrad.tensors.exits import EXITS, leave
 from nbgrad.vocabulary import shapes
 
@@ -151,6 +151,7 @@ def as_index(index: Any) -> Any:
 
 # The short way of ufuncs that are primitives of one or two operands: filled on their first use.
 direct: dict[Any, Any] = {}
+flipped: dict[Any, Any] = {}  # of a tensor and what stands before it
 
 
 def call_ufunc(tensor: type, ufunc: Any, method: str, inputs: Any, kwargs: dict[str, Any]) -> Any:
@@ -186,7 +187,10 @@ def call_plainly(tensor: Any, ufunc: Any, inputs: Any) -> Any:
         raise missing(full_name(ufunc))
     if isinstance(function, Primitive):
         if ufunc not in direct and ufunc.nin <= 2:
-            direct[ufunc] = unary(function) if ufunc.nin == 1 else binary(function)
+            if ufunc.nin == 1:
+                direct[ufunc] = unary(function)
+            else:
+                direct[ufunc], flipped[ufunc] = binary(function), reflected(function)
         return tensor(bind(function, *[operand(x) for x in inputs]))
     found = function(*[as_operand(operand(x)) for x in inputs])
     return tensor(found) if found.__class__ is Node else wrap(found, tensor)
