@@ -116,3 +116,11 @@ def test_residuals_that_have_no_compiled_program():
         np.testing.assert_allclose(
             ng.fit_many(decay, START, y[:1]).cov, expected.cov[:1], rtol=1e-6
         )
+
+
+def test_fits_of_data_that_are_not_known_yet():
+    expected = ng.fit_many(decay, START, Y[:3]).x
+    traced = ng.jit(lambda y: ng.fit_many(decay, START, y).x)
+    np.testing.assert_allclose(traced(Y[:3]), expected, rtol=1e-7)
+    parts = ng.vmap(lambda y: ng.fit_many(decay, START, y).x)(Y[:4].reshape(2, 2, 25))
+    np.testing.assert_allclose(parts.reshape(4, 3)[:3], expected, rtol=1e-7)

@@ -127,3 +127,9 @@ def test_results_are_differentiable():
     jacobian = ng.jacobian(held)(1.0)
     assert abs(jacobian[0]) < 1e-12 and abs(jacobian[2]) > 1e-3
     np.testing.assert_allclose(ng.jit(held)(1.0), held(1.0), rtol=1e-9)
+
+
+def test_residuals_as_a_list():
+    found = least_squares(lambda p: [p[0] - 1, (p[1:] - 2) * 3, 0.5], np.zeros(3))
+    np.testing.assert_allclose(found.x, [1.0, 2.0, 2.0])
+    np.testing.assert_allclose(found.fun, [0, 0, 0, 0.5], atol=1e-8)

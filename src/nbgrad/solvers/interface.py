@@ -14,7 +14,7 @@ from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
 from nbgrad.core.tree import flatten, unflatten
 from nbgrad.solvers.losses import loss_of
-from nbgrad.solvers.methods import METHODS
+from nbgrad.solvers.methods import METHODS, flat
 from nbgrad.solvers.minimizing import Asked, method_of
 from nbgrad.tensors.tensor import Tensor
 
@@ -147,7 +147,7 @@ class Asking:
         """What is made least, of what the function returns."""
         if not METHODS[self.method].residuals:
             return y
-        return loss_of(self.options["loss"], self.options["f_scale"])(np.ravel(y))
+        return loss_of(self.options["loss"], self.options["f_scale"])(flat(y))
 
 
 def tracked(args: tuple[Any, ...]) -> bool:

@@ -21,8 +21,9 @@ from nbgrad.solvers import factors
 from nbgrad.solvers import native as at
 from nbgrad.solvers.batch import fit_one
 from nbgrad.solvers.compiled import arguments
+from nbgrad.solvers.interface import least_squares
 from nbgrad.solvers.losses import loss_of
-from nbgrad.solvers.methods import LM
+from nbgrad.solvers.methods import LM, flat
 from nbgrad.solvers.minimizing import VERDICTS, Asked, configure
 from nbgrad.tensors.tensor import Tensor
 
@@ -146,7 +147,8 @@ def fit_many(
     Returns
     -------
     Fits
-        One of them fails alone. If *data* require grad, ``x`` is a tensor, differentiable by them.
+        One of them fails alone. If *data* require grad, ``x`` is a tensor, differentiable by them. Inside ``jit`` and
+        ``vmap`` there is ``x`` alone, and fits are made one by one.
 
     Raises
     ------
@@ -166,6 +168,10 @@ def fit_many(
            [3. , 0.5]]), array([ True,  True]))
     """
     given = data if isinstance(data, tuple) else (data,)
+    if modes.tracing:
+        return _traced(
+            residual, p0, given, bounds, (ftol, xtol, gtol, x_scale, loss, f_scale, max_nfev)
+        )
     starts, arrays = _rows(p0, given)
     options = {
         "loss": loss, "f_scale": f_scale, "x_scale": x_scale, "ftol": ftol, "xtol": xtol, "gtol": gtol,
@@ -296,12 +302,27 @@ class Batch:
             enter(first, last, words.ctypes.data)
 
 
+def _traced(residual: Any, p0: Any, data: Sequence[Any], bounds: Any, options: Any) -> Fits:
+    """Fits of data that are not known yet."""
+    ftol, xtol, gtol, x_scale, loss, f_scale, max_nfev = options
+
+    def one(p0: Any, *rows: Any) -> Any:
+        found = least_squares(
+            residual, p0, bounds or (-np.inf, np.inf), "nb-lm", ftol, xtol, gtol, x_scale, loss, f_scale,
+            max_nfev, rows,
+        )  # fmt: skip
+        return found.x
+
+    axes = (None if np.ndim(p0) == 1 else 0, *[0] * len(data))
+    return Fits(vmap(one, in_axes=axes)(p0, *data), *[None] * 7)
+
+
 def _differentiable(residual: Any, x: Any, data: Sequence[Any], bounds: Any, loss: Any) -> Any:
     """Parameters that are found, as what the equations of the fits say."""
     low, high = (-np.inf, np.inf) if bounds is None else bounds
 
     def one(x: Any, *rows: Any) -> Any:
-        slope = grad(lambda p: loss(np.ravel(residual(p, *rows))))
+        slope = grad(lambda p: loss(flat(residual(p, *rows))))
         project = lambda p: p - np.clip(p - slope(p), low, high)
         return custom_root(slope if bounds is None else project, x, lambda _, x: x)
 

@@ -22,12 +22,19 @@ DERIVED: Final[dict[str, Callable[[Any], Any]]] = {
     "value": lambda f: lambda x, *args: f(x, *args) + 0.0,
     "hessp": lambda f: lambda x, p, *args: jvp(lambda x: grad(f)(x, *args), (x,), (p,))[1],
     "grad_and_hess": lambda f: lambda x, *args: (grad(f, 0)(x, *args), hessian(f, 0)(x, *args)),
-    "residual": lambda f: lambda x, *args: np.ravel(f(x, *args)),
+    "residual": lambda f: lambda x, *args: flat(f(x, *args)),
     "columns": lambda f: _columns(DERIVED["residual"](f)),
 }
 
 # Of how many vectors a derived function is, if not of one.
 MOVING: Final = {"hessp": 2}
+
+
+def flat(residuals: Any) -> Any:
+    """Residuals as one vector: an array, or a list of such."""
+    if isinstance(residuals, (list, tuple)):
+        return np.concatenate([np.ravel(r) for r in residuals])
+    return np.ravel(residuals)
 
 
 def _columns(f: Any) -> Any:

@@ -41,6 +41,13 @@ def _copying() -> Code:
     return native(_COPYING, "nbgrad_copying", ("i8*", "i8*"), result="i8")[0]
 
 
+def _whole(x: Any) -> Any:
+    """*x* as a frame reads it, which looks at nothing but addresses."""
+    if x.__class__ is np.ndarray and not x.flags.carray:
+        x = np.require(x, None, ["C", "A"])
+    return x
+
+
 class Framed:
     """A compiled program with memory of its own, for one thread at a time.
 
@@ -98,9 +105,9 @@ class Framed:
         self.run, self.frame = _copying().address, self.table.ctypes.data
 
     def bind(self, values: Sequence[Any]) -> None:
-        """The inputs that do not move, those at other places being ignored; arrays are contiguous."""
+        """The inputs that do not move; those at other places are ignored."""
         runner, frame = self.runner, self.of
-        values = [*values, *self.constants]
+        values = [_whole(x) for x in (*values, *self.constants)]
         if runner.weak:
             first, last = runner.weak_range
             runner._pack_rounded(self.instance, values[first:last])
