@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import weakref
-from bisect import insort
 from collections import Counter
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -18,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from nbgrad.backends.cuda.emulated_memory import MEMORY, Memory
 from nbgrad.backends.cuda.emulated_streams import EmulatedStream, Watch
 from nbgrad.backends.cuda.lanes import Lanes
 from nbgrad.backends.cuda.memory import Call
 from nbgrad.errors import NO_ROOM, DeviceMemoryError
 from nbgrad.machine import targets
-from nbgrad.machine.intrinsics import CASTS
 
 Array = np.ndarray[Any, Any]
 _SCALARS = (bool, int, float, complex, np.generic)
@@ -44,73 +43,7 @@ _METHODS = frozenset(
     }
     | {"all", "ravel", "swapaxes", "squeeze", "prod", "argmax", "argmin", "conjugate", "dot"}
 )
-ALIGNED = 256  # as what a driver allocates
-MEMORY = 1 << 28  # bytes of the emulated card; pages are taken when they are written to
 THREADS, BLOCKS = 8, 2  # of a launch in the simulator, which makes a thread of the host of each
-
-
-class Memory:
-    """The memory of the card as one array, and which bytes of it are allocated."""
-
-    def __init__(self, size: int) -> None:
-        raw = np.empty(size + ALIGNED, np.uint8)
-        start = -raw.ctypes.data % ALIGNED
-        self.bytes = raw[start : start + size]
-        self.live = np.zeros(size, np.bool_)
-        self.free: list[tuple[int, int]] = [(ALIGNED, size - ALIGNED)]  # nothing is at address 0
-        self.watch = Watch()
-        self.views = {code: _View(self, code) for code in CASTS if code[0] != "c"}
-
-    def take(self, nbytes: int) -> int | None:
-        """The address of so many bytes, none of which is in use, if there are such."""
-        wanted = -(-(nbytes + 1) // ALIGNED) * ALIGNED
-        for k, (start, length) in enumerate(self.free):
-            if length >= wanted:
-                self.free[k : k + 1] = (
-                    [(start + wanted, length - wanted)] if length > wanted else []
-                )
-                self.live[start : start + max(nbytes, 1)] = True
-                return start
-        return None
-
-    def give(self, start: int, nbytes: int) -> None:
-        """Take back what ``take`` gave."""
-        self.live[start : start + max(nbytes, 1)] = False
-        insort(self.free, (start, -(-(nbytes + 1) // ALIGNED) * ALIGNED))
-        merged = self.free[:1]
-        for begin, length in self.free[1:]:
-            if sum(merged[-1]) == begin:
-                merged[-1] = (merged[-1][0], merged[-1][1] + length)
-            else:
-                merged.append((begin, length))
-        self.free = merged
-
-    def array(self, start: int, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """The elements at an address, as NumPy sees them."""
-        nbytes = math.prod(shape) * dtype.itemsize
-        return self.bytes[start : start + nbytes].view(dtype).reshape(shape)
-
-
-class _View:
-    """All memory as elements of one dtype, for kernels: an access to what is not allocated raises."""
-
-    def __init__(self, memory: Memory, code: str) -> None:
-        self.memory = memory
-        self.elements: Array = memory.bytes.view(CASTS[code])
-
-    def place(self, k: Any, write: bool) -> int:
-        k, size = int(k), self.elements.itemsize
-        if not (0 <= k < len(self.elements) and self.memory.live[k * size]):
-            raise IndexError(f"a kernel would access address {k * size}, which is not allocated")
-        if self.memory.watch.on:
-            self.memory.watch.touch(k * size, size, write)
-        return int(k)
-
-    def __getitem__(self, k: Any) -> Any:
-        return self.elements[self.place(k, False)]
-
-    def __setitem__(self, k: Any, value: Any) -> None:
-        self.elements[self.place(k, True)] = value
 
 
 # What kernel text asks of Numba, for one thread of one block.
@@ -136,7 +69,7 @@ ALONE = SimpleNamespace(
 class Emulated(NDArrayOperatorsMixin):
     """An array on the emulated card."""
 
-    __slots__ = ("__weakref__", "_elements", "_keep", "start", "watch")
+    __slots__ = ("_elements", "_keep", "start", "watch")
 
     def __init__(
         self, elements: Array, keep: Any = None, start: int = -1, watch: Watch | None = None
@@ -223,8 +156,7 @@ class EmulatedStore:
     room : int, optional
         Bytes that fit.
     compiler : callable, optional
-        ``compiler(source, name)`` makes a kernel that is launched in the simulator; without, kernels
-        run as Python.
+        ``compiler(source, name)`` makes a kernel for the simulator; without, kernels run as Python.
 
     Attributes
     ----------
@@ -241,7 +173,6 @@ class EmulatedStore:
         self.computes = compiler is None  # the simulator's arrays are not computed with
         self.counts: Counter[str] = Counter()
         self.memory, self.room = Memory(MEMORY), room
-        self.used = self.most = 0
         self.lost: str | None = None
         self.streams: list[EmulatedStream] = []
         self.lanes = Lanes(self._stream)
@@ -270,7 +201,7 @@ class EmulatedStore:
         """See ``memory.Store``."""
         nbytes = math.prod(shape) * dtype.itemsize
         self.count("made")
-        start = self.memory.take(nbytes) if self.used + nbytes <= self.room else None
+        start = self.memory.take(nbytes, self.room)
         if start is None:
             free = f" (of {self.room}, {self.room - self.used} are free)"
             raise DeviceMemoryError(NO_ROOM.format(bytes=nbytes, free=free))
@@ -278,14 +209,15 @@ class EmulatedStore:
         if watch.on:
             watch.taken(start, nbytes)
         made = Emulated(self.memory.array(start, shape, dtype), None, start, watch)
-        self.used += nbytes
-        self.most = max(self.most, self.used)
-        weakref.finalize(made, self._freed, start, nbytes)
+        # The collector knows no arrays of NumPy's: they go after all finalizers, as a driver's memory does.
+        weakref.finalize(made._elements, self.memory.given.append, start)
         return made
 
-    def _freed(self, start: int, nbytes: int) -> None:
-        self.used -= nbytes
-        self.memory.give(start, nbytes)
+    @property
+    def used(self) -> int:
+        """Bytes that are held."""
+        self.memory.settle()
+        return self.memory.used
 
     def copied_in(self, array: Array) -> Emulated:
         """See ``memory.Store``."""
@@ -357,7 +289,6 @@ class EmulatedStore:
         return held, shape, dtype
 
     def exported(self, held: Emulated, options: dict[str, Any]) -> Any:
-        """There is no DLPack of a card that is not there."""
         raise BufferError("the emulated card exports no DLPack")
 
     def kernel(self, source: str, name: str, views: tuple[str, ...]) -> Callable[..., None]:
@@ -374,6 +305,7 @@ class EmulatedStore:
         """See ``memory.Store``."""
 
         def launch() -> None:
+            self.memory.settle()
             for call in calls:
                 self.count("launches")
                 views = [self.memory.views[code] for code in call.views]
@@ -383,9 +315,8 @@ class EmulatedStore:
         return launch
 
     def synchronize(self) -> None:
-        """Nothing is under way."""
-        self.count("waits")
+        self.count("waits")  # and nothing is under way
 
     def peak(self) -> int:
         """Most bytes that were held at a time."""
-        return self.most
+        return self.memory.most

@@ -29,7 +29,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.mine = threading.local()
-        self.lock = threading.Lock()
+        self.lock = threading.RLock()  # the collector may come back while it is held
         self.on = False
         self.writes: dict[int, tuple[EmulatedStream, int]] = {}
         self.reads: dict[int, dict[EmulatedStream, int]] = {}
@@ -54,9 +54,9 @@ class Watch:
         stream: EmulatedStream | None = getattr(self.mine, "stream", None)
         if stream is None:
             raise RuntimeError("the card is asked for something outside of any stream")
-        now = stream.clock[stream]
         with self.lock:
             self.touched += 1
+            now = stream.clock[stream]
             for block in range(start // BLOCK, (start + max(nbytes, 1) - 1) // BLOCK + 1):
                 before = [self.writes[block]] if block in self.writes else []
                 readers = self.reads.setdefault(block, {})
@@ -98,15 +98,17 @@ class EmulatedStream:
 
     def record(self, timed: bool = False) -> Event:
         """See ``lanes.Stream``."""
-        made = Event(dict(self.clock))
-        self.clock[self] += 1
+        with self.watch.lock:
+            made = Event(dict(self.clock))
+            self.clock[self] += 1
         return made
 
     def wait(self, event: Any) -> None:
         """See ``lanes.Stream``."""
-        self.watch.waits += 1
-        for stream, time in event.clock.items():
-            self.clock[stream] = max(self.clock.get(stream, 0), time)
+        with self.watch.lock:
+            self.watch.waits += 1
+            for stream, time in event.clock.items():
+                self.clock[stream] = max(self.clock.get(stream, 0), time)
 
     def elapsed(self, first: Event, last: Event) -> float:
         """See ``lanes.Stream``."""

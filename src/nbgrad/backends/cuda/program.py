@@ -165,6 +165,8 @@ class CudaProgram:
         finally:
             lane.done += 1
         instance.stamp = lane.done
+        for y in self.outputs:  # programs that ran inside of this one have counted before it ended
+            env[y].root.stamp = lane.done
         self.pool.append(instance)  # one whose run has failed is not used again
         for fault, sizes in faults:
             size = sizes[(fault & 0xFF) - 1]
