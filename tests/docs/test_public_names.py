@@ -32,7 +32,7 @@ MADE = {
     "TapeView", "Tensor", "Jitted", "autograd.graph.GradFn", "autograd.graph.AccumulateGrad",
     "autograd.graph.GradientEdge", "autograd.graph.RemovableHandle", "integrate.OdeResult",
     "integrate.OdeSolution", "interpolate.PPoly", "tree.Structure", "checkpoint_policies.Made",
-    "optimize.Fit", "optimize.Problem", "sparse.Plan", "random.Generator", "numpy.finfo", "numpy.iinfo",
+    "optimize.Fit", "optimize.Problem", "sparse.Plan", "sparse.Matrix", "sparse.Factors", "random.Generator", "numpy.finfo", "numpy.iinfo",
 }  # fmt: skip
 # Take anything, or nothing.
 NO_ERRORS = {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 import nbgrad as ng
 
@@ -13,6 +14,7 @@ sparse: Any = ng.sparse
 square: Any = lambda x: x * x
 total: Any = lambda x: (x * x).sum()
 dense: Any = lambda x: x * np.sin(x).sum()
+EYE: Any = sp.csr_array(np.eye(2))
 PLAN = sparse.jacobian(square, X)
 
 ROWS: dict[tuple[str, str], Any] = {
@@ -39,6 +41,13 @@ ROWS: dict[tuple[str, str], Any] = {
         "x0 is complex",
     ),
     ("sparse.color", "ValueError"): (lambda: sparse.color(np.eye(2), "a"), "kind='a'"),
+    ("sparse.matrix", "TypeError"): (lambda: sparse.matrix(np.eye(2)), "not a sparse matrix"),
+    ("sparse.matrix", "ValueError"): (lambda: sparse.matrix(EYE, X[:1]), "values for 2 entries"),
+    ("sparse.spsolve", "TypeError"): (lambda: sparse.spsolve(np.eye(2), X), "not a sparse matrix"),
+    ("sparse.spsolve", "ValueError"): (lambda: sparse.spsolve(EYE, X[:1]), "right-hand side"),
+    ("sparse.splu", "TypeError"): (lambda: sparse.splu(np.eye(2)), "not a sparse matrix"),
+    ("sparse.splu", "ValueError"): (lambda: sparse.splu(EYE[:1]), "not square"),
+    ("sparse.Factors.solve", "ValueError"): (lambda: sparse.splu(EYE).solve(X, "a"), "trans='a'"),
     ("sparse.Plan", "TypeError"): (lambda: PLAN([X, X]), "nested otherwise"),
     ("sparse.Plan", "ValueError"): (lambda: PLAN(np.ones(3)), "has shape"),
     ("sparse.Plan.values", "ValueError"): (lambda: PLAN.values(X, out=X[:1]), "contiguous array"),

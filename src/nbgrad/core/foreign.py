@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import array
 import numbers
+import os
 from collections import deque
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -34,7 +36,12 @@ _MISSING += "to stand for them: x.to_numpy(...)"
 _UNIT = "its unit would be lost; pass its numbers alone, in a unit that you choose (x.value, "
 _UNIT += "x.magnitude or x.to_value(unit))"
 _OTHER = "what it knows besides its numbers would be lost; pass these alone, np.asarray(x)"
-_SPARSE = "tensors are dense; write s.toarray() (or s.todense() of the package sparse)"
+_SPARSE = (
+    "tensors are dense; multiply it, s @ x, or write s.toarray() (s.todense() of the package "
+)
+_SPARSE += "sparse)"
+
+_SPARSE_FOLDER = os.path.join("scipy", "sparse", "")
 
 Reader = Callable[[Any], Any]
 
@@ -111,6 +118,17 @@ def answers_for(kind: type) -> bool:
     """Whether operations of tensors with objects of *kind* are the tensors' to answer."""
     own = is_box(kind) or issubclass(kind, (np.ndarray, np.generic))
     return own or reader_of(kind) is not None
+
+
+def is_sparse(kind: type) -> bool:
+    """Whether objects of class *kind* are sparse arrays or matrices of SciPy's."""
+    return kind.__module__.startswith("scipy.sparse") and reader_of(kind) is _refuse_sparse
+
+
+def multiplies(frame: FrameType) -> bool:
+    """Whether *frame* is a sparse matrix of SciPy's that is about to multiply with what it was given."""
+    code = frame.f_code
+    return code.co_name == "_matmul_dispatch" and _SPARSE_FOLDER in code.co_filename
 
 
 def reader_of(kind: type) -> Reader | None:

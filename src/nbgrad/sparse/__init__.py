@@ -1,7 +1,11 @@
-"""Sparse Jacobians and Hessians: patterns, colourings, and plans that compute them."""
+"""Sparse Jacobians and Hessians: patterns, colourings, plans; sparse matrices to differentiate by."""
 
 from nbgrad.sparse.functions import hessian, jacobian
+from nbgrad.sparse.matrices import Factors, Matrix, matrix, splu, spsolve
 from nbgrad.sparse.plans import Plan
 from nbgrad.sparse.structure import color, hessian_pattern, jacobian_pattern
 
-__all__ = ["Plan", "color", "hessian", "hessian_pattern", "jacobian", "jacobian_pattern"]
+__all__ = [
+    "Factors", "Matrix", "Plan", "color", "hessian", "hessian_pattern", "jacobian", "jacobian_pattern",
+    "matrix", "splu", "spsolve",
+]  # fmt: skip

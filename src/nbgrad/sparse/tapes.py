@@ -11,6 +11,7 @@ import numpy as np
 from nbgrad.api.arguments import leaves_of, settled
 from nbgrad.api.tracing import recorded
 from nbgrad.core.frozen import Frozen
+from nbgrad.core.modes import modes
 from nbgrad.core.tape import Literal, Tape, Var
 from nbgrad.core.tree import flatten, unflatten
 from nbgrad.core.values import value_of
@@ -92,7 +93,11 @@ def record(
         )
     given, structure = given_of(x, args, name)
     called = partial(f, **kwargs) if kwargs else f
-    traced = recorded(called, given, structure, differentiable=True)
+    before, modes.grad = modes.grad, True  # it is differentiated, whoever asks for that
+    try:
+        traced = recorded(called, given, structure, differentiable=True)
+    finally:
+        modes.grad = before
     if traced.watched:
         raise TypeError(
             f"{name}: the function calls a hook or a Function, whose backward is no tape. Write "

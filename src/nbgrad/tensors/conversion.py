@@ -12,7 +12,7 @@ import numpy as np
 
 from nbgrad.config import settings
 from nbgrad.core import asked
-from nbgrad.core.foreign import answers_for, defers
+from nbgrad.core.foreign import answers_for, defers, multiplies
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.memory import HOME, host, place
 from nbgrad.core.modes import asked_by, modes, watching
@@ -124,6 +124,8 @@ class Conversions:
         return value_of(self._node).tolist()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        if multiplies(sys._getframe(1)):
+            return np.array(None)  # which SciPy cannot read, and leaves the product to the tensor
         view = self.numpy(copy=None if self._node.aval.device and copy is not False else False)
         if copy is False:
             return np.array(view, dtype=dtype, copy=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nbgrad.core.foreign import is_sparse
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.primitive import Primitive, bind
@@ -25,6 +26,7 @@ from nbgrad.tensors.dispatch import (
 )
 from nbgrad.vocabulary.elements import composite
 from nbgrad.vocabulary.linalg import matmul
+from nbgrad.vocabulary.linalg.sparse import with_sparse
 
 if TYPE_CHECKING:
     from nbgrad.tensors.tensor import Tensor
@@ -144,6 +146,8 @@ class Operators:
             node = _matmul(self._node, other._node)
         elif kind is np.ndarray:
             node = _matmul(self._node, as_operand(other))
+        elif is_sparse(kind):
+            node = with_sparse(other, self._node, left=False)
         elif admitted(other):
             node = _matmul(self._node, as_operand(operand(other)))
         else:
@@ -152,6 +156,8 @@ class Operators:
         return made
 
     def __rmatmul__(self: Any, other: Any) -> Tensor:
+        if is_sparse(other.__class__):
+            return self.__class__(with_sparse(other, self._node, left=True))  # type: ignore[no-any-return]
         if not admitted(other):
             return NotImplemented
         made: Tensor = self.__class__(matmul.matmul(as_operand(operand(other)), self._node))
