@@ -362,3 +362,33 @@ def test_a_number_of_numpy_is_recorded_as_one_of_python_where_that_is_the_same(
             np.testing.assert_array_equal(y.numpy(), expected)
     y = f(ng.tensor(array), number)
     assert any(a.__class__ is float for a in y._node.inputs) == (dtype is np.float64)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 3), (5, 1, 2), (1, 3), (5, 0)])
+def test_what_is_known_of_one_row_serves_for_others(shape: Any) -> None:
+    array = np.arange(float(np.prod(shape))).reshape(shape)
+    x = ng.tensor(array, requires_grad=True)
+    for _ in range(2):
+        for k in range(-len(array), len(array)):
+            row, direct = x[k], ng.getitem(x, k)
+            assert row._node.sig is direct._node.sig
+            assert row._node.inputs[0].sig is direct._node.inputs[0].sig
+            np.testing.assert_array_equal(row.detach().numpy(), array[k])
+    for k in (len(array), -len(array) - 1):
+        with pytest.raises(IndexError):
+            x[k]
+    y, copy = ng.tensor(array), array.copy()
+    for k in range(len(array)):
+        row, theirs = y[k], copy[k : k + 1]
+        row += k
+        if array.ndim > 1:  # a scalar is none of a view
+            theirs += k
+    np.testing.assert_array_equal(y.numpy(), copy)
+    if array.size:
+        x[len(array) - 1].sum().backward()
+        assert x.grad is not None
+        np.testing.assert_array_equal(
+            x.grad.numpy(),
+            np.arange(len(array)).reshape(-1, *[1] * (array.ndim - 1))
+            == len(array) - 1 + 0 * array,
+        )

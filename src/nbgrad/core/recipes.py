@@ -81,9 +81,13 @@ class Recipes(dict[Any, Recipe]):
         """Keep how *out* was recorded on *operands*, if that can be replayed."""
         recipe = recipe_of(out, operands, element) if together(operands) else None
         if recipe is not None and recipe.nbytes <= self.MAX_BYTES:
-            if len(self) >= (self.CAPACITY if recipe.constants else self.MOST):
-                self.clear()
-            self[key] = recipe
+            self.keep(key, recipe)
+
+    def keep(self, key: Any, recipe: Recipe) -> None:
+        """Keep *recipe*, in the place of all others if there is no room."""
+        if len(self) >= (self.CAPACITY if recipe.constants else self.MOST):
+            self.clear()
+        self[key] = recipe
 
 
 def together(operands: Sequence[Any]) -> bool:

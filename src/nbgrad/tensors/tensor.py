@@ -18,11 +18,11 @@ from nbgrad.core.recipes import window_between
 from nbgrad.engine.flushing import flush
 from nbgrad.errors import INPLACE_LEAF, NOT_FLOATING, NOT_LEAF, AutogradError
 from nbgrad.ops import basis
-from nbgrad.tensors import aliases, hooks, views
+from nbgrad.tensors import aliases, hooks, subscripts, views
 from nbgrad.tensors.at import Updates
 from nbgrad.tensors.buffers import Buffers
 from nbgrad.tensors.conversion import Conversions
-from nbgrad.tensors.dispatch import again, apart, index_key, index_of, pair, static
+from nbgrad.tensors.dispatch import again, apart, index_key
 from nbgrad.tensors.grad_fn import grad_fn_of, output_number
 from nbgrad.tensors.gradients import backward
 from nbgrad.tensors.methods import Methods
@@ -295,13 +295,13 @@ class Tensor(Spelled):
     def __getitem__(self, index: Any) -> Tensor:
         key, node = index_key(index), self._node
         if key is not None:
-            recipe = _items.get((node.aval, tuple, key))
+            recipe = subscripts.items.get((node.aval, tuple, key))
             if recipe is not None and recipe.window is not None:
                 return again(self, recipe, views.share)  # type: ignore[no-any-return]
-            return _basic(self, key)
+            return subscripts.basic(self, key)  # type: ignore[no-any-return]
         made = Tensor(getitem(node, as_index(index)))
         chain = window_between(made._node, node)
-        return views.share(made, self, chain, _is_element(node, made._node, index))  # type: ignore[no-any-return]
+        return views.share(made, self, chain, subscripts.is_element(node, made._node, index))  # type: ignore[no-any-return]
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Write *value* to the elements at *index*: views of the tensor see it.
@@ -325,7 +325,7 @@ class Tensor(Spelled):
         if key is None:
             self._rebind(setitem(self._node, as_index(index), node))
         else:
-            self._rebind(_assign(self._node, shapes.as_node(node), key))
+            self._rebind(subscripts.assign(self._node, shapes.as_node(node), key))
 
 
 attach(Tensor, Operators, Conversions, Buffers, Methods)
@@ -361,35 +361,10 @@ class _Size(int):
         return self._shape if dim is None else self._shape[dim]
 
 
-def _item(node: Node, key: Any) -> Node:
-    return getitem(node, index_of(key))
-
-
-def _with_item(node: Node, value: Node, key: Any) -> Node:
-    return setitem(node, index_of(key), value)
-
-
 def _written(x: Tensor, index: Any, value: Tensor) -> bool:
     """Whether *value* is a view of what stands there, as in ``x[1:] += 1``."""
     view = value._alias.__class__ is tuple and value._alias[3] > views.ELEMENT
     return view and views.related(x, value) and views.alike(x[index], value)
-
-
-def _is_element(node: Node, item: Node, index: Any) -> bool:
-    """Whether ``x[index]`` is a scalar where NumPy is concerned: integers, one for each dimension."""
-    return item.aval.shape == () and node.aval.shape != () and _no_ellipsis(index)
-
-
-def _no_ellipsis(index: Any) -> bool:
-    """Whether an index, or the key of one, has no ellipsis."""
-    if index.__class__ is tuple:
-        return all(_no_ellipsis(item) for item in index)
-    return index is not Ellipsis
-
-
-_basic = static(_item, told=True, share=views.share, element=_is_element)
-_items: Any = getattr(_basic, "recipes")  # noqa: B009 - by aval and key, to look there first
-_assign = pair(_with_item)
 
 
 def _pending_copy(node: Node) -> Node:
