@@ -5,7 +5,7 @@ programs, all scalar functions, and what tests have left in the folder ``NBGRAD_
 of these, evenly chosen, or as many as ``NBGRAD_CUDA_PTX`` says, which may be ``all``. For all that there are:
 
     export NBGRAD_CUDA_KERNELS=kernels NBGRAD_CUDA_PROGRAMS=500 NBGRAD_CUDA_PTX=all
-    NUMBA_ENABLE_CUDASIM=1 pytest -n auto tests/cuda && pytest -n auto tests/backends && pytest tests/cuda/test_ptx.py
+    NUMBA_ENABLE_CUDASIM=1 pytest -n auto tests/cuda; pytest -n auto tests/backends; pytest -s tests/cuda/test_ptx.py
 """
 
 from __future__ import annotations
@@ -20,13 +20,18 @@ from concurrent.futures import ProcessPoolExecutor
 from itertools import groupby, islice
 from pathlib import Path
 
+import numpy as np
 from golden_programs import GOLDEN, program
 from kernel_texts import Text, kept
 
+from nbgrad.core.aval import make_aval
+from nbgrad.core.linearize import linearize
+from nbgrad.core.node import placeholder
 from nbgrad.machine.scalar import PORTABLE
 from nbgrad.machine.targets import cuda_ptx
 from nbgrad.program.program import make_program
 from nbgrad.program.text import CudaKernel
+from nbgrad.tensors.tensor import Tensor
 
 CHOSEN = os.environ.get("NBGRAD_CUDA_PTX", "60")
 # PTX for the older of two cards is assembled for both.
@@ -42,6 +47,15 @@ def scalars(names: tuple[str, ...]) -> Text:
         calls = ", ".join(f"m_{code}[at + {k}]" for k in range(n))
         lines.append(f"    m_{code}[at + {n}] = {name}({calls})\n")
     return f"def apply(at, m_{code}):\n{''.join(lines)}", "apply", (code,)
+
+
+def wide(dtype: str) -> Text:
+    """A kernel whose points are taken by twos or fours."""
+    x = placeholder(make_aval((1 << 17,), np.dtype(dtype)))
+    tape, _ = linearize([(Tensor(x) * 3 + Tensor(x))._node], [x])
+    (step,) = make_program(tape, target="cuda").steps
+    assert isinstance(step, CudaKernel) and "load_" in step.source
+    return step.source, step.name, step.views
 
 
 def batched(names: Iterable[str], size: int) -> Iterator[tuple[str, ...]]:
@@ -60,6 +74,7 @@ def texts() -> list[Text]:
         for step in make_program(program(name).tape, target="cuda").steps:
             if isinstance(step, CudaKernel):
                 found.add((step.source, step.name, step.views))
+    found.update(wide(dtype) for dtype in ("float64", "float32", "int32"))
     there = kept()
     every = 1 if CHOSEN == "all" else -(-len(there) // int(CHOSEN)) or 1
     return sorted({*found, *there[::every]})
@@ -71,6 +86,9 @@ def compiled(text: Text) -> str:
     try:
         found = cuda_ptx(source, name, views, CAPABILITY)
         assert ".visible .entry" in found and name in found
+        for n in (2, 4):  # so many elements by one instruction
+            assert f"load_{n}(" not in source or f"ld.global.v{n}" in found
+            assert f"store_{n}(" not in source or f"st.global.v{n}" in found
         assemble(found)
     except Exception as error:
         return f"{source}\n{type(error).__name__}: {error}\n"

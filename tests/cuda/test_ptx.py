@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+LIMIT = 7200 if os.environ.get("NBGRAD_CUDA_PTX") == "all" else 500
 
+
+@pytest.mark.timeout(LIMIT + 10)
 @pytest.mark.skipif(
     importlib.util.find_spec("numba_cuda") is None,
     reason="numba-cuda is not installed: pip install 'nbgrad[cuda]'",
@@ -21,8 +24,7 @@ def test_kernels_and_scalar_functions_compile_to_ptx() -> None:
     paths = [str(here.parent / "support"), str(here.parents[1] / "src"), env.get("PYTHONPATH", "")]
     env["PYTHONPATH"] = os.pathsep.join(paths)
     command = [sys.executable, "-W", "ignore", str(here / "ptx.py")]
-    limit = 7200 if env.get("NBGRAD_CUDA_PTX") == "all" else 500
-    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=limit)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=LIMIT)
     print(done.stdout)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.endswith(": 0 failed\n")

@@ -24,6 +24,7 @@ from nbgrad.machine.cuda import compiler
 from nbgrad.machine.cuda import simulated as is_simulated
 from nbgrad.machine.intrinsics import CASTS, FUNCTIONS
 from nbgrad.machine.scalar import PORTABLE
+from nbgrad.machine.wide import WIDE, instruction
 
 # Words of an array of one dimension as numba-cuda passes it: owner, parent, items, bytes of an item, address,
 # extent, stride.
@@ -67,10 +68,14 @@ def _device(function: FunctionType) -> Any:
 
 def cuda_namespace(source: str) -> dict[str, Any]:
     """The globals of kernel text: of the functions only those that *source* names."""
-    found: dict[str, Any] = {**PORTABLE, **FUNCTIONS}
+    found: dict[str, Any] = {**PORTABLE, **FUNCTIONS, **WIDE}
     used = {name: found[name] for name in set(_NAMED.findall(source)) if name in found}
     if not simulated():
-        used = {name: _device(function) for name, function in used.items()}
+        plain = cuda().__name__.startswith("numba_cuda_mlir")
+        used = {
+            name: instruction(name) if name in WIDE and not plain else _device(function)
+            for name, function in used.items()
+        }
     return {"cuda": cuda(), "math": math, **CASTS, **used}
 
 
@@ -85,7 +90,7 @@ def cuda_kernel(source: str, name: str) -> Any:
 
 def plain_kernel(source: str, name: str, module: Any) -> Any:
     """Kernel text as a function of Python, with *module* in the place of Numba's."""
-    found: dict[str, Any] = {**PORTABLE, **FUNCTIONS}
+    found: dict[str, Any] = {**PORTABLE, **FUNCTIONS, **WIDE}
     used = {n: found[n] for n in set(_NAMED.findall(source)) if n in found}
     return _executed(source, name, {"cuda": module, "math": math, **CASTS, **used})
 

@@ -16,6 +16,7 @@ import numpy as np
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.cuda_reduce import THREADS, cells, columns
+from nbgrad.program.cuda_wide import points, together
 from nbgrad.program.emit import Emitter
 from nbgrad.program.text import CudaKernel, Number, Pointer
 from nbgrad.program.values import ALL_CODES
@@ -101,6 +102,8 @@ class CudaEmitter(Emitter):
         self.uniforms()
         if self.nest.reductions:
             blocks = columns(self) if self.a.columns else cells(self)
+        elif (count := together(self)) > 1:
+            blocks = -(-points(self, count) // THREADS)
         else:
             self.points()
             blocks = -(-self.nest.size // THREADS)
