@@ -79,6 +79,19 @@ def test_bounds():
     assert fixed.x[2] == 0.25 and fixed.success
 
 
+@pytest.mark.parametrize("loss", ["linear", "soft_l1", "cauchy"])
+def test_steps_that_bounds_cut(loss):
+    """A first step goes far beyond the bounds, where the linear model says nothing."""
+    y = 3 * np.exp(-1.5 * T)
+    y[4] += 3
+    f = lambda p: p[0] * np.exp(-p[1] * T) - y
+    for high in ([2.5, 9.0], [9.0, 1.2], [2.5, 1.0]):
+        given = {"loss": loss, "f_scale": 0.1, "bounds": ([0.0, 0.0], high)}
+        found, expected = least_squares(f, [1.0, 0.9], **given), scipy_of(f, [1.0, 0.9], **given)
+        assert found.success and found.nfev <= 2 * expected.nfev
+        np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-6)
+
+
 def test_jacobians_that_are_singular():
     found = least_squares(lambda p: (p[0] + p[1]) * T - Y, [1.0, 1.0])
     assert found.success and np.isnan(found.cov).all()

@@ -30,13 +30,13 @@ def damped(n: int) -> int:
 
 
 def residuals(n: int) -> int:
-    """Where the residuals are; behind them those that are tried, and a copy that becomes Q'r."""
+    """Where the residuals are; behind them those that are tried, a copy that becomes Q'r, and as they are weighed."""
     return VECTORS * n + 2 * n * n
 
 
 def jacobian(n: int, m: int) -> int:
     """Where the Jacobian is, a row for each of its columns; behind it a copy that is factorized."""
-    return residuals(n) + 3 * m
+    return residuals(n) + 4 * m
 
 
 def size(n: int, m: int) -> int:
@@ -227,11 +227,13 @@ def step(k: Any, s: Any, w: Any) -> None:
 
 
 def steepest(k: Any, w: Any) -> float:
-    """The length of the scaled gradient."""
-    n, total = k[N], 0.0
+    """The length of the scaled gradient, R'Q'r."""
+    n, total, r = k[N], 0.0, matrix(k[N])
     for j in range(k[FREE]):
-        i = int(w[ORDER * n + j])
-        total += (w[G * n + i] / w[D * n + i]) ** 2
+        slope = 0.0
+        for i in range(j + 1):
+            slope += w[r + i * n + j] * w[QTB * n + i]
+        total += (slope / w[D * n + int(w[ORDER * n + j])]) ** 2
     return math.sqrt(total)
 
 

@@ -17,6 +17,7 @@ from nbgrad.solvers.factors import (
     BELOW,
     NORMS,
     ORDER,
+    WORK,
     XT,
     D,
     G,
@@ -28,7 +29,6 @@ from nbgrad.solvers.factors import (
     jacobian,
     matrix,
     residuals,
-    scaled_length,
     span,
     step,
 )  # fmt: skip
@@ -72,6 +72,7 @@ from nbgrad.solvers.native import (
 )  # fmt: skip
 
 EPS = 2.220446049250313e-16
+REDUCED = 2  # of FRESH: the factors are those of a part
 FIRST_RADIUS = 100.0  # of the scaled start
 
 
@@ -116,32 +117,42 @@ def linearize(more: Any, further: Any, k: Any, s: Any, w: Any) -> Any:
         k[STATUS] = NOT_FINITE
         return False
     copy(w, r + 2 * m, r, m)
+    norms = WORK * n
     for i in range(n):
-        w[S * n + i] = math.sqrt(span(w, a + i * m, a + i * m, m))
+        w[norms + i] = math.sqrt(span(w, a + i * m, a + i * m, m))
     size = math.sqrt(span(w, r, r, m)) if k[LOSS] == 0 else weigh(k, s, w, r + 2 * m, a)
-    free(k, w)
-    copy(w, a + n * m, a, n * m)
-    factorize(k, w)
+    copy(w, r + 3 * m, r + 2 * m, m)
+    slopes(k, w)
+    refactor(k, w)
     scale(k, s, w)
-    s[GNORM] = steepness(k, w, size)
-    k[FRESH] = 1
+    s[GNORM] = steepness(k, w, norms, size)
     if s[GNORM] <= s[GTOL]:
         k[STATUS] = GRADIENT
     return k[STATUS] == 0
 
 
-def free(k: Any, w: Any) -> None:
-    """The gradient, and the columns of the parameters that are not held at a bound."""
-    n, m, count = k[N], k[M], 0
-    a, r = jacobian(n, m), residuals(n) + 2 * m
+def slopes(k: Any, w: Any) -> None:
+    """The gradient."""
+    n, m = k[N], k[M]
     for i in range(n):
-        w[G * n + i] = g = span(w, a + i * m, r, m)
-        x = w[X * n + i]
+        w[G * n + i] = span(w, jacobian(n, m) + i * m, residuals(n) + 3 * m, m)
+
+
+def refactor(k: Any, w: Any) -> None:
+    """The factors of the columns of the parameters that are not held at a bound."""
+    n, m, count = k[N], k[M], 0
+    for i in range(n):
+        g, x = w[G * n + i], w[X * n + i]
         held = (g > 0.0 and x <= w[BELOW * n + i]) or (g < 0.0 and x >= w[ABOVE * n + i])
+        w[S * n + i] = 0.0
         if k[BOUNDED] == 0 or not (held or w[BELOW * n + i] == w[ABOVE * n + i]):
             w[ORDER * n + count] = float(i)
             count += 1
     k[FREE] = count
+    copy(w, residuals(n) + 2 * m, residuals(n) + 3 * m, m)
+    copy(w, jacobian(n, m) + n * m, jacobian(n, m), n * m)
+    factorize(k, w)
+    k[FRESH] = 1
 
 
 def scale(k: Any, s: Any, w: Any) -> None:
@@ -163,23 +174,29 @@ def scale(k: Any, s: Any, w: Any) -> None:
         s[RADIUS] = FIRST_RADIUS * s[LENGTH] if s[LENGTH] > 0.0 else FIRST_RADIUS
 
 
-def steepness(k: Any, w: Any, size: float) -> float:
-    """The largest cosine of the angles between residuals and columns, as the loss weighs them, of lengths at S."""
+def steepness(k: Any, w: Any, norms: int, size: float) -> float:
+    """The largest cosine of the angles between residuals and columns, as the loss weighs them, whose lengths are at *norms*."""
     n, most = k[N], 0.0
     for j in range(k[FREE]):
         i = int(w[ORDER * n + j])
-        if w[S * n + i] > 0.0 and size > 0.0:
-            most = max(most, abs(w[G * n + i] / w[S * n + i] / size))
+        if w[norms + i] > 0.0 and size > 0.0:
+            most = max(most, abs(w[G * n + i] / w[norms + i] / size))
     return most
 
 
 def attempt(run: Any, frame: Any, k: Any, s: Any, w: Any) -> None:
     """Try a step, and take it if it is good."""
     n, m = k[N], k[M]
+    if k[FRESH] == REDUCED:
+        refactor(k, w)
     step(k, s, w)
-    length = scaled_length(k, w)
     cut = place(k, w)
-    slope, square = predicted(k, w, cut)
+    if cut:
+        reduce(k, s, w)
+    length, slope, square = predicted(k, w, cut)
+    for i in range(n):
+        x = w[X * n + i] + w[S * n + i]
+        w[XT * n + i] = min(max(x, w[BELOW * n + i]), w[ABOVE * n + i]) if k[BOUNDED] != 0 else x
     if k[ITERATIONS] == 0:
         s[RADIUS] = min(s[RADIUS], length)
     if not evaluate(run, frame, k):
@@ -206,29 +223,53 @@ def attempt(run: Any, frame: Any, k: Any, s: Any, w: Any) -> None:
 
 
 def place(k: Any, w: Any) -> bool:
-    """The point to try; whether the step was cut at a bound."""
+    """The steps of the free parameters; whether some were cut at a bound."""
     n, cut = k[N], False
-    for i in range(n):
-        w[S * n + i] = 0.0
     for j in range(k[FREE]):
         i = int(w[ORDER * n + j])
-        w[S * n + i] = -w[P * n + i]
-    for i in range(n):
-        x = w[X * n + i] + w[S * n + i]
+        moved = -w[P * n + i]
         if k[BOUNDED] != 0:
+            x = w[X * n + i] + moved
             inside = min(max(x, w[BELOW * n + i]), w[ABOVE * n + i])
-            cut = cut or inside != x
-            x = inside
-        w[S * n + i] = x - w[X * n + i] if k[BOUNDED] != 0 else w[S * n + i]
-        w[XT * n + i] = x
+            if inside != x:
+                moved, cut = inside - w[X * n + i], True
+        w[S * n + i] = moved
     return cut
 
 
-def predicted(k: Any, w: Any, cut: bool) -> tuple[float, float]:
-    """The slope along the step, and the square of what it changes the residuals by, both by the linear model."""
-    n, m, slope, square = k[N], k[M], 0.0, 0.0
+def reduce(k: Any, s: Any, w: Any) -> None:
+    """Solve again for the parameters that are left, as long as some are cut: those go to their bounds."""
+    n, m, cut = k[N], k[M], True
+    a, rest = jacobian(n, m), residuals(n) + 2 * m
+    while cut and k[FREE] > 0:
+        count = 0
+        for j in range(k[FREE]):
+            i = w[ORDER * n + j]
+            if w[S * n + int(i)] == -w[P * n + int(i)]:
+                w[ORDER * n + count] = i
+                count += 1
+            else:
+                w[P * n + int(i)] = 0.0
+        k[FREE] = count
+        copy(w, rest, rest + m, m)
+        for j in range(count):
+            w[S * n + int(w[ORDER * n + j])] = 0.0
+        for i in range(n):
+            for row in range(m):
+                w[rest + row] += w[S * n + i] * w[a + i * m + row]
+        copy(w, a + n * m, a, n * m)
+        factorize(k, w)
+        step(k, s, w)
+        cut = place(k, w)
+    k[FRESH] = REDUCED
+
+
+def predicted(k: Any, w: Any, cut: bool) -> tuple[float, float, float]:
+    """The scaled length of the step; by the linear model its slope, and the square of what it changes."""
+    n, m, slope, square, length = k[N], k[M], 0.0, 0.0, 0.0
     for i in range(n):
         slope += w[G * n + i] * w[S * n + i]
+        length += (w[D * n + i] * w[S * n + i]) ** 2
     if cut:
         a = jacobian(n, m)
         for row in range(m):
@@ -236,14 +277,14 @@ def predicted(k: Any, w: Any, cut: bool) -> tuple[float, float]:
             for i in range(n):
                 moved += w[a + i * m + row] * w[S * n + i]
             square += moved * moved
-        return slope, square
+        return math.sqrt(length), slope, square
     count, r = k[FREE], matrix(n)
     for j in range(count):
         moved = 0.0
         for l in range(j, count):
             moved += w[r + j * n + l] * w[P * n + int(w[ORDER * n + l])]
         square += moved * moved
-    return slope, square
+    return math.sqrt(length), slope, square
 
 
 def adjust(s: Any, actual: float, ratio: float, slope: float, length: float, far: bool) -> None:
@@ -252,7 +293,7 @@ def adjust(s: Any, actual: float, ratio: float, slope: float, length: float, far
         part = 0.5
         if actual < 0.0:
             part = 0.5 * slope / (slope + 0.5 * actual)
-        if far or not part >= 0.1:
+        if far or not 0.1 <= part <= 0.5:
             part = 0.1
         s[RADIUS] = part * min(s[RADIUS], length / 0.1)
         s[LAMBDA] /= part

@@ -14,6 +14,7 @@ from nbgrad.api.grad import grad
 from nbgrad.api.implicit import custom_root
 from nbgrad.api.vmap import vmap
 from nbgrad.backends.cpu.pointed import Framed
+from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import modes
 from nbgrad.machine.compile import Code, native, remembered
 from nbgrad.machine.threads import get_num_threads
@@ -222,7 +223,7 @@ class Batch:
         workers = [self._worker(options, bounds) for _ in range(max(1, threads))]
         if not all(workers):
             return self._one_by_one(options, bounds)
-        self.next, self.stopped, self.lock = 0, False, threading.Lock()
+        self.next, self.stopped, self.lock = 0, False, ThreadLock()
         others = [threading.Thread(target=self._work, args=(w,), daemon=True) for w in workers[1:]]
         for each in others:
             each.start()
@@ -294,7 +295,7 @@ class Batch:
         """Take fits, some at a time, until there are no more."""
         enter, words = _KERNEL(_fits().address), worker[1]
         while not self.stopped:
-            with self.lock:
+            with self.lock.held:
                 first = self.next
                 self.next = last = min(first + CHUNK, self.count)
             if first == last:
