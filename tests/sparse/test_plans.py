@@ -196,3 +196,9 @@ def test_refuses_arguments_that_have_no_derivative() -> None:
 def test_a_million_dense_entries_raise_before_they_are_there() -> None:
     with pytest.raises(MemoryError, match="something is not sparse"):
         ng.sparse.jacobian(lambda x: x * np.sin(x).sum(), np.ones(20_000))
+
+
+def test_mode_of_the_caller_does_not_matter() -> None:
+    with ng.no_grad():
+        plan = ng.sparse.jacobian(lambda x: x * x, np.ones(3))
+    assert plan.nnz == 3
