@@ -103,16 +103,6 @@ NO_ROOM = (
     "the device has no room for {bytes} bytes{free}: nothing was changed. Free tensors on it (del x), "
     "use smaller batches or float32, or checkpoint"
 )
-LOST = (
-    'the device "cuda" is lost: {what}. Tensors on it are gone; those at home are as they were, and this '
-    'process goes on with them (device="cpu"). Only a new process can use the card again. If it comes '
-    "back, run compute-sanitizer on the script and look at nvidia-smi and the kernel's log (Xid)"
-)
-OTHER_CARD = (
-    'no backend serves the device {device!r}: nbgrad uses one card of a process, "cuda", which is the first '
-    "that the driver lists. To use another start the process with CUDA_VISIBLE_DEVICES={number}, one "
-    "process a card"
-)
 NOT_SCALAR = (
     "grad can be implicitly created only for scalar outputs: this output has shape {shape}. Pass "
     "gradient= (a tensor of that shape), or reduce the output first, for example with .sum()."

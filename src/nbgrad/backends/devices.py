@@ -17,8 +17,13 @@ from nbgrad.core.memory import place
 from nbgrad.core.node import put_node
 from nbgrad.core.ports import ports
 from nbgrad.core.tape import Tape, Var
-from nbgrad.errors import OTHER_CARD, DeviceError
+from nbgrad.errors import DeviceError
 
+OTHER_CARD = (
+    'no backend serves the device {device!r}: nbgrad uses one card of a process, "cuda", which is the first '
+    "that the driver lists. To use another start the process with CUDA_VISIBLE_DEVICES={number}, one "
+    "process a card"
+)
 CUDA: Final = (2, 13)  # of DLPack: memory of a card, or managed by its driver
 definition: Final[Backend] = reference  # what runs everything, at home
 _backends: Final[dict[str, Backend]] = {

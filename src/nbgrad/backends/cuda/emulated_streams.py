@@ -11,6 +11,8 @@ import threading
 from time import perf_counter
 from typing import Any
 
+from nbgrad.core.forks import ThreadLock
+
 BLOCK = 256  # bytes, at least as apart as what is allocated
 
 
@@ -29,7 +31,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.mine = threading.local()
-        self.lock = threading.RLock()  # the collector may come back while it is held
+        self.lock = ThreadLock()  # the collector may come back while it is held
         self.on = False
         self.writes: dict[int, tuple[EmulatedStream, int]] = {}
         self.reads: dict[int, dict[EmulatedStream, int]] = {}
@@ -42,7 +44,7 @@ class Watch:
         What was another stream's comes by way of the driver, which waits for all of them.
         """
         stream = self.mine.stream
-        with self.lock:
+        with self.lock.held:
             for block in range(start // BLOCK, (start + max(nbytes, 1) - 1) // BLOCK + 1):
                 if self.owners.get(block) is not stream:
                     self.owners[block] = stream
@@ -54,7 +56,7 @@ class Watch:
         stream: EmulatedStream | None = getattr(self.mine, "stream", None)
         if stream is None:
             raise RuntimeError("the card is asked for something outside of any stream")
-        with self.lock:
+        with self.lock.held:
             self.touched += 1
             now = stream.clock[stream]
             for block in range(start // BLOCK, (start + max(nbytes, 1) - 1) // BLOCK + 1):
@@ -98,14 +100,14 @@ class EmulatedStream:
 
     def record(self, timed: bool = False) -> Event:
         """See ``lanes.Stream``."""
-        with self.watch.lock:
+        with self.watch.lock.held:
             made = Event(dict(self.clock))
             self.clock[self] += 1
         return made
 
     def wait(self, event: Any) -> None:
         """See ``lanes.Stream``."""
-        with self.watch.lock:
+        with self.watch.lock.held:
             self.watch.waits += 1
             for stream, time in event.clock.items():
                 self.clock[stream] = max(self.clock.get(stream, 0), time)

@@ -10,8 +10,13 @@ from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from nbgrad.backends.cuda.lanes import Lanes
-from nbgrad.errors import LOST, NO_ROOM, DeviceError, DeviceMemoryError
+from nbgrad.errors import NO_ROOM, DeviceError, DeviceMemoryError
 
+LOST = (
+    'the device "cuda" is lost: {what}. Tensors on it are gone; those at home are as they were, and this '
+    'process goes on with them (device="cpu"). Only a new process can use the card again. If it comes '
+    "back, run compute-sanitizer on the script and look at nvidia-smi and the kernel's log (Xid)"
+)
 MEMORY: Final = 2
 # By the number that driver and runtime share: what they call it.
 STICKY: Final[dict[int, str]] = {
