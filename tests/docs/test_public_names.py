@@ -41,9 +41,8 @@ NO_ERRORS = {
 }  # fmt: skip
 # Where they are tested: tests/engine/test_timing.py, tests/parallel/test_parallel.py.
 NOT_LISTED = {("profile.plot", "ImportError"), ("parallel.map", "WorkerError")}
-NOT_LISTED |= {
-    (f"optimize.{n}", "ImportError") for n in ("Progress", "History.plot")
-}  # tests/optimize
+LATE = ("Progress", "History.plot", *[f"adapters.{n}" for n in ng.optimize.adapters.__all__])
+NOT_LISTED |= {(f"optimize.{name}", "ImportError") for name in LATE}  # tests/optimize
 # Whose argument is no array, or that ask NumPy.
 NOT_ARRAYS = {
     "argwhere", "flatnonzero", "nonzero", "from_dlpack", "frombuffer", "fromiter", "fromstring",

@@ -87,4 +87,13 @@ ROWS: dict[tuple[str, str], Any] = {
     ("optimize.brute", "ValueError"): (lambda: optimize.brute(total, ()), "ranges"),
     ("optimize.Table", "ValueError"): (lambda: optimize.Table(every=0), "1 or more"),
     ("optimize.Progress", "ValueError"): (lambda: optimize.Progress("bar"), "tqdm"),
+    ("optimize.adapters.lmfit", "ValueError"): (
+        lambda: optimize.adapters.lmfit(AT, {}),
+        "0 parameters",
+    ),
 }
+for _name in ("iminuit", "nlopt", "optimagic", "casadi"):
+    ROWS[f"optimize.adapters.{_name}", "ValueError"] = (
+        lambda name=_name: getattr(optimize.adapters, name)(total, X),
+        "needs a gradient",
+    )

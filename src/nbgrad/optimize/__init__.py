@@ -1,5 +1,6 @@
 """SciPy's solvers with exact derivatives: nested parameters, constraints, fits, differentiable results."""
 
+from nbgrad.optimize import adapters
 from nbgrad.optimize.callbacks import History, Progress, Table
 from nbgrad.optimize.fits import Fit
 from nbgrad.optimize.fitting import curve_fit
@@ -10,6 +11,6 @@ from nbgrad.optimize.searching import basinhopping, brute, differential_evolutio
 from nbgrad.optimize.squares import least_squares
 
 __all__ = [
-    "Fit", "History", "Problem", "Progress", "Table", "basinhopping", "brute", "curve_fit", "differential_evolution", "dual_annealing",
+    "Fit", "History", "Problem", "Progress", "Table", "adapters", "basinhopping", "brute", "curve_fit", "differential_evolution", "dual_annealing",
     "fixed_point", "least_squares", "minimize", "root", "root_scalar",
 ]  # fmt: skip

@@ -61,7 +61,12 @@ def _pairs(bounds: Any, n: int) -> bool:
     if not hasattr(bounds, "__len__") or len(bounds) != n or isinstance(bounds, dict):
         return False
     try:
-        return all(len(b) == 2 and all(x is None or np.ndim(x) == 0 for x in b) for b in bounds)
+        return all(
+            not isinstance(b, dict)
+            and len(b) == 2
+            and all(x is None or np.ndim(x) == 0 for x in b)
+            for b in bounds
+        )
     except TypeError:
         return False
 

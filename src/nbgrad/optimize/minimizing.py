@@ -85,7 +85,7 @@ class Plan:
             found |= {k: self.as_flat(user[k]) for k in ("hess", "hessp") if user.get(k)}
         elif user.get("jac") is None and m in WITH_PRODUCT:
             found["hessp"] = self.run.answered("hessp", p.hessp)
-        elif user.get("jac") is None and m in WITH_HESSIAN:
+        elif user.get("jac") is None and (m in WITH_HESSIAN or m == "custom"):
             dense = p.space.size <= DENSE or m != "trust-constr"
             found["hess"] = self.run.answered("hess", p.hess) if dense else p.hess_sparse
         return found
@@ -140,7 +140,7 @@ def violation(constraints: Sequence[Constraint], x: Any) -> float:
 
 def constraints_for(method: str, constraints: Sequence[Constraint]) -> list[Any]:
     """Constraints as the method takes them."""
-    if method not in ("slsqp", "cobyla"):
+    if method not in ("slsqp", "cobyla", "custom"):
         exact = method == "trust-constr"
         return [_nonlinear(c, exact) for c in constraints]
     return [d for c in constraints for d in _dictionaries(c)]
@@ -155,7 +155,7 @@ def _nonlinear(c: Constraint, exact: bool) -> so.NonlinearConstraint:
 
 def _dictionaries(c: Constraint) -> list[dict[str, Any]]:
     if c.kind is not None:
-        return [{"type": c.kind, "fun": c.value, "jac": c.jac}]
+        return [{"type": c.kind, "fun": c.value, "jac": c.jac, "hess": c.hess}]
     size = len(c.value(c.space.x0))
     lower, upper = (np.broadcast_to(np.asarray(b, float), (size,)) for b in (c.lower, c.upper))
     sides = [("eq", 1.0, lower, lower == upper)]
@@ -165,10 +165,18 @@ def _dictionaries(c: Constraint) -> list[dict[str, Any]]:
 
 
 def _dictionary(c: Constraint, kind: str, sign: float, limit: Any, rows: Any) -> dict[str, Any]:
+    places = np.flatnonzero(rows)
+
+    def curve(x: Any, v: Any) -> Any:
+        whole = np.zeros(len(rows))
+        whole[places] = sign * np.asarray(v)
+        return c.hess(x, whole)
+
     return {
         "type": kind,
         "fun": lambda x: sign * (c.value(x) - limit)[rows],
         "jac": lambda x: sign * c.jac(x)[rows],
+        "hess": curve,
     }
 
 
