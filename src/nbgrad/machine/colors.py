@@ -246,7 +246,8 @@ def substitute(lo, hi, steps, values, out):
         out[steps[4 * k + 3]] = x
 """
 SETS: Final = "i8* i4* "
-ORDERS: Final = ("natural", "largest-first", "smallest-last")
+ORDERS: Final = ("auto", "natural", "largest-first", "smallest-last")
+MUCH: Final = 1 << 27  # pairs of columns in a row, beyond which one order is tried
 
 
 def _degrees(sets: Sets, down: Sets) -> Array:
@@ -259,9 +260,9 @@ def _degrees(sets: Sets, down: Sets) -> Array:
 
 
 def order_of(sets: Sets, down: Sets, name: str) -> Array:
-    """The order in which columns are coloured: natural, largest-first or smallest-last."""
+    """The order in which columns are coloured."""
     n = len(down)
-    if name == "natural":
+    if name in ("natural", "auto"):
         return np.arange(n)
     degree = _degrees(sets, down)
     if name == "largest-first":
@@ -277,8 +278,20 @@ def order_of(sets: Sets, down: Sets, name: str) -> Array:
 def columns(sets: Sets, down: Sets, order: str) -> tuple[Array, int]:
     """A colour for each column, two that share a row having different ones; and how many there are.
 
-    *down* is the transpose of *sets*.
+    *down* is the transpose of *sets*. The order "auto" is the natural one, and if that needs more colours
+    than the longest row has columns, the best of all.
     """
+    if order != "auto":
+        return _columns(sets, down, order)
+    lengths = np.diff(sets.starts)
+    best = _columns(sets, down, "natural")
+    if best[1] > lengths.max(initial=0) and float(np.sum(lengths.astype(float) ** 2)) < MUCH:
+        others = [_columns(sets, down, name) for name in ORDERS[2:]]
+        best = min([best, *others], key=lambda found: found[1])
+    return best
+
+
+def _columns(sets: Sets, down: Sets, order: str) -> tuple[Array, int]:
     n = len(down)
     colors, taken = np.full(n, -1, np.int64), np.zeros(n + 1, np.int64)
     found = np.zeros(1, np.int64)

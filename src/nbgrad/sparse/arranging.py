@@ -121,25 +121,19 @@ def arranged(
     block = blocks[best]
     whole = int(sets.starts[0])
     block = (*block[:4], block[4] - whole)
-    keys, values = [], []
+    keys, values = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     for k, (first, begin, matrix) in enumerate(parts):
         n = matrix.shape[1]
-        left = matrix.T >= 0
+        others = np.arange(n)
         if k == best and block[3]:
             a = block[1] - first
-            left[a : a + block[3]] = False
-        i, which = np.nonzero(left)
-        keys.append((begin + i) * columns + matrix[which, i])
-        values.append(first + which * n + i)
-    inside = np.repeat(np.arange(len(counts)), counts) * columns
-    given = inside + sets.indices[whole : int(sets.starts[-1])]
-    return Direct(
-        program,
-        order,
-        sizes,
-        block,
-        *_levels(np.concatenate(keys), np.concatenate(values), given, block),
-    )
+            others = np.concatenate([others[:a], others[a + block[3] :]])
+            matrix = matrix[:, others]
+        i, which = np.nonzero(matrix.T >= 0)
+        keys.append((begin + others[i]) * columns + matrix[which, i])
+        values.append(first + which * n + others[i])
+    levels = _levels(np.concatenate(keys), np.concatenate(values), sets, columns)
+    return Direct(program, order, sizes, block, *levels)
 
 
 def _in_order(places: list[Array]) -> Any:
@@ -163,9 +157,14 @@ def _block(
 
 
 def _levels(
-    keys: Array, values: Array, given: Array, block: tuple[int, int, int, int, int]
+    keys: Array, values: Array, sets: Sets, columns: int
 ) -> tuple[Array, Array, list[tuple[Array, Array]]]:
-    """Which values are which of the *given* entries: the first of each, and further ones."""
+    """Which values, by row and column, are which entries: the first of each, and further ones."""
+    if not len(keys):
+        return keys.astype(np.int32), keys, []
+    whole, end = int(sets.starts[0]), int(sets.starts[-1])
+    given = np.repeat(np.arange(len(sets)), np.diff(sets.starts)) * columns
+    given += sets.indices[whole:end]
     order = np.argsort(keys, kind="stable")
     keys, values = keys[order], values[order]
     targets = np.searchsorted(given, keys)

@@ -32,6 +32,9 @@ MAX_TERMS: Final = 48  # of one variable
 MAX_RECORDED: Final = 1200  # of all: they are compiled
 
 
+SAMPLE: Final = 256  # elements that are looked at first
+
+
 class NotDirect(Exception):
     """There would be too many terms, or an operation mixes elements."""
 
@@ -61,7 +64,7 @@ class Terms:
         first = 0
         for var in inputs[k : k + of.leaves]:
             shape, n = var.aval.shape, var.aval.size
-            places = np.arange(first, first + n).reshape(shape)
+            places = np.arange(first, first + n, dtype=np.int32).reshape(shape)
             self.terms[var] = [Term(full(1.0, shape=shape, dtype=var.aval.dtype), places)]
             first += n
 
@@ -145,8 +148,8 @@ class Terms:
             return a
         key = (id(a), id(b))
         if key not in self.agreed:
-            differ = (a != b) & (a >= 0) & (b >= 0)
-            self.agreed[key] = None if differ.any() else np.maximum(a, b), a, b
+            agree = _agree(a.reshape(-1)[:SAMPLE], b.reshape(-1)[:SAMPLE]) and _agree(a, b)
+            self.agreed[key] = np.maximum(a, b) if agree else None, a, b
         found: Array | None = self.agreed[key][0]
         return found
 
@@ -173,7 +176,7 @@ class Terms:
                 else:
                     zero = full(0.0, shape=shape, dtype=atom.aval.dtype) if terms else None  # type: ignore[union-attr]
                     xs.append(read(self.env, atom) if zero is None else zero)
-                    nothing = np.broadcast_to(np.int64(0), shape)
+                    nothing = np.broadcast_to(np.int32(0), shape)
                     numbers.append(nothing if other is None else other)
             moved = np.asarray(eqn.prim.evaluate(*numbers, **eqn.params)) - 1
             found.append(Term(self._bound(eqn, xs), moved))
@@ -236,13 +239,18 @@ class Terms:
                 axis=0,
             )
             value = reshape(take(padded, leaf_node(members)), shape=out.shape)
-            places = np.concatenate([[-1], term.places.reshape(-1)])[members]
+            places = np.append(np.int32(-1), term.places.reshape(-1))[members]
             found.append(Term(value, places.reshape(out.shape)))
         return self._merged(found)
 
     def _afford(self, count: int) -> None:
         if count > MAX_TERMS:
             raise NotDirect
+
+
+def _agree(a: Array, b: Array) -> bool:
+    """Whether two terms never read different elements."""
+    return not ((a != b) & (a >= 0) & (b >= 0)).any()
 
 
 def _row(x: Node, axis: int, at: int) -> Node:

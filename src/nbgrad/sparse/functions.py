@@ -31,7 +31,7 @@ def jacobian(
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     method: str = "auto",
-    order: str = "natural",
+    order: str = "auto",
     format: str = "csr",
     pattern: Any = None,
     at_point: bool = False,
@@ -53,8 +53,8 @@ def jacobian(
         Products with the Jacobian, one for each colour of its columns, or with its transpose, for its
         rows, or both where a few rows are long; "direct" computes each entry by itself, which stencils
         and the like allow. "auto" does so where it can, else takes what needs fewer products.
-    order : {"natural", "largest-first", "smallest-last"}
-        In which columns are given their colours.
+    order : {"auto", "natural", "largest-first", "smallest-last"}
+        In which columns are given their colours; "auto" tries all if the natural order is not the best.
     format : {"csr", "csc"}
     pattern : sparse array, optional
         The pattern, if you know it better. What is not in it is taken to be zero.
@@ -99,7 +99,7 @@ def hessian(
     args: Sequence[Any] = (),
     kwargs: Mapping[str, Any] | None = None,
     method: str = "auto",
-    order: str = "natural",
+    order: str = "auto",
     format: str = "csr",
     pattern: Any = None,
     at_point: bool = False,
@@ -153,16 +153,17 @@ def plan_of(of: Recorded, wanted: Wanted, point: Sequence[Any]) -> Plan:
     shape = sum(sizes_of(of.tape.outputs)), sum(sizes_of(of.wrt))
     if wanted.pattern is not None:
         sets = sets_of(wanted.pattern, shape, name)
-    down = index_sets.transposed(sets, shape[1])
     if name == "hessian":
-        sets = down = index_sets.union(sets, down)
+        sets = index_sets.union(sets, index_sets.transposed(sets, shape[1]))
     avals = [a.aval for a in (*of.tape.outputs, *of.wrt) if isinstance(a, Var)]
     dtype = np.result_type(*[aval.dtype for aval in avals if aval.inexact])
-    kept = sets if wanted.format == "csr" else down
     sources, count, method = [], 0, wanted.method
     if sets.count and method in ("auto", "direct") and wanted.pattern is None:
         sources = _direct(of, linear, known, sets, shape[1], dtype, wanted)
         method = "direct" if sources else method
+    plain = name == "hessian" or (sources and wanted.format == "csr")
+    down = sets if plain else index_sets.transposed(sets, shape[1])
+    kept = sets if wanted.format == "csr" else down
     if sets.count and not sources:
         entries = Entries(sets, down, wanted.format)
         method = chosen(entries, dtype, name == "hessian") if method == "auto" else method

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.lazy import LazyModule
+from nbgrad.core.values import value_of
 from nbgrad.sparse.tapes import given_of
+from nbgrad.tensors.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 scipy_sparse = LazyModule("scipy.sparse")
@@ -102,7 +104,7 @@ class Plan:
         ]
 
     def _read(self, x: Any, aval: Any, k: int) -> Any:
-        a = np.asarray(getattr(x, "numpy", lambda: x)())
+        a = np.asarray(value_of(x._node) if isinstance(x, Tensor) else x)
         if a.shape != aval.shape:
             what = "x" if k == 0 else f"argument {k}"
             raise ValueError(

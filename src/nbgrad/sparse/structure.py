@@ -110,7 +110,7 @@ def _matrix(given: tuple[Sets, int]) -> Any:
     return scipy_sparse.csr_array((data, indices, (sets.starts - first).astype(np.int32)), shape)
 
 
-def color(pattern: Any, kind: str = "columns", order: str = "natural") -> tuple[Array, int]:
+def color(pattern: Any, kind: str = "columns", order: str = "auto") -> tuple[Array, int]:
     """Return a colour for each column, row or vertex of a sparse matrix, and how many there are.
 
     Parameters
@@ -122,7 +122,7 @@ def color(pattern: Any, kind: str = "columns", order: str = "natural") -> tuple[
         matrix, "star" gives neighbours different colours and each path of four vertices three or more,
         so that all entries stand in products with the sums of each colour's columns; "acyclic" gives
         each cycle three or more, so that they follow from these by substitution.
-    order : {"natural", "largest-first", "smallest-last"}
+    order : {"auto", "natural", "largest-first", "smallest-last"}
 
     Returns
     -------

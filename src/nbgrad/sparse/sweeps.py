@@ -163,6 +163,11 @@ class Compressed:
             data[entries] = found[: len(entries)]
 
 
+def _filled(places: Array, count: int) -> Array:
+    """*places*, and then so many zeros that there are *count*."""
+    return np.pad(places, (0, count - len(places))) if len(places) < count else places
+
+
 MAX_BYTES = 1 << 28  # of the products of a run
 
 
@@ -199,5 +204,5 @@ def compressed(
             places = (color[mine] - first) * length + across[mine]
             chunks.append((numbers[mine], places.astype(INDEX)))
         most = max(len(mine) for mine, _ in chunks)
-        chunks = [(mine, np.pad(places, (0, most - len(places)))) for mine, places in chunks]
+        chunks = [(mine, _filled(places, most)) for mine, places in chunks]
     return Compressed(sweep(of, forward, width, most, dtype), colors, chunks, width)

@@ -66,7 +66,7 @@ def numbers_in(x: Any, name: str) -> tuple[list[Array], Any]:
     leaves, structure = flatten(x)
     found = []
     for leaf in leaves:
-        a = np.asarray(getattr(leaf, "numpy", lambda leaf=leaf: leaf)())
+        a = np.asarray(value_of(leaf._node) if isinstance(leaf, Tensor) else leaf)
         if a.dtype.kind not in "biufc":
             raise TypeError(f"{name}: x0 holds {a.dtype}, which is no array of numbers")
         found.append(a.astype(np.float64) if a.dtype.kind in "biu" else a)
