@@ -59,7 +59,8 @@ def _dispatcher(helper: Callable[..., Any]) -> Any:
         names["__name__"] = "nbgrad.machine.helpers"
         copy = pytypes.FunctionType(code, names, helper.__name__, helper.__defaults__)
         # What njit does, but with NUMBA_DISABLE_JIT=1 too: kernels are always compiled.
-        options = {"nopython": True, "forceinline": True, **HELPER_FLAGS}
+        inline = not getattr(helper, "apart", False)
+        options = {"nopython": True, "forceinline": inline, **HELPER_FLAGS}
         found = _dispatchers[helper] = dispatcher(copy, options)
     return found
 

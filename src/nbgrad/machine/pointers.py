@@ -1,12 +1,24 @@
-"""What functions that are compiled into kernels, as helpers, may do with pointers to frames."""
+"""What functions that are compiled into kernels, as helpers, may do with pointers to frames; large ones."""
 
 from __future__ import annotations
 
 import ctypes
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+Helper = TypeVar("Helper", bound=Callable[..., Any])
 
 _KERNEL: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 _LOOP: Final = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p, ctypes.c_void_p)
+
+
+def apart(helper: Helper) -> Helper:
+    """Let *helper* be a function of its own in machine code, too, where others are written out at each call.
+
+    A large one that is called at several places takes several times as long to compile otherwise.
+    """
+    helper.apart = True  # type: ignore[attr-defined]
+    return helper
 
 
 def call_frame(run: Any, frame: Any) -> int:

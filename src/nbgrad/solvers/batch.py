@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nbgrad.machine.pointers import call_kernel
 from nbgrad.solvers.factors import D, X, damped
-from nbgrad.solvers.lm import lm
 from nbgrad.solvers.native import (
     CALLS,
     FAILED,
@@ -22,10 +22,10 @@ from nbgrad.solvers.native import (
 
 
 def fit_one(
-    run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any, b: int, k0: Any, s0: Any,
+    loop: Any, table: Any, k: Any, s: Any, w: Any, b: int, k0: Any, s0: Any,
     start: Any, scales: Any, x: Any, cov: Any, value: Any, words: Any,
 ) -> None:  # fmt: skip
-    """The fit in row *b*: words are begun with anew, and results written to that row."""
+    """The fit in row *b* by the *loop* of nb-lm: words are begun with anew, and results written to that row."""
     for i in range(K_WORDS):
         k[i] = k0[i]
     for i in range(S_WORDS):
@@ -34,7 +34,7 @@ def fit_one(
     for i in range(n):
         w[X * n + i] = start[b * n + i]
         w[D * n + i] = scales[i]
-    lm(run, frame, more, further, k, s, w)
+    call_kernel(loop, 0, 1, table)
     status = k[STATUS]
     value[b] = s[F]
     for i in range(n):

@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from nbgrad.machine.intrinsics import reduce_add
-from nbgrad.machine.pointers import call_kernel
+from nbgrad.machine.pointers import apart, call_kernel
 from nbgrad.solvers.native import (
     BEFORE,
     BEGUN,
@@ -65,6 +65,7 @@ def bfgs(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any) 
         finish(more, further, w, n)
 
 
+@apart
 def finish(more: Any, further: Any, w: Any, n: int) -> None:
     """Make the matrix whole: add the last update, and fill the lower triangle."""
     call_kernel(more, 0, 1, further)
@@ -96,6 +97,7 @@ def begin(run: Any, frame: Any, k: Any, s: Any, w: Any, n: int) -> Any:
     return k[STATUS] == 0
 
 
+@apart
 def iterate(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any, n: int) -> None:
     """Search along the direction, and make the next one."""
     slope = dot(w, G * n, P * n, n)

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from nbgrad.machine.intrinsics import reduce_add
+from nbgrad.machine.pointers import apart
 from nbgrad.solvers.native import FREE, LAMBDA, RADIUS, M, N
 
 # Where vectors of as many elements as parameters begin in w, in multiples of their number: the point, its gradient,
@@ -52,6 +53,7 @@ def span(w: Any, a: int, b: int, count: int) -> float:
     return total
 
 
+@apart
 def factorize(k: Any, w: Any) -> None:
     """R of the free columns in the order of their norms, and Q'r: Householder's reflections."""
     n, m, count = k[N], k[M], k[FREE]
@@ -118,6 +120,7 @@ def shorten(w: Any, n: int, l: int, x: int, count: int) -> None:
             w[LEFT * n + l] = before * math.sqrt(part)
 
 
+@apart
 def backward(w: Any, n: int, a: int, x: int, count: int) -> None:
     """Solve ``U y = x`` of an upper triangle at *a* in place, as far as its diagonal is not zero."""
     rank = count
@@ -134,6 +137,7 @@ def backward(w: Any, n: int, a: int, x: int, count: int) -> None:
         w[x + j] = total / w[a + j * n + j]
 
 
+@apart
 def forward_norm(w: Any, n: int, a: int, x: int, count: int) -> float:
     """The square of ``U'^-1 x``, of an upper triangle without zeros in its diagonal; *x* is overwritten."""
     total = 0.0
@@ -146,6 +150,7 @@ def forward_norm(w: Any, n: int, a: int, x: int, count: int) -> float:
     return total
 
 
+@apart
 def damp(k: Any, w: Any, root: float) -> None:
     """Make the triangle of R over ``root D``, by Givens rotations, and solve for the step of it."""
     n, count = k[N], k[FREE]
@@ -200,6 +205,7 @@ def turned(k: Any, w: Any, length: float) -> None:
         w[WORK * n + j] = w[D * n + i] * (w[D * n + i] * w[P * n + i] / length)
 
 
+@apart
 def step(k: Any, s: Any, w: Any) -> None:
     """The step within the radius, and its damping (algorithm 5.5)."""
     n, count, radius, r = k[N], k[FREE], s[RADIUS], matrix(k[N])
@@ -237,6 +243,7 @@ def steepest(k: Any, w: Any) -> float:
     return math.sqrt(total)
 
 
+@apart
 def narrow(k: Any, s: Any, w: Any, excess: float, least: float, most: float) -> None:
     """Newton's method for the damping with which the step is as long as the radius, to a tenth."""
     n, count, radius = k[N], k[FREE], s[RADIUS]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from nbgrad.machine.pointers import apart
 from nbgrad.solvers.native import (
     BEGUN,
     BOUNDED,
@@ -132,6 +133,7 @@ def iterate(run: Any, frame: Any, k: Any, s: Any, w: Any, n: int) -> None:
     advance(k, s, w, n, d0)
 
 
+@apart
 def advance(k: Any, s: Any, w: Any, n: int, d0: float) -> None:
     """Take the step, and remember what it tells of the curvature."""
     before = s[F]
@@ -148,6 +150,7 @@ def advance(k: Any, s: Any, w: Any, n: int, d0: float) -> None:
         k[STATUS] = SMALL_CHANGE
 
 
+@apart
 def remember(k: Any, s: Any, w: Any, n: int, d0: float) -> None:
     """Keep the step and the change of the gradient, in the place of the oldest, if they are curved upwards."""
     size = k[MEMORY]
@@ -171,6 +174,7 @@ def remember(k: Any, s: Any, w: Any, n: int, d0: float) -> None:
     inner_products(k, w, n, at)
 
 
+@apart
 def two_loops(k: Any, s: Any, w: Any, n: int) -> None:
     """The direction, from the pairs that are kept."""
     size, count = k[MEMORY], k[HELD]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from nbgrad.machine.pointers import apart
 from nbgrad.solvers.factors import (
     ABOVE,
     BELOW,
@@ -107,6 +108,7 @@ def begin(run: Any, frame: Any, k: Any, s: Any, w: Any) -> Any:
     return k[STATUS] == 0
 
 
+@apart
 def linearize(more: Any, further: Any, k: Any, s: Any, w: Any) -> Any:
     """The Jacobian at the point, its factors and the gradient; False if the solve is at its end."""
     n, m = k[N], k[M]
@@ -138,6 +140,7 @@ def slopes(k: Any, w: Any) -> None:
         w[G * n + i] = span(w, jacobian(n, m) + i * m, residuals(n) + 3 * m, m)
 
 
+@apart
 def refactor(k: Any, w: Any) -> None:
     """The factors of the columns of the parameters that are not held at a bound."""
     n, m, count = k[N], k[M], 0
@@ -184,6 +187,7 @@ def steepness(k: Any, w: Any, norms: int, size: float) -> float:
     return most
 
 
+@apart
 def attempt(run: Any, frame: Any, k: Any, s: Any, w: Any) -> None:
     """Try a step, and take it if it is good."""
     n, m = k[N], k[M]
@@ -237,6 +241,7 @@ def place(k: Any, w: Any) -> bool:
     return cut
 
 
+@apart
 def reduce(k: Any, s: Any, w: Any) -> None:
     """Solve again for the parameters that are left, as long as some are cut: those go to their bounds."""
     n, m, cut = k[N], k[M], True
@@ -315,6 +320,7 @@ def judge(k: Any, s: Any, actual: float, expected: float, ratio: float) -> None:
         k[STATUS] = SMALL_CHANGE
 
 
+@apart
 def finish(more: Any, further: Any, k: Any, s: Any, w: Any) -> None:
     """The Jacobian at the point, and the inverse of its square; NaN where the data do not determine it."""
     n, m, status, calls = k[N], k[M], k[STATUS], k[JACOBIANS]

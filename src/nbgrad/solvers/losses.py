@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.machine.intrinsics import reduce_add
+from nbgrad.machine.pointers import apart
 from nbgrad.solvers.native import F_SCALE, LOSS, M, N
 
 LOSSES = ("linear", "soft_l1", "huber", "cauchy", "arctan")
@@ -34,6 +35,7 @@ def loss(kind: int, z: float) -> tuple[float, float, float]:
     return z, 1.0, 0.0
 
 
+@apart
 def cost(k: Any, s: Any, w: Any, r: int) -> Any:
     """Half the sum of the losses of the residuals at *r*."""
     m, kind, total = k[M], k[LOSS], 0.0
@@ -46,6 +48,7 @@ def cost(k: Any, s: Any, w: Any, r: int) -> Any:
     return 0.5 * s[F_SCALE] * s[F_SCALE] * total
 
 
+@apart
 def weigh(k: Any, s: Any, w: Any, r: int, a: int) -> float:
     """Weigh the residuals at *r* and the columns at *a*; the length of what the gradient is a product with.
 

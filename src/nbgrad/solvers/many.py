@@ -31,18 +31,18 @@ from nbgrad.tensors.tensor import Tensor
 # Before each fit its row of each array is put in the place of an input: a frame, a word of it, the first row and
 # the bytes to the next.
 _FITS: Final = """
-def nb_fits(lo, hi, run, frame, more, further, k, s, w, rows, count, k0, s0, start, scales, x, cov, value, words):
+def nb_fits(lo, hi, loop, table, k, s, w, rows, count, k0, s0, start, scales, x, cov, value, words):
     for b in range(lo, hi):
         row = rows
         for _ in range(count):
             store_pointer(load_pointer(row, 0), row[1], offset_bytes(load_pointer(row, 2), b * row[3]))
             row = offset_words(row, 4)
-        fit_one(run, frame, more, further, k, s, w, b, k0, s0, start, scales, x, cov, value, words)
+        fit_one(loop, table, k, s, w, b, k0, s0, start, scales, x, cov, value, words)
 """
 _PARAMS: Final = (
     "i8",
     "i8",
-    *("i8*",) * 5,
+    *("i8*",) * 3,
     "f8*",
     "f8*",
     "i8*",
@@ -223,6 +223,7 @@ class Batch:
         workers = [self._worker(options, bounds) for _ in range(max(1, threads))]
         if not all(workers):
             return self._one_by_one(options, bounds)
+        self.code = _fits()
         self.next, self.stopped, self.lock = 0, False, ThreadLock()
         others = [threading.Thread(target=self._work, args=(w,), daemon=True) for w in workers[1:]]
         for each in others:
@@ -286,14 +287,20 @@ class Batch:
                     (f.of.address, (base - f.of.address) // 8, a.ctypes.data, a.strides[0])
                 )
         table = np.array(rows, np.int64).reshape(-1, 4)
-        words = [*memory.words, table.ctypes.data, len(rows)]
+        words = [
+            memory.code.address,
+            memory.address,
+            *memory.words[4:],
+            table.ctypes.data,
+            len(rows),
+        ]
         arrays = held[0], held[1], self.starts, held[2], self.x, self.cov, self.cost, self.words
         words += [a.ctypes.data for a in arrays]
         return memory, arguments(words), (held, table)
 
     def _work(self, worker: Any) -> None:
         """Take fits, some at a time, until there are no more."""
-        enter, words = _KERNEL(_fits().address), worker[1]
+        enter, words = _KERNEL(self.code.address), worker[1]
         while not self.stopped:
             with self.lock.held:
                 first = self.next

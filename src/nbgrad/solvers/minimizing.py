@@ -15,9 +15,10 @@ from nbgrad.solvers.methods import DERIVED, METHODS, MOVING
 
 optimize = LazyModule("scipy.optimize")
 
-FIRST_CALLS, SOON = 64, 0.02  # calls before the loop looks up for the first time; seconds between
+FIRST_CALLS, SOON = 16, 0.02  # calls before the loop looks up for the first time; seconds between
 STOPPED, OUT_OF_TIME = 98, 99
 GOOD = (at.GRADIENT, at.SMALL_STEP, at.SMALL_CHANGE, at.BOTH)
+LARGE = 1 << 24  # bytes of memory that are not kept for the next solve
 MOST_POOLS = 16  # structures whose memory is kept with a function
 WHOLE: Final = {"maxiter": at.MOST_ITERATIONS, "maxfun": at.MOST_CALLS, "max_nfev": at.MOST_CALLS}
 IGNORED = {"tol", "disp"}  # dealt with, and of no effect
@@ -53,7 +54,7 @@ class Solve:
     def run(self, callback: Any = None, max_time: float | None = None) -> int:
         """Run to the end, and return why it ended."""
         memory, k = self.memory, self.memory.k
-        chunk = FIRST_CALLS if callback is None else 1
+        chunk = FIRST_CALLS if callback is None and max_time is None else 1
         before = start = time.perf_counter()
         seen = 0
         while True:
@@ -150,7 +151,8 @@ class Asked:
         run.x[:] = x0
         configure(method, memory, n, m, options, bounds)
         result = _result(run, run.run(callback, max_time))
-        pool.append(memory)
+        if memory.w.nbytes <= LARGE:
+            pool.append(memory)
         return result
 
 

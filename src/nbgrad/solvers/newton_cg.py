@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from nbgrad.machine.pointers import apart
 from nbgrad.solvers.native import (
     BEFORE,
     BEGUN,
@@ -86,6 +87,7 @@ def absolute(w: Any, a: int, n: int) -> float:
     return total
 
 
+@apart
 def direct(more: Any, further: Any, k: Any, w: Any, n: int) -> Any:
     """A direction: conjugate gradients until the residual is small, or the curvature is not positive."""
     size = absolute(w, G * n, n)

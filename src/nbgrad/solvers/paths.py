@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from nbgrad.machine.intrinsics import reduce_add
+from nbgrad.machine.pointers import apart
 from nbgrad.solvers.native import HELD, MEMORY, THETA, dot
 from nbgrad.solvers.places import (
     ABOVE,
@@ -41,6 +42,7 @@ def inner_products(k: Any, w: Any, n: int, at: int) -> None:
         w[sy + other * size + at] = dot(w, b, pairs_y(n, size) + at * n, n)
 
 
+@apart
 def assemble(k: Any, s: Any, w: Any, n: int, a: int) -> None:
     """K, at *a*."""
     size, count = k[MEMORY], k[HELD]
@@ -57,6 +59,7 @@ def assemble(k: Any, s: Any, w: Any, n: int, a: int) -> None:
             w[a + (count + i) * wide + count + j] = s[THETA] * w[ss + at * size + other]
 
 
+@apart
 def factor(w: Any, a: int, wide: int, order: int) -> None:
     """Factors of a small matrix, rows being exchanged."""
     for j in range(wide):
@@ -79,6 +82,7 @@ def factor(w: Any, a: int, wide: int, order: int) -> None:
                 w[a + i * wide + l] -= part * w[a + j * wide + l]
 
 
+@apart
 def solved(w: Any, a: int, wide: int, order: int, x: int, to: int) -> None:
     """The solution of a factorized system, at *to*."""
     for j in range(wide):
@@ -131,6 +135,7 @@ def sift(w: Any, n: int, place: int, count: int) -> None:
         place = least
 
 
+@apart
 def gather(k: Any, s: Any, w: Any, n: int, vector: int, to: int) -> None:
     """W' of a vector."""
     size, count = k[MEMORY], k[HELD]
@@ -140,6 +145,7 @@ def gather(k: Any, s: Any, w: Any, n: int, vector: int, to: int) -> None:
         w[to + count + j] = s[THETA] * dot(w, pairs_s(n) + at, vector, n)
 
 
+@apart
 def cauchy(k: Any, s: Any, w: Any, n: int) -> None:
     """The first minimizer of the model on the path of projected steepest descent (algorithm CP)."""
     size, theta, wide = k[MEMORY], s[THETA], 2 * k[HELD]
@@ -201,6 +207,7 @@ def small(w: Any, a: int, b: int, wide: int) -> float:
     return total
 
 
+@apart
 def subspace(k: Any, s: Any, w: Any, n: int) -> None:
     """Move the Cauchy point to the minimizer of the free variables, projected, or as far as bounds let it."""
     size, theta, wide = k[MEMORY], s[THETA], 2 * k[HELD]
@@ -228,6 +235,7 @@ def subspace(k: Any, s: Any, w: Any, n: int) -> None:
     land(w, n)
 
 
+@apart
 def reduced(k: Any, s: Any, w: Any, n: int, a: int) -> None:
     """K - W' Z Z' W / theta, at *a*."""
     size, count, theta = k[MEMORY], k[HELD], s[THETA]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nbgrad.machine.pointers import apart
 from nbgrad.solvers.native import HEAD, HELD, MEMORY, THETA
 
 # Vectors: the point and its gradient, a direction, those of the point that is tried; bounds; the generalized Cauchy
@@ -52,6 +53,7 @@ def slot(k: Any, j: int) -> Any:
     return (k[HEAD] + j) % k[MEMORY]
 
 
+@apart
 def row(k: Any, s: Any, w: Any, n: int, i: int, to: int) -> None:
     """Row *i* of W."""
     size, count = k[MEMORY], k[HELD]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from nbgrad.machine.pointers import apart
 from nbgrad.solvers.native import (
     BDX,
     BDY,
@@ -50,6 +51,7 @@ def cubic(
     return theta, size * size * ((theta / size) ** 2 - (dx / size) * (dp / size)), size, 1.0
 
 
+@apart
 def trial(
     x: float,
     fx: float,
@@ -127,6 +129,7 @@ def moved(w: Any, to: int, x: int, p: int, step: float, n: int) -> None:
         w[to + i] = w[x + i] + step * w[p + i]
 
 
+@apart
 def search(
     run: Any,
     frame: Any,
@@ -180,6 +183,7 @@ def accepted(s: Any, d: float, d0: float) -> Any:
     return sufficient and s[STEP] == s[LONGEST] and d <= s[DECREASE] * d0
 
 
+@apart
 def narrowed(k: Any, s: Any, d: float, d0: float) -> bool:
     """Take the last step into the bracket and choose the next (section 4); False if there is none."""
     f, step, enough = s[FT], s[STEP], s[DECREASE] * d0

@@ -10,6 +10,7 @@ import math
 from typing import Any
 
 from nbgrad.machine.intrinsics import reduce_add
+from nbgrad.machine.pointers import apart
 from nbgrad.solvers.native import (
     BEGUN,
     CALLS,
@@ -120,6 +121,7 @@ def iterate(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: An
         k[STATUS] = NO_STEP
 
 
+@apart
 def factor(w: Any, n: int, shift: float) -> int:
     """Cholesky's factor of the Hessian plus *shift*; the row at which there is none, else -1."""
     a, l = VECTORS * n, VECTORS * n + n * n
@@ -140,6 +142,7 @@ def factor(w: Any, n: int, shift: float) -> int:
     return -1
 
 
+@apart
 def forward(w: Any, n: int, x: int) -> None:
     """Solve with the factor, in place."""
     l = VECTORS * n + n * n
@@ -147,6 +150,7 @@ def forward(w: Any, n: int, x: int) -> None:
         w[x + i] = (w[x + i] - dot(w, l + i * n, x, i)) / w[l + i * n + i]
 
 
+@apart
 def backward(w: Any, n: int, x: int, count: int) -> None:
     """Solve with its transpose, of so many rows, in place."""
     l = VECTORS * n + n * n
@@ -178,6 +182,7 @@ def between(low: float, high: float) -> float:
     return max(math.sqrt(max(low * high, 0.0)), low + APART * (high - low))
 
 
+@apart
 def solve(s: Any, w: Any, n: int) -> bool:
     """The step within the radius; whether it is at the boundary.
 
@@ -235,6 +240,7 @@ def lacking(w: Any, n: int, row: int) -> float:
     return found if math.isfinite(found) else 0.0
 
 
+@apart
 def outward(w: Any, n: int, radius: float, square: float, shift: float) -> float:
     """Go on to the boundary where the curvature is least, if that is good enough: then -1, else that curvature."""
     for i in range(n):
