@@ -20,8 +20,10 @@ from nbgrad.backends.cuda.launches import packed
 from nbgrad.backends.cuda.memory import Call
 from nbgrad.machine import targets
 from nbgrad.machine.cache import ObjectCache
-from nbgrad.machine.intrinsics import FUNCTIONS
+from nbgrad.machine.intrinsics import CASTS, FUNCTIONS
 from nbgrad.machine.scalar import PORTABLE
+from nbgrad.machine.wide import WIDE
+from nbgrad.program.cuda_text import VIEWS
 from nbgrad.program.program import make_program
 from nbgrad.program.text import CudaKernel
 
@@ -208,7 +210,9 @@ def test_keys_tell_all_that_code_depends_on(tmp_path: Path) -> None:
         images.key(base[0], "k", ("i8", "f8")), images.key(base[0].replace("exp", "sin"), *base[1:]),
     }  # fmt: skip
     assert len(keys) == 5 and images.key(*base) == images.key(*base)
-    assert len({targets.fingerprints(name) for name in {**PORTABLE, **FUNCTIONS}}) > 50
+    assert len({targets.fingerprints(name) for name in {**PORTABLE, **FUNCTIONS, **WIDE}}) > 50
+    wide = next(iter(WIDE))
+    assert targets.fingerprints(wide) != targets.fingerprints("") == targets.fingerprints("x = 1")
 
 
 def test_an_owned_directory_alone(tmp_path: Path) -> None:
@@ -231,3 +235,5 @@ def test_parameters_are_words() -> None:
     words = packed(Call(None, 3, 32, 77, ("i8", "f4")))
     assert words[0] == 77 and len(words) == 15 and words.dtype == np.int64
     assert words[[4, 11]].tolist() == [8, 4] and words[[5, 12]].tolist() == [0, 0]
+    sizes = packed(Call(None, 1, 1, 0, VIEWS))[4::7]
+    assert sizes.tolist() == [np.dtype(CASTS[code]).itemsize for code in VIEWS]

@@ -158,7 +158,7 @@ def maker() -> str:
 
 def fingerprints(source: str) -> str:
     """A digest of the functions that kernel text calls, and of all that they call."""
-    found: dict[str, Any] = {**PORTABLE, **FUNCTIONS}
+    found: dict[str, Any] = {**PORTABLE, **FUNCTIONS, **WIDE}
     used = sorted({name for name in set(_NAMED.findall(source)) if name in found})
     return digest(*[f"{name}={fingerprint(found[name])}" for name in used])
 
