@@ -122,6 +122,18 @@ def test_functions_of_what_is_not_finite(name: str) -> None:
             assert np.isfinite(found) == np.isfinite(wanted), (name, x, y, found, wanted)
 
 
+@pytest.mark.parametrize("dtype", ["complex128", "complex64"])
+def test_division_of_complex_numbers_is_numpys(dtype: str) -> None:
+    parts = [0.0, -0.0, 1.0, -2.5, np.inf, np.nan]
+    z = np.array([complex(a, b) for a in parts for b in parts], dtype)
+    x, y = (a.ravel() for a in np.meshgrid(z, z))
+    with np.errstate(all="ignore"):
+        agree(lambda x, y: x / y, x, y)
+        agree(lambda x: [x**-1, x**-2, x**3], x[np.isfinite(x)])
+        (mean,) = agree(lambda x: x.mean(axis=0), np.zeros((0, 2), dtype))
+    assert np.isnan(mean).all()
+
+
 def half_programs(x: Any, y: Any) -> list[Any]:
     return [
         x + y * 0.1,

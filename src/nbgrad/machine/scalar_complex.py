@@ -24,6 +24,20 @@ def _times(a: Any, b: Any) -> Any:
     return a * math.copysign(1.0, b) if a == 0.0 else a * b
 
 
+def divide_z16(a: Any, b: Any) -> Any:
+    """As NumPy divides; Numba's own division would end the thread at a zero."""
+    x, y, re, im = np.float64(a.real), np.float64(a.imag), np.float64(b.real), np.float64(b.imag)
+    if abs(re) >= abs(im):
+        if re == 0.0 and im == 0.0:
+            return complex(x / abs(re), y / abs(re))
+        ratio = im / re
+        scale = 1.0 / (re + im * ratio)
+        return complex((x + y * ratio) * scale, (y - x * ratio) * scale)
+    ratio = re / im
+    scale = 1.0 / (im + re * ratio)
+    return complex((x * ratio + y) * scale, (y * ratio - x) * scale)
+
+
 def exp_z16(z: Any) -> Any:
     x, y = np.float64(z.real), np.float64(z.imag)
     if y == 0.0:
@@ -99,6 +113,10 @@ def conj_z16(z: Any) -> Any:
     return complex(z.real, -z.imag)
 
 
+def divide_z8(a: Any, b: Any) -> Any:
+    return np.complex64(divide_z16(a, b))
+
+
 def exp_z8(z: Any) -> Any:
     return np.complex64(exp_z16(z))
 
@@ -172,6 +190,18 @@ COMPLEX: Final[dict[str, Callable[..., Any]]] = {
     for f in (
         *(exp_z16, log_z16, sqrt_z16, sin_z16, cos_z16, sinh_z16, cosh_z16, tanh_z16, tan_z16),
         *(exp_z8, log_z8, sqrt_z8, sin_z8, cos_z8, sinh_z8, cosh_z8, tanh_z8, tan_z8),
-        *(conj_z16, conj_z8, imag_z16, imag_z8, as_f8, as_f4, as_b1, as_z16, as_z8),
+        *(
+            divide_z16,
+            divide_z8,
+            conj_z16,
+            conj_z8,
+            imag_z16,
+            imag_z8,
+            as_f8,
+            as_f4,
+            as_b1,
+            as_z16,
+            as_z8,
+        ),
     )
 }

@@ -19,7 +19,7 @@ from nbgrad.program.loops import Fork, Round, Trip, fork_of, round_of, trip_of
 from nbgrad.program.nest import Guard, Load, Nest, Reduce, Select, Store
 from nbgrad.program.rows import Rows
 from nbgrad.program.text import is_wide
-from nbgrad.program.values import MAX_STATEMENTS, Body, MustMaterialize, TooLong
+from nbgrad.program.values import CARD_CODES, MAX_STATEMENTS, Body, MustMaterialize, TooLong
 from nbgrad.program.views import LibraryCall, Stage, library_call, unreadable
 
 
@@ -215,10 +215,12 @@ def _reduce(eqn: Equation, body: Body, group: Group, here: Any) -> Reduce:
     n = 1
     for k in axis:
         n *= shape[k]
+    last = lower.finalize
+    if dtype.kind == "c":
+        last = lower.complex_finalize.replace("{c}", CARD_CODES[dtype])
     return Reduce(
-        eqn.prim.name, number, eqn.out, strides, eqn.out.aval.dtype,
-        lower.text, lower.identity, lower.finalize, n,
-    )  # fmt: skip
+        eqn.prim.name, number, eqn.out, strides, dtype, lower.text, lower.identity, last, n
+    )
 
 
 def _in_window(x: Any, starts: tuple[int, ...], body: Body, here: Any, dtype: Any) -> int:

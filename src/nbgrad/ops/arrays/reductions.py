@@ -34,7 +34,13 @@ def _mean(x: Any, axis: tuple[int, ...], keepdims: bool) -> Any:
 mean = reduction(
     "mean",
     evaluate=_mean,
-    combine=Combine("{a} + {b}", "0", "fc", finalize="{a} / {n}"),
+    combine=Combine(
+        "{a} + {b}",
+        "0",
+        "fc",
+        finalize="{a} / {n}",
+        complex_finalize="divide_{c}({a}, {n})",
+    ),
     vjp=lambda ct, y, x, axis, keepdims: expand(ct / max(count(x.aval, axis), 1), x.aval, axis),
     jvp=lambda t, y, x, axis, keepdims: mean(t, axis=axis, keepdims=keepdims),
     dtype=_floating,

@@ -129,7 +129,7 @@ divide = elementwise(
     "divide",
     expr="{x} / {y}",
     reference=np.divide,
-    dtypes="fc",
+    complex_expr="divide_{c}({x}, {y})",
     partials=lambda out, x, y: (1 / y, -(out / y)),
     domain=NONZERO,
     grad_name="Div",
@@ -271,6 +271,14 @@ def _integer_power_text(params: dict[str, Any]) -> str:
     return text if params["n"] >= 0 else f"({{t}}(1) / ({text}))"
 
 
+def _complex_power_text(params: dict[str, Any]) -> str:
+    text = _integer_power_text({"n": abs(params["n"])})
+    if params["n"] >= 0:
+        return text
+    nothing = "{t}(complex(math.nan, math.nan))"  # as NumPy has it
+    return f"(divide_{{c}}({{t}}(1), {text}) if {{x}} != {{t}}(0) else {nothing})"
+
+
 def _power_of(n: int) -> str:
     if n == 1:
         return "{x}"
@@ -294,6 +302,7 @@ integer_power = elementwise(
     "integer_power",
     public=False,
     expr=_integer_power_text,
+    complex_expr=_complex_power_text,
     reference=lambda x, n: np.power(x, n),
     loop=_integer_power_loop,
     partials=_integer_power_partials,

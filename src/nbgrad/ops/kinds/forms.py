@@ -31,6 +31,7 @@ class Combine(Value):
     identity: str
     dtypes: str = "f"
     finalize: str = ""
+    complex_finalize: str = ""
 
 
 Part = tuple[int | None, tuple[int, ...], tuple[int, ...]]
