@@ -99,3 +99,15 @@ def test_hessian_of_each_kind_of_operation(name: str) -> None:
     plan = ng.sparse.hessian(f, np.zeros(N))
     x = POINTS[0]
     assert np.allclose(plan(x).toarray(), ng.hessian(f)(x), atol=1e-10)
+
+
+def test_many_runs_of_a_loop_are_gone_through_at_once() -> None:
+    rows = np.ones((3000, 2))
+
+    def f(x: Any) -> Any:
+        return ng.map(lambda r: np.stack([r[0] * x[0, 1], r[1] ** 2, r[0] * 0.0 + 1.0]), x)
+
+    found = ng.sparse.jacobian_pattern(f, rows)
+    expected = ng.sparse.jacobian_pattern(f, rows[:5])
+    assert found.nnz == 3000 * 3 - 0 and expected.nnz == 5 * 3
+    assert np.array_equal(found[:15, :10].toarray(), expected.toarray())

@@ -6,6 +6,7 @@ Greedy, in an order: each takes the first colour that it may have. See Gebremedh
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
@@ -262,7 +263,7 @@ def _degrees(sets: Sets, down: Sets) -> Array:
 def order_of(sets: Sets, down: Sets, name: str) -> Array:
     """The order in which columns are coloured."""
     n = len(down)
-    if name in ("natural", "auto"):
+    if name == "natural":
         return np.arange(n)
     degree = _degrees(sets, down)
     if name == "largest-first":
@@ -281,12 +282,19 @@ def columns(sets: Sets, down: Sets, order: str) -> tuple[Array, int]:
     *down* is the transpose of *sets*. The order "auto" is the natural one, and if that needs more colours
     than the longest row has columns, the best of all.
     """
+    least = int(np.diff(sets.starts).max(initial=0))
+    return _best(lambda name: _columns(sets, down, name), sets, order, least)
+
+
+def _best(
+    colored: Callable[[str], tuple[Array, int]], sets: Sets, order: str, least: int
+) -> tuple[Array, int]:
+    """The colouring in an order, or, of "auto", the first with so few colours or the best of all."""
     if order != "auto":
-        return _columns(sets, down, order)
-    lengths = np.diff(sets.starts)
-    best = _columns(sets, down, "natural")
-    if best[1] > lengths.max(initial=0) and float(np.sum(lengths.astype(float) ** 2)) < MUCH:
-        others = [_columns(sets, down, name) for name in ORDERS[2:]]
+        return colored(order)
+    best = colored("natural")
+    if best[1] > least and float(np.sum(np.diff(sets.starts).astype(float) ** 2)) < MUCH:
+        others = [colored(name) for name in ORDERS[2:]]
         best = min([best, *others], key=lambda found: found[1])
     return best
 
@@ -302,6 +310,10 @@ def _columns(sets: Sets, down: Sets, order: str) -> tuple[Array, int]:
 
 def star(sets: Sets, order: str) -> tuple[Array, int]:
     """A colour for each vertex of a symmetric pattern, each path of four having three or more."""
+    return _best(lambda name: _star(sets, name), sets, order, 2)
+
+
+def _star(sets: Sets, order: str) -> tuple[Array, int]:
     n = len(sets)
     colors, taken = np.full(n, -1, np.int64), np.zeros(n + 1, np.int64)
     found = np.zeros(1, np.int64)
@@ -317,6 +329,10 @@ def acyclic(sets: Sets, order: str) -> tuple[Array, int]:
     The algorithm is 3.1 of Gebremedhin, Tarafdar, Manne and Pothen, "New acyclic and star coloring
     algorithms with application to computing Hessians", SIAM J. Sci. Comput. 29 (2007).
     """
+    return _best(lambda name: _acyclic(sets, name), sets, order, 2)
+
+
+def _acyclic(sets: Sets, order: str) -> tuple[Array, int]:
     n, count = len(sets), sets.count
     colors, taken = np.full(n, -1, np.int64), np.zeros(n + 1, np.int64)
     edges = np.minimum(twins(sets), np.arange(count))

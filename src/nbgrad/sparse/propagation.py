@@ -20,6 +20,7 @@ from nbgrad.ops.kinds.forms import Call, Choice, Repeat
 from nbgrad.ops.kinds.reaching import Reached, anything
 
 Array = np.ndarray[Any, Any]
+MANY = 2000  # equations that a loop runs: beyond, its runs are taken to be alike if they can be
 
 
 class Known:
@@ -214,12 +215,60 @@ class Propagation:
             return a if b is None else b
         return index_sets.union(a, b)
 
+    def _mapped(
+        self, eqn: Equation, sets: list[Sets | None], known: Known
+    ) -> Sequence[Sets | None] | None:
+        """Of a loop whose runs are alike: the sets of one run, and where those of all begin.
+
+        None if the carry comes to depend on something.
+        """
+        layout, body = eqn.prim.lower.layout(eqn.params), eqn.params["body"].tape
+        rows = layout.constants + layout.carry
+        given: list[Sets | None] = []
+        begins: list[Array] = []
+        strides: list[Array] = []
+        first = 1
+        for k, (one, var) in enumerate(zip(sets, body.inputs, strict=True)):
+            if one is None:
+                given.append(None)
+                continue
+            size = var.aval.size
+            given.append(index_sets.singles(size, sum([len(b) for b in begins])))
+            begins.append(np.arange(first, first + size))
+            strides.append(np.full(size, size if k >= rows else 0))
+            first += len(one)
+        begin, stride = np.concatenate(begins), np.concatenate(strides)
+        pairs = zip(body.inputs[: layout.constants], eqn.inputs, strict=False)
+        values = {v: x for v, a in pairs if (x := known.get(a)) is not None}
+        found = Propagation(len(begin)).run(body, given, Known(body, values))
+        if any(s is not None for s in found[: layout.carry]):
+            return None
+        whole = index_sets.stacked([s for s in sets if s is not None])
+        results: list[Sets | None] = [None] * layout.carry
+        steps = np.arange(layout.count)[:, None]
+        for one in found[layout.carry :]:
+            if one is None:
+                results.append(None)
+                continue
+            lengths = np.tile(np.diff(one.starts), layout.count)
+            inside = one.indices[one.starts[0] : one.starts[-1]]
+            members = begin[inside] + steps * stride[inside]
+            starts = np.concatenate([[0], np.cumsum(lengths)])
+            results.append(index_sets.grouped(whole, starts, members, self.columns))
+        return results
+
     def _repeated(
         self, eqn: Equation, sets: list[Sets | None], known: Known
     ) -> Sequence[Sets | None]:
-        """Run after run, as the loop goes."""
+        """Run after run, as the loop goes; all at once where there are many that nothing is passed between."""
         layout, body = eqn.prim.lower.layout(eqn.params), eqn.params["body"].tape
         rows = layout.constants + layout.carry
+        if layout.count * len(body) > MANY and not any(
+            s is not None for s in sets[layout.constants : rows]
+        ):
+            found = self._mapped(eqn, sets, known)
+            if found is not None:
+                return found
         values = [known.get(a) for a in eqn.inputs]
         carry = sets[layout.constants : rows]
         carried = values[layout.constants : rows]

@@ -100,8 +100,8 @@ def record(
         modes.grad = before
     if traced.watched:
         raise TypeError(
-            f"{name}: the function calls a hook or a Function, whose backward is no tape. Write "
-            "its derivative by custom_jvp or custom_vjp"
+            f"{name}: the function calls a hook, a Function or checkpoint, whose backward is no "
+            "tape. Write its derivative by custom_jvp or custom_vjp, or leave checkpoint out"
         )
     k = len(numbers)
     wrt = traced.tape.inputs[:k]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbgrad.core.foreign import is_sparse
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.primitive import Primitive, bind
@@ -26,7 +27,6 @@ from nbgrad.tensors.dispatch import (
 )
 from nbgrad.vocabulary.elements import composite
 from nbgrad.vocabulary.linalg import matmul
-from nbgrad.vocabulary.linalg.sparse import with_sparse
 
 if TYPE_CHECKING:
     from nbgrad.tensors.tensor import Tensor
@@ -69,6 +69,7 @@ def _bits(of_booleans: Primitive, of_integers: Primitive) -> tuple[Operator, Ope
     return method, reflected(of_integers), _inplace(function)
 
 
+sparse = LazyModule("nbgrad.vocabulary.linalg.sparse")
 _PLAIN = frozenset({np.ndarray, float, int, bool, complex})
 
 _power = static(composite.power)
@@ -147,7 +148,7 @@ class Operators:
         elif kind is np.ndarray:
             node = _matmul(self._node, as_operand(other))
         elif is_sparse(kind):
-            node = with_sparse(other, self._node, left=False)
+            node = sparse.with_sparse(other, self._node, left=False)
         elif admitted(other):
             node = _matmul(self._node, as_operand(operand(other)))
         else:
@@ -157,7 +158,7 @@ class Operators:
 
     def __rmatmul__(self: Any, other: Any) -> Tensor:
         if is_sparse(other.__class__):
-            return self.__class__(with_sparse(other, self._node, left=True))  # type: ignore[no-any-return]
+            return self.__class__(sparse.with_sparse(other, self._node, left=True))  # type: ignore[no-any-return]
         if not admitted(other):
             return NotImplemented
         made: Tensor = self.__class__(matmul.matmul(as_operand(operand(other)), self._node))
