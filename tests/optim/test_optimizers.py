@@ -416,6 +416,15 @@ def test_a_plateau_in_the_other_direction_with_a_pause() -> None:
     assert found == [1.0, 1.0, 0.5, 0.5, 0.5, 0.3]
 
 
+def test_a_negative_loss_that_becomes_worse_is_a_plateau() -> None:
+    """Part of the best figure is a distance: elsewhere a worse figure below zero counts as better."""
+    opt = ng.optim.SGD([start()[0]], lr=1.0)
+    plateau = ng.optim.lr_scheduler.ReduceLROnPlateau(opt, patience=3, factor=0.5)
+    for k in range(6):
+        plateau.step(-1.0 + k * 5e-5)
+    assert plateau.get_last_lr() == [0.5] and plateau.best == -1.0
+
+
 def test_pure_forms_refuse_other_data_and_take_schedules() -> None:
     opt = ng.optim.sgd(lr=lambda k: 1.0 / (k + 1.0))
     w, state = np.array(1.0), opt.init(np.array(1.0))
