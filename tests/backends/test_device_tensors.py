@@ -284,15 +284,15 @@ def test_what_is_missing_is_said() -> None:
 
 def test_a_fork_of_a_process_that_used_the_card() -> None:
     there(X)
-    opened = runtime.opened[CUDA]
+    store = runtime.store()
     try:
-        runtime.opened[CUDA] = -1  # as if another process had opened it
+        store.process = -1  # as if another process had opened it
         with pytest.raises(
             ng.errors.DeviceError, match=r"child by fork.*set_start_method\(.spawn"
         ):
             there(X)
     finally:
-        runtime.opened[CUDA] = opened
+        store.process = os.getpid()
 
 
 def test_eight_threads() -> None:

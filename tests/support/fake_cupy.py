@@ -247,9 +247,8 @@ class Texts:
 @contextmanager
 def fake_store() -> Iterator[tuple[FakeCupy, Any]]:
     """A ``CupyStore`` over this CuPy, as the emulator."""
-    before = runtime.stores.pop("emulator", None), runtime.opened.get("emulator")
+    before = runtime.stores.pop("emulator", None)
     with ng.configure(cuda="emulator"):
-        runtime.store()
         fake = FakeCupy()
         store = CupyStore(fake, Texts())  # type: ignore[arg-type]
         store.computes = False  # this CuPy has no functions
@@ -258,6 +257,5 @@ def fake_store() -> Iterator[tuple[FakeCupy, Any]]:
             yield fake, store
         finally:
             runtime.stores.pop("emulator")
-            if before[0] is not None:
-                runtime.stores["emulator"] = before[0]
-                runtime.opened["emulator"] = before[1]  # type: ignore[assignment]
+            if before is not None:
+                runtime.stores["emulator"] = before

@@ -45,14 +45,12 @@ class Card(EmulatedStore):
 @contextmanager
 def fresh_card() -> Iterator[Card]:
     """Use a card of one's own as the emulator."""
-    before = runtime.stores.pop("emulator", None), runtime.opened.get("emulator")
+    before = runtime.stores.pop("emulator", None)
     with ng.configure(cuda="emulator"):
-        runtime.store()
         card = runtime.stores["emulator"] = Card()
         try:
             yield card
         finally:
             runtime.stores.pop("emulator")
-            if before[0] is not None:
-                runtime.stores["emulator"] = before[0]
-                runtime.opened["emulator"] = before[1]  # type: ignore[assignment]
+            if before is not None:
+                runtime.stores["emulator"] = before

@@ -7,6 +7,7 @@ code (``kernels``) launched by the driver's call, so Numba is not asked, nor imp
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -106,6 +107,7 @@ class CupyStore:
     def __init__(self, cupy: Any, images: Images | None = None) -> None:
         self.cupy, self.driver = cupy, CupyDriver(cupy)
         self.lost: str | None = None
+        self.process = os.getpid()
         self.card = int(cupy.cuda.runtime.getDevice())
         self.lanes = Lanes(lambda: CupyStream(cupy, self.card))
         self.staging = Staging(self.driver)

@@ -8,6 +8,7 @@ CuPy's arrays do. Kernels run as plain Python, one thread of one block, or in Nu
 from __future__ import annotations
 
 import math
+import os
 import weakref
 from collections import Counter
 from collections.abc import Callable
@@ -174,6 +175,7 @@ class EmulatedStore:
         self.counts: Counter[str] = Counter()
         self.memory, self.room = Memory(MEMORY), room
         self.lost: str | None = None
+        self.process = os.getpid()
         self.streams: list[EmulatedStream] = []
         self.lanes = Lanes(self._stream)
         self.asked: Callable[[str], None] | None = None

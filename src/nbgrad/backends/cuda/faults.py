@@ -6,11 +6,12 @@ process: each later call would repeat them, so nothing is asked of that card aga
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 from nbgrad.backends.cuda.lanes import Lanes
-from nbgrad.errors import NO_ROOM, DeviceError, DeviceMemoryError
+from nbgrad.errors import FORKED, NO_ROOM, DeviceError, DeviceMemoryError
 
 LOST = (
     'the device "cuda" is lost: {what}. Tensors on it are gone; those at home are as they were, and this '
@@ -52,6 +53,7 @@ class Losing(Protocol):
     """A store, as far as errors are concerned."""
 
     lost: str | None
+    process: int
     lanes: Lanes
 
     def synchronize(self) -> None: ...
@@ -91,8 +93,11 @@ def guarded(store: Losing, f: Callable[..., Any], *args: Any) -> Any:
     Raises
     ------
     DeviceError
-        If the device is lost, or turns out to be; DeviceMemoryError if it has no room.
+        If the device is lost, or turns out to be, or was opened by the process that this one is a fork
+        of; DeviceMemoryError if it has no room.
     """
+    if store.process != os.getpid():
+        raise DeviceError(FORKED)
     if store.lost is not None:
         raise DeviceError(store.lost)
     try:

@@ -39,6 +39,8 @@ class Store(Protocol):
         Whether NumPy's functions, given arrays of the library, compute on the card.
     launches : bool
         Whether there is a compiler of kernels.
+    process : int
+        Which one opened it: no other may use it.
     lost : str or None
         Why nothing can be asked of the card any more, once that is so: see ``faults``.
     lanes : Lanes
@@ -49,6 +51,7 @@ class Store(Protocol):
     computes: bool
     launches: bool
     lost: str | None
+    process: int
     lanes: Lanes
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any], /) -> Any:

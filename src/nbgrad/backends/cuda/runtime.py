@@ -17,12 +17,11 @@ from nbgrad.machine import targets
 
 
 class Runtime:
-    """The store in use, and in which process it was opened."""
+    """The stores that are open, by what the setting chooses."""
 
     def __init__(self) -> None:
         self.lock = ThreadLock()
         self.stores: dict[str, Store] = {}
-        self.opened: dict[str, int] = {}
 
     def store(self) -> Store:
         """What keeps elements on the card.
@@ -37,7 +36,7 @@ class Runtime:
         if found is None:
             with self.lock.held:
                 found = self.stores.get(name) or self._open(name)
-        if self.opened[name] != os.getpid():
+        if found.process != os.getpid():
             raise DeviceError(FORKED)
         if found.lost is not None:
             raise DeviceError(found.lost)
@@ -45,7 +44,6 @@ class Runtime:
 
     def _open(self, name: str) -> Store:
         store: Any = EmulatedStore() if name == "emulator" else _of_a_card(name)
-        self.opened[name] = os.getpid()
         self.stores[name] = store
         return store  # type: ignore[no-any-return]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import Any
@@ -64,6 +65,7 @@ class NumbaStore:
     def __init__(self, cuda: Any, name: str) -> None:
         self.cuda, self.name = cuda, name
         self.lost: str | None = None
+        self.process = os.getpid()
         self.lanes = Lanes(lambda: NumbaStream(cuda))
         self._most = 0
 
