@@ -91,6 +91,71 @@ def test_derivatives_of_results_are_those_of_differences(name: str) -> None:
     assert np.abs(found).max() > 0.01
 
 
+def slope(x: Any, a: Any, b: Any = 0.7) -> Any:
+    return 2 * (x - a) + 2 * b * x[0] * x[1] * np.stack([x[1], x[0]]) + 0.4 * x**3
+
+
+# Derivatives of the user's own are for the solver: those of the result come of the conditions all the same.
+OWN: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "minimize": ("bfgs", lambda a: optimize.minimize(bowl, START, (a,), jac=slope, tol=1e-10).x),
+    "pair": (
+        "bfgs",
+        lambda a: (
+            optimize.minimize(
+                lambda x, a: (bowl(x, a), slope(x, a)), START, (a,), jac=True, tol=1e-10
+            ).x
+        ),
+    ),
+    "differences": ("bfgs", lambda a: optimize.minimize(bowl, START, (a,), jac="3-point").x),
+    "closure": (
+        "bfgs",
+        lambda a: optimize.minimize(lambda x: bowl(x, a), START, jac="3-point").x,
+    ),
+    "root": ("root", lambda a: optimize.root(system, [1.0, 1.0], (a,), jac=rows, tol=1e-13).x),
+    "squares": (
+        "root",
+        lambda a: optimize.least_squares(system, [1.0, 1.0], rows, args=(a,), xtol=1e-13).x,
+    ),
+    "scalar": (
+        "scalar, newton",
+        lambda a: (
+            optimize.root_scalar(
+                lambda x, a: x**3 - a[0] * a[1], (a,), x0=1.0, fprime=lambda x, a: 3 * x**2
+            ).root
+        ),
+    ),
+    "scalar pair": (
+        "scalar, newton",
+        lambda a: (
+            optimize.root_scalar(
+                lambda x, a: (x**3 - a[0] * a[1], 3 * x**2), (a,), "newton", x0=1.0, fprime=True
+            ).root
+        ),
+    ),
+}
+
+
+def rows(x: Any, a: Any) -> Any:
+    return np.array([[2 * x[0], 1.0], [x[1], x[0]]])
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_derivatives_of_results_where_the_user_gave_those_of_the_function(name: str) -> None:
+    same, solved = OWN[name]
+    expected = ng.jacobian(SOLVED[same])(A)
+    assert_allclose(ng.jacobian(solved)(A), expected, rtol=1e-4, atol=1e-5)
+    assert_allclose(ng.jit(solved)(A), SOLVED[same](A), rtol=1e-5)
+
+
+def test_what_takes_arrays_alone_is_solved_with_the_users_derivatives() -> None:
+    import math
+
+    found = optimize.minimize(
+        lambda x: math.cosh(x[0] - 1.0), [0.0], jac=lambda x: [math.sinh(x[0] - 1.0)]
+    )
+    assert_allclose(found.x, 1.0, atol=1e-5)
+
+
 def test_results_of_numbers_are_arrays() -> None:
     found = optimize.minimize(bowl, START, (A,))
     assert type(found.x) is np.ndarray and isinstance(found.fun, float)

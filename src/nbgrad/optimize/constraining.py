@@ -35,7 +35,7 @@ class Constraint:
     ) -> None:
         self.args = tuple(args)
         self.lower, self.upper = limits
-        self.fun, self.space = fun, space
+        self.function, self.space = fun, space
         self.kind: str | None = None  # of a dictionary: "eq" or "ineq"
         self.keep_feasible: Any = False
         self.user_jac: Func | None = None
@@ -46,7 +46,9 @@ class Constraint:
 
     @cached_property
     def programs(self) -> Programs:
-        return programs_of(self.fun, self.space, result_shape(self.fun, self.space, self.values))
+        return programs_of(
+            self.function, self.space, result_shape(self.function, self.space, self.values)
+        )
 
     @cached_property
     def values(self) -> Any:

@@ -38,7 +38,7 @@ class Solver:
         words = dict(self.words)
         if method != "lm" and "maxfev" in words:
             words["max_nfev"] = words.pop("maxfev")
-        call = Squares(p, self.run, self.jac, words | {"method": method})
+        call = Squares(p, self.run, self.jac if p.args else None, words | {"method": method})
         cost: Func = lambda x: call.cost(x, call.values(x))
         watched = (
             None if self.callback is None else Watched(self.callback, self.run, p.nested, cost)
@@ -164,7 +164,7 @@ def curve_fit(
     p = Problem(data.residuals(model_of(f, start)), start, data.args)
     p.bounds = limits_of(bounds, p.space)
     solve = Solver(method, slopes_of(jac, data, start), callback, time_limit, kwargs)
-    if jac is None and differentiated(p):
+    if differentiated(p, jac is None):
         residual: Func = lambda x: p.programs.vector(x, *p.args)
         half: Func = lambda x: 0.5 * (residual(x) ** 2).sum()
         result, x = minimum("curve_fit", p, half, solve, residual)

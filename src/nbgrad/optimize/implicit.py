@@ -21,8 +21,10 @@ from nbgrad.api.grad import grad
 from nbgrad.api.implicit import defined
 from nbgrad.api.trees import leaves, ravel
 from nbgrad.core.modes import modes
+from nbgrad.core.node import leaf_node
 from nbgrad.optimize.constraining import Constraint
 from nbgrad.optimize.problem import Problem
+from nbgrad.optimize.swept import requires_grad
 from nbgrad.tensors.tensor import Tensor
 
 Func = Callable[..., Any]
@@ -30,8 +32,11 @@ Solver = Callable[[Problem], OptimizeResult]
 NEAR = 1e-6  # from a limit, relatively: a constraint that holds it
 
 
-def differentiated(p: Problem) -> bool:
-    """Whether somebody asks for derivatives of the result, so that they have to be recorded."""
+def differentiated(p: Problem, exact: bool = True) -> bool:
+    """Whether somebody asks for derivatives of the result, so that they have to be recorded.
+
+    Where the user gave derivatives, not *exact*, nothing is traced to see that.
+    """
     if modes.tracing:
         return True
     if not modes.grad:
@@ -39,7 +44,18 @@ def differentiated(p: Problem) -> bool:
     given = [p.args, *[c.args for c in p.constraints]]
     if any(isinstance(a, Tensor) and a.requires_grad for a in leaves(given)):
         return True
-    return p.reads_tracked or any(c.reads_tracked for c in p.constraints)
+    if exact:
+        return p.reads_tracked or any(c.reads_tracked for c in p.constraints)
+    return any(_reads_tracked(f, p) for f in (p, *p.constraints))
+
+
+def _reads_tracked(stated: Any, p: Problem) -> bool:
+    """Whether what a function returns at the start has a history."""
+    try:
+        out = p.space.over(stated.function)(Tensor(leaf_node(p.x0)), *stated.values)
+    except Exception:  # it takes arrays alone, or says what is wrong when it is solved
+        return False
+    return requires_grad(*leaves(out))
 
 
 def recorded(name: str, p: Problem, conditions: Func, of: Func, start: Any, run: Solver) -> Any:

@@ -252,27 +252,28 @@ def minimize(
     p = fun if isinstance(fun, Problem) else Problem(fun, x0, args, constraints, bounds)
     limits = {"time_limit": time_limit, "max_evaluations": max_evaluations}
     mark = (
-        f"minimize {method} of {p.space.size} unknowns from {hash_of(p.x0)}, tol={tol}, {options}"
+        "" if checkpoint is None else f"minimize {method} from {hash_of(p.x0)}, {tol}, {options}"
     )
     run = Run("minimize", **limits, checkpoint=checkpoint, mark=mark)  # type: ignore[arg-type]
     start = p.x0 if x0 is None or p is not fun else p.space.packed(x0, "x0")
     user = {"jac": jac, "hess": hess, "hessp": hessp}
-    if chosen(method, p) in BY_VALUE:
-        p.sweeps = False
+    p.sweeps = chosen(method, p) not in BY_VALUE
 
-    def solve(p: Problem) -> OptimizeResult:
-        plan = Plan(p, method, run, user)
+    def solve(q: Problem) -> OptimizeResult:
+        plan = Plan(q, method, run, user if q is p else {})
         told: Func | None = None
         if callback is not None:
-            watched = Watched(callback, run, p.nested, plan.fun)
+            watched = Watched(callback, run, q.nested, plan.fun)
             told = watched.of_x if plan.method in OF_X else watched.of_result
             told = watched.of_value if plan.method.startswith("nb-") else told
         if plan.method.startswith("nb-"):
             return compiled(plan, start, told, tol, options)
         return plan.call(start, tol=tol, callback=told, options=options)
 
-    if jac is None and differentiated(p):
+    if differentiated(p, jac is None):
         objective: Func = lambda x: p.programs.scalar(x, *p.args)
+        if jac is True:
+            objective = lambda x: p.space.over(p.function)(x, *p.args)[0]
         found, x = minimum("minimize", p, objective, solve)
         found.fun = objective(x)
         return nested(p, found)

@@ -17,6 +17,7 @@ from nbgrad.api.trees import leaves, ravel
 from nbgrad.api.trees import map as mapped
 from nbgrad.core.modes import modes
 from nbgrad.core.node import leaf_node
+from nbgrad.errors import ConcretizationError
 from nbgrad.optimize.space import Space
 from nbgrad.optimize.swept import Swept
 from nbgrad.tensors.tensor import Tensor
@@ -106,8 +107,20 @@ class Programs:
 
 
 def values_of(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Further arguments, of which tensors are their values."""
-    return mapped(lambda a: a.detach() if isinstance(a, Tensor) else a, args)  # type: ignore[no-any-return]
+    """Further arguments, of which tensors are arrays of their values, if these are known."""
+    return mapped(_value_of, args)  # type: ignore[no-any-return]
+
+
+def _value_of(x: Any) -> Any:
+    if not isinstance(x, Tensor):
+        return x
+    x = x.detach()
+    if modes.tracing or x._node.aval.device:
+        return x
+    try:
+        return x.numpy()
+    except ConcretizationError:
+        return x
 
 
 def result_shape(fun: Func, space: Space, args: tuple[Any, ...]) -> tuple[Shape, int]:

@@ -79,18 +79,18 @@ def root(
     if size != p.space.size and method != "lm":
         raise ValueError(f"root: there are {size} equations for {p.space.size} unknowns")
 
-    def solve(p: Problem) -> OptimizeResult:
+    def solve(q: Problem) -> OptimizeResult:
         worst = lambda x, f: float(np.abs(f).max())
-        values = run.counted(lambda x: np.atleast_1d(p.fun(x)), worst)
-        watched = None if callback is None else Watched(callback, run, p.nested, p.fun)
+        values = run.counted(lambda x: np.atleast_1d(q.fun(x)), worst)
+        watched = None if callback is None else Watched(callback, run, q.nested, q.fun)
         words: dict[str, Any] = {"tol": tol, "options": options}
         if method in WITH_JACOBIAN:
-            words["jac"] = _slopes(p, jac, run, watched)
+            words["jac"] = _slopes(q, jac if q is p else None, run, watched)
         elif watched is not None:
             words["callback"] = watched.of_x
         return run.solve(lambda: so.root(values, start, method=method, **words))
 
-    if jac is None and differentiated(p):
+    if differentiated(p, jac is None):
         equations: Func = lambda x: p.programs.vector(x, *p.args)
         return recorded("root", p, equations, lambda x: (equations(x), ()), start, solve)[0]
     found = solve(p)
@@ -164,29 +164,33 @@ def root_scalar(
     if x0 is None and bracket is None:
         raise ValueError("root_scalar: pass a bracket, or x0 to start from")
     start = float(np.mean(bracket)) if x0 is None else float(x0)
-    p = Problem(lambda x, *args: f(x[0], *args), [start], args)
+    both = fprime is True  # f returns its derivative, too
+    p = Problem(lambda x, *args: f(x[0], *args)[0] if both else f(x[0], *args), [start], args)
     if method is None and bracket is None and x1 is None:
         method = "newton"
     words = {"bracket": bracket, "x0": x0, "x1": x1, "xtol": xtol, "rtol": rtol}
     words |= {"maxiter": maxiter, "options": options, "method": method}
     words |= {"fprime": fprime, "fprime2": fprime2}
 
-    def solve(p: Problem) -> RootResults:
-        given = dict(words)
-        if method in ("newton", "halley") and fprime is None:
-            given["fprime"] = lambda x: float(p.grad(np.array([x]))[0])
-        if method == "halley" and fprime2 is None:
-            given["fprime2"] = lambda x: float(p.hess(np.array([x]))[0, 0])
-        if callable(fprime):
-            given["fprime"] = lambda x: fprime(x, *p.values)
-        if callable(fprime2):
-            given["fprime2"] = lambda x: fprime2(x, *p.values)
-        if fprime is True:
+    def solve(q: Problem) -> RootResults:
+        own = q is p  # else of numbers that were not known before: the user's take arguments
+        first, second = (fprime, fprime2) if own else (None, None)
+        given = dict(words) | {"fprime": None, "fprime2": None}
+        if callable(first):
+            given["fprime"] = lambda x: first(x, *p.values)
+        elif method in ("newton", "halley"):
+            given["fprime"] = lambda x: float(q.grad(np.array([x]))[0])
+        if callable(second):
+            given["fprime2"] = lambda x: second(x, *p.values)
+        elif method == "halley":
+            given["fprime2"] = lambda x: float(q.hess(np.array([x]))[0, 0])
+        if first is True:
+            given["fprime"] = True
             return so.root_scalar(lambda x: f(x, *p.values), **given)
-        p.sweeps = "fprime" in given and not callable(fprime)
-        return so.root_scalar(lambda x: float(number_of(p.fun(np.array([x])))), **given)
+        q.sweeps = given["fprime"] is not None and not callable(first)
+        return so.root_scalar(lambda x: float(number_of(q.fun(np.array([x])))), **given)
 
-    if fprime is None and differentiated(p):
+    if differentiated(p, fprime is None):
         found: list[RootResults] = []
 
         def run(q: Problem) -> OptimizeResult:

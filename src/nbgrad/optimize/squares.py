@@ -190,18 +190,20 @@ def least_squares(
     words = {k: x for k, x in optional.items() if x is not None}
     words |= {"method": method, "ftol": ftol, "xtol": xtol, "gtol": gtol}
     words |= {"loss": loss, "f_scale": f_scale}
-    mark = f"least_squares of {p.space.size} unknowns from {hash_of(p.x0)}, {words}"
+    mark = "" if checkpoint is None else f"least_squares from {hash_of(p.x0)}, {words}"
     run = Run("least_squares", time_limit, None, checkpoint, mark)
     start = p.x0 if x0 is None or p is not fun else p.space.packed(x0, "x0")
 
-    def solve(p: Problem) -> OptimizeResult:
+    def solve(q: Problem) -> OptimizeResult:
         compiled = method.startswith("nb-")
-        call = Squares(p, run, jac, words if compiled else words | {"verbose": verbose})
+        call = Squares(
+            q, run, jac if q is p else None, words if compiled else words | {"verbose": verbose}
+        )
         cost: Func = lambda x: call.cost(x, call.values(x))
-        watched = None if callback is None else Watched(callback, run, p.nested, cost)
+        watched = None if callback is None else Watched(callback, run, q.nested, cost)
         return (call.compiled if compiled else call.solve)(start, watched)
 
-    if jac is None and differentiated(p):
+    if differentiated(p, jac is None):
         residuals: Func = lambda x: p.programs.vector(x, *p.args)
         total: Func = lambda x: cost_of(residuals(x), loss, f_scale)
         found, x = minimum("least_squares", p, total, solve, residuals)

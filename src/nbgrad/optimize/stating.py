@@ -73,6 +73,11 @@ class Stated:
     # ------------------------------------------------------------------- what the function returns
 
     @property
+    def function(self) -> Func:
+        """The function, of nested parameters."""
+        return self._made_of[0]
+
+    @property
     def result_shape(self) -> tuple[int, ...] | None:
         """That of what the function returns; None for what is nested."""
         return self.programs.shape  # type: ignore[no-any-return]
