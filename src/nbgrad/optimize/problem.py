@@ -9,9 +9,10 @@ import numpy as np
 
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
+from nbgrad.errors import ConcretizationError
 from nbgrad.optimize.points import Point, operator_of
 from nbgrad.optimize.stating import Stated
-from nbgrad.optimize.swept import array_of, number_of, requires_grad
+from nbgrad.optimize.swept import Swept, array_of, number_of, requires_grad
 
 sparse: Any = LazyModule("nbgrad.sparse")
 
@@ -94,12 +95,22 @@ class Problem(Stated):
             point = self._swept(x, key, point)
         return point.value, point.grad.copy()
 
+    def _prepared(self) -> Swept:
+        """What computes value and gradient, and the constraints with them."""
+        found: Swept = self.programs.both
+        self._given = self.values
+        if self.all is not None:
+            found, self._given = self.all, ([c.values for c in self.constraints], *self.values)
+        self._run = found
+        return found
+
     def _swept(self, x: Any, key: bytes, point: Point) -> Point:
-        if self.all is None:
-            value, slope = self.programs.both(x, *self.values)
-            limits = None
-        else:
-            value, slope, limits = self.all(x, [c.values for c in self.constraints], *self.values)
+        run = self._run or self._prepared()
+        try:
+            found = run.call(x, *self._given)
+        except ConcretizationError:
+            found = run(x, *self._given)
+        value, slope, limits = found if len(found) == 3 else (*found, None)
         if value.__class__ is not np.float64 or slope.__class__ is not np.ndarray:
             self._tracked = self._tracked or requires_grad(value)
             value, slope = number_of(value), array_of(slope)

@@ -175,17 +175,8 @@ def root_scalar(
     def solve(q: Problem) -> RootResults:
         own = q is p  # else of numbers that were not known before: the user's take arguments
         first, second = (fprime, fprime2) if own else (None, None)
-        given = dict(words) | {"fprime": None, "fprime2": None}
-        if callable(first):
-            given["fprime"] = lambda x: first(x, *p.values)
-        elif method in ("newton", "halley"):
-            given["fprime"] = lambda x: float(q.grad(np.array([x]))[0])
-        if callable(second):
-            given["fprime2"] = lambda x: second(x, *p.values)
-        elif method == "halley":
-            given["fprime2"] = lambda x: float(q.hess(np.array([x]))[0, 0])
+        given = words | _derivatives(q, method, first, second, p.values)
         if first is True:
-            given["fprime"] = True
             return so.root_scalar(lambda x: f(x, *p.values), **given)
         q.sweeps = given["fprime"] is not None and not callable(first)
         return so.root_scalar(lambda x: float(number_of(q.fun(np.array([x])))), **given)
@@ -203,6 +194,20 @@ def root_scalar(
         result.root = x[0]
         return result
     return solve(p)
+
+
+def _derivatives(q: Problem, method: Any, first: Any, second: Any, args: Any) -> dict[str, Any]:
+    """What SciPy's ``root_scalar`` is given: the user's, or exact ones where the method takes them."""
+    found: dict[str, Any] = {"fprime": True if first is True else None, "fprime2": None}
+    if callable(first):
+        found["fprime"] = lambda x: first(x, *args)
+    elif first is None and method in ("newton", "halley"):
+        found["fprime"] = lambda x: float(q.grad(np.array([x]))[0])
+    if callable(second):
+        found["fprime2"] = lambda x: second(x, *args)
+    elif method == "halley":
+        found["fprime2"] = lambda x: float(q.hess(np.array([x]))[0, 0])
+    return found
 
 
 def fixed_point(

@@ -44,6 +44,8 @@ class Stated:
         self.sweeps = True  # whether a value comes with its gradient
         self._plans: dict[str, Any] = {}
         self._joined = False
+        self._run: Swept | None = None
+        self._given: tuple[Any, ...] = ()
         self._all: Swept | None = None
 
     def __repr__(self) -> str:
