@@ -115,3 +115,14 @@ def test_refuses_what_is_no_system() -> None:
         ng.grad(lambda x: (sp.csr_array(DENSE) @ x).sum())(W)
     with pytest.raises(ValueError, match="values for 4 entries"):
         ng.sparse.matrix(sp.eye_array(4), np.ones(3))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_compiled_function_sees_what_changes_in_a_matrix(kind: str) -> None:
+    A = getattr(sp, kind)(np.diag([1.0, 2.0, 3.0, 4.0]))
+    f = ng.jit(lambda x: A @ x)
+    assert np.allclose(f(V), A @ V)
+    A.data[...] *= 2.0
+    assert np.allclose(f(V), A @ V)
+    A = getattr(sp, kind)(np.eye(4))
+    assert np.allclose(f(V), V)

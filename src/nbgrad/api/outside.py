@@ -38,6 +38,7 @@ from nbgrad.api.sameness import (
     source_of,
     unchanged,
 )
+from nbgrad.core.foreign import is_sparse
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import in_library, modes
 from nbgrad.core.tree import builder_text
@@ -213,6 +214,10 @@ class Reader:
             self.tests.append(f"{self._named(same)}()")
         elif isinstance(x, (array, bytearray)):
             self.tests.append(f"bytes({self._named(x)}) == {self._named(bytes(x))}")
+        elif is_sparse(type(x)):
+            for name, part in vars(x).items():
+                if isinstance(part, (np.ndarray, tuple)):
+                    self._look(part, f"{self._named(x)}.__dict__[{name!r}]")
         elif isinstance(x, ContextVar):
             self._look(x.get(None), f"{self._named(x)}.get(None)")
         elif isinstance(x, weakref.ref):
