@@ -26,7 +26,12 @@ def card() -> Iterator[Card]:
 
 def state() -> State:
     x, w = (ng.tensor(a, device="cuda", requires_grad=True) for a in (X, W))
-    return {"x": x, "w": w, "home": ng.tensor(X), "free": ng.tensor(X, device="cuda")}
+    made = {"x": x, "w": w, "home": ng.tensor(X), "free": ng.tensor(X, device="cuda")}
+    optimizer = ng.optim.Adam([x, w], lr=0.1)
+    loss(made).backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return made | {"optimizer": optimizer}
 
 
 def loss(s: State) -> Any:
@@ -54,6 +59,14 @@ def trained(s: State) -> None:
     s["x"].detach().numpy(), s["w"].detach().numpy()
 
 
+def adapted(s: State) -> None:
+    """With an optimiser that keeps something of each step."""
+    optimizer = s["optimizer"]
+    loss(s).backward()
+    optimizer.step()
+    s["x"].detach().numpy(), s["w"].detach().numpy()
+
+
 def compiled(s: State) -> None:
     step = ng.jit(lambda x, w: (x - 0.1 * ng.grad(lambda x: np.sin(x @ w).sum())(x), w * 2))
     x, w = step(s["x"].detach(), s["w"].detach())
@@ -70,13 +83,18 @@ def looped(s: State) -> None:
 
 
 ACTS: list[Callable[[State], None]] = [
-    backward, written, picked, trained, compiled, moved, looped
+    backward, written, picked, trained, adapted, compiled, moved, looped
 ]  # fmt: skip
 
 
 def seen(s: State) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, x in s.items():
+        if name == "optimizer":
+            for k, kept in x.state_dict()["state"].items():
+                values = {n: getattr(y, "numpy", lambda y=y: y)() for n, y in kept.items()}
+                found |= {f"state {k} {n}": y for n, y in values.items()}
+            continue
         found[name] = x.numpy(force=True)
         found[f"{name}.grad"] = None if x.grad is None else x.grad.numpy()
     return found
@@ -118,6 +136,8 @@ def test_no_room_at_any_request(act: Callable[[State], None], card: Card) -> Non
         assert kept | done == set(found)
         gradients = {k for k in found if k.endswith(".grad")}
         assert gradients <= kept or gradients <= done
+        stepped = {k for k in found if k in ("x", "w") or k.startswith("state")}
+        assert stepped <= kept or stepped <= done, stepped - kept
         assert "nothing was changed" in said and card.lost is None
         act(state())
 

@@ -14,8 +14,8 @@ from nbgrad.core import forks
 from nbgrad.errors import NO_CUDA, DeviceError
 
 PACKAGES: Final[dict[str, Callable[[], Any]]] = {
-    "numba-cuda-mlir": lambda: importlib.import_module("numba_cuda_mlir.cuda"),
     "numba-cuda": lambda: importlib.import_module("numba.cuda"),
+    "numba-cuda-mlir": lambda: importlib.import_module("numba_cuda_mlir.cuda"),
 }
 SIMULATED: Final = "NUMBA_ENABLE_CUDASIM"
 
@@ -50,19 +50,20 @@ def module(name: str) -> Any:
 
 
 def compiler(name: str) -> Any:
-    """The module that compiles for a card, which need not be there: for "auto" it is numba-cuda's.
+    """The module that compiles for a card, which need not be there: for "auto" the first that is installed.
 
     Raises
     ------
     DeviceError
         If it is not installed.
     """
-    package = name if name in PACKAGES else "numba-cuda"
-    try:
-        return _imported(package)
-    except ImportError as error:
-        why = f"{package} is not installed ({error})"
-        raise DeviceError(NO_CUDA.format(why=why)) from error
+    missing = []
+    for package in (name,) if name in PACKAGES else PACKAGES:
+        try:
+            return _imported(package)
+        except ImportError as error:
+            missing.append(f"{package} is not installed ({error})")
+    raise DeviceError(NO_CUDA.format(why="; ".join(missing)))
 
 
 def simulated() -> bool:
