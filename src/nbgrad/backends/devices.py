@@ -26,6 +26,9 @@ OTHER_CARD = (
 )
 CUDA: Final = (2, 13)  # of DLPack: memory of a card, or managed by its driver
 definition: Final[Backend] = reference  # what runs everything, at home
+pointed: Final = LazyModule(
+    "nbgrad.backends.cpu.pointed"
+)  # programs at home as functions behind pointers
 _backends: Final[dict[str, Backend]] = {
     HOME: cast(Backend, LazyModule("nbgrad.backends.cpu.backend")),
     "cuda": cast(Backend, LazyModule("nbgrad.backends.cuda.backend")),

@@ -12,7 +12,7 @@ import numpy as np
 from nbgrad.api.arguments import as_input
 from nbgrad.api.jit import jit
 from nbgrad.api.outside import Reader
-from nbgrad.backends.cpu.pointed import Framed, Hosted, framed
+from nbgrad.backends.devices import pointed
 from nbgrad.config import settings
 from nbgrad.core.memory import host
 from nbgrad.core.values import value_of
@@ -69,18 +69,18 @@ class Evaluation:
         found = self.f(*self.values)
         return _number(found) if isinstance(found, Tensor) else found
 
-    def pointed(self, inputs: Sequence[Any], results: Sequence[Any]) -> Framed | Hosted:
+    def pointed(self, inputs: Sequence[Any], results: Sequence[Any]) -> Any:
         """A pointer to it, which reads arrays *inputs*, the first ones, and writes to arrays *results*."""
         entry = self.entry
         if entry is not None:
             runner = entry.exe.compile()
             fit = [a.aval.dtype == np.float64 for a in runner.tape.outputs]
-            if framed(runner) and all(fit) and not entry.exe.complex:
+            if pointed.framed(runner) and all(fit) and not entry.exe.complex:
                 moving = {k: x.ctypes.data for k, x in enumerate(inputs)}
                 places = [y.ctypes.data for y in results]
-                return Framed(runner, entry.exe.constants, moving, places)
+                return pointed.Framed(runner, entry.exe.constants, moving, places)
         call = self._traced if entry is not None else self._called
-        return Hosted(lambda values: call(inputs, results, values))
+        return pointed.Hosted(lambda values: call(inputs, results, values))
 
     def _traced(
         self, inputs: Sequence[Any], results: Sequence[Any], values: Sequence[Any]

@@ -13,7 +13,6 @@ import numpy as np
 from nbgrad.api.grad import grad
 from nbgrad.api.implicit import custom_root
 from nbgrad.api.vmap import vmap
-from nbgrad.backends.cpu.pointed import Framed
 from nbgrad.core.forks import ThreadLock
 from nbgrad.core.modes import modes
 from nbgrad.machine.compile import Code, native, remembered
@@ -263,7 +262,7 @@ class Batch:
     def _worker(self, options: dict[str, Any], bounds: Any) -> Any:
         """Memory of a thread, and the arguments of its loop."""
         memory, self.pool = self.asked.memory(self.n, self.m)
-        if not all(isinstance(f, Framed) and f.plain for f in memory.functions):
+        if not all(f.plain for f in memory.functions):
             return None
         memory.s.fill(0.0)
         memory.w[: self.n] = np.clip(self.starts[0] if self.count else 0.0, -1e300, 1e300)

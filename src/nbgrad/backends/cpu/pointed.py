@@ -146,7 +146,7 @@ class Framed:
 class Hosted:
     """A function of Python's that is called by pointer; what it raises ends the loop that calls it."""
 
-    plain = False
+    plain = False  # it needs Python's lock
 
     def __init__(self, call: Callable[[Sequence[Any]], None]) -> None:
         self.call = call
