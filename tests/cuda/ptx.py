@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from itertools import groupby, islice
 from pathlib import Path
 
@@ -97,11 +98,28 @@ def compiled(text: Text) -> str:
     return ""
 
 
+def version(ptx: str) -> str:
+    """The line that says of which version *ptx* is."""
+    return next(line for line in ptx.splitlines() if line.startswith(".version"))
+
+
+@cache
+def assembler(line: str) -> bool:
+    """Whether there is a ``ptxas``, not older than what the compiler of this environment writes."""
+    if PTXAS is None:
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "empty.ptx")
+        path.write_text(f"{line}\n.target {ARCHITECTURES[0]}\n.address_size 64\n")
+        command = [PTXAS, f"-arch={ARCHITECTURES[0]}", str(path), "-o", f"{folder}/empty.cubin"]
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+
 def assemble(ptx: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "kernel.ptx")
         path.write_text(ptx)
-        for architecture in ARCHITECTURES if PTXAS else ():
+        for architecture in ARCHITECTURES if assembler(version(ptx)) else ():
             command = [PTXAS, f"-arch={architecture}", str(path), "-o", f"{folder}/kernel.cubin"]
             done = subprocess.run(command, capture_output=True, text=True)  # type: ignore[arg-type]
             assert done.returncode == 0, done.stderr
@@ -114,7 +132,13 @@ def main() -> int:
             if said:
                 failed += 1
                 print(said, flush=True)
-    how = f"compiled for {CAPABILITY}, and {f'assembled for {ARCHITECTURES}' if PTXAS else 'not assembled'}"
+    first = version(cuda_ptx(*every[0], CAPABILITY))
+    done = (
+        f"assembled for {ARCHITECTURES}"
+        if assembler(first)
+        else f"not assembled: no ptxas for {first}"
+    )
+    how = f"compiled for {CAPABILITY}, and {done}"
     print(f"{len(every)} kernels {how}: {failed} failed")
     return failed
 

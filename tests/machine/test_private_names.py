@@ -132,6 +132,11 @@ NEEDED: dict[str, dict[str, str | None]] = {
     "results of compiled calls are made by NumPy's own function, where its table is found": {
         "numpy:_core._multiarray_umath._ARRAY_API": None,
     },
+    "a kernel on a card reads several elements by one instruction": {
+        "numba.core.base:BaseContext.get_abi_sizeof": "self, ty",
+        "numba.core.base:BaseContext.get_data_type": "self, ty",
+        "numba.core.base:BaseContext.make_array": "self, typ",
+    },
     "a fork waits for the lock that another thread holds: else the child waits for ever": {
         "numba.core.compiler_lock:global_compiler_lock": None,
         "numba.core.compiler_lock:global_compiler_lock._lock": None,
