@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
 import itertools
 import pickle
 from typing import Any
@@ -57,6 +58,17 @@ def test_steps_are_those_of_pytorch(name: str, options: dict[str, Any], figures:
     for _ in range(5):
         step(opt, params)
     assert_allclose(flat(params), figures, rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_both_forms_have_the_same_options(name: str) -> None:
+    of_class = dict(inspect.signature(getattr(ng.optim, name)).parameters)
+    of_pure = dict(inspect.signature(getattr(ng.optim, name.lower())).parameters)
+    del of_class["params"]
+    of_class.pop("maximize", None)  # pure forms go down
+    assert {k: p.default for k, p in of_class.items()} == {
+        k: p.default for k, p in of_pure.items()
+    }
 
 
 def test_lion_steps_along_signs() -> None:

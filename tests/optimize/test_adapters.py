@@ -87,6 +87,12 @@ def test_errors_of_parameters_by_minuit() -> None:
     assert found.minuit.ngrad > 0
 
 
+def test_what_nlopt_refuses_is_no_success() -> None:
+    """Whatever NLopt raised was taken for a limit of rounding, and the start for a minimum."""
+    with pytest.raises(ValueError, match="GN_MLSL refused the problem"):
+        minimize(bowl, START, method=method("nlopt"), options={"algorithm": "GN_MLSL"})
+
+
 def test_algorithms_of_nlopt() -> None:
     solver = method("nlopt")
     for name in ("LD_MMA", "LN_NELDERMEAD", "LD_TNEWTON"):

@@ -70,7 +70,7 @@ def clip_grad_norm_(
         return tensor(0.0)
     before, modes.grad = modes.grad, False
     try:
-        norm, scaled = _clipped(grads, float(max_norm), repr(float(norm_type)))
+        norm, scaled = _clipped(grads, float(max_norm), p=float(norm_type))
         if error_if_nonfinite and not np.isfinite(norm.item()):
             raise RuntimeError(
                 f"the total norm of order {norm_type} of gradients is {norm.item()}, so they cannot be "
@@ -162,8 +162,8 @@ def _norm(leaves: Iterable[Any], p: float) -> Any:
     return sum((g**p).sum() for g in sizes) ** (1 / p)
 
 
-@jit
-def _clipped(grads: Any, max_norm: Any, p: str) -> Any:
-    norm = _norm(grads, float(p))
+@jit(static_argnames="p")
+def _clipped(grads: Any, max_norm: Any, p: float) -> Any:
+    norm = _norm(grads, p)
     scale = np.minimum(1.0, max_norm / (norm + EPS))
     return norm, [g * scale for g in grads]

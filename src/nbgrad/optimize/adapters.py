@@ -166,7 +166,7 @@ def nlopt(
     ImportError
         Without NLopt.
     ValueError
-        For an unknown algorithm, or without a gradient where it needs one.
+        For an unknown algorithm, one that refuses the problem, or without a gradient where it needs one.
 
     Examples
     --------
@@ -200,9 +200,14 @@ def nlopt(
     made.set_maxeval(maxeval), made.set_maxtime(maxtime)
     try:
         x, status = made.optimize(np.clip(x0, lower, upper)), made.last_optimize_result()
-    except Exception:
-        kept.again()
-        x, status = last[0], -4  # rounding limits it: the result is usually good
+    except Exception as error:
+        kept.again()  # what a function of the user's raised
+        if not isinstance(error, package.RoundoffLimited):
+            raise ValueError(
+                f"adapters.nlopt: {name} refused the problem ({type(error).__name__}): does it need "
+                "bounds on all sides, or know no such constraints?"
+            ) from error
+        x, status = last[0], -4  # the result is usually good
     count, fine = made.get_numevals(), status > 0 or status == -4
     return OptimizeResult(
         x=np.array(x), fun=float(fun(np.array(x), *args)), success=fine, status=int(status), nfev=count, njev=count,
@@ -280,8 +285,8 @@ def optimagic(
             jac=kept(lambda x: jac(np.array(x), *args)), bounds=limits, algo_options=algo_options,
             error_handling="raise",
         )  # fmt: skip
-    except Exception:
-        kept.again()
+    except Exception:  # optimagic wraps it
+        kept.again()  # what a function of the user's raised
         raise
     return OptimizeResult(
         x=np.array(found.params), fun=float(found.fun), success=bool(found.success), nfev=found.n_fun_evals,

@@ -146,7 +146,7 @@ class Program:
             if self.sizes:
                 words |= {"lbg": 0.0, "ubg": np.repeat(upper, self.sizes)}
             found = solve(**words)
-        except Exception:
+        except Exception:  # CasADi has its own for what a function of the user's raised
             if not self.raised:
                 raise
         if self.raised:

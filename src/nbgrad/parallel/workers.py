@@ -79,7 +79,7 @@ def sendable(outcomes: list[Any]) -> list[Any]:
         if isinstance(outcome, Failed):
             try:
                 pickle.loads(pickle.dumps(outcome.error))
-            except Exception:
+            except Exception:  # a class of the user's may raise anything here
                 text = f"{type(outcome.error).__name__}: {outcome.error}"
                 outcomes[k] = Failed(RuntimeError(text))
     return outcomes
