@@ -67,3 +67,12 @@ def test_completion_shows_what_is_public() -> None:
     assert dir(ng) == sorted(ng.__all__)
     assert {"sin", "grad", "linalg", "float32", "tensor"} <= {*dir(ng)}
     assert not [name for name in dir(ng) if name.startswith("_")]
+
+
+@pytest.mark.parametrize(
+    "name", ["autograd", "integrate", "optim", "optimize", "parallel", "solvers", "sparse"]
+)
+def test_modules_list_their_public_names(name: str) -> None:
+    module = getattr(ng, name)
+    assert dir(module) == sorted(module.__all__)
+    assert all(hasattr(module, each) for each in dir(module))

@@ -197,10 +197,10 @@ def test_ctrl_c_ends_a_solve():
     ng.solvers.minimize(f, np.ones(3), options={"maxiter": 1})
     threading.Timer(0.5, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
     start = time.time()
-    try:
-        while time.time() < start + 30:
-            ng.solvers.minimize(f, np.ones(3), options={"gtol": 0.0})
-    except KeyboardInterrupt:
-        print("ended")
+    while time.time() < start + 30:
+        found = ng.solvers.minimize(f, np.ones(3), options={"gtol": 0.0})
+        if found.status == 99:
+            break
+    print("ended", found.message, found.fun <= f(np.ones(3)).item(), "jac" in found)
     """
     assert "ended" in subprocesses.run(text)

@@ -62,3 +62,7 @@ def __getattr__(name: str) -> Any:
     if name == "profiler":  # which few scripts use
         return load("nbgrad.engine.profiler")
     raise AttributeError(f"module 'nbgrad.autograd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

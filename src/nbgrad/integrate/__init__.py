@@ -5,3 +5,7 @@ from nbgrad.integrate.results import OdeResult, OdeSolution
 from nbgrad.integrate.solving import odeint
 
 __all__ = ["OdeResult", "OdeSolution", "odeint", "solve_ivp"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

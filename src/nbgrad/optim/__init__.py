@@ -13,3 +13,7 @@ __all__ = [
     "RMSprop", "adagrad", "adam", "adamw", "clip_by_global_norm", "clip_grad_norm_", "clip_grad_value_",
     "lion", "lr_scheduler", "rmsprop", "sgd",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -14,3 +14,7 @@ __all__ = [
     "Fit", "History", "Problem", "Progress", "Table", "adapters", "basinhopping", "brute", "curve_fit", "differential_evolution", "dual_annealing",
     "fixed_point", "least_squares", "minimize", "root", "root_scalar",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -7,7 +7,6 @@ and then goes on.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-EVERY = 5.0  # seconds between two writes of the file, at least
+from nbgrad.core.lazy import LazyModule
+
+keeping: Any = LazyModule("nbgrad.solvers.keeping")
 
 
 class Log:
@@ -39,17 +40,7 @@ class Log:
             self._read(where)
 
     def _read(self, where: str) -> None:
-        try:
-            with np.load(self.path, allow_pickle=False) as held:
-                found = {name: held[name] for name in held.files}
-            mark = str(found.pop("mark"))
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ValueError(f"{where}: {self.path} is no checkpoint: {error}") from None
-        if mark != self.mark:
-            raise ValueError(
-                f"{where}: the checkpoint {self.path} is of another solve ({mark}, not {self.mark}): "
-                "remove it, or write to another file"
-            )
+        found = keeping.read(self.path, self.mark, where)
         for name in [n[3:] for n in found if n.startswith("at_")]:
             for at, value in zip(found["at_" + name], found["is_" + name], strict=True):
                 self._keep(name, at, value if value.ndim else value[()])
@@ -68,7 +59,7 @@ class Log:
                 found = f(x, *more)
                 self._keep(name, at, np.array(found)[()])
                 self.fresh += 1
-                if time.perf_counter() - self.written > EVERY:
+                if time.perf_counter() - self.written > keeping.EVERY:
                     self.write()
             return found.copy() if isinstance(found, np.ndarray) else found
 
@@ -76,12 +67,9 @@ class Log:
 
     def write(self) -> None:
         """Put the file there, whole: what it was before stays until then."""
-        arrays: dict[str, Any] = {"mark": np.array(self.mark)}
+        arrays: dict[str, Any] = {}
         for name, places in self.places.items():
             arrays["at_" + name] = np.stack(places)
             arrays["is_" + name] = np.stack([self.known[name, at.tobytes()] for at in places])
-        beside = self.path.with_name(self.path.name + ".part")
-        with open(beside, "wb") as file:
-            np.savez(file, **arrays)
-        os.replace(beside, self.path)
+        keeping.write(self.path, self.mark, arrays)
         self.written, self.fresh = time.perf_counter(), 0

@@ -10,15 +10,13 @@ import numpy as np
 import scipy.optimize as so
 from scipy.optimize import OptimizeResult
 
-from nbgrad.core.lazy import LazyModule
+from nbgrad.optimize import compiling
 from nbgrad.optimize.constraining import Constraint
 from nbgrad.optimize.implicit import differentiated, minimum
 from nbgrad.optimize.problem import Problem
 from nbgrad.optimize.running import Run
 from nbgrad.optimize.swept import array_of, number_of
 from nbgrad.optimize.watching import Watched
-
-solvers: Any = LazyModule("nbgrad.solvers")
 
 Func = Callable[..., Any]
 WITH_GRADIENT = {
@@ -225,8 +223,8 @@ def minimize(
     max_evaluations : int, optional
         Of *fun*, likewise.
     checkpoint : path, optional
-        A file that keeps what was evaluated. If it is there, the solve goes on where that ended, to the bits
-        that one without a break ends at.
+        A file that keeps what was evaluated, or the state of a compiled method. If it is there, the solve goes
+        on where that ended, to the bits that one without a break ends at.
 
     Returns
     -------
@@ -249,15 +247,19 @@ def minimize(
     >>> found.success, round(float(found.x["x"]), 5)
     (True, 1.0)
     """
-    p = fun if isinstance(fun, Problem) else Problem(fun, x0, args, constraints, bounds)
-    limits = {"time_limit": time_limit, "max_evaluations": max_evaluations}
-    mark = (
-        "" if checkpoint is None else f"minimize {method} from {hash_of(p.x0)}, {tol}, {options}"
-    )
-    run = Run("minimize", **limits, checkpoint=checkpoint, mark=mark)  # type: ignore[arg-type]
-    start = p.x0 if x0 is None or p is not fun else p.space.packed(x0, "x0")
     user = {"jac": jac, "hess": hess, "hessp": hessp}
-    p.sweeps = chosen(method, p) not in BY_VALUE
+    run = Run("minimize", time_limit, max_evaluations)
+    if compiling.is_plain(method, x0, user, (bounds, constraints, checkpoint)):
+        quick = compiling.at_once(fun, x0, args, method, run, tol, callback, options)
+        if quick is not None:
+            return quick
+    p = fun if isinstance(fun, Problem) else Problem(fun, x0, args, constraints, bounds)
+    start = p.x0 if x0 is None or p is not fun else p.space.packed(x0, "x0")
+    name = chosen(method, p)
+    if checkpoint is not None:
+        mark = f"minimize {method} from {hash_of(p.x0)}, {tol}, {options}"
+        run.keep(checkpoint, mark, name.startswith("nb-"))
+    p.sweeps = name not in BY_VALUE
 
     def solve(q: Problem) -> OptimizeResult:
         plan = Plan(q, method, run, user if q is p else {})
@@ -267,7 +269,13 @@ def minimize(
             told = watched.of_x if plan.method in OF_X else watched.of_result
             told = watched.of_value if plan.method.startswith("nb-") else told
         if plan.method.startswith("nb-"):
-            return compiled(plan, start, told, tol, options)
+            if p.constraints:
+                raise ValueError(
+                    f"minimize: {plan.method} takes no constraints; SLSQP and trust-constr do"
+                )
+            return compiling.compiled(
+                plan.method, q, start, run, told, {"tol": tol, **(options or {})}
+            )
         return plan.call(start, tol=tol, callback=told, options=options)
 
     if differentiated(p, jac is None):
@@ -278,20 +286,6 @@ def minimize(
         found.fun = objective(x)
         return nested(p, found)
     return nested(p, solve(p))
-
-
-def compiled(plan: Plan, start: Any, told: Any, tol: Any, options: Any) -> OptimizeResult:
-    """The result of a solver of nbgrad's own."""
-    p, run = plan.p, plan.run
-    words = {"tol": tol, "callback": told, "max_time": run.seconds, "maxfun": run.limit}
-    words = dict(options or {}) | {k: x for k, x in words.items() if x is not None}
-    if p.constraints:
-        raise ValueError(
-            f"minimize: {plan.method} takes no constraints; SLSQP and trust-constr do"
-        )
-    if run.log is not None:
-        raise ValueError(f"minimize: {plan.method} keeps no checkpoint; SciPy's methods do")
-    return solvers.solve(plan.method, p, start, args=p.values, bounds=p.bounds, **words)
 
 
 def hash_of(x: Any) -> str:

@@ -46,7 +46,7 @@ class Programs:
         else:
             self.flat = lambda x, *args: ravel(user(x, *args))[0]
 
-    @property
+    @cached_property
     def scalar(self) -> Func:
         """The function, if it has one value: that, without dimensions."""
         shape, flat = self.shape, self.flat

@@ -74,7 +74,8 @@ def root(
     start = p.x0 if x0 is None or p is not fun else p.space.packed(x0, "x0")
     method = method.lower()
     mark = f"root {method} of {p.space.size} unknowns from {hash_of(start)}, tol={tol}, {options}"
-    run = Run("root", time_limit, max_evaluations, checkpoint, mark)
+    run = Run("root", time_limit, max_evaluations)
+    run.keep(checkpoint, mark, False)
     size = p.result_size
     if size != p.space.size and method != "lm":
         raise ValueError(f"root: there are {size} equations for {p.space.size} unknowns")

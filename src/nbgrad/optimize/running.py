@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from nbgrad.core.lazy import LazyModule
 from nbgrad.optimize.checkpoints import Log
+
+keeping: Any = LazyModule("nbgrad.solvers.keeping")
 
 Func = Callable[..., Any]
 STOPPED = 99  # SciPy's status where a callback ends a solve
@@ -30,10 +33,6 @@ class Run:
         Seconds.
     max_evaluations : int, optional
         Of the function.
-    checkpoint : path, optional
-        Where evaluations are kept.
-    mark : str
-        Says which solve that is.
     """
 
     def __init__(
@@ -41,8 +40,6 @@ class Run:
         where: str,
         time_limit: float | None = None,
         max_evaluations: int | None = None,
-        checkpoint: Any = None,
-        mark: str = "",
     ) -> None:
         for name, x in (("time_limit", time_limit), ("max_evaluations", max_evaluations)):
             if x is not None and not x > 0:
@@ -55,7 +52,17 @@ class Run:
         self.best = np.inf
         self.best_x: Any = None
         self.best_value: Any = None
-        self.log = None if checkpoint is None else Log(checkpoint, mark, where)
+        self.log: Log | None = None  # of a solver of SciPy's
+        self.kept: Any = None  # a solve of a compiled one
+
+    def keep(self, checkpoint: Any, mark: str, compiled: bool) -> None:
+        """Keep the solve that *mark* says in a file: the state of a compiled one, else what is evaluated."""
+        if checkpoint is None:
+            return
+        if compiled:
+            self.kept = keeping.Keeping(checkpoint, mark, self.where)
+        else:
+            self.log = Log(checkpoint, mark, self.where)
 
     @property
     def elapsed(self) -> float:

@@ -54,7 +54,8 @@ class Search:
         self.name = name
         self.p = fun if isinstance(fun, Problem) else Problem(fun, x0, args, (), bounds)
         mark = f"{name} from {hash_of(self.p.x0)}, {mark}"
-        self.run = Run(name, *limits, mark)
+        self.run = Run(name, *limits[:2])
+        self.run.keep(limits[2], mark, False)
 
     def counted(self, p: Problem) -> Func:
         value = p.fun if p.result_shape == () else lambda x: number_of(p.fun(x))

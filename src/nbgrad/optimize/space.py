@@ -29,10 +29,15 @@ class Space:
 
     def __init__(self, x0: Any, where: str) -> None:
         self.where = where
-        self.start, unravel = ravel(_floats(x0, where))
+        nest = _floats(x0, where)
+        self.start: Any
+        if nest.__class__ is np.ndarray and nest.ndim == 1 and nest.dtype == F8:
+            self.start, self.unravel = nest.copy(), Unravel(LEAF, [(nest.shape, F8)])
+        else:
+            self.start, unravel = ravel(nest)
+            self.unravel = unravel  # type: ignore[assignment]
         if isinstance(self.start, Tensor):
             self.start = self.start.detach()
-        self.unravel: Unravel = unravel  # type: ignore[assignment]
         shape, dtype = self.unravel.avals[0] if self.unravel.avals else ((), F8)
         one = self.unravel.held is LEAF or self.unravel.held == LEAF
         self.plain = one and len(shape) == 1 and dtype == F8
@@ -99,6 +104,8 @@ def _is_number(x: Any) -> bool:
 
 def _floats(nest: Any, where: str) -> Any:
     """*nest*, whose integers are floats: they are to be varied."""
+    if nest.__class__ is np.ndarray and nest.dtype.kind == "f":
+        return nest
     if is_numbers(nest):
         return np.atleast_1d(np.asarray(numbers_of(nest), float))
     leaves, held = flatten(nest)

@@ -10,16 +10,14 @@ import numpy as np
 import scipy.optimize as so
 from scipy.optimize import OptimizeResult
 
-from nbgrad.core.lazy import LazyModule
 from nbgrad.optimize.bounding import limits_of
+from nbgrad.optimize.compiling import compiled
 from nbgrad.optimize.implicit import differentiated, minimum
 from nbgrad.optimize.minimizing import hash_of
 from nbgrad.optimize.problem import Problem
 from nbgrad.optimize.running import Run
 from nbgrad.optimize.swept import array_of
 from nbgrad.optimize.watching import Watched
-
-solvers: Any = LazyModule("nbgrad.solvers")
 
 Func = Callable[..., Any]
 
@@ -95,10 +93,8 @@ class Squares:
     def compiled(self, x0: Any, watched: Watched | None) -> OptimizeResult:
         """By a compiled method."""
         words, p = dict(self.words), self.p
-        name = words.pop("method")
-        words |= {"callback": watched.of_value} if watched is not None else {}
-        words |= {"max_time": self.run.seconds} if self.run.seconds is not None else {}
-        return solvers.solve(name, p, x0, args=p.values, bounds=p.bounds, **words)
+        name, told = words.pop("method"), watched.of_value if watched is not None else None
+        return compiled(name, p, x0, self.run, told, words)
 
 
 def _matrix(found: Any) -> Any:
@@ -190,8 +186,8 @@ def least_squares(
     words = {k: x for k, x in optional.items() if x is not None}
     words |= {"method": method, "ftol": ftol, "xtol": xtol, "gtol": gtol}
     words |= {"loss": loss, "f_scale": f_scale}
-    mark = "" if checkpoint is None else f"least_squares from {hash_of(p.x0)}, {words}"
-    run = Run("least_squares", time_limit, None, checkpoint, mark)
+    run = Run("least_squares", time_limit)
+    run.keep(checkpoint, f"least_squares from {hash_of(p.x0)}, {words}", method.startswith("nb-"))
     start = p.x0 if x0 is None or p is not fun else p.space.packed(x0, "x0")
 
     def solve(q: Problem) -> OptimizeResult:

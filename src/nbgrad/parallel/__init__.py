@@ -8,3 +8,7 @@ __all__ = [
     "ShardedSum", "Starts", "bootstrap", "cross_validate", "map", "multistart",
     "tree_sum",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

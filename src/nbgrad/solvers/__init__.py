@@ -5,3 +5,7 @@ from nbgrad.solvers.many import Fits, fit_many
 from nbgrad.solvers.minimizing import solve
 
 __all__ = ["Fits", "fit_many", "least_squares", "minimize", "solve"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -69,10 +69,10 @@ def lbfgs(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any)
     if k[BEGUN] == 0 and not begin(run, frame, k, s, w, n):
         return
     while k[STATUS] == 0:
-        if k[ITERATIONS] >= k[MOST_ITERATIONS] or k[CALLS] >= k[MOST_CALLS]:
-            k[STATUS] = TOO_MANY
-        elif k[CALLS] >= k[PAUSE]:
+        if k[CALLS] >= k[PAUSE]:
             k[STATUS] = PAUSED
+        elif k[ITERATIONS] >= k[MOST_ITERATIONS] or k[CALLS] >= k[MOST_CALLS]:
+            k[STATUS] = TOO_MANY
         else:
             iterate(run, frame, k, s, w, n)
 

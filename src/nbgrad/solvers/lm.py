@@ -39,6 +39,7 @@ from nbgrad.solvers.native import (
     BOTH,
     BOUNDED,
     CALLS,
+    FAILED,
     FREE,
     FRESH,
     FT,
@@ -79,25 +80,25 @@ FIRST_RADIUS = 100.0  # of the scaled start
 
 def lm(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any) -> None:
     """Fit, until done or paused."""
-    if k[BEGUN] == 0 and not begin(run, frame, k, s, w):
-        return
+    if k[BEGUN] == 0:
+        begin(run, frame, k, s, w)
     while k[STATUS] == 0:
-        if k[ITERATIONS] >= k[MOST_ITERATIONS] or k[CALLS] >= k[MOST_CALLS]:
-            k[STATUS] = TOO_MANY
-        elif k[CALLS] >= k[PAUSE]:
+        if k[CALLS] >= k[PAUSE]:
             k[STATUS] = PAUSED
+        elif k[ITERATIONS] >= k[MOST_ITERATIONS] or k[CALLS] >= k[MOST_CALLS]:
+            k[STATUS] = TOO_MANY
         elif k[FRESH] != 0 or linearize(more, further, k, s, w):
             attempt(run, frame, k, s, w)
     if k[STATUS] != PAUSED:
         finish(more, further, k, s, w)
 
 
-def begin(run: Any, frame: Any, k: Any, s: Any, w: Any) -> Any:
+def begin(run: Any, frame: Any, k: Any, s: Any, w: Any) -> None:
     """Evaluate at the start."""
     n, m = k[N], k[M]
     copy(w, XT * n, X * n, n)
     if not evaluate(run, frame, k):
-        return False
+        return
     k[BEGUN] = 1
     copy(w, residuals(n), residuals(n) + m, m)
     s[F] = cost(k, s, w, residuals(n))
@@ -105,7 +106,6 @@ def begin(run: Any, frame: Any, k: Any, s: Any, w: Any) -> Any:
         k[STATUS] = NOT_FINITE
     elif s[F] == 0.0:
         k[STATUS] = GRADIENT
-    return k[STATUS] == 0
 
 
 @apart
@@ -325,7 +325,9 @@ def finish(more: Any, further: Any, k: Any, s: Any, w: Any) -> None:
     """The Jacobian at the point, and the inverse of its square; NaN where the data do not determine it."""
     n, m, status, calls = k[N], k[M], k[STATUS], k[JACOBIANS]
     a, r, c = jacobian(n, m), matrix(n), damped(n)
-    if status == NOT_FINITE or not evaluate_more(more, further, k, JACOBIANS):
+    if status in (NOT_FINITE, FAILED) or not evaluate_more(more, further, k, JACOBIANS):
+        for i in range(n * n):
+            w[c + i] = math.nan
         return
     k[JACOBIANS] = calls
     copy(w, residuals(n) + 2 * m, residuals(n), m)

@@ -11,12 +11,13 @@ from nbgrad.core.lazy import LazyModule
 from nbgrad.solvers import native as at
 from nbgrad.solvers.compiled import Memory, Method
 from nbgrad.solvers.functions import Function, kept
+from nbgrad.solvers.keeping import Keeping
 from nbgrad.solvers.methods import DERIVED, METHODS, MOVING
 
 optimize = LazyModule("scipy.optimize")
 
 FIRST_CALLS, SOON = 16, 0.02  # calls before the loop looks up for the first time; seconds between
-STOPPED, OUT_OF_TIME = 98, 99
+STOPPED, OUT_OF_TIME, INTERRUPTED = 97, 98, 99
 GOOD = (at.GRADIENT, at.SMALL_STEP, at.SMALL_CHANGE, at.BOTH)
 LARGE = 1 << 24  # bytes of memory that are not kept for the next solve
 MOST_POOLS = 16  # structures whose memory is kept with a function
@@ -39,7 +40,8 @@ VERDICTS: Final = {
     at.NOT_FINITE: (3, "The function or its derivatives are not finite."),
     at.FAILED: (3, "An operation of the function failed."),
     STOPPED: (99, "The callback raised StopIteration."),
-    OUT_OF_TIME: (4, "The time that max_time gives is over."),
+    OUT_OF_TIME: (99, "The time that max_time gives is over. This is the best point so far."),
+    INTERRUPTED: (99, "Interrupted from the keyboard. This is the best point so far."),
 }
 
 
@@ -51,31 +53,68 @@ class Solve:
         w = memory.w
         self.x, self.g = w[method.x * n : (method.x + 1) * n], w[method.g * n : (method.g + 1) * n]
 
-    def run(self, callback: Any = None, max_time: float | None = None) -> int:
+    def run(
+        self, callback: Any = None, max_time: float | None = None, kept: Keeping | None = None
+    ) -> int:
         """Run to the end, and return why it ended."""
+        k = self.memory.k
+        if k[at.STATUS] != at.RUNNING:  # it was at its end when it was kept
+            return int(k[at.STATUS])
+        try:
+            status = self.advance(callback, max_time, kept)
+            if k[at.STATUS] == at.PAUSED:
+                self.leave()
+        except KeyboardInterrupt:
+            if k[at.BEGUN] == 0:  # nothing is known yet
+                raise
+            if k[at.STATUS] == at.PAUSED:
+                self.leave()
+            status = INTERRUPTED
+        finally:
+            if kept is not None:
+                kept.write()
+        return status
+
+    def advance(self, callback: Any, max_time: float | None, kept: Keeping | None) -> int:
+        """Run from where the memory is; whenever the loop is left, it is between two iterations."""
         memory, k = self.memory, self.memory.k
         chunk = FIRST_CALLS if callback is None and max_time is None else 1
         before = start = time.perf_counter()
-        seen = 0
+        seen = int(k[at.ITERATIONS])
         while True:
             k[at.PAUSE] = k[at.CALLS] + chunk
-            memory.enter()
+            if kept is not None:
+                k[at.PAUSE] = min(k[at.PAUSE], max(k[at.MOST_CALLS], k[at.CALLS] + 1))
+            self.enter()
             status = int(k[at.STATUS])
-            if status == at.FAILED:
-                raise self.failure()
+            if kept is not None and status != at.TOO_MANY:
+                kept.take(memory)
             if callback is not None and k[at.ITERATIONS] > seen:
                 seen = int(k[at.ITERATIONS])
                 if callback(self.x.copy(), float(memory.s[at.F])) and status == at.PAUSED:
                     return STOPPED
             if status != at.PAUSED:
                 return status
-            k[at.STATUS] = 0
             now = time.perf_counter()
             if max_time is not None and now - start > max_time:
                 return OUT_OF_TIME
             if callback is None and now - before < SOON:
                 chunk *= 4
             before = now
+
+    def enter(self) -> None:
+        """Run the loop, until it is done or pauses."""
+        k = self.memory.k
+        k[at.STATUS] = at.RUNNING
+        self.memory.enter()
+        if k[at.STATUS] == at.FAILED:
+            raise self.failure()
+
+    def leave(self) -> None:
+        """Have the loop make what it makes at its end: it has no calls left."""
+        k = self.memory.k
+        k[at.PAUSE], k[at.MOST_CALLS] = k[at.CALLS] + 1, 0
+        self.enter()
 
     def failure(self) -> Any:
         """What a function that failed has raised."""
@@ -140,7 +179,9 @@ class Asked:
             function.bind(evaluation.values)
         return memory, pool
 
-    def solved(self, options: Any, bounds: Any, callback: Any, max_time: float | None) -> Any:
+    def solved(
+        self, options: Any, bounds: Any, callback: Any, max_time: float | None, keep: Any = None
+    ) -> Any:
         """The result, from numbers to numbers."""
         method, x0 = self.method, self.x0
         n, options = len(x0), dict(options)
@@ -150,8 +191,11 @@ class Asked:
         memory.s.fill(0.0)
         run.x[:] = x0
         configure(method, memory, n, m, options, bounds)
-        result = _result(run, run.run(callback, max_time))
-        if memory.w.nbytes <= LARGE:
+        if keep is not None:
+            keep.resume(memory)
+        status = run.run(callback, max_time, keep)
+        result = _result(run, status)
+        if memory.w.nbytes <= LARGE and status != INTERRUPTED:
             pool.append(memory)
         return result
 
@@ -165,6 +209,7 @@ def solve(
     bounds: Any = None,
     callback: Any = None,
     max_time: float | None = None,
+    keep: Keeping | None = None,
     **options: Any,
 ) -> Any:
     """Solve a problem by a compiled method, from numbers to numbers.
@@ -185,6 +230,8 @@ def solve(
         Called with the point, which is its own, and the value after each iteration; True ends the solve.
     max_time : float, optional
         Seconds after which it ends.
+    keep : Keeping, optional
+        The file that it is kept in, and goes on from.
     **options
         Those of the method.
 
@@ -208,7 +255,7 @@ def solve(
     """  # fmt: skip
     fun = getattr(problem, "flat", problem)
     args = args or tuple(getattr(problem, "values", getattr(problem, "args", ())))
-    return Asked(name, fun, x0, args).solved(options, bounds, callback, max_time)
+    return Asked(name, fun, x0, args).solved(options, bounds, callback, max_time, keep)
 
 
 def configure(
@@ -244,6 +291,12 @@ def _result(run: Solve, status: int) -> Any:
     k, (code, message) = memory.k, VERDICTS[status]
     code = run.method.codes.get(status, code)
     calls = int(k[at.CALLS])
+    if k[at.STATUS] == at.FAILED:  # interrupted in the objective: the rest belongs to no point
+        value = "cost" if run.method.residuals else "fun"
+        found = {"x": run.x.copy(), value: float(memory.s[at.F]), "nit": int(k[at.ITERATIONS])}
+        return optimize.OptimizeResult(
+            {**found, "nfev": calls, "status": code, "success": False, "message": message}
+        )
     return optimize.OptimizeResult(
         {
             "x": run.x.copy(), "fun": float(memory.s[at.F]), "jac": run.g.copy(), "nit": int(k[at.ITERATIONS]),

@@ -55,10 +55,10 @@ def newton_cg(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: 
     if k[BEGUN] == 0 and not begin(run, frame, k, s, w, n):
         return
     while k[STATUS] == 0:
-        if k[ITERATIONS] >= k[MOST_ITERATIONS] or k[CALLS] >= k[MOST_CALLS]:
-            k[STATUS] = TOO_MANY
-        elif k[CALLS] >= k[PAUSE]:
+        if k[CALLS] >= k[PAUSE]:
             k[STATUS] = PAUSED
+        elif k[ITERATIONS] >= k[MOST_ITERATIONS] or k[CALLS] >= k[MOST_CALLS]:
+            k[STATUS] = TOO_MANY
         elif direct(more, further, k, w, n):
             iterate(run, frame, k, s, w, n)
 

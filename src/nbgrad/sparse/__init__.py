@@ -9,3 +9,7 @@ __all__ = [
     "Factors", "Matrix", "Plan", "color", "hessian", "hessian_pattern", "jacobian", "jacobian_pattern",
     "matrix", "splu", "spsolve",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
