@@ -1,0 +1,70 @@
+"""The table of workloads, paired with adjoints by hand; ``--peers`` adds the libraries that are installed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from benchmarks.paired import compare
+from benchmarks.report import machine, number
+from benchmarks.workloads.base import Sides, Workload, flat
+
+THEMES = ("elementwise", "rows")
+
+
+def workloads(only: str = "", themes: tuple[str, ...] = THEMES) -> Iterator[tuple[str, Workload]]:
+    """Theme and workload, in order."""
+    for theme in themes:
+        for row in importlib.import_module(f"benchmarks.workloads.{theme}").WORKLOADS:
+            if re.search(only, f"{theme}: {row.name}"):
+                yield theme, row
+
+
+def check(sides: Sides) -> None:
+    """By hand computes the same."""
+    if sides.hand is not None and sides.same:
+        for a, b in zip(flat(sides.ours()), flat(sides.hand()), strict=True):
+            few = 1e-3 if np.asarray(b).dtype == np.float32 else 1e-7
+            np.testing.assert_allclose(a, b, rtol=few, atol=few * float(np.abs(b).max()))
+
+
+def columns(row: Workload, peers: bool) -> dict[str, str]:
+    """One row of the table."""
+    sides = row.build()
+    check(sides)
+    cells = {"case": row.name}
+    if sides.hand is not None:
+        pair = compare(sides.ours, sides.hand)
+        cells |= {"nbgrad, µs": number(pair.ours), "by hand, µs": number(pair.theirs)}
+        cells |= {"nbgrad / by hand": f"{pair.ratio:.2f}"}
+    cells["aim"] = "" if row.aim is None else str(row.aim)
+    for name, build in sides.peers.items() if peers else ():
+        try:
+            cells[f"{name} / nbgrad"] = f"{1 / compare(sides.ours, build()).ratio:.2f}"
+        except ImportError:
+            continue
+    return cells
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.workloads", description=__doc__)
+    parser.add_argument("--only", default="", metavar="REGEX")
+    parser.add_argument("--peers", action="store_true")
+    options = parser.parse_args()
+    print(f"{machine()}\n", flush=True)
+    shown: Any = None
+    for _, row in workloads(options.only):
+        cells = columns(row, options.peers)
+        if list(cells) != shown:
+            shown = list(cells)
+            print(f"\n| {' | '.join(shown)} |\n|{' --- |' * len(shown)}")
+        print(f"| {' | '.join(cells.values())} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
