@@ -16,12 +16,13 @@ def gelu(x, out, value, n):
     total = 0.0
     for i in range(n):
         v = x[i]
-        chance = {c}(0.5) + {c}(0.5) * erf_{c}(v * {c}(%r))
+        chance = {c}(0.5) + {c}(0.5) * erf_{c}(v * {c}({root_half}))
         total = reduce_add(total, f8(v * chance))
-        out[i] = chance + v * {c}(%r) * exp_{c}({c}(-0.5) * v * v)
+        out[i] = chance + v * {c}({density}) * exp_{c}({c}(-0.5) * v * v)
     value[0] = total
     return 0
-""" % (ROOT_HALF, DENSITY)
+"""
+_GELU = _GELU.replace("{root_half}", repr(ROOT_HALF)).replace("{density}", repr(DENSITY))
 
 _CHAIN = """
 def chain(x, out, value, n):

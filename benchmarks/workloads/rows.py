@@ -33,7 +33,9 @@ def log_sum_exp(x, out, value, rows, n):
     value[0] = total
     return 0
 """
-_MAXIMA = "\n".join(f"            a{k} = x[j + {k}] if x[j + {k}] > a{k} else a{k}" for k in range(4))
+_MAXIMA = "\n".join(
+    f"            a{k} = x[j + {k}] if x[j + {k}] > a{k} else a{k}" for k in range(4)
+)
 
 _NORM = """
 def layer_norm(x, weight, out, by_weight, value, rows, n):

@@ -16,6 +16,7 @@ from typing import Any, Final
 import llvmlite.binding as ll
 from numba import types
 
+from nbgrad.machine import interleaving
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.numba_inside import (
     dispatcher,
@@ -115,6 +116,8 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
     with global_compiler_lock:
         returned = types.none if result is None else SCALARS[result]
         module, inner = lowered(names[name], kinds, returned, request.noalias, ERROR_MODEL)
+        if interleaving.wanted(request.source):
+            module = ll.parse_assembly(interleaving.marked(str(module), inner))
         _add_wrapper(module, inner, symbol, params, result)
         _optimize(module)
         needs = tuple(
