@@ -38,8 +38,8 @@ def _hessian_of_rosenbrock(x: Any) -> Any:
     return found
 
 
-def hessian_of_rosenbrock() -> tuple[Step, Step]:
-    x = RNG.normal(size=1000)
+def hessian_of_rosenbrock(n: int = 1000) -> tuple[Step, Step]:
+    x = RNG.normal(size=n)
     ours = ng.jit(ng.hessian(rosenbrock))
     return lambda: ours(x), lambda: _hessian_of_rosenbrock(x)
 

@@ -14,7 +14,17 @@ from benchmarks.paired import compare
 from benchmarks.report import machine, number
 from benchmarks.workloads.base import Sides, Workload, flat
 
-THEMES = ("elementwise", "rows")
+THEMES = (
+    "small",
+    "elementwise",
+    "rows",
+    "mixtures",
+    "networks",
+    "linear_algebra",
+    "higher",
+    "gathers",
+    "stencils",
+)
 
 
 def workloads(only: str = "", themes: tuple[str, ...] = THEMES) -> Iterator[tuple[str, Workload]]:

@@ -24,7 +24,7 @@ def gelu(x, out, value, n):
 """
 _GELU = _GELU.replace("{root_half}", repr(ROOT_HALF)).replace("{density}", repr(DENSITY))
 
-_CHAIN = """
+CHAIN = """
 def chain(x, out, value, n):
     total = 0.0
     for i in range(n):
@@ -49,10 +49,10 @@ def gelu(x: Any, xp: Any) -> Any:
     return (x * (0.5 + 0.5 * xp.erf(x * ROOT_HALF))).sum()
 
 
-def by_hand(source: str, name: str, x: Any) -> Any:
+def by_hand(source: str, name: str, x: Any, rounds: int = 4) -> Any:
     """A loop of *source* over the elements, which writes the gradient and its own sum."""
     code = "f8" if x.dtype == np.float64 else "f4"
-    text = source.replace("{rounds}", _ROUND * 4).replace("{c}", code)
+    text = source.replace("{rounds}", _ROUND * rounds).replace("{c}", code)
     run, value = written(text, name, f"{code}* {code}* f8* i8"), np.zeros(1)
 
     def step() -> tuple[Any, Any]:
@@ -72,7 +72,7 @@ def _gelu(dtype: str) -> Sides:
 def _chain(n: int, dtype: str) -> Sides:
     x = np.linspace(0.1, 1.0, n).astype(dtype)
     ours, peers = of_libraries(chain_sum, (x,))
-    return Sides(ours, by_hand(_CHAIN, "chain", x), peers)
+    return Sides(ours, by_hand(CHAIN, "chain", x), peers)
 
 
 WORKLOADS = [
