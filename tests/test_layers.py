@@ -25,7 +25,7 @@ FLOORS = (
     {"engine"},
     {"tensors"},
     {"api"},
-    {"autograd", "checkpoint_policies", "fft", "integrate", "interpolate", "linalg", "numpy", "optim", "optimize", "parallel", "random", "signal", "solvers", "sparse", "special", "stats", "tree"},
+    {"autograd", "checkpoint_policies", "fft", "integrate", "interpolate", "linalg", "native", "numpy", "optim", "optimize", "parallel", "random", "signal", "solvers", "sparse", "special", "stats", "tree"},
     {"__init__"},
     {"examples"},
 )  # fmt: skip
@@ -212,7 +212,7 @@ def test_only_boxes_know_below_tensors_what_a_tensor_wraps(module: str) -> None:
 @pytest.mark.parametrize("module", MODULES)
 def test_only_the_machine_imports_the_compilers(module: str) -> None:
     found = [t for _, t in imports(module) if t.split(".")[0] in COMPILERS]
-    assert not found or folder(module) == "machine", f"nbgrad.{module} imports {found}"
+    assert not found or folder(module) in ("machine", "native"), f"nbgrad.{module} imports {found}"
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -323,6 +323,7 @@ DESCRIBED = (
     "integrate",
     "optim",
     "optimize",
+    "native",
     "parallel",
 )
 

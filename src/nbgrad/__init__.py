@@ -16,7 +16,7 @@ from nbgrad.tensors.tensor import Tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "Function", "Jitted", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "checkpoint_name", "checkpoint_policies", "configure", "detect_anomaly",
+    "Function", "Jitted", "Njit", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "checkpoint_name", "checkpoint_policies", "configure", "detect_anomaly",
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
     "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "optimize", "parallel", "problem", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
@@ -25,7 +25,7 @@ __all__ = [
     "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jet", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
     "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",
     "primitive", "register_gradient", "GradientTape",
-    "pure_callback", "custom_root", "custom_linear_solve", "fixed_point", "minimizer", "fit_many",
+    "pure_callback", "custom_root", "custom_linear_solve", "fixed_point", "minimizer", "fit_many", "njit",
 ]  # fmt: skip
 # The three that bear the names of Python's own types would hide these from ``import *``.
 __all__ += [name for name in dtypes.__all__ if name not in ("bool", "float", "int")]
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from nbgrad.api.taylor import jet
     from nbgrad.api.vmap import vmap
     from nbgrad.engine.timing import profile
+    from nbgrad.native.wrapped import Njit, njit
     from nbgrad.optimize.problem import problem
     from nbgrad.solvers.many import fit_many
     from nbgrad.tensors.function import Function
@@ -126,7 +127,7 @@ _TRANSFORMS = {
     **{"primitive": "api.declaring", "register_gradient": "api.declaring"},
     **{"GradientTape": "api.gradient_tape"},
     **{"pure_callback": "api.callbacks"},
-    **{"fit_many": "solvers.many"},
+    **{"fit_many": "solvers.many", "Njit": "native.wrapped", "njit": "native.wrapped"},
     **{
         "custom_linear_solve": "api.implicit",
         "custom_root": "api.implicit",

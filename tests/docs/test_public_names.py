@@ -29,7 +29,7 @@ CALLABLES = {
 }
 # Results of functions, which nobody makes; errors, which calls raise; NumPy's.
 MADE = {
-    "TapeView", "Tensor", "Jitted", "autograd.graph.GradFn", "autograd.graph.AccumulateGrad",
+    "TapeView", "Tensor", "Jitted", "Njit", "autograd.graph.GradFn", "autograd.graph.AccumulateGrad",
     "autograd.graph.GradientEdge", "autograd.graph.RemovableHandle", "integrate.OdeResult",
     "integrate.OdeSolution", "interpolate.PPoly", "tree.Structure", "checkpoint_policies.Made",
     "optimize.Fit", "optimize.Problem", "sparse.Plan", "sparse.Matrix", "sparse.Factors", "random.Generator", "numpy.finfo", "numpy.iinfo",

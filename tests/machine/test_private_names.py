@@ -123,6 +123,14 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.base:BaseContext.make_tuple": "self, builder, typ, values",
         "numba.core.typing.context:BaseContext.unify_types": "self, typelist",
     },
+    "numbers that carry derivatives are types of Numba's, with casts and functions of their own": {
+        "numba.core.cgutils:create_struct_proxy": "fe_type, kind",
+        "numba.core.imputils:lower_cast": "fromty, toty",
+        "numba.core.typeconv:Conversion": None,
+        "numba.core.typing.templates:AbstractTemplate": None,
+        "numba.core.typing.templates:infer_global": "val, typ, kwargs",
+        "numba.core.typing.templates:signature": "return_type, args, kws",
+    },
     "large kernels are split among Numba's threads, which are its own to start": {
         "numba.np.ufunc.parallel:_launch_threads": "",
         "numba.np.ufunc.parallel:_threading_layer": None,

@@ -366,6 +366,7 @@ ROWS: dict[tuple[str, str], Row] = {
         lambda: integrate.solve_ivp(3, (0.0, 1.0), X),
         "solve_ivp",
     ),
+    ("njit", "TypeError"): (lambda: ng.njit(3), "a function is needed"),
     ("fit_many", "ValueError"): (
         lambda: ng.fit_many(np.subtract, X, np.ones((2, 2)), loss="l1"),
         "no loss",

@@ -15,13 +15,19 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from numba.core import codegen, compiler, types
-from numba.core.cgutils import alloca_once, get_or_insert_function, if_unlikely
+from numba.core.cgutils import (
+    alloca_once,
+    create_struct_proxy,
+    get_or_insert_function,
+    if_unlikely,
+)
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 from numba.core.datamodel.models import OpaqueModel, PointerModel
 from numba.core.extending import intrinsic, register_model
-from numba.core.imputils import lower_builtin
+from numba.core.imputils import lower_builtin, lower_cast
 from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.typeconv import Conversion
 from numba.core.typed_passes import (
     IRLegalization,
     NativeLowering,
@@ -30,6 +36,7 @@ from numba.core.typed_passes import (
     PreLowerStripPhis,
 )
 from numba.core.typing.context import Context
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.core.untyped_passes import (
     FixupArgs,
     IRProcessing,
@@ -41,16 +48,22 @@ from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
 
 __all__ = [
+    "AbstractTemplate",
     "CPUDispatcher",
+    "Conversion",
     "PointerModel",
     "alloca_once",
+    "create_struct_proxy",
     "get_or_insert_function",
     "global_compiler_lock",
     "if_unlikely",
+    "infer_global",
     "intrinsic",
     "lower_builtin",
+    "lower_cast",
     "lowered",
     "register_model",
+    "signature",
     "target_machine",
 ]  # fmt: skip
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import TYPE_CHECKING
 
 from nbgrad.core.tape import Atom, Equation, Var
@@ -103,7 +103,10 @@ def _splits(eqn: Equation) -> Sequence[tuple[int, ...]] | None:
     ):
         return None
     avals = []
-    for atom, kinds in zip(eqn.inputs, lower.dtypes, strict=True):
+    every = isinstance(lower.dtypes, str)
+    for atom, kinds in zip(
+        eqn.inputs, repeat(lower.dtypes) if every else lower.dtypes, strict=not every
+    ):
         if not isinstance(atom, Var) or atom.weak:
             return None
         if not has_code(atom.aval.dtype) or atom.aval.dtype.kind not in kinds:

@@ -27,6 +27,7 @@ from nbgrad.backends.cpu.launch import (
     pointer,
 )
 from nbgrad.core.forks import ThreadLock, in_child
+from nbgrad.machine.compile import Kernel, native, remembered
 from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.nests import Call
 from nbgrad.program.text import ENDED, NO_MEMORY, Emitted, Number, Pointer, Status
@@ -90,6 +91,8 @@ def failure(status: int, steps: Sequence[Any], tier: str = "fused") -> Exception
         return np.linalg.LinAlgError(lapack.ERRORS[call.kernel] + suffix)
     if call.kernel == "verified":
         return call.eqn.params["judge"].fault(status >> 24)  # type: ignore[no-any-return]
+    if call.kernel == "native":
+        return call.eqn.params["function"].fault(status >> 24)  # type: ignore[no-any-return]
     taken = call.kernel == "take"
     size = call.operands[0].extents[0] if taken else call.eqn.out.aval.shape[0]
     return _no_row(status >> 24, size)
@@ -156,6 +159,25 @@ def _verified(call: LibraryCall, number: int) -> list[Launch]:
         *integers(call.eqn.params["judge"].flags, *facts.strides),
     )  # fmt: skip
     return [launch(library_text.VERIFIED, "verified", args, x.extents[0], GRAIN)]
+
+
+@remembered
+def _native_kernel() -> Kernel:
+    code, origin = native(library_text.NATIVE, "native", ("i8", "i8", "i8*"), result="i8")
+    return Kernel("native", code.symbol, code.address, code, origin, 0.0)
+
+
+def _native(call: LibraryCall, number: int) -> list[Launch]:
+    params = call.eqn.params
+    code = params["function"].code(params["active"], params["order"], params["reverse"])
+    words: list[Any] = []
+    for x in call.operands:
+        words += [pointer(x), *integers(*x.extents)]
+    words += integers(*params["statics"])
+    for out in call.eqn.outs:
+        words += [Pointer(out, 0), *integers(*out.aval.shape)]
+    args: Arguments = (Status(), Number(number), address(code.address), *words)
+    return [Launch(_native_kernel(), args, 1, 0)]
 
 
 def _columns(width: int, rows: int) -> int:
@@ -331,5 +353,6 @@ KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "argmin": _arg(-1),
     "recurrence": _recurrence,
     "verified": _verified,
+    "native": _native,
     **lapack.KERNELS,
 }

@@ -202,6 +202,18 @@ def nested(
         store_pointer(words, 4, offset_bytes(b, o * outer_b + i * step_b))
         call_kernel(kernel, 0, 1, words)
 """
+# A function compiled by Numba: what it is called with lies behind the status word, the number of the call and
+# the function's address.
+NATIVE: Final = """
+def native(lo, hi, args):
+    words = offset_words(args, 3)
+    fault = call_loop(load_pointer(args, 2), words, words)
+    if fault != 0:
+        status = load_pointer(args, 0)
+        if status[0] == 0:
+            status[0] = (fault << 24) | args[1]
+    return 0
+"""
 # ``void f(int)`` called as a kernel: it takes the first of the three arguments.
 SET_THREADS: Final = """
 def set_threads(lo, hi, function, count):

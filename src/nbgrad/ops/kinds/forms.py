@@ -78,8 +78,8 @@ class Library(Value):
     ----------
     kernel : str
         Its name in ``backends/cpu/library.py``.
-    dtypes : tuple of str
-        Kinds of dtype of each operand.
+    dtypes : tuple of str, or str
+        Kinds of dtype of each operand, or of any number of them.
     flops : callable or None
         ``flops(params, *avals)``: how many operations it takes, for whoever looks at a program.
     turned : callable or None
@@ -90,7 +90,7 @@ class Library(Value):
     """
 
     kernel: str
-    dtypes: tuple[str, ...]
+    dtypes: tuple[str, ...] | str
     splits: Callable[..., Sequence[tuple[int, ...]] | None]
     in_place: Callable[..., bool] = lambda extents, strides: True
     flops: Callable[..., float] | None = None

@@ -1,0 +1,290 @@
+"""Arithmetic of active numbers, as LLVM instructions.
+
+``apply`` computes a function of numbers of any type. On floats it is what Numba makes of it, so values are
+those of the plain function. A dual number takes the partials of the operation along, a taped one records
+them. Partials come from the registry, and are computed by ``apply`` again, of the components: so there is
+nothing here for a higher order.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+
+from nbgrad.core.frozen import Frozen
+from nbgrad.core.tape import Literal
+from nbgrad.native import texts
+from nbgrad.native.active import Active, Dual, base_of, constant_of, made, parts, with_base
+from nbgrad.native.pushing import push
+from nbgrad.native.rules import slopes
+
+Typed = tuple[Any, Any]  # the type of a number, and its LLVM value
+
+
+class Scalar(Frozen):
+    """A function of numbers: what Numba knows it by, and the primitive that has its partials.
+
+    ``primitive`` is empty where the result carries no derivative.
+    """
+
+    function: Any
+    primitive: str
+    params: tuple[tuple[str, Any], ...] = ()
+
+
+# Primitives whose partials make use of one another, and what Numba makes of them. What stands neither here
+# nor among NumPy's functions is compiled from its declared text.
+BASIC: Final[dict[str, Any]] = {
+    "add": operator.add, "subtract": operator.sub, "multiply": operator.mul, "divide": np.true_divide,
+    "negative": operator.neg, "absolute": abs, "less": operator.lt, "less_equal": operator.le,
+    "greater": operator.gt, "greater_equal": operator.ge, "equal": operator.eq,
+    "not_equal": operator.ne, "logical_and": operator.and_, "logical_or": operator.or_,
+    "logical_not": operator.not_,
+}  # fmt: skip
+# Products that are 0 where a factor is, whatever the other: their partials are those of the plain one.
+# Operations whose partials are finite where their operands are.
+PLAIN: Final = {"add", "subtract", "multiply", "negative"}
+STRONG: Final = {"strong_multiply": (0,), "mutual_multiply": (0, 1)}
+_FLAGS: Final = {types.float32: "f4", types.float64: "f8"}
+
+
+class Arithmetic:
+    """Numbers in one function of LLVM's that is being built."""
+
+    def __init__(self, context: Any, builder: Any) -> None:
+        self.context, self.builder = context, builder
+
+    def apply(self, scalar: Scalar, args: Sequence[Typed]) -> Typed:
+        """The value of a function, with all that its type has of derivatives."""
+        level = _level(args)
+        if level is None:
+            return self.plain(scalar, args)
+        if not scalar.primitive:
+            return self.plain(scalar, [base_of(self.context, self.builder, *arg) for arg in args])
+        split = [self._split(arg, level) for arg in args]
+        inner = [value for value, _ in split]
+        out = self.apply(scalar, inner)
+        wants = tuple([other is not None for _, other in split])
+        partials = self._partials(scalar, inner, out, wants)
+        others = [(p, o) for p, (_, o) in zip(partials, split, strict=True) if p is not None and o]
+        ty = type(level)(out[0])
+        if isinstance(level, Dual):
+            return ty, self._dual(ty, out, others, scalar.primitive not in PLAIN)
+        return ty, self._taped(ty, out, others)
+
+    def plain(self, scalar: Scalar, args: Sequence[Typed]) -> Typed:
+        """A function of floats, as Numba compiles it."""
+        if isinstance(scalar.function, texts.Text):
+            return self._called(scalar.function.dispatcher(args[0][0]), args)
+        return self._called(scalar.function, args)
+
+    def _called(self, function: Any, args: Sequence[Typed]) -> Typed:
+        typing = self.context.typing_context
+        known = typing.resolve_value_type(function)
+        kinds = tuple([types.unliteral(ty) for ty, _ in args])
+        sig = known.get_call_type(typing, kinds, {})
+        given = [
+            self.context.cast(self.builder, x, ty, target)
+            for (ty, x), target in zip(args, sig.args, strict=True)
+        ]
+        implementation = self.context.get_function(known, sig)
+        return sig.return_type, implementation(self.builder, given)
+
+    def _split(self, arg: Typed, level: Any) -> tuple[Typed, Any]:
+        """The component of a number, with its tangent or place: None of a constant."""
+        if isinstance(arg[0], type(level)):
+            value, other = parts(self.context, self.builder, *arg)
+            kind = arg[0].component if isinstance(level, Dual) else types.int64
+            return (arg[0].component, value), (kind, other)
+        return arg, None
+
+    def _dual(
+        self, ty: Any, out: Typed, others: Sequence[tuple[Any, Typed]], careful: bool
+    ) -> Any:
+        total: Typed | None = None
+        for partial, tangent in others:
+            term = self._times(partial, tangent, careful)
+            if term is not None:
+                total = term if total is None else self.basic("add", total, term)
+        if total is None:
+            other = self.context.get_constant_null(ty.component)
+        else:
+            other = self.context.cast(self.builder, total[1], total[0], ty.component)
+        return made(self.context, self.builder, ty, out[1], other)
+
+    def _times(self, partial: Any, tangent: Typed, careful: bool) -> Typed | None:
+        """The product, exactly 0 where the tangent is."""
+        if isinstance(partial, float):
+            if partial == 0:
+                return None
+            if partial == 1:
+                return tangent
+            if partial == -1:
+                return self.basic("negative", tangent)
+            return self.basic("multiply", self.number(partial, tangent[0]), tangent)
+        if careful:
+            return self.strong(tangent, partial, (0,))
+        return self.basic("multiply", tangent, partial)
+
+    def _taped(self, ty: Any, out: Typed, others: Sequence[tuple[Any, Typed]]) -> Any:
+        component = with_base(ty.component, types.float64)  # of all entries of a tape
+        entries = []
+        for partial, (_, place) in others:
+            given = self.number(partial, component) if isinstance(partial, float) else partial
+            entries.append((self.cast(given, component), place))
+        place = push(self.context, self.builder, component, entries)
+        return made(self.context, self.builder, ty, out[1], place)
+
+    # ------------------------------------------------------------------------------- partials
+
+    def _partials(
+        self, scalar: Scalar, args: Sequence[Typed], out: Typed, wants: tuple[bool, ...]
+    ) -> list[Any]:
+        """For each operand a number, a typed value, or None."""
+        special = SPECIAL.get(scalar.primitive)
+        if special is not None:
+            return special(self, args, out, wants)
+        base = base_of(self.context, self.builder, *out)[0]
+        rule = slopes(scalar.primitive, scalar.params, wants, _FLAGS[base])
+        given = [self._as_float(arg, base) for arg in args]
+        values = self.walk(rule.tape, [*given, out])
+        return [values[p[1]] if isinstance(p, tuple) else p for p in rule.given]
+
+    def _as_float(self, arg: Typed, base: Any) -> Typed:
+        """Integers among the operands as floats, which rules are of."""
+        return arg if isinstance(arg[0], Active | types.Float) else self.cast(arg, base)
+
+    def walk(self, tape: Any, inputs: Sequence[Typed]) -> list[Typed]:
+        """The outputs of a tape of scalars."""
+        held = dict(zip(tape.inputs, inputs, strict=True))
+        base = base_of(self.context, self.builder, *inputs[-1])[0]
+
+        def read(atom: Any) -> Typed:
+            if isinstance(atom, Literal):
+                return self.number(float(atom.value.real), base)
+            found: Typed = held[atom]
+            return found
+
+        for eqn in tape.eqns:
+            args = [read(atom) for atom in eqn.inputs]
+            held[eqn.out] = self._equation(eqn.prim, eqn.params, args)
+        return [read(atom) for atom in tape.outputs]
+
+    def _equation(self, prim: Any, params: dict[str, Any], args: Sequence[Typed]) -> Typed:
+        name = prim.name
+        if name == "where":
+            return self.chosen(args[0], args[1], args[2])
+        if name in STRONG:
+            return self.strong(args[0], args[1], STRONG[name])
+        if name in ("detach", "full"):
+            return args[0] if args else self.number(float(params["value"]), types.float64)
+        if name == "cast":
+            return args[0]
+        return self.apply(scalar_of(prim, params), args)
+
+    # ------------------------------------------------------------------------------- the basic ones
+
+    def basic(self, name: str, *args: Typed) -> Typed:
+        """A sum, difference, product, quotient or comparison."""
+        return self.apply(_BASIC[name], args)
+
+    def number(self, value: float, ty: Any) -> Typed:
+        """A constant of the type *ty*."""
+        base = getattr(ty, "base", ty)
+        constant = self.context.get_constant(base, value)
+        return ty, constant_of(self.context, self.builder, ty, constant)
+
+    def cast(self, x: Typed, ty: Any) -> Typed:
+        return ty, self.context.cast(self.builder, x[1], x[0], ty)
+
+    def chosen(self, condition: Typed, a: Typed, b: Typed) -> Typed:
+        """*a* where the condition holds, else *b*."""
+        ty = self.context.typing_context.unify_pairs(a[0], b[0])
+        flag = self.cast(base_of(self.context, self.builder, *condition), types.boolean)[1]
+        return ty, self.builder.select(flag, self.cast(a, ty)[1], self.cast(b, ty)[1])
+
+    def strong(self, a: Typed, b: Typed, zeros: tuple[int, ...]) -> Typed:
+        """The product, exactly 0 where one of the operands in *zeros* is, with all of its components."""
+        product = self.basic("multiply", a, b)
+        for k in zeros:
+            zero = self._is_zero((a, b)[k])
+            null = self.context.get_constant_null(product[0])
+            product = product[0], self.builder.select(zero, null, product[1])
+        return product
+
+    def _is_zero(self, x: Typed) -> Any:
+        ty, value = x
+        if not isinstance(ty, Active):
+            ty, value = self.cast(x, types.float64)
+            return self.builder.fcmp_ordered("==", value, ir.Constant(value.type, 0.0))
+        first, second = parts(self.context, self.builder, ty, value)
+        if not isinstance(ty, Dual):
+            return self._is_zero((ty.component, first))
+        both = [self._is_zero((ty.component, each)) for each in (first, second)]
+        return self.builder.and_(*both)
+
+
+_BASIC: Final = {
+    name: Scalar(f, name if k < 6 else "") for k, (name, f) in enumerate(BASIC.items())
+}
+
+
+def _level(args: Sequence[Typed]) -> Any:
+    """The outermost type of the numbers that are active."""
+    return next((ty for ty, _ in args if isinstance(ty, Active)), None)
+
+
+def scalar_of(prim: Any, params: dict[str, Any]) -> Scalar:
+    """What computes the primitive *prim* of numbers."""
+    given = tuple(params.items())
+    kept = prim.name if prim.vjp is not None else ""
+    if prim.name in BASIC and not given:
+        return _BASIC[prim.name]
+    if (
+        not given
+        and isinstance(prim.reference, np.ufunc)
+        and prim.reference in texts.known_ufuncs()
+    ):
+        return Scalar(prim.reference, kept)
+    return Scalar(texts.text_of(prim, given), kept, given)
+
+
+def _sum(arithmetic: Arithmetic, args: Any, out: Any, wants: Any) -> list[Any]:
+    return [1.0, 1.0]
+
+
+def _difference(arithmetic: Arithmetic, args: Any, out: Any, wants: Any) -> list[Any]:
+    return [1.0, -1.0]
+
+
+def _product(arithmetic: Arithmetic, args: Any, out: Any, wants: Any) -> list[Any]:
+    return [args[1], args[0]]
+
+
+def _power(arithmetic: Arithmetic, args: Any, out: Any, wants: Any) -> list[Any]:
+    """Of integer exponents: n x^(n - 1), without the logarithm; 0 for n = 0."""
+    x, n = args
+    if not isinstance(n[0], types.Integer):
+        base = base_of(arithmetic.context, arithmetic.builder, *out)[0]
+        rule = slopes("power", (), wants, _FLAGS[base])
+        values = arithmetic.walk(rule.tape, [*args, out])
+        return [values[p[1]] if isinstance(p, tuple) else p for p in rule.given]
+    one = (n[0], arithmetic.context.get_constant(n[0], 1))
+    less = arithmetic.plain(_BASIC["subtract"], [n, one])
+    slope = arithmetic.apply(Scalar(operator.pow, "power"), [x, less])
+    base = base_of(arithmetic.context, arithmetic.builder, *x)[0]
+    slope = arithmetic.basic("multiply", slope, arithmetic.cast(n, base))
+    zero = arithmetic._is_zero(n)
+    null = arithmetic.context.get_constant_null(slope[0])
+    return [(slope[0], arithmetic.builder.select(zero, null, slope[1])), None]
+
+
+# The rules that most operations of a function are: by hand, since no tape has to be walked for them.
+SPECIAL: Final[dict[str, Callable[..., list[Any]]]] = {
+    "add": _sum, "subtract": _difference, "multiply": _product, "power": _power,
+}  # fmt: skip

@@ -1,0 +1,3 @@
+"""What Numba is told of arrays of active numbers."""
+
+from __future__ import annotations

@@ -1,0 +1,115 @@
+"""``int64 run(int64 *words)``: a user's function, or a derivative of it, called with addresses.
+
+The function is written as Python text and compiled by Numba. It makes the arguments of what lies at the
+addresses, calls the user's function or its clone, and writes what comes out where the results are to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numba
+from numba import types
+
+from nbgrad.core.frozen import Value
+from nbgrad.native import calling, memory
+from nbgrad.native.calling import MEMORY, OK
+from nbgrad.native.cloning import clones
+from nbgrad.native.forms import Request
+from nbgrad.native.writing import Writer
+
+
+class Refusal(Exception):
+    """A route does not serve a request: why, and the user's line."""
+
+    def __init__(self, reason: str, line: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.line = reason, line
+
+
+class Made(Value):
+    """Machine code of a request: where it is, what keeps it, and what to say of it."""
+
+    address: int
+    keepalive: Any
+    report: str
+
+
+_OPTIONS: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
+
+
+def route(request: Request) -> Made:
+    """The function itself, or its clone on active numbers: serves what Numba can type."""
+    memory.symbols()
+    writer = Writer(request)
+    try:
+        entry = _reversed(writer) if request.reverse else _forward(writer)
+        compiled = numba.cfunc(types.int64(memory.WORDS))(entry)
+    except numba.core.errors.NumbaError as error:
+        raise Refusal(*_reason(error)) from error
+    return Made(compiled.address, compiled, _told(request))
+
+
+def _told(request: Request) -> str:
+    if request.reverse:
+        return "recorded on a tape of partial derivatives"
+    return "numbers with tangents" if request.order else "the function itself"
+
+
+def _forward(writer: Writer) -> Any:
+    request = writer.request
+    plain = not request.order
+    function = request.dispatcher if plain else clones(request.number).of(request.dispatcher)
+    writer.lines.append("def entry(words):")
+    writer.read()
+    writer.call(function)
+    writer.check_shapes()
+    writer.write_values()
+    writer.say(f"return {OK}")
+    return _executed(writer, "entry")
+
+
+def _reversed(writer: Writer) -> Any:
+    request = writer.request
+    writer.lines.append("def recorded(words, tape):")
+    writer.read()
+    writer.call(clones(request.number).of(request.dispatcher))
+    writer.check_shapes()
+    writer.write_adjoints()
+    writer.say(f"return {OK}")
+    writer.space["recorded"] = numba.njit(**_OPTIONS)(_executed(writer, "recorded"))
+    writer.space["apart"] = calling.apart
+    sizes = [writer.size(writer.leaf[j][1]) for j in request.active]
+    writer.lines[:] = ["def entry(words):"]
+    writer.say(f"tape = begin({' + '.join(sizes) or '0'})")
+    writer.say("if not nonzero(tape):")
+    writer.say(f"return {MEMORY}", 2)
+    writer.say("ready(tape, adjoint())")
+    writer.say("fault = apart(recorded, words, tape)")
+    writer.say("end(tape)")
+    writer.say("return fault")
+    return _executed(writer, "entry")
+
+
+def _executed(writer: Writer, name: str) -> Any:
+    exec(
+        compile(writer.text(), f"<nbgrad {writer.request.dispatcher.__name__}>", "exec"),
+        writer.space,
+    )
+    return writer.space[name]
+
+
+def _reason(error: Any) -> tuple[str, int | None]:
+    text = str(error)
+    line = getattr(getattr(error, "loc", None), "line", None)
+    return text, line
+
+
+def paths(ty: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Where the leaves of a result are, and their types."""
+    if isinstance(ty, types.BaseTuple):
+        for k, inner in enumerate(ty.types):
+            yield from paths(inner, f"{path}[{k}]")
+    else:
+        yield path, ty

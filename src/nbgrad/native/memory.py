@@ -1,0 +1,325 @@
+"""Where tapes are, and the parts of a sweep that stand in the function that runs one."""
+
+from __future__ import annotations
+
+import ctypes
+import pickle
+from functools import cache
+from typing import Any, Final
+
+import llvmlite.binding as ll
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from nbgrad.machine.numba_inside import alloca_once
+from nbgrad.native import pushing
+from nbgrad.native.active import Dual, Taped, made, parts
+from nbgrad.native.algebra import Arithmetic
+from nbgrad.native.pushing import I8, I32, I64, PTR, word
+
+BUDGET: Final = 4 << 30
+
+_key = (ctypes.c_int64 * 4)()
+_pool = (ctypes.c_int64 * pushing.SLOTS)()
+_budget = ctypes.c_int64(BUDGET)
+_fault = (ctypes.c_int64 * 4)()
+
+
+@cache
+def symbols() -> dict[str, int]:
+    """The addresses of what tapes of all functions share, known to LLVM by name from now on."""
+    _key[0] = 0  # Py_tss_NEEDS_INIT
+    create = ctypes.pythonapi.PyThread_tss_create
+    create.argtypes, create.restype = [ctypes.c_void_p], ctypes.c_int
+    if create(ctypes.addressof(_key)):
+        raise MemoryError("there is no more room for what belongs to a thread")
+    found = {
+        pushing.KEY: ctypes.addressof(_key),
+        pushing.POOL: ctypes.addressof(_pool),
+        pushing.BUDGET: ctypes.addressof(_budget),
+        pushing.FAULT: ctypes.addressof(_fault),
+    }
+    for name, address in found.items():
+        ll.add_symbol(name, address)
+    for name in ("PyThread_tss_get", "PyThread_tss_set"):
+        ll.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
+    return found
+
+
+def budget() -> int:
+    return _budget.value
+
+
+def set_budget(size: int) -> None:
+    """Bytes that a tape may take."""
+    _budget.value = size
+
+
+def raised() -> Exception | None:
+    """What the function that failed last raised; None if that is not known before it runs."""
+    data, size, dynamic = _fault[0], _fault[1], _fault[2]
+    if not data or dynamic:
+        return None
+    kind, args, *_ = pickle.loads(ctypes.string_at(data, size))
+    found: Exception = kind(*args)
+    return found
+
+
+WORDS = types.CPointer(types.int64)
+
+
+def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
+    kinds = [x.type for x in args]
+    return builder.call(pushing._declared(builder.module, name, result, *kinds), args)
+
+
+@intrinsic
+def begin(typingctx: Any, inputs: Any) -> Any:
+    """A tape for *inputs* places, which this thread records on from now on; a null pointer without memory."""
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        pool = pushing._external(b.module, pushing.POOL, ir.ArrayType(I64, pushing.SLOTS))
+        held = alloca_once(b, I64)
+        b.store(I64(0), held)
+        for slot in range(pushing.SLOTS):
+            with b.if_then(b.icmp_unsigned("==", b.load(held), I64(0)), likely=slot == 0):
+                at = b.gep(pool, [I64(0), I64(slot)])
+                b.store(b.atomic_rmw("xchg", at, I64(0), "acquire"), held)
+            if slot == 3:
+                break
+        with b.if_then(b.icmp_unsigned("==", b.load(held), I64(0)), likely=False):
+            new = _call(b, "calloc", PTR, I64(pushing.WORDS), I64(8))
+            b.store(b.ptrtoint(new, I64), held)
+        tape = b.inttoptr(b.load(held), I64.as_pointer())
+        with b.if_then(b.icmp_unsigned("!=", b.load(held), I64(0)), likely=True):
+            first = b.add(args[0], I64(1))
+            for number in (pushing.COUNT, pushing.FIRST, pushing.LIMIT):
+                b.store(first, word(b, tape, number))
+            b.store(I64(0), word(b, tape, pushing.FAILED))
+            key = b.bitcast(pushing._external(b.module, pushing.KEY, ir.ArrayType(I64, 4)), PTR)
+            before = _call(b, "PyThread_tss_get", PTR, key)
+            b.store(b.ptrtoint(before, I64), word(b, tape, pushing.BEFORE))
+            _call(b, "PyThread_tss_set", I32, key, b.bitcast(tape, PTR))
+        return tape
+
+    return WORDS(types.int64), generate
+
+
+@intrinsic
+def ready(typingctx: Any, tape: Any, kind: Any) -> Any:
+    """Say how many operations of this type the memory of the tape is for."""
+    component = kind.dtype.component
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        tape, _ = args
+        size = pushing._size(b, pushing.entry_type(context.get_value_type(component)))
+        first = b.load(word(b, tape, pushing.FIRST))
+        room = b.udiv(b.load(word(b, tape, pushing.CAPACITY)), size)
+        b.store(b.add(first, room), word(b, tape, pushing.LIMIT))
+        memory = b.load(word(b, tape, pushing.BUFFER))
+        b.store(b.sub(memory, b.mul(first, size)), word(b, tape, pushing.ORIGIN))
+        return context.get_dummy_value()
+
+    return types.void(tape, kind), generate
+
+
+@intrinsic
+def end(typingctx: Any, tape: Any) -> Any:
+    """Give the tape back to the pool, and to the thread what it had before."""
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        (tape,) = args
+        key = b.bitcast(pushing._external(b.module, pushing.KEY, ir.ArrayType(I64, 4)), PTR)
+        before = b.inttoptr(b.load(word(b, tape, pushing.BEFORE)), PTR)
+        _call(b, "PyThread_tss_set", I32, key, before)
+        for memory, size in ((pushing.BUFFER, pushing.CAPACITY), (pushing.ADJOINTS, pushing.ROOM)):
+            large = b.icmp_unsigned(">", b.load(word(b, tape, size)), I64(pushing.KEPT))
+            with b.if_then(large, likely=False):
+                _call(b, "free", ir.VoidType(), b.inttoptr(b.load(word(b, tape, memory)), PTR))
+                b.store(I64(0), word(b, tape, memory))
+                b.store(I64(0), word(b, tape, size))
+        pool = pushing._external(b.module, pushing.POOL, ir.ArrayType(I64, pushing.SLOTS))
+        left = alloca_once(b, I64)
+        b.store(b.ptrtoint(tape, I64), left)
+        for slot in range(4):
+            with b.if_then(b.icmp_unsigned("!=", b.load(left), I64(0)), likely=slot == 0):
+                at = b.gep(pool, [I64(0), I64(slot)])
+                done = b.cmpxchg(at, I64(0), b.load(left), "acq_rel", "monotonic")
+                b.store(b.select(b.extract_value(done, 1), I64(0), b.load(left)), left)
+        with b.if_then(b.icmp_unsigned("!=", b.load(left), I64(0)), likely=False):
+            rest = b.inttoptr(b.load(left), I64.as_pointer())
+            for number in (pushing.BUFFER, pushing.ADJOINTS):
+                at = b.inttoptr(b.load(word(b, rest, number)), PTR)
+                _call(b, "free", ir.VoidType(), at)
+            _call(b, "free", ir.VoidType(), b.bitcast(rest, PTR))
+        return context.get_dummy_value()
+
+    return types.void(tape), generate
+
+
+@intrinsic
+def adjoints(typingctx: Any, tape: Any, kind: Any) -> Any:
+    """Memory for the adjoint of each place, all 0; null without memory, or if the tape failed."""
+    component = kind.dtype.component
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        tape, _ = args
+        ty = context.get_value_type(component)
+        need = b.mul(b.load(word(b, tape, pushing.COUNT)), pushing._size(b, ty))
+        little = b.icmp_unsigned(">", need, b.load(word(b, tape, pushing.ROOM)))
+        with b.if_then(little, likely=False):
+            old = b.inttoptr(b.load(word(b, tape, pushing.ADJOINTS)), PTR)
+            _call(b, "free", ir.VoidType(), old)
+            room = b.add(need, b.udiv(need, I64(4)))
+            new = b.ptrtoint(_call(b, "malloc", PTR, room), I64)
+            b.store(new, word(b, tape, pushing.ADJOINTS))
+            b.store(
+                b.select(b.icmp_unsigned("==", new, I64(0)), I64(0), room),
+                word(b, tape, pushing.ROOM),
+            )
+        found = b.load(word(b, tape, pushing.ADJOINTS))
+        bad = b.icmp_unsigned("!=", b.load(word(b, tape, pushing.FAILED)), I64(0))
+        found = b.inttoptr(b.select(bad, I64(0), found), PTR)
+        with b.if_then(b.icmp_unsigned("!=", b.ptrtoint(found, I64), I64(0)), likely=True):
+            memset = b.module.declare_intrinsic("llvm.memset", [PTR, I64])
+            b.call(memset, [found, I8(0), need, ir.Constant(ir.IntType(1), 0)])
+        return b.bitcast(found, context.get_data_type(types.CPointer(component)))
+
+    return types.CPointer(component)(tape, kind), generate
+
+
+@intrinsic
+def sweep(typingctx: Any, tape: Any, found: Any) -> Any:
+    """Go through the entries from the end: what an operation has, times its partials, is its operands'."""
+    component = found.dtype
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        tape, found = args
+        arithmetic = Arithmetic(context, b)
+        entry = pushing.entry_type(context.get_value_type(component))
+        origin = b.inttoptr(b.load(word(b, tape, pushing.ORIGIN)), entry.as_pointer())
+        first = b.load(word(b, tape, pushing.FIRST))
+        start, head = b.block, b.append_basic_block("sweep")
+        body, step, done = (b.append_basic_block(n) for n in ("entry", "step", "swept"))
+        count = b.load(word(b, tape, pushing.COUNT))
+        b.branch(head)
+        b.position_at_end(head)
+        place = b.phi(I64)
+        place.add_incoming(count, start)
+        below = b.sub(place, I64(1))
+        b.cbranch(b.icmp_unsigned(">", place, first), body, done)
+        b.position_at_end(body)
+        mine = component, b.load(b.gep(found, [below]))
+        some = b.append_basic_block("some")
+        b.cbranch(arithmetic._is_zero(mine), step, some)
+        b.position_at_end(some)
+        at = b.gep(origin, [below])
+        for k in (0, 1):
+            partial = component, b.load(b.gep(at, [I32(0), I32(k)]))
+            to = b.gep(found, [b.zext(b.load(b.gep(at, [I32(0), I32(k + 2)])), I64)])
+            term = arithmetic.basic("multiply", partial, mine)
+            b.store(arithmetic.basic("add", (component, b.load(to)), term)[1], to)
+        b.branch(step)
+        b.position_at_end(step)
+        place.add_incoming(below, step)
+        b.branch(head)
+        b.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(tape, found), generate
+
+
+# ------------------------------------------------------------------------- words, arrays, components
+
+
+@intrinsic
+def as_pointer(typingctx: Any, value: Any, kind: Any) -> Any:
+    """The address *value* as a pointer to what *kind* says."""
+    result = types.CPointer(kind.dtype)
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        return b.inttoptr(args[0], context.get_value_type(result))
+
+    return result(value, kind), generate
+
+
+def components(ty: Any) -> list[tuple[int, ...]]:
+    """The paths to the floats of a number: 0 to the value, 1 to the tangent; that of no tangent first."""
+    if isinstance(ty, Taped):
+        return [(0, *rest) for rest in components(ty.component)]
+    if isinstance(ty, Dual):
+        inner = components(ty.component)
+        return [(0, *rest) for rest in inner] + [(1, *rest) for rest in inner]
+    return [()]
+
+
+@intrinsic
+def active_of(typingctx: Any, kind: Any, floats: Any, place: Any) -> Any:
+    """A number from the floats of its components, and its place on the tape if it is taped."""
+    ty = kind.dtype
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        _, given, place = args
+        values = [
+            context.cast(
+                b, b.extract_value(given, k), sig.args[1].types[k], getattr(ty, "base", ty)
+            )
+            for k in range(len(sig.args[1].types))
+        ]
+
+        def build(ty: Any, values: list[Any]) -> Any:
+            if isinstance(ty, Taped):
+                return made(context, b, ty, build(ty.component, values), place)
+            if isinstance(ty, Dual):
+                half = len(values) // 2
+                low, high = (build(ty.component, v) for v in (values[:half], values[half:]))
+                return made(context, b, ty, low, high)
+            return values[0]
+
+        return build(ty, values)
+
+    return ty(kind, floats, place), generate
+
+
+def _walk_floats(context: Any, b: Any, ty: Any, x: Any) -> list[Any]:
+    if isinstance(ty, Taped):
+        return _walk_floats(context, b, ty.component, parts(context, b, ty, x)[0])
+    if isinstance(ty, Dual):
+        both = parts(context, b, ty, x)
+        return [f for part in both for f in _walk_floats(context, b, ty.component, part)]
+    return [x]
+
+
+@intrinsic
+def floats_of(typingctx: Any, x: Any) -> Any:
+    """The floats of the components of a number."""
+    result = types.UniTuple(getattr(x, "base", x), len(components(x)))
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        return context.make_tuple(b, result, _walk_floats(context, b, x, args[0]))
+
+    return result(x), generate
+
+
+@intrinsic
+def place_of(typingctx: Any, x: Any) -> Any:
+    """The place of a number on the tape; 0 of a constant."""
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        return parts(context, b, x, args[0])[1] if isinstance(x, Taped) else I64(0)
+
+    return types.int64(x), generate
+
+
+def dtype_of(ty: Any) -> Any:
+    """A function of Numba's that returns the dtype of arrays of *ty*."""
+
+    @intrinsic
+    def active_dtype(typingctx: Any) -> Any:
+        def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            return context.get_dummy_value()
+
+        return types.DType(ty)(), generate
+
+    return active_dtype

@@ -1,0 +1,166 @@
+"""The tape of a reverse sweep in memory: what records, grows and sweeps it, as LLVM functions.
+
+An entry is one operation: two partials and the places of what they are by. Place 0 is of constants, then come
+the inputs, then the operations in order, so a sweep needs no opcodes: it goes through the entries from the
+end. A tape is one piece of memory, which doubles when it is full. Each call takes one of a pool, and says to
+its thread which, so that threads do not meet. Beyond the budget a tape begins anew and notes that it failed:
+the run comes to an end, and what it made is given to nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from llvmlite import ir
+
+I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
+PTR = I8.as_pointer()
+KEY, POOL, BUDGET = "nbgrad_tape_key", "nbgrad_tape_pool", "nbgrad_tape_budget"
+FAULT = "nbgrad_fault"
+SLOTS: Final = 64
+WORDS: Final = 16
+# Words of a tape.
+COUNT, LIMIT, ORIGIN, BUFFER, CAPACITY, FIRST, FAILED, ADJOINTS, ROOM, BEFORE = range(10)
+LEAST: Final = 1 << 16
+KEPT: Final = 1 << 28  # bytes that a tape in the pool keeps
+
+
+def _external(module: Any, name: str, ty: Any) -> Any:
+    found = module.globals.get(name)
+    if found is None:
+        found = ir.GlobalVariable(module, ty, name)
+        found.linkage = "external"
+    return found
+
+
+def _declared(module: Any, name: str, result: Any, *args: Any) -> Any:
+    return module.globals.get(name) or ir.Function(module, ir.FunctionType(result, args), name)
+
+
+def _function(module: Any, name: str, result: Any, args: Sequence[Any], *attributes: str) -> Any:
+    """A function to be written in this module, or None with that which is there: both by its name."""
+    found = module.globals.get(name)
+    if found is not None:
+        return found, None
+    function = ir.Function(module, ir.FunctionType(result, args), name)
+    function.linkage = "linkonce_odr"
+    for attribute in ("nounwind", *attributes):
+        function.attributes.add(attribute)
+    return function, ir.IRBuilder(function.append_basic_block())
+
+
+def tape_of_thread(builder: Any) -> Any:
+    """The address of the tape that the thread has been given: its words."""
+    module = builder.module
+    function = _declared(module, "PyThread_tss_get", PTR, PTR)
+    function.attributes.add("readnone")  # asked once, whatever is written meanwhile
+    function.attributes.add("nounwind")
+    key = _external(module, KEY, ir.ArrayType(I64, 4))
+    found = builder.call(function, [builder.bitcast(key, PTR)])
+    return builder.bitcast(found, I64.as_pointer())
+
+
+def word(builder: Any, tape: Any, number: int) -> Any:
+    return builder.gep(tape, [I64(number)], inbounds=True)
+
+
+def entry_type(component: Any) -> Any:
+    return ir.LiteralStructType([component, component, I32, I32])
+
+
+def _size(builder: Any, ty: Any) -> Any:
+    """The size of a type, as LLVM says it."""
+    null = ir.Constant(ty.as_pointer(), None)
+    return builder.ptrtoint(builder.gep(null, [I64(1)]), I64)
+
+
+def _grow(module: Any, component: Any, code: str) -> Any:
+    """``void grow(tape)``: twice the memory, or from the beginning again if that is too much."""
+    name = f"nbgrad_grow_{code}"
+    function, b = _function(module, name, ir.VoidType(), [I64.as_pointer()], "noinline", "cold")
+    if b is None:
+        return function
+    (tape,) = function.args
+    size = _size(b, entry_type(component))
+    old = b.load(word(b, tape, CAPACITY))
+    new = b.mul(old, I64(2))
+    new = b.select(b.icmp_unsigned("<", new, I64(LEAST)), I64(LEAST), new)
+    budget = b.load(_external(module, BUDGET, I64))
+    first = b.load(word(b, tape, FIRST))
+    places = b.add(first, b.udiv(new, size))
+    allowed = b.and_(
+        b.icmp_unsigned("<=", new, budget), b.icmp_unsigned("<", places, I64((1 << 32) - 1))
+    )
+    memory = b.load(word(b, tape, BUFFER))
+    with b.if_else(allowed) as (then, otherwise):
+        with then:
+            realloc = _declared(module, "realloc", PTR, PTR, I64)
+            got = b.call(realloc, [b.inttoptr(memory, PTR), new])
+            got_at = b.ptrtoint(got, I64)
+            there = b.block
+        with otherwise:
+            elsewhere = b.block
+    address = b.phi(I64)
+    address.add_incoming(got_at, there)
+    address.add_incoming(I64(0), elsewhere)
+    with b.if_else(b.icmp_unsigned("!=", address, I64(0))) as (then, otherwise):
+        with then:
+            b.store(address, word(b, tape, BUFFER))
+            b.store(new, word(b, tape, CAPACITY))
+            b.store(places, word(b, tape, LIMIT))
+            b.store(b.sub(address, b.mul(first, size)), word(b, tape, ORIGIN))
+        with otherwise:
+            b.store(I64(1), word(b, tape, FAILED))
+            b.store(first, word(b, tape, COUNT))
+    b.ret_void()
+    return function
+
+
+def _push(module: Any, component: Any, code: str) -> Any:
+    """``i64 push(p, q, i, j)``: the place of an operation, 0 if it has none that is active."""
+    args = [component, component, I64, I64]
+    function, b = _function(module, f"nbgrad_push_{code}", I64, args, "alwaysinline")
+    if b is None:
+        return function
+    p, q, i, j = function.args
+    start = b.block
+    active = b.icmp_unsigned("!=", b.or_(i, j), I64(0))
+    with b.if_then(active, likely=True):
+        tape = tape_of_thread(b)
+        full = b.icmp_unsigned("==", b.load(word(b, tape, COUNT)), b.load(word(b, tape, LIMIT)))
+        with b.if_then(full, likely=False):
+            b.call(_grow(module, component, code), [tape])
+        count = b.load(word(b, tape, COUNT))
+        origin = b.inttoptr(b.load(word(b, tape, ORIGIN)), entry_type(component).as_pointer())
+        at = b.gep(origin, [count])
+        for k, x in enumerate((p, q, b.trunc(i, I32), b.trunc(j, I32))):
+            b.store(x, b.gep(at, [I32(0), I32(k)]))
+        b.store(b.add(count, I64(1)), word(b, tape, COUNT))
+        recorded = b.block
+    place = b.phi(I64)
+    place.add_incoming(I64(0), start)
+    place.add_incoming(count, recorded)
+    b.ret(place)
+    return function
+
+
+def push(context: Any, builder: Any, component: Any, entries: Sequence[tuple[Any, Any]]) -> Any:
+    """Record an operation: typed partials of the type *component*, and places. Its place."""
+    ty, code = context.get_value_type(component), _code(component)
+    null = context.get_constant_null(component)
+    function = _push(builder.module, ty, code)
+    left = [(p[1], place) for p, place in entries]
+    place = I64(0)
+    while left:
+        pair, left = left[:2], left[2:]
+        pair += [(null, I64(0))] * (2 - len(pair))
+        (p, i), (q, j) = pair
+        place = builder.call(function, [p, q, i, j])
+        if left:
+            raise NotImplementedError("an operation of more than two active operands")
+    return place
+
+
+def _code(component: Any) -> str:
+    return str(component).replace("(", "_").replace(")", "")

@@ -1,0 +1,24 @@
+"""The ways to machine code of a derivative, in order: the first that serves a request is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from nbgrad.native import entry
+from nbgrad.native.entry import Made, Refusal
+from nbgrad.native.forms import Request
+
+ROUTES: list[tuple[str, Callable[[Request], Made]]] = [("active numbers", entry.route)]
+
+
+def code_of(request: Request) -> Any:
+    """The code of the first route that serves *request*."""
+    refusals = []
+    for name, route in ROUTES:
+        try:
+            return route(request)
+        except Refusal as refusal:
+            refusals.append((name, refusal))
+    where = "; ".join(f"{name}: {r.reason}" for name, r in refusals)
+    raise TypeError(f"njit: {request.dispatcher.__name__} cannot be differentiated. {where}")

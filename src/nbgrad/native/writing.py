@@ -1,0 +1,228 @@
+"""The text of the code that is called with addresses: what it reads, calls and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from nbgrad.native import active, calling, memory
+from nbgrad.native.calling import MEMORY, RAISED, SHAPE
+from nbgrad.native.cloning import clones
+from nbgrad.native.forms import Leaf, Request, Static
+
+
+class _Words:
+    """The numbers of the words, in order."""
+
+    def __init__(self) -> None:
+        self.next = 0
+
+    def operand(self, ndim: int) -> tuple[int, list[int]]:
+        """The word of the address, and those of the extents."""
+        at = self.next
+        self.next += 1 + ndim
+        return at, list(range(at + 1, self.next))
+
+    def one(self) -> int:
+        self.next += 1
+        return self.next - 1
+
+
+class Writer:
+    """The text of one entry."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.words = words = _Words()
+        leaves, active_leaves = request.leaves, request.active
+        self.many = 1 << request.order
+        self.leaf = [words.operand(leaf.ndim) for leaf in leaves]
+        self.tangent = {
+            (m, j): words.operand(leaves[j].ndim)
+            for m in range(1, self.many)
+            for j in active_leaves
+        }
+        floats = [r for r, leaf in enumerate(request.results) if leaf.inexact]
+        self.seed = {}
+        if request.reverse:
+            self.seed = {
+                (m, r): words.operand(request.results[r].ndim)
+                for m in range(self.many)
+                for r in floats
+            }
+        self.static = [words.one() for _ in request.statics]
+        self.out: dict[tuple[int, int], tuple[int, list[int]]] = {}
+        if request.reverse:
+            for m in range(self.many):
+                for j in active_leaves:
+                    self.out[m, j] = words.operand(leaves[j].ndim)
+        else:
+            for m in range(self.many):
+                for r in range(len(request.results)) if m == 0 else floats:
+                    self.out[m, r] = words.operand(request.results[r].ndim)
+        self.lines: list[str] = []
+        self.space: dict[str, Any] = {
+            "np": np, "carray": numba.carray,
+            "frozen": calling.frozen,
+            "attempt": calling.attempt,
+ 
+            **{f.__name__: f for f in (
+                memory.begin, memory.ready, memory.end, memory.adjoints, memory.sweep,
+                memory.as_pointer, memory.active_of, memory.place_of,
+            )},
+        }  # fmt: skip
+
+    def text(self) -> str:
+        return "\n".join(self.lines) + "\n"
+
+    def say(self, line: str, depth: int = 1) -> None:
+        self.lines.append("    " * depth + line)
+
+    # -------------------------------------------------------------------------------- reading
+
+    def size(self, extents: Sequence[int]) -> str:
+        return " * ".join(f"words[{w}]" for w in extents) or "1"
+
+    def shape(self, extents: Sequence[int]) -> str:
+        return "(" + "".join(f"words[{w}], " for w in extents) + ")"
+
+    def kind(self, dtype: Any) -> str:
+        """A name of the active number that holds floats of *dtype*."""
+        name = f"kind_{dtype.name}"
+        number = self.request.number.with_base(numba.from_dtype(dtype))
+        self.space[name] = memory.dtype_of(number)
+        return name
+
+    def pointer(self, at: int, dtype: Any) -> str:
+        name = "np_bool" if dtype.kind == "b" else f"np_{dtype.name}"
+        self.space[name] = np.bool_ if dtype.kind == "b" else dtype.type
+        return f"as_pointer(words[{at}], {name})"
+
+    def read(self) -> str:
+        """Lines that make the leaves; the number of places that they take."""
+        places = "1"
+        for j, leaf in enumerate(self.request.leaves):
+            at, extents = self.leaf[j]
+            self.say(f"p{j} = {self.pointer(at, leaf.dtype)}")
+            if j not in self.request.active:
+                plain = f"frozen(carray(p{j}, {self.shape(extents)}))" if leaf.ndim else f"p{j}[0]"
+                self.say(f"x{j} = {plain}")
+                continue
+            for m in range(1, self.many):
+                self.say(f"p{j}_{m} = {self.pointer(self.tangent[m, j][0], leaf.dtype)}")
+            self.say(f"at{j} = {places}")
+            kind = self.kind(leaf.dtype)
+            if not leaf.ndim:
+                self.say(f"x{j} = active_of({kind}(), {self.floats(j, '0')}, at{j})")
+                places = f"at{j} + 1"
+                continue
+            self.say(f"n{j} = {self.size(extents)}")
+            self.say(f"a{j} = np.empty(n{j}, {kind}())")
+            self.say(f"for i in range(n{j}):")
+            self.say(f"a{j}[i] = active_of({kind}(), {self.floats(j, 'i')}, at{j} + i)", 2)
+            self.say(f"x{j} = frozen(a{j}.reshape({self.shape(extents)}))")
+            places = f"at{j} + n{j}"
+        for k, (word, static) in enumerate(zip(self.static, self.request.statics, strict=True)):
+            self.say(f"s{k} = words[{word}]" + (" != 0" if static.code == "b1" else ""))
+        return places
+
+    def floats(self, j: int, index: str) -> str:
+        found = [f"p{j}[{index}], "] + [f"p{j}_{m}[{index}], " for m in range(1, self.many)]
+        return "(" + "".join(found) + ")"
+
+    def call(self, function: Any) -> None:
+        self.space["f"] = function
+        args = "".join(f"{self.argument(x)}, " for x in self.request.arguments)
+        self.say(f"failed, y = attempt(f, ({args}))")
+        self.say("if failed:")
+        self.say(f"return {RAISED}", 2)
+
+    def argument(self, x: Any) -> str:
+        if isinstance(x, Leaf):
+            return f"x{x.number}"
+        if isinstance(x, Static):
+            return f"s{x.number}"
+        if isinstance(x, tuple):
+            kind, items = x
+            inner = "".join(f"{self.argument(item)}, " for item in items)
+            if kind is tuple:
+                return f"({inner})"
+            name = f"named{len(self.space)}"
+            self.space[name] = kind
+            return f"{name}({inner})"
+        name = f"given{len(self.space)}"
+        value = x.value
+        self.space[name] = value
+        if isinstance(self.request.number, active.Active):
+            self.space[name] = clones(self.request.number).value(value)
+        return "None" if value is None else name
+
+    # -------------------------------------------------------------------------------- writing
+
+    def check_shapes(self) -> None:
+        for r, leaf in enumerate(self.request.results):
+            extents = (
+                self.seed[0, r][1] if (0, r) in self.seed else self.out.get((0, r), (0, []))[1]
+            )
+            for d, word in enumerate(extents if leaf.ndim else ()):
+                self.say(f"if y{leaf.path}.shape[{d}] != words[{word}]:")
+                self.say(f"return {SHAPE}", 2)
+
+    def write_values(self) -> None:
+        """Results and their tangents."""
+        for m in range(self.many):
+            self.space[f"component{m}"] = calling.component_of(m)
+        for r, leaf in enumerate(self.request.results):
+            mine = [m for m in range(self.many) if (m, r) in self.out]
+            for m in mine:
+                self.say(f"q{r}_{m} = {self.pointer(self.out[m, r][0], leaf.dtype)}")
+            if not leaf.ndim:
+                for m in mine:
+                    self.say(f"q{r}_{m}[0] = component{m}(y{leaf.path})")
+                continue
+            self.say(f"v{r} = y{leaf.path}.ravel()")
+            self.say(f"for i in range(v{r}.size):")
+            for m in mine:
+                self.say(f"q{r}_{m}[i] = component{m}(v{r}[i])", 2)
+
+    def write_adjoints(self) -> None:
+        full = self.many - 1
+        self.space["adjoint"] = memory.dtype_of(self.request.number.with_base(types.float64))
+        component = self.request.number.component
+        self.space["inner"] = memory.dtype_of(component)
+        self.say("found = adjoints(tape, adjoint())")
+        self.say("if not nonzero(found):")
+        self.say(f"return {MEMORY}", 2)
+        self.space["nonzero"] = calling.nonzero
+        for r, leaf in enumerate(self.request.results):
+            if (0, r) not in self.seed:
+                continue
+            for m in range(self.many):
+                self.say(f"c{r}_{m} = {self.pointer(self.seed[m, r][0], leaf.dtype)}")
+            depth, value, index = 1, f"y{leaf.path}", "0"
+            if leaf.ndim:
+                self.say(f"v{r} = y{leaf.path}.ravel()")
+                self.say(f"for i in range(v{r}.size):")
+                depth, value, index = 2, f"v{r}[i]", "i"
+            self.say(f"place = place_of({value})", depth)
+            self.say("if place != 0:", depth)
+            seeds = "".join(f"c{r}_{full ^ m}[{index}], " for m in range(self.many))
+            self.say(f"found[place] = found[place] + active_of(inner(), ({seeds}), 0)", depth + 1)
+        self.say("sweep(tape, found)")
+        for m in range(self.many):
+            self.space[f"component{m}"] = calling.component_of(m)
+        for j in self.request.active:
+            given = self.request.leaves[j]
+            for m in range(self.many):
+                self.say(f"g{j}_{m} = {self.pointer(self.out[m, j][0], given.dtype)}")
+            depth, index = 1, "0"
+            if given.ndim:
+                self.say(f"for i in range(n{j}):")
+                depth, index = 2, "i"
+            self.say(f"got = found[at{j} + {index}]", depth)
+            for m in range(self.many):
+                self.say(f"g{j}_{m}[{index}] = component{full ^ m}(got)", depth)

@@ -1,0 +1,107 @@
+"""A function compiled by Numba as an operation: every transform gives what it gives of the same in NumPy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+import nbgrad as ng
+
+
+@ng.njit
+def branching(x: Any, y: Any) -> Any:
+    s = 0.0
+    for i in range(x.shape[0]):
+        t = x[i] * y * x[i] + math.sin(x[i])
+        if t > 0.5:
+            s += t
+        else:
+            s -= t * 2
+    return s
+
+
+def traced(x: Any, y: Any) -> Any:
+    t = x * y * x + ng.sin(x)
+    return ng.where(t > 0.5, t, -t * 2).sum()
+
+
+X = np.linspace(0.1, 2, 5)
+
+
+def looped(f: Any) -> Any:
+    def step(c: Any, _: Any) -> Any:
+        return c + 0.1 * f(X * c, 0.3), None
+
+    return ng.grad(lambda c: ng.scan(step, c, None, length=20)[0])(0.1)
+
+
+CASES: dict[str, Callable[[Any], Any]] = {
+    "gradients": lambda f: ng.grad(f, argnums=(0, 1))(X, 0.3),
+    "jvp": lambda f: ng.jvp(lambda x: f(x, 0.3), (X,), (np.cos(X),)),
+    "hessian": lambda f: ng.hessian(lambda x: f(x, 0.3))(X),
+    "mixed": lambda f: ng.grad(lambda y: (ng.grad(f)(X, y) ** 2).sum())(0.3),
+    "third": lambda f: ng.grad(lambda x: (ng.hessian(lambda x: f(x, 0.3))(x) ** 2).sum())(X),
+    "jit": lambda f: ng.jit(ng.value_and_grad(f))(X, 0.3),
+    "vmap": lambda f: ng.vmap(ng.grad(f), in_axes=(0, None))(np.outer(np.arange(12.0), X), 0.3),
+    "scan": looped,
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_transform(name: str) -> None:
+    found, expected = CASES[name](branching), CASES[name](traced)
+    for a, b in zip(ng.tree.leaves(found), ng.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-12)
+
+
+def test_outside_of_tracking_it_is_numbas() -> None:
+    assert branching(X, 0.3) == branching.dispatcher(X, 0.3)
+
+
+def test_code_of_numbas_calls_it() -> None:
+    twice = numba.njit(lambda x: 2 * branching(x, 0.3))
+    assert twice(X) == 2 * branching(X, 0.3)
+
+
+@ng.njit
+def several(x: Any, n: int, p: Any) -> Any:
+    a, b = p
+    y = np.zeros((n, 2))
+    for i in range(n):
+        y[i, 0] = x[i] ** 2 * a
+        y[i, 1] = max(y[i, 0], b) / (1 + abs(x[i]))
+    return y, y[0, 0], n * 2
+
+
+def test_arrays_tuples_and_integers() -> None:
+    def loss(x: Any, a: Any) -> Any:
+        y, first, number = several(x, 3, (a, 0.7))
+        return (y**2).sum() * first + number
+
+    def same(x: Any, a: Any) -> Any:
+        z = x[:3] ** 2 * a
+        y = ng.stack([z, ng.maximum(z, 0.7) / (1 + abs(x[:3]))], 1)
+        return (y**2).sum() * z[0] + 6
+
+    for found in (ng.grad(loss, argnums=(0, 1)), ng.jit(ng.grad(loss, argnums=(0, 1)))):
+        for a, b in zip(found(X, 0.5), ng.grad(same, argnums=(0, 1))(X, 0.5), strict=True):
+            np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-12)
+
+
+@ng.njit
+def choosy(x: Any) -> Any:
+    if x[0] > 1:
+        raise ValueError("too large")
+    return x[0] * 2
+
+
+@pytest.mark.parametrize("f", [ng.grad(choosy), ng.jit(ng.grad(choosy)), choosy])
+def test_what_the_function_raises_is_raised(f: Any) -> None:
+    f(ng.tensor(X))
+    with pytest.raises(ValueError, match="too large"):
+        np.asarray(f(ng.tensor(X + 2)))
