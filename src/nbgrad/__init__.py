@@ -16,14 +16,14 @@ from nbgrad.tensors.tensor import Tensor
 __version__ = "0.1.0"
 
 __all__ = [
-    "Function", "Jitted", "Njit", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "checkpoint_name", "checkpoint_policies", "configure", "detect_anomaly",
+    "Compiled", "Function", "Jitted", "Njit", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "checkpoint_name", "checkpoint_policies", "configure", "detect_anomaly",
     "enable_grad", "errors", "fft", "get_num_threads", "grad",
     "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "optimize", "parallel", "problem", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "solvers", "sparse", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
     "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jet", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
-    "clip_gradient", "stop_gradient", "custom_jvp", "custom_vjp",
+    "clip_gradient", "compile", "stop_gradient", "custom_jvp", "custom_vjp",
     "primitive", "register_gradient", "GradientTape",
     "pure_callback", "custom_root", "custom_linear_solve", "fixed_point", "minimizer", "fit_many", "njit",
 ]  # fmt: skip
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from nbgrad.api.taylor import jet
     from nbgrad.api.vmap import vmap
     from nbgrad.engine.timing import profile
+    from nbgrad.native.compiled import Compiled, compile
     from nbgrad.native.wrapped import Njit, njit
     from nbgrad.optimize.problem import problem
     from nbgrad.solvers.many import fit_many
@@ -124,6 +125,7 @@ _TRANSFORMS = {
         ("elementwise_grad", "ggn", "holomorphic_grad", "hvp", "vhp"), "api.second_order"
     ),
     **{"problem": "optimize.problem"},
+    **{"Compiled": "native.compiled", "compile": "native.compiled"},
     **{"primitive": "api.declaring", "register_gradient": "api.declaring"},
     **{"GradientTape": "api.gradient_tape"},
     **{"pure_callback": "api.callbacks"},

@@ -131,6 +131,20 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.typing.templates:infer_global": "val, typ, kwargs",
         "numba.core.typing.templates:signature": "return_type, args, kws",
     },
+    "functions behind descriptors are called from a user's code, and found again by what is on disk": {
+        "numba.core.errors:NumbaTypeError": None,
+        "numba.core.imputils:lower_constant": "ty",
+        "numba.core.typing.typeof:Purpose": None,
+        "numba.core.typing.typeof:Purpose.argument": None,
+        "numba.core.typing.typeof:_TypeofContext.purpose": None,
+        "numba.core.base:BaseContext.active_code_library": None,
+        "numba.core.base:BaseContext.compile_internal": (
+            "self, builder, impl, sig, args, locals"
+        ),
+        "numba.core.base:BaseContext.data_model_manager": None,
+        "numba.core.base:BaseContext.get_value_as_data": "self, builder, ty, val",
+        "numba.core.codegen:CodeLibrary._reload_init": None,
+    },
     "large kernels are split among Numba's threads, which are its own to start": {
         "numba.np.ufunc.parallel:_launch_threads": "",
         "numba.np.ufunc.parallel:_threading_layer": None,
@@ -309,5 +323,5 @@ def test_numbas_inside_is_imported_in_one_file() -> None:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-            found = [name for name in names if name.startswith("numba.")]
+            found = [n for n in names if n.startswith("numba.") and n not in PUBLIC]
             assert not found or path.name == "numba_inside.py", f"{path.name} imports {found}"

@@ -200,6 +200,13 @@ ROWS: dict[tuple[str, str], Row] = {
         lambda: ng.jet(Plain.apply, (X,), ((X,),)),
         "nest nbgrad.jvp",
     ),
+    ("compile", "ConcretizationError"): (
+        lambda: ng.compile(lambda x: x if x > 0 else -x, 1.0).value,
+        "needs the number",
+    ),
+    ("compile", "TypeError"): (lambda: ng.compile(3), "a function is needed"),
+    ("compile", "ValueError"): (lambda: ng.compile(square, X, argnums=1), "argnums=1"),
+    ("Compiled", "TypeError"): (lambda: ng.Compiled(3, ()), "a function is needed"),
     ("jit", "ConcretizationError"): (
         lambda: ng.jit(lambda x: x if x.sum() > 0 else -x)(X),
         "nbgrad.cond",

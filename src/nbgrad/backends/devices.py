@@ -29,6 +29,7 @@ definition: Final[Backend] = reference  # what runs everything, at home
 pointed: Final = LazyModule(
     "nbgrad.backends.cpu.pointed"
 )  # programs at home as functions behind pointers
+imaged: Final = LazyModule("nbgrad.backends.cpu.image")  # the same, for any thread
 _backends: Final[dict[str, Backend]] = {
     HOME: cast(Backend, LazyModule("nbgrad.backends.cpu.backend")),
     "cuda": cast(Backend, LazyModule("nbgrad.backends.cuda.backend")),

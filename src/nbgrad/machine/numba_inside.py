@@ -24,8 +24,9 @@ from numba.core.cgutils import (
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 from numba.core.datamodel.models import OpaqueModel, PointerModel
+from numba.core.errors import NumbaTypeError
 from numba.core.extending import intrinsic, register_model
-from numba.core.imputils import lower_builtin, lower_cast
+from numba.core.imputils import lower_builtin, lower_cast, lower_constant
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.typeconv import Conversion
 from numba.core.typed_passes import (
@@ -37,6 +38,7 @@ from numba.core.typed_passes import (
 )
 from numba.core.typing.context import Context
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.core.typing.typeof import Purpose
 from numba.core.untyped_passes import (
     FixupArgs,
     IRProcessing,
@@ -51,7 +53,9 @@ __all__ = [
     "AbstractTemplate",
     "CPUDispatcher",
     "Conversion",
+    "NumbaTypeError",
     "PointerModel",
+    "Purpose",
     "alloca_once",
     "create_struct_proxy",
     "get_or_insert_function",
@@ -61,6 +65,7 @@ __all__ = [
     "intrinsic",
     "lower_builtin",
     "lower_cast",
+    "lower_constant",
     "lowered",
     "register_model",
     "signature",

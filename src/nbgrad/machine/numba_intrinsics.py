@@ -377,6 +377,7 @@ POINTER_NAMES: Final = {
     "call_empty": call_empty,
     "stack_words": _stack("stack_words", 32),
     "stack_room": _stack("stack_room", 256),
+    "stack_frame": _stack("stack_frame", 1024),
     "call_gemm": _fortran_call("call_gemm", 13),
     "call_gemv": _fortran_call("call_gemv", 11),
     "call_potrf": _fortran_call("call_potrf", 5),

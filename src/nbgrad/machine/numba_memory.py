@@ -102,7 +102,30 @@ def select(typingctx: Any, condition: Any, a: Any, b: Any) -> Any:
     return result(condition, a, b), generate
 
 
+@intrinsic
+def atomic_swap(typingctx: Any, word: Any, value: Any) -> Any:
+    """Write *value* and return what was there; what other threads wrote before is seen from then on."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.atomic_rmw("xchg", args[0], args[1], "acquire")
+
+    return types.int64(WORDS, types.int64), generate
+
+
+@intrinsic
+def atomic_store(typingctx: Any, word: Any, value: Any) -> Any:
+    """Write *value*, after all that was written before."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store_atomic(args[1], args[0], "release", 8)
+        return context.get_dummy_value()
+
+    return types.void(WORDS, types.int64), generate
+
+
 MEMORY_NAMES: Final = {
+    "atomic_store": atomic_store,
+    "atomic_swap": atomic_swap,
     "call_grow": call_grow,
     "call_release": call_release,
     "call_asked": call_asked,

@@ -1,0 +1,1 @@
+"""Compiled functions of a user's: differentiating them, and giving them derivatives to call."""

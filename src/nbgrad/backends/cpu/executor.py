@@ -146,6 +146,11 @@ def _loop() -> Code:
     return native(_SOURCE, "nbgrad_execute", ("i8*", "i8*"), result="i8")[0]
 
 
+def loop_code() -> Code:
+    """The compiled loop."""
+    return _loop()
+
+
 def loop_address() -> int:
     """Where the compiled loop is."""
     return _loop().address
@@ -207,7 +212,11 @@ class Frame:
         Views of the frame, to be written between runs.
     parallel : bool
         Whether any instruction has more than one task.
+    addresses : Addresses or None
+        Which argument words are addresses, for who copies the frame to another place.
     """
+
+    addresses: Any = None
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from nbgrad.machine import bounds
@@ -53,6 +53,18 @@ class Inner:
     """Argument: the address of the frame of another program, which has memory of its own."""
 
     program: Any
+
+
+@dataclass
+class Addresses:
+    """Which argument words of a frame are addresses, for who copies the frame to another place."""
+
+    status: list[int] = field(default_factory=list)
+    rows: list[tuple[int, int]] = field(default_factory=list)  # of rows: where these start
+    own: list[tuple[int, int, int]] = field(default_factory=list)  # of its memory: base and offset
+    frames: list[int] = field(default_factory=list)  # of the frames of *inner*
+    inner: list[Any] = field(default_factory=list)
+    outside: list[int] = field(default_factory=list)  # of functions
 
 
 Argument = Pointer | Number | Status | Service | BlasThreads | Scratch | Row | Inner

@@ -11,6 +11,7 @@ from nbgrad.backends.cpu import library, loops, services, trips
 from nbgrad.backends.cpu.block import BlockNest, Temporaries
 from nbgrad.backends.cpu.executor import Frame
 from nbgrad.backends.cpu.launch import (
+    Addresses,
     BlasThreads,
     Code,
     Inner,
@@ -113,34 +114,36 @@ class Layout:
         self.bases = bases
         self.words: list[int] = []
         self.patches: list[tuple[int, int, int]] = []
-        self.status: list[int] = []
         self.blas: list[int] = []
-        self.rows: list[tuple[int, int]] = []
-        self.inner: list[Instance] = []
+        self.at = Addresses()
 
     def add(self, args: Sequence[Any]) -> int:
         """Append *args* in one row, then the rows they refer to; return where the row starts."""
         start, args = len(self.words), extended(args)
         self.words += [0] * len(args)
         for word, arg in enumerate(args, start):
+            if isinstance(arg, (Code, Service)) or getattr(arg, "code", "") == "i8*":
+                self.at.outside.append(word)
             if isinstance(arg, (Pointer, Scratch)):
                 base, offset = self.place(arg)
                 if base < self.n_values:
                     self.patches.append((word, base, offset))
                 else:
                     self.words[word] = self.bases[base - self.n_values] + offset
+                    self.at.own.append((word, base - self.n_values, offset))
             elif isinstance(arg, Row):
-                self.rows.append((word, self.add(arg.args)))
+                self.at.rows.append((word, self.add(arg.args)))
             elif isinstance(arg, Inner):
-                self.inner.append(Instance(arg.program))
-                self.inner[-1].frame.take_bases()
-                self.words[word] = self.inner[-1].frame.address
+                self.at.inner.append(Instance(arg.program))
+                self.at.inner[-1].frame.take_bases()
+                self.words[word] = self.at.inner[-1].frame.address
+                self.at.frames.append(word)
             elif isinstance(arg, Code):
                 self.words[word] = arg.kernel.address
             elif isinstance(arg, Service):
                 self.words[word] = services.address(arg)
             elif isinstance(arg, Status):
-                self.status.append(word)
+                self.at.status.append(word)
             elif isinstance(arg, BlasThreads):
                 self.blas.append(word)
             else:
@@ -251,13 +254,14 @@ class CpuProgram(Runner):
         words = layout.words
         avals = [var.aval for var in self.base_of]
         frame = Frame(len(avals), instance.bases, layout.patches, instructions, words, avals)
-        frame.args[layout.status] = frame.status_address
-        for word, row in layout.rows:
+        frame.args[layout.at.status] = frame.status_address
+        frame.addresses = layout.at
+        for word, row in layout.at.rows:
             frame.args[word] = frame.args.ctypes.data + 8 * row
         instance.blas_words += [(frame, word) for word in layout.blas]
-        for inner in layout.inner:
+        for inner in layout.at.inner:
             instance.blas_words += inner.blas_words
-        instance.inner += layout.inner
+        instance.inner += layout.at.inner
         return frame
 
     def _fail(self, status: int) -> None:
