@@ -17,6 +17,7 @@ from nbgrad.machine.called import (
     SINGULAR,
     Leaf,
     Nest,
+    Tree,
     paths_of,
     text_of,
 )
@@ -32,7 +33,7 @@ MISSING: Final = (
 class CalledType(types.Callable):  # type: ignore[misc]
     """A function behind a descriptor, by its arguments and results."""
 
-    def __init__(self, kind: str, params: Nest, results: Nest) -> None:
+    def __init__(self, kind: str, params: Nest, results: Tree) -> None:
         self.kind, self.params, self.results = kind, params, results
         super().__init__(f"nbgrad.{kind}({params} -> {results})")
 

@@ -68,12 +68,12 @@ def type_of(called: Called) -> CalledType:
     return CalledType(called.kind, called.params, called.results)
 
 
-@typeof_impl.register(Called)
+@typeof_impl.register(Called)  # type: ignore[untyped-decorator]
 def _typeof_called(value: Any, context: Any) -> Any:
     return type_of(value)
 
 
-@typeof_impl.register(Holder)
+@typeof_impl.register(Holder)  # type: ignore[untyped-decorator]
 def _typeof_holder(value: Any, context: Any) -> Any:
     if context.purpose is Purpose.argument:
         raise TypeError(
@@ -83,7 +83,7 @@ def _typeof_holder(value: Any, context: Any) -> Any:
     return HolderType(value)
 
 
-@unbox(CalledType)
+@unbox(CalledType)  # type: ignore[untyped-decorator]
 def _unbox(kind: Any, value: Any, c: Any) -> Any:
     number = c.pyapi.object_getattr_string(value, "descriptor")
     word = c.pyapi.long_as_longlong(number)

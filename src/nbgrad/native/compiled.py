@@ -113,7 +113,7 @@ class Compiled(Holder):
         self.names = names_of(f, args)
         self.args = tuple([plain(x, name) for x, name in zip(args, self.names, strict=True)])
         self.argnums: Any = argnums if isinstance(argnums, int) else tuple(argnums)
-        wanted = (argnums,) if isinstance(argnums, int) else self.argnums
+        wanted: list[Any] = [argnums] if isinstance(argnums, int) else list(argnums)
         if any(not isinstance(k, int) or not -len(args) <= k < len(args) for k in wanted):
             raise ValueError(f"compile: argnums={argnums!r} names none of {len(args)} arguments")
         name = getattr(f, "__qualname__", type(f).__qualname__)

@@ -51,7 +51,7 @@ def of_ctypes(function: Any) -> Any:
     kind = ctypes.CFUNCTYPE(
         ctypes.c_int64, *[ctypes.c_void_p] * (image.inputs + image.outputs + 1)
     )
-    found = kind(function.address)
+    found: Any = kind(function.address)
     found.keep = function
     return found
 
@@ -74,7 +74,7 @@ def low_level(function: Any) -> Any:
     if form is not None:
         code = stubs.of_numbers(*form, function.image.run, function.image.address)
         doubles = ctypes.POINTER(ctypes.c_double)
-        found = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int, doubles)(code.address)
+        found: Any = ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_int, doubles)(code.address)
         found.keep = (function, code)
         return callable_of(found)
     text = re.sub(r"(\w+) \*\w+", r"\1 *", function.c_declaration.replace("const ", ""))

@@ -259,7 +259,7 @@ def _values(
     """Which addresses are those of values, which results are copies, and where numbers go."""
     tape, frame = runner.tape, memory.frame
     place = {var: k for k, var in enumerate(tape.inputs)}
-    copies = []  # inputs, numbers, and what is an output twice
+    copies: list[tuple[int, Any]] = []  # inputs, numbers, and what is an output twice
     for k, atom in enumerate(tape.outputs, count):
         if isinstance(atom, Var) and atom not in place:
             place[atom] = k
@@ -302,8 +302,9 @@ def _calls(layout: Layout, memory: _Memory) -> None:
 
 
 def table_of(layout: Layout, own: int, constants: Sequence[Any]) -> Any:
-    head, body = [0] * HEADER, []
-    tables = {
+    head = [0] * HEADER
+    body: list[int] = []
+    tables: dict[int, list[Any]] = {
         TEMPLATE: [layout.words],
         INSIDE: layout.inside,
         GIVEN: layout.given,
