@@ -187,16 +187,18 @@ def native(
     result: str | None = None,
     noalias: bool = False,
     helpers: Helpers | None = None,
+    table: bool = False,
 ) -> tuple[Code, str]:
     """Return the machine code of a function and where it came from.
 
     ``params`` has the type code of every parameter. Without ``result`` the code has the kernel
-    ABI; with it (``"i8"``), the code is a C function of these parameters.
+    ABI; with it (``"i8"``), the code is a C function of these parameters. With ``table`` it is one
+    of a pointer to words that hold them; such a function tests its accesses itself.
     """
     helpers = _used(source, helpers) if helpers else {}
-    if bounds.ON:
+    if bounds.ON and not table:
         source, params = bounds.instrumented(source, name, params, result)
-    key = _key(source, name, params, result, noalias, helpers)
+    key = _key(source, name, params, f"{result} table" if table else result, noalias, helpers)
     code = _loaded.get(key)
     if code is not None:
         return code, "memory"
@@ -208,7 +210,7 @@ def native(
         symbol = f"nbgrad_{key}"
         code, origin = _from_disk(key, symbol, imports), "disk"
         if code is None:
-            request = Request(key, symbol, source, name, params, result, noalias, helpers)
+            request = Request(key, symbol, source, name, params, result, noalias, helpers, table)
             if _wanted.requests is not None:
                 _wanted.requests[key] = request
                 return Code(symbol, 0, None), "wanted"

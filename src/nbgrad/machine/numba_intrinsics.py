@@ -23,7 +23,7 @@ from nbgrad.machine.numba_inside import (
     lower_builtin,
     register_model,
 )
-from nbgrad.machine.numba_memory import MEMORY_NAMES, call_frame, select
+from nbgrad.machine.numba_memory import MEMORY_NAMES, call_frame, select, words_as
 from nbgrad.machine.vecmath import bits, far
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
@@ -386,5 +386,6 @@ POINTER_NAMES: Final = {
     "call_trsm": _fortran_call("call_trsm", 11),
     "call_trsv": _fortran_call("call_trsv", 8),
     **MEMORY_NAMES,
+    "words_as_b1": words_as("b1", BoolPointer()),
     **{name: types.ExternalFunction(name, kind) for name, kind in INTERPRETER.items()},
 }

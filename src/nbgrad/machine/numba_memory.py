@@ -7,7 +7,7 @@ from typing import Any, Final
 from llvmlite import ir
 from numba import types
 
-from nbgrad.machine.numba_inside import intrinsic
+from nbgrad.machine.numba_inside import get_or_insert_function, intrinsic
 
 I64 = ir.IntType(64)
 BYTES = ir.IntType(8).as_pointer()
@@ -123,7 +123,75 @@ def atomic_store(typingctx: Any, word: Any, value: Any) -> Any:
     return types.void(WORDS, types.int64), generate
 
 
+@intrinsic
+def memory_of(typingctx: Any, count: Any, size: Any) -> Any:
+    """C's ``calloc``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.FunctionType(BYTES, [I64, I64])
+        found = builder.call(get_or_insert_function(builder.module, kind, "calloc"), args)
+        return builder.bitcast(found, context.get_value_type(WORDS))
+
+    return WORDS(types.int64, types.int64), generate
+
+
+@intrinsic
+def memory_again(typingctx: Any, pointer: Any, size: Any) -> Any:
+    """C's ``realloc``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.FunctionType(BYTES, [BYTES, I64])
+        function = get_or_insert_function(builder.module, kind, "realloc")
+        found = builder.call(function, [builder.bitcast(args[0], BYTES), args[1]])
+        return builder.bitcast(found, context.get_value_type(WORDS))
+
+    return WORDS(WORDS, types.int64), generate
+
+
+@intrinsic
+def memory_free(typingctx: Any, pointer: Any) -> Any:
+    """C's ``free``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        kind = ir.FunctionType(ir.VoidType(), [BYTES])
+        function = get_or_insert_function(builder.module, kind, "free")
+        builder.call(function, [builder.bitcast(args[0], BYTES)])
+        return context.get_dummy_value()
+
+    return types.void(WORDS), generate
+
+
+@intrinsic
+def nowhere(typingctx: Any) -> Any:
+    """A null pointer."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return context.get_value_type(WORDS)(None)
+
+    return WORDS(), generate
+
+
+def words_as(code: str, kind: Any) -> Any:
+    """Return an intrinsic: a pointer to words as one to elements of another type."""
+
+    def typing(typingctx: Any, pointer: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            return builder.bitcast(args[0], context.get_value_type(kind))
+
+        return kind(WORDS), generate
+
+    typing.__name__ = typing.__qualname__ = f"words_as_{code}"
+    return intrinsic(typing)
+
+
 MEMORY_NAMES: Final = {
+    "memory_of": memory_of,
+    "memory_again": memory_again,
+    "memory_free": memory_free,
+    "nowhere": nowhere,
+    "words_as_f8": words_as("f8", types.CPointer(types.float64)),
+    "words_as_f4": words_as("f4", types.CPointer(types.float32)),
+    "words_as_i8": words_as("i8", WORDS),
     "atomic_store": atomic_store,
     "atomic_swap": atomic_swap,
     "call_grow": call_grow,

@@ -118,7 +118,7 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
         module, inner = lowered(names[name], kinds, returned, request.noalias, ERROR_MODEL)
         if interleaving.wanted(request.source):
             module = ll.parse_assembly(interleaving.marked(str(module), inner))
-        _add_wrapper(module, inner, symbol, params, result)
+        _add_wrapper(module, inner, symbol, params, result, request.table)
         _optimize(module)
         needs = tuple(
             f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
@@ -127,13 +127,15 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
 
 
 def _add_wrapper(
-    module: Any, inner: str, symbol: str, params: tuple[str, ...], result: str | None
+    module: Any, inner: str, symbol: str, params: tuple[str, ...], result: str | None, table: bool
 ) -> None:
     """Link the exported C function into *module* and make everything else internal to it."""
     kinds = [str(a.type) for a in module.get_function(inner).arguments]
     text = f'declare i32 @"{inner}"({", ".join(kinds)})\n'
     text += (
-        _kernel_wrapper(inner, symbol, kinds[2:], params)
+        _table_wrapper(inner, symbol, kinds[2:], params)
+        if table
+        else _kernel_wrapper(inner, symbol, kinds[2:], params)
         if result is None
         else _direct_wrapper(inner, symbol, kinds[2:], module, result)
     )
@@ -162,6 +164,26 @@ define void @"{symbol}"(i64 %lo, i64 %hi, ptr %args) nounwind {{
   {body}
   %status = call i32 @"{inner}"(ptr %ret, ptr %exc, {", ".join(passed)})
   ret void
+}}"""
+
+
+def _table_wrapper(inner: str, symbol: str, kinds: list[str], params: tuple[str, ...]) -> str:
+    """``int64 symbol(int64 *words)``: a word for each parameter."""
+    lines, passed = [], []
+    for k, (kind, code) in enumerate(zip(kinds, params, strict=True)):
+        lines.append(f"%p{k} = getelementptr inbounds i64, ptr %words, i64 {k}")
+        lines.append(f"%w{k} = load {'ptr' if kind == 'ptr' else 'i64'}, ptr %p{k}")
+        lines.append(_unpack(k, kind, code))
+        passed.append(f"{kind} %v{k}")
+    body = "\n  ".join(lines)
+    return f"""
+define i64 @"{symbol}"(ptr %words) nounwind {{
+  %ret = alloca i64
+  %exc = alloca ptr
+  {body}
+  %status = call i32 @"{inner}"(ptr %ret, ptr %exc{"".join(f", {p}" for p in passed)})
+  %out = load i64, ptr %ret
+  ret i64 %out
 }}"""
 
 

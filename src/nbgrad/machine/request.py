@@ -22,3 +22,4 @@ class Request:
     result: str | None
     noalias: bool
     helpers: Helpers
+    table: bool = False
