@@ -116,7 +116,7 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
     with global_compiler_lock:
         returned = types.none if result is None else SCALARS[result]
         module, inner = lowered(names[name], kinds, returned, request.noalias, ERROR_MODEL)
-        if interleaving.wanted(request.source):
+        if not request.table and interleaving.wanted(request.source):
             module = ll.parse_assembly(interleaving.marked(str(module), inner))
         _add_wrapper(module, inner, symbol, params, result, request.table)
         _optimize(module)

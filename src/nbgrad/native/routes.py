@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from nbgrad.native import entry
+from nbgrad.native import entry, structure
 from nbgrad.native.entry import Made, Refusal
 from nbgrad.native.forms import Request
 
-ROUTES: list[tuple[str, Callable[[Request], Made]]] = [("active numbers", entry.route)]
+ROUTES: list[tuple[str, Callable[[Request], Made]]] = [
+    ("source", structure.route),
+    ("active numbers", entry.route),
+]
 
 
 def code_of(request: Request) -> Any:
@@ -17,8 +20,15 @@ def code_of(request: Request) -> Any:
     refusals = []
     for name, route in ROUTES:
         try:
-            return route(request)
+            made = route(request)
         except Refusal as refusal:
             refusals.append((name, refusal))
+        else:
+            why = "".join(f"; not by {name}: {_said(r)}" for name, r in refusals)
+            return Made(made.address, made.keepalive, made.report + why)
     where = "; ".join(f"{name}: {r.reason}" for name, r in refusals)
     raise TypeError(f"njit: {request.dispatcher.__name__} cannot be differentiated. {where}")
+
+
+def _said(refusal: Refusal) -> str:
+    return f"line {refusal.line}, {refusal.reason}" if refusal.line else refusal.reason

@@ -1,0 +1,93 @@
+"""The route of generated derivatives: functions of loops and arrays, from their source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from nbgrad.machine import bounds
+from nbgrad.machine.compile import native
+from nbgrad.machine.scalar import HELPERS
+from nbgrad.native.entry import Made, Refusal
+from nbgrad.native.forms import Fixed, Leaf, Request, Static
+from nbgrad.structured.ir import Refused
+from nbgrad.structured.rules import DTYPES
+from nbgrad.structured.whole import Spec, read, text
+
+CODES = {np.dtype(dtype): code for code, dtype in DTYPES.items()}
+
+
+def route(request: Request) -> Made:
+    """Tangents beside the statements of the function, or the way back through them.
+
+    Raises
+    ------
+    Refusal
+        If the function has what is not read: where, and what.
+    """
+    if not request.order and not request.reverse:
+        raise Refusal("the function itself is what Numba compiles")
+    options = _options(request.dispatcher)
+    checks = bounds.ON or bool(options.get("boundscheck")) or bool(numba.config.BOUNDSCHECK)
+    try:
+        function = read(
+            request.py_func,
+            [_spec(x) for x in request.arguments],
+            options.get("error_model") == "numpy",
+            checks,
+        )
+        _same_results(function, request)
+        made = text(function, request.active, request.order, request.reverse)
+        code, _ = native(
+            made.source, "run", made.params, result="i8", noalias=True, helpers=HELPERS, table=True
+        )
+    except Refused as refused:
+        raise Refusal(refused.reason, refused.line or None) from None
+    except (Refusal, MemoryError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # the other route serves what this one fails at
+        raise Refusal(f"it could not be read: {error!r:.200}") from error
+    return Made(code.address, code, _told(made, request))
+
+
+def _told(made: Any, request: Request) -> str:
+    if not request.reverse:
+        return "tangents generated from source"
+    if not made.kept:
+        return "an adjoint generated from source, which keeps nothing"
+    return f"an adjoint generated from source: runs of its loops keep {made.kept} numbers in all"
+
+
+def _options(dispatcher: Any) -> dict[str, Any]:
+    """The options of a function that decide what it computes."""
+    options: dict[str, Any] = dict(dispatcher.targetoptions)
+    if options.get("parallel"):
+        raise Refusal("parallel=True")
+    if not dispatcher._can_compile:
+        raise Refusal("signatures that were given to njit")
+    if dispatcher.locals:
+        raise Refusal("types of locals that were given to njit")
+    return options
+
+
+def _spec(x: Any) -> Spec:
+    if isinstance(x, Leaf):
+        if x.dtype not in CODES:
+            raise Refusal(f"an argument of {x.dtype}")
+        return Spec("array" if x.ndim else "float", CODES[x.dtype], x.ndim)
+    if isinstance(x, Static):
+        return Spec("bool" if x.code == "b1" else "int")
+    if isinstance(x, Fixed):
+        return Spec("object", value=x.value)
+    kind, items = x
+    return Spec("tuple", parts=tuple(map(_spec, items)), value=None if kind is tuple else kind)
+
+
+def _same_results(function: Any, request: Request) -> None:
+    """Refuse if results are read as other types than Numba gives them."""
+    mine = [(a.code, len(s)) for a, s in zip(function.results, function.shapes, strict=True)]
+    theirs = [(CODES.get(r.dtype), r.ndim) for r in request.results]
+    if mine != theirs:
+        raise Refusal(f"results are read as {mine}, and Numba has {theirs}")
