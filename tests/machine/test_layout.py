@@ -16,7 +16,7 @@ from nbgrad.machine import layout
 SOURCE = ROOT / "src" / "nbgrad"
 FACTS = (
     "header_known", "tuple_items", "list_items", "container_size", "referent", "classes",
-    "array_data", "array_layout", "elements_of", "make_empty", "slot", "REFERENCES", "COUNTED", "SUBCLASSES",
+    "array_data", "array_layout", "elements_of", "of_numpy", "slot", "REFERENCES", "COUNTED", "SUBCLASSES",
 )  # fmt: skip
 # What reads other memory than its own.
 READS = {"from_address", "words_of", "word_with", "__sizeof__", "_ARRAY_API", "_multiarray_umath"}
@@ -62,7 +62,7 @@ def test_facts_hold_for_other_specimens() -> None:
     for name, flag in layout.SUBCLASSES.items():
         cls = {"list": list, "tuple": tuple, "type": type}[name]
         assert cls.__flags__ & flag and not Node.__flags__ & flag
-    assert layout.make_empty() != 0
+    assert layout.of_numpy("PyArray_Empty") != 0
 
 
 def test_nobody_else_reads_objects_as_memory() -> None:

@@ -187,6 +187,7 @@ class Jitted(Transformed, Generic[P]):
         static = fixed.Fixed(f, "static", static_argnums, static_argnames) if named else None
         self.traces = Traces(f, static or None)
         self.quick: tuple[Any, ...] = (None,) * 4
+        self.hot: Compiled | None = None  # whose calls into arrays of the caller are machine code
 
     if TYPE_CHECKING:
 
@@ -262,10 +263,14 @@ class Jitted(Transformed, Generic[P]):
         """
         if modes.tracing:
             raise TypeError(INTO_TRACED)
-        leaves, entry = self.traces.find(settings.current, args, kwargs)
+        config, hot = settings.current, self.hot
+        if hot is not None and hot.config is config and hot.written(args, kwargs, out):
+            return out
+        leaves, entry = self.traces.find(config, args, kwargs)
         if entry is None:
             raise TypeError(NO_PROGRAM.format(name=getattr(self, "__name__", self)))
         owned.write_into(entry, leaves, out)
+        self.hot = entry if entry.shortened(config) else None
         return out
 
     def _reduced(self, caller: list[str]) -> Any:

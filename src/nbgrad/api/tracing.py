@@ -27,7 +27,7 @@ from nbgrad.core.memory import Buffer
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, constant, leaf_node, placeholder
 from nbgrad.core.tape import Tape, Var
-from nbgrad.core.tree import builder, flatten, matcher, unflatten
+from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
 from nbgrad.core.values import value_of
 from nbgrad.engine import rolling
 from nbgrad.engine.anomaly import refuse_non_finite
@@ -67,6 +67,7 @@ class Compiled:
         active: frozenset[Var],
         structure: Any,
         numbers: Mapping[int, type],
+        flat: bool,
         plain: bool,
         watched: bool,
         outside: tuple[int, ...],
@@ -97,9 +98,11 @@ class Compiled:
         self.calls = 0
         # Whether it may turn hot, which has not been looked at yet.
         self.warm = bool(tape.inputs) and not self.checked and not outside
-        self.enter: Callable[[tuple[Any, ...]], list[Any] | None] | None = None
+        self.enter: Callable[[tuple[Any, ...]], Any] | None = None
+        self.enter_into: Callable[[tuple[Any, ...]], Any] | None = None
         self.config = settings.current
         self.structure, self.numbers = structure, numbers
+        self.flat = flat
         self.samples: tuple[Any, ...] = ()  # a leaf like each that it was traced for
         self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
 
@@ -128,11 +131,11 @@ class Compiled:
 
     @property
     def last(self) -> Callable[[list[Any]], Any]:
-        """``finish``, but for what is returned as it came if ``guard`` does not hold any more."""
+        """``finish`` for what machine code made, but returned as it came if ``guard`` does not hold any more."""
         if self._last is None:
-            self._last = self.finish
+            self._last = self.rebuild  # machine code has made NumPy's scalars
             if self.reader is not None:
-                self._last = self.reader.guarded_builder(self.made, self.scalars)
+                self._last = self.reader.guarded_builder(self.made, ())
         return self._last
 
     def shortened(self, config: Config) -> bool:
@@ -143,9 +146,12 @@ class Compiled:
         if self.warm and self.calls >= HOT_CALLS and self.exe.compiled is not None:
             self.warm = False
             whole = {k: _whole for k, var in enumerate(self.tape.inputs) if _is_whole(var.aval)}
-            self.match = None if self.plain else matcher(self.structure, whole)
-            if self.plain or self.match is not None:
-                self.enter = self.exe.entry(self.numbers)
+            # Machine code looks at arrays and numbers itself.
+            known = self.flat and not whole
+            self.match = None if known else matcher(self.structure, whole)
+            if known or self.match is not None:
+                found = self.exe.entry(self.numbers, self.scalars)
+                self.enter, self.enter_into = found or (None, None)
                 self.warm = self.exe.entering
         served = self.enter is not None and config.tier in ("auto", "fused")
         if served:
@@ -159,6 +165,15 @@ class Compiled:
             found = self.match(args, kwargs)
             return None if found is None else self.enter(found)
         return None if kwargs else self.enter(args)
+
+    def written(self, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> bool:
+        """Whether machine code has written the results to *out*: an array, or a tuple of them."""
+        outs = out if self.rebuild is tuple else (out,) if self.made == LEAF else None
+        if lines.on or outs.__class__ is not tuple or not (self.guard is None or self.guard()):
+            return False
+        given = (None if kwargs else args) if self.match is None else self.match(args, kwargs)
+        assert self.enter_into is not None
+        return given is not None and self.enter_into(given + outs) is True
 
     def run(self, args: tuple[Any, ...]) -> Any:
         """Run on arrays and numbers, and return arrays; 0-d results become NumPy scalars."""
@@ -217,6 +232,10 @@ class Compiled:
         return [n if isinstance(n, Node) else constant(n) for n in found]
 
 
+# What machine code finds among the arguments by itself.
+_READ = (np.ndarray, *HOT_NUMBERS)
+
+
 def _is_whole(aval: Aval) -> bool:
     return aval.weak and aval.dtype.kind == "i"
 
@@ -269,6 +288,7 @@ def _traced(f: Func, leaves: Sequence[Any], structure: Any, further: Sequence[No
         active=traced.active([node for node in (*inputs, *read) if node.requires_grad]),
         structure=structure,
         numbers={k: x.__class__ for k, x in enumerate(leaves) if x.__class__ in HOT_NUMBERS},
+        flat=bool(leaves) and flat and not read and all(type(a) in _READ for a in leaves),
         plain=bool(leaves) and native and flat and not read,
         watched=modes.functions > called or traced.watched,
         outside=tuple([k for k, node in enumerate(further) if node in read]),

@@ -7,7 +7,7 @@ them by name. The reference is one, the CPU another.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 planning = LazyModule("nbgrad.program.program")
 
 Array = np.ndarray[Any, Any]
-Entry = Callable[[tuple[Any, ...]], list[Any] | None]
+Entry = tuple[Callable[[tuple[Any, ...]], Any], Callable[[tuple[Any, ...]], Any]]
 
 # From this many equations on, of so few elements on average, a tape is flat: one kernel an equation
 # takes little more to plan than to run once in NumPy.
@@ -96,11 +96,15 @@ class Runnable(Protocol):
         those of the outputs do; weak inputs are Python numbers. Several threads may run it at a time.
         """
 
-    def entry(self, constants: Sequence[Any], weak: Mapping[int, type], /) -> Entry | None:
+    def entry(
+        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int], /
+    ) -> Entry | None:
         """A faster ``run`` of a tuple of the arguments before *constants*; None if there is none.
 
-        It answers None to arguments that do not fit exactly: the caller then calls ``run``. *weak*
-        are the classes, float or NumPy's, of the arguments that are numbers, by their places.
+        The second takes the arguments and the arrays to write results to, and answers True. Both answer
+        None to what does not fit exactly: the caller then calls ``run``. *weak* are the classes, float
+        or NumPy's, of the arguments that are numbers, by their places; *scalars* the places of 0-d
+        results that the first returns as NumPy's scalars.
         """
 
 

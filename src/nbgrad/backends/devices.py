@@ -5,7 +5,7 @@ Arrays of NumPy's and numbers are at home; the avals of what lies elsewhere say 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, cast
 
 from nbgrad.backends import reference
@@ -124,6 +124,8 @@ class AtHome:
         found = self.made.run([place(a, None) for a in args])
         return [place(y, k) for y, k in zip(found, self.wanted, strict=True)]
 
-    def entry(self, constants: Sequence[Any], weak: Mapping[int, type]) -> Entry | None:
+    def entry(
+        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
+    ) -> Entry | None:
         """None: there is no faster way."""
         return None

@@ -6,7 +6,7 @@ and is the oracle of them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from time import perf_counter_ns
 from typing import Any, Final
 
@@ -71,7 +71,9 @@ class ReferenceProgram:
             outs.append(value)
         return outs
 
-    def entry(self, constants: Sequence[Any], weak: Mapping[int, type]) -> Entry | None:
+    def entry(
+        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
+    ) -> Entry | None:
         """None: there is no faster way."""
         return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbgrad.backends.base import LONG, Entry, Runnable, Work, Writing
@@ -236,7 +236,9 @@ class Executable:
         if self.compiled is None and elsewhere():
             self.compiled = self._ready("fused")
 
-    def entry(self, numbers: Mapping[int, type] | None = None) -> Entry | None:
+    def entry(
+        self, numbers: Mapping[int, type] | None = None, scalars: Collection[int] = ()
+    ) -> Entry | None:
         """Machine code for a run on exactly fitting arrays, if the program is compiled and plain.
 
         None, and ``entering``, while it is being made.
@@ -246,8 +248,8 @@ class Executable:
             return None
         given = numbers or {}
         if settings.current.deterministic or not background.available():
-            return compiled.entry(self.constants, given)
-        wish = self._wish("entry", lambda: compiled.entry(self.constants, given))
+            return compiled.entry(self.constants, given, scalars)
+        wish = self._wish("entry", lambda: compiled.entry(self.constants, given, scalars))
         found: Entry | None = wish.get()
         self.entering = not wish.done
         return found

@@ -14,7 +14,7 @@ have another way. The facts, each with who finds it:
 - an array has words that point to elements, dtype and extents, its rank and flags, in NumPy's
   documented order (``array_data``, ``array_layout``); a dtype has kind, letter, byte order and number
   in one word (``elements_of``)
-- NumPy's table of functions has ``PyArray_Empty`` where its header says (``make_empty``)
+- NumPy's table has its functions where its header says (``of_numpy``)
 """
 
 from __future__ import annotations
@@ -182,11 +182,11 @@ def referent() -> int:
 
 
 @cache
-def make_empty() -> int:
-    """Address of ``PyArray_Empty``, found in NumPy's table of functions; 0 if unknown."""
+def of_numpy(name: str) -> int:
+    """Address of a function of NumPy's, ``PyArray_Empty``, found in its table; 0 if unknown."""
     header = Path(np.get_include(), "numpy", "__multiarray_api.h")
     text = header.read_text() if header.exists() else ""
-    entry = re.search(r"#define PyArray_Empty\s.*?PyArray_API\[(\d+)\]", text, re.DOTALL)
+    entry = re.search(rf"#define {name}\s.*?PyArray_API\[(\d+)\]", text, re.DOTALL)
     core = getattr(np, "_core", None)
     capsule = getattr(getattr(core, "_multiarray_umath", None), "_ARRAY_API", None)
     if entry is None or capsule is None:

@@ -275,6 +275,19 @@ def call_empty(typingctx: Any, function: Any, ndim: Any, shape: Any, dtype: Any)
     return WORDS(WORDS, types.int64, WORDS, types.int64), generate
 
 
+@intrinsic
+def call_scalar(typingctx: Any, function: Any, data: Any, dtype: Any) -> Any:
+    """Call NumPy's ``PyArray_Scalar(data, dtype, NULL)``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        words = context.get_value_type(WORDS)
+        kind = ir.FunctionType(I64, [words, I64, words])
+        operands = [args[1], args[2], words(None)]
+        return builder.call(builder.bitcast(args[0], kind.as_pointer()), operands)
+
+    return types.int64(WORDS, WORDS, types.int64), generate
+
+
 def _outside(builder: Any, name: str, *args: Any) -> None:
     """Call a function of ``bounds`` or ``checks``, which is linked in by name."""
     kind = ir.FunctionType(ir.VoidType(), [arg.type for arg in args])
@@ -375,6 +388,7 @@ POINTER_NAMES: Final = {
     "call_pool": call_pool,
     "call_loop": call_loop,
     "call_empty": call_empty,
+    "call_scalar": call_scalar,
     "stack_words": _stack("stack_words", 32),
     "stack_room": _stack("stack_room", 256),
     "stack_frame": _stack("stack_frame", 1024),

@@ -272,7 +272,7 @@ def install() -> None:
     if lacking():
         return
     memory, entries = capture.memory(), Entries()
-    first = [memory.words.ctypes.data, id(entries), layout.make_empty()]
+    first = [memory.words.ctypes.data, id(entries), layout.of_numpy("PyArray_Empty")]
     shared = np.array([*first, *map(id, OBJECTS.values())], np.int64)
     bounds.register(shared)
     keep = (memory, entries, OBJECTS)  # also when Python ends and empties the modules

@@ -6,14 +6,14 @@ import struct
 import weakref
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy import empty
 
-from nbgrad.backends.base import Writing
+from nbgrad.backends.base import Entry, Writing
 from nbgrad.backends.cpu import entry as call
 from nbgrad.backends.cpu import library
 from nbgrad.backends.cpu.executor import MISFIT, Frame, object_layout
@@ -159,11 +159,13 @@ class Runner(Writing):
                 if before is not None and before is not self:
                     before.pool.clear()
 
-    def entry(self, constants: Sequence[Array], numbers: Mapping[int, type]) -> call.Enter | None:
+    def entry(
+        self, constants: Sequence[Array], numbers: Mapping[int, type], scalars: Collection[int]
+    ) -> Entry | None:
         """Machine code from arguments to results, *constants* being the last inputs.
 
         *numbers* are the classes, float or NumPy's, of the arguments that were numbers when the
-        function was traced, by their places.
+        function was traced, by their places, *scalars* the places of results that are to be numbers.
 
         None if a run takes anything but one frame of serial kernels on arrays: no kernel at all,
         for a function that returns its argument.
@@ -181,7 +183,7 @@ class Runner(Writing):
             frame.bases[k] = array.ctypes.data
         avals = [v.aval for v in args], [v.aval for v in self.outputs]
         keep = (self, instance, constants)
-        return call.entry(frame, avals[0], len(constants), avals[1], numbers, keep)
+        return call.entry(frame, avals[0], constants, avals[1], numbers, scalars, keep)
 
     def _pack_rounded(self, instance: Instance, scalars: Sequence[Any]) -> None:
         """Pack numbers after rounding them to the dtypes they are read in."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -66,7 +66,9 @@ class ByStore:
         noted(store)
         return results
 
-    def entry(self, constants: Sequence[Any], weak: Mapping[int, type]) -> Entry | None:
+    def entry(
+        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
+    ) -> Entry | None:
         """None: there is no faster way."""
         return None
 

@@ -7,7 +7,7 @@ the tape is given.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -182,7 +182,9 @@ class CudaProgram:
             return at_home(value)
         return moved_in(value, self.store)
 
-    def entry(self, constants: Sequence[Any], weak: Mapping[int, type]) -> Entry | None:
+    def entry(
+        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
+    ) -> Entry | None:
         """None: there is no faster way."""
         return None
 

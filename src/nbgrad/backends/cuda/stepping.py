@@ -6,7 +6,7 @@ runs at home on copies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,9 @@ class Stepping:
         seen = {id(a) for a in args}
         return [_fresh(read(env, a), a, seen) for a in self.tape.outputs]
 
-    def entry(self, constants: Sequence[Any], weak: Mapping[int, type]) -> Entry | None:
+    def entry(
+        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
+    ) -> Entry | None:
         """None: there is no faster way."""
         return None
 
