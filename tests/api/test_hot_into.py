@@ -84,7 +84,7 @@ class TestInto:
         held.flags.writeable = False  # read once, so it is a constant
         f = hot(lambda x: x * held, X, out=out)
         base = held.view()
-        with pytest.raises(ValueError, match="read-only|shares memory"):
+        with pytest.raises(ValueError, match=r"read-only|shares memory"):
             f.into(X, out=base)
         np.testing.assert_array_equal(f.into(X, out=out), X * held)
 
