@@ -41,13 +41,13 @@ def long_chain() -> Sides:
     return Sides(ours, by_hand(CHAIN, "chain", x, 40), others)
 
 
-def rosenbrock() -> Sides:
+def fresh() -> Sides:
     x = problems.rosenbrock_input(10)
     ours, others = of_libraries(problems.rosenbrock, (x,))
     return Sides(ours, lambda: peers.serial["rosenbrock"](x), others)
 
 
-def rosenbrock_into() -> Sides:
+def given() -> Sides:
     """Into memory of the caller, beside an adjoint by hand that allocates its results."""
     x = problems.rosenbrock_input(10)
     value, out = np.zeros(()), np.zeros(10)
@@ -63,6 +63,6 @@ def rosenbrock_into() -> Sides:
 WORKLOADS = [
     Workload("scalar function, one number", one_number, 1.5),
     Workload("chain of 200, n = 10", long_chain, 1.2),
-    Workload("Rosenbrock, n = 10", rosenbrock, 1.5),
-    Workload("Rosenbrock, n = 10, into a buffer", rosenbrock_into, 0.7),
+    Workload("Rosenbrock, n = 10", fresh, 1.5),
+    Workload("Rosenbrock, n = 10, into a buffer", given, 0.7),
 ]

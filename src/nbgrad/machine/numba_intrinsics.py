@@ -24,6 +24,7 @@ from nbgrad.machine.numba_inside import (
     register_model,
 )
 from nbgrad.machine.numba_memory import MEMORY_NAMES, call_frame, select, words_as
+from nbgrad.machine.numba_objects import call_empty, call_scalar
 from nbgrad.machine.vecmath import bits, far
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
@@ -260,32 +261,6 @@ def call_loop(typingctx: Any, loop: Any, frame: Any, values: Any) -> Any:
         return builder.call(builder.bitcast(args[0], kind.as_pointer()), args[1:])
 
     return types.int64(WORDS, WORDS, WORDS), generate
-
-
-@intrinsic
-def call_empty(typingctx: Any, function: Any, ndim: Any, shape: Any, dtype: Any) -> Any:
-    """Call NumPy's ``PyArray_Empty(ndim, shape, dtype, 0)``."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        words, i32 = context.get_value_type(WORDS), ir.IntType(32)
-        kind = ir.FunctionType(words, [i32, words, I64, i32])
-        operands = [builder.trunc(args[1], i32), args[2], args[3], i32(0)]
-        return builder.call(builder.bitcast(args[0], kind.as_pointer()), operands)
-
-    return WORDS(WORDS, types.int64, WORDS, types.int64), generate
-
-
-@intrinsic
-def call_scalar(typingctx: Any, function: Any, data: Any, dtype: Any) -> Any:
-    """Call NumPy's ``PyArray_Scalar(data, dtype, NULL)``."""
-
-    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        words = context.get_value_type(WORDS)
-        kind = ir.FunctionType(I64, [words, I64, words])
-        operands = [args[1], args[2], words(None)]
-        return builder.call(builder.bitcast(args[0], kind.as_pointer()), operands)
-
-    return types.int64(WORDS, WORDS, types.int64), generate
 
 
 def _outside(builder: Any, name: str, *args: Any) -> None:
