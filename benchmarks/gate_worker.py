@@ -1,0 +1,53 @@
+"""A process of the gate: it times what it is asked for, of the nbgrad that its path leads to.
+
+    python -m benchmarks.gate_worker [--quick] [--slower 0.15]
+
+It prints the file that nbgrad came from and the rows, then answers each row that it reads with microseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import nbgrad as ng
+from benchmarks.paired import calls_in_a_sample
+from benchmarks.tracked import tracked
+
+
+def sample(step: Callable[[], Any], number: int, slower: float) -> float:
+    """Microseconds a call; *slower* by a fraction, which a test asks for."""
+    began = time.perf_counter()
+    for _ in range(number):
+        step()
+    until = began + (time.perf_counter() - began) * (1.0 + slower)
+    while slower and time.perf_counter() < until:
+        pass
+    return (time.perf_counter() - began) / number * 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--slower", type=float, default=0.0)
+    options = parser.parse_args()
+    ng.configure(deterministic=True)  # machine code is waited for
+    rows = tracked(options.quick)
+    print(json.dumps({"file": ng.__file__, "rows": list(rows)}), flush=True)
+    ready: dict[str, tuple[Callable[[], Any], int]] = {}
+    for line in sys.stdin:
+        name = json.loads(line)
+        if name not in ready:
+            step = rows[name]()
+            for _ in range(100 if options.quick else 5):
+                step()
+            ready[name] = step, calls_in_a_sample(step)
+        print(json.dumps(sample(*ready[name], options.slower)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
