@@ -162,7 +162,7 @@ def step(x: Any, rate: float) -> Any:
 
 
 @pytest.mark.parametrize("options", [{"donate_argnums": 0}, {"donate_argnames": "x"}], ids=str)
-def test_a_loop_goes_back_and_forth_between_two_arrays(options: Any) -> None:
+def test_a_loop_stays_in_one_array(options: Any) -> None:
     with ng.configure(deterministic=True):
         plain, g = ng.jit(step), ng.jit(step, **options)
         x, wanted = X.copy(), X.copy()
@@ -171,7 +171,7 @@ def test_a_loop_goes_back_and_forth_between_two_arrays(options: Any) -> None:
             x, wanted = g(x, 0.1), plain(wanted, 0.1)
             places.add(x.ctypes.data)
         assert_array_equal(x, wanted)
-        assert len(places) == 2
+        assert len(places) == 1
 
         def loop(x: Any) -> None:
             for _ in range(10):
@@ -192,7 +192,7 @@ def test_nested_data_is_donated_as_a_whole() -> None:
         p, total = donating(p, gradient)
         places |= {p["w"].ctypes.data, p["b"][0].ctypes.data}
         assert total.__class__ is np.float64
-    assert len(places) == 4
+    assert len(places) == 2
     assert_array_equal(gradient["w"], X)
 
 
@@ -204,7 +204,8 @@ def test_what_was_donated_is_refused_afterwards() -> None:
         with pytest.raises(ValueError, match="was donated by an earlier call"):
             g(again, 0.1)
     assert_array_equal(y, step(SMALL, 0.1))
-    assert_array_equal(g(y, 0.1), step(y.copy(), 0.1) if y is not x else x)
+    wanted = step(y.copy(), 0.1)
+    assert_array_equal(g(y, 0.1), wanted)
 
 
 def test_what_is_read_elsewhere_too_is_refused() -> None:

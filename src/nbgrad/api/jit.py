@@ -82,11 +82,11 @@ def jit(
     static_argnames : str or iterable of str, optional
         The same by name. An argument that is named either way may be passed either way.
     donate_argnums : int or iterable of int, optional
-        Positional arguments whose memory is given away: the function keeps NumPy arrays among them
-        (contiguous ones that can be written to, of the shape and dtype of a result) and writes
-        results of later calls to them, so that a loop ``x = step(x)`` allocates nothing. After the
-        call what such an array holds is undefined, and so is what its views show; passed again, it
-        is refused. Tensors and all else are taken as ever.
+        Positional arguments whose memory is given away: results are written in the place of NumPy
+        arrays among them (contiguous ones that can be written to, of the shape and dtype of a
+        result), where the function reads each element only for that which takes its place. After
+        the call what such an array holds is undefined, and so is what its views show; passed again,
+        it is refused. Tensors and all else are taken as ever.
     donate_argnames : str or iterable of str, optional
         The same by name.
     device : {"cpu", "cuda"}, optional
@@ -185,7 +185,8 @@ class Jitted(Transformed, Generic[P]):
         super().__init__(None, jit, f, (), {k: x for k, x in given.items() if x != ()})
         named = static_argnums != () or static_argnames != ()
         static = fixed.Fixed(f, "static", static_argnums, static_argnames) if named else None
-        self.traces = Traces(f, static or None)
+        donates = donate_argnums != () or donate_argnames != ()
+        self.traces = Traces(f, static or None, not donates)
         self.quick: tuple[Any, ...] = (None,) * 4
         self.hot: Compiled | None = None  # whose calls into arrays of the caller are machine code
 
@@ -365,18 +366,18 @@ class Donating(Jitted[P]):
         self.donated = fixed.Fixed(
             f, "donate", options["donate_argnums"], options["donate_argnames"]
         )
-        self.spares = owned.Spares()
+        self.given = owned.Given()
 
     def _long_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         leaves: Any = ()
         entry = None
         if not (modes.tracing or lines.on):
             leaves, entry = self.traces.find(settings.current, args, kwargs)
-        if entry is None or entry.recorded or any(isinstance(a, Tensor) for a in leaves):
+        if not owned.may_give(entry) or any(isinstance(a, Tensor) for a in leaves):
             return super()._long_way(args, kwargs)
         chosen = [x for k, x in enumerate(args) if self.donated.at(k, len(args))]
         chosen += [x for name, x in kwargs.items() if name in self.donated.names]
-        return self.spares.run(entry, leaves, owned.arrays_in(chosen))
+        return self.given.run(entry, leaves, owned.arrays_in(chosen))
 
 
 class Placed(Jitted[P]):

@@ -1,12 +1,12 @@
 """Results in memory that somebody owns: buffers of the caller's, and donated arguments.
 
-A donated array cannot be the place of a result of the same call: kernels are compiled on the promise
-that what they write is not what they read. It is that of a result of a later call, so a loop
-``x = step(x)`` goes back and forth between two arrays.
+A result takes the place of a donated array where the program reads that nowhere else: see
+program/taken.py. So a loop ``x = step(x)`` stays in one array.
 """
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,8 +14,11 @@ import numpy as np
 from numpy import may_share_memory
 from numpy.lib.array_utils import byte_bounds
 
+from nbgrad.api.arguments import as_input
 from nbgrad.api.tracing import Compiled
+from nbgrad.config import settings
 from nbgrad.core.aval import Aval
+from nbgrad.core.modes import lines
 from nbgrad.core.tree import LEAF
 from nbgrad.core.values import value_of
 from nbgrad.tensors.tensor import Tensor
@@ -24,10 +27,10 @@ from nbgrad.transforms.trace import leaves_of_results
 Array = np.ndarray[Any, Any]
 DONATED_BEFORE = (
     "jit: an argument was donated by an earlier call (donate_argnums, donate_argnames): its memory is "
-    "that of a result now, or of the next one. Use what the call returned, or pass a copy"
+    "that of a result now. Use what the call returned, or pass a copy"
 )
 DONATED_TWICE = (
-    "jit: a donated argument shares memory with another argument, which would change with a later "
+    "jit: a donated argument shares memory with another argument, which would change with a "
     "result: pass a copy of one of them"
 )
 INTO_GRAD = (
@@ -159,14 +162,23 @@ def _stretch(a: Array) -> tuple[int, int]:
     return start, start + a.nbytes
 
 
-class Spares:
-    """The arrays that were donated to a function, for its results: at most as many as it has."""
+class Place:
+    """The memory of a donated array, as that of the array which is handed on: not a view of the first."""
+
+    def __init__(self, x: Array) -> None:
+        base: Any = x.base
+        self.owner: Any = base.owner if isinstance(base, Place) else x
+        self.__array_interface__ = x.__array_interface__
+
+
+class Given:
+    """Where the arrays lie that were donated to a function, for as long as somebody holds them."""
 
     def __init__(self) -> None:
-        self.held: dict[Any, list[Array]] = {}
+        self.held: dict[int, tuple[weakref.ref[Array], set[tuple[int, int]]]] = {}
 
     def run(self, entry: Compiled, leaves: Sequence[Any], donated: Sequence[Any]) -> Any:
-        """Run *entry* on arrays and numbers, in spare memory, and keep *donated* as such.
+        """Run *entry* on arrays and numbers, and let results take the place of *donated* ones.
 
         Raises
         ------
@@ -174,31 +186,64 @@ class Spares:
             If an argument was donated before, or if a donated one is part of another: then nothing
             has been run.
         """
-        read = [a for a in (*leaves, *entry.exe.constants) if a.__class__ is np.ndarray]
-        spare = [a for spares in self.held.values() for a in spares]
-        if any(j < len(read) and overlap(read[j], spare[k]) for j, k in touching(read, spare)):
+        if any(self._gone(a) for a in leaves if a.__class__ is np.ndarray):
             raise ValueError(DONATED_BEFORE)
-        given = [a for a in donated if a.__class__ is np.ndarray and a.flags.carray]
+        specs = {(atom.aval.shape, atom.aval.dtype) for atom in entry.outputs}
+        ids = {id(a) for a in donated if a.flags.carray and (a.shape, a.dtype) in specs}
+        places = frozenset([k for k, a in enumerate(leaves) if id(a) in ids])
+        exe = entry.giving(places)
+        read = [a for a in (*leaves, *exe.constants) if a.__class__ is np.ndarray]
+        given = [leaves[k] for k in places]
         met = [k for j, k in touching(read, given) if j < len(read) and overlap(read[j], given[k])]
         if len(met) > len(given):  # each meets itself
             raise ValueError(DONATED_TWICE)
-        avals = [atom.aval for atom in entry.outputs]
-        outs = [self._taken(aval) for aval in avals]
-        entry.write(leaves, outs)
-        specs = [(aval.shape, aval.dtype) for aval in avals]
+        values = [
+            np.asarray(Place(a)) if k in places else as_input(a, v)
+            for k, (a, v) in enumerate(zip(leaves, entry.tape.inputs, strict=False))
+        ]
+        out = entry.run_giving(values, places)  # what raises has written nothing
         for a in given:
-            spares = self.held.setdefault((a.shape, a.dtype), [])
-            if len(spares) < specs.count((a.shape, a.dtype)):
-                spares.append(a)
-        return entry.finish(outs)
+            self._give(a)
+        return out
 
-    def _taken(self, aval: Aval) -> Array:
-        spares = self.held.get((aval.shape, aval.dtype))
-        try:
-            found = spares.pop() if spares else None
-        except IndexError:  # another thread took it
-            found = None
-        return np.empty(aval.shape, aval.dtype) if found is None else found
+    def _gone(self, x: Array) -> bool:
+        found = self.held.get(id(_root(x)))
+        if found is None:
+            return False
+        low, high = _stretch(x)
+        return any(low < end and start < high for start, end in found[1])
+
+    def _give(self, x: Array) -> None:
+        root = _root(x)
+        key = id(root)
+        dropped = weakref.ref(root, lambda _: self.held.pop(key, None))
+        self.held.setdefault(key, (dropped, set()))[1].add(_stretch(x))
+
+
+def _root(x: Array) -> Any:
+    """What *x* is a view of, or itself."""
+    base: Any = x.base
+    return x if base is None or isinstance(base, Place) else base
+
+
+def run_alone(jitted: Any, *args: Any) -> Any:
+    """Call *jitted* on arrays and numbers, where nobody else holds the arrays that are donated.
+
+    That is not looked at: see optim/buckets.py.
+    """
+    leaves, entry = jitted.traces.find(settings.current, args, {})
+    if not may_give(entry) or lines.on or settings.device is not None:
+        return jitted(*args)
+    donated = {id(a) for k in jitted.donated.places for a in arrays_in(args[k])}
+    places = frozenset([k for k, a in enumerate(leaves) if id(a) in donated])
+    pairs = zip(leaves, entry.tape.inputs, strict=False)
+    values = [a if a.__class__ is np.ndarray else as_input(a, v) for a, v in pairs]
+    return entry.run_giving(values, places)
+
+
+def may_give(entry: Compiled | None) -> bool:
+    """Whether a call is a run that writes its results, and nothing else is made of them."""
+    return entry is not None and not (entry.recorded or entry.checked)
 
 
 def arrays_in(x: Any) -> list[Any]:

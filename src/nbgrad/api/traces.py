@@ -35,8 +35,9 @@ MAX_STATES = 4  # of what it reads from outside, for which a structure's traces 
 class Traces:
     """What one function was traced as, for each structure of arguments and policy for NaN."""
 
-    def __init__(self, f: Func, static: Fixed | None = None) -> None:
+    def __init__(self, f: Func, static: Fixed | None = None, soon: bool = True) -> None:
         self.f = f
+        self.soon = soon  # whether what is traced is compiled at once
         self.static = static
         self.by_policy: dict[str, Entries] = {policy: {} for policy in NAN_POLICIES}
         self.timed: Entries = {}  # those that were traced with lines, for nbgrad.profile
@@ -159,7 +160,7 @@ class Traces:
             raise OpenFunction
         held: Any = leaves, structure, free
         grad, tensors = modes.grad, [t for t, _ in outside.tracked.values()]
-        entry = self._undrawn(outside, lambda: trace(self.f, *settled(*held), tensors))
+        entry = self._undrawn(outside, lambda: trace(self.f, *settled(*held), tensors, self.soon))
         for now, before in zip(outside.tracked_now()(), tensors, strict=True):
             if now is not before:
                 raise TypeError(REBOUND_IN_TRACE.format(aval=before._node.aval))

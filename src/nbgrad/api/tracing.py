@@ -57,7 +57,7 @@ class Compiled:
     the function computed in ``no_grad`` or of a ``detach`` is none. *structure* is that of
     ``(args, kwargs)``; *numbers* are the classes of numbers, by their places among the leaves; *plain* says that
     the arguments are arrays and nothing else; *watched* that the function calls a user-written
-    backward or a hook, which a tape does not hold.
+    backward or a hook, which a tape does not hold. It is compiled *soon*, or when it is first run.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Compiled:
         plain: bool,
         watched: bool,
         outside: tuple[int, ...],
+        soon: bool,
     ) -> None:
         self.tape = tape = traced.tape
         self.constants = traced.constants
@@ -84,7 +85,10 @@ class Compiled:
         # Nests arrays as the function did; 0-d ones become NumPy's scalars.
         self.finish = builder(traced.made, self.scalars) if self.scalars else self.rebuild
         self._exe: Executable | None = None
-        if active.isdisjoint(tape.outputs):  # else the tape is recorded, and run with what follows
+        self._giving: dict[frozenset[int], Executable] = {}
+        if soon and active.isdisjoint(
+            tape.outputs
+        ):  # else it is recorded, and run with what follows
             self.exe.compile_soon()
         # Places of its inputs among all leaves of the arguments; None if all are inputs.
         self.picked: tuple[int, ...] | None = None
@@ -128,6 +132,15 @@ class Compiled:
         if self._exe is None:
             self._exe = rolling.traced(self.tape, self.constants, JIT_WAIT)
         return self._exe
+
+    def giving(self, places: frozenset[int]) -> Executable:
+        """The program that may write results in the place of the inputs numbered *places*."""
+        found = self._giving.get(places)
+        if found is None:
+            found = rolling.traced(self.tape, self.constants, JIT_WAIT, places)
+            found = self._giving.setdefault(places, found)
+            found.compile_soon()
+        return found
 
     @property
     def last(self) -> Callable[[list[Any]], Any]:
@@ -191,6 +204,10 @@ class Compiled:
             del outs[self.results :]
         return outs
 
+    def run_giving(self, args: Sequence[Any], places: frozenset[int]) -> Any:
+        """Run on arrays and numbers; results may take the place of the arrays at *places*."""
+        return self.finish(self.giving(places).run(list(args)))
+
     def write(self, args: Sequence[Any], outs: list[Any]) -> None:
         """Run on arrays and numbers, and write the results to arrays: see ``engine.tiers``."""
         values = list(args)
@@ -250,7 +267,11 @@ def _tensor(y: Any) -> Tensor:
 
 
 def trace(
-    f: Func, leaves: Sequence[Any], structure: Any, outside: Sequence[Tensor] = ()
+    f: Func,
+    leaves: Sequence[Any],
+    structure: Any,
+    outside: Sequence[Tensor] = (),
+    soon: bool = True,
 ) -> Compiled:
     """Run *f* on placeholders for the arrays among its arguments, and for tensors from *outside*.
 
@@ -262,10 +283,12 @@ def trace(
         If it reads a leaf that requires grad.
     """
     with stand_ins(outside) as further:
-        return _traced(f, leaves, structure, further)
+        return _traced(f, leaves, structure, further, soon)
 
 
-def _traced(f: Func, leaves: Sequence[Any], structure: Any, further: Sequence[Node]) -> Compiled:
+def _traced(
+    f: Func, leaves: Sequence[Any], structure: Any, further: Sequence[Node], soon: bool
+) -> Compiled:
     inputs = placeholders(leaves)
     for node, name in zip(inputs, names_of_leaves(f, structure), strict=True):
         node.line = f"argument {name!r}"  # which errors show
@@ -292,6 +315,7 @@ def _traced(f: Func, leaves: Sequence[Any], structure: Any, further: Sequence[No
         plain=bool(leaves) and native and flat and not read,
         watched=modes.functions > called or traced.watched,
         outside=tuple([k for k, node in enumerate(further) if node in read]),
+        soon=soon,
     )
     made.samples = tuple(map(_sample, leaves))
     return made

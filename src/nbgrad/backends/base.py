@@ -42,12 +42,15 @@ class Work:
         Whether how long a run takes is not known: a loop in it runs while a condition holds.
     flat : bool
         Whether it is long and its arrays are small, as a loop in Python records them.
+    given : frozenset of int
+        The inputs whose memory the caller gives away: a backend may write results there.
     """
 
-    __slots__ = ("_program", "elements", "endless", "equations", "flat", "tape")
+    __slots__ = ("_program", "elements", "endless", "equations", "flat", "given", "tape")
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, given: frozenset[int] = frozenset()) -> None:
         self.tape = tape
+        self.given = given
         self.equations, self.elements = _extent(tape)
         self.endless = _endless(tape)
         self.flat = len(tape.eqns) >= LONG and self.elements <= SMALL * len(tape.eqns)
@@ -62,7 +65,7 @@ class Work:
         """The planned program: its source and statistics can be read without compiling."""
         if self._program is None:
             with paused():
-                self._program = planning.make_program(self.tape)
+                self._program = planning.make_program(self.tape, given=self.given)
         return self._program
 
 

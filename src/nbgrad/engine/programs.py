@@ -86,10 +86,16 @@ class ProgramCache:
 programs = ProgramCache()
 
 
-def executable(tape: Tape, constants: Sequence[Node] = ()) -> Executable:
-    """Simplify *tape* and make it runnable; *constants* fill its last inputs."""
+def executable(
+    tape: Tape, constants: Sequence[Node] = (), given: frozenset[int] = frozenset()
+) -> Executable:
+    """Simplify *tape* and make it runnable; *constants* fill its last inputs.
+
+    The inputs numbered *given* may be overwritten.
+    """
     with unrecorded(), paused():
-        return Executable(simplify(expanded(checked(tape))), [node.value for node in constants])
+        simple = simplify(expanded(checked(tape)))
+        return Executable(simple, [node.value for node in constants], given)
 
 
 def natively(prim: Any, xs: Sequence[Any], params: dict[str, Any], made: bool) -> list[Any] | None:

@@ -60,11 +60,16 @@ def runnable(
     return executable(*make(tape)), None
 
 
-def traced(tape: Tape, constants: Sequence[Node], patience: float) -> Executable:
+def traced(
+    tape: Tape,
+    constants: Sequence[Node],
+    patience: float,
+    places: frozenset[int] = frozenset(),
+) -> Executable:
     """What a traced tape runs as, whose last inputs are *constants*.
 
     With loops, where compiling these takes no longer than *patience*, in seconds: a function that is
-    to be compiled is called often.
+    to be compiled is called often. The inputs at *places* may be overwritten, if it has none.
     """
     n = len(tape.inputs) - len(constants)
     known = [v for v, c in zip(tape.inputs[n:], constants, strict=True) if c.value is not None]
@@ -74,7 +79,7 @@ def traced(tape: Tape, constants: Sequence[Node], patience: float) -> Executable
         exe = executable(loops.tape, given[n:])
         if exe.price() <= patience:
             return exe
-    return executable(tape, constants)
+    return executable(tape, constants, places)
 
 
 def _worthy(tape: Tape, loops: Rerolled) -> bool:

@@ -51,9 +51,13 @@ class Executable:
     tape : Tape
         Its inputs are the arguments of ``run`` followed by *constants*.
     constants : sequence of ndarray
+    given : frozenset of int
+        The inputs that a run may overwrite: it returns results in their place.
     """
 
-    def __init__(self, tape: Tape, constants: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, tape: Tape, constants: Sequence[Any] = (), given: frozenset[int] = frozenset()
+    ) -> None:
         self.tape = tape
         self.constants = list(constants)
         # Numbers that are complex here, whatever the user wrote: log(-1) depends on it.
@@ -61,7 +65,7 @@ class Executable:
             k for k, v in enumerate(tape.inputs) if v.weak and v.aval.dtype.kind == "c"
         ]
         self.runs = 0
-        self.work = work = Work(tape)
+        self.work = work = Work(tape, given)
         device = device_of(tape)
         self.backend, self.away = backend_of(device), device != HOME
         self.reference = AtHome(work) if self.away else definition.prepare(work, "reference")

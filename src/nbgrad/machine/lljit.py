@@ -43,6 +43,11 @@ def uninterrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # where Ctrl-C raises nothing
         return
+    if (
+        signal.getsignal(signal.SIGINT) is None
+    ):  # who embeds Python handles it, and it cannot be put back
+        yield
+        return
     pending = []
     before = signal.signal(signal.SIGINT, lambda *_: pending.append(True))
     try:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+import sysconfig
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from operator import is_
 from typing import Any
 
@@ -12,12 +16,14 @@ import numpy as np
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, put_node
 from nbgrad.core.ports import ports
+from nbgrad.core.standing import turn
 from nbgrad.tensors.tensor import Tensor
 
 Array = np.ndarray[Any, Any]
-# Bytes of all results from which on memory is used again: the system takes back what is freed, and
-# handing it out anew costs several times what a step does. Below that, allocating is quicker.
-MUCH = 1 << 24
+# Bytes of all results from which on they are written in the place of what was there: a third less memory is
+# moved. Below that it is in the caches, and to look at who holds what takes longer.
+MUCH = 1 << 20
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))  # there counts say nothing
 STEP_IN_TRACE = (
     "an optimizer's step writes to parameters, and a traced function may not change what lies outside: "
     "take the step outside of jit and scan, or inside by a pure form: "
@@ -50,8 +56,10 @@ class Bucket:
         return [{name: x[k] for name, x in self.columns.items()} for k in range(len(self.params))]
 
 
-def given_of(taken: Iterable[tuple[Bucket, Any, Any]]) -> list[Any]:
-    """The arguments of the program: lists of arrays, or of tensors on a device.
+def given_of(
+    taken: Iterable[tuple[Bucket, Any, Any]],
+) -> tuple[list[Any], list[Any], list[list[Node]]]:
+    """What the program makes anew and what it reads, arrays or tensors on a device; nodes of parameters.
 
     What is pending of parameters and gradients is computed first, all at once.
     """
@@ -61,10 +69,12 @@ def given_of(taken: Iterable[tuple[Bucket, Any, Any]]) -> list[Any]:
     ]
     if pending := [n for v, g in nodes for n in (*v, *g) if n.value is None]:
         ports.evaluate(list(dict.fromkeys(pending)))
-    return [
-        ([*map(_held, v)], [*map(_held, g)], b.columns, numbers, on, float(b.step + 1))
-        for (v, g), (b, numbers, on) in zip(nodes, taken, strict=True)
+    rows = list(zip(nodes, taken, strict=True))
+    own = [([*map(_held, v)], b.columns) for (v, _), (b, _, _) in rows]
+    read = [
+        ([*map(_held, g)], numbers, on, float(b.step + 1)) for (_, g), (b, numbers, on) in rows
     ]
+    return own, read, [v for v, _ in nodes]
 
 
 def refuse_traced(taken: Iterable[tuple[Bucket, Any, Any]]) -> None:
@@ -74,58 +84,62 @@ def refuse_traced(taken: Iterable[tuple[Bucket, Any, Any]]) -> None:
             raise TypeError(STEP_IN_TRACE)
 
 
-class Spares:
-    """Arrays that nobody reads any more, for the results of the next step."""
-
-    def __init__(self) -> None:
-        self.held: dict[Any, list[Array]] = {}
-        self.used = False
-
-    def run(self, program: Any, given: list[Any]) -> Any:
-        """What *program* makes of *given*; much of it in memory that a step before has left."""
-        self.used = sum(_written(values, columns) for values, _, columns, *_ in given) >= MUCH
-        if not self.used:
-            self.held.clear()
-            return program(given)
-        out = [
-            ([*map(self._taken, v)], {k: [*map(self._taken, x)] for k, x in columns.items()})
-            for v, _, columns, *_ in given
-        ]
-        self.held.clear()
-        return program.into(given, out=out)
-
-    def keep(self, nodes: list[Node], columns: dict[str, list[Any]]) -> None:
-        """Take the memory of what there was before a step, unless somebody else looks at it."""
-        if not self.used:
-            return
-        while nodes:
-            # Held by the list and by the call; by a graph, a view or another tensor as well?
-            if sys.getrefcount(nodes[-1]) == 2 and _alone(nodes[-1]):
-                self._keep(nodes[-1].value)
-            nodes.pop()
-        for column in columns.values():
-            for x in column:
-                self._keep(x)
-
-    def _keep(self, x: Array) -> None:
-        self.held.setdefault((x.shape, x.dtype), []).append(x)
-
-    def _taken(self, x: Array) -> Array:
-        found = self.held.get((x.shape, x.dtype))
-        return found.pop() if found else np.empty(x.shape, x.dtype)
+def in_place(taken: Iterable[tuple[Bucket, Any, Any]]) -> bool:
+    """Whether a step writes to the memory of parameters and slots: all at home, and large."""
+    size = 0
+    for bucket, _, _ in taken:
+        for p in bucket.params:
+            aval = p._node.aval
+            if aval.device is not None:
+                return False
+            size += aval.nbytes * (1 + len(bucket.columns))
+    return size >= MUCH and not FREE_THREADED
 
 
-def _written(values: list[Any], columns: dict[str, list[Any]]) -> int:
-    """Bytes at home that a step makes."""
-    each = [x.nbytes for x in values if x.__class__ is np.ndarray]
-    return sum(each) * (1 + len(columns)) if len(each) == len(values) else 0
+def own_values(own: list[Any], nodes: list[list[Node]]) -> None:
+    """Put copies in the place of values in *own*, those of *nodes*, that somebody else may look at."""
+    alone = _of_one_alone()
+    for (values, _), row in zip(own, nodes, strict=True):
+        for k in range(len(values)):
+            if not _whole(values[k]) or _counts(row[k]) != alone:
+                values[k] = _copied(values[k])
 
 
-def _alone(node: Node) -> bool:
-    """Whether a node, which nobody else holds, is the only one to hold its array, which owns its memory."""
+@contextmanager
+def readers_of(params: list[Tensor]) -> Iterator[list[Tensor] | None]:
+    """Those of *params* that other threads may read meanwhile; None if they cannot be made to wait."""
+    if threading.active_count() == 1:
+        yield []
+        return
+    with turn() as reached:
+        yield params if reached else None
+
+
+def _counts(node: Node) -> tuple[int, int]:
+    """How many references there are to *node*, and to what it holds."""
     value = node.value
-    # Held by the node, by ``value`` and by the call.
-    return value.flags.owndata and value.flags.writeable and sys.getrefcount(value) == 3
+    return sys.getrefcount(node), sys.getrefcount(value)
+
+
+@cache
+def _of_one_alone() -> tuple[int, int]:
+    """The same of a node that but a parameter and a row hold, and of what it and a row of values hold.
+
+    How many references a call itself has depends on Python.
+    """
+    p = Tensor(put_node(np.empty(1)))
+    row = [p._node]
+    values = [row[0].value]
+    found = [_counts(row[k]) for k in range(len(values))]
+    return found[0]
+
+
+def _whole(x: Array) -> bool:
+    return x.flags.owndata and x.flags.writeable
+
+
+def _copied(x: Array) -> Array:
+    return x.copy()
 
 
 def _held(node: Node) -> Any:

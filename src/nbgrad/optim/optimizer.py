@@ -8,10 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from nbgrad.api.jit import jit
+from nbgrad.api.owned import run_alone
+from nbgrad.api.standing import stand_ins
 from nbgrad.core.modes import modes
 from nbgrad.core.node import put_node, renewed
+from nbgrad.machine.lljit import uninterrupted
 from nbgrad.optim import checks, saved
-from nbgrad.optim.buckets import Bucket, Spares, given_of, refuse_traced
+from nbgrad.optim.buckets import Bucket, given_of, in_place, own_values, readers_of, refuse_traced
 from nbgrad.optim.rules import Options, Rule, advanced, options_of
 from nbgrad.tensors.creation import tensor
 from nbgrad.tensors.modes import enable_grad
@@ -60,7 +63,6 @@ class Optimizer:
         self.defaults = dict(defaults)
         self.param_groups: list[Group] = []
         self._kept: list[list[Bucket]] = []  # of each group, the parameters that took a step
-        self._spares = Spares()
         for group in checks.groups_of(params, type(self).__name__):
             self.add_param_group(group)
 
@@ -159,14 +161,19 @@ class Optimizer:
     def _take(self, taken: list[tuple[Bucket, Any, Any]]) -> None:
         before, modes.grad = modes.grad, False
         try:
-            made = self._spares.run(_program(self.rule), given_of(taken))
-            # All is computed: from here on nothing fails, so no parameter is ahead of another.
-            for (bucket, _, _), (values, columns) in zip(taken, made, strict=True):
-                nodes = [p._node for p in bucket.params]
-                for p, value in zip(bucket.params, values, strict=True):
-                    _put(p, value)
-                self._spares.keep(nodes, bucket.columns)
-                bucket.step, bucket.columns = bucket.step + 1, columns
+            own, read, nodes = given_of(taken)
+            if not in_place(taken):
+                _put_all(taken, _program(self.rule)(own, read))
+                return
+            with readers_of([p for bucket, _, _ in taken for p in bucket.params]) as shown:
+                if shown is None:
+                    _put_all(taken, _program(self.rule)(own, read))
+                    return
+                with uninterrupted():  # what is written is written to the end
+                    with stand_ins(shown):
+                        own_values(own, nodes)
+                        made = run_alone(_program(self.rule, True), own, read)
+                    _put_all(taken, made)
         finally:
             modes.grad = before
 
@@ -252,17 +259,18 @@ class Optimizer:
         return "\n".join([*lines, ")"])
 
 
-_programs: dict[Rule, Any] = {}
+_programs: dict[tuple[Rule, bool], Any] = {}
 
 
-def _program(rule: Rule) -> Any:
+def _program(rule: Rule, in_place: bool = False) -> Any:
     """The compiled step of *rule*: one for all optimisers of the kind, and for all their groups."""
-    made = _programs.get(rule)
+    made = _programs.get((rule, in_place))
     if made is None:
 
-        def step(buckets: Any) -> Any:
+        def step(own: Any, read: Any) -> Any:
             found = []
-            for values, grads, columns, numbers, on, count in buckets:
+            both = zip(own, read, strict=True)
+            for (values, columns), (grads, numbers, on, count) in both:
                 h, names = Options(numbers, frozenset(on), count), list(columns)
                 done = [
                     advanced(rule, p, g, dict(zip(names, mine, strict=True)), h)
@@ -272,8 +280,17 @@ def _program(rule: Rule) -> Any:
                 found.append(([p for p, _ in done], after))
             return found
 
-        made = _programs.setdefault(rule, jit(step))
+        compiled = jit(step, donate_argnums=0) if in_place else jit(step)
+        made = _programs.setdefault((rule, in_place), compiled)
     return made
+
+
+def _put_all(taken: list[tuple[Bucket, Any, Any]], made: Any) -> None:
+    """Take over what a step made. All is computed: no parameter is ahead of another."""
+    for (bucket, _, _), (values, columns) in zip(taken, made, strict=True):
+        for p, value in zip(bucket.params, values, strict=True):
+            _put(p, value)
+        bucket.step, bucket.columns = bucket.step + 1, columns
 
 
 def _put(p: Tensor, value: Any) -> None:

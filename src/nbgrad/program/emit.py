@@ -96,8 +96,7 @@ class Emitter:
             self.rows(1, "lo", "hi")
 
     def name(self) -> str:
-        names = list(dict.fromkeys(v.name for v in self.ops))
-        shown = "_".join(names[:4]) or "copy"
+        shown = "_".join([*dict.fromkeys(v.name for v in self.ops)][:4]) or "copy"
         reduced = "".join(f"_{r.name}" for r in self.nest.reductions[:2])
         return f"fused_{shown}_{len(self.ops)}{reduced}"
 
@@ -113,8 +112,9 @@ class Emitter:
                 code = ALL_CODES[value.dtype]
                 self.param(f"c{number}", code, Number(value.value, code))
         for number, store in enumerate(self.nest.stores):
-            self.pointer(f"y{number}", store.buffer, store.offset)
-            self.strides(f"y{number}", store.strides)
+            if store.onto is None:
+                self.pointer(f"y{number}", store.buffer, store.offset)
+                self.strides(f"y{number}", store.strides)
         for number, r in enumerate(self.nest.reductions):
             self.pointer(f"r{number}", r.buffer, 0)
             self.strides(f"r{number}", r.strides)
@@ -179,8 +179,8 @@ class Emitter:
             for name, text, _ in rows:
                 self.line(depth + bool(conditions), f"{name} = {text}")
         for number, store in enumerate(self.nest.stores):
-            place = self.address(f"y{number}", store.strides)
-            element = self.element(f"y{number}", store.buffer, place)
+            name = f"y{number}" if store.onto is None else f"x{store.onto}"
+            element = self.element(name, store.buffer, self.address(name, store.strides))
             self.line(depth, f"{element} = {self.operands[store.arg]}")
 
     def statements(self) -> Iterator[tuple[tuple[Guard, ...], str, str, str]]:
@@ -246,7 +246,7 @@ class Emitter:
 
     def all_operands(self) -> list[tuple[str, tuple[int, ...]]]:
         found = [(f"x{k}", v.strides) for k, v in enumerate(self.nest.body) if isinstance(v, Load)]
-        found += [(f"y{k}", s.strides) for k, s in enumerate(self.nest.stores)]
+        found += [(f"y{k}", s.strides) for k, s in enumerate(self.nest.stores) if s.onto is None]
         return [(name, s) for name, s in found if any(s)]
 
     def rows(self, depth: int, start: str, stop: str) -> None:

@@ -68,13 +68,17 @@ Value = Load | Constant | Compute | Select
 
 @dataclass(frozen=True)
 class Store:
-    """Write value ``arg`` to ``buffer`` at every point of the nest."""
+    """Write value ``arg`` to ``buffer`` at every point of the nest.
+
+    ``onto`` is the number of the load in whose place it is written, element by element.
+    """
 
     arg: int
     buffer: Var
     strides: Strides
     dtype: np.dtype[Any]
     offset: int = 0
+    onto: int | None = None
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from textwrap import indent
 from typing import Any
@@ -19,6 +19,7 @@ from nbgrad.program.rolled import rolled
 from nbgrad.program.rows import Rows, by_rows
 from nbgrad.program.selected import selected
 from nbgrad.program.steps import define
+from nbgrad.program.taken import Places, placed, taken
 from nbgrad.program.text import CudaKernel, Emitted
 from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
@@ -48,6 +49,8 @@ class Program:
     plan : Plan
     shared : dict of Var to Var
         Values whose memory is that of an output: the output is another shape of them.
+    taken : dict of Var to Var
+        Outputs whose memory is that of an input, which the caller gives away.
     """
 
     tape: Tape
@@ -55,6 +58,7 @@ class Program:
     steps: tuple[Step, ...]
     plan: Plan
     shared: dict[Var, Var]
+    taken: Places = field(default_factory=dict)
 
     def source(self) -> str:
         """The Python source of every kernel, and a comment for every library call."""
@@ -98,18 +102,25 @@ class Program:
         }
 
 
-def make_program(tape: Tape, repeated: bool = False, target: str = "cpu") -> Program:
-    """Fuse, arrange, emit and plan *tape*, which may be a step of a loop."""
+def make_program(
+    tape: Tape, repeated: bool = False, target: str = "cpu", given: frozenset[int] = frozenset()
+) -> Program:
+    """Fuse, arrange, emit and plan *tape*, which may be a step of a loop.
+
+    The inputs numbered *given* may be overwritten: results are written in their place where that can be.
+    """
     with planning(target):
         tape, there = joined(selected(tape)), target == "cuda"
         tape = halves.widened(tape) if there else tape
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
-        cut = in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)
-        items = tuple(cuda_stages.in_stages(cut) if there else cut)
+        cut = [*in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)]
+        free = [tape.inputs[k] for k in sorted(given)]
+        onto = taken(tape, cut, free, shared)
+        items = tuple(cuda_stages.in_stages(cut) if there else placed(cut, onto, shared))
         again = partial(make_program, repeated=True, target=target)
         steps = tuple([_step(item, repeated, again, target) for item in items])
-        return Program(tape, items, steps, plan(tape, items, shared), shared)
+        return Program(tape, items, steps, plan(tape, items, shared), shared, onto)
 
 
 def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: str) -> Step:

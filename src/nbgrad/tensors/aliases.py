@@ -9,7 +9,7 @@ takes away the nodes of its views, and each records its operations again when it
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from nbgrad.core.aval import Aval
@@ -236,7 +236,8 @@ def _take_away(group: Group, keep: Any) -> None:
             if t is not None and t is not keep and _belongs(t, group):
                 if watching.any and _retains(t._node):
                     group.retaining.add(id(r))
-                del t._node
+                with suppress(AttributeError):  # one that another thread makes has none yet
+                    del t._node
                 group.stale[id(r)] = r
         if len(group.stale) > group.limit:
             group.stale = {k: r for k, r in group.stale.items() if r() is not None}

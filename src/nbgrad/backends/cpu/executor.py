@@ -72,6 +72,8 @@ def nbgrad_execute(frame, values):
     parallel = frame[{N_THREADS}] > 1 and frame[{POOL}] != 0
     row = offset_words(frame, frame[{INSTRUCTIONS}])
     for _ in range(frame[{N_INSTRUCTIONS}]):
+        if frame[{STATUS}] != 0:
+            break  # before the steps that write in the place of what was given
         n, grain = row[1], row[2]
         if grain <= 0 or n <= grain:
             call_kernel(load_pointer(row, 0), 0, n, offset_words(frame, row[3]))
@@ -287,9 +289,12 @@ class Frame:
         return other
 
     def run(self, values: list[Any]) -> int:
-        """Run the program on arrays and return the status word, 0 unless a kernel set it."""
+        """Run the program on arrays and return the status word, 0 unless a kernel set it.
+
+        Those of another layout are replaced by copies in *values*.
+        """
         if self._fill:
-            values = fitting(values, self.avals) if self.avals else values
+            values[:] = fitting(values, self.avals) if self.avals else values
             self.bases[: len(values)] = [a.ctypes.data for a in values]
         parallel = self.parallel and threads.get_num_threads() > 1
         status = self._run_parallel(values) if parallel else self.enter(values)
@@ -297,7 +302,8 @@ class Frame:
 
     def refit(self, values: list[Any]) -> int:
         """Run on *values*, some of which were refused, as the arrays they must be."""
-        if (status := self.enter(fitting(values, self.avals))) == MISFIT:
+        values[:] = fitting(values, self.avals)
+        if (status := self.enter(values)) == MISFIT:
             raise AssertionError("arrays that fit were refused")
         return status
 

@@ -180,7 +180,7 @@ class CpuProgram(Runner):
         self.program = program
         self.tier = tier
         self.temporaries = Temporaries() if tier == "block" else None
-        super().__init__(program.tape)
+        super().__init__(program.tape, program.taken)
         self.weak_index = {v: k for k, v in enumerate(self.weak)}
         self.segments = self._segments()
         self.offsets = dict(program.plan.offsets)
@@ -239,6 +239,7 @@ class CpuProgram(Runner):
         if isinstance(arg, Scratch):
             return len(self.base_of), self.scratch + arg.start
         var = self.program.shared.get(arg.buffer, arg.buffer)
+        var = self.taken.get(var, var)
         if var in self.base_of:
             return self.base_of[var], arg.offset
         if var.weak:
@@ -283,6 +284,7 @@ class CpuProgram(Runner):
         """The variables that are known before a run: inputs, and the places of outputs."""
         env: dict[Var, Any] = dict(zip(self.tape.inputs, args, strict=True))
         env.update(zip(self.outputs, outs, strict=True))
+        env.update({o: env[v] for o, v in self.taken.items()})
         env.update({v: env[o].reshape(v.aval.shape) for v, o in self.program.shared.items()})
         return env
 

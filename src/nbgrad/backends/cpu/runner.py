@@ -8,6 +8,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from itertools import groupby
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -73,13 +74,14 @@ class Runner(Writing):
     segments: list[Any]
     arena_bytes: int
 
-    def __init__(self, tape: Tape) -> None:
+    def __init__(self, tape: Tape, taken: Mapping[Var, Var] = MappingProxyType({})) -> None:
         self.tape = tape
+        self.taken = taken  # outputs in the memory of inputs
         self.weak = [v for v in tape.inputs if v.weak]
         self.arrays = [v for v in tape.inputs if not v.weak]
         first = tape.inputs.index(self.weak[0]) if self.weak else len(tape.inputs)
         self.weak_range = (first, first + len(self.weak))
-        self.outputs = _fresh_outputs(tape)
+        self.outputs = [v for v in _fresh_outputs(tape) if v not in taken]
         self.places = [tape.outputs.index(v) for v in self.outputs]
         self.specs = [(v.aval.shape, v.aval.dtype) for v in self.outputs]
         self.large = Results(self.specs) if any(map(is_large, self.outputs)) else None
@@ -103,7 +105,8 @@ class Runner(Writing):
         """Run on the tape's inputs; return fresh outputs, or write to *buffers*, one for each.
 
         Arrays must be C-contiguous and of the inputs' dtypes; weak inputs are Python numbers. What
-        the program does not compute, such as an input that is returned, is fresh in any case.
+        the program does not compute, such as an input that is returned, is fresh in any case. What takes
+        the place of an input is that array, or a copy of one that has not the layout it must have.
         """
         if buffers is None:
             large = self.large
@@ -142,7 +145,7 @@ class Runner(Writing):
         else:
             self._run(instance, args, outs, values)
         self._keep(instance)
-        return outs if self.direct else self._assemble(args, outs)
+        return outs if self.direct else self._assemble(args, outs, values)
 
     def _keep(self, instance: Instance) -> None:
         """Keep the memory of a run for the next; of the large ones, that of the last run alone.
@@ -170,7 +173,13 @@ class Runner(Writing):
         None if a run takes anything but one frame of serial kernels on arrays: no kernel at all,
         for a function that returns its argument.
         """
-        if self.weak or self.large or len(self.segments) != 1 or not call.available():
+        if (
+            self.weak
+            or self.large
+            or self.taken
+            or len(self.segments) != 1
+            or not call.available()
+        ):
             return None
         instance = Instance(self)
         if not instance.quick:
@@ -212,10 +221,11 @@ class Runner(Writing):
     ) -> None:
         """Run frames and host calls in turn."""
 
-    def _assemble(self, args: list[Any], outs: list[Array]) -> list[Any]:
+    def _assemble(self, args: list[Any], outs: list[Array], values: list[Any]) -> list[Any]:
         """Outputs that are inputs, numbers or repeated are copies."""
         found: dict[Any, Any] = dict(zip(self.tape.inputs, args, strict=True))
         given = dict(zip(self.outputs, outs, strict=True))
+        given.update({out: values[self.base_of[var]] for out, var in self.taken.items()})
         results: list[Any] = []
         for atom in self.tape.outputs:
             if isinstance(atom, Var):

@@ -1,0 +1,142 @@
+"""Results in the place of inputs that are given away: which may, and that nothing shows but the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from numpy.testing import assert_array_equal
+
+import nbgrad as ng
+from nbgrad.backends.cpu.program import CpuProgram
+from nbgrad.program.arrange import Arranged
+from nbgrad.program.nest import Load, Nest
+from nbgrad.program.plan import reads
+from nbgrad.program.program import Program, make_program
+from tests.program.test_plan import SIDE, build, some_outputs, some_steps
+from tests.support.differential import plan_of, positive
+
+N = 12
+Function = Callable[..., Any]
+
+
+def given_away(f: Function, *shapes: tuple[int, ...], of: int = 2) -> tuple[Program, Program]:
+    """The program of *f*, and the one that may write to the first *of* its arguments."""
+    plain = plan_of(f, *shapes)
+    return plain, make_program(plain.tape, given=frozenset(range(of)))
+
+
+def places(nest: Nest, operand: Any) -> Any:
+    """Where each point of *nest* reads or writes *operand*."""
+    index = np.indices(nest.extents).reshape(len(nest.extents), -1)
+    return operand.offset + np.array(operand.strides, np.int64) @ index
+
+
+def check(program: Program) -> None:
+    """No element is read after it was written, or by another point than that which writes it."""
+    written: dict[Any, Any] = {}
+    for item in program.items:
+        nest = item.nest if isinstance(item, Arranged) else Nest((), frozenset(), ())
+        stores = [
+            (program.taken.get(program.shared.get(s.buffer, s.buffer)), s) for s in nest.stores
+        ]
+        ours = {var: s for var, s in stores if var is not None}
+        assert not written.keys() & set(reads(item))
+        for number, load in enumerate(nest.body):
+            if isinstance(load, Load) and load.buffer in ours:
+                store = ours[load.buffer]
+                assert store.onto == number
+                assert_array_equal(places(nest, load), places(nest, store))
+        for var, store in ours.items():
+            assert var not in written
+            assert_array_equal(np.sort(places(nest, store)), np.arange(var.aval.size))
+            written[var] = store
+    assert set(program.taken.values()) == set(written)
+
+
+@given(some_steps, some_outputs)
+def test_random_programs(steps: list[tuple[str, int, int]], kept: list[int]) -> None:
+    plain, program = given_away(build(steps, kept), (SIDE, SIDE), (SIDE,))
+    check(program)
+    args = [positive(SIDE, SIDE), positive(SIDE, seed=1)]
+    wanted = CpuProgram(plain, "block").run([a.copy() for a in args])
+    own = [a.copy() for a in args]
+    found = CpuProgram(program, "block").run(list(own))
+    for x, y in zip(found, wanted, strict=True):
+        assert_array_equal(x, y)
+    inputs = dict(zip(program.tape.inputs, own, strict=True))
+    for out, var in program.taken.items():
+        assert found[program.tape.outputs.index(out)] is inputs[var]
+
+
+x_and_y = (N, N), (N, N)
+TAKEN: dict[str, tuple[int, Function]] = {
+    "elementwise": (1, lambda x, y: x - 0.1 * ng.cos(x) * y),
+    "twice read": (1, lambda x, y: x * x + x),
+    "two": (2, lambda x, y: (x + y, x - y)),
+    "crossed": (2, lambda x, y: (y * 2.0, x * 3.0)),
+    "with a sum": (1, lambda x, y: (x - 0.5 * y, (x * y).sum(axis=0))),
+    "after a sum": (1, lambda x, y: x - x.mean(axis=1, keepdims=True)),
+    "after a product": (1, lambda x, y: x - 0.1 * (x @ y)),
+    "after a shift": (1, lambda x, y: ng.concatenate([x[1:], x[:1]]) + x),
+    "windows": (1, lambda x, y: x + ng.pad(y[1:-1, 1:-1], 1)),
+    "another shape": (1, lambda x, y: (x.reshape(-1) * 2.0).reshape(N, N)),
+    "a row": (1, lambda x, y: x * y[0] + y[:, :1]),
+    "not read": (1, lambda x, y: y.T + y),
+}
+APART: dict[str, Function] = {
+    "turned": lambda x, y: x + x.T,
+    "flipped": lambda x, y: x[::-1] * 2.0,
+    "shifted window": lambda x, y: x + ng.pad(x[1:], ((0, 1), (0, 0))),
+    "a row of its own": lambda x, y: x * x[0],
+    "returned": lambda x, y: (x * y[0, 0] * y.T, x, y),
+    "of another dtype": lambda x, y: (x + y).astype(np.float32),
+    "read by a product": lambda x, y: x @ y,
+    "before what may fail": lambda x, y: ng.linalg.solve(x * 2.0, y * 2.0),
+    "in parts": lambda x, y: ng.concatenate([x[:3] * 2.0, y[3:]]),
+    "cumulated": lambda x, y: ng.cumsum(x, axis=0),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_may_take_a_place_does(name: str) -> None:
+    count, f = TAKEN[name]
+    plain, program = given_away(f, *x_and_y)
+    check(program)
+    assert len(program.taken) == count
+    args = positive(N, N), positive(N, N, seed=1)
+    wanted = CpuProgram(plain).run([a.copy() for a in args])
+    for layout in "CF":
+        for x, y in zip(
+            CpuProgram(program).run([a.copy(layout) for a in args]), wanted, strict=True
+        ):
+            assert_array_equal(x, y)
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_may_not_is_apart(name: str) -> None:
+    assert not given_away(APART[name], *x_and_y, of=1)[1].taken
+
+
+def test_what_fails_has_written_nothing() -> None:
+    _, program = given_away(lambda x, y: x * 2.0 + ng.linalg.solve(y, x), *x_and_y)
+    assert len(program.taken) == 1
+    x, y = positive(N, N), np.zeros((N, N))
+    before = x.copy()
+    with pytest.raises(np.linalg.LinAlgError):
+        CpuProgram(program).run([x, y])
+    assert_array_equal(x, before)
+    assert not y.any()
+
+
+def test_results_in_place_are_the_same_by_parallel_tasks() -> None:
+    n = 600
+    plain, program = given_away(lambda x, y: (x - y * ng.exp(-x), y + x), (n, n), (n, n))
+    assert len(program.taken) == 2 and program.steps[0].grain  # type: ignore[union-attr]
+    args = positive(n, n), positive(n, n, seed=1)
+    wanted = CpuProgram(plain).run([a.copy() for a in args])
+    for x, y in zip(CpuProgram(program).run([a.copy() for a in args]), wanted, strict=True):
+        assert_array_equal(x, y)
