@@ -21,6 +21,8 @@ from nbgrad.core.aval import Aval
 from nbgrad.core.modes import lines
 from nbgrad.core.tree import LEAF
 from nbgrad.core.values import value_of
+from nbgrad.engine import rolling
+from nbgrad.engine.tiers import JIT_WAIT, Executable
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.trace import leaves_of_results
 
@@ -191,7 +193,7 @@ class Given:
         specs = {(atom.aval.shape, atom.aval.dtype) for atom in entry.outputs}
         ids = {id(a) for a in donated if a.flags.carray and (a.shape, a.dtype) in specs}
         places = frozenset([k for k, a in enumerate(leaves) if id(a) in ids])
-        exe = entry.giving(places)
+        exe = _giving(entry, places)
         read = [a for a in (*leaves, *exe.constants) if a.__class__ is np.ndarray]
         given = [leaves[k] for k in places]
         met = [k for j, k in touching(read, given) if j < len(read) and overlap(read[j], given[k])]
@@ -201,7 +203,7 @@ class Given:
             np.asarray(Place(a)) if k in places else as_input(a, v)
             for k, (a, v) in enumerate(zip(leaves, entry.tape.inputs, strict=False))
         ]
-        out = entry.run_giving(values, places)  # what raises has written nothing
+        out = entry.finish(exe.run(values))  # what raises has written nothing
         for a in given:
             self._give(a)
         return out
@@ -238,7 +240,17 @@ def run_alone(jitted: Any, *args: Any) -> Any:
     places = frozenset([k for k, a in enumerate(leaves) if id(a) in donated])
     pairs = zip(leaves, entry.tape.inputs, strict=False)
     values = [a if a.__class__ is np.ndarray else as_input(a, v) for a, v in pairs]
-    return entry.run_giving(values, places)
+    return entry.finish(_giving(entry, places).run(values))
+
+
+def _giving(entry: Compiled, places: frozenset[int]) -> Executable:
+    """The program that may write results in the place of the inputs numbered *places*."""
+    found = entry.giving.get(places)
+    if found is None:
+        found = rolling.traced(entry.tape, entry.constants, JIT_WAIT, places)
+        found = entry.giving.setdefault(places, found)
+        found.compile_soon()
+    return found
 
 
 def may_give(entry: Compiled | None) -> bool:

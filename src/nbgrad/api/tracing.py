@@ -85,7 +85,7 @@ class Compiled:
         # Nests arrays as the function did; 0-d ones become NumPy's scalars.
         self.finish = builder(traced.made, self.scalars) if self.scalars else self.rebuild
         self._exe: Executable | None = None
-        self._giving: dict[frozenset[int], Executable] = {}
+        self.giving: dict[frozenset[int], Executable] = {}  # see owned.py
         if soon and active.isdisjoint(
             tape.outputs
         ):  # else it is recorded, and run with what follows
@@ -132,15 +132,6 @@ class Compiled:
         if self._exe is None:
             self._exe = rolling.traced(self.tape, self.constants, JIT_WAIT)
         return self._exe
-
-    def giving(self, places: frozenset[int]) -> Executable:
-        """The program that may write results in the place of the inputs numbered *places*."""
-        found = self._giving.get(places)
-        if found is None:
-            found = rolling.traced(self.tape, self.constants, JIT_WAIT, places)
-            found = self._giving.setdefault(places, found)
-            found.compile_soon()
-        return found
 
     @property
     def last(self) -> Callable[[list[Any]], Any]:
@@ -203,10 +194,6 @@ class Compiled:
             refuse_non_finite([leaf_node(a) for a in outs[self.results :]])
             del outs[self.results :]
         return outs
-
-    def run_giving(self, args: Sequence[Any], places: frozenset[int]) -> Any:
-        """Run on arrays and numbers; results may take the place of the arrays at *places*."""
-        return self.finish(self.giving(places).run(list(args)))
 
     def write(self, args: Sequence[Any], outs: list[Any]) -> None:
         """Run on arrays and numbers, and write the results to arrays: see ``engine.tiers``."""
