@@ -204,7 +204,7 @@ TRUST: Final = Method(
     "trust", trust.trust, lambda n, m: trust.VECTORS * n + 2 * n * n, ("value", "grad_and_hess"), _trust_calls,
     trust.X, trust.G,
     {"gtol": (at.GTOL, 1e-4), "initial_trust_radius": (at.RADIUS, 1.0),
-     "max_trust_radius": (at.LONGEST, 1000.0), "eta": (at.CURVATURE, 1e-3)},
+     "max_trust_radius": (at.LONGEST, 1000.0), "eta": (at.CURVATURE, 0.15)},
     ("gtol",), lambda n: {at.MOST_ITERATIONS: 200 * n, at.MOST_CALLS: 1 << 62}, _trust_result,
 )  # fmt: skip
 

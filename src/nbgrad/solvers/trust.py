@@ -51,6 +51,7 @@ EASY, HARD, APART = (
     0.01,
 )  # how near a step is to the boundary, and to the least; between bounds
 EPS = 2.220446049250313e-16
+UNKNOWN = -2  # no factor yet
 
 
 def trust(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: Any) -> None:
@@ -115,7 +116,11 @@ def iterate(run: Any, frame: Any, more: Any, further: Any, k: Any, s: Any, w: An
         s[F], s[LAMBDA] = s[FT], 0.0
         copy(w, X * n, XT * n, n)
         differentiate(more, further, k, s, w, n)
-    elif expected <= 4.0 * EPS * abs(s[F]):
+        return
+    length = norm(w, P * n, n)
+    while not limit and s[RADIUS] >= length > 0.0:
+        s[RADIUS] *= 0.25  # the same step would be tried again
+    if expected <= 4.0 * EPS * abs(s[F]):
         k[STATUS] = NO_STEP  # no step can be told from none
     elif s[RADIUS] <= EPS * EPS * norm(w, X * n, n) or s[RADIUS] == 0.0:
         k[STATUS] = NO_STEP
@@ -192,14 +197,13 @@ def solve(s: Any, w: Any, n: int) -> bool:
     low, high = first_bounds(w, n, radius, s[GNORM])
     low = max(low, s[LAMBDA])
     high = max(low, high)
-    shift = 0.0 if low == 0.0 else between(low, high)
+    shift, row = 0.0 if low == 0.0 else between(low, high), UNKNOWN
     for _ in range(60):
-        row = factor(w, n, shift)
+        row = factor(w, n, shift) if row == UNKNOWN else row
         if row >= 0:
             low = max(low, shift + lacking(w, n, row))
             high = max(high, low)
-            new = between(low, high)
-            shift = new if new > shift else shift + max(1e-3 * shift, EPS * high + 1e-300)
+            shift, row = raised(shift, low, high), UNKNOWN
             continue
         for i in range(n):
             w[P * n + i] = -w[G * n + i]
@@ -210,22 +214,32 @@ def solve(s: Any, w: Any, n: int) -> bool:
         if length <= radius and shift == 0.0:
             return False
         if length >= radius and length - radius <= EASY * radius:
-            s[LAMBDA] = low
-            return True
+            break
         copy(w, Z * n, P * n, n)
         forward(w, n, Z * n)
         new = shift + (length / norm(w, Z * n, n)) ** 2 * (length - radius) / radius
+        row = UNKNOWN
         if length > radius:
             low = max(low, shift)
-        else:
-            high = min(high, shift)
-            curve = outward(w, n, radius, square - shift * length * length, shift)
-            if curve < 0.0:
-                s[LAMBDA] = low
-                return True
-            low = max(low, shift - curve)
-        shift = new if low < new < high or (new == 0.0 and low == 0.0) else between(low, high)
+            shift = new if new > low else between(low, high)
+            continue
+        curve = outward(w, n, radius, square, shift)
+        if curve < 0.0:
+            break
+        high, low = min(high, shift), max(low, shift - curve)
+        row = factor(w, n, new) if new >= 0.0 else 0
+        if row >= 0:
+            low, row = max(low, new), UNKNOWN
+            new = raised(0.0, low, high)
+        shift = new
+    s[LAMBDA] = low
     return True
+
+
+def raised(shift: float, low: float, high: float) -> float:
+    """A shift between bounds that is larger than one at which there is no factor."""
+    new = between(low, high)
+    return new if new > shift else shift + max(1e-3 * shift, EPS * high + 1e-300)
 
 
 def lacking(w: Any, n: int, row: int) -> float:
@@ -243,20 +257,8 @@ def lacking(w: Any, n: int, row: int) -> float:
 @apart
 def outward(w: Any, n: int, radius: float, square: float, shift: float) -> float:
     """Go on to the boundary where the curvature is least, if that is good enough: then -1, else that curvature."""
-    for i in range(n):
-        w[Z * n + i] = 1.0 if i % 2 == 0 else -0.9
-    for _ in range(3):
-        forward(w, n, Z * n)
-        backward(w, n, Z * n, n)
-        size = norm(w, Z * n, n)
-        for i in range(n):
-            w[Z * n + i] /= size
-    curve, l = 0.0, VECTORS * n + n * n
-    for j in range(n):
-        part = 0.0
-        for i in range(j, n):
-            part += w[l + i * n + j] * w[Z * n + i]
-        curve += part * part
+    size = flattest(w, n)
+    curve = size * size
     along, length = dot(w, P * n, Z * n, n), dot(w, P * n, P * n, n)
     root = math.sqrt(max(along * along + radius * radius - length, 0.0))
     far, near = -along - root, -along + root
@@ -266,3 +268,32 @@ def outward(w: Any, n: int, radius: float, square: float, shift: float) -> float
             w[P * n + i] += step * w[Z * n + i]
         return -1.0
     return curve
+
+
+@apart
+def flattest(w: Any, n: int) -> float:
+    """About the least singular value of the factor's transpose, and at Z its vector.
+
+    Cline, Moler, Stewart and Wilkinson, An estimate for the condition number of a matrix (1979): of ones with such
+    signs that the solution grows.
+    """
+    l = VECTORS * n + n * n
+    for i in range(n):
+        w[V * n + i] = 0.0
+    for i in range(n):
+        middle, sums = w[l + i * n + i], w[V * n + i]
+        plus, minus = (1.0 - sums) / middle, (-1.0 - sums) / middle
+        up, down = abs(plus), abs(minus)
+        for j in range(i + 1, n):
+            up += abs(w[V * n + j] + w[l + j * n + i] * plus)
+            down += abs(w[V * n + j] + w[l + j * n + i] * minus)
+        step = plus if up >= down else minus
+        w[Z * n + i] = step
+        for j in range(i + 1, n):
+            w[V * n + j] += w[l + j * n + i] * step
+    before = norm(w, Z * n, n)
+    backward(w, n, Z * n, n)
+    size = norm(w, Z * n, n)
+    for i in range(n):
+        w[Z * n + i] /= size
+    return before / size
