@@ -41,6 +41,7 @@ NO_ERRORS = {
 }  # fmt: skip
 # Where they are tested: tests/engine/test_timing.py, tests/parallel/test_parallel.py.
 NOT_LISTED = {("profile.plot", "ImportError"), ("parallel.map", "WorkerError")}
+NOT_LISTED |= {("sparse.cholesky", "ImportError")}  # tests/sparse
 LATE = ("Progress", "History.plot", *[f"adapters.{n}" for n in ng.optimize.adapters.__all__])
 NOT_LISTED |= {(f"optimize.{name}", "ImportError") for name in LATE}  # tests/optimize
 # Whose argument is no array, or that ask NumPy.

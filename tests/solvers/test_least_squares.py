@@ -146,3 +146,19 @@ def test_residuals_as_a_list():
     found = least_squares(lambda p: [p[0] - 1, (p[1:] - 2) * 3, 0.5], np.zeros(3))
     np.testing.assert_allclose(found.x, [1.0, 2.0, 2.0])
     np.testing.assert_allclose(found.fun, [0, 0, 0, 0.5], atol=1e-8)
+
+
+@pytest.mark.skipif(np.finfo(np.longdouble).eps > 1e-18, reason="no extended precision here")
+def test_deviations_of_lanczos1_are_lost_in_the_data_alone():
+    """Its residuals are rounding of the data: from the printed digits, at the same point, they are as certified."""
+    data = nist_data.load("Lanczos1")
+    y, start = nist.response(data), np.array(data.starts[1], float)
+    misfit = lambda b: MODELS["Lanczos1"](b, data.x) - y
+    found = solve("nb-lm", misfit, start, ftol=1e-15, xtol=1e-15, gtol=1e-15, max_nfev=5000)
+    exact = lambda values: np.array([np.longdouble(repr(float(v))) for v in values])
+    b, t = np.asarray(found.x, np.longdouble), exact(data.x)
+    model = sum(b[k] * np.exp(-b[k + 1] * t) for k in (0, 2, 4))
+    rest = model - exact(y)
+    deviations = np.sqrt(np.diag(found.cov) * float(rest @ rest) / (len(y) - 6))
+    assert nist.digits(deviations, data.standard_deviations) > 6
+    assert np.sqrt(np.mean(found.fun**2)) < 200 * np.spacing(np.abs(y)).max()

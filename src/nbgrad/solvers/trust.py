@@ -220,8 +220,7 @@ def solve(s: Any, w: Any, n: int) -> bool:
         new = shift + (length / norm(w, Z * n, n)) ** 2 * (length - radius) / radius
         row = UNKNOWN
         if length > radius:
-            low = max(low, shift)
-            shift = new if new > low else between(low, high)
+            low, shift = max(low, shift), max(max(low, shift), new)
             continue
         curve = outward(w, n, radius, square, shift)
         if curve < 0.0:

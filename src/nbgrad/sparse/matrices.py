@@ -12,6 +12,7 @@ from nbgrad.core.lazy import LazyModule
 from nbgrad.core.node import Node, constant
 from nbgrad.core.operands import as_operand
 from nbgrad.ops.basis import reshape
+from nbgrad.ops.linalg import cholmod
 from nbgrad.ops.linalg.sparse import sparse_solve
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.linalg.sparse import entries, product_of
@@ -189,18 +190,64 @@ def splu(A: Any) -> Factors:
     return Factors(matrix(A))
 
 
+def cholesky(A: Any) -> Factors:
+    """Return what solves systems with the positive definite sparse matrix *A*, by Cholesky's factor.
+
+    By CHOLMOD of scikit-sparse or of CVXOPT, whichever is installed: in the place of LU's, a factor of half the
+    work and memory, whose order is chosen for symmetric matrices.
+
+    Parameters
+    ----------
+    A : sparse matrix of SciPy's, or Matrix
+        Symmetric, or Hermitian, with both triangles.
+
+    Returns
+    -------
+    Factors
+        Differentiable, as those of :func:`splu`, by right-hand sides and by the values of A. These are to stay
+        symmetric: a gradient is that of a change which is.
+
+    Raises
+    ------
+    ImportError
+        If neither library is installed.
+    TypeError
+        If A is no sparse matrix.
+    ValueError
+        If it is not square; and, where the values are computed, NumPy's LinAlgError, which is such, if A is
+        not symmetric or not positive definite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import scipy.sparse as sp
+    >>> import nbgrad as ng
+    >>> A = sp.csc_array(np.array([[4.0, 1.0], [1.0, 2.0]]))
+    >>> try:
+    ...     x = ng.sparse.cholesky(A).solve(np.array([6.0, 5.0]))
+    ... except ImportError:  # pip install cvxopt
+    ...     x = ng.sparse.spsolve(A, np.array([6.0, 5.0]))
+    >>> x
+    array([1., 2.])
+    """
+    found = Factors(matrix(A), positive=True)
+    cholmod.library()
+    return found
+
+
 class Factors:
-    """A square sparse matrix to solve with: made by :func:`splu`.
+    """A square sparse matrix to solve with: made by :func:`splu` and :func:`cholesky`.
 
     Attributes
     ----------
     shape : tuple of int
     """
 
-    def __init__(self, A: Matrix) -> None:
+    def __init__(self, A: Matrix, positive: bool = False) -> None:
         if A.shape[0] != A.shape[1]:
-            raise ValueError(f"splu: a matrix of shape {A.shape} is not square")
-        self._matrix, self.shape = A, A.shape
+            name = "cholesky" if positive else "splu"
+            raise ValueError(f"{name}: a matrix of shape {A.shape} is not square")
+        self._matrix, self.shape, self._positive = A, A.shape, positive
 
     def solve(self, b: Any, trans: str = "N") -> Any:
         """Return the solution for one right-hand side, or for several as columns.
@@ -234,7 +281,6 @@ class Factors:
             )
         columns = right if right.ndim == 2 else reshape(right, shape=(*right.shape, 1))
         held = _node(A.data), constant(A._rows), constant(A._columns)
-        found = Tensor(
-            reshape(sparse_solve(*held, columns, adjoint=trans == "H"), shape=right.shape)
-        )
+        how = {"adjoint": trans == "H", **({"positive": True} if self._positive else {})}
+        found = Tensor(reshape(sparse_solve(*held, columns, **how), shape=right.shape))
         return found if is_box(b.__class__) or is_box(A.data.__class__) else found.numpy()

@@ -1,7 +1,8 @@
 """Solves with sparse matrices, of which only the values of the entries are operands.
 
-Operands are the values, then the rows and columns of the entries, then the right-hand side. Products are
-no operations of their own: they are gathers and sums (vocabulary/linalg/sparse.py).
+Operands are the values, then the rows and columns of the entries, then the right-hand side. A *positive* definite
+matrix is solved with by Cholesky's factor. Products are no operations of their own: they are gathers and sums
+(vocabulary/linalg/sparse.py).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from nbgrad.ops.elements.arithmetic import multiply
 from nbgrad.ops.kinds.batching import EACH, moved
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize
 from nbgrad.ops.kinds.opaque import opaque
+from nbgrad.ops.linalg import cholmod
 
 
 def product(data: Node, rows: Node, columns: Node, x: Node, size: int) -> Node:
@@ -47,36 +49,42 @@ class _Last:
     held: tuple[Any, ...] = ()
 
 
-def _factors(data: Any, rows: Any, columns: Any, n: int) -> Any:
-    """The factors of a matrix, those of the last one if it is the same."""
+def _factors(data: Any, rows: Any, columns: Any, n: int, positive: bool) -> Any:
+    """What solves with a matrix, (b, trans): that of the last one if it is the same."""
     held = _Last.held
     if (
         held
+        and held[4] is positive
         and held[0].dtype == data.dtype
         and all(map(np.array_equal, held[:3], (data, rows, columns)))
     ):
         return held[3]
     sparse, linalg = load("scipy.sparse"), load("scipy.sparse.linalg")
     matrix = sparse.csc_array((data, (rows, columns)), shape=(n, n))
-    try:
-        found = linalg.splu(matrix)
-    except RuntimeError as error:
-        raise np.linalg.LinAlgError(f"Singular matrix: {error}") from None
-    _Last.held = data.copy(), rows.copy(), columns.copy(), found
+    if positive:
+        by_cholesky = cholmod.factors(matrix)
+        found = lambda b, trans: by_cholesky(b)
+    else:
+        try:
+            found = linalg.splu(matrix).solve
+        except RuntimeError as error:
+            raise np.linalg.LinAlgError(f"Singular matrix: {error}") from None
+    _Last.held = data.copy(), rows.copy(), columns.copy(), found, positive
     return found
 
 
-def _evaluate(data: Any, rows: Any, columns: Any, b: Any, adjoint: bool) -> Any:
+def _evaluate(
+    data: Any, rows: Any, columns: Any, b: Any, adjoint: bool, positive: bool = False
+) -> Any:
     data, rows, columns = (np.ascontiguousarray(x) for x in (data, rows, columns))
     dtype = np.result_type(data.dtype, b.dtype, np.float32)
     if not b.size:
         return np.zeros(b.shape, dtype)
-    factors = _factors(data.astype(dtype), rows, columns, b.shape[0])
-    right = np.ascontiguousarray(b, dtype)
-    return factors.solve(right, trans="H" if adjoint else "N").astype(dtype)
+    solve = _factors(data.astype(dtype), rows, columns, b.shape[0], positive)
+    return solve(np.ascontiguousarray(b, dtype), "H" if adjoint else "N").astype(dtype)
 
 
-def _changed(xs: Any, y: Node, t: Any, adjoint: bool) -> Node:
+def _changed(xs: Any, y: Node, t: Any, adjoint: bool, **_: Any) -> Node:
     """What a change of the values changes of the product with *y*."""
     data, rows, columns, _ = xs
     t = materialize(t, data.aval)
@@ -88,7 +96,8 @@ def _changed(xs: Any, y: Node, t: Any, adjoint: bool) -> Node:
 def _vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Any, ...]:
     data, rows, columns, _ = xs
     adjoint = params["adjoint"]
-    back = sparse_solve(data, rows, columns, materialize(ct, y.aval), adjoint=not adjoint)
+    turned = {**params, "adjoint": not adjoint}
+    back = sparse_solve(data, rows, columns, materialize(ct, y.aval), **turned)
     values = None
     if wants[0]:
         pair = (y, conjugate(back)) if adjoint else (back, conjugate(y))
