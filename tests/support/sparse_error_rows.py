@@ -48,7 +48,10 @@ ROWS: dict[tuple[str, str], Any] = {
     ("sparse.splu", "TypeError"): (lambda: sparse.splu(np.eye(2)), "not a sparse matrix"),
     ("sparse.splu", "ValueError"): (lambda: sparse.splu(EYE[:1]), "not square"),
     ("sparse.cholesky", "TypeError"): (lambda: sparse.cholesky(np.eye(2)), "not a sparse matrix"),
-    ("sparse.cholesky", "ValueError"): (lambda: sparse.cholesky(EYE[:1]), "cholesky: a matrix of shape"),
+    ("sparse.cholesky", "ValueError"): (
+        lambda: sparse.cholesky(EYE[:1]),
+        "cholesky: a matrix of shape",
+    ),
     ("sparse.Factors.solve", "ValueError"): (lambda: sparse.splu(EYE).solve(X, "a"), "trans='a'"),
     ("sparse.Plan", "TypeError"): (lambda: PLAN([X, X]), "nested otherwise"),
     ("sparse.Plan", "ValueError"): (lambda: PLAN(np.ones(3)), "has shape"),
