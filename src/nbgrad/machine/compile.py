@@ -188,21 +188,24 @@ def native(
     noalias: bool = False,
     helpers: Helpers | None = None,
     table: bool = False,
+    again: int = 0,
 ) -> tuple[Code, str]:
     """Return the machine code of a function and where it came from.
 
     ``params`` has the type code of every parameter. Without ``result`` the code has the kernel
     ABI; with it (``"i8"``), the code is a C function of these parameters. With ``table`` it is one
-    of a pointer to words that hold them; such a function tests its accesses itself.
+    of a pointer to words that hold them; such a function tests its accesses itself, and if it returns
+    ``AGAIN`` the function at address ``again``, which takes the words, returns in its place.
     """
     helpers = _used(source, helpers) if helpers else {}
     if bounds.ON and not table:
         source, params = bounds.instrumented(source, name, params, result)
-    key = _key(source, name, params, f"{result} table" if table else result, noalias, helpers)
+    kind = f"{result} table {bool(again)}" if table else result
+    key = _key(source, name, params, kind, noalias, helpers)
     code = _loaded.get(key)
     if code is not None:
         return code, "memory"
-    imports = scipy_scalars.imports(helpers)
+    imports = scipy_scalars.imports(helpers) | ({"nbgrad_again": again} if again else {})
     with forks.compiling:
         code = _loaded.get(key)
         if code is not None:
@@ -210,7 +213,9 @@ def native(
         symbol = f"nbgrad_{key}"
         code, origin = _from_disk(key, symbol, imports), "disk"
         if code is None:
-            request = Request(key, symbol, source, name, params, result, noalias, helpers, table)
+            request = Request(
+                key, symbol, source, name, params, result, noalias, helpers, table, bool(again)
+            )
             if _wanted.requests is not None:
                 _wanted.requests[key] = request
                 return Code(symbol, 0, None), "wanted"

@@ -108,7 +108,7 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
     needs : tuple of str
         Functions that the object calls.
     """
-    name, params, result, symbol = request.name, request.params, request.result, request.symbol
+    name, params, result = request.name, request.params, request.result
     names = _namespace(request.helpers)
     exec(compile(request.source, f"<nbgrad {name}>", "exec"), names)
     kinds = tuple(map(numba_type, params))
@@ -118,7 +118,7 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
         module, inner = lowered(names[name], kinds, returned, request.noalias, ERROR_MODEL)
         if not request.table and interleaving.wanted(request.source):
             module = ll.parse_assembly(interleaving.marked(str(module), inner))
-        _add_wrapper(module, inner, symbol, params, result, request.table)
+        _add_wrapper(module, inner, request)
         _optimize(module)
         needs = tuple(
             f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
@@ -126,15 +126,14 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
         return target_machine().emit_object(module), needs
 
 
-def _add_wrapper(
-    module: Any, inner: str, symbol: str, params: tuple[str, ...], result: str | None, table: bool
-) -> None:
+def _add_wrapper(module: Any, inner: str, request: Request) -> None:
     """Link the exported C function into *module* and make everything else internal to it."""
+    params, result, symbol = request.params, request.result, request.symbol
     kinds = [str(a.type) for a in module.get_function(inner).arguments]
     text = f'declare i32 @"{inner}"({", ".join(kinds)})\n'
     text += (
-        _table_wrapper(inner, symbol, kinds[2:], params)
-        if table
+        _table_wrapper(inner, symbol, kinds[2:], params, request.again)
+        if request.table
         else _kernel_wrapper(inner, symbol, kinds[2:], params)
         if result is None
         else _direct_wrapper(inner, symbol, kinds[2:], module, result)
@@ -167,7 +166,9 @@ define void @"{symbol}"(i64 %lo, i64 %hi, ptr %args) nounwind {{
 }}"""
 
 
-def _table_wrapper(inner: str, symbol: str, kinds: list[str], params: tuple[str, ...]) -> str:
+def _table_wrapper(
+    inner: str, symbol: str, kinds: list[str], params: tuple[str, ...], again: bool
+) -> str:
     """``int64 symbol(int64 *words)``: a word for each parameter."""
     lines, passed = [], []
     for k, (kind, code) in enumerate(zip(kinds, params, strict=True)):
@@ -177,14 +178,26 @@ def _table_wrapper(inner: str, symbol: str, kinds: list[str], params: tuple[str,
         passed.append(f"{kind} %v{k}")
     body = "\n  ".join(lines)
     return f"""
+{"declare i64 @nbgrad_again(ptr)" if again else ""}
 define i64 @"{symbol}"(ptr %words) nounwind {{
   %ret = alloca i64
   %exc = alloca ptr
   {body}
   %status = call i32 @"{inner}"(ptr %ret, ptr %exc{"".join(f", {p}" for p in passed)})
   %out = load i64, ptr %ret
-  ret i64 %out
+  {_AGAIN if again else "ret i64 %out"}
 }}"""
+
+
+AGAIN: Final = 5
+_AGAIN: Final = f"""
+  %odd = icmp eq i64 %out, {AGAIN}
+  br i1 %odd, label %again, label %done
+again:
+  %second = call i64 @nbgrad_again(ptr %words)
+  ret i64 %second
+done:
+  ret i64 %out"""
 
 
 def _unpack(k: int, kind: str, code: str) -> str:

@@ -23,3 +23,4 @@ class Request:
     noalias: bool
     helpers: Helpers
     table: bool = False
+    again: bool = False

@@ -25,6 +25,7 @@ def code_of(request: Request) -> Any:
             refusals.append((name, refusal))
         else:
             why = "".join(f"; not by {name}: {_said(r)}" for name, r in refusals)
+            why = why if request.order or request.reverse else ""
             return Made(made.address, made.keepalive, made.report + why)
     where = "; ".join(f"{name}: {r.reason}" for name, r in refusals)
     raise TypeError(f"njit: {request.dispatcher.__name__} cannot be differentiated. {where}")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+import ctypes
+from typing import Any, ClassVar
 
 import numba
 import numpy as np
 
+from nbgrad.core.forks import compiling
 from nbgrad.machine import bounds
 from nbgrad.machine.compile import native
 from nbgrad.machine.scalar import HELPERS
@@ -39,10 +41,9 @@ def route(request: Request) -> Made:
             checks,
         )
         _same_results(function, request)
-        made = text(function, request.active, request.order, request.reverse)
-        code, _ = native(
-            made.source, "run", made.params, result="i8", noalias=True, helpers=HELPERS, table=True
-        )
+        fast = request.reverse and not request.order
+        made = text(function, request.active, request.order, request.reverse, not fast)
+        code = _compiled(made, _Guarded(function, request.active).address if fast else 0)
     except Refused as refused:
         raise Refusal(refused.reason, refused.line or None) from None
     except (Refusal, MemoryError, KeyboardInterrupt):
@@ -50,6 +51,45 @@ def route(request: Request) -> Made:
     except Exception as error:  # the other route serves what this one fails at
         raise Refusal(f"it could not be read: {error!r:.200}") from error
     return Made(code.address, code, _told(made, request))
+
+
+def _compiled(made: Any, again: int = 0) -> Any:
+    return native(
+        made.source,
+        "run",
+        made.params,
+        result="i8",
+        noalias=True,
+        helpers=HELPERS,
+        table=True,
+        again=again,
+    )[0]
+
+
+class _Guarded:
+    """The way back with guards, compiled when the one without gives NaN, which is rare.
+
+    Machine code calls it, which is kept for as long as others find it in memory: so this is kept for good.
+    """
+
+    kept: ClassVar[list[Any]] = []
+
+    def __init__(self, function: Any, active: tuple[int, ...]) -> None:
+        self.function, self.active = function, active
+        self.code: Any = None
+        self.called = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.run)
+        self.address = ctypes.cast(self.called, ctypes.c_void_p).value or 0
+        self.kept.append(self)
+
+    def run(self, words: int) -> int:
+        """Return the status of the code for these words."""
+        if self.code is None:
+            try:
+                with compiling:
+                    self.code = _compiled(text(self.function, self.active, 0, True))
+            except Exception:  # nothing may leave a function that machine code calls
+                return 0
+        return int(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.code.address)(words))
 
 
 def _told(made: Any, request: Request) -> str:

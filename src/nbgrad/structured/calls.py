@@ -67,6 +67,8 @@ def call(reader: Any, function: Any, args: list[Any], keywords: dict[str, Any]) 
     made = MAKERS.get(function) if _hashable(function) else None
     if made is not None:
         return made(reader, *args, **keywords)
+    if getattr(function, "__nbgrad_njit__", False):
+        function = function.dispatcher
     python = getattr(function, "py_func", None)
     if python is not None:
         return inlined(reader, function, args, keywords)

@@ -9,6 +9,7 @@ what they wrote over. Values at the top of the function stay where they are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -44,6 +45,7 @@ class Scope:
         self.ready: set[Val] = set()
         self.cts: dict[Val, str] = {}
         self.pending = False  # what the statement wrote is still there
+        self.shifted: dict[Val, int] = {}  # what a loop carries on: its number
         self.own: set[Val] = set()  # whose cotangents are variables of their own
 
     def outward(self) -> Iterator[Scope]:
@@ -56,6 +58,9 @@ class Scope:
 class Adjoint:
     """The way back of a function, by its arguments *active* from all results.
 
+    A product with a cotangent of 0 is 0, whatever the other factor, if it is ``guarded``. That takes twice the
+    time; where it is not and this matters, a result is NaN.
+
     Attributes
     ----------
     lines : list of str
@@ -66,9 +71,15 @@ class Adjoint:
     """
 
     def __init__(
-        self, function: Function, active: list[Array], targets: list[Array], names: Names
+        self,
+        function: Function,
+        active: list[Array],
+        targets: list[Array],
+        names: Names,
+        guarded: bool,
     ) -> None:
         self.function = function
+        self.guarded = guarded
         self.names = names
         self.active = varied(function, active) & useful(function, targets)
         self.written = stored(function)
@@ -129,6 +140,12 @@ class Adjoint:
         """Let the runs of the loop around keep a value."""
         around = next(s for s in home.outward() if s.loop is not None)
         assert around.loop is not None
+        if around is home and x in around.loop.nexts and x not in around.loop.params:
+            # The run after it, which was gone back through before, began with it.
+            k = around.shifted[x] = around.loop.nexts.index(x)
+            self.need(around.loop.params[k], home)
+            around.ready.add(x)
+            return self.names(x)
         self.frames.setdefault(around.loop, Frame()).add(x)
         self.asked.add(x)
         around.ready.add(x)
@@ -213,10 +230,19 @@ class Adjoint:
             if inner.out in asked:
                 args = [name(a) for a in inner.args]
                 known[inner.out] = temp = self.temp()
-                scope.lines.append(f"{temp} = {inner.op.text.format(*args)}")
+                scope.lines.append(f"{temp} = {self.text(inner).format(*args)}")
         for arg, want, c in zip(stmt.args, wants, found, strict=True):
             if want and c is not None:
                 self.give(arg, name(c), scope)
+
+    def text(self, stmt: Compute) -> str:
+        """What a rule computes; a product with a finite number needs no guard."""
+        name, args = stmt.op.prim.name, stmt.args
+        if name not in ("strong_multiply", "mutual_multiply"):
+            return stmt.op.text
+        literal = all(math.isfinite(a.value) for a in args[1:] if isinstance(a, Const))
+        free = isinstance(args[1], Const) and literal
+        return stmt.op.text if self.guarded and not free else "{0} * {1}"
 
     def load(self, stmt: Load, scope: Scope) -> None:
         ct = scope.cts.get(stmt.out)
@@ -277,16 +303,24 @@ class Adjoint:
         ends = [inner.cts.get(stmt.params[k]) or zero(stmt.params[k].code) for k in active]
         body = [*inner.lines, *moved(carried, ends)]
         if body:
-            turned = self.turned(stmt, scope, body)
+            ahead = [
+                (x, stmt.params[k], self.need(stmt.outs[k], scope))
+                for x, k in inner.shifted.items()
+            ]
+            turned = self.turned(stmt, scope, [(x, p) for x, p, _ in ahead], body)
+            scope.lines += [f"{names(p)} = {out}" for _, p, out in ahead if names(p) != out]
             scope.lines += [f"{n} = {s}" for n, s in zip(carried, starts, strict=True)]
             scope.lines += turned
         for k, name in zip(active, carried, strict=True):
             self.give(stmt.inits[k], name if body else starts[active.index(k)], scope)
 
-    def turned(self, stmt: Loop, scope: Scope, body: list[str]) -> list[str]:
+    def turned(
+        self, stmt: Loop, scope: Scope, ahead: list[tuple[Val, Val]], body: list[str]
+    ) -> list[str]:
         """The loop over *body*, from the last run to the first."""
         frame = self.frames.get(stmt)
-        lines = [*(popped(frame, self.names) if frame else ()), *body]
+        lines = [f"{self.names(x)} = {self.names(p)}" for x, p in ahead]
+        lines += [*(popped(frame, self.names) if frame else ()), *body]
         if stmt.index is None:
             count = self.counts[stmt] = Val("i8")
             self.homes[count] = (scope.block, scope.at, None)

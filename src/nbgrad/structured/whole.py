@@ -16,7 +16,7 @@ from nbgrad.structured.read import Reader
 from nbgrad.structured.reverse import Adjoint, zero
 from nbgrad.structured.views import View, each, fetched, size_of, store, whole
 
-OTHER_SHAPE = 2
+OTHER_SHAPE, AGAIN = 2, 5
 
 
 @dataclass(frozen=True)
@@ -156,15 +156,18 @@ def _result(reader: Reader, leaf: Any, results: list[Array], shapes: list[list[V
     shapes.append(expected)
 
 
-def text(function: Function, active: Sequence[int], k: int, reverse: bool) -> Made:
+def text(
+    function: Function, active: Sequence[int], k: int, reverse: bool, guarded: bool = True
+) -> Made:
     """The text of J_k, or of R_k: the function with *k* nested tangents, or the way back through that.
 
-    ``active`` are the numbers of the operands differentiated by.
+    ``active`` are the numbers of the operands differentiated by. What is not ``guarded`` ends with
+    ``AGAIN`` if a result is NaN: what is guarded may have a number there.
     """
     words = _Words(function, [function.arguments[n] for n in active])
     for _ in range(k):
         words.nest()
-    return words.reversed() if reverse else words.forward()
+    return words.reversed(guarded) if reverse else words.forward()
 
 
 class _Words:
@@ -210,7 +213,7 @@ class _Words:
         lines = list(printer.block(self.function.body))
         return _made(params, [], lines, printer.owned, 0)
 
-    def reversed(self) -> Made:
+    def reversed(self, guarded: bool) -> Made:
         names = Names()
         params = [*self.words(names, self.operands)]
         params += self.words(names, self.floats, "d")
@@ -219,7 +222,7 @@ class _Words:
         for array in self.active:
             params.append((f"d{names(array)}", f"{array.code}*"))
             params += [(f"e{len(params)}_{n}", "i8") for n, _ in enumerate(self.shape_of[array])]
-        back = Adjoint(self.function, self.active, self.floats, names)
+        back = Adjoint(self.function, self.active, self.floats, names, guarded)
         roots = {*back.asked, *back.frames, *back.counts}
         sizes = {x.array.size for x in walk(self.function.body) if x.__class__ is Alloc}
         sizes |= {a.size for a in self.active}
@@ -234,7 +237,18 @@ class _Words:
             lines += _cleared(f"d{names(array)}", names(array.size), array.code)
         start = _stacks(printer.kinds)
         kept = sum(len(v) for f in back.frames.values() for v in f.values.values())
-        return _made(params, start, [*lines, *back.lines], printer.owned, kept)
+        found = [] if guarded else self.odd(names)
+        return _made(params, start, [*lines, *back.lines, *found], printer.owned, kept)
+
+    def odd(self, names: Names) -> Iterator[str]:
+        """What looks for results that are NaN."""
+        for array in self.active:
+            name, size = f"d{names(array)}", names(array.size)
+            yield "odd = False"
+            yield f"for each in range({size}):"
+            yield f"    odd = odd | ({name}[each] != {name}[each])"
+            yield "if odd:"
+            yield from indented(left(AGAIN))
 
 
 def _cleared(name: str, size: str, code: str) -> list[str]:

@@ -1,0 +1,61 @@
+"""Which functions are differentiated from their source, and what the way back without guards gives."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+import nbgrad as ng
+
+njit = ng.njit(error_model="numpy")
+
+
+@njit
+def saturated(x, b):
+    z = math.exp(x) * b
+    return 1.0 / (1.0 + z)
+
+
+def code_of(f, *args):
+    """The report of the code that a gradient takes."""
+    ng.grad(f)(*args)
+    (made,) = f._known.values()
+    return next(c.report for (_, _, reverse), c in made._codes.items() if reverse)
+
+
+@pytest.mark.parametrize("jitted", [False, True])
+def test_a_cotangent_of_zero_stays_zero_where_the_other_factor_is_infinite(jitted: bool) -> None:
+    derive = ng.grad(saturated, argnums=(0, 1))
+    found = (ng.jit(derive) if jitted else derive)(800.0, 2.0)
+    assert [float(x) for x in found] == [0.0, 0.0]
+
+
+def test_what_is_not_a_number_stays_so() -> None:
+    assert np.isnan(float(ng.grad(saturated)(math.nan, 1.0)))
+
+
+@ng.njit
+def summed(a):
+    s = 0.0
+    for x in a:
+        s += x * x
+    return s
+
+
+@ng.njit
+def recursive(x, n):
+    return x if n == 0 else x * recursive_inner(x, n - 1)
+
+
+@ng.njit
+def recursive_inner(x, n):
+    return x if n == 0 else x * recursive_inner(x, n - 1)
+
+
+def test_the_report_says_which_way_was_taken_and_why() -> None:
+    assert "generated from source" in code_of(summed, np.ones(3))
+    report = code_of(recursive, 2.0, 3)
+    assert "generated" not in report
+    assert "recursion" in report
