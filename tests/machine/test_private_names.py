@@ -130,6 +130,12 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.typing.templates:AbstractTemplate": None,
         "numba.core.typing.templates:infer_global": "val, typ, kwargs",
         "numba.core.typing.templates:signature": "return_type, args, kws",
+        "numba.core.typing.templates:AttributeTemplate": None,
+        "numba.core.extending:infer_getattr": None,
+        "numba.core.extending:lower_getattr_generic": None,
+        "numba.core.errors:NumbaError": None,
+        "numba.core.errors:TypingError": None,
+        "numba.np.numpy_support:as_dtype": "nbtype",
     },
     "functions behind descriptors are called from a user's code, and found again by what is on disk": {
         "numba.core.errors:NumbaTypeError": None,

@@ -100,7 +100,9 @@ def choosy(x: Any) -> Any:
     return x[0] * 2
 
 
-@pytest.mark.parametrize("f", [ng.grad(choosy), ng.jit(ng.grad(choosy)), choosy])
+@pytest.mark.parametrize(
+    "f", [ng.grad(choosy), ng.jit(ng.grad(choosy)), choosy], ids=["grad", "jit", "eager"]
+)
 def test_what_the_function_raises_is_raised(f: Any) -> None:
     f(ng.tensor(X))
     with pytest.raises(ValueError, match="too large"):

@@ -24,8 +24,8 @@ from numba.core.cgutils import (
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import PassManager
 from numba.core.datamodel.models import OpaqueModel, PointerModel
-from numba.core.errors import NumbaTypeError
-from numba.core.extending import intrinsic, register_model
+from numba.core.errors import NumbaError, NumbaTypeError, TypingError
+from numba.core.extending import infer_getattr, intrinsic, lower_getattr_generic, register_model
 from numba.core.imputils import lower_builtin, lower_cast, lower_constant
 from numba.core.registry import CPUDispatcher, cpu_target
 from numba.core.typeconv import Conversion
@@ -37,7 +37,12 @@ from numba.core.typed_passes import (
     PreLowerStripPhis,
 )
 from numba.core.typing.context import Context
-from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.core.typing.templates import (
+    AbstractTemplate,
+    AttributeTemplate,
+    infer_global,
+    signature,
+)
 from numba.core.typing.typeof import Purpose
 from numba.core.untyped_passes import (
     FixupArgs,
@@ -45,27 +50,36 @@ from numba.core.untyped_passes import (
     ReconstructSSA,
     TranslateByteCode,
 )
+from numba.np.numpy_support import as_dtype
 
 from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
 
 __all__ = [
     "AbstractTemplate",
+    "AttributeTemplate",
     "CPUDispatcher",
     "Conversion",
+    "NumbaError",
     "NumbaTypeError",
+    "OpaqueModel",
     "PointerModel",
     "Purpose",
+    "TypingError",
     "alloca_once",
+    "as_dtype",
+    "cpu_target",
     "create_struct_proxy",
     "get_or_insert_function",
     "global_compiler_lock",
     "if_unlikely",
+    "infer_getattr",
     "infer_global",
     "intrinsic",
     "lower_builtin",
     "lower_cast",
     "lower_constant",
+    "lower_getattr_generic",
     "lowered",
     "register_model",
     "signature",

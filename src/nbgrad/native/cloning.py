@@ -19,7 +19,10 @@ from numba.extending import overload
 
 from nbgrad.machine.numba_inside import CPUDispatcher
 from nbgrad.native.active import Active, with_base
+from nbgrad.native.classes import NUMBER_NAMES
 from nbgrad.native.memory import dtype_of
+from nbgrad.native.replacing import METHODS, PREFIX, STAND_INS, absent, given, holds_active
+from nbgrad.native.scalars import typing_context
 
 # Flags of a user's function that hold for its clones too.
 KEPT: Final = ("fastmath", "error_model", "boundscheck", "forceinline", "inline")
@@ -41,20 +44,20 @@ class Clones:
             f = dispatcher.py_func
             names = dict(f.__globals__)
             cells = f.__closure__ and tuple([pytypes.CellType() for _ in f.__closure__])
-            copy = pytypes.FunctionType(f.__code__, names, f.__name__, f.__defaults__, cells)
+            code = renamed(f.__code__)
+            copy = pytypes.FunctionType(code, names, f.__name__, f.__defaults__, cells)
             copy.__kwdefaults__ = f.__kwdefaults__
             copy.__module__, copy.__qualname__ = f.__module__, f.__qualname__
             options = {k: v for k, v in dispatcher.targetoptions.items() if k in KEPT}
             options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
             found = self.made[dispatcher] = CPUDispatcher(py_func=copy, targetoptions=options)
             for name in named(f.__code__):
-                if name in names:
-                    names[name] = self.value(names[name])
-                elif hasattr(builtins, name):
-                    value = getattr(builtins, name)
-                    given = self.value(value)
-                    if given is not value:
-                        names[name] = given
+                if name in names or hasattr(builtins, name):
+                    value = names[name] if name in names else getattr(builtins, name)
+                    found_value = self.value(value)
+                    if name in METHODS:
+                        names[PREFIX + name] = found_value
+                    names[name] = found_value
             for cell, before in zip(cells or (), f.__closure__ or (), strict=True):
                 try:
                     cell.cell_contents = self.value(before.cell_contents)
@@ -90,7 +93,16 @@ class _Module(pytypes.ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         module, value = self.__dict__["_own"]
-        return value(getattr(module, name))
+        return value(getattr(module, name.removeprefix(PREFIX)))
+
+
+def renamed(code: Any) -> Any:
+    """The code of a function, with methods of arrays by their names in a clone."""
+    names = tuple([PREFIX + n if n in METHODS else n for n in code.co_names])
+    constants = tuple(
+        [renamed(c) if isinstance(c, pytypes.CodeType) else c for c in code.co_consts]
+    )
+    return code.replace(co_names=names, co_consts=constants)
 
 
 def named(code: Any) -> set[str]:
@@ -136,10 +148,57 @@ def filled(plain: Any, made: dict[Any, Any]) -> Any:
     return stub
 
 
+# Makers of arrays, which hold active numbers in a clone if they hold floats: their parameters.
+MAKERS: Final = {
+    np.full: "shape, fill_value, dtype=None",
+    np.eye: "N, M=None, k=0",
+    np.identity: "n",
+    np.linspace: "start, stop, num=50",
+    np.array: "object, dtype=None",
+    np.arange: "start, stop=None, step=None",
+}
+
+
+def activated(plain: Any, made: dict[Any, Any]) -> Any:
+    """A maker of arrays whose floats may become active."""
+    params = MAKERS[plain]
+    names = [part.split("=")[0].strip() for part in params.split(",")]
+    listed = ", ".join(names)
+
+    def chosen(*kinds: Any) -> Any:
+        space: dict[str, Any] = {"np": np, "plain": plain, "again": STAND_INS.get(plain)}
+        args = given(names, list(kinds))
+        if holds_active(*kinds):
+            exec(f"def impl({params}): return again({args})", space)
+            return space["impl"]
+        passed = [k for k in kinds if not absent(k)]
+        found = typing_context().resolve_value_type(plain)
+        result = found.get_call_type(typing_context(), tuple(passed), {}).return_type
+        kind = made.get(result.dtype)
+        if kind is None:
+            exec(f"def impl({params}): return plain({args})", space)
+        else:
+            space["kind"] = kind
+            exec(
+                f"def impl({params}):\n    x = plain({args})\n    out = np.empty(x.shape, kind())\n"
+                "    out[...] = x\n    return out",
+                space,
+            )
+        return space["impl"]
+
+    space: dict[str, Any] = {"chosen": chosen}
+    exec(f"def stub({params}): raise NotImplementedError", space)
+    exec(f"def choose({params}): return chosen({listed})", space)
+    overload(space["stub"], strict=False)(space["choose"])
+    return space["stub"]
+
+
 def stand_ins(number: Any) -> dict[Any, Any]:
     """Functions that make arrays of floats, by those that make such of *number*."""
     made = {base: dtype_of(with_base(number, base)) for base in (types.float32, types.float64)}
-    return {plain: filled(plain, made) for plain in (np.zeros, np.empty, np.ones)}
+    found = STAND_INS | NUMBER_NAMES
+    found |= {plain: filled(plain, made) for plain in (np.zeros, np.empty, np.ones)}
+    return found | {plain: activated(plain, made) for plain in MAKERS}
 
 
 _clones: dict[Any, Clones] = {}

@@ -6,6 +6,7 @@ addresses, calls the user's function or its clone, and writes what comes out whe
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ import numba
 from numba import types
 
 from nbgrad.core.frozen import Value
+from nbgrad.machine.numba_inside import NumbaError
 from nbgrad.native import calling, memory
 from nbgrad.native.calling import MEMORY, OK
 from nbgrad.native.cloning import clones
@@ -44,10 +46,12 @@ def route(request: Request) -> Made:
     memory.symbols()
     writer = Writer(request)
     try:
+        if request.order or request.reverse:  # for errors that name lines of the user's function
+            clones(request.number).of(request.dispatcher).get_call_template(writer.kinds(), {})
         entry = _reversed(writer) if request.reverse else _forward(writer)
         compiled = numba.cfunc(types.int64(memory.WORDS))(entry)
-    except numba.core.errors.NumbaError as error:
-        raise Refusal(*_reason(error)) from error
+    except NumbaError as error:
+        raise Refusal(*reason(error, request.py_func)) from error
     return Made(compiled.address, compiled, _told(request))
 
 
@@ -100,10 +104,25 @@ def _executed(writer: Writer, name: str) -> Any:
     return writer.space[name]
 
 
-def _reason(error: Any) -> tuple[str, int | None]:
-    text = str(error)
-    line = getattr(getattr(error, "loc", None), "line", None)
-    return text, line
+_LINE: Final = re.compile(r'File "([^"]+)", line (\d+)')
+
+
+def reason(error: Any, f: Any) -> tuple[str, int | None]:
+    """What Numba has against a function, in short, and the line of the user's."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    mine = f.__code__.co_filename.rpartition("/")[2]
+    found = [int(n) for name, n in _LINE.findall(text) if name.endswith(mine)]
+    said = [
+        k
+        for k, line in enumerate(lines)
+        if line.startswith(("No implementation", "Unknown", "Cannot", "Use of"))
+    ]
+    at = said[-1] if said else 0
+    told = [line for line in lines[at : at + 3] if not line.startswith(("There are", "- Of"))]
+    return " ".join(told), found[-1] if found else getattr(
+        getattr(error, "loc", None), "line", None
+    )
 
 
 def paths(ty: Any, path: str = "") -> Iterator[tuple[str, Any]]:

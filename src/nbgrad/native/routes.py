@@ -27,9 +27,14 @@ def code_of(request: Request) -> Any:
             why = "".join(f"; not by {name}: {_said(r)}" for name, r in refusals)
             why = why if request.order or request.reverse else ""
             return Made(made.address, made.keepalive, made.report + why)
-    where = "; ".join(f"{name}: {r.reason}" for name, r in refusals)
-    raise TypeError(f"njit: {request.dispatcher.__name__} cannot be differentiated. {where}")
+    reasons = "; ".join(f"by {name}: {r.reason}{_at(r, request)}" for name, r in refusals)
+    raise TypeError(f"njit: {request.dispatcher.__name__} cannot be differentiated {reasons}")
 
 
 def _said(refusal: Refusal) -> str:
     return f"line {refusal.line}, {refusal.reason}" if refusal.line else refusal.reason
+
+
+def _at(refusal: Refusal, request: Request) -> str:
+    where = request.py_func.__code__.co_filename
+    return "" if refusal.line is None else f" ({where}, line {refusal.line})"

@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 from numba.extending import lower_builtin, overload_attribute
 
-from nbgrad.machine.numba_inside import AbstractTemplate, infer_global, signature
+from nbgrad.machine.numba_inside import AbstractTemplate, cpu_target, infer_global, signature
 from nbgrad.native.active import Active, base_of
 from nbgrad.native.algebra import Arithmetic, Scalar
 
@@ -96,8 +96,18 @@ ARITY_TWO: Final = frozenset(
         "copysign",
     ]
 )
+IN_PLACE: Final = {
+    operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul,
+    operator.itruediv: operator.truediv, operator.ipow: operator.pow, operator.imod: operator.mod,
+    operator.ifloordiv: operator.floordiv,
+}  # fmt: skip
 # What may stand beside an active number.
 BESIDE: Final = (types.Float, types.Integer, types.Boolean)
+
+
+def typing_context() -> Any:
+    """What Numba types functions with."""
+    return cpu_target.typing_context
 
 
 def result_type(context: Any, function: Any, args: tuple[Any, ...], carries: bool) -> Any:

@@ -19,15 +19,16 @@ from nbgrad.core.forks import compiling
 from nbgrad.core.node import Node, constant
 from nbgrad.core.values import known_value
 from nbgrad.machine.lljit import uninterrupted
-from nbgrad.machine.numba_inside import CPUDispatcher
-from nbgrad.native import active, arrays, calling, entry, memory, scalars
+from nbgrad.machine.numba_inside import CPUDispatcher, as_dtype
+from nbgrad.native import active, calling, making, memory, products, scalars
+from nbgrad.native.entry import paths
 from nbgrad.native.forms import Fixed, Leaf, Request, Result, Static
 from nbgrad.native.routes import code_of
 from nbgrad.ops.basis import strong
 from nbgrad.ops.control.native import native
 
 Func = Callable[..., Any]
-_ = (arrays, scalars)  # they tell Numba of active numbers
+_ = (making, products, scalars)  # they tell Numba of active numbers
 
 
 class Njit:
@@ -269,11 +270,11 @@ def _number(order: int, reverse: bool) -> Any:
 def _results(ty: Any) -> tuple[tuple[Result, ...], Callable[[Any], Any]]:
     """The leaves of what a function returns, and what nests them."""
     leaves = []
-    for path, leaf in entry.paths(ty):
+    for path, leaf in paths(ty):
         if isinstance(leaf, numba.types.Array):
-            leaves.append(Result(path, numba.np.numpy_support.as_dtype(leaf.dtype), leaf.ndim))
+            leaves.append(Result(path, as_dtype(leaf.dtype), leaf.ndim))
         elif isinstance(leaf, numba.types.Number | numba.types.Boolean):
-            dtype = numba.np.numpy_support.as_dtype(numba.types.unliteral(leaf))
+            dtype = as_dtype(numba.types.unliteral(leaf))
             leaves.append(Result(path, dtype, 0))
         else:
             raise TypeError(

@@ -98,8 +98,8 @@ class Writer:
         return name
 
     def pointer(self, at: int, dtype: Any) -> str:
-        name = "np_bool" if dtype.kind == "b" else f"np_{dtype.name}"
-        self.space[name] = np.bool_ if dtype.kind == "b" else dtype.type
+        name = f"np_{dtype.name}"
+        self.space[name] = dtype.type
         return f"as_pointer(words[{at}], {name})"
 
     def read(self) -> str:
@@ -109,7 +109,9 @@ class Writer:
             at, extents = self.leaf[j]
             self.say(f"p{j} = {self.pointer(at, leaf.dtype)}")
             if j not in self.request.active:
-                plain = f"frozen(carray(p{j}, {self.shape(extents)}))" if leaf.ndim else f"p{j}[0]"
+                plain = f"frozen(carray(p{j}, {self.shape(extents)}))"
+                if not leaf.ndim:
+                    plain = f"carray(p{j}, 1)[0]"
                 self.say(f"x{j} = {plain}")
                 continue
             for m in range(1, self.many):
@@ -133,6 +135,24 @@ class Writer:
     def floats(self, j: int, index: str) -> str:
         found = [f"p{j}[{index}], "] + [f"p{j}_{m}[{index}], " for m in range(1, self.many)]
         return "(" + "".join(found) + ")"
+
+    def kinds(self) -> tuple[Any, ...]:
+        """The types of the arguments of the user's function, or of its clone."""
+        return tuple([self._kind_of(x) for x in self.request.arguments])
+
+    def _kind_of(self, x: Any) -> Any:
+        if isinstance(x, Leaf):
+            dtype = numba.from_dtype(x.dtype)
+            if x.number in self.request.active and (self.request.order or self.request.reverse):
+                dtype = self.request.number.with_base(dtype)
+            return calling.frozen_type(dtype, x.ndim) if x.ndim else dtype
+        if isinstance(x, Static):
+            return types.boolean if x.code == "b1" else types.int64
+        if isinstance(x, tuple):
+            kind, items = x
+            inner = [self._kind_of(item) for item in items]
+            return types.Tuple(inner) if kind is tuple else types.NamedTuple(inner, kind)
+        return numba.typeof(x.value)
 
     def call(self, function: Any) -> None:
         self.space["f"] = function
@@ -179,7 +199,9 @@ class Writer:
         for r, leaf in enumerate(self.request.results):
             mine = [m for m in range(self.many) if (m, r) in self.out]
             for m in mine:
-                self.say(f"q{r}_{m} = {self.pointer(self.out[m, r][0], leaf.dtype)}")
+                at, extents = self.out[m, r]
+                size = self.size(extents) if leaf.ndim else "1"
+                self.say(f"q{r}_{m} = carray({self.pointer(at, leaf.dtype)}, {size})")
             if not leaf.ndim:
                 for m in mine:
                     self.say(f"q{r}_{m}[0] = component{m}(y{leaf.path})")

@@ -1,0 +1,196 @@
+"""Arrays of active numbers made of numbers and of others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import types
+
+from nbgrad.native.active import Active, with_base
+from nbgrad.native.arrays import maker, rank, unified
+from nbgrad.native.reductions import value_of
+from nbgrad.native.replacing import element_of, replaces
+
+
+def _as_type(a: Any, dtype: Any) -> None:
+    """``a.astype(dtype)``, which is no function of NumPy's."""
+
+
+@replaces(_as_type, "astype")
+def _astype(a: Any, dtype: Any) -> Any:
+    held = getattr(dtype, "dtype", None)
+    space: dict[str, Any] = {"np": np}
+    if isinstance(held, Active):
+        held = held.base
+    if isinstance(held, types.Float):
+        kind, value = maker(with_base(element_of(a), held), space), "v"
+    elif isinstance(held, types.Integer | types.Boolean):
+        kind, value, space["value_of"] = maker(held, space), "value_of(v)", value_of
+    else:
+        return None
+    text = f"""
+def impl(a, dtype):
+    flat = a.ravel()
+    out = np.empty(flat.size, {kind})
+    for k in range(flat.size):
+        v = flat[k]
+        out[k] = {value}
+    return out.reshape(a.shape)
+"""
+    exec(text, space)
+    return space["impl"]
+
+
+@replaces(np.asarray)
+def _asarray(a: Any) -> Any:
+    return (lambda a: a) if isinstance(a, types.Array) else _array(a)
+
+
+@replaces(np.ascontiguousarray)
+def _ascontiguousarray(a: Any) -> Any:
+    return lambda a: a.copy()
+
+
+@replaces(np.array)
+def _array(object: Any, dtype: Any = None) -> Any:
+    """Of a sequence of numbers, or of such."""
+    space: dict[str, Any] = {"np": np}
+    kind = maker(element_of_all(object), space)
+    if isinstance(object, types.Array):
+        return lambda object, dtype=None: object.copy()
+    inner = object.types[0] if isinstance(object, types.BaseTuple) else object.dtype
+    if isinstance(inner, Active | types.Number | types.Boolean):
+        fill = _filling(object, "out[{k}]", "object")
+        shape = "(len(object),)"
+    elif isinstance(inner, types.Array) and inner.ndim == 1:
+        fill = _filling(object, "out[{k}, :]", "object")
+        shape = "(len(object), len(object[0]))"
+    else:
+        shape = "(len(object), len(object[0]))"
+        if isinstance(object, types.BaseTuple):
+            rows = [
+                _filling(x, f"out[{r}, {{k}}]", f"object[{r}]") for r, x in enumerate(object.types)
+            ]
+            fill = "".join(rows)
+        else:
+            fill = (
+                "    for i in range(len(object)):\n        for j in range(len(object[i])):\n"
+                "            out[i, j] = object[i][j]\n"
+            )
+    exec(
+        f"def impl(object, dtype=None):\n    out = np.empty({shape}, {kind})\n{fill}    return out",
+        space,
+    )
+    return space["impl"]
+
+
+def element_of_all(x: Any) -> Any:
+    return unified(*_leaves(x))
+
+
+def _leaves(x: Any) -> Any:
+    if isinstance(x, types.BaseTuple):
+        return [leaf for item in x.types for leaf in _leaves(item)]
+    return _leaves(x.dtype) if hasattr(x, "dtype") and not isinstance(x, Active) else [x]
+
+
+def _filling(x: Any, place: str, name: str) -> str:
+    if isinstance(x, types.BaseTuple):
+        return "".join(f"    {place.format(k=k)} = {name}[{k}]\n" for k in range(len(x.types)))
+    return f"    for k in range(len({name})):\n        {place.format(k='k')} = {name}[k]\n"
+
+
+@replaces(np.full)
+def _full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
+    space: dict[str, Any] = {"np": np}
+    kind = maker(element_of(fill_value), space)
+    exec(
+        f"""
+def impl(shape, fill_value, dtype=None):
+    out = np.empty(shape, {kind})
+    out[...] = fill_value
+    return out
+""",
+        space,
+    )
+    return space["impl"]
+
+
+@replaces(np.full_like)
+def _full_like(a: Any, fill_value: Any) -> Any:
+    space: dict[str, Any] = {"np": np}
+    kind = maker(unified(a, fill_value), space)
+    exec(
+        f"def impl(a, fill_value):\n    out = np.empty(a.shape, {kind})\n    out[...] = fill_value\n    return out",
+        space,
+    )
+    return space["impl"]
+
+
+@replaces(np.ones_like)
+def _ones_like(a: Any) -> Any:
+    def impl(a: Any) -> Any:
+        out = np.empty_like(a)
+        out[...] = 1.0
+        return out
+
+    return impl
+
+
+@replaces(np.linspace)
+def _linspace(start: Any, stop: Any, num: Any = 50) -> Any:
+    space: dict[str, Any] = {"np": np}
+    kind = maker(unified(start, stop), space)
+    exec(
+        f"""
+def impl(start, stop, num=50):
+    out = np.empty(num, {kind})
+    for k in range(num):
+        out[k] = start + (stop - start) * k / max(num - 1, 1)
+    return out
+""",
+        space,
+    )
+    return space["impl"]
+
+
+@replaces(np.diff)
+def _diff(a: Any) -> Any:
+    return (lambda a: a[1:] - a[:-1]) if rank(a) == 1 else (lambda a: a[:, 1:] - a[:, :-1])
+
+
+@replaces(np.roll)
+def _roll(a: Any, shift: Any) -> Any:
+    def impl(a: Any, shift: Any) -> Any:
+        flat = a.ravel()
+        out = np.empty_like(flat)
+        for k in range(flat.size):
+            out[(k + shift) % flat.size] = flat[k]
+        return out.reshape(a.shape)
+
+    return impl
+
+
+@replaces(np.clip)
+def _clip(a: Any, a_min: Any, a_max: Any) -> Any:
+    return lambda a, a_min, a_max: np.minimum(np.maximum(a, a_min), a_max)
+
+
+@replaces(np.interp)
+def _interp(x: Any, xp: Any, fp: Any) -> Any:
+    if rank(x):
+        return None
+
+    def impl(x: Any, xp: Any, fp: Any) -> Any:
+        n = len(xp)
+        if value_of(x) <= value_of(xp[0]):
+            return fp[0]
+        if value_of(x) >= value_of(xp[n - 1]):
+            return fp[n - 1]
+        k = 0
+        while value_of(xp[k + 1]) <= value_of(x):
+            k += 1
+        return fp[k] + (fp[k + 1] - fp[k]) / (xp[k + 1] - xp[k]) * (x - xp[k])
+
+    return impl

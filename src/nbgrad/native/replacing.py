@@ -1,0 +1,126 @@
+"""NumPy's functions for arrays of active numbers: each by what stands for it in a clone.
+
+Numba has these for dtypes of NumPy's. What stands for one is compiled as that is, unless an operand is active.
+Methods of arrays are met by their names, which a clone spells with a prefix: that of a plain array, or of
+anything else that has such a name, is what it was.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Final
+
+from numba import types
+from numba.extending import overload, overload_method
+
+from nbgrad.machine.numba_inside import AttributeTemplate, infer_getattr, lower_getattr_generic
+from nbgrad.native.active import Active
+
+PREFIX: Final = "nbgrad_"
+STAND_INS: Final[dict[Any, Any]] = {}
+METHODS: Final[set[str]] = set()
+
+
+def holds_active(*kinds: Any) -> bool:
+    """Whether one of some types is of active numbers."""
+    return any(isinstance(element_of(x), Active) for x in kinds)
+
+
+def element_of(ty: Any) -> Any:
+    """The type of the elements of an array, a list or a tuple; of a number its own."""
+    while not isinstance(ty, Active):
+        if isinstance(ty, types.BaseTuple):
+            inner = [element_of(x) for x in ty.types]
+            return next((x for x in inner if isinstance(x, Active)), inner[0] if inner else ty)
+        if not isinstance(ty, types.Array | types.List | types.ListType):
+            return ty
+        ty = ty.dtype
+    return ty
+
+
+def absent(ty: Any) -> bool:
+    """Whether an argument is not given, or None."""
+    return ty is None or isinstance(ty, types.Omitted | types.NoneType)
+
+
+def given(names: list[str], kinds: list[Any]) -> str:
+    """The arguments that are given, as text of a call."""
+    parts: list[str] = []
+    for name, kind in zip(names, kinds, strict=True):
+        if kind is None or isinstance(kind, types.Omitted):
+            continue
+        skipped = len(parts) < names.index(name)
+        parts.append(f"{name}={name}" if skipped else name)
+    return ", ".join(parts)
+
+
+def replaces(plain: Any, method: str = "") -> Callable[[Any], Any]:
+    """Declare what stands for *plain*, and for a method of arrays.
+
+    The function is given the types of the arguments, one of which is of active numbers, and returns what is
+    compiled, or None.
+    """
+
+    def declare(chosen: Any) -> Any:
+        sig = inspect.signature(chosen)
+        names = list(sig.parameters)
+        params = ", ".join(str(p.replace(annotation=p.empty)) for p in sig.parameters.values())
+        space: dict[str, Any] = {"plain": plain, "chosen": chosen, "made": _made(plain)}
+        listed = ", ".join(names)
+        source = f"def stub({params}): raise NotImplementedError\n"
+        source += f"def choose({params}): return made(chosen, {names!r}, [{listed}], {params!r})\n"
+        exec(source, space)
+        stub = STAND_INS[plain] = space["stub"]
+        overload(stub, strict=False)(space["choose"])
+        if method:
+            METHODS.add(method)
+            _register_method(method, stub, names, params)
+        return chosen
+
+    return declare
+
+
+def _made(plain: Any) -> Callable[..., Any]:
+    def made(chosen: Any, names: list[str], kinds: list[Any], params: str) -> Any:
+        if holds_active(*kinds):
+            return chosen(*kinds)
+        space = {"plain": plain}
+        exec(f"def impl({params}): return plain({given(names, kinds)})", space)
+        return space["impl"]
+
+    return made
+
+
+def _register_method(method: str, stub: Any, names: list[str], params: str) -> None:
+    def made(*kinds: Any) -> Any:
+        space = {"stub": stub}
+        args = given(names, list(kinds))
+        if holds_active(kinds[0]):
+            exec(f"def impl({params}): return stub({args})", space)
+        else:
+            rest = given(names[1:], list(kinds[1:]))
+            exec(f"def impl({params}): return {names[0]}.{method}({rest})", space)
+        return space["impl"]
+
+    space: dict[str, Any] = {"made": made}
+    exec(f"def choose({params}): return made({', '.join(names)})", space)
+    overload_method(types.Array, PREFIX + method, strict=False)(space["choose"])
+
+
+@infer_getattr
+class _Prefixed(AttributeTemplate):
+    """Of anything that is no array: what it has under the name without the prefix."""
+
+    key = types.Type
+
+    def generic_resolve(self, ty: Any, attr: str) -> Any:
+        if not attr.startswith(PREFIX):
+            return None
+        return self.context.resolve_getattr(ty, attr[len(PREFIX) :])
+
+
+@lower_getattr_generic(types.Type)
+def _prefixed(context: Any, builder: Any, ty: Any, value: Any, attr: str) -> Any:
+    attr = attr.removeprefix(PREFIX)
+    return context.get_getattr(ty, attr)(context, builder, ty, value, attr)
