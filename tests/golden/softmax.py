@@ -12,7 +12,7 @@ def fused_copy_0_max(lo, hi, n0, n1, x0, x0_s0, r0, r0_s0, block):
         x0_o = at0 * x0_s0
         for j in range(first, last):
             v0 = x0[x0_o + j]
-            acc0 = (acc0 if (acc0 >= v0) | (acc0 != acc0) else v0)
+            acc0 = reduce_max(acc0, v0)
         r0[r0_o] = acc0
 
 def fused_subtract_exp_2_sum(lo, hi, n0, n1, x0, x0_s0, x1, x1_s0, y0, y0_s0, r0, r0_s0, block):

@@ -14,7 +14,7 @@ def fused_sqrt_multiply_2_sum_max(lo, hi, n0, x0, c2, r0, r1, block):
             v1 = math.sqrt(v0)
             v3 = v1 * c2
             acc0 = reduce_add(acc0, v3)
-            acc1 = (acc1 if (acc1 >= v0) | (acc1 != acc1) else v0)
+            acc1 = reduce_max(acc1, v0)
         r0[r0_o] = acc0
         r1[r1_o] = acc1
 
@@ -43,5 +43,5 @@ def fused_copy_0_max(lo, hi, n0, x0, r0, block):
         last = min(first + block, size)
         for j in range(first, last):
             v0 = x0[j]
-            acc0 = (acc0 if (acc0 >= v0) | (acc0 != acc0) else v0)
+            acc0 = reduce_max(acc0, v0)
         r0[r0_o] = acc0

@@ -24,6 +24,16 @@ def reduce_add(a: Any, b: Any) -> Any:
     return a + b
 
 
+def reduce_max(a: Any, b: Any) -> Any:
+    """Return the larger of two floats, or NaN if one is: LLVM keeps several of a loop in one vector."""
+    return a if (a >= b) | (a != a) else b
+
+
+def reduce_min(a: Any, b: Any) -> Any:
+    """Return the smaller of two floats, likewise."""
+    return a if (a <= b) | (a != a) else b
+
+
 def select(condition: Any, a: Any, b: Any) -> Any:
     """Return *a* where the condition holds, else *b*: both are computed, nothing is branched over."""
     return a if condition else b

@@ -107,9 +107,31 @@ def rest_of(typingctx: Any, x: Any, y: Any) -> Any:
     return types.float64(x, y), generate
 
 
+def _extremum(name: str) -> Any:
+    """LLVM's intrinsic that is NaN if one of two floats is, of which it makes vectors in loops."""
+
+    def typing(typingctx: Any, a: Any, b: Any) -> Any:
+        result = typingctx.unify_types(a, b)
+
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            pair = [
+                context.cast(builder, v, t, result) for v, t in zip(args, sig.args, strict=True)
+            ]
+            kind = ir.FunctionType(pair[0].type, [v.type for v in pair])
+            text = f"llvm.{name}.f{result.bitwidth}"
+            return builder.call(get_or_insert_function(builder.module, kind, text), pair)
+
+        return result(a, b), generate
+
+    typing.__name__ = typing.__qualname__ = name
+    return intrinsic(typing)
+
+
 # Keyed by the plain functions, so that a helper's globals can be translated by identity.
 BY_PLAIN: Final[dict[Any, Any]] = {
     plain.reduce_add: reduce_add,
+    plain.reduce_max: _extremum("maximum"),
+    plain.reduce_min: _extremum("minimum"),
     plain.select: select,
     pointers.call_frame: call_frame,
     bits.rest_of: rest_of,

@@ -17,7 +17,7 @@ from nbgrad.program.text import (
     Number,
     Pointer,
     all_guards,
-    combined,
+    gathered,
     identity_text,
     inline,
     is_wide,
@@ -308,7 +308,7 @@ class Emitter:
         for number, r in enumerate(self.nest.reductions):
             target = self.column(number, r) if self.a.columns else f"acc{number}"
             target = f"part{number}" if number in chunked else target
-            self.line(depth + 1, f"{target} = {combined(r, target, self.operands[r.arg])}")
+            self.line(depth + 1, f"{target} = {gathered(r, target, self.operands[r.arg])}")
         if len(self.lines) == before:
             self.line(depth + 1, "pass")
         for number in chunked:

@@ -19,6 +19,9 @@ from nbgrad.program.values import ALL_CODES
 _CALLED = frozenset({*ALL_CODES.values(), "abs"})
 # What marks a text as more than + - * of its operands.
 WORDS = re.compile(r"[a-z]{2}|<|>|=|/|\{[tc]\}")
+# By the test in the text of an extremum, that of one in any order.
+_TEST = re.compile(r"\{a\} ([<>]=) \{b\}")
+_EXTREMA = {">=": "reduce_max", "<=": "reduce_min"}
 # Numbers that stay in the text: rules are full of them, and the compiler folds them.
 INLINE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 
@@ -167,6 +170,12 @@ def combined(r: Reduce, a: str, b: str) -> str:
         return f"reduce_add({a}, {b})"
     text = r.combine.format(a=a, b=b)
     return f"{ALL_CODES[r.dtype]}({text})" if r.dtype.kind in "iu" else text
+
+
+def gathered(r: Reduce, a: str, b: str) -> str:
+    """As ``combined``, for a loop on the CPU: of largest and smallest floats several are kept at a time."""
+    test = _TEST.search(r.combine) if r.dtype.kind == "f" else None
+    return combined(r, a, b) if test is None else f"{_EXTREMA[test[1]]}({a}, {b})"
 
 
 class _Choices(ast.NodeTransformer):
