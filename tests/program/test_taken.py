@@ -12,9 +12,10 @@ from numpy.testing import assert_array_equal
 
 import nbgrad as ng
 from nbgrad.backends.cpu.program import CpuProgram
+from nbgrad.program import taken
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.nest import Load, Nest
-from nbgrad.program.plan import reads
+from nbgrad.program.plan import reads, writes
 from nbgrad.program.program import Program, make_program
 from tests.program.test_plan import SIDE, build, some_outputs, some_steps
 from tests.support.differential import plan_of, positive
@@ -70,6 +71,77 @@ def test_random_programs(steps: list[tuple[str, int, int]], kept: list[int]) -> 
     inputs = dict(zip(program.tape.inputs, own, strict=True))
     for out, var in program.taken.items():
         assert found[program.tape.outputs.index(out)] is inputs[var]
+
+
+def memory_of(program: Program, var: Any) -> Any:
+    """Where *var* lies: in the memory of an argument or a result, or at an offset of the arena."""
+    var = program.shared.get(var, var)
+    return program.plan.offsets.get(var, program.taken.get(var, var))
+
+
+def check_dying(program: Program) -> int:
+    """Run through the steps with what each memory holds; return how many results took a place."""
+    holds: dict[Any, Any] = {}
+    count = 0
+    for item in program.items:
+        for var in reads(item):
+            assert var in program.tape.inputs or holds[memory_of(program, var)] is var
+        for store in item.nest.stores if isinstance(item, Arranged) else ():
+            if store.onto is not None:
+                load = item.nest.body[store.onto]
+                assert_array_equal(places(item.nest, load), places(item.nest, store))
+                assert memory_of(program, load.buffer) == memory_of(program, store.buffer)
+                others = [
+                    v.buffer
+                    for k, v in enumerate(item.nest.body)
+                    if isinstance(v, Load) and k != store.onto
+                ]
+                assert load.buffer not in others
+                count += 1
+        for var in writes(item):
+            holds[memory_of(program, var)] = var
+    for var in program.tape.outputs:
+        assert var in program.tape.inputs or holds[memory_of(program, var)] in (
+            var,
+            *[v for v, out in program.shared.items() if out is var],
+        )
+    return count
+
+
+@given(some_steps, some_outputs)
+def test_random_programs_whose_values_die(
+    steps: list[tuple[str, int, int]], kept: list[int]
+) -> None:
+    plain = plan_of(build(steps, kept), (SIDE, SIDE), (SIDE,))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(taken, "LARGE", 0)
+        programs = [make_program(plain.tape, given=frozenset(g)) for g in ((), (0, 1))]
+    args = [positive(SIDE, SIDE), positive(SIDE, seed=1)]
+    wanted = CpuProgram(plain, "block").run([a.copy() for a in args])
+    for program in programs:
+        check_dying(program)
+        for x, y in zip(
+            CpuProgram(program, "block").run([a.copy() for a in args]), wanted, strict=True
+        ):
+            assert_array_equal(x, y)
+
+
+def log_sum_exp(x: Any, y: Any) -> Any:
+    top = x.max(axis=1, keepdims=True)
+    return (ng.log(ng.exp(x - top).sum(axis=1)) + top[:, 0]).sum() + (x * y).sum()
+
+
+def test_a_backward_pass_of_rows_goes_on_in_one_memory() -> None:
+    plain = plan_of(ng.grad(log_sum_exp), (300, 130), (300, 130))
+    assert plain.plan.arena_bytes < 300 * 130 * 8
+    assert check_dying(plain) == 2
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(taken, "LARGE", 1 << 60)
+        apart = make_program(plain.tape)
+    assert check_dying(apart) == 0
+    args = positive(300, 130), positive(300, 130, seed=1)
+    for x, y in zip(CpuProgram(plain).run([*args]), CpuProgram(apart).run([*args]), strict=True):
+        assert_array_equal(x, y)
 
 
 x_and_y = (N, N), (N, N)

@@ -114,9 +114,7 @@ def _extremum(name: str) -> Any:
         result = typingctx.unify_types(a, b)
 
         def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            pair = [
-                context.cast(builder, v, t, result) for v, t in zip(args, sig.args, strict=True)
-            ]
+            pair = [*map(context.cast, [builder] * 2, args, sig.args, [result] * 2)]
             kind = ir.FunctionType(pair[0].type, [v.type for v in pair])
             text = f"llvm.{name}.f{result.bitwidth}"
             return builder.call(get_or_insert_function(builder.module, kind, text), pair)

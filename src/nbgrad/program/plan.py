@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
@@ -40,18 +41,26 @@ def writes(item: Item) -> list[Var]:
     return list(item.writes if isinstance(item, Rows | Stage) else item.eqn.outs)
 
 
-def plan(tape: Tape, items: Sequence[Item], shared: Iterable[Var] = ()) -> Plan:
+def plan(
+    tape: Tape,
+    items: Sequence[Item],
+    shared: Iterable[Var] = (),
+    over: Mapping[Var, Var] = MappingProxyType({}),
+) -> Plan:
     """Place intermediate buffers in one arena, first fit by lifetime.
 
     A buffer is free again after the last step that reads it, never within that step: kernels are
     compiled on the promise that what they write is not what they read. The values *shared* are in
-    the memory of outputs.
+    the memory of outputs. Those that *over* names are written in the place of others.
     """
+    first: dict[Var, Var] = {}
+    for out, var in over.items():
+        first[out] = first.get(var, var)
     fixed = {*tape.inputs, *(a for a in tape.outputs if isinstance(a, Var)), *shared}
     last: dict[Var, int] = {}
     for k, item in enumerate(items):
         for var in (*reads(item), *writes(item)):
-            last[var] = k
+            last[first.get(var, var)] = k
     dying: dict[int, list[Var]] = defaultdict(list)
     offsets: dict[Var, int] = {}
     space = Space()
@@ -60,6 +69,9 @@ def plan(tape: Tape, items: Sequence[Item], shared: Iterable[Var] = ()) -> Plan:
             space.give(offsets[var], _size(var))
         for var in writes(item):
             if var in fixed or var in offsets:
+                continue
+            if var in first:
+                offsets[var] = offsets[first[var]]
                 continue
             offsets[var] = space.take(_size(var))
             dying[last[var]].append(var)

@@ -19,7 +19,7 @@ from nbgrad.program.rolled import rolled
 from nbgrad.program.rows import Rows, by_rows
 from nbgrad.program.selected import selected
 from nbgrad.program.steps import define
-from nbgrad.program.taken import Places, placed, taken
+from nbgrad.program.taken import Places, dying, in_outputs, placed, taken
 from nbgrad.program.text import CudaKernel, Emitted
 from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
@@ -117,10 +117,12 @@ def make_program(
         cut = [*in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)]
         free = [tape.inputs[k] for k in sorted(given)]
         onto = taken(tape, cut, free, shared)
-        items = tuple(cuda_stages.in_stages(cut) if there else placed(cut, onto, shared))
+        over = {} if there or repeated else dying(tape, cut, shared, onto)
+        items = tuple(cuda_stages.in_stages(cut) if there else placed(cut, onto, shared, over))
+        shared = in_outputs(tape, over, shared)
         again = partial(make_program, repeated=True, target=target)
         steps = tuple([_step(item, repeated, again, target) for item in items])
-        return Program(tape, items, steps, plan(tape, items, shared), shared, onto)
+        return Program(tape, items, steps, plan(tape, items, shared, over), shared, onto)
 
 
 def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: str) -> Step:

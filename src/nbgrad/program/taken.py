@@ -16,6 +16,7 @@ from nbgrad.program.nest import Load, Nest, Store
 from nbgrad.program.nests import Item
 from nbgrad.program.plan import reads
 
+LARGE = 1 << 18  # bytes of a value that is rather not in memory twice
 Places = dict[Var, Var]  # by result, the input whose memory it takes
 
 
@@ -82,14 +83,54 @@ def _load(var: Var, nest: Nest, store: Store) -> int | None:
     return loads[0] if same else None
 
 
-def placed(items: Sequence[Item], places: Places, shared: Mapping[Var, Var]) -> Iterator[Item]:
+def dying(tape: Tape, items: Sequence[Item], shared: Mapping[Var, Var], places: Places) -> Places:
+    """What may be written in the place of a value that dies there: by what, the value.
+
+    Of large ones alone: that a small one is in the caches is worth less than that its kernel is the
+    same whatever becomes of its operands.
+    """
+    found: Places = {}
+    fixed = {*tape.inputs, *(a for a in tape.outputs if isinstance(a, Var)), *shared}
+    last = {var: k for k, item in enumerate(items) for var in reads(item)}
+    for k, item in enumerate(items):
+        if not isinstance(item, Arranged):
+            continue
+        free = {
+            v for v in reads(item) if last[v] == k and v not in fixed and v.aval.nbytes >= LARGE
+        }
+        for store in item.nest.stores if free else ():
+            out = store.buffer
+            whole = item.nest.size == out.aval.size and shared.get(out, out) not in places
+            for var in sorted(free, key=reads(item).index) if whole else ():
+                if var.aval.nbytes == out.aval.nbytes and _load(var, item.nest, store) is not None:
+                    found[out] = var
+                    free.remove(var)
+                    break
+    return found
+
+
+def in_outputs(tape: Tape, over: Places, shared: Mapping[Var, Var]) -> dict[Var, Var]:
+    """*shared*, with the values whose place ends up as that of an output."""
+    outputs = {a for a in tape.outputs if isinstance(a, Var)}
+    found = dict(shared)
+    for out, var in reversed(over.items()):
+        if out in outputs or out in found:
+            found[var] = found.get(out, out)
+    return found
+
+
+def placed(
+    items: Sequence[Item], places: Places, shared: Mapping[Var, Var], over: Places
+) -> Iterator[Item]:
     """*items*, where what takes the place of an operand is written through the pointer of that."""
     for item in items:
-        if isinstance(item, Arranged) and places:
+        if isinstance(item, Arranged) and (places or over):
             nest = item.nest
-            outs = [shared.get(s.buffer, s.buffer) for s in nest.stores]
+            outs = [
+                over.get(s.buffer, places.get(shared.get(s.buffer, s.buffer))) for s in nest.stores
+            ]
             rows = zip(nest.stores, outs, strict=True)
-            stores = tuple([_onto(s, nest, places.get(out)) for s, out in rows])
+            stores = tuple([_onto(s, nest, var) for s, var in rows])
             item = replace(item, nest=replace(nest, stores=stores))
         yield item
 
