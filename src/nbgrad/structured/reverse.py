@@ -46,6 +46,9 @@ class Scope:
         self.cts: dict[Val, str] = {}
         self.pending = False  # what the statement wrote is still there
         self.shifted: dict[Val, int] = {}  # what a loop carries on: its number
+        self.late: dict[Val, list[str]] = {}  # terms that are there last, and so added last
+        self.begun: dict[Val, int] = {}  # whose cotangents were 0 before a choice: which
+        self.given: set[Val] = set()  # of those, which this side of it has added to
         self.own: set[Val] = set()  # whose cotangents are variables of their own
 
     def outward(self) -> Iterator[Scope]:
@@ -182,10 +185,27 @@ class Adjoint:
             home.cts[x] = text
             return
         if x not in home.own:
-            home.lines.append(f"{name} = {home.cts.get(x) or zero(x.code)}")
+            before = home.cts.get(x)
+            home.lines.append(f"{name} = {before or zero(x.code)}")
             home.cts[x] = name
             home.own.add(x)
-        scope.lines.append(f"{name} = {name} + {text}")
+            if before is None:
+                home.begun[x] = home.at
+        first = scope.parent is home and scope.loop is None and home.begun.get(x) == home.at
+        if first and x not in scope.given:
+            scope.lines.append(f"{name} = {text}")
+        else:
+            scope.lines.append(f"{name} = {name} + {text}")
+        for around in scope.outward():
+            if around is home:
+                break
+            around.given.add(x)
+
+    def cotangent(self, x: Val, scope: Scope) -> str | None:
+        """The name of the whole cotangent of a value of *scope*; None if it is zero."""
+        for text in scope.late.pop(x, ()):
+            self.give(x, text, scope)
+        return scope.cts.get(x)
 
     def adjoint(self, array: Array) -> str:
         return f"d{self.names(array)}"
@@ -210,7 +230,7 @@ class Adjoint:
                 self.loop(stmt, scope)
 
     def compute(self, stmt: Compute, scope: Scope) -> None:
-        ct = scope.cts.get(stmt.out)
+        ct = self.cotangent(stmt.out, scope)
         if ct is None:
             return
         wants = [a in self.active for a in stmt.args]
@@ -245,7 +265,7 @@ class Adjoint:
         return stmt.op.text if self.guarded and not free else "{0} * {1}"
 
     def load(self, stmt: Load, scope: Scope) -> None:
-        ct = scope.cts.get(stmt.out)
+        ct = self.cotangent(stmt.out, scope)
         if ct is None or stmt.array not in self.active:
             return
         index = self.need(stmt.index, scope)
@@ -274,7 +294,8 @@ class Adjoint:
 
     def choice(self, stmt: If, scope: Scope) -> None:
         sides = []
-        given = [(k, scope.cts[o]) for k, o in enumerate(stmt.outs) if o in scope.cts]
+        cts = [self.cotangent(o, scope) for o in stmt.outs]
+        given = [(k, ct) for k, ct in enumerate(cts) if ct is not None]
         for block, values in ((stmt.then, stmt.thens), (stmt.other, stmt.others)):
             inner = Scope(block, scope, None)
             for k, ct in given:
@@ -295,12 +316,16 @@ class Adjoint:
         names = self.names
         active = [k for k, p in enumerate(stmt.params) if p in self.active]
         carried = [f"b{names(stmt.params[k])}" for k in active]
-        starts = [scope.cts.get(stmt.outs[k]) or zero(stmt.outs[k].code) for k in active]
+        starts = [self.cotangent(stmt.outs[k], scope) or zero(stmt.outs[k].code) for k in active]
         inner = Scope(stmt.body, scope, stmt)
         for k, name in zip(active, carried, strict=True):
-            self.give(stmt.nexts[k], name, inner)
+            after = stmt.nexts[k]
+            if after in self.active and self.homes[after][0] is stmt.body:
+                inner.late.setdefault(after, []).append(name)
+            else:
+                self.give(after, name, inner)
         self.back(inner)
-        ends = [inner.cts.get(stmt.params[k]) or zero(stmt.params[k].code) for k in active]
+        ends = [self.cotangent(stmt.params[k], inner) or zero(stmt.params[k].code) for k in active]
         body = [*inner.lines, *moved(carried, ends)]
         if body:
             ahead = [
