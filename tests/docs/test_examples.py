@@ -239,6 +239,8 @@ def test_option_book_differentiates_plain_numpy() -> None:
 def test_every_script_is_tested() -> None:
     tested = {"nist_fit.py", "train_network.py", "fit_curve.py", "deblur.py", "spring_system.py"}
     tested |= {"gaussian_process.py", "kalman_filter.py", "option_book.py"}
+    # By tests/native/test_compile_examples.py.
+    tested |= {"particle_filter.py", "predator_prey.py", "swing_up.py"}
     assert {path.name for path in SCRIPTS.glob("*.py")} == tested
 
 
