@@ -142,7 +142,8 @@ def test_bounds_hold_derivatives():
 
 
 def test_memory_of_pairs():
-    for held in (1, 3, 30):
-        found = minimize(rosenbrock, STARTS[2], method="nb-lbfgs", options={"maxcor": held})
-        expected = scipy_of("nb-lbfgs", STARTS[2], options={"maxcor": held})
-        assert found.nfev <= 1.05 * expected.nfev and found.fun < 1e-6
+    for start, held in ((0, 1), (1, 1), (1, 3), (2, 3), (2, 30)):  # longer solves are chaotic
+        x0 = STARTS[start]
+        found = minimize(rosenbrock, x0, method="nb-lbfgs", options={"maxcor": held})
+        expected = scipy_of("nb-lbfgs", x0, options={"maxcor": held})
+        assert found.nfev == expected.nfev and found.fun < 1e-6

@@ -87,6 +87,14 @@ ROWS: dict[tuple[str, str], Any] = {
     ("optimize.brute", "ValueError"): (lambda: optimize.brute(total, ()), "ranges"),
     ("optimize.Table", "ValueError"): (lambda: optimize.Table(every=0), "1 or more"),
     ("optimize.Progress", "ValueError"): (lambda: optimize.Progress("bar"), "tqdm"),
+    ("optimize.adapters.ipopt", "TypeError"): (
+        lambda: optimize.adapters.ipopt(total),
+        "takes what nbgrad.problem made",
+    ),
+    ("optimize.adapters.ipopt", "ValueError"): (
+        lambda: optimize.adapters.ipopt(AT, np.ones(9)),
+        "holds 9 numbers",
+    ),
     ("optimize.adapters.lmfit", "ValueError"): (
         lambda: optimize.adapters.lmfit(AT, {}),
         "0 parameters",

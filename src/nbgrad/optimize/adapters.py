@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from nbgrad.optimize.interior import ipopt
+from nbgrad.optimize.kept import Kept
 from nbgrad.optimize.named import lmfit, package_of
 from nbgrad.optimize.nonlinear import Program
 
@@ -39,30 +41,8 @@ def _gradient(jac: Any, name: str) -> Any:
 def _refuse(constraints: Any, name: str) -> None:
     if len(constraints):
         raise ValueError(
-            f"adapters.{name} takes no constraints; nlopt, casadi and SciPy's SLSQP do"
+            f"adapters.{name} takes no constraints; ipopt, nlopt, casadi and SciPy's SLSQP do"
         )
-
-
-class Kept:
-    """Functions whose errors are kept, where a package makes its own of them."""
-
-    def __init__(self) -> None:
-        self.raised: list[BaseException] = []
-
-    def __call__(self, f: Func) -> Func:
-        def g(*given: Any) -> Any:
-            try:
-                return f(*given)
-            except BaseException as error:
-                self.raised.append(error)
-                raise
-
-        return g
-
-    def again(self) -> None:
-        """Raise what was kept, if there is something."""
-        if self.raised:
-            raise self.raised[0] from None
 
 
 def iminuit(
@@ -348,4 +328,8 @@ def casadi(
     return program.solved(_ends(bounds, len(x0)), solver, solver_options or {}, verbose)
 
 
-__all__ = ["casadi", "iminuit", "lmfit", "nlopt", "optimagic"]
+__all__ = ["casadi", "iminuit", "ipopt", "lmfit", "nlopt", "optimagic"]
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -51,6 +51,11 @@ class Plan:
     def call(self, x0: Any, **more: Any) -> Any:
         """SciPy's result, of vectors."""
         p, words = self.p, {k: x for k, x in more.items() if x is not None}
+        whole = getattr(self.given, "of_plan", None)
+        if whole is not None:  # a method that takes the whole problem
+            given = {name: more.get(name) for name in ("callback", "tol", "options")}
+            fun = self.run.counted(self.fun, self.score)
+            return self.run.solve(lambda: whole(self, x0, fun, **given))
         words |= self.derivatives()
         if self.method == "trust-constr" and p.space.size > DENSE:
             words["options"] = {"sparse_jacobian": True} | (words.get("options") or {})

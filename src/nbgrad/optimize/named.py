@@ -15,6 +15,7 @@ from nbgrad.optimize.problem import Problem
 Func = Callable[..., Any]
 PACKAGES: dict[str, Func] = {
     "casadi": lambda: importlib.import_module("casadi"),
+    "cyipopt": lambda: importlib.import_module("cyipopt"),
     "iminuit": lambda: importlib.import_module("iminuit"),
     "lmfit": lambda: importlib.import_module("lmfit"),
     "nlopt": lambda: importlib.import_module("nlopt"),
@@ -28,7 +29,7 @@ def package_of(name: str) -> Any:
         return PACKAGES[name]()
     except ImportError:
         raise ImportError(
-            f"adapters.{name} needs the package {name}: pip install {name}"
+            f"adapters.{name.removeprefix('cy')} needs the package {name}: pip install {name}"
         ) from None
 
 
