@@ -141,7 +141,9 @@ def _header(prefix: str, made: dict[str, Any]) -> str:
 
 def _objects(functions: Any) -> dict[int, tuple[str, bytes | None]]:
     """By address: the names of functions in C, and the object code of those that have one."""
-    found: dict[int, tuple[str, bytes | None]] = dict(imaged.services_in_c())
+    found: dict[int, tuple[str, bytes | None]] = {
+        address: (name, None) for address, name in imaged.services_by_address().items()
+    }
     for called in functions:
         for code in imaged.codes(called.image.runner):
             key = code.symbol.removeprefix("nbgrad_")
@@ -163,8 +165,8 @@ def _declared(objects: dict[int, tuple[str, bytes | None]]) -> str:
 def _name(objects: dict[int, tuple[str, bytes | None]], address: int, called: Any) -> str:
     if address not in objects:
         raise LibraryError(
-            f"save_library: {called!r} calls BLAS or LAPACK, which is SciPy's own in this process: what it "
-            "computes by products and factors of matrices cannot be in a library that runs without Python"
+            f"save_library: {called!r} calls BLAS or LAPACK, which is SciPy's own in this process, or a function "
+            "that Numba compiled for its own: that cannot be in a library that runs without Python"
         )
     return objects[address][0]
 

@@ -146,6 +146,9 @@ def _module(library: str = "blas") -> Any:
     return load(f"scipy.linalg.cython_{library}")
 
 
+routine_names: Final[dict[int, str]] = {}  # of those whose addresses were asked for
+
+
 @cache
 def routine_address(name: str, library: str = "blas") -> int:
     """Return the address of a routine of SciPy's BLAS, such as ``"dgemm"``, or of its LAPACK."""
@@ -155,7 +158,9 @@ def routine_address(name: str, library: str = "blas") -> int:
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.restype = ctypes.c_void_p
     get_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    return int(get_pointer(capsule, get_name(capsule)))
+    address = int(get_pointer(capsule, get_name(capsule)))
+    routine_names[address] = f"{library} {name}"
+    return address
 
 
 def gemm_routines(code: str) -> tuple[int, int]:

@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.backends.cpu import lapack, launch, library, services
+from nbgrad.backends.cpu import blas, lapack, launch, library, services
 from nbgrad.backends.cpu.executor import loop_code
 from nbgrad.backends.cpu.image_memory import POOL, STACK, layout_of, never, run_code, table_of
 from nbgrad.backends.cpu.pointed import framed
 from nbgrad.errors import NbgradError
 from nbgrad.machine import bounds
 from nbgrad.machine.called import NO_MEMORY, OTHER, OUTSIDE, SINGULAR
-from nbgrad.machine.compile import Kernel
+from nbgrad.machine.compile import Code, Kernel
 from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.text import Service
 
@@ -80,10 +80,11 @@ class Image:
 
     def digest(self, more: str = "") -> str:
         """What it computes and how, and *more*, as a hash that is the same in each process."""
-        layout, known = self.layout, {k.address: k.symbol for k in kernels(self.runner)}
+        layout, known = self.layout, blas.routine_names | services_by_address()
+        known |= {code.address: code.symbol for code in codes(self.runner)}
         words: list[Any] = list(layout.words)
         for word in layout.outside:
-            words[word] = known.get(words[word], "outside")
+            words[word] = known.get(words[word], words[word])  # else of this process alone
         for word, k, offset in layout.fixed:
             words[word] = ("constant", k, offset)
         calls = [(known[kernel], *rest) for kernel, *rest in layout.calls]
@@ -127,7 +128,7 @@ class Image:
 
 
 def _fault(step: Any) -> int | None:
-    if isinstance(step, (Chosen, Loop, Whole)):
+    if isinstance(step, (Chosen, Loop, Whole)) or getattr(step, "kernel", None) == "native":
         return OTHER
     kernel = getattr(step, "kernel", None)
     if kernel in lapack.ERRORS:
@@ -154,21 +155,34 @@ def _kernels(args: Sequence[Any]) -> Iterator[Kernel]:
 
 
 def codes(runner: Any) -> Iterator[Any]:
-    """All machine code of a program, the loop that runs programs within included."""
+    """All machine code of a program that is found by its symbol, with the loop that runs programs within."""
     yield from kernels(runner)
+    yield from _compiled(runner.program.steps)
     yield loop_code()
 
 
-def services_in_c() -> dict[int, tuple[str, None]]:
-    """What C calls the functions that kernels call, by address."""
+def _compiled(steps: Sequence[Any]) -> Iterator[Code]:
+    """The code of functions that were compiled by Numba, where it was made of their source."""
+    for step in steps:
+        for program in getattr(step, "programs", ()):
+            yield from _compiled(program.steps)
+        if getattr(step, "kernel", None) == "native":
+            params = step.eqn.params
+            made = params["function"].code(params["active"], params["order"], params["reverse"])
+            if isinstance(made.keepalive, Code):
+                yield made.keepalive
+
+
+def services_by_address() -> dict[int, str]:
+    """The names of functions that kernels call, as a library in C has them."""
     named = {
         "copy": "memmove",
         "grow": "nbgrad_grow",
         "release": "free",
         "raised": "nbgrad_raised",
     }
-    found = {services.address(Service(k)): (name, None) for k, name in named.items()}
-    return found | {never().address: ("nbgrad_never", None)}
+    found = {services.address(Service(k)): name for k, name in named.items()}
+    return found | {never().address: "nbgrad_never"}
 
 
 def refusal(runner: Any) -> str:
