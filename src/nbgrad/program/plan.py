@@ -46,25 +46,28 @@ def plan(
     items: Sequence[Item],
     shared: Iterable[Var] = (),
     over: Mapping[Var, Var] = MappingProxyType({}),
+    units: Sequence[int] = (),
 ) -> Plan:
     """Place intermediate buffers in one arena, first fit by lifetime.
 
     A buffer is free again after the last step that reads it, never within that step: kernels are
     compiled on the promise that what they write is not what they read. The values *shared* are in
-    the memory of outputs. Those that *over* names are written in the place of others.
+    the memory of outputs. Those that *over* names are written in the place of others. Steps with the
+    same number among *units*, which are in order, are run together: all that they read and write lives meanwhile.
     """
+    at = units or range(len(items))
     first: dict[Var, Var] = {}
     for out, var in over.items():
         first[out] = first.get(var, var)
     fixed = {*tape.inputs, *(a for a in tape.outputs if isinstance(a, Var)), *shared}
     last: dict[Var, int] = {}
-    for k, item in enumerate(items):
+    for k, item in zip(at, items, strict=True):
         for var in (*reads(item), *writes(item)):
             last[first.get(var, var)] = k
     dying: dict[int, list[Var]] = defaultdict(list)
     offsets: dict[Var, int] = {}
     space = Space()
-    for k, item in enumerate(items):
+    for k, item in zip(at, items, strict=True):
         for var in dying.pop(k - 1, ()):
             space.give(offsets[var], _size(var))
         for var in writes(item):

@@ -11,6 +11,7 @@ from typing import Any
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
+from nbgrad.program.bands import Band, in_bands, units
 from nbgrad.program.joined import joined
 from nbgrad.program.loops import Chosen, Fork, Loop, Round, Trip, Whole, framed, without_kept
 from nbgrad.program.nests import Call, Item, build, in_blocks
@@ -51,6 +52,8 @@ class Program:
         Values whose memory is that of an output: the output is another shape of them.
     taken : dict of Var to Var
         Outputs whose memory is that of an input, which the caller gives away.
+    bands : tuple of Band
+        Steps that are run together, some rows at a time.
     """
 
     tape: Tape
@@ -59,6 +62,7 @@ class Program:
     plan: Plan
     shared: dict[Var, Var]
     taken: Places = field(default_factory=dict)
+    bands: tuple[Band, ...] = ()
 
     def source(self) -> str:
         """The Python source of every kernel, and a comment for every library call."""
@@ -116,13 +120,15 @@ def make_program(
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
         cut = [*in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)]
         free = [tape.inputs[k] for k in sorted(given)]
-        onto = taken(tape, cut, free, shared)
-        over = {} if there or repeated else dying(tape, cut, shared, onto)
+        cut, bands = (cut, []) if there or repeated else in_bands(cut)
+        onto = taken(tape, cut, free, shared, bands)
+        over = {} if there or repeated else dying(tape, cut, shared, onto, bands)
         items = tuple(cuda_stages.in_stages(cut) if there else placed(cut, onto, shared, over))
         shared = in_outputs(tape, over, shared)
         again = partial(make_program, repeated=True, target=target)
         steps = tuple([_step(item, repeated, again, target) for item in items])
-        return Program(tape, items, steps, plan(tape, items, shared, over), shared, onto)
+        planned = plan(tape, items, shared, over, units(items, bands))
+        return Program(tape, items, steps, planned, shared, onto, tuple(bands))
 
 
 def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: str) -> Step:

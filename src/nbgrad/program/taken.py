@@ -7,21 +7,27 @@ two pointers lead there, and each element is read before it is written.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
+from nbgrad.program.bands import Band
 from nbgrad.program.nest import Load, Nest, Store
 from nbgrad.program.nests import Item
-from nbgrad.program.plan import reads
+from nbgrad.program.plan import reads, writes
 
 LARGE = 1 << 18  # bytes of a value that is rather not in memory twice
 Places = dict[Var, Var]  # by result, the input whose memory it takes
 
 
 def taken(
-    tape: Tape, items: Sequence[Item], given: Collection[Var], shared: Mapping[Var, Var]
+    tape: Tape,
+    items: Sequence[Item],
+    given: Collection[Var],
+    shared: Mapping[Var, Var],
+    bands: Sequence[Band] = (),
 ) -> Places:
     """The results that may be written to the memory of inputs among *given*, which nobody else reads.
 
@@ -33,7 +39,7 @@ def taken(
     free = [v for v in given if not v.weak and v.aval.size and v not in tape.outputs]
     if not free:
         return found
-    last = {var: k for k, item in enumerate(items) for var in reads(item)}
+    last = _last(items, bands)
     wanted = [a for a in dict.fromkeys(tape.outputs) if isinstance(a, Var)]
     order = {var: k for k, var in enumerate(wanted)}
     for k in range(_safe(items), len(items)):
@@ -50,6 +56,21 @@ def taken(
                 if (var := next(fit, None)) is not None:
                     found[out] = var
                     free.remove(var)
+    return found
+
+
+def _last(items: Sequence[Item], bands: Sequence[Band]) -> dict[Var, int]:
+    """The last step that reads each variable.
+
+    What several steps of a band read that none of them makes is read to the end of the band: they may read other
+    rows of it than those that are written meanwhile.
+    """
+    found = {var: k for k, item in enumerate(items) for var in reads(item)}
+    for band in bands:
+        inside = items[band.start : band.stop]
+        made = {var for item in inside for var in writes(item)}
+        counts = Counter(var for item in inside for var in set(reads(item)) - made)
+        found |= {v: band.stop for v, n in counts.items() if n > 1 and found[v] < band.stop}
     return found
 
 
@@ -83,7 +104,13 @@ def _load(var: Var, nest: Nest, store: Store) -> int | None:
     return loads[0] if same else None
 
 
-def dying(tape: Tape, items: Sequence[Item], shared: Mapping[Var, Var], places: Places) -> Places:
+def dying(
+    tape: Tape,
+    items: Sequence[Item],
+    shared: Mapping[Var, Var],
+    places: Places,
+    bands: Sequence[Band] = (),
+) -> Places:
     """What may be written in the place of a value that dies there: by what, the value.
 
     Of large ones alone: that a small one is in the caches is worth less than that its kernel is the
@@ -91,7 +118,7 @@ def dying(tape: Tape, items: Sequence[Item], shared: Mapping[Var, Var], places: 
     """
     found: Places = {}
     fixed = {*tape.inputs, *(a for a in tape.outputs if isinstance(a, Var)), *shared}
-    last = {var: k for k, item in enumerate(items) for var in reads(item)}
+    last = _last(items, bands)
     for k, item in enumerate(items):
         if not isinstance(item, Arranged):
             continue

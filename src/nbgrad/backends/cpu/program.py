@@ -19,6 +19,7 @@ from nbgrad.backends.cpu.launch import (
     Row,
     Scratch,
     extended,
+    static_kernel,
 )
 from nbgrad.backends.cpu.runner import Instance, Runner
 from nbgrad.core.interpret import bind_results, evaluate, read
@@ -27,6 +28,7 @@ from nbgrad.machine.compile import Kernel, compile_kernel, is_cached
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.scalar import HELPERS
 from nbgrad.program.arrange import Arranged
+from nbgrad.program.bands import Band
 from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.nests import Call
 from nbgrad.program.program import Program
@@ -34,6 +36,18 @@ from nbgrad.program.text import Emitted, Number, Pointer, Service, Status
 from nbgrad.program.views import LibraryCall
 
 Array = np.ndarray[Any, Any]
+
+
+_BANDS = """
+def nbgrad_bands(lo, hi, n_steps, steps):
+    for band in range(lo, hi):
+        step = steps
+        for _ in range(n_steps):
+            n, total = step[2], step[3]
+            start = min(band * n, total)
+            call_kernel(load_pointer(step, 0), start, min(start + n, total), load_pointer(step, 1))
+            step = offset_words(step, 4)
+"""
 
 
 def kernel_of(step: Emitted) -> Kernel:
@@ -195,7 +209,13 @@ class CpuProgram(Runner):
     def _segments(self) -> list[Any]:
         """Runs of instructions, each of which one frame executes, and host calls between them."""
         segments: list[Any] = []
+        bands = (
+            {} if self.apart or self.tier == "block" else {b.start: b for b in self.program.bands}
+        )
+        inside = {k for b in bands.values() for k in range(b.start + 1, b.stop)}
         for k, step in enumerate(self.program.steps):
+            if k in inside:
+                continue
             if isinstance(step, LibraryCall) and not library.serves(step):
                 step = step.host
             if isinstance(step, Call):
@@ -216,10 +236,22 @@ class CpuProgram(Runner):
                 item = self.program.items[k]
                 assert isinstance(item, Arranged)
                 segments[-1] += BlockNest(item, self.temporaries).launches()
+            elif k in bands:
+                segments[-1].append(self._band(bands[k]))
             else:
                 assert isinstance(step, Emitted), "a program for another target"
                 segments[-1].append(Launch(kernel_of(step), step.args, step.tasks, step.grain))
         return segments
+
+    def _band(self, band: Band) -> Launch:
+        """The instruction that runs the tasks of several kernels by turns."""
+        args: list[Any] = []
+        steps = [s for s in self.program.steps[band.start : band.stop] if isinstance(s, Emitted)]
+        for step, n in zip(steps, band.tasks, strict=True):
+            args += [Code(kernel_of(step)), Row(step.args), Number(n), Number(step.tasks)]
+        kernel = static_kernel(_BANDS, "nbgrad_bands", ("i8", "i8*"))
+        grain = int(any(step.grain for step in steps))
+        return Launch(kernel, (Number(len(steps)), Row(tuple(args))), band.count, grain)
 
     def _loop(self, step: Loop, number: int) -> list[Launch]:
         """The instruction of a loop: its kernel, or that which runs the frame of its steps."""
