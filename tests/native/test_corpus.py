@@ -96,6 +96,11 @@ def expected(name: str) -> tuple[Any, list[Any], tuple[float, float, float]]:
     return ds, weights, oracle.derivatives(case, ds, weights)
 
 
+@cache
+def wrapped(name: str) -> Any:
+    return ng.njit(CASES[name].function)
+
+
 def cast(x: Any, dtype: str) -> Any:
     """Floating-point numbers and arrays in *dtype*, all else as it is."""
     if isinstance(x, float):
@@ -108,7 +113,7 @@ def cast(x: Any, dtype: str) -> Any:
 def function_of_the_differentiated(case: Case, dtype: str, weights: list[Any]) -> Function:
     """A scalar function of what is differentiated alone."""
     args = oracle.combined(lambda a: cast(a, dtype), case.args)
-    compiled = ng.njit(case.function)
+    compiled = wrapped(case.name)
 
     def phi(*xs: Any) -> Any:
         given = dict(zip(case.wrt, xs, strict=True))
