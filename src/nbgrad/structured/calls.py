@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import ast
 import builtins
 import inspect
 import math
-import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,6 +14,7 @@ from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.registry import by_reference, primitives
 from nbgrad.structured.ir import Alloc, Array, Const, Refused, Val
 from nbgrad.structured.rules import DTYPES
+from nbgrad.structured.sources import source_of
 from nbgrad.structured.views import View, each, fetched, size_of, store, whole
 
 # Functions of ``math`` that Numba computes by the same call as NumPy's, and their primitives.
@@ -294,22 +293,6 @@ MAKERS: dict[Any, Callable[..., Any]] = {
 
 
 # ------------------------------------------------------------------------------- functions in place
-
-
-def source_of(function: Any) -> tuple[ast.FunctionDef, int]:
-    """The syntax tree of a Python function, and the line before it."""
-    try:
-        lines, first = inspect.getsourcelines(function)
-        tree = ast.parse(textwrap.dedent("".join(lines)))
-    except (OSError, TypeError, SyntaxError):
-        raise Refused("a function whose source is not to be had") from None
-    found = tree.body[0] if tree.body else None
-    if not isinstance(found, ast.FunctionDef):
-        raise Refused("a function that is no def statement")
-    ast.increment_lineno(found, first - 1)
-    if found.args.vararg or found.args.kwarg:
-        raise Refused("a function with * or ** arguments", found.lineno)
-    return found, first
 
 
 def names_of(function: Any) -> dict[str, Any]:
