@@ -108,6 +108,15 @@ for a, b in (
     close(b, before[1])
     close(ng.jvp(f, (a, b), (np.ones(a.shape), np.zeros(b.shape)))[1], (2 * a * b).sum())
 
+@ng.njit
+def empty(a):
+    return a * 2.0, a.sum(), np.zeros((a.shape[0], 0))
+
+y, back = ng.vjp(lambda a: empty(a)[0], np.zeros(0))
+assert back(np.zeros(0))[0].shape == (0,)
+y, back = ng.vjp(lambda a: empty(a)[:2], np.zeros((0, 3)))
+assert back((np.zeros((0, 3)), 1.0))[0].shape == (0, 3)
+
 for value in (np.nan, np.inf, -np.inf):
     bad = np.array([1.0, value, 2.0])
     da, db = ng.grad(f, argnums=(0, 1))(bad, bad)
@@ -138,12 +147,12 @@ def passed(a, k):
     return a[k:], k, a[0]
 close(ng.grad(lambda a: passed(a, 2)[0].sum() + 3 * passed(a, 2)[2])(x), [3, 0, 1, 1, 1, 1])
 
-raises((TypeError, ValueError), f, "text", x)
-raises((TypeError, ValueError), f, x, None)
+raises((TypeError, ValueError, numba.TypingError), f, "text", x)
+raises((TypeError, ValueError, numba.TypingError), f, x, None)
 raises(TypeError, f, x)
 raises(TypeError, f, x, x, x)
 raises((TypeError, ValueError), ng.njit, 3)
-raises((TypeError, ValueError), f, np.array(["a"]), x)
+raises((TypeError, ValueError, numba.TypingError), f, np.array(["a"]), x)
 print("ended well")
 """
 
@@ -224,7 +233,7 @@ close(slope(ng.njit(default)), 2.0)
 default.__defaults__ = (3.0,)
 close(slope(ng.njit(default)), 3.0)
 for dtype in (np.float32, np.float64):
-    close(ng.grad(ng.njit(lambda x: (x * x).sum()))(np.ones(2, dtype)), [2, 2])
+    close(ng.grad(ng.njit(lambda x: x[0] * x[0]))(np.ones(2, dtype)), [2, 0])
 for k in (1, True, 3, 2.0):
     close(slope(lambda x, f=ng.njit(lambda x, k: x**3 * k): f(x, k)), 12.0 * k)
 print("ended well")

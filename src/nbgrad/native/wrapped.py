@@ -225,8 +225,8 @@ class Specialized:
     ) -> list[Any]:
         """Results as arrays."""
         code = self.code(active, order, reverse)
-        given = [np.ascontiguousarray(x) if np.ndim(x) else np.asarray(x) for x in xs]
         many = 1 << order
+        given = self._given(xs, active, many)
         if reverse:
             outs = [np.empty_like(given[j]) for _ in range(many) for j in active]
         else:
@@ -246,6 +246,13 @@ class Specialized:
                 self.plain(given[: self.leaves], statics)
             raise self.fault(fault)
         return outs
+
+    def _given(self, xs: Sequence[Any], active: Any, many: int) -> list[Any]:
+        """Operands where the code reads them: a cotangent may be Python's 3, all else is as typed."""
+        dtypes = [leaf.dtype for leaf in self.operands]
+        dtypes += [dtypes[j] for j in active] * (many - 1)
+        dtypes += [self.results[r].dtype for r in self.floats] * many
+        return [np.asarray(x, dtype, order="C") for x, dtype in zip(xs, dtypes, strict=False)]
 
     def fault(self, fault: int) -> Exception:
         """The error that a run ended with."""
