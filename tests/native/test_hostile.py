@@ -132,7 +132,7 @@ for call in (lambda: ng.grad(writes, argnums=1)(a, 2.0), lambda: ng.grad(writes,
     try:
         call()
     except Exception as error:
-        assert "writ" in str(error) and not isinstance(error, AssertionError), repr(error)
+        assert "writ" in str(error) or "readonly" in str(error), repr(error)
         close(a, np.ones(3))
     else:
         raise AssertionError("a write into an argument is not told")
@@ -255,7 +255,7 @@ wrong = []
 def work(k):
     for n in range(25):
         j = (k + n) % 8
-        own = f if n % 3 else ng.njit(body)
+        own = f if n or k % 4 else ng.njit(body)
         found = np.asarray(ng.grad(own)(x[j], 40))
         if not np.allclose(found, want[j], rtol=1e-12):
             wrong.append((k, n))
