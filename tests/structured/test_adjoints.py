@@ -149,7 +149,7 @@ def writes(a):
     return a[1]
 
 
-def expression(a):
+def ordered(a):
     return np.sort(a)
 
 
@@ -177,7 +177,7 @@ COMPILED = numba.njit(recursive)
     ("f", "said"),
     [
         (writes, "writes into an argument"),
-        (expression, "the call of sort"),
+        (ordered, "the call of sort"),
         (swaps, "another array in each run"),
         (overlaps, "another view of the same array"),
     ],

@@ -209,10 +209,20 @@ SPECS = (
 )
 
 
+class Unset:
+    """What a variable is that was not assigned: it may be kept, and not computed with."""
+
+    def __int__(self) -> int:
+        return 0
+
+    def __bool__(self) -> bool:
+        raise RuntimeError("a variable that was not assigned")
+
+
 def interpreted(source: str) -> Callable[..., int]:
     """What is made of a function as plain Python: memory is a list."""
     space = {
-        **plain_namespace(), **HELPERS, "stack_words": lambda: [None] * 32, "nowhere": lambda: None,
+        **plain_namespace(), **HELPERS, "stack_room": lambda: [None] * 256, "nowhere": lambda: None,
         "store_pointer": lambda table, k, p: table.__setitem__(k, p), "load_pointer": lambda table, k: table[k],
         "memory_of": lambda count, size: [0.0] * count, "memory_free": lambda p: None,
         "memory_again": lambda p, size: (p or []) + [math.nan] * (size // 8 - len(p or [])),
@@ -223,7 +233,8 @@ def interpreted(source: str) -> Callable[..., int]:
     # Of a branch that was not taken, a run keeps whatever there is.
     unset = " = ".join(code.co_varnames[code.co_argcount :])
     head, rest = source.split("\n", 1)
-    exec(compile(f"{head}\n    {unset} = 0.0\n{rest}", "<made>", "exec"), space)
+    space["UNSET"] = Unset()
+    exec(compile(f"{head}\n    {unset} = UNSET\n{rest}", "<made>", "exec"), space)
     return space["run"]  # type: ignore[no-any-return]
 
 

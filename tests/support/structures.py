@@ -239,3 +239,22 @@ def by_number(a, idx):
     for k in range(len(idx)):
         b[idx[k] % 5] = b[k] * 2 + b[idx[k] % 5] ** 2
     return b
+
+
+@structure(DRAW.random(5), DRAW.random((3, 5)), 0.3)
+def whole_arrays(a, m, t):
+    b = a * t + m[0] - np.sin(a) / (1.0 + a**2)
+    c = np.where(b > 0.3, b, 2.0 * b)
+    s = np.sum(c * c) + m.sum() * b.mean()
+    d = m @ b
+    b += d[0] * m[1]
+    return s, d, -b, np.dot(a, b)
+
+
+@structure(DRAW.random((3, 1)), DRAW.random(4))
+def spread_over_extents(a, b):
+    s = 0.0
+    for _ in range(3):
+        t = a * b * s
+        s += t.sum() + np.maximum(a, b).mean()
+    return s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import functools
 import inspect
 import math
 from collections.abc import Callable, Sequence
@@ -12,10 +13,11 @@ import numpy as np
 
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.registry import by_reference, primitives
-from nbgrad.structured.ir import Alloc, Array, Const, Refused, Val
+from nbgrad.structured.ir import Const, Refused, Val
 from nbgrad.structured.rules import DTYPES
 from nbgrad.structured.sources import source_of
-from nbgrad.structured.views import View, each, fetched, size_of, store, whole
+from nbgrad.structured.spread import folded, make, mapped, product
+from nbgrad.structured.views import View, counted, size_of, store, subscripted
 
 # Functions of ``math`` that Numba computes by the same call as NumPy's, and their primitives.
 MATH = {
@@ -74,9 +76,18 @@ def call(reader: Any, function: Any, args: list[Any], keywords: dict[str, Any]) 
     if isinstance(function, type) and issubclass(function, tuple) and hasattr(function, "_fields"):
         bound = inspect.signature(function).bind(*args, **keywords)
         return named(function, bound.args)
+    if args and not keywords and any(isinstance(a, View) for a in args):
+        if not isinstance(function, np.ufunc) and function is not abs:
+            raise Refused(f"the call of {_name(function)} with an array")
+        one = functools.partial(_each, reader, function)
+        return mapped(reader.build, one, args)
     if keywords or not all(isinstance(a, Val) for a in args):
         raise Refused(f"the call of {_name(function)}")
     return _scalar(reader, function, args)
+
+
+def _each(reader: Any, function: Any, *args: Any) -> Any:
+    return _scalar(reader, function, list(args))
 
 
 def _hashable(x: Any) -> bool:
@@ -192,18 +203,6 @@ def code_of(dtype: Any) -> str:
     raise Refused(f"arrays of {found}")
 
 
-def make(reader: Any, shape: Sequence[Val], code: str, value: Any) -> View:
-    """An array of the function's own, filled with *value*; None leaves it as it is."""
-    build = reader.build
-    array = Array(code, "own", build.lifted(size_of(build, shape)))
-    build.top.stmts.append(Alloc(array))
-    view = whole(build, array, shape)
-    zero = value is None or (value.__class__ is Const and not value.value)
-    if value is not None and not (zero and build.block is build.top):
-        each(build, [view], lambda v: store(build, v[0], value))
-    return view
-
-
 def _shape(reader: Any, shape: Any) -> tuple[Val, ...]:
     found = shape if isinstance(shape, tuple) else (shape,)
     if not all(isinstance(v, Val) and v.code == "i8" for v in found):
@@ -223,7 +222,7 @@ def _filled(value: float | None) -> Callable[..., View]:
             )
             if code == "i8":
                 blank = reader.build.integer(int(value))
-        return make(reader, _shape(reader, shape), code, blank)
+        return make(reader.build, _shape(reader, shape), code, blank)
 
     return new
 
@@ -241,40 +240,74 @@ def _alike(value: float | None) -> Callable[..., View]:
 
 def _full(reader: Any, shape: Any, fill_value: Any, dtype: Any = None) -> View:
     code = _one(fill_value).code if dtype is None else code_of(dtype)
-    return make(reader, _shape(reader, shape), code, reader.build.cast(fill_value, code))
+    return make(reader.build, _shape(reader, shape), code, reader.build.cast(fill_value, code))
 
 
 def copied(reader: Any, x: Any) -> View:
     if not isinstance(x, View) or not x.ndim:
         raise Refused("a copy of what is no array")
-    view = make(reader, x.shape, x.code, None)
+    view = make(reader.build, x.shape, x.code, None)
     reader.fill(view, x)
     return view
 
 
+def _floats(x: Any) -> View:
+    if not isinstance(x, View) or not x.ndim or x.code not in ("f8", "f4"):
+        raise Refused("a reduction of what is no array of floats")
+    return x
+
+
 def _total(reader: Any, x: Any) -> Any:
     """The sum of an array, one element after the other, as Numba adds them."""
-    if not isinstance(x, View) or x.code not in ("f8", "f4"):
-        raise Refused("a sum of what is no array of floats")
+    build, view = reader.build, _floats(x)
+    add = functools.partial(build.arithmetic, "Add")
+    return folded(build, view, build.const(0.0, view.code), add)
+
+
+def _mean(reader: Any, x: Any) -> Any:
+    build, view = reader.build, _floats(x)
+    size = build.cast(size_of(build, view.shape), "f8")
+    return build.of("divide", build.cast(_total(reader, x), "f8"), size, text="{0} / {1}")
+
+
+def _product(reader: Any, x: Any, y: Any) -> Any:
+    if not isinstance(x, View) or not isinstance(y, View):
+        raise Refused("a product of what are no arrays")
+    return product(reader.build, x, y)
+
+
+def _where(reader: Any, cond: Any, x: Any, y: Any) -> Any:
     build = reader.build
-    held = make(reader, (build.integer(1),), x.code, build.const(0.0, x.code))
-    cell = View(held.array, held.offset, (), ())
-    each(
-        build,
-        [x],
-        lambda v: store(
-            build, cell, build.arithmetic("Add", fetched(build, cell), fetched(build, v[0]))
-        ),
-    )
-    return fetched(build, cell)
+
+    def pick(c: Val, a: Val, b: Val) -> Any:
+        code = build.common((a, b))
+        a, b, c = build.cast(a, code), build.cast(b, code), build.truth(c)
+        if code in ("f8", "f4"):
+            return build.of("where", c, a, b, text="select({0}, {1}, {2})")
+        return build.plain("select({0}, {1}, {2})", code, c, a, b)
+
+    if not any(isinstance(v, View) for v in (cond, x, y)):
+        raise Refused("np.where of numbers")
+    return mapped(build, pick, (cond, x, y))
+
+
+def _arange(reader: Any, *ends: Any) -> Any:
+    build = reader.build
+    if len(ends) != 1 or not isinstance(ends[0], Val) or ends[0].code != "i8":
+        raise Refused("np.arange but of one integer")
+    view = make(build, ends, "i8", None)
+    counted(build, ends[0], lambda i: store(build, subscripted(build, view, (i,), False), i))
+    return view
 
 
 def _method(reader: Any, method: Method, args: list[Any], keywords: dict[str, Any]) -> Any:
     view, name = method.view, method.name
     if name == "copy" and not args and not keywords:
         return copied(reader, view)
-    if name == "sum" and not args and not keywords:
-        return _total(reader, view)
+    if name in ("sum", "mean") and not args and not keywords:
+        return (_total if name == "sum" else _mean)(reader, view)
+    if name == "dot" and len(args) == 1 and not keywords:
+        return _product(reader, view, args[0])
     if name == "fill" and len(args) == 1 and not keywords:
         return reader.fill(view, args[0])
     raise Refused(f"the method {name} of an array")
@@ -288,7 +321,8 @@ MAKERS: dict[Any, Callable[..., Any]] = {
     float: _float, np.float64: _float, np.float32: _single, int: _int, np.int64: _int, bool: _bool,
     len: _len, np.zeros: _filled(0.0), np.ones: _filled(1.0), np.empty: _filled(None),
     np.zeros_like: _alike(0.0), np.ones_like: _alike(1.0), np.empty_like: _alike(None),
-    np.full: _full, np.copy: copied, np.sum: _total, round: _round_even,
+    np.full: _full, np.copy: copied, np.sum: _total, np.mean: _mean, np.dot: _product,
+    np.where: _where, np.arange: _arange, round: _round_even,
 }  # fmt: skip
 
 

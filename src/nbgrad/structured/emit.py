@@ -21,7 +21,7 @@ from nbgrad.structured.ir import (
 )
 
 # Words that a stack may have; arrays that a function may have of its own.
-BUDGET, MAX_OWNED = 1 << 30, 32
+BUDGET, MAX_OWNED = 1 << 30, 256
 SIZES = {"f8": 8, "f4": 4, "i8": 8, "b1": 1}
 KINDS = {"f8": "f", "f4": "f", "i8": "i", "b1": "i"}
 OUT_OF_MEMORY = 3

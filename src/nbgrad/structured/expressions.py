@@ -15,6 +15,7 @@ from nbgrad.structured import calls
 from nbgrad.structured.build import Builder
 from nbgrad.structured.ir import Block, Const, Refused, Val
 from nbgrad.structured.rules import DTYPES
+from nbgrad.structured.spread import mapped
 from nbgrad.structured.views import Part, View, fetched, size_of, subscripted
 
 CODES = {dtype: code for code, dtype in DTYPES.items()}
@@ -102,6 +103,8 @@ class Expressions:
     def value_UnaryOp(self, node: ast.UnaryOp) -> Any:
         x = self.value(node.operand)
         kind = node.op.__class__.__name__
+        if isinstance(x, View) and kind == "USub":
+            return mapped(self.build, self.build.minus, (x,))
         if not isinstance(x, Val):
             raise Refused(f"{kind} of an array")
         if kind == "USub":
@@ -124,9 +127,14 @@ class Expressions:
             return self.build.arithmetic(name, x, y)
         if isinstance(x, tuple) and isinstance(y, tuple) and name == "Add":
             return x + y
-        raise Refused("arithmetic of arrays")
+        if isinstance(x, View) or isinstance(y, View):
+            if name == "MatMult":
+                return calls.MAKERS[np.dot](self, x, y)
+            one = functools.partial(self.build.arithmetic, name)
+            return mapped(self.build, one, (x, y))
+        raise Refused(f"{name} of what are no numbers")
 
-    def value_Compare(self, node: ast.Compare) -> Val:
+    def value_Compare(self, node: ast.Compare) -> Any:
         left = self.value(node.left)
         found: Val | None = None
         for op, right_node in zip(node.ops, node.comparators, strict=True):
@@ -138,6 +146,11 @@ class Expressions:
                     raise Refused("is between scalars")
             elif isinstance(left, Val) and isinstance(right, Val):
                 truth = self.build.compared(name, left, right)
+            elif isinstance(left, View) or isinstance(right, View):
+                if len(node.ops) > 1:
+                    raise Refused("comparisons of arrays in a row")
+                one = functools.partial(self.build.compared, name)
+                return mapped(self.build, one, (left, right))
             else:
                 raise Refused("a comparison of what are no scalars")
             found = truth if found is None else self.build.both(found, truth)
@@ -267,17 +280,6 @@ class Expressions:
         args = [self.value(a) for a in node.args]
         keywords = {str(k.arg): self.value(k.value) for k in node.keywords}
         return calls.call(self, function, args, keywords)
-
-    def spread(self, value: View, place: View) -> View:
-        """*value* with the extents of *place*, which a fault compares."""
-        if value.ndim > place.ndim:
-            raise Refused("an array of more dimensions than where it is stored")
-        build, zero = self.build, self.build.integer(0)
-        missing = place.ndim - value.ndim
-        for mine, theirs in zip(value.shape, place.shape[missing:], strict=True):
-            if mine is not theirs:
-                build.fault(build.plain("{0} != {1}", "b1", mine, theirs))
-        return View(value.array, value.offset, place.shape, (zero,) * missing + value.strides)
 
     def iterated(self, node: ast.expr) -> Any:
         """What a ``for`` goes through: a tuple, or start, stop, step and what an index stands for."""

@@ -33,16 +33,21 @@ def live(block: Block, roots: Iterable[Any]) -> set[Any]:
 
 
 def _spread(block: Block, found: set[Any]) -> bool:
-    """Add what *block* needs; return whether it does something beside defining values."""
+    """Add what *block* needs; return whether anything of it is done.
+
+    What is kept for the way back may be computed within a choice or a loop, and nowhere else.
+    """
     acts = False
     for stmt in reversed(block.stmts):
         kind = stmt.__class__
         if kind is Compute:
             if stmt.out in found:
                 found.update(stmt.args)
+                acts = True
         elif kind is Load:
             if stmt.out in found:
                 found.update((stmt.index, stmt.array))
+                acts = True
         elif kind is Store:
             if stmt.array in found:
                 found.update((stmt.index, stmt.value))
@@ -69,7 +74,7 @@ def _choice(stmt: If, found: set[Any]) -> bool:
     first, second = _spread(stmt.then, found), _spread(stmt.other, found)
     if asked or first or second:
         found.add(stmt.cond)
-    return first or second
+    return asked or first or second
 
 
 def _loop(stmt: Loop, found: set[Any]) -> bool:

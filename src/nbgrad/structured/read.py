@@ -19,6 +19,7 @@ from nbgrad.structured.flow import (
     same,
 )
 from nbgrad.structured.ir import Refused, Val
+from nbgrad.structured.spread import spread
 from nbgrad.structured.views import View, each, store, subscripted
 
 
@@ -176,7 +177,7 @@ class Reader(Control):
         if isinstance(value, View):
             if value.array is place.array and not same(value, place):
                 raise Refused("a view written into another view of the same array")
-            value = self.spread(value, place)
+            value = spread(build, value, place.shape)
             each(build, [place, value], lambda v: store(build, v[0], self.loaded(v[1])))
         elif isinstance(value, Val):
             each(build, [place], lambda v: store(build, v[0], value))

@@ -269,7 +269,7 @@ def _made(
     params: list[tuple[str, str]], start: list[str], lines: list[str], owned: int, kept: int
 ) -> Made:
     head = [
-        "table = stack_words()",
+        "table = stack_room()",
         "for number in range($): store_pointer(table, number, nowhere())",
     ]
     body = [*head, *start, *lines, *left(0)]
