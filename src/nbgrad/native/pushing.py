@@ -54,8 +54,9 @@ def tape_of_thread(builder: Any) -> Any:
     """The address of the tape that the thread has been given: its words."""
     module = builder.module
     function = _declared(module, "PyThread_tss_get", PTR, PTR)
-    function.attributes.add("readnone")  # asked once, whatever is written meanwhile
-    function.attributes.add("nounwind")
+    # Asked once for a loop, whatever is written meanwhile. llvmlite does not know all of these.
+    for attribute in ("readnone", "nounwind", "willreturn", "speculatable"):
+        set.add(function.attributes, attribute)
     key = _external(module, KEY, ir.ArrayType(I64, 4))
     found = builder.call(function, [builder.bitcast(key, PTR)])
     return builder.bitcast(found, I64.as_pointer())

@@ -7,7 +7,7 @@ import functools
 import inspect
 from collections.abc import Callable, Sequence
 from types import MethodType
-from typing import Any
+from typing import Any, Final
 
 import numba
 import numpy as np
@@ -53,6 +53,8 @@ class Njit:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         for x in args:
             kind = x.__class__
+            if kind in _PLAIN:
+                continue
             if is_box(kind) or kind is Node or (isinstance(x, tuple) and _holds(x)):
                 return self._recorded(args, kwargs)
         if kwargs and any(_holds((x,)) for x in kwargs.values()):
@@ -84,6 +86,9 @@ class Njit:
         )
         nodes = nodes if isinstance(nodes, tuple) else (nodes,)
         return made.nested([box(node) for node in nodes])
+
+
+_PLAIN: Final = frozenset({np.ndarray, float, int, bool, np.float64, str})
 
 
 def _holds(x: Any) -> bool:
