@@ -107,3 +107,49 @@ def test_what_the_function_raises_is_raised(f: Any) -> None:
     f(ng.tensor(X))
     with pytest.raises(ValueError, match="too large"):
         np.asarray(f(ng.tensor(X + 2)))
+
+
+@ng.njit
+def parted(a: Any, k: int) -> Any:
+    return a[k:], k, a[0]
+
+
+def test_a_constant_cotangent_is_a_float() -> None:
+    def loss(a: Any) -> Any:
+        rest, _, first = parted(a, 2)
+        return rest.sum() + 3 * first
+
+    np.testing.assert_array_equal(np.asarray(ng.grad(loss)(X)), [3, 0, 1, 1, 1])
+
+
+@ng.njit
+def squares(*xs: Any) -> Any:
+    total = 0.0
+    for x in xs:
+        total += x * x
+    return total
+
+
+def test_any_number_of_arguments_some_of_them_constant() -> None:
+    assert ng.hessian(squares)(0.5, 0.2).item() == 2.0
+
+
+@ng.njit
+def writing(x: Any) -> Any:
+    x[0] = 1.0
+    return x.sum()
+
+
+def test_refusals_say_why_and_where() -> None:
+    with pytest.raises(TypeError, match=r"writes into an argument.*test_operation.py, line \d+"):
+        ng.grad(writing)(X)
+    with pytest.raises(TypeError, match="cannot stand beside tensors"):
+        branching(ng.tensor(X), [0.3])
+
+
+def test_a_rule_of_the_users_own() -> None:
+    cube = ng.njit(lambda x: x * x * x)
+    cube.defvjp(lambda ct, y, x: (3 * x * x * ct,))
+    assert np.asarray(ng.grad(ng.grad(cube))(2.0)) == 12.0
+    assert np.asarray(ng.jit(ng.grad(cube))(2.0)) == 12.0
+    assert "rule that it was given" in cube.explain(2.0)

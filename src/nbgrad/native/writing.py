@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -155,8 +156,15 @@ class Writer:
         return numba.typeof(x.value)
 
     def call(self, function: Any) -> None:
-        self.space["f"] = function
         args = "".join(f"{self.argument(x)}, " for x in self.request.arguments)
+        self.space["f"] = function
+        if function.py_func.__code__.co_flags & inspect.CO_VARARGS:
+            names = ", ".join(f"q{k}" for k in range(len(self.request.arguments)))
+            space = {"f": function}
+            exec(f"def many({names}): return f({names})", space)
+            self.space["f"] = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(
+                space["many"]
+            )
         self.say(f"failed, y = attempt(f, ({args}))")
         self.say("if failed:")
         self.say(f"return {RAISED}", 2)

@@ -59,7 +59,7 @@ class _Call:
 
     def also(self, leaves: Iterable[int]) -> tuple[int, ...]:
         """The active leaves, with others."""
-        return tuple(sorted({*self.active, *leaves}))
+        return self.function.together({*self.active, *leaves})
 
     def called(
         self,

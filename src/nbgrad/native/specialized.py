@@ -1,0 +1,289 @@
+"""A function for arguments of certain types: what the operation has as its param."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numba
+import numpy as np
+from numba import types
+
+from nbgrad.core.aval import make_aval
+from nbgrad.core.boxes import is_box, unbox
+from nbgrad.core.forks import compiling
+from nbgrad.core.node import Node, constant
+from nbgrad.core.values import known_value
+from nbgrad.machine.lljit import uninterrupted
+from nbgrad.machine.numba_inside import CPUDispatcher, NumbaError, as_dtype
+from nbgrad.native import active, calling, memory
+from nbgrad.native.entry import paths, reason
+from nbgrad.native.forms import Fixed, Leaf, Request, Result, Static
+from nbgrad.native.routes import code_of
+from nbgrad.ops.basis import strong
+
+
+class Arguments:
+    """The arguments of a call, taken apart."""
+
+    def __init__(self) -> None:
+        self.leaves: list[Leaf] = []
+        self.nodes: list[Any] = []
+        self.statics: list[Static] = []
+        self.values: list[int] = []
+
+    def of(self, x: Any) -> Any:
+        """What stands for an argument."""
+        kind = x.__class__
+        if is_box(kind) or kind is Node:
+            return self._leaf(strong(unbox(x) if kind is not Node else x))
+        if isinstance(x, bool | np.bool_):
+            return self._static("b1", x)
+        if isinstance(x, int | np.integer):
+            return self._static("i8", x)
+        if isinstance(x, float | np.floating):
+            return self._leaf(constant(np.asarray(x)))
+        if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
+            return self._leaf(constant(x))
+        if isinstance(x, tuple):
+            return type(x), tuple([self.of(item) for item in x])
+        if (
+            x is None
+            or isinstance(x, str | bytes | CPUDispatcher)
+            or hasattr(x, "__nbgrad_njit__")
+        ):
+            return Fixed(getattr(x, "dispatcher", x))
+        raise TypeError(
+            f"njit: an argument of the type {kind.__qualname__} cannot stand beside tensors: pass "
+            "arrays, numbers, tuples of such, strings or functions compiled by Numba"
+        )
+
+    def _leaf(self, node: Any) -> Leaf:
+        leaf = Leaf(len(self.leaves), node.aval.dtype, node.aval.ndim)
+        self.leaves.append(leaf)
+        self.nodes.append(node)
+        return leaf
+
+    def _static(self, code: str, x: Any) -> Static:
+        static = Static(len(self.statics), code)
+        self.statics.append(static)
+        self.values.append(int(x))
+        return static
+
+
+class Specialized:
+    """A function for arguments of certain types: what the operation has as its param.
+
+    ``leaves`` is the number of operands, ``floats`` are the results that have derivatives.
+    """
+
+    def __init__(self, dispatcher: Any, arguments: tuple[Any, ...], found: Arguments) -> None:
+        self.dispatcher, self.arguments = dispatcher, arguments
+        self.operands = tuple(found.leaves)
+        self.statics = tuple(found.statics)
+        self.leaves = len(self.operands)
+        returned = self._returned()
+        self.results, self.rebuild = _results(returned)
+        self.floats = tuple([r for r, leaf in enumerate(self.results) if leaf.inexact])
+        groups = [x for x in self.arguments if isinstance(x, tuple)]
+        if self.dispatcher.py_func.__code__.co_flags & inspect.CO_VARARGS:
+            count = self.dispatcher.py_func.__code__.co_argcount
+            groups.append((tuple, self.arguments[count:]))
+        self._groups = [{x.number for x in _leaves_in(g) if x.dtype.kind == "f"} for g in groups]
+        self._shapes: dict[Any, Any] = {}
+        self._codes: dict[Any, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"<{self.dispatcher.__name__}>"
+
+    def _returned(self) -> Any:
+        """The type that the function returns."""
+        kinds = tuple([self._type(x) for x in self.arguments])
+        try:
+            with compiling, uninterrupted():
+                _, _, args, _ = self.dispatcher.get_call_template(kinds, {})
+        except NumbaError as error:
+            said, line = reason(error, self.dispatcher.py_func)
+            where = f"{self.dispatcher.py_func.__code__.co_filename}, line {line}"
+            name = self.dispatcher.__name__
+            if "readonly array" in said and "setitem" in said:
+                raise TypeError(
+                    f"njit: {name} writes into an argument, which may be a tensor that others read: "
+                    f"copy it first, as by x = x.copy() ({where})"
+                ) from None
+            raise TypeError(
+                f"njit: {name} cannot be called with these: {said} ({where})"
+            ) from None
+        return self.dispatcher.overloads[tuple(args)].signature.return_type
+
+    def _type(self, x: Any) -> Any:
+        if isinstance(x, Leaf):
+            dtype = numba.from_dtype(x.dtype)
+            return calling.frozen_type(dtype, x.ndim) if x.ndim else dtype
+        if isinstance(x, Static):
+            return types.boolean if x.code == "b1" else types.int64
+        if isinstance(x, tuple):
+            kind, items = x
+            inner = [self._type(item) for item in items]
+            return types.Tuple(inner) if kind is tuple else types.NamedTuple(inner, kind)
+        return numba.typeof(x.value)
+
+    def together(self, chosen: set[int]) -> tuple[int, ...]:
+        """Leaves that are to be active, with those that stand beside one in a tuple."""
+        found = set(chosen)
+        for group in self._groups:
+            if not found.isdisjoint(group):
+                found |= group
+        return tuple(sorted(found))
+
+    def nested(self, found: Sequence[Any]) -> Any:
+        """Results as the function nests them."""
+        return self.rebuild(iter(found))
+
+    # --------------------------------------------------------------------------------- shapes
+
+    def avals(self, xs: Sequence[Any], statics: tuple[int, ...]) -> list[Any]:
+        """What is known of the results, from the arguments."""
+        if not any(leaf.ndim for leaf in self.results):
+            return [make_aval((), leaf.dtype) for leaf in self.results]
+        key = tuple([x.aval for x in xs]), statics
+        if key not in self._shapes:
+            given = [known_value(x) for x in xs]
+            self._shapes[key] = self._tried(
+                [_stand_in(v, x.aval) for v, x in zip(given, xs, strict=True)], statics
+            )
+        return self._shapes[key]  # type: ignore[no-any-return]
+
+    def _tried(self, values: list[Any], statics: tuple[int, ...]) -> list[Any]:
+        found = self.plain(values, statics)
+        arrays = [np.asarray(_at(found, leaf.path)) for leaf in self.results]
+        return [
+            make_aval(x.shape, leaf.dtype) for x, leaf in zip(arrays, self.results, strict=True)
+        ]
+
+    def plain(self, values: Sequence[Any], statics: tuple[int, ...]) -> Any:
+        """What the user's function itself returns for arrays."""
+        return self.dispatcher(*[_given(x, values, statics) for x in self.arguments])
+
+    # --------------------------------------------------------------------------------- running
+
+    def code(self, active: tuple[int, ...], order: int, reverse: bool) -> Any:
+        """Machine code for a derivative."""
+        key = active, order, reverse
+        if key not in self._codes:
+            number = _number(order, reverse)
+            request = Request(
+                self.dispatcher, self.arguments, self.operands, self.statics, self.results,
+                active, order, reverse, number,
+            )  # fmt: skip
+            with compiling, uninterrupted():
+                self._codes[key] = code_of(request)
+        return self._codes[key]
+
+    def run(
+        self, xs: Sequence[Any], statics: Any, active: Any, order: int, reverse: bool
+    ) -> list[Any]:
+        """Results as arrays."""
+        code = self.code(active, order, reverse)
+        many = 1 << order
+        dtypes = [leaf.dtype for leaf in self.operands]
+        dtypes += [self.operands[j].dtype for _ in range(many - 1) for j in active]
+        dtypes += [self.results[r].dtype for _ in range(many) for r in self.floats if reverse]
+        # What is constant may come as a number of Python's.
+        given = [np.asarray(x, dtype, order="C") for x, dtype in zip(xs, dtypes, strict=True)]
+        if reverse:
+            outs = [np.empty_like(given[j]) for _ in range(many) for j in active]
+        else:
+            avals = self.avals([constant(x) for x in given[: self.leaves]], statics)
+            first = [np.empty(a.shape, a.dtype) for a in avals]
+            outs = first + [np.empty_like(first[r]) for _ in range(many - 1) for r in self.floats]
+        words: list[int] = []
+        for x in given:
+            words += [x.ctypes.data, *x.shape]
+        words += statics
+        for x in outs:
+            words += [x.ctypes.data, *x.shape]
+        table = np.array(words, np.int64)
+        fault = _RUN(code.address)(table.ctypes.data)
+        if fault:
+            if fault == calling.RAISED:
+                self.plain(given[: self.leaves], statics)
+            raise self.fault(fault)
+        return outs
+
+    def fault(self, fault: int) -> Exception:
+        """The error that a run ended with."""
+        name = self.dispatcher.__name__
+        if fault == calling.SHAPE:
+            return ValueError(
+                f"njit: {name} returned an array of another shape than for the values it was tried "
+                "with: say result_like= where shapes depend on values"
+            )
+        if fault == calling.MEMORY:
+            return MemoryError(f"njit: the tape of {name} takes more memory than its budget")
+        return memory.raised() or RuntimeError(f"njit: {name} raised an exception")
+
+
+_RUN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+
+
+def _number(order: int, reverse: bool) -> Any:
+    return active.mode(order, reverse) if order or reverse else types.float64
+
+
+def _results(ty: Any) -> tuple[tuple[Result, ...], Callable[[Any], Any]]:
+    """The leaves of what a function returns, and what nests them."""
+    leaves = []
+    for path, leaf in paths(ty):
+        if isinstance(leaf, types.Array):
+            leaves.append(Result(path, as_dtype(leaf.dtype), leaf.ndim))
+        elif isinstance(leaf, types.Number | types.Boolean):
+            dtype = as_dtype(types.unliteral(leaf))
+            leaves.append(Result(path, dtype, 0))
+        else:
+            raise TypeError(
+                f"njit: a function that returns {leaf} has no result of numbers or arrays"
+            )
+    return tuple(leaves), functools.partial(_rebuilt, ty)
+
+
+def _rebuilt(ty: Any, found: Any) -> Any:
+    if isinstance(ty, types.BaseTuple):
+        items = [_rebuilt(inner, found) for inner in ty.types]
+        return ty.instance_class(*items) if isinstance(ty, types.BaseNamedTuple) else tuple(items)
+    return next(found)
+
+
+def _leaves_in(x: Any) -> list[Leaf]:
+    if isinstance(x, tuple):
+        return [leaf for item in x[1] for leaf in _leaves_in(item)]
+    return [x] if isinstance(x, Leaf) else []
+
+
+def _at(found: Any, path: str) -> Any:
+    for index in path[1:-1].split("][") if path else ():
+        found = found[int(index)]
+    return found
+
+
+def _given(x: Any, values: Sequence[Any], statics: Sequence[int]) -> Any:
+    if isinstance(x, Leaf):
+        value = np.array(values[x.number], x.dtype, order="C")
+        value.flags.writeable = False
+        return value if x.ndim else value[()]
+    if isinstance(x, Static):
+        return bool(statics[x.number]) if x.code == "b1" else statics[x.number]
+    if isinstance(x, tuple):
+        kind, items = x
+        inner = [_given(item, values, statics) for item in items]
+        return tuple(inner) if kind is tuple else kind(*inner)
+    return x.value
+
+
+def _stand_in(value: Any, aval: Any) -> Any:
+    if value is not None:
+        return value
+    return np.linspace(0.5, 1.0, aval.size).reshape(aval.shape).astype(aval.dtype)
