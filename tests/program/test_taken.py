@@ -212,3 +212,14 @@ def test_results_in_place_are_the_same_by_parallel_tasks() -> None:
     wanted = CpuProgram(plain).run([a.copy() for a in args])
     for x, y in zip(CpuProgram(program).run([a.copy() for a in args]), wanted, strict=True):
         assert_array_equal(x, y)
+
+
+def test_what_is_filled_first_takes_no_place() -> None:
+    """The gradient of a flip is zeros, of which all are written then, where the argument is read."""
+    f = ng.grad(lambda x: (x[::-1] ** 2).sum() + (x[::-1][::-1] ** 2).sum())
+    plain, program = given_away(f, (N,), of=1)
+    check(program)
+    x = positive(N)
+    assert_array_equal(
+        CpuProgram(program, "block").run([x.copy()]), CpuProgram(plain, "block").run([x])
+    )

@@ -42,10 +42,12 @@ def taken(
     last = _last(items, bands)
     wanted = [a for a in dict.fromkeys(tape.outputs) if isinstance(a, Var)]
     order = {var: k for k, var in enumerate(wanted)}
+    once = _once(items)
     for k in range(_safe(items), len(items)):
         nest = items[k].nest  # type: ignore[union-attr]
         stores = [(shared.get(s.buffer, s.buffer), s) for s in nest.stores]
-        outs = sorted([o for o in stores if o[0] in order], key=lambda o: order[o[0]])
+        outs = [o for o in stores if o[0] in order and o[1].buffer in once]
+        outs.sort(key=lambda o: order[o[0]])
         for read_here in (True, False):
             for out, store in outs:
                 if out in found:
@@ -72,6 +74,12 @@ def _last(items: Sequence[Item], bands: Sequence[Band]) -> dict[Var, int]:
         counts = Counter(var for item in inside for var in set(reads(item)) - made)
         found |= {v: band.stop for v, n in counts.items() if n > 1 and found[v] < band.stop}
     return found
+
+
+def _once(items: Sequence[Item]) -> set[Var]:
+    """What one step writes: not what is filled with zeros first, and then in parts."""
+    counts = Counter(var for item in items for var in writes(item))
+    return {var for var, n in counts.items() if n == 1}
 
 
 def _safe(items: Sequence[Item]) -> int:
@@ -118,7 +126,7 @@ def dying(
     """
     found: Places = {}
     fixed = {*tape.inputs, *(a for a in tape.outputs if isinstance(a, Var)), *shared}
-    last = _last(items, bands)
+    last, once = _last(items, bands), _once(items)
     for k, item in enumerate(items):
         if not isinstance(item, Arranged):
             continue
@@ -127,7 +135,11 @@ def dying(
         }
         for store in item.nest.stores if free else ():
             out = store.buffer
-            whole = item.nest.size == out.aval.size and shared.get(out, out) not in places
+            whole = (
+                out in once
+                and item.nest.size == out.aval.size
+                and shared.get(out, out) not in places
+            )
             for var in sorted(free, key=reads(item).index) if whole else ():
                 if var.aval.nbytes == out.aval.nbytes and _load(var, item.nest, store) is not None:
                     found[out] = var
