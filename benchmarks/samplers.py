@@ -1,11 +1,11 @@
 """Effective samples a second: the sampler in ``@njit`` with ``nbgrad.compile`` beside NumPyro and nutpie.
 
-    python -m benchmarks.samplers [schools] [regression] [nbgrad] [numpyro] [nutpie]
+    python -m benchmarks.samplers [schools] [regression] [nbgrad] [numpyro] [nutpie] [nutpie+nbgrad]
 
 Four chains, one after the other on one core, of 1000 draws after 1000 of warm-up; the time is the processor's, of both, and
 without what is compiled before. The effective sample size is that of the worst parameter, by one estimator for all:
 split chains, Geyer's initial monotone sequence (Gelman et al., "Bayesian Data Analysis", 11.5). nutpie samples a
-model of PyMC's, compiled by PyTensor for Numba. What is not installed is left out.
+model of PyMC's, compiled by PyTensor for Numba, or the density of nbgrad's. What is not installed is left out.
 """
 
 from __future__ import annotations
@@ -149,6 +149,29 @@ def by_nutpie(model: str) -> Sampler:
     return run
 
 
+def by_both(model: str) -> Sampler:
+    import nutpie
+
+    from nbgrad.native.adapters import nutpie_model
+
+    density, n = (nuts.eight_schools, 10) if model == "schools" else (nuts.regression()[0], 100)
+    compiled = nutpie_model(ng.compile(density, np.zeros(n)))
+
+    def run(seed: int) -> Any:
+        found = nutpie.sample(
+            compiled,
+            draws=COUNT,
+            tune=WARMUP,
+            chains=CHAINS,
+            cores=1,
+            seed=seed,
+            progress_bar=False,
+        )
+        return found.posterior["x"].values
+
+    return run
+
+
 def draws_of(found: dict[str, Any]) -> Any:
     """Parameters as nbgrad's sampler has them."""
     if "w" in found:
@@ -158,7 +181,12 @@ def draws_of(found: dict[str, Any]) -> Any:
     )
 
 
-SAMPLERS = {"nbgrad": by_nbgrad, "numpyro": by_numpyro, "nutpie": by_nutpie}
+SAMPLERS = {
+    "nbgrad": by_nbgrad,
+    "numpyro": by_numpyro,
+    "nutpie": by_nutpie,
+    "nutpie+nbgrad": by_both,
+}
 
 
 def measure(model: str, names: list[str]) -> dict[str, float]:
