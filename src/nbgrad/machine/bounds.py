@@ -32,7 +32,8 @@ _ITEMS: Final = dict.fromkeys(("items", "operands"), "nbgrad_count({0})")
 _ITEMS["extents"] = "{0}[3] & 0xFFFFFFFF"  # where NumPy documents the rank
 # Parameters in memory of the interpreter's, or of Numba's threads, and how many words there are.
 _GIVEN: Final = {"args": "count", "rows": "1", "dims": "1"}
-_UNTESTED: Final = frozenset({"nbgrad_word", "nbgrad_count"})  # what tests
+# What tests, and what reads and writes the memory of a caller's that is machine code.
+_UNTESTED: Final = frozenset({"nbgrad_word", "nbgrad_count", "nbgrad_small", "nbgrad_large"})
 # What a routine of BLAS or LAPACK, called by that name, reads and writes: the first element of each
 # operand, the last one, and what is 0 where there are none.
 _PRODUCT: Final = {

@@ -38,7 +38,7 @@ def nutpie_model(compiled: Compiled, name: str = "x") -> Any:
         raise TypeError(f"nutpie draws from a function of one vector, and this is {compiled!r}")
     function, n = compiled.value_and_grad, len(compiled.args[0])
 
-    @cfunc(_DENSITY)  # type: ignore[untyped-decorator]
+    @cfunc(_DENSITY)
     def density(dim: Any, x: Any, out: Any, value: Any, _: Any) -> Any:
         if dim != n:
             return -1
@@ -49,7 +49,7 @@ def nutpie_model(compiled: Compiled, name: str = "x") -> Any:
             return 3  # which ends a trajectory
         return 0
 
-    @cfunc(_EXPAND)  # type: ignore[untyped-decorator]
+    @cfunc(_EXPAND)
     def expand(dim: Any, expanded: Any, x: Any, out: Any, _: Any) -> Any:
         for k in range(n):
             out[k] = x[k]
@@ -99,18 +99,18 @@ def lsoda_rates(compiled: Compiled) -> Any:
     function, n = compiled.value, shapes[1][0]
     if len(shapes) == 2:
 
-        @njit  # type: ignore[untyped-decorator]
+        @njit
         def called(t: Any, u: Any, du: Any, p: Any) -> None:
             function(t, carray(u, (n,)), carray(du, (n,)))
 
     else:
         m = shapes[2][0]
 
-        @njit  # type: ignore[untyped-decorator]
+        @njit
         def called(t: Any, u: Any, du: Any, p: Any) -> None:
             function(t, carray(u, (n,)), carray(p, (m,)), carray(du, (n,)))
 
-    @cfunc(_RATES)  # type: ignore[untyped-decorator]
+    @cfunc(_RATES)
     def rates(t: Any, u: Any, du: Any, p: Any) -> None:
         called(t, u, du, p)
 
