@@ -141,6 +141,14 @@ def test_results_are_written_to_arrays_of_the_callers() -> None:
     np.testing.assert_allclose(out, difference(rosenbrock, x), rtol=1e-6)
     with pytest.raises(ValueError, match="other extents"):
         call(x, np.zeros(4))
+    with pytest.raises(ValueError, match="shares memory"):
+        call(x, x)
+    with pytest.raises(ValueError, match="shares memory"):
+        c.grad(x, x)
+    both = np.concatenate([x, x])
+    assert call(both[:3], both[3:]) == pytest.approx(rosenbrock(x))
+    with pytest.raises(ValueError, match="shares memory"):
+        call(both[:3], both[2:5])
     with pytest.raises(ValueError, match="is written to a contiguous array"):
         c.grad(x, np.zeros(4))
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from numba import types
 
+from nbgrad.machine.cache import digest
 from nbgrad.machine.called import (
     FAULT,
     NO_MEMORY,
@@ -54,7 +55,7 @@ class CalledType(types.Callable):  # type: ignore[misc]
     @property
     def mangling_args(self) -> tuple[str, tuple[()]]:
         """A name that is short, where that of a type is part of a symbol."""
-        return f"nbgrad_{self.kind}_{abs(hash(self.name)):x}", ()
+        return f"nbgrad_{self.kind}_{digest(self.name)[:16]}", ()
 
 
 def refused(called: CalledType, message: str) -> NumbaTypeError:
@@ -125,6 +126,16 @@ def _writing(leaf: Leaf, k: int, source: str | None) -> list[str]:
     ]
 
 
+def _disjoint(read: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Lines that test the arrays of results: kernels take for granted that they share no memory."""
+    lines = []
+    for k, name in enumerate(names):
+        text = f"the array for the result {name} shares memory with an argument, or another result"
+        for other in (*read, *[f"y{j}" for j in range(k)]):
+            lines += [f"    if overlap(y{k}, {other}):", f"        raise ValueError({text!r})"]
+    return lines
+
+
 _FAILED: Final = f"""
     if found[0] != 0:
         if found[0] == {NO_MEMORY}:
@@ -158,12 +169,15 @@ def text_of_call(
         raise refused(called, f"takes {len(params)} arguments, or one more for arrays to write to")
     lines = [f"def impl(called, {', '.join(f'a{k}' for k in range(len(kinds)))}):", "    if not is_there(called):", f"        raise RuntimeError({MISSING!r})"]  # fmt: skip
     given: list[str] = []
+    kinds_given: list[Any] = []
     for k, (tree, kind) in enumerate(zip(params, kinds, strict=False)):
         each = zip(paths_of(tree, f"a{k}"), _taken(called, tree, kind), strict=True)
         for (source, leaf), found in each:
             name = f"x{len(given)}" if not leaf.setting else "setting"
             lines += _reading(leaf, found, name, source)
-            given += [name] if not leaf.setting else []
+            if not leaf.setting:
+                given.append(name)
+                kinds_given.append(found)
     arrays = [leaf for leaf in results.leaves() if leaf.ndim]
     places: list[str | None] = [None] * len(arrays)
     made: list[Any] = []
@@ -171,6 +185,13 @@ def text_of_call(
         places, made = _places(called, arrays, kinds[-1], len(params))
     for k, (leaf, place) in enumerate(zip(arrays, places, strict=True)):
         lines += _writing(leaf, k, place)
+    if made:
+        read = [
+            x
+            for x, found in zip(given, kinds_given, strict=True)
+            if isinstance(found, types.Array)
+        ]
+        lines += _disjoint(read, [leaf.name for leaf in arrays])
     written = "".join(f"y{k}, " for k in range(len(arrays)))
     lines += [f"    found = run(called, ({''.join(f'{x}, ' for x in given)}), ({written}))"]
     number, array = iter(range(1, len(results.leaves()) + 1)), iter(range(len(arrays)))

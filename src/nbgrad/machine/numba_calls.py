@@ -156,6 +156,23 @@ def _is_there(typingctx: Any, called: Any) -> Any:
     return types.boolean(called), generate
 
 
+@intrinsic
+def _overlap(typingctx: Any, one: Any, other: Any) -> Any:
+    """Whether two contiguous arrays share memory."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        ends = []
+        for kind, value in zip(sig.args, args, strict=True):
+            array = context.make_array(kind)(context, builder, value)
+            start = builder.ptrtoint(array.data, I64)
+            ends.append((start, builder.add(start, builder.mul(array.nitems, array.itemsize))))
+        (start, end), (begin, finish) = ends
+        first = builder.icmp_unsigned("<", start, finish)
+        return builder.and_(first, builder.icmp_unsigned("<", begin, end))
+
+    return types.boolean(one, other), generate
+
+
 def _pointer(context: Any, builder: Any, kind: Any, value: Any, leaf: Leaf) -> Any:
     """Where the elements of an argument are; a number is written to the stack, in its dtype."""
     if isinstance(kind, types.Array):
@@ -207,7 +224,7 @@ def _run(typingctx: Any, called: Any, given: Any, written: Any) -> Any:
 
 def _function(called: CalledType, kinds: Sequence[Any]) -> Any:
     names: dict[str, Any] = {
-        "run": _run, "word": _word, "is_there": _is_there, "empty": np.empty,
+        "run": _run, "word": _word, "is_there": _is_there, "overlap": _overlap, "empty": np.empty,
         "contiguous": np.ascontiguousarray, "LinAlgError": np.linalg.LinAlgError,
         "__name__": __name__, **CASTS,
     }  # fmt: skip

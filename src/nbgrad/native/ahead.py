@@ -31,7 +31,7 @@ _HEADER: Final = """\
 /* Made by nbgrad for {triple}, {cpu}.
 
    Each function returns 0, or another number if a step of it failed (-1: no memory). Arrays are
-   contiguous, in C's order, of the extents below. `workspace` may be null; else it points to as many
+   contiguous, in C's order, of the extents below, and what is written shares no memory with what is read. `workspace` may be null; else it points to as many
    bytes as NAME_workspace_size() says, aligned to 64 and zero before the first use, of one thread at a
    time. Functions may be called from any number of threads. */
 #ifndef {guard}

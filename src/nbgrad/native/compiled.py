@@ -313,6 +313,8 @@ class Function(Called):
             )
         given = [x for tree, a in zip(params, args, strict=False) for x in self._given(tree, a)]
         outs = self._written(args[len(params)] if len(args) > len(params) else None)
+        if len(args) > len(params):
+            self._disjoint(given, outs)
         values = (ctypes.c_void_p * (len(given) + len(outs) + 1))(
             *[x.ctypes.data for x in (*given, *outs)], None
         )
@@ -344,6 +346,14 @@ class Function(Called):
                     f"{array.dtype}; it was compiled for {self.extents(leaf)} and {dtype}"
                 )
             yield np.require(array, None, ["C", "A"])
+
+    def _disjoint(self, given: Sequence[Any], outs: Sequence[Any]) -> None:
+        for k, y in enumerate(outs):
+            if y.ndim and any(np.may_share_memory(x, y) for x in (*given, *outs[:k])):
+                raise ValueError(
+                    f"{self.kind}: an array that a result is written to shares memory with an argument, or "
+                    "with that of another result"
+                )
 
     def _written(self, out: Any) -> list[Any]:
         """The arrays that results are written to: those of *out* in the places of arrays."""
