@@ -194,7 +194,7 @@ PATTERNS: dict[str, tuple[Callable[[], Any], str]] = {
 
 
 def colored() -> list[tuple[str, str, str]]:
-    """The least count of the three orders, the least that there can be, and what SciPy's greedy finds."""
+    """Counts of the orders, the least that there can be, and what SciPy's greedy finds."""
     rows = []
     for name, (make, kind) in PATTERNS.items():
         pattern = make()
@@ -208,7 +208,7 @@ def colored() -> list[tuple[str, str, str]]:
     return rows
 
 
-ORDERS = ("natural", "largest-first", "smallest-last")
+ORDERS = ("natural", "largest-first", "smallest-last", "auto")
 
 # ------------------------------------------------------------------------------ figures
 

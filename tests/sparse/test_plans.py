@@ -11,6 +11,7 @@ import pytest
 import scipy.sparse as sp
 
 import nbgrad as ng
+from nbgrad.engine import tiers
 from nbgrad.errors import GradcheckError
 
 RNG = np.random.default_rng(8)
@@ -202,3 +203,23 @@ def test_mode_of_the_caller_does_not_matter() -> None:
     with ng.no_grad():
         plan = ng.sparse.jacobian(lambda x: x * x, np.ones(3))
     assert plan.nnz == 3
+
+
+def test_a_loop_of_unknown_length_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiling the products of a solver of differential equations took half a minute before the first values."""
+    monkeypatch.setattr(tiers, "JIT_WAIT", 0.0)
+    compiled = []
+    compile_ = tiers.Executable.compile
+    monkeypatch.setattr(
+        tiers.Executable, "compile", lambda self: compiled.append(self) or compile_(self)
+    )
+
+    def halved(x: Any) -> Any:
+        return ng.while_loop(lambda y: (y * y).sum() > 1e-3, lambda y: 0.5 * y + 0.1 * y[::-1], x)
+
+    x = np.arange(1.0, 5.0)
+    with ng.configure(tier="auto", deterministic=False):
+        plan = ng.sparse.jacobian(halved, x)
+        assert not [e for e in compiled if e.work.endless]
+        assert np.allclose(plan(x).toarray(), ng.jacobian(halved)(x))
+    assert not [e for e in compiled if e.work.endless]

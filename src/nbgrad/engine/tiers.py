@@ -75,6 +75,7 @@ class Executable:
         self.moved: dict[str, Runnable] = {}
         self.lock = ThreadLock()
         self.impatient = self.entering = False
+        self.hurried = False  # whether no loop is worth a wait of more than a few seconds
         self.wishes: dict[str, Any] = {}
         self._price: dict[bool, float] = {}
         self._planner: threading.Thread | None = None
@@ -218,7 +219,7 @@ class Executable:
         """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
         if self.away or settings.current.tier in ("reference", "block", TIMED):
             return  # the kernels would not be used, or are made by the first run
-        wait = ENDLESS_WAIT if self.work.endless else JIT_WAIT
+        wait = ENDLESS_WAIT if self.work.endless and not self.hurried else JIT_WAIT
         if not self.flat and len(self.tape) <= MAX_COMPILED and self.price() <= wait:
             self.compile()
         else:

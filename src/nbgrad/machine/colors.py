@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from nbgrad.machine.index_sets import Sets, call
+from nbgrad.machine.lattices import lattice
 
 Array = np.ndarray[Any, Any]
 
@@ -280,10 +281,13 @@ def columns(sets: Sets, down: Sets, order: str) -> tuple[Array, int]:
     """A colour for each column, two that share a row having different ones; and how many there are.
 
     *down* is the transpose of *sets*. The order "auto" is the natural one, and if that needs more colours
-    than the longest row has columns, the best of all.
+    than the longest row has columns, the best of all, and what arithmetic gives of a stencil's.
     """
     least = int(np.diff(sets.starts).max(initial=0))
-    return _best(lambda name: _columns(sets, down, name), sets, order, least)
+    found = _best(lambda name: _columns(sets, down, name), sets, order, least)
+    if order == "auto" and least < found[1]:
+        found = lattice(sets, len(down), least, found[1]) or found
+    return found
 
 
 def _best(
@@ -309,8 +313,15 @@ def _columns(sets: Sets, down: Sets, order: str) -> tuple[Array, int]:
 
 
 def star(sets: Sets, order: str) -> tuple[Array, int]:
-    """A colour for each vertex of a symmetric pattern, each path of four having three or more."""
-    return _best(lambda name: _star(sets, name), sets, order, 2)
+    """A colour for each vertex of a symmetric pattern, each path of four having three or more.
+
+    Columns that share no row are such, and of a stencil there may be fewer colours for these.
+    """
+    found = _best(lambda name: _star(sets, name), sets, order, 2)
+    least = int(np.diff(sets.starts).max(initial=0))
+    if order == "auto" and least < found[1]:
+        found = min(lattice(sets, len(sets), least, found[1]) or found, found, key=lambda f: f[1])
+    return found
 
 
 def _star(sets: Sets, order: str) -> tuple[Array, int]:

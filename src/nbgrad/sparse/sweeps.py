@@ -46,6 +46,9 @@ class Program:
     def exe(self) -> Executable:
         """What runs it, compiled at once if that is a matter of seconds."""
         found = executable(self.tape, [leaf_node(a) for a in self.constants])
+        found.hurried = (
+            True  # loops are those of one evaluation, which was made to find the pattern
+        )
         found.compile_soon()
         return found
 
