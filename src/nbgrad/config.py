@@ -60,6 +60,8 @@ class Config:
     retraces : int
         Traces of one ``jit`` function at which a ``RetraceWarning`` says which argument changes;
         0: never.
+    tape_bytes : int
+        Memory that the tape of a function given to ``njit`` may take in one call; beyond it a MemoryError.
     check_tapes : bool
         Run the tape checker after every transform (the test suite does).
     """
@@ -76,6 +78,7 @@ class Config:
     device: str = "cpu"
     print_precision: int | None = None
     retraces: int = 64
+    tape_bytes: int = 4 << 30
     check_tapes: bool = False
 
     def __init__(self, **given: Any) -> None:

@@ -151,6 +151,22 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.base:BaseContext.get_value_as_data": "self, builder, ty, val",
         "numba.core.codegen:CodeLibrary._reload_init": None,
     },
+    "a function that calls itself asks, where it begins, whether the stack goes that far": {
+        "numba.core.lowering:Lower": None,
+        "numba.core.lowering:Lower.extract_function_arguments": "self",
+        "numba.core.lowering:Lower.call_conv": None,
+        "numba.core.lowering:Lower.builder": None,
+        "numba.core.callconv:CPUCallConv.return_user_exc": (
+            "self, builder, exc, exc_args, loc, func_name"
+        ),
+        "numba.core.compiler_machinery:register_pass": "args, kwargs",
+        "numba.core.compiler_machinery:PassManager.passes": None,
+        "numba.core.compiler:DefaultPassBuilder": None,
+        "numba.core.compiler:DefaultPassBuilder.define_nopython_pipeline": "state, name",
+        "numba.core.compiler:CompilerBase.state": None,
+        "numba.core.typed_passes:NativeLowering.lowering_class": None,
+        "numba.core.typed_passes:NativeLowering._name": None,
+    },
     "large kernels are split among Numba's threads, which are its own to start": {
         "numba.np.ufunc.parallel:_launch_threads": "",
         "numba.np.ufunc.parallel:_threading_layer": None,
@@ -263,7 +279,7 @@ PLAIN |= {"target_data", "link_in"}  # llvmlite's, documented
 def used(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
     if path.name == "numba_inside.py":
-        modules = {"codegen", "compiler", "types"}  # of which names are read
+        modules = {"codegen", "compiler", "lowering", "types"}  # of which names are read
         return set(inside(tree)) - PLAIN - (modules - {"codegen"})
     names = set()
     for node in ast.walk(tree):

@@ -153,3 +153,37 @@ def test_a_rule_of_the_users_own() -> None:
     assert np.asarray(ng.grad(ng.grad(cube))(2.0)) == 12.0
     assert np.asarray(ng.jit(ng.grad(cube))(2.0)) == 12.0
     assert "rule that it was given" in cube.explain(2.0)
+
+
+@ng.njit
+def endless(x: Any, n: int) -> Any:
+    return x if n < 0 else endless(x + 1.0, n + 1) * x
+
+
+@pytest.mark.parametrize(
+    "f",
+    [lambda x: endless(x, 3).item(), ng.grad(lambda x: endless(x, 3))],
+    ids=["value", "grad"],
+)
+def test_endless_recursion_is_an_error(f: Any) -> None:
+    with pytest.raises(RecursionError):
+        np.asarray(f(ng.tensor(0.5)))
+
+
+@ng.njit
+def lengthy(x: Any, n: int) -> Any:
+    s = x
+    while n > 0:
+        s = math.sin(s) * x
+        n -= 1
+        if n < -5:
+            return endless(s, -1)
+    return s
+
+
+def test_a_tape_has_a_budget() -> None:
+    with ng.configure(tape_bytes=1 << 20), pytest.raises(MemoryError, match="tape_bytes"):
+        np.asarray(ng.grad(lengthy)(0.5, 1_000_000))
+    assert (
+        abs(np.asarray(ng.grad(lengthy)(0.5, 1)) - (math.sin(0.5) + 0.5 * math.cos(0.5))) < 1e-15
+    )

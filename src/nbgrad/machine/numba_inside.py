@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from numba.core import codegen, compiler, types
+from numba.core import codegen, compiler, lowering, types
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
@@ -22,7 +22,7 @@ from numba.core.cgutils import (
     if_unlikely,
 )
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager
+from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.datamodel.models import OpaqueModel, PointerModel
 from numba.core.errors import NumbaError, NumbaTypeError, TypingError
 from numba.core.extending import infer_getattr, intrinsic, lower_getattr_generic, register_model
@@ -60,6 +60,7 @@ __all__ = [
     "AttributeTemplate",
     "CPUDispatcher",
     "Conversion",
+    "Guarded",
     "NumbaError",
     "NumbaTypeError",
     "OpaqueModel",
@@ -72,6 +73,7 @@ __all__ = [
     "create_struct_proxy",
     "get_or_insert_function",
     "global_compiler_lock",
+    "guarded_by",
     "if_unlikely",
     "infer_getattr",
     "infer_global",
@@ -201,6 +203,46 @@ class _Compiler(compiler.CompilerBase):
             manager.add_pass(step, step.__name__)
         manager.finalize()
         return [manager]
+
+
+class _GuardedLower(lowering.Lower):
+    """Lowers a function that asks, where it begins, whether the stack goes that far."""
+
+    def extract_function_arguments(self) -> Any:
+        found = super().extract_function_arguments()
+        left = _guards[0](self.builder)
+        with if_unlikely(self.builder, left):
+            text = ("maximum recursion depth exceeded",)
+            self.call_conv.return_user_exc(self.builder, RecursionError, text)
+        return found
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _GuardedLowering(NativeLowering):
+    _name = "nbgrad_guarded_lowering"
+
+    @property
+    def lowering_class(self) -> Any:
+        return _GuardedLower
+
+
+class Guarded(compiler.CompilerBase):
+    """Numba's passes, for functions that call themselves."""
+
+    def define_pipelines(self) -> list[Any]:
+        manager = PassManager("nbgrad_guarded")
+        for step, name in compiler.DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
+            manager.add_pass(_GuardedLowering if step is NativeLowering else step, name)
+        manager.finalize()
+        return [manager]
+
+
+_guards: list[Callable[[Any], Any]] = []
+
+
+def guarded_by(overflows: Callable[[Any], Any]) -> None:
+    """Let *overflows* emit the test of functions that are ``Guarded``: whether the stack ends here."""
+    _guards[:] = [overflows]
 
 
 def target_machine() -> Any:

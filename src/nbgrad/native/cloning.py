@@ -17,7 +17,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from nbgrad.machine.numba_inside import CPUDispatcher
+from nbgrad.machine.numba_inside import CPUDispatcher, Guarded
 from nbgrad.native.active import Active, with_base
 from nbgrad.native.classes import NUMBER_NAMES
 from nbgrad.native.memory import dtype_of
@@ -50,7 +50,9 @@ class Clones:
             copy.__module__, copy.__qualname__ = f.__module__, f.__qualname__
             options = {k: v for k, v in dispatcher.targetoptions.items() if k in KEPT}
             options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-            found = self.made[dispatcher] = CPUDispatcher(py_func=copy, targetoptions=options)
+            passes = {"pipeline_class": Guarded} if recursive(dispatcher) else {}
+            found = CPUDispatcher(py_func=copy, targetoptions=options, **passes)
+            self.made[dispatcher] = found
             for name in named(f.__code__):
                 if name in names or hasattr(builtins, name):
                     value = names[name] if name in names else getattr(builtins, name)
@@ -94,6 +96,33 @@ class _Module(pytypes.ModuleType):
     def __getattr__(self, name: str) -> Any:
         module, value = self.__dict__["_own"]
         return value(getattr(module, name.removeprefix(PREFIX)))
+
+
+def called(dispatcher: Any) -> list[Any]:
+    """The functions of Numba's that one names."""
+    f = dispatcher.py_func
+    held = [f.__globals__.get(name) for name in named(f.__code__)]
+    for cell in f.__closure__ or ():
+        try:
+            held.append(cell.cell_contents)
+        except ValueError:  # an empty cell
+            continue
+    plain = [getattr(x, "dispatcher", x) if hasattr(x, "__nbgrad_njit__") else x for x in held]
+    return [x for x in plain if isinstance(x, CPUDispatcher)]
+
+
+def recursive(dispatcher: Any) -> bool:
+    """Whether a function calls itself, perhaps through others."""
+    seen: list[Any] = []
+    left = called(dispatcher)
+    while left:
+        x = left.pop()
+        if x is dispatcher:
+            return True
+        if not any(x is y for y in seen):
+            seen.append(x)
+            left += called(x)
+    return False
 
 
 def renamed(code: Any) -> Any:

@@ -17,7 +17,7 @@ from nbgrad.core.frozen import Value
 from nbgrad.machine.numba_inside import NumbaError
 from nbgrad.native import calling, memory
 from nbgrad.native.calling import MEMORY, OK
-from nbgrad.native.cloning import clones
+from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Request
 from nbgrad.native.writing import Writer
 
@@ -64,7 +64,8 @@ def _told(request: Request) -> str:
 def _forward(writer: Writer) -> Any:
     request = writer.request
     plain = not request.order
-    function = request.dispatcher if plain else clones(request.number).of(request.dispatcher)
+    own = plain and not recursive(request.dispatcher)
+    function = request.dispatcher if own else clones(request.number).of(request.dispatcher)
     writer.lines.append("def entry(words):")
     writer.read()
     writer.call(function)

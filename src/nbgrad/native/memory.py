@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import pickle
+import sys
+import threading
 from functools import cache
 from typing import Any, Final
 
@@ -12,34 +14,37 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from nbgrad.machine.numba_inside import alloca_once
+from nbgrad.config import settings
+from nbgrad.machine.numba_inside import alloca_once, guarded_by
 from nbgrad.native import pushing
 from nbgrad.native.active import Dual, Taped, made, parts
 from nbgrad.native.algebra import Arithmetic
 from nbgrad.native.pushing import I8, I32, I64, PTR, word
 
-BUDGET: Final = 4 << 30
-
 _key = (ctypes.c_int64 * 4)()
 _pool = (ctypes.c_int64 * pushing.SLOTS)()
-_budget = ctypes.c_int64(BUDGET)
+_budget = ctypes.c_int64(0)
+_stack = (ctypes.c_int64 * 4)()
 _fault = (ctypes.c_int64 * 4)()
 
 
 @cache
 def symbols() -> dict[str, int]:
     """The addresses of what tapes of all functions share, known to LLVM by name from now on."""
-    _key[0] = 0  # Py_tss_NEEDS_INIT
     create = ctypes.pythonapi.PyThread_tss_create
     create.argtypes, create.restype = [ctypes.c_void_p], ctypes.c_int
-    if create(ctypes.addressof(_key)):
+    guarded_by(pushing.overflows)
+    if create(ctypes.addressof(_key)) or create(ctypes.addressof(_stack)):
         raise MemoryError("there is no more room for what belongs to a thread")
     found = {
         pushing.KEY: ctypes.addressof(_key),
         pushing.POOL: ctypes.addressof(_pool),
         pushing.BUDGET: ctypes.addressof(_budget),
         pushing.FAULT: ctypes.addressof(_fault),
+        pushing.STACK: ctypes.addressof(_stack),
     }
+    settings.told.append(_follow)
+    _follow()
     for name, address in found.items():
         ll.add_symbol(name, address)
     for name in ("PyThread_tss_get", "PyThread_tss_set"):
@@ -47,13 +52,9 @@ def symbols() -> dict[str, int]:
     return found
 
 
-def budget() -> int:
-    return _budget.value
-
-
-def set_budget(size: int) -> None:
-    """Bytes that a tape may take."""
-    _budget.value = size
+def _follow() -> None:
+    """Bytes that a tape may take, as the settings say."""
+    _budget.value = int(min(max(settings.current.tape_bytes, 0), sys.maxsize))
 
 
 def raised() -> Exception | None:
@@ -66,12 +67,27 @@ def raised() -> Exception | None:
     return found
 
 
+# Of the stack that a thread has at least, wherever it is called from: recursion may take so much.
+STACK_BYTES: Final = (
+    4 << 20 if threading.stack_size() == 0 and sys.platform == "linux" else 256 << 10
+)
 WORDS = types.CPointer(types.int64)
 
 
 def _call(builder: Any, name: str, result: Any, *args: Any) -> Any:
     kinds = [x.type for x in args]
     return builder.call(pushing._declared(builder.module, name, result, *kinds), args)
+
+
+@intrinsic
+def go_no_deeper(typingctx: Any) -> Any:
+    """Set how far down the stack functions that call themselves may go from here."""
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        pushing.limit_stack(b, I64(STACK_BYTES))
+        return context.get_dummy_value()
+
+    return types.void(), generate
 
 
 @intrinsic

@@ -17,7 +17,7 @@ from llvmlite import ir
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 PTR = I8.as_pointer()
 KEY, POOL, BUDGET = "nbgrad_tape_key", "nbgrad_tape_pool", "nbgrad_tape_budget"
-FAULT = "nbgrad_fault"
+FAULT, STACK = "nbgrad_fault", "nbgrad_stack_key"
 SLOTS: Final = 64
 WORDS: Final = 16
 # Words of a tape.
@@ -60,6 +60,30 @@ def tape_of_thread(builder: Any) -> Any:
     key = _external(module, KEY, ir.ArrayType(I64, 4))
     found = builder.call(function, [builder.bitcast(key, PTR)])
     return builder.bitcast(found, I64.as_pointer())
+
+
+def _frame(builder: Any) -> Any:
+    """Where the frame of the function lies on the stack."""
+    function = builder.module.declare_intrinsic(
+        "llvm.frameaddress", [PTR], ir.FunctionType(PTR, [I32])
+    )
+    return builder.ptrtoint(builder.call(function, [I32(0)]), I64)
+
+
+def overflows(builder: Any) -> Any:
+    """Whether the stack of the thread ends soon: it goes down to what the thread holds for that."""
+    get = _declared(builder.module, "PyThread_tss_get", PTR, PTR)
+    key = builder.bitcast(_external(builder.module, STACK, ir.ArrayType(I64, 4)), PTR)
+    least = builder.ptrtoint(builder.call(get, [key]), I64)
+    return builder.icmp_unsigned("<", _frame(builder), least)
+
+
+def limit_stack(builder: Any, size: Any) -> None:
+    """Let functions of this thread go so many bytes further down the stack, if no limit is set."""
+    key = builder.bitcast(_external(builder.module, STACK, ir.ArrayType(I64, 4)), PTR)
+    put = _declared(builder.module, "PyThread_tss_set", I32, PTR, PTR)
+    least = builder.sub(_frame(builder), size)
+    builder.call(put, [key, builder.inttoptr(least, PTR)])
 
 
 def word(builder: Any, tape: Any, number: int) -> Any:

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numba import types
 
+from nbgrad.config import settings
 from nbgrad.core.aval import make_aval
 from nbgrad.core.boxes import is_box, unbox
 from nbgrad.core.forks import compiling
@@ -209,7 +210,8 @@ class Specialized:
         table = np.array(words, np.int64)
         fault = _RUN(code.address)(table.ctypes.data)
         if fault:
-            if fault == calling.RAISED:
+            # What it raised with values in its text is known when it is run by Numba itself.
+            if fault == calling.RAISED and memory.raised() is None:
                 self.plain(given[: self.leaves], statics)
             raise self.fault(fault)
         return outs
@@ -223,7 +225,11 @@ class Specialized:
                 "with: say result_like= where shapes depend on values"
             )
         if fault == calling.MEMORY:
-            return MemoryError(f"njit: the tape of {name} takes more memory than its budget")
+            return MemoryError(
+                f"njit: the tape of {name} takes more memory than nbgrad.configure(tape_bytes="
+                f"{settings.current.tape_bytes}) allows, or than there is: raise that, call it for "
+                "smaller parts, or put the loop into a scan"
+            )
         return memory.raised() or RuntimeError(f"njit: {name} raised an exception")
 
 

@@ -12,7 +12,7 @@ from numba import types
 
 from nbgrad.native import active, calling, memory
 from nbgrad.native.calling import MEMORY, RAISED, SHAPE
-from nbgrad.native.cloning import clones
+from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Leaf, Request, Static
 
 
@@ -156,6 +156,9 @@ class Writer:
         return numba.typeof(x.value)
 
     def call(self, function: Any) -> None:
+        if recursive(self.request.dispatcher):
+            self.space["go_no_deeper"] = memory.go_no_deeper
+            self.say("go_no_deeper()")
         args = "".join(f"{self.argument(x)}, " for x in self.request.arguments)
         self.space["f"] = function
         if function.py_func.__code__.co_flags & inspect.CO_VARARGS:
