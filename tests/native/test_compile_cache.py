@@ -70,6 +70,11 @@ def test_another_process_finds_them_again(tmp_path: Path) -> None:
 
 LOST = """
 import pickle
+import nbgrad as ng
+def f(x):
+    return x, x
+f.__module__, f.__qualname__ = "model", "f"
+vector = ng.compile(f, np.ones(2))  # of that name, and without a gradient
 from nbgrad.native.published import Anchor
 try:
     pickle.loads(pickle.dumps(Anchor("nbgrad_grad_0", "model.f", "grad")))

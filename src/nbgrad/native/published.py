@@ -50,6 +50,14 @@ class Anchor:
         return restored, (self.symbol, self.label, self.kind)
 
 
+def _symbol(holder: Holder, kind: str) -> str | None:
+    try:
+        found: str = getattr(holder, kind).publish()
+    except Exception:  # one of that name that has no such derivative is not the one
+        return None
+    return found
+
+
 def restored(symbol: str, label: str, kind: str) -> Anchor:
     """The anchor, after the function has been found.
 
@@ -60,7 +68,7 @@ def restored(symbol: str, label: str, kind: str) -> Anchor:
     """
     if symbol not in _kept:
         alike = [holder for holder in list(_holders.values()) if holder.label == label]
-        if not any(getattr(holder, kind).publish() == symbol for holder in alike):
+        if not any(_symbol(holder, kind) == symbol for holder in alike):
             raise FileNotFoundError(f"{label}.{kind} is not what it was, or not made yet")
     load("llvmlite.binding").add_symbol(symbol, _kept[symbol].descriptor)
     return Anchor(symbol, label, kind)
