@@ -227,16 +227,16 @@ def native(
         return _keep(key, code), origin
 
 
-def _test(source: str, name: str, params: tuple[str, ...]) -> Code:
+def at_once(source: str, name: str, params: tuple[str, ...], **options: Any) -> Code:
     """Machine code that other machine code is linked with: there at once, even in an attempt."""
     before, _wanted.requests = _wanted.requests, None
     try:
-        return native(source, name, params, result="i8")[0]
+        return native(source, name, params, result="i8", **options)[0]
     finally:
         _wanted.requests = before
 
 
-bounds.made_by(_test)
+bounds.made_by(at_once)
 
 
 def attempt(make: Callable[[], Made]) -> tuple[Made | None, list[Request]]:

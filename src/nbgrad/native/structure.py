@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-from typing import Any, ClassVar
+from typing import Any, Final
 
 import numba
 import numpy as np
 
-from nbgrad.core.forks import compiling
 from nbgrad.machine import bounds
-from nbgrad.machine.compile import native
+from nbgrad.machine.compile import at_once
 from nbgrad.machine.scalar import HELPERS
 from nbgrad.native.entry import Made, Refusal
 from nbgrad.native.forms import Fixed, Leaf, Request, Static
@@ -41,9 +39,10 @@ def route(request: Request) -> Made:
             checks,
         )
         _same_results(function, request)
-        fast = request.reverse and not request.order
-        made = text(function, request.active, request.order, request.reverse, not fast)
-        code = _compiled(made, _Guarded(function, request.active).address if fast else 0)
+        made = text(function, request.active, request.order, request.reverse)
+        code = _compiled(made)
+        if request.reverse and not request.order:
+            made, code = _unguarded(function, request.active, made, code)
     except Refused as refused:
         raise Refusal(refused.reason, refused.line or None) from None
     except (Refusal, MemoryError, KeyboardInterrupt):
@@ -54,42 +53,24 @@ def route(request: Request) -> Made:
 
 
 def _compiled(made: Any, again: int = 0) -> Any:
-    return native(
-        made.source,
-        "run",
-        made.params,
-        result="i8",
-        noalias=True,
-        helpers=HELPERS,
-        table=True,
-        again=again,
-    )[0]
+    return at_once(
+        made.source, "run", made.params, noalias=True, helpers=HELPERS, table=True, again=again
+    )
 
 
-class _Guarded:
-    """The way back with guards, compiled when the one without gives NaN, which is rare.
+# Lines up to which a way back is compiled twice: a second's work.
+TWICE: Final = 360
+# Code that other code calls, for as long as that may be found in memory: for good.
+_called: dict[str, Any] = {}
 
-    Machine code calls it, which is kept for as long as others find it in memory: so this is kept for good.
-    """
 
-    kept: ClassVar[list[Any]] = []
-
-    def __init__(self, function: Any, active: tuple[int, ...]) -> None:
-        self.function, self.active = function, active
-        self.code: Any = None
-        self.called = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.run)
-        self.address = ctypes.cast(self.called, ctypes.c_void_p).value or 0
-        self.kept.append(self)
-
-    def run(self, words: int) -> int:
-        """Return the status of the code for these words."""
-        if self.code is None:
-            try:
-                with compiling:
-                    self.code = _compiled(text(self.function, self.active, 0, True))
-            except Exception:  # nothing may leave a function that machine code calls
-                return 0
-        return int(ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)(self.code.address)(words))
+def _unguarded(function: Any, active: tuple[int, ...], made: Any, code: Any) -> tuple[Any, Any]:
+    """The way back without guards, which ends with that with guards where a result is NaN."""
+    fast = text(function, active, 0, True, guarded=False)
+    if len(fast.source.splitlines()) > TWICE:
+        return made, code
+    _called[code.symbol] = code
+    return fast, _compiled(fast, code.address)
 
 
 def _told(made: Any, request: Request) -> str:

@@ -144,6 +144,8 @@ class Expressions:
                 truth: Val = self.build.const((left is right) == (name == "Is"), "b1")
                 if isinstance(left, Val) and isinstance(right, Val):
                     raise Refused("is between scalars")
+            elif isinstance(left, str) and isinstance(right, str) and name in ("Eq", "NotEq"):
+                truth = self.build.const((left == right) == (name == "Eq"), "b1")
             elif isinstance(left, Val) and isinstance(right, Val):
                 truth = self.build.compared(name, left, right)
             elif isinstance(left, View) or isinstance(right, View):
