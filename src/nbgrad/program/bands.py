@@ -127,9 +127,9 @@ class Group:
             for x in [*operands, *nest.stores]:
                 row = by_row(nest.extents, x.strides, self.rows)
                 if row and row[0]:
-                    buffers[x.buffer] = row[0] * x.dtype.itemsize
+                    buffers[x.buffer] = abs(row[0]) * x.dtype.itemsize
         each = sum(buffers.values())
-        if each * self.rows < LEAST or each * unit > MOST:
+        if not each or each * self.rows < LEAST or each * unit > MOST:
             return None
         rows = unit * max(1, BYTES // (each * unit))
         tasks = tuple([rows // per * n for per, n in self.units])
@@ -163,6 +163,8 @@ def in_bands(items: Sequence[Any]) -> tuple[list[Any], list[Band]]:
             while stop < len(items) and isinstance(items[stop], Arranged):
                 group.take(items[stop])
                 stop += 1
+                if not group.items:
+                    break  # what it begins with does not go by rows
             band = group.band(len(found))
             if band is not None:
                 bands.append(band)
