@@ -27,6 +27,7 @@ fast: Callable[[Function], Function] = njit(
     cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"}
 )
 DIVERGED = 1000.0  # an error in the energy that ends a trajectory
+LIKELIEST = 300.0
 MAX_DEPTH = 10
 # Rows of the memory of a tree.
 (LEFT_X, LEFT_R, LEFT_G, RIGHT_X, RIGHT_R, RIGHT_G, CHOSEN_X, CHOSEN_G, SUM, NEW_X, NEW_G, PART, X, R, G, ZERO, VALUE) = range(17)  # fmt: skip
@@ -63,14 +64,6 @@ def copy(w: Any, source: int, target: int, rows: int) -> None:
 def add(w: Any, source: int, target: int) -> None:
     for i in range(w.shape[1]):
         w[target, i] += w[source, i]
-
-
-@fast
-def summed(a: float, b: float) -> Any:
-    """The logarithm of a sum, of logarithms."""
-    if b > a:
-        a, b = b, a
-    return a + np.log1p(np.exp(b - a)) if b > -np.inf else a
 
 
 @fast
@@ -121,7 +114,7 @@ def grow(rng: Any, density: Any, depth: int, step: float, energy: float, varianc
 
     Its sum of momenta is ``w[PART]``, its choice ``w[NEW_X]``.
     """
-    weight, accepted, leaves = -np.inf, 0.0, 0
+    weight, accepted, leaves = 0.0, 0.0, 0
     w[PART] = 0.0
     for n in range(1 << depth):
         value = leapfrog(density, w[X], w[R], w[G], step, variance)
@@ -129,10 +122,12 @@ def grow(rng: Any, density: Any, depth: int, step: float, energy: float, varianc
         leaves += 1
         if not error < DIVERGED:
             return weight, accepted, leaves, 2
-        accepted += min(1.0, np.exp(-error))
+        # Of states that are likelier by far than the first, all count the same: it is a bad start.
+        likelier = np.exp(min(-error, LIKELIEST))
+        accepted += min(1.0, likelier)
         before = weight
-        weight = summed(weight, -error)
-        if n == 0 or rng.random() < np.exp(-error - weight):
+        weight += likelier
+        if rng.random() * weight < likelier:
             copy(w, X, NEW_X, 1)
             copy(w, G, NEW_G, 1)
             w[VALUE, 0] = value
@@ -154,7 +149,7 @@ def transition(rng: Any, density: Any, value: float, step: float, variance: Any,
         copy(w, CHOSEN_G, first + 2, 1)
     copy(w, R, SUM, 1)
     w[ZERO] = 0.0
-    weight, accepted, leaves = 0.0, 0.0, 0
+    weight, accepted, leaves = 1.0, 0.0, 0
     for depth in range(MAX_DEPTH):
         forward = rng.random() < 0.5
         first = RIGHT_X if forward else LEFT_X
@@ -166,10 +161,10 @@ def transition(rng: Any, density: Any, value: float, step: float, variance: Any,
         if ended:
             return value, accepted, leaves, ended == 2
         copy(w, X, first, 3)
-        if rng.random() < np.exp(min(0.0, more - weight)):
+        if rng.random() * weight < more:
             copy(w, NEW_X, CHOSEN_X, 2)
             value = w[VALUE, 0]
-        weight = summed(weight, more)
+        weight += more
         add(w, PART, SUM)
         if turns(w[LEFT_R], w[RIGHT_R], w[SUM], w[ZERO], variance):
             break
