@@ -147,6 +147,19 @@ def passed(a, k):
     return a[k:], k, a[0]
 close(ng.grad(lambda a: passed(a, 2)[0].sum() + 3 * passed(a, 2)[2])(x), [3, 0, 1, 1, 1, 1])
 
+@ng.njit
+def escapes(x):
+    with numba.objmode(y="float64"):
+        y = x * x
+    return y * x
+raises(TypeError, ng.grad(escapes), 2.0, says="objmode")
+
+@ng.njit
+def shows(x):
+    print(x)
+    return x * x
+close(ng.grad(shows)(2.0), 4.0)
+
 raises((TypeError, ValueError, numba.TypingError), f, "text", x)
 raises((TypeError, ValueError, numba.TypingError), f, x, None)
 raises(TypeError, f, x)

@@ -17,7 +17,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from nbgrad.machine.numba_inside import CPUDispatcher, Guarded
+from nbgrad.machine.numba_inside import CPUDispatcher, Guarded, TypingError
 from nbgrad.native.active import Active, with_base
 from nbgrad.native.classes import NUMBER_NAMES
 from nbgrad.native.memory import dtype_of
@@ -42,6 +42,8 @@ class Clones:
         found = self.made.get(dispatcher)
         if found is None:
             f = dispatcher.py_func
+            if "objmode" in named(f.__code__):
+                raise TypingError(f"objmode, which runs Python, in {f.__name__}")
             names = dict(f.__globals__)
             cells = f.__closure__ and tuple([pytypes.CellType() for _ in f.__closure__])
             code = renamed(f.__code__)

@@ -21,6 +21,7 @@ from nbgrad.core.values import known_value
 from nbgrad.machine.lljit import uninterrupted
 from nbgrad.machine.numba_inside import CPUDispatcher, NumbaError, as_dtype
 from nbgrad.native import active, calling, memory
+from nbgrad.native.cloning import named
 from nbgrad.native.entry import paths, reason
 from nbgrad.native.forms import Fixed, Leaf, Request, Result, Static
 from nbgrad.native.routes import code_of
@@ -82,6 +83,11 @@ class Specialized:
     """
 
     def __init__(self, dispatcher: Any, arguments: tuple[Any, ...], found: Arguments) -> None:
+        if "objmode" in named(dispatcher.py_func.__code__):
+            raise TypeError(
+                f"njit: {dispatcher.__name__} runs Python by objmode, where nothing follows derivatives: "
+                "take what it does out of the function"
+            )
         self.dispatcher, self.arguments = dispatcher, arguments
         self.operands = tuple(found.leaves)
         self.statics = tuple(found.statics)

@@ -16,12 +16,12 @@ from nbgrad.api.custom import custom_jvp, custom_vjp
 from nbgrad.core.boxes import box, is_box
 from nbgrad.core.node import Node
 from nbgrad.machine.numba_inside import CPUDispatcher
-from nbgrad.native import making, products, scalars
+from nbgrad.native import making, printing, products, scalars
 from nbgrad.native.specialized import Arguments, Specialized
 from nbgrad.ops.control.native import native
 
 Func = Callable[..., Any]
-_ = (making, products, scalars)  # they tell Numba of active numbers
+_ = (making, printing, products, scalars)  # they tell Numba of active numbers
 
 
 class Njit:

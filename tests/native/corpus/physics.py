@@ -104,7 +104,7 @@ def riccati(a, b, q, r, n):
     return gain
 
 
-@case(np.array([2.0, 0.1, 0.4]), 40)
+@case(np.array([2.0, 0.1, 0.4]), 40, step=1e-4, rtol=1e-8)
 def pid(gains, n):
     y, v, total, before = 0.0, 0.0, 0.0, 1.0
     cost = 0.0
@@ -138,7 +138,7 @@ def thrown(angle, speed, drag, most):
     raise ValueError("it flies on")
 
 
-@case(draw(5, 3, 2), draw(6, 4, 2, low=0.5))
+@case(draw(5, 3, 2), draw(6, 4, 2, low=0.5), step=1e-3)
 def nearest_charge(at, charges):
     """The potential, and how near the nearest is."""
     total, nearest = 0.0, np.inf
