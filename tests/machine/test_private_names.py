@@ -159,7 +159,7 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.callconv:CPUCallConv.return_user_exc": (
             "self, builder, exc, exc_args, loc, func_name"
         ),
-        "numba.core.compiler_machinery:register_pass": "args, kwargs",
+        "numba.core.compiler_machinery:register_pass": "mutates_CFG, analysis_only",
         "numba.core.compiler_machinery:PassManager.passes": None,
         "numba.core.compiler:DefaultPassBuilder": None,
         "numba.core.compiler:DefaultPassBuilder.define_nopython_pipeline": "state, name",

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import overload
 
 from nbgrad.machine.numba_inside import TypingError, as_dtype
 from nbgrad.native.active import Active
 from nbgrad.native.memory import dtype_of
-from nbgrad.native.replacing import element_of, holds_active, replaces
+from nbgrad.native.replacing import compiled, element_of, holds_active, replaces
 from nbgrad.native.scalars import ARITY_TWO, FUNCTIONS, IN_PLACE, result_type, typing_context
 
 
@@ -103,6 +103,17 @@ def _register(function: Any, arity: int, carries: bool) -> None:
     overload(function, strict=False)(choose)
 
 
+def _ours_first(function: Any) -> None:
+    """Let Numba ask for operators in place here first: its own fails where it does not know a dtype."""
+    known = typing_context().resolve_value_type(function)
+    ours = [t for t in known.templates if _is_ours(t)]
+    known.templates = (*ours, *[t for t in known.templates if not _is_ours(t)])
+
+
+def _is_ours(template: Any) -> bool:
+    return getattr(getattr(template, "_overload_func", None), "__module__", "") == __name__
+
+
 def _register_all() -> None:
     for primitive, functions in FUNCTIONS.items():
         for function in functions:
@@ -118,6 +129,9 @@ BINARY: Final = {
     np.greater_equal, np.equal, np.not_equal, np.logical_and, np.logical_or, np.logical_xor,
 }  # fmt: skip
 _register_all()
+typing_context().refresh()
+for _operator in IN_PLACE:
+    _ours_first(_operator)
 
 
 def _chosen(c: Any, a: Any, b: Any) -> Any:
@@ -151,6 +165,6 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 def _renamed(found: Any, params: str, args: str) -> Any:
     """The function with parameters of other names."""
-    space = {"found": njit(found)}
+    space = {"found": compiled(found)}
     exec(f"def impl({params}): return found({args})", space)
     return space["impl"]

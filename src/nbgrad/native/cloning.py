@@ -202,7 +202,7 @@ def activated(plain: Any, made: dict[Any, Any]) -> Any:
         if holds_active(*kinds):
             exec(f"def impl({params}): return again({args})", space)
             return space["impl"]
-        passed = [k for k in kinds if not absent(k)]
+        passed = [k for k in kinds if isinstance(k, types.Type) and not absent(k)]
         found = typing_context().resolve_value_type(plain)
         result = found.get_call_type(typing_context(), tuple(passed), {}).return_type
         kind = made.get(result.dtype)

@@ -6,12 +6,11 @@ import operator
 from typing import Any
 
 import numpy as np
-from numba import njit
 from numba.extending import overload
 
 from nbgrad.native.arrays import maker, rank, unified
 from nbgrad.native.reductions import value_of, zero_of
-from nbgrad.native.replacing import absent, holds_active, replaces
+from nbgrad.native.replacing import absent, compiled, holds_active, replaces
 
 DOT = {
     (1, 1): """
@@ -135,7 +134,7 @@ def _trace(a: Any) -> Any:
 # ------------------------------------------------------------------------------------- systems
 
 
-@njit
+@compiled
 def factored(a: Any) -> Any:
     """The factors of a matrix with rows exchanged, in one, the order of the rows, and its sign."""
     n = a.shape[0]
@@ -166,7 +165,7 @@ def factored(a: Any) -> Any:
     return lu, order, sign
 
 
-@njit
+@compiled
 def substituted(lu: Any, order: Any, b: Any, x: Any) -> None:
     """Write into *x* the solution for one right side."""
     n = order.size

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic, overload
 
 from nbgrad.native.active import Active, base_of
 from nbgrad.native.arrays import maker
 from nbgrad.native.memory import dtype_of
-from nbgrad.native.replacing import absent, element_of, replaces
+from nbgrad.native.replacing import absent, compiled, element_of, replaces
 
 
 @intrinsic
@@ -64,7 +64,7 @@ def _along(kernel: str, result: str = "") -> Any:
 
     def chosen(a: Any, axis: Any = None) -> Any:
         space: dict[str, Any] = {"np": np, "zero_of": zero_of, "value_of": value_of}
-        row = njit(_executed(f"def row(v):\n{kernel}", space, "row"))
+        row = compiled(_executed(f"def row(v):\n{kernel}", space, "row"))
         space["row"] = row
         if not isinstance(a, types.Array):
             return _executed("def impl(a, axis=None): return row(np.array(a))", space, "impl")
@@ -316,14 +316,14 @@ def _ptp(a: Any) -> Any:
     return lambda a: largest(a) - smallest(a)
 
 
-largest = njit(
+largest = compiled(
     _executed(
         "def largest(a):\n    v = a.ravel()" + EXTREMUM.format(op=">"),
         {"value_of": value_of},
         "largest",
     )
 )
-smallest = njit(
+smallest = compiled(
     _executed(
         "def smallest(a):\n    v = a.ravel()" + EXTREMUM.format(op="<"),
         {"value_of": value_of},

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from numba import types
+from numba import njit, types
 from numba.extending import overload, overload_method
 
 from nbgrad.machine.numba_inside import AttributeTemplate, infer_getattr, lower_getattr_generic
@@ -20,6 +20,10 @@ from nbgrad.native.active import Active
 PREFIX: Final = "nbgrad_"
 STAND_INS: Final[dict[Any, Any]] = {}
 METHODS: Final[set[str]] = set()
+
+
+# For functions that only compiled code calls: arrays of active numbers have no place in Python.
+compiled: Final = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 def holds_active(*kinds: Any) -> bool:
