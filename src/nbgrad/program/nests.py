@@ -19,7 +19,7 @@ from nbgrad.program.loops import Fork, Round, Trip, fork_of, round_of, trip_of
 from nbgrad.program.nest import Guard, Load, Nest, Reduce, Select, Store
 from nbgrad.program.rows import Rows
 from nbgrad.program.text import is_wide
-from nbgrad.program.values import CARD_CODES, MAX_STATEMENTS, Body, MustMaterialize, TooLong
+from nbgrad.program.values import CARD_CODES, Body, MustMaterialize, TooLong
 from nbgrad.program.views import LibraryCall, Stage, library_call, unreadable
 
 
@@ -134,7 +134,7 @@ def _nests(group: Group, fusion: Fusion) -> list[Nest]:
         if len(group.roots) == 1:
             raise MustMaterialize(_middle(group, fusion)) from None
         return [nest for part in _halves(group) for nest in _nests(part, fusion)]
-    if len(body.names) > MAX_STATEMENTS and len(group.roots) > 1:
+    if len(body.names) > body.most and len(group.roots) > 1:
         return [nest for part in _halves(group) for nest in _nests(part, fusion)]
     return [
         Nest(

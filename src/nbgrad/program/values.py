@@ -15,7 +15,11 @@ from nbgrad.program import index
 from nbgrad.program.index import IndexMap
 from nbgrad.program.nest import Compute, Constant, Guard, Load, Select, Value
 
-MAX_STATEMENTS = 100
+# Of a kernel. Cut into kernels of 100, code that shares most of its values computes them again in each: 24
+# kernels of 5 times the work instead of one, and longer to compile. Above some hundred, LLVM's time grows faster.
+MAX_STATEMENTS = 600
+# The same where parts are read in windows: under each combination of these a value is another one.
+MAX_IN_WINDOWS = 100
 
 
 class MustMaterialize(Exception):
@@ -48,10 +52,12 @@ class Body:
         self.memo: dict[Any, int] = {}
         self.local: set[Var] = set()
         self.names: list[str] = []
+        self.most = MAX_STATEMENTS
 
     def add(self, key: Any, value: Value) -> int:
         if key not in self.memo:
-            if len(self.values) >= 4 * MAX_STATEMENTS:
+            self.most = MAX_IN_WINDOWS if getattr(value, "guards", ()) else self.most
+            if len(self.values) >= 4 * self.most:
                 raise TooLong  # pads of pads are read under every combination of their windows
             self.memo[key] = len(self.values)
             self.values.append(value)
@@ -142,7 +148,7 @@ class Body:
         for atom, dtype in zip(eqn.inputs, eqn.sig.loop, strict=True):
             scalar = isinstance(atom, Var) and not atom.aval.ndim
             args.append(self.pull(atom, () if scalar else imap, guards, dtype))
-        if len(self.names) >= 2 * MAX_STATEMENTS:
+        if len(self.names) >= min(2 * self.most, MAX_STATEMENTS):
             raise TooLong
         uniform = not imap and all(self.is_uniform(a) for a in args)
         text = text_of(eqn)
