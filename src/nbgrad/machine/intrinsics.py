@@ -60,7 +60,18 @@ CASTS: Final = {
     "z8": np.complex64,
 }
 FUNCTIONS: Final = {
-    f.__name__: f for f in (reduce_add, select, f8_as_i8, i8_as_f8, f4_as_i4, i4_as_f4, rest_of)
+    f.__name__: f
+    for f in (
+        reduce_add,
+        reduce_max,
+        reduce_min,
+        select,
+        f8_as_i8,
+        i8_as_f8,
+        f4_as_i4,
+        i4_as_f4,
+        rest_of,
+    )
 }
 
 
