@@ -34,6 +34,8 @@ class Band:
 def unit_of(item: Arranged, rows: int) -> tuple[int, int] | None:
     """The fewest rows of *rows* that are whole tasks of *item*, and how many; None if none are."""
     nest = item.nest
+    if not rows:  # nothing is computed
+        return None
     if not nest.reductions:
         return None if nest.size % rows else (1, nest.size // rows)
     chunks = -(-item.inner // CHUNK) if item.columns else 1
