@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import itertools
 import math
 import operator
 from collections.abc import Callable
@@ -183,10 +184,9 @@ def _extremum(function: Any, compare: Any) -> None:
 
     typed(function, typing)
     for count in range(2, 6):
-        for place in range(count):
-            kinds = [types.Any] * count
-            kinds[place] = Active
-            lower_builtin(function, *kinds)(lower)
+        for kinds in itertools.product((Active, types.Any), repeat=count):
+            if Active in kinds:  # each by itself: of two that fit Numba takes neither
+                lower_builtin(function, *kinds)(lower)
 
 
 _extremum(builtins.max, Scalar(operator.gt, ""))

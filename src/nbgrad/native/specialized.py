@@ -20,7 +20,7 @@ from nbgrad.core.node import Node, constant
 from nbgrad.core.values import known_value
 from nbgrad.machine.lljit import uninterrupted
 from nbgrad.machine.numba_inside import CPUDispatcher, NumbaError, as_dtype
-from nbgrad.native import active, calling, memory
+from nbgrad.native import active, calling, frozen, memory
 from nbgrad.native.cloning import named
 from nbgrad.native.entry import paths, reason
 from nbgrad.native.forms import Fixed, Leaf, Request, Result, Static
@@ -82,13 +82,15 @@ class Specialized:
     ``leaves`` is the number of operands, ``floats`` are the results that have derivatives.
     """
 
-    def __init__(self, dispatcher: Any, arguments: tuple[Any, ...], found: Arguments) -> None:
+    def __init__(
+        self, dispatcher: Any, arguments: tuple[Any, ...], found: Arguments, marks: frozen.Marks
+    ) -> None:
         if "objmode" in named(dispatcher.py_func.__code__):
             raise TypeError(
                 f"njit: {dispatcher.__name__} runs Python by objmode, where nothing follows derivatives: "
                 "take what it does out of the function"
             )
-        self.dispatcher, self.arguments = dispatcher, arguments
+        self.dispatcher, self.arguments, self.marks = dispatcher, arguments, marks
         self.operands = tuple(found.leaves)
         self.statics = tuple(found.statics)
         self.leaves = len(self.operands)
@@ -181,6 +183,7 @@ class Specialized:
         """Machine code for a derivative."""
         key = active, order, reverse
         if key not in self._codes:
+            frozen.check(self.dispatcher, self.marks)
             number = _number(order, reverse)
             request = Request(
                 self.dispatcher, self.arguments, self.operands, self.statics, self.results,
@@ -228,7 +231,7 @@ class Specialized:
         if fault == calling.SHAPE:
             return ValueError(
                 f"njit: {name} returned an array of another shape than for the values it was tried "
-                "with: say result_like= where shapes depend on values"
+                "with, as jit knows no values: let shapes depend on shapes and integers alone there"
             )
         if fault == calling.MEMORY:
             return MemoryError(

@@ -16,7 +16,7 @@ from nbgrad.api.custom import custom_jvp, custom_vjp
 from nbgrad.core.boxes import box, is_box
 from nbgrad.core.node import Node
 from nbgrad.machine.numba_inside import CPUDispatcher
-from nbgrad.native import making, printing, products, scalars
+from nbgrad.native import frozen, making, printing, products, scalars
 from nbgrad.native.specialized import Arguments, Specialized
 from nbgrad.ops.control.native import native
 
@@ -42,6 +42,7 @@ class Njit:
         functools.update_wrapper(self, dispatcher.py_func)
         self._signature = inspect.signature(dispatcher.py_func)
         self._known: dict[Any, Specialized] = {}
+        self._marks = frozen.marks_of(dispatcher)
         self._ruled: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -90,7 +91,7 @@ class Njit:
         key = arguments, tuple(found.leaves)
         made = self._known.get(key)
         if made is None:
-            made = self._known[key] = Specialized(self.dispatcher, arguments, found)
+            made = self._known[key] = Specialized(self.dispatcher, arguments, found, self._marks)
         return made, found
 
     def explain(self, *args: Any, **kwargs: Any) -> str:

@@ -1,0 +1,71 @@
+"""What a function reads from outside: Numba keeps it as it was when it compiled the function.
+
+Its derivatives are compiled later, and would read it as it is then. So it is noted when a function is given to ``njit``,
+and compared before a derivative is compiled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from nbgrad.machine.numba_inside import CPUDispatcher
+from nbgrad.native.cloning import named
+
+Marks = dict[tuple[str, str], Any]
+
+
+def marks_of(dispatcher: Any) -> Marks:
+    """A mark of each number, text or array that the function and what it calls read from outside."""
+    found: Marks = {}
+    left, seen = [dispatcher], set()
+    while left:
+        f = left.pop().py_func
+        if f in seen:
+            continue
+        seen.add(f)
+        held = {name: f.__globals__[name] for name in named(f.__code__) if name in f.__globals__}
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+            try:
+                held[name] = cell.cell_contents
+            except ValueError:  # empty still
+                continue
+        for name, value in held.items():
+            inner = getattr(value, "dispatcher", value)
+            if isinstance(inner, CPUDispatcher):
+                left.append(inner)
+            elif (mark := _mark(value)) is not None:
+                found[f.__qualname__, name] = mark
+    return found
+
+
+def _mark(x: Any) -> Any:
+    """What tells a value from others; None for what is no value of numbers."""
+    if isinstance(x, np.ndarray):
+        return x.shape, x.dtype.str, hashlib.blake2b(x.tobytes()).hexdigest()
+    if isinstance(x, tuple):
+        marks = tuple([_mark(item) for item in x])
+        return None if None in marks else (type(x), marks)
+    if isinstance(x, bool | int | float | complex | str | np.generic):
+        return type(x), repr(x)
+    return None
+
+
+def check(dispatcher: Any, before: Marks) -> None:
+    """Refuse derivatives of what is another function by now.
+
+    Raises
+    ------
+    TypeError
+        If something that the function reads from outside has changed since *before*.
+    """
+    now = marks_of(dispatcher)
+    changed = sorted({key[1] for key in {**before, **now} if before.get(key) != now.get(key)})
+    if changed:
+        raise TypeError(
+            f"njit: {', '.join(changed)} changed after {dispatcher.__name__} was given to nbgrad.njit, and Numba "
+            "keeps what a function reads from outside as it was when it compiled it: pass it as an "
+            f"argument, or make the function anew, nbgrad.njit({dispatcher.__name__}.py_func)"
+        )
