@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from numba import types
-from numba.core.datamodel.models import StructModel
+from numba.extending import models
 
 from nbgrad.machine.numba_inside import (
     Conversion,
@@ -81,13 +81,13 @@ def mode(order: int, reverse: bool) -> Any:
 
 
 @register_model(Dual)
-class _DualModel(StructModel):
+class _DualModel(models.StructModel):
     def __init__(self, manager: Any, ty: Any) -> None:
         super().__init__(manager, ty, [("value", ty.component), ("tangent", ty.component)])
 
 
 @register_model(Taped)
-class _TapedModel(StructModel):
+class _TapedModel(models.StructModel):
     def __init__(self, manager: Any, ty: Any) -> None:
         super().__init__(manager, ty, [("value", ty.component), ("place", types.int64)])
 
