@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
 from nbgrad import errors, parallel
+from nbgrad.parallel import running
 
 STARTS = np.random.default_rng(0).normal(size=(24, 3)) * 2
 
@@ -44,6 +45,36 @@ def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(tmp_path: Any) -> No
     )
     assert found == list(range(12))
     assert (tmp_path / "died").exists()
+
+
+class Pool:
+    """An engine whose pool breaks as a whole where a task is 3: what comes before it is renewed is lost, too."""
+
+    workers, generation, broken, calls = 2, 0, False, 0
+
+    def submit(self, run: Any, f: Any, items: list[int], tier: str) -> Any:
+        future: Any = Future()
+        self.calls += 1
+        self.broken = (
+            self.broken or items == [3] or self.calls == 1
+        )  # the first pool breaks at once
+        if self.broken:
+            future.set_exception(BrokenExecutor())
+        else:
+            future.set_result([("done", items)])
+        return future
+
+    def renew(self) -> None:
+        self.generation += 1
+        self.broken = False
+
+
+@pytest.mark.parametrize("tasks", [[0, 3, 5, 6], [3, 0, 5, 6], [5, 6, 7, 3]], ids=str)
+def test_a_task_that_is_lost_with_another_is_not_blamed(tasks: list[int]) -> None:
+    run = running._Run(Pool(), running._Here(None, "auto"), tasks, 1, 1)  # type: ignore[arg-type]
+    with pytest.raises(errors.WorkerError, match="died 2 times") as raised:
+        list(run.outcomes())
+    assert tasks[raised.value.index] == 3
 
 
 def test_a_task_that_always_ends_its_worker_is_named() -> None:

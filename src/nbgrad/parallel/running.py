@@ -172,10 +172,20 @@ class _Run:
                 future.cancel()
 
     def _fill(self) -> None:
+        """Start what is next. Where one more loss is one too many, a task runs alone: then it is its own."""
         while self.queue and len(self.running) < OUT * self.engine.workers:
+            alone = self._is_last_try(self.queue[0][0])
+            if self.running and (alone or any(map(self._is_last_try, self._out()))):
+                return
             numbers, with_function = self.queue.popleft()
             call = self.call.call([self.items[k] for k in numbers], with_function)
             self.running[self.engine.submit(*call)] = numbers, self.engine.generation
+
+    def _out(self) -> Iterator[list[int]]:
+        return (numbers for numbers, _ in self.running.values())
+
+    def _is_last_try(self, numbers: list[int]) -> bool:
+        return any(self.lost[k] and self.lost[k] >= self.retries for k in numbers)
 
     def _taken(
         self, future: Future[Any], numbers: list[int], generation: int
