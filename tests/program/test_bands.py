@@ -214,3 +214,25 @@ def test_only_what_reads_its_own_rows_is_in_a_band(small: None) -> None:
     check(program, reversed)
     (band,) = program.bands
     assert 2 <= band.stop - band.start < len(program.items)
+
+
+@pytest.mark.parametrize("rows", [64, 1 << 14], ids=["of small arrays", "of large ones"])
+def test_looking_for_bands_is_linear(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    take, counted = bands.Group.take, []
+    monkeypatch.setattr(
+        bands.Group, "take", lambda group, item: (counted.append(1), take(group, item))
+    )
+
+    def looks(n: int) -> int:
+        operations = (ng.sin, ng.tanh, ng.exp, ng.cos, ng.arctan)
+
+        def f(x: Any) -> Any:
+            for k in range(n):  # at no period, so that it is no loop
+                x = operations[k * k % 7 % 5](x) - x.sum(axis=1)[:, None] * 0.001
+            return x
+
+        counted.clear()
+        plan_of(f, (rows, 64))
+        return len(counted)
+
+    assert looks(40) > 0 and looks(160) <= 5 * looks(40)

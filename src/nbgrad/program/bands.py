@@ -6,6 +6,7 @@ those of each loop by itself, so results are the same to the bit.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from nbgrad.program.nest import Load, Store
 from nbgrad.program.plan import writes
 
 BYTES, MOST = 1 << 18, 1 << 20  # that the rows of a band take, and may take: a core's second cache
+AHEAD = 32  # items that a band is looked for among: planning stays linear
 LEAST = 1 << 20  # bytes that a band goes through, which would not be in that cache anyway
 
 
@@ -117,11 +119,8 @@ class Group:
             found[r.buffer] = row[0] if row and 0 < row[1] <= row[0] else 0
         return found
 
-    def band(self, start: int) -> Band | None:
-        """The band that it is as the items from *start* on; None if that is of no use."""
-        if len(self.items) < 2:
-            return None
-        unit = math.lcm(*[rows for rows, _ in self.units])
+    def bytes_of_row(self) -> int:
+        """What a row takes of all that the items read and write by rows."""
         buffers: dict[Var, int] = {}
         for item in self.items:
             nest = item.nest
@@ -130,8 +129,12 @@ class Group:
                 row = by_row(nest.extents, x.strides, self.rows)
                 if row and row[0]:
                     buffers[x.buffer] = abs(row[0]) * x.dtype.itemsize
-        each = sum(buffers.values())
-        if not each or each * self.rows < LEAST or each * unit > MOST:
+        return sum(buffers.values())
+
+    def band(self, start: int, each: int) -> Band | None:
+        """The band that it is as the items from *start* on, by *each* row's bytes; None if of no use."""
+        unit = math.lcm(*[rows for rows, _ in self.units])
+        if len(self.items) < 2 or each * self.rows < LEAST or each * unit > MOST:
             return None
         rows = unit * max(1, BYTES // (each * unit))
         tasks = tuple([rows // per * n for per, n in self.units])
@@ -158,22 +161,26 @@ def in_bands(items: Sequence[Any]) -> tuple[list[Any], list[Band]]:
     """*items* in an order in which those of a band follow one another, and the bands."""
     found: list[Any] = []
     bands: list[Band] = []
-    k = 0
-    while k < len(items):
-        if begins(items[k]):
-            group, stop = Group(items[k].n_cells), k
-            while stop < len(items) and isinstance(items[stop], Arranged):
-                group.take(items[stop])
-                stop += 1
+    left = list(reversed(items))
+    small: set[int] = set()  # items over too little, with all that follows over the same rows
+    while left:
+        if begins(left[-1]) and id(left[-1]) not in small:
+            group, count = Group(left[-1].n_cells), 0
+            for item in itertools.islice(reversed(left), AHEAD):
+                if not isinstance(item, Arranged):
+                    break
+                group.take(item)
+                count += 1
                 if not group.items:
                     break  # what it begins with does not go by rows
-            band = group.band(len(found))
+            each = group.bytes_of_row()
+            band = group.band(len(found), each)
             if band is not None:
                 bands.append(band)
                 found += group.items
-                # What follows may be in bands of its own.
-                items = [*items[:k], *group.later, *items[stop:]]
+                left[-count:] = reversed(group.later)  # which may be in bands of their own
                 continue
-        found.append(items[k])
-        k += 1
+            if each * group.rows < LEAST:
+                small.update(map(id, group.items))
+        found.append(left.pop())
     return found, bands
