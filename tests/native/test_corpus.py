@@ -75,8 +75,11 @@ def combinations() -> list[tuple[str, str, str, bool]]:
     ]
 
 
-# What a run of the usual length leaves out: array functions that cannot be differentiated yet.
-AWAITED = ["de_casteljau", "ray_through_a_sphere", "householder", "jacobi_eigenvalues", "gauss_jordan", "gram_schmidt", "power_iteration", "conjugate_gradients", "numpy_solve", "numpy_factors", "kalman", "least_mean_squares", "mixture", "heat_by_slices", "fast_fourier", "slow_fourier", "mandelbrot", "newton_fractal", "impedance", "grids.convolution", "views", "whole_arrays", "creations", "more_scalars", "default_and_keyword", "several_results", "writes_into", "masks", "slices_of_two", "page_rank", "recurrent", "attention", "kernel_matrix", "trained", "relu_layers", "n_body", "lennard_jones", "rigid_body", "riccati", "physics.chain", "soft_edit", "soft_warping", "forward_algorithm", "soft_knapsack", "matrix_power", "brent", "broyden", "linear_system", "rosenbrock_method", "lorenz", "sorting_network", "groups", "burgers", "floyd", "dijkstra", "soft_shortest"]  # fmt: skip
+# What is refused: complex numbers, records, and what these three hold. ``all`` tries them, too.
+AWAITED = [
+    "fast_fourier", "slow_fourier", "mandelbrot", "newton_fractal", "impedance", "records", "one_record",
+    "power_iteration", "functions_as_arguments", "more_scalars",
+]  # fmt: skip
 
 
 def chosen() -> list[tuple[str, str, str, bool]]:

@@ -17,7 +17,7 @@ NONE = (
     "(pip install scikit-sparse, which needs SuiteSparse) or CVXOPT (pip install cvxopt); splu and "
     "spsolve need neither"
 )
-INDEFINITE = "the matrix is not positive definite"
+INDEFINITE = "cholesky: the matrix is not positive definite"
 UNEQUAL = "cholesky: the matrix is not symmetric: element ({row}, {column}) is {one}, and ({column}, {row}) is {other}"
 CLOSE = 1e-10  # of the largest entry: by which elements differ that are the same but for rounding
 
@@ -26,9 +26,12 @@ Solve = Callable[[Any], Any]
 
 def _by_scikit_sparse(matrix: Any) -> Solve:
     package = load("sksparse.cholmod")
-    if hasattr(package, "cho_factor"):  # from 0.5 on
-        return package.cho_factor(matrix).solve  # type: ignore[no-any-return]
-    factor = package.cholesky(load("scipy.sparse").csc_matrix(matrix))
+    try:
+        if hasattr(package, "cho_factor"):  # from 0.5 on
+            return package.cho_factor(matrix).solve  # type: ignore[no-any-return]
+        factor = package.cholesky(load("scipy.sparse").csc_matrix(matrix))
+    except package.CholmodNotPositiveDefiniteError as error:
+        raise np.linalg.LinAlgError(INDEFINITE) from error
     if not (factor.D() > 0).all():  # it factorizes indefinite ones, too
         raise np.linalg.LinAlgError(INDEFINITE)
     return factor  # type: ignore[no-any-return]
@@ -40,7 +43,10 @@ def _by_cvxopt(matrix: Any) -> Solve:
     code = "z" if matrix.dtype.kind == "c" else "d"
     held = package.spmatrix(lower.data, lower.row, lower.col, matrix.shape, code)
     factor = library.symbolic(held)
-    library.numeric(held, factor)
+    try:
+        library.numeric(held, factor)
+    except ArithmeticError as error:
+        raise np.linalg.LinAlgError(INDEFINITE) from error
 
     def solve(b: Any) -> Any:
         right = package.matrix(b, tc=code)
@@ -91,10 +97,5 @@ def factors(matrix: Any) -> Solve:
     if not np.isfinite(matrix.data).all():
         raise np.linalg.LinAlgError("cholesky: the matrix has values that are not finite")
     wide = matrix.astype(np.result_type(matrix.dtype, np.float64))
-    try:
-        solve = library()(wide)
-    except ImportError:
-        raise
-    except Exception as error:
-        raise np.linalg.LinAlgError(f"cholesky: {INDEFINITE}") from error
+    solve = library()(wide)
     return lambda b: np.asarray(solve(np.asfortranarray(b, wide.dtype)))
