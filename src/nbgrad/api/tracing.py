@@ -86,9 +86,8 @@ class Compiled:
         self.finish = builder(traced.made, self.scalars) if self.scalars else self.rebuild
         self._exe: Executable | None = None
         self.giving: dict[frozenset[int], Executable] = {}  # see owned.py
-        if soon and active.isdisjoint(
-            tape.outputs
-        ):  # else it is recorded, and run with what follows
+        # What is recorded is run with what follows.
+        if soon and active.isdisjoint(tape.outputs):
             self.exe.compile_soon()
         # Places of its inputs among all leaves of the arguments; None if all are inputs.
         self.picked: tuple[int, ...] | None = None

@@ -9,7 +9,7 @@ nothing here for a higher order.
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -46,9 +46,9 @@ BASIC: Final[dict[str, Any]] = {
     "not_equal": operator.ne, "logical_and": operator.and_, "logical_or": operator.or_,
     "logical_not": operator.not_,
 }  # fmt: skip
-# Products that are 0 where a factor is, whatever the other: their partials are those of the plain one.
 # Operations whose partials are finite where their operands are.
 PLAIN: Final = {"add", "subtract", "multiply", "negative"}
+# Products that are 0 where a factor is, whatever the other: their partials are those of the plain one.
 STRONG: Final = {"strong_multiply": (0,), "mutual_multiply": (0, 1)}
 _FLAGS: Final = {types.float32: "f4", types.float64: "f8"}
 
@@ -146,9 +146,8 @@ class Arithmetic:
         self, scalar: Scalar, args: Sequence[Typed], out: Typed, wants: tuple[bool, ...]
     ) -> list[Any]:
         """For each operand a number, a typed value, or None."""
-        special = SPECIAL.get(scalar.primitive)
-        if special is not None:
-            return special(self, args, out, wants)
+        if scalar.primitive == "power" and isinstance(args[1][0], types.Integer):
+            return [_slope_of_whole_power(self, *args), None]
         base = base_of(self.context, self.builder, *out)[0]
         rule = slopes(scalar.primitive, scalar.params, wants, _FLAGS[base])
         given = [self._as_float(arg, base) for arg in args]
@@ -254,26 +253,8 @@ def scalar_of(prim: Any, params: dict[str, Any]) -> Scalar:
     return Scalar(texts.text_of(prim, given), kept, given)
 
 
-def _sum(arithmetic: Arithmetic, args: Any, out: Any, wants: Any) -> list[Any]:
-    return [1.0, 1.0]
-
-
-def _difference(arithmetic: Arithmetic, args: Any, out: Any, wants: Any) -> list[Any]:
-    return [1.0, -1.0]
-
-
-def _product(arithmetic: Arithmetic, args: Any, out: Any, wants: Any) -> list[Any]:
-    return [args[1], args[0]]
-
-
-def _power(arithmetic: Arithmetic, args: Any, out: Any, wants: Any) -> list[Any]:
-    """Of integer exponents: n x^(n - 1), without the logarithm; 0 for n = 0."""
-    x, n = args
-    if not isinstance(n[0], types.Integer):
-        base = base_of(arithmetic.context, arithmetic.builder, *out)[0]
-        rule = slopes("power", (), wants, _FLAGS[base])
-        values = arithmetic.walk(rule.tape, [*args, out])
-        return [values[p[1]] if isinstance(p, tuple) else p for p in rule.given]
+def _slope_of_whole_power(arithmetic: Arithmetic, x: Typed, n: Typed) -> Typed:
+    """N x^(n - 1), 0 for n = 0: integer exponents are Numba's, and our rule would take a logarithm."""
     one = (n[0], arithmetic.context.get_constant(n[0], 1))
     less = arithmetic.plain(_BASIC["subtract"], [n, one])
     slope = arithmetic.apply(Scalar(operator.pow, "power"), [x, less])
@@ -281,10 +262,4 @@ def _power(arithmetic: Arithmetic, args: Any, out: Any, wants: Any) -> list[Any]
     slope = arithmetic.basic("multiply", slope, arithmetic.cast(n, base))
     zero = arithmetic._is_zero(n)
     null = arithmetic.context.get_constant_null(slope[0])
-    return [(slope[0], arithmetic.builder.select(zero, null, slope[1])), None]
-
-
-# The rules that most operations of a function are: by hand, since no tape has to be walked for them.
-SPECIAL: Final[dict[str, Callable[..., list[Any]]]] = {
-    "add": _sum, "subtract": _difference, "multiply": _product, "power": _power,
-}  # fmt: skip
+    return slope[0], arithmetic.builder.select(zero, null, slope[1])

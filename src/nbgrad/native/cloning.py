@@ -100,17 +100,21 @@ class _Module(pytypes.ModuleType):
         return value(getattr(module, name.removeprefix(PREFIX)))
 
 
-def called(dispatcher: Any) -> list[Any]:
-    """The functions of Numba's that one names."""
+def read_by(dispatcher: Any) -> dict[str, Any]:
+    """What a function reads from outside, by name; functions of ours as Numba's."""
     f = dispatcher.py_func
-    held = [f.__globals__.get(name) for name in named(f.__code__)]
-    for cell in f.__closure__ or ():
+    held = {name: f.__globals__[name] for name in named(f.__code__) if name in f.__globals__}
+    for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         try:
-            held.append(cell.cell_contents)
+            held[name] = cell.cell_contents
         except ValueError:  # an empty cell
             continue
-    plain = [getattr(x, "dispatcher", x) if hasattr(x, "__nbgrad_njit__") else x for x in held]
-    return [x for x in plain if isinstance(x, CPUDispatcher)]
+    return {k: x.dispatcher if hasattr(x, "__nbgrad_njit__") else x for k, x in held.items()}
+
+
+def called(dispatcher: Any) -> list[Any]:
+    """The functions of Numba's that one names."""
+    return [x for x in read_by(dispatcher).values() if isinstance(x, CPUDispatcher)]
 
 
 def recursive(dispatcher: Any) -> bool:

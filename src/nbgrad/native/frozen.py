@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.machine.numba_inside import CPUDispatcher
-from nbgrad.native.cloning import named
+from nbgrad.native.cloning import read_by
 
 Marks = dict[tuple[str, str], Any]
 
@@ -22,22 +22,15 @@ def marks_of(dispatcher: Any) -> Marks:
     found: Marks = {}
     left, seen = [dispatcher], set()
     while left:
-        f = left.pop().py_func
-        if f in seen:
+        f = left.pop()
+        if f.py_func in seen:
             continue
-        seen.add(f)
-        held = {name: f.__globals__[name] for name in named(f.__code__) if name in f.__globals__}
-        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-            try:
-                held[name] = cell.cell_contents
-            except ValueError:  # empty still
-                continue
-        for name, value in held.items():
-            inner = getattr(value, "dispatcher", value)
-            if isinstance(inner, CPUDispatcher):
-                left.append(inner)
+        seen.add(f.py_func)
+        for name, value in read_by(f).items():
+            if isinstance(value, CPUDispatcher):
+                left.append(value)
             elif (mark := _mark(value)) is not None:
-                found[f.__qualname__, name] = mark
+                found[f.py_func.__qualname__, name] = mark
     return found
 
 

@@ -78,24 +78,9 @@ FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
     ),
 }  # fmt: skip
 ARITY_TWO: Final = frozenset(
-    [
-        "add",
-        "subtract",
-        "multiply",
-        "divide",
-        "power",
-        "remainder",
-        "fmod",
-        "arctan2",
-        "hypot",
-        "maximum",
-        "minimum",
-        "fmax",
-        "fmin",
-        "logaddexp",
-        "logaddexp2",
-        "copysign",
-    ]
+    name
+    for name, known in FUNCTIONS.items()
+    if name and any(getattr(f, "nin", 1) == 2 for f in known)
 )
 IN_PLACE: Final = {
     operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul,

@@ -63,12 +63,6 @@ _RUN: Final = f"""
         frame = load_pointer(given, {FRAME})
         status = call_loop(load_pointer(given, {LOOP}), frame, frame)
         PyEval_RestoreThread(state)
-        if status != 0:  # the long way says what went wrong
-            Py_DecRef(results)
-            results = given[{NONE}]
-            Py_IncRef(results)
-    given[{BUSY}] = 0
-    return results
 """
 _NUMBERS: Final = f"""
         for j in range(given[{N_OUTS}] if status == 0 else 0):
@@ -80,6 +74,14 @@ _NUMBERS: Final = f"""
                 else:
                     Py_DecRef(results)
                     results = 0
+"""
+_END: Final = f"""
+        if status != 0:  # the long way says what went wrong
+            Py_DecRef(results)
+            results = given[{NONE}]
+            Py_IncRef(results)
+    given[{BUSY}] = 0
+    return results
 """
 _FRESH: Final = (
     _READ
@@ -106,7 +108,9 @@ _FRESH: Final = (
         spec = offset_words(spec, 2 + spec[1])
     if results != 0:
 """
-    + _RUN.replace("    given[", _NUMBERS + "    given[", 1)
+    + _RUN
+    + _NUMBERS
+    + _END
 )
 # Results that the caller gives follow the arguments: each must fit, may be written, and lies apart from all else.
 _INTO: Final = (
@@ -133,6 +137,7 @@ _INTO: Final = (
     if results != 0:
 """
     + _RUN
+    + _END
 )
 
 
