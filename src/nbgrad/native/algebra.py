@@ -20,6 +20,7 @@ from nbgrad.core.frozen import Frozen
 from nbgrad.core.tape import Literal
 from nbgrad.native import texts
 from nbgrad.native.active import Active, Dual, base_of, constant_of, made, parts, with_base
+from nbgrad.native.functions import UFUNCS
 from nbgrad.native.pushing import push
 from nbgrad.native.rules import slopes
 
@@ -244,11 +245,7 @@ def scalar_of(prim: Any, params: dict[str, Any]) -> Scalar:
     kept = prim.name if prim.vjp is not None else ""
     if prim.name in BASIC and not given:
         return _BASIC[prim.name]
-    if (
-        not given
-        and isinstance(prim.reference, np.ufunc)
-        and prim.reference in texts.known_ufuncs()
-    ):
+    if not given and isinstance(prim.reference, np.ufunc) and prim.reference in UFUNCS:
         return Scalar(prim.reference, kept)
     return Scalar(texts.text_of(prim, given), kept, given)
 

@@ -12,9 +12,10 @@ from numba.extending import overload
 
 from nbgrad.machine.numba_inside import TypingError, as_dtype
 from nbgrad.native.active import Active
+from nbgrad.native.functions import ARITY_TWO, FUNCTIONS, IN_PLACE
 from nbgrad.native.memory import dtype_of
 from nbgrad.native.replacing import compiled, element_of, holds_active, replaces
-from nbgrad.native.scalars import ARITY_TWO, FUNCTIONS, IN_PLACE, result_type, typing_context
+from nbgrad.native.scalars import result_type, typing_context
 
 
 def maker(ty: Any, space: dict[str, Any]) -> str:

@@ -4,89 +4,18 @@ from __future__ import annotations
 
 import builtins
 import itertools
-import math
 import operator
 from collections.abc import Callable
 from typing import Any, Final
 
-import numpy as np
 from numba import types
 from numba.extending import lower_builtin, overload_attribute
 
 from nbgrad.machine.numba_inside import AbstractTemplate, cpu_target, infer_global, signature
 from nbgrad.native.active import Active, base_of
 from nbgrad.native.algebra import Arithmetic, Scalar
+from nbgrad.native.functions import ARITY_TWO, FUNCTIONS
 
-# Functions, by the primitive that has their partials; of those under "" the derivative is 0.
-FUNCTIONS: Final[dict[str, tuple[Any, ...]]] = {
-    "add": (operator.add, operator.iadd, np.add),
-    "subtract": (operator.sub, operator.isub, np.subtract),
-    "multiply": (operator.mul, operator.imul, np.multiply),
-    "divide": (operator.truediv, operator.itruediv, np.true_divide),
-    "power": (operator.pow, operator.ipow, np.power, math.pow, builtins.pow, np.float_power),
-    "remainder": (operator.mod, operator.imod, np.remainder),
-    "fmod": (math.fmod, np.fmod),
-    "negative": (operator.neg, np.negative),
-    "positive": (operator.pos, np.positive),
-    "absolute": (builtins.abs, math.fabs, np.absolute, np.fabs),
-    "square": (np.square,),
-    "reciprocal": (np.reciprocal,),
-    "sqrt": (math.sqrt, np.sqrt),
-    "cbrt": (np.cbrt,),
-    "exp": (math.exp, np.exp),
-    "exp2": (np.exp2,),
-    "expm1": (math.expm1, np.expm1),
-    "log": (math.log, np.log),
-    "log2": (math.log2, np.log2),
-    "log10": (math.log10, np.log10),
-    "log1p": (math.log1p, np.log1p),
-    "sin": (math.sin, np.sin),
-    "cos": (math.cos, np.cos),
-    "tan": (math.tan, np.tan),
-    "arcsin": (math.asin, np.arcsin),
-    "arccos": (math.acos, np.arccos),
-    "arctan": (math.atan, np.arctan),
-    "arctan2": (math.atan2, np.arctan2),
-    "sinh": (math.sinh, np.sinh),
-    "cosh": (math.cosh, np.cosh),
-    "tanh": (math.tanh, np.tanh),
-    "arcsinh": (math.asinh, np.arcsinh),
-    "arccosh": (math.acosh, np.arccosh),
-    "arctanh": (math.atanh, np.arctanh),
-    "hypot": (math.hypot, np.hypot),
-    "degrees": (math.degrees, np.degrees, np.rad2deg),
-    "radians": (math.radians, np.radians, np.deg2rad),
-    "erf": (math.erf,),
-    "erfc": (math.erfc,),
-    "gamma": (math.gamma,),
-    "gammaln": (math.lgamma,),
-    "maximum": (np.maximum,),
-    "minimum": (np.minimum,),
-    "fmax": (np.fmax,),
-    "fmin": (np.fmin,),
-    "logaddexp": (np.logaddexp,),
-    "logaddexp2": (np.logaddexp2,),
-    "copysign": (math.copysign, np.copysign),
-    "": (
-        operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne,
-        operator.floordiv, operator.ifloordiv, np.floor_divide,
-        np.less, np.less_equal, np.greater, np.greater_equal, np.equal, np.not_equal,
-        np.logical_and, np.logical_or, np.logical_xor, np.logical_not, operator.not_,
-        math.floor, math.ceil, math.trunc, np.floor, np.ceil, np.trunc, np.rint, builtins.round,
-        math.isnan, math.isinf, math.isfinite, np.isnan, np.isinf, np.isfinite, np.sign, np.signbit,
-        builtins.int, builtins.bool, operator.truth,
-    ),
-}  # fmt: skip
-ARITY_TWO: Final = frozenset(
-    name
-    for name, known in FUNCTIONS.items()
-    if name and any(getattr(f, "nin", 1) == 2 for f in known)
-)
-IN_PLACE: Final = {
-    operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul,
-    operator.itruediv: operator.truediv, operator.ipow: operator.pow, operator.imod: operator.mod,
-    operator.ifloordiv: operator.floordiv,
-}  # fmt: skip
 # What may stand beside an active number.
 BESIDE: Final = (types.Float, types.Integer, types.Boolean)
 

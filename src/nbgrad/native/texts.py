@@ -50,14 +50,3 @@ def _compiled(text: Text, code: str) -> Any:
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")(
         space[text.name]
     )
-
-
-@cache
-def known_ufuncs() -> frozenset[Any]:
-    """NumPy's functions of numbers that Numba compiles for floats."""
-    names = (
-        "sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh exp exp2 log log2 log10 log1p "
-        "expm1 sqrt square reciprocal arctan2 hypot power maximum minimum sign logaddexp logaddexp2 degrees "
-        "radians rad2deg deg2rad floor ceil trunc rint copysign fmax fmin remainder floor_divide cbrt"
-    )
-    return frozenset(getattr(np, name) for name in names.split())
