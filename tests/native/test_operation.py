@@ -110,6 +110,45 @@ def test_what_the_function_raises_is_raised(f: Any) -> None:
 
 
 @ng.njit
+def refuses(x: Any) -> Any:
+    if x[0] > 1:
+        raise KeyError("another")
+    total = 0.0
+    for k in range(x.size):
+        total += x[k] * x[k]
+    return total
+
+
+@ng.njit
+def said(x: Any) -> Any:
+    if x[0] > 1:
+        raise ValueError("with", x.size)
+    return x[0] * x[0]
+
+
+def in_a_loop(x: Any) -> Any:
+    return ng.scan(lambda c, _: (c * (1 + 1e-3 * refuses(c)), None), x, None, length=2)[0].sum()
+
+
+@pytest.mark.parametrize(
+    ("f", "kind", "words"),
+    [(refuses, KeyError, "another"), (said, ValueError, "with"), (in_a_loop, KeyError, "another")],
+    ids=["its own", "with values", "in a loop"],
+)
+def test_a_compiled_program_raises_what_its_function_does(f: Any, kind: Any, words: str) -> None:
+    """Not what another function raised before, nor that something was."""
+    g = ng.jit(ng.grad(f))
+    g(X)
+    with pytest.raises(ValueError, match="too large"):
+        ng.grad(choosy)(X + 2)
+    with pytest.raises(kind, match=words):
+        g(X + 2)
+    into = np.zeros(X.shape)
+    with pytest.raises(kind, match=words):
+        g.into(X + 2, out=into)
+
+
+@ng.njit
 def parted(a: Any, k: int) -> Any:
     return a[k:], k, a[0]
 

@@ -89,6 +89,10 @@ def _extent(tape: Tape) -> tuple[int, int]:
     return equations, elements
 
 
+class Unsaid(RuntimeError):
+    """A compiled step failed, and what it raised is known when the reference runs it."""
+
+
 class Runnable(Protocol):
     """A tape made runnable by a backend."""
 

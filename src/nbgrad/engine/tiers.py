@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbgrad.backends.base import LONG, Entry, Runnable, Work, Writing
+from nbgrad.backends.base import LONG, Entry, Runnable, Unsaid, Work, Writing
 from nbgrad.backends.devices import HOME, AtHome, backend_of, definition, device_of, prepare
 from nbgrad.config import TIMED, settings
 from nbgrad.core.collector import paused
@@ -90,15 +90,18 @@ class Executable:
         if self.complex:
             args = [complex(a) if k in self.complex else a for k, a in enumerate(args)]
         tier = settings.current.tier
-        if self.away:
-            return self._there(tier).run(args)
-        if tier == "auto":
-            return (self.compiled or self._choose()).run(args)
-        if tier == "reference":
-            return self.reference.run(args)
-        if tier == TIMED:
-            return self._timed(args)
-        return (self.blocks() if tier == "block" else self.compile()).run(args)
+        try:
+            if self.away:
+                return self._there(tier).run(args)
+            if tier == "auto":
+                return (self.compiled or self._choose()).run(args)
+            if tier == "reference":
+                return self.reference.run(args)
+            if tier == TIMED:
+                return self._timed(args)
+            return (self.blocks() if tier == "block" else self.compile()).run(args)
+        except Unsaid as error:
+            raise self._said(error, args) from None
 
     def run_into(self, args: list[Any], outs: list[Any]) -> None:
         """Run, and write each output of the tape to its array among *outs*.
@@ -112,12 +115,23 @@ class Executable:
         compiled = self.compiled if tier in ("auto", "fused") else None
         given = [*args, *self.constants]
         if isinstance(compiled, Writing) and not self.complex:
-            found = compiled.run(given, outs)
+            try:
+                found = compiled.run(given, outs)
+            except Unsaid as error:
+                raise self._said(error, given) from None
         else:
             found = self.run(args)
         for out, y in zip(outs, found, strict=True):
             if out is not y:
                 out[...] = host(y)
+
+    def _said(self, error: Exception, args: list[Any]) -> Exception:
+        """What a failed step raises where the reference runs it; *error* if nothing."""
+        try:
+            self.reference.run(args)
+        except Exception as said:
+            return said
+        return error
 
     def _there(self, tier: str) -> Runnable:
         """What runs on another device: compiled at once, as there is nothing quicker to start with."""

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 from numba import types
 
+from nbgrad.backends.base import Unsaid
 from nbgrad.config import settings
 from nbgrad.core.aval import make_aval
 from nbgrad.core.boxes import is_box, unbox
@@ -220,7 +221,8 @@ class Specialized:
         fault = _RUN(code.address)(table.ctypes.data)
         if fault:
             # What it raised with values in its text is known when it is run by Numba itself.
-            if fault == calling.RAISED and memory.raised() is None:
+            unsaid = fault == calling.RAISED and memory.raised() is None
+            if unsaid or fault == calling.UNSAID:
                 self.plain(given[: self.leaves], statics)
             raise self.fault(fault)
         return outs
@@ -239,7 +241,8 @@ class Specialized:
                 f"{settings.current.tape_bytes}) allows, or than there is: raise that, call it for "
                 "smaller parts, or put the loop into a scan"
             )
-        return memory.raised() or RuntimeError(f"njit: {name} raised an exception")
+        found = memory.raised() if fault == calling.RAISED else None
+        return found or Unsaid(f"njit: {name} raised an exception")
 
 
 _RUN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)

@@ -24,7 +24,7 @@ BITS = {"BitAnd": "{0} & {1}", "BitOr": "{0} | {1}", "BitXor": "{0} ^ {1}"}
 SHIFTS = {"LShift": "{0} << {1}", "RShift": "{0} >> {1}"}
 COMPARED = {"Lt": "<", "LtE": "<=", "Gt": ">", "GtE": ">=", "Eq": "==", "NotEq": "!="}
 # What no statement may be evaluated for though nobody asks: it might trap, or read what is not there.
-FAULT_RAISED = 1
+FAULT_RAISED = 6  # what, the function itself says
 
 
 class Builder:
