@@ -104,7 +104,7 @@ def jacobi_eigenvalues(matrix):
     for _sweep in range(7):
         for p in range(n):
             for q in range(p + 1, n):
-                if abs(a[p, q]) < 1e-200:
+                if abs(a[p, q]) < 1e-30:  # of less the square of theta overflows at order 2
                     continue
                 theta = (a[q, q] - a[p, p]) / (2.0 * a[p, q])
                 t = (1.0 if theta >= 0 else -1.0) / (abs(theta) + math.sqrt(theta * theta + 1.0))

@@ -78,7 +78,8 @@ def barrier(spot, sigma, n, knock):
     return values[0]
 
 
-@case(1.05, 0.2, 0.01, draw(1, 40), wrt=(0, 1, 2), step=1e-5, rtol=1e-8)
+# No path ends within a hundredth of the strike, where the second derivative jumps.
+@case(1.07, 0.2, 0.01, draw(1, 40), wrt=(0, 1, 2), step=1e-5, rtol=1e-8)
 def monte_carlo(spot, sigma, rate, normals):
     total = 0.0
     count = 0
