@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import numba
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from nbgrad.native import memory, pushing
+from nbgrad.native.forms import Leaf, Static
 from nbgrad.native.pushing import I64
 from nbgrad.structured.build import FAULT_RAISED
 
@@ -53,6 +55,19 @@ def attempt(typingctx: Any, function: Any, args: Any) -> Any:
         return context.make_tuple(b, result, [failed, value])
 
     return result(function, args), generate
+
+
+def type_of(x: Any, number_of: Callable[[Leaf], Any]) -> Any:
+    """The type of an argument, *number_of* being that of a leaf's elements."""
+    if isinstance(x, Leaf):
+        return frozen_type(number_of(x), x.ndim) if x.ndim else number_of(x)
+    if isinstance(x, Static):
+        return types.boolean if x.code == "b1" else types.int64
+    if isinstance(x, tuple):
+        kind, items = x
+        inner = [type_of(item, number_of) for item in items]
+        return types.Tuple(inner) if kind is tuple else types.NamedTuple(inner, kind)
+    return numba.typeof(x.value)
 
 
 def _called(context: Any, b: Any, function: Any, sig: Any, args: Sequence[Any]) -> tuple[Any, Any]:

@@ -111,7 +111,7 @@ class Specialized:
 
     def _returned(self) -> Any:
         """The type that the function returns."""
-        kinds = tuple([self._type(x) for x in self.arguments])
+        kinds = tuple([calling.type_of(x, _float) for x in self.arguments])
         try:
             with compiling, uninterrupted():
                 _, _, args, _ = self.dispatcher.get_call_template(kinds, {})
@@ -128,18 +128,6 @@ class Specialized:
                 f"njit: {name} cannot be called with these: {said} ({where})"
             ) from None
         return self.dispatcher.overloads[tuple(args)].signature.return_type
-
-    def _type(self, x: Any) -> Any:
-        if isinstance(x, Leaf):
-            dtype = numba.from_dtype(x.dtype)
-            return calling.frozen_type(dtype, x.ndim) if x.ndim else dtype
-        if isinstance(x, Static):
-            return types.boolean if x.code == "b1" else types.int64
-        if isinstance(x, tuple):
-            kind, items = x
-            inner = [self._type(item) for item in items]
-            return types.Tuple(inner) if kind is tuple else types.NamedTuple(inner, kind)
-        return numba.typeof(x.value)
 
     def together(self, chosen: set[int]) -> tuple[int, ...]:
         """Leaves that are to be active, with those that stand beside one in a tuple."""
@@ -246,6 +234,10 @@ class Specialized:
 
 
 _RUN = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
+
+
+def _float(leaf: Leaf) -> Any:
+    return numba.from_dtype(leaf.dtype)
 
 
 def _number(order: int, reverse: bool) -> Any:

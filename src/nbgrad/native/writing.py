@@ -139,21 +139,13 @@ class Writer:
 
     def kinds(self) -> tuple[Any, ...]:
         """The types of the arguments of the user's function, or of its clone."""
-        return tuple([self._kind_of(x) for x in self.request.arguments])
+        return tuple([calling.type_of(x, self._number_of) for x in self.request.arguments])
 
-    def _kind_of(self, x: Any) -> Any:
-        if isinstance(x, Leaf):
-            dtype = numba.from_dtype(x.dtype)
-            if x.number in self.request.active and (self.request.order or self.request.reverse):
-                dtype = self.request.number.with_base(dtype)
-            return calling.frozen_type(dtype, x.ndim) if x.ndim else dtype
-        if isinstance(x, Static):
-            return types.boolean if x.code == "b1" else types.int64
-        if isinstance(x, tuple):
-            kind, items = x
-            inner = [self._kind_of(item) for item in items]
-            return types.Tuple(inner) if kind is tuple else types.NamedTuple(inner, kind)
-        return numba.typeof(x.value)
+    def _number_of(self, leaf: Leaf) -> Any:
+        dtype, request = numba.from_dtype(leaf.dtype), self.request
+        if leaf.number in request.active and (request.order or request.reverse):
+            return request.number.with_base(dtype)
+        return dtype
 
     def call(self, function: Any) -> None:
         if recursive(self.request.dispatcher):
