@@ -12,6 +12,7 @@ import pytest
 from structured_words import Derivative, is_operand, leaves, spec
 from structures import STRUCTURES
 
+from nbgrad.machine.request import SHAPE, UNSAID
 from nbgrad.structured.ir import Refused
 from nbgrad.structured.whole import read
 
@@ -126,9 +127,9 @@ def test_statuses() -> None:
     found = np.zeros(())
     assert raises((1.0, 2.0), [], [found]) == 0
     assert found == 0.5
-    assert raises((1.0, 0.0), [], [found]) == 1
+    assert raises((1.0, 0.0), [], [found]) == UNSAID
     copies = Derivative(shape_of_words, (np.ones(3),), 0, False)
-    assert copies((np.ones(3),), [], [np.zeros(4)]) == 2
+    assert copies((np.ones(3),), [], [np.zeros(4)]) == SHAPE
 
 
 def out_of_bounds(a, n):
@@ -141,7 +142,7 @@ def test_bounds_are_checked_where_that_is_asked_for() -> None:
     assert checked((np.ones(3), -3), [np.ones(())], found) == 0
     np.testing.assert_array_equal(found[0], [2.0, 0.0, 0.0])
     for n in (3, -4):
-        assert checked((np.ones(3), n), [np.ones(())], found) == 1
+        assert checked((np.ones(3), n), [np.ones(())], found) == UNSAID
 
 
 def writes(a):

@@ -25,7 +25,7 @@ from nbgrad.machine.numba_inside import (
     target_machine,
 )
 from nbgrad.machine.numba_intrinsics import BY_PLAIN, POINTER_NAMES, BoolPointer
-from nbgrad.machine.request import Request
+from nbgrad.machine.request import AGAIN, Request
 
 SCALARS: Final = {
     "f8": types.float64,
@@ -189,7 +189,6 @@ define i64 @"{symbol}"(ptr %words) nounwind {{
 }}"""
 
 
-AGAIN: Final = 5
 _AGAIN: Final = f"""
   %odd = icmp eq i64 %out, {AGAIN}
   br i1 %odd, label %again, label %done

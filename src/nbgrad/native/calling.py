@@ -10,16 +10,10 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from nbgrad.machine.request import RAISED
 from nbgrad.native import memory, pushing
 from nbgrad.native.forms import Leaf, Static
 from nbgrad.native.pushing import I64
-from nbgrad.structured.build import FAULT_RAISED
-
-# What the code returns: all is well, the user's function raised, a result has another shape, there is no
-# memory for the tape, the function wrote into an argument.
-OK, RAISED, SHAPE, MEMORY, WROTE = range(5)
-# It raised what is known when Numba runs it: of derivatives generated from source.
-UNSAID = FAULT_RAISED
 
 
 def frozen_type(dtype: Any, ndim: int) -> Any:

@@ -15,8 +15,8 @@ from numba import types
 
 from nbgrad.core.frozen import Value
 from nbgrad.machine.numba_inside import NumbaError
+from nbgrad.machine.request import MEMORY, OK
 from nbgrad.native import calling, memory
-from nbgrad.native.calling import MEMORY, OK
 from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Request
 from nbgrad.native.writing import Writer

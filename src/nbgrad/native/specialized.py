@@ -21,6 +21,7 @@ from nbgrad.core.node import Node, constant
 from nbgrad.core.values import known_value
 from nbgrad.machine.lljit import uninterrupted
 from nbgrad.machine.numba_inside import CPUDispatcher, NumbaError, as_dtype
+from nbgrad.machine.request import MEMORY, RAISED, SHAPE, UNSAID
 from nbgrad.native import active, calling, frozen, memory
 from nbgrad.native.cloning import named
 from nbgrad.native.entry import paths, reason
@@ -209,8 +210,8 @@ class Specialized:
         fault = _RUN(code.address)(table.ctypes.data)
         if fault:
             # What it raised with values in its text is known when it is run by Numba itself.
-            unsaid = fault == calling.RAISED and memory.raised() is None
-            if unsaid or fault == calling.UNSAID:
+            unsaid = fault == RAISED and memory.raised() is None
+            if unsaid or fault == UNSAID:
                 self.plain(given[: self.leaves], statics)
             raise self.fault(fault)
         return outs
@@ -218,18 +219,18 @@ class Specialized:
     def fault(self, fault: int) -> Exception:
         """The error that a run ended with."""
         name = self.dispatcher.__name__
-        if fault == calling.SHAPE:
+        if fault == SHAPE:
             return ValueError(
                 f"njit: {name} returned an array of another shape than for the values it was tried "
                 "with, as jit knows no values: let shapes depend on shapes and integers alone there"
             )
-        if fault == calling.MEMORY:
+        if fault == MEMORY:
             return MemoryError(
                 f"njit: the tape of {name} takes more memory than nbgrad.configure(tape_bytes="
                 f"{settings.current.tape_bytes}) allows, or than there is: raise that, call it for "
                 "smaller parts, or put the loop into a scan"
             )
-        found = memory.raised() if fault == calling.RAISED else None
+        found = memory.raised() if fault == RAISED else None
         return found or Unsaid(f"njit: {name} raised an exception")
 
 

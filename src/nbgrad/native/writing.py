@@ -10,8 +10,8 @@ import numba
 import numpy as np
 from numba import types
 
+from nbgrad.machine.request import MEMORY, RAISED, SHAPE
 from nbgrad.native import active, calling, memory
-from nbgrad.native.calling import MEMORY, RAISED, SHAPE
 from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Leaf, Request, Static
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from nbgrad.core.registry import primitives
+from nbgrad.machine.request import UNSAID
 from nbgrad.structured.ir import Block, Compute, Const, Fault, If, Op, Refused, Val
 from nbgrad.structured.rules import DTYPES, is_dear, operation
 
@@ -23,8 +24,6 @@ ARITHMETIC = {
 BITS = {"BitAnd": "{0} & {1}", "BitOr": "{0} | {1}", "BitXor": "{0} ^ {1}"}
 SHIFTS = {"LShift": "{0} << {1}", "RShift": "{0} >> {1}"}
 COMPARED = {"Lt": "<", "LtE": "<=", "Gt": ">", "GtE": ">=", "Eq": "==", "NotEq": "!="}
-# What no statement may be evaluated for though nobody asks: it might trap, or read what is not there.
-FAULT_RAISED = 6  # what, the function itself says
 
 
 class Builder:
@@ -189,7 +188,7 @@ class Builder:
 
     def fault(self, cond: Val) -> None:
         """End as a function does that raises, if the condition holds."""
-        self.add(Fault(cond, FAULT_RAISED))
+        self.add(Fault(cond, UNSAID))
 
     def bitwise(self, name: str, x: Val, y: Val) -> Val:
         if x.floating or y.floating:

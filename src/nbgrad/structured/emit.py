@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+from nbgrad.machine.request import MEMORY
 from nbgrad.structured.ir import (
     Alloc,
     Array,
@@ -24,7 +25,6 @@ from nbgrad.structured.ir import (
 BUDGET, MAX_OWNED = 1 << 30, 256
 SIZES = {"f8": 8, "f4": 4, "i8": 8, "b1": 1}
 KINDS = {"f8": "f", "f4": "f", "i8": "i", "b1": "i"}
-OUT_OF_MEMORY = 3
 
 
 class Names:
@@ -260,7 +260,7 @@ def grown(kind: str, more: str) -> Iterator[str]:
     yield f"if {kind}room <= {BUDGET}:"
     yield f"    {kind}words = memory_again(load_pointer(table, {place}), 8 * {kind}room)"
     yield f"if is_nowhere({kind}words):"
-    yield from indented(left(OUT_OF_MEMORY))
+    yield from indented(left(MEMORY))
     yield f"store_pointer(table, {place}, {kind}words)"
     yield f"{kind}kept = words_as_{'f8' if kind == 'f' else 'i8'}({kind}words)"
 
@@ -269,7 +269,7 @@ def allocated(name: str, array: Array, names: Names, place: int) -> Iterator[str
     """Memory for an array of the function's own, all zero."""
     yield f"{name}w = memory_of(max({names(array.size)}, 1), {SIZES[array.code]})"
     yield f"if is_nowhere({name}w):"
-    yield from indented(left(OUT_OF_MEMORY))
+    yield from indented(left(MEMORY))
     yield f"store_pointer(table, {place}, {name}w)"
     yield f"{name} = words_as_{array.code}({name}w)"
 

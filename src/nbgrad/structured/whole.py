@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from nbgrad.machine.request import AGAIN, SHAPE
 from nbgrad.structured import calls
 from nbgrad.structured.build import Builder
 from nbgrad.structured.emit import Names, Printer, indented, left
@@ -15,8 +16,6 @@ from nbgrad.structured.live import live, tidied
 from nbgrad.structured.read import Reader
 from nbgrad.structured.reverse import Adjoint, zero
 from nbgrad.structured.views import View, each, fetched, size_of, store, whole
-
-OTHER_SHAPE, AGAIN = 2, 5
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _result(reader: Reader, leaf: Any, results: list[Array], shapes: list[list[V
     expected = [Val("i8") for _ in leaf.shape]
     for mine, theirs in zip(leaf.shape, expected, strict=True):
         build.given.add(theirs)
-        build.add(Fault(build.plain("{0} != {1}", "b1", mine, theirs), OTHER_SHAPE))
+        build.add(Fault(build.plain("{0} != {1}", "b1", mine, theirs), SHAPE))
     array = Array(leaf.code, "out", build.lifted(size_of(build, expected)), len(results))
     each(
         build,
