@@ -4,9 +4,9 @@
     python -m benchmarks.gate v0.1 main --only jit  # two commits, some rows
     python -m benchmarks.gate HEAD --quick          # hot paths alone
 
-A process each, from this tree's benchmarks and either tree's nbgrad, is asked for samples in turn (A B B A ...). A
-row fails if the median of the ratios is above the limit three times running; the least of either side must agree,
-so that what interrupts one of them is no regression.
+A process each, from this tree's benchmarks and either tree's nbgrad, is asked for samples in turn (A B B A ...). What a
+round of them finds is a vote; processes are new in each round, since one may be slow for where its memory lies. Three
+votes decide, of five at most: a row fails if three rounds found it slower by more than the limit.
 """
 
 from __future__ import annotations
@@ -20,14 +20,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-LIMIT, CONFIRMATIONS = 1.10, 3
-PAIRS, QUICK_PAIRS = 25, 11
+# Halfway between what is the same and what is slower by 15 %, which must be found.
+LIMIT, VOTES = 1.075, 3
+SAME = 1.03  # found so near once, a row is not looked at again
+PAIRS, QUICK_PAIRS, FEWEST_PAIRS = 41, 25, 9
+SECONDS = 4.0  # of a row in a round, after the fewest pairs
 ONE_THREAD = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -35,7 +39,7 @@ class Side:
     """The process that times one of the trees."""
 
     def __init__(self, tree: Path, cache: Path, options: Sequence[str]) -> None:
-        cache.mkdir(mode=0o700)
+        cache.mkdir(mode=0o700, exist_ok=True)
         environment = os.environ | dict.fromkeys(ONE_THREAD, "1")
         environment |= {"PYTHONPATH": str(tree / "src"), "NBGRAD_CACHE_DIR": str(cache)}
         self.process = subprocess.Popen(
@@ -69,43 +73,68 @@ class Side:
         self.process.communicate()
 
 
+Sides = tuple[Side, Side]
+
+
 @dataclass(frozen=True)
 class Compared:
-    """Medians in microseconds; the median of the ratios, and the ratio of the least."""
+    """Medians of either side in microseconds, and how many times as long the second takes."""
 
     base: float
     head: float
     ratio: float
-    least: float
 
-    @property
-    def slower(self) -> bool:
-        return min(self.ratio, self.least) > LIMIT
+    @classmethod
+    def of(cls, samples: Sequence[tuple[float, float]]) -> Compared:
+        """Three estimates, each deceived by other noise: the one in the middle counts.
+
+        The median of the ratios of neighbours is off where one side was interrupted more often, the ratio of the
+        medians where the machine changed its pace, that of the lower quartiles where a side had some lucky samples.
+        The least of each side, one sample, would be off more often than any of them.
+        """
+        bases, heads = (sorted(s[k] for s in samples) for k in (0, 1))
+        quarter = len(samples) // 4
+        base, head = statistics.median(bases), statistics.median(heads)
+        neighbours = statistics.median(b / a for a, b in samples)
+        ratio = statistics.median((neighbours, head / base, heads[quarter] / bases[quarter]))
+        return cls(base, head, ratio)
+
+
+def slower(ratios: Sequence[float]) -> bool | None:
+    """What the rounds of a row say together; None if another is needed."""
+    if ratios[0] <= SAME:
+        return False
+    votes = [ratio > LIMIT for ratio in ratios]
+    return next((vote for vote in (True, False) if votes.count(vote) >= VOTES), None)
 
 
 def compare(base: Side, head: Side, row: str, pairs: int) -> Compared:
     """Time *row* on both sides, in turn."""
-    samples = []
-    for k in range(pairs):
-        if k % 2:
+    samples: list[tuple[float, float]] = []
+    until = time.perf_counter() + SECONDS
+    while len(samples) < FEWEST_PAIRS or (len(samples) < pairs and time.perf_counter() < until):
+        if len(samples) % 2:
             b, a = head.time(row), base.time(row)
         else:
             a, b = base.time(row), head.time(row)
         samples.append((a, b))
-    bases, heads = ([s[k] for s in samples] for k in (0, 1))
-    ratio = statistics.median(b / a for a, b in samples)
-    return Compared(
-        statistics.median(bases), statistics.median(heads), ratio, min(heads) / min(bases)
-    )
+    return Compared.of(samples)
 
 
-def confirmed(base: Side, head: Side, row: str, pairs: int) -> tuple[bool, Compared]:
-    """Whether *row* is slower each of three times, and what was found last."""
-    for _ in range(CONFIRMATIONS):
-        found = compare(base, head, row, pairs)
-        if not found.slower:
-            return False, found
-    return True, found
+def decided(
+    rows: Sequence[str],
+    started: Callable[[], contextlib.AbstractContextManager[Sides]],
+    pairs: int,
+) -> Iterator[tuple[str, bool, list[Compared]]]:
+    """Each row, whether it is slower, and what its rounds found; processes are *started* for each round."""
+    found: dict[str, list[Compared]] = {row: [] for row in rows}
+    while found:
+        with started() as sides:
+            for row, rounds in list(found.items()):
+                rounds.append(compare(*sides, row, pairs))
+                verdict = slower([r.ratio for r in rounds])
+                if verdict is not None:
+                    yield row, verdict, found.pop(row)
 
 
 @contextlib.contextmanager
@@ -134,25 +163,33 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         folder = Path(temporary)
         paths = stack.enter_context(trees(options.base, options.head, folder))
-        sides = []
-        for tree, cache, slower in zip(paths, ("a", "b"), (0.0, options.slower), strict=True):
-            sides.append(Side(tree, folder / cache, [*common, "--slower", str(slower)]))
-            stack.callback(sides[-1].end)
-        shared = [row for row in sides[0].rows if row in sides[1].rows]
-        failed = []
-        print(
-            "| row | base, µs | head, µs | ratio | of the least |\n| --- | --- | --- | --- | --- |"
-        )
-        for row in (row for row in shared if re.search(options.only, row)):
-            slower, found = confirmed(*sides, row, pairs)
-            mark = " SLOWER" if slower else ""
-            times = f"{found.base:.3g} | {found.head:.3g} | {found.ratio:.2f} | {found.least:.2f}{mark}"
-            print(f"| {row} | {times} |", flush=True)
-            failed += [row] if slower else []
-    print(
-        f"{len(failed)} rows slower by more than {LIMIT - 1:.0%}"
-        + "".join(f"\n  {row}" for row in failed)
-    )
+
+        @contextlib.contextmanager
+        def started() -> Iterator[Sides]:
+            with contextlib.ExitStack() as running:
+                sides = []
+                for tree, cache, slow in zip(paths, "ab", (0.0, options.slower), strict=True):
+                    sides.append(
+                        Side(tree, folder / f"cache-{cache}", [*common, "--slower", str(slow)])
+                    )
+                    running.callback(sides[-1].end)
+                yield sides[0], sides[1]
+
+        with started() as (base, head):
+            rows = [r for r in base.rows if r in head.rows and re.search(options.only, r)]
+        return report(decided(rows, started, pairs))
+
+
+def report(found: Iterator[tuple[str, bool, list[Compared]]]) -> int:
+    """Print the rows as they are decided; the status of the command."""
+    failed = []
+    print("| row | base, µs | head, µs | ratio of each round |\n| --- | --- | --- | --- |")
+    for row, verdict, rounds in found:
+        last, ratios = rounds[-1], ", ".join(f"{r.ratio:.2f}" for r in rounds)
+        mark = " SLOWER" * verdict
+        print(f"| {row} | {last.base:.3g} | {last.head:.3g} | {ratios}{mark} |", flush=True)
+        failed += [row] * verdict
+    print(f"{len(failed)} rows slower by more than {LIMIT - 1:.1%}", *failed, sep="\n  ")
     return 1 if failed else 0
 
 

@@ -32,7 +32,7 @@ def microseconds(step: Callable[[], Any], number: int) -> float:
     return (time.perf_counter() - began) / number * 1e6
 
 
-def calls_in_a_sample(step: Callable[[], Any]) -> int:
+def calls_in_a_sample(step: Callable[[], Any], seconds: float = SAMPLE_SECONDS) -> int:
     """Warm *step* up until it is fast and steady, then see how often it fits into a sample."""
     best = float("inf")
     deadline = time.perf_counter() + 0.5
@@ -40,7 +40,7 @@ def calls_in_a_sample(step: Callable[[], Any]) -> int:
         best = min(best, microseconds(step, 1))
     while time.perf_counter() < deadline:
         best = min(best, microseconds(step, 1))
-    return max(1, int(SAMPLE_SECONDS * 1e6 / best))
+    return max(1, int(seconds * 1e6 / best))
 
 
 def compare(ours: Callable[[], Any], theirs: Callable[[], Any], seconds: float = 2.0) -> Pair:
