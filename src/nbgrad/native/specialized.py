@@ -22,7 +22,7 @@ from nbgrad.core.values import known_value
 from nbgrad.machine.lljit import uninterrupted
 from nbgrad.machine.numba_inside import CPUDispatcher, NumbaError, as_dtype
 from nbgrad.machine.request import MEMORY, RAISED, SHAPE, UNSAID
-from nbgrad.native import active, calling, frozen, memory
+from nbgrad.native import active, calling, draws, frozen, memory
 from nbgrad.native.cloning import named
 from nbgrad.native.entry import paths, reason
 from nbgrad.native.forms import Fixed, Leaf, Request, Result, Static
@@ -174,6 +174,8 @@ class Specialized:
         key = active, order, reverse
         if key not in self._codes:
             frozen.check(self.dispatcher, self.marks)
+            if order or reverse:
+                draws.check(self.dispatcher)
             number = _number(order, reverse)
             request = Request(
                 self.dispatcher, self.arguments, self.operands, self.statics, self.results,
