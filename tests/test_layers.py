@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import graphlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -134,6 +134,25 @@ def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
             yield node
 
 
+def for_each(modules: Iterable[str]) -> Callable[[Callable[[str], None]], Callable[[], None]]:
+    """One test of all modules: thousands of tests that take no time each take a minute together."""
+
+    def decorate(check: Callable[[str], None]) -> Callable[[], None]:
+        def test() -> None:
+            failed = []
+            for module in modules:
+                try:
+                    check(module)
+                except AssertionError as error:
+                    failed.append(str(error))
+            assert not failed, "\n".join(failed)
+
+        test.__doc__ = check.__doc__
+        return test
+
+    return decorate
+
+
 def test_the_package_was_found() -> None:
     assert {"errors", "config", "core.tape"} <= set(MODULES)
 
@@ -142,7 +161,7 @@ def test_every_folder_has_a_floor() -> None:
     assert {folder(module) for module in MODULES} == set(HEIGHTS)
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_imports_point_down(module: str) -> None:
     mine = folder(module)
     upward = [
@@ -154,7 +173,7 @@ def test_imports_point_down(module: str) -> None:
     assert not upward, f"nbgrad.{module} imports from its own or a higher floor: {upward}"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_late_imports_name_a_module(module: str) -> None:
     unread = [
         f"line {line}: {ast.unparse(name)}"
@@ -199,7 +218,7 @@ def test_ports_have_one_owner() -> None:
     assert found == OWNERS
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_only_boxes_know_below_tensors_what_a_tensor_wraps(module: str) -> None:
     """Twins read tensors in memory, and name the slots that they look for."""
     below = HEIGHTS[folder(module)] < HEIGHTS["tensors"]
@@ -209,14 +228,14 @@ def test_only_boxes_know_below_tensors_what_a_tensor_wraps(module: str) -> None:
             assert named != "_node", f"nbgrad.{module}, line {node.lineno}: use core/boxes.py"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_only_the_machine_imports_the_compilers(module: str) -> None:
     found = [t for _, t in imports(module) if t.split(".")[0] in COMPILERS]
     users = ("machine", "native", "examples")
     assert not found or folder(module) in users, f"nbgrad.{module} imports {found}"
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_functions_import_only_late_packages(module: str) -> None:
     late = [
         f"{function.name}, line {node.lineno}: {target}"
@@ -254,7 +273,7 @@ def root(x: ast.expr) -> str:
     return x.attr if isinstance(x, ast.Attribute) else x.id if isinstance(x, ast.Name) else ""
 
 
-@pytest.mark.parametrize("module", [m for m in sorted(MODULES) if holds_rules(m)])
+@for_each(filter(holds_rules, MODULES))
 def test_no_rule_looks_at_the_graph(module: str) -> None:
     """Rules see operands, result and avals; loops and branches also read the tapes that they hold."""
     found = [x for x in ast.walk(MODULES[module]) if isinstance(x, ast.Attribute)]
@@ -294,7 +313,7 @@ def for_types_only(module: str) -> set[int]:
     return {line for guard in guards for line in range(guard.lineno, (guard.end_lineno or 0) + 1)}
 
 
-@pytest.mark.parametrize("module", MODULES)
+@for_each(MODULES)
 def test_sizes(module: str) -> None:
     """Files and functions stay readable in one go; docstrings do not count for functions."""
     body = MODULES[module].body
