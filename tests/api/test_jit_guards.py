@@ -229,7 +229,10 @@ def test_numbers_promote_as_numpy_says_at_every_position(name: str) -> None:
         (jit(lambda p: f(*p)), lambda a, s: ((a, s),)),
         (jit(lambda a, p: f(a, p["s"][0])), lambda a, s: (a, {"s": [s]})),
     ]
+    # A form each: eight numbers and three forms, so each number meets each form.
+    turns = itertools.cycle(forms)
     for a, s in itertools.product(ARRAYS, NUMBERS):
+        compiled, arguments = next(turns)
         if isinstance(s, Float) and name not in ("product", "reflected", "where", "function"):
             continue  # operators on it give Python's floats, which are weak again
         try:
@@ -237,13 +240,12 @@ def test_numbers_promote_as_numpy_says_at_every_position(name: str) -> None:
                 wanted = f(a, s)
         except (OverflowError, TypeError):
             continue  # Python's power overflows; NumPy's gives infinity
-        for compiled, arguments in forms:
-            found = compiled(*arguments(a, s))
-            pairs = zip(found, wanted, strict=True) if name == "results" else [(found, wanted)]
-            for y, w in pairs:
-                assert y.dtype == np.asarray(w).dtype, (a.dtype, s)
-                rtol = 8 * np.finfo(w.dtype).eps if y.dtype.kind in "fc" else 0
-                np.testing.assert_allclose(y, w, rtol=rtol)
+        found = compiled(*arguments(a, s))
+        pairs = zip(found, wanted, strict=True) if name == "results" else [(found, wanted)]
+        for y, w in pairs:
+            assert y.dtype == np.asarray(w).dtype, (a.dtype, s)
+            rtol = 8 * np.finfo(w.dtype).eps if y.dtype.kind in "fc" else 0
+            np.testing.assert_allclose(y, w, rtol=rtol)
 
 
 def test_a_hot_function_tells_a_number_from_an_array_of_no_axes() -> None:

@@ -414,7 +414,7 @@ def test_an_engine_outlives_what_it_has_linked_in_garbage_too(monkeypatch):
     monkeypatch.setattr(lljit, "PER_ENGINE", 3)
     source = "def cyclic(lo, hi, x):\n    for i in range(lo, hi):\n        x[i] *= 2.0"
     before = len(lljit._engines)
-    for _ in range(10):
+    for _ in range(5):
         cycle = []
         for _ in range(7):
             forget()
