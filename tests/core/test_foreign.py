@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.integrate import quad
+from scipy.optimize import brentq
 
 import nbgrad as ng
 from nbgrad.errors import ForeignError
@@ -345,14 +347,64 @@ def test_sympys_numbers() -> None:
         sympy.Symbol("x") * ng.tensor(1.0)
 
 
-def test_torch_refuses_or_gives_its_numbers() -> None:
+def test_torchs_tensors_are_constants_unless_they_have_a_graph() -> None:
     torch = package("torch")
-    t = ng.tensor(NUMBERS, requires_grad=True)
-    assert_array_equal(ng.tensor(torch.tensor(NUMBERS)), NUMBERS)
+    t, theirs = ng.tensor(NUMBERS, requires_grad=True), torch.tensor(NUMBERS)
+    assert_array_equal(ng.tensor(theirs), NUMBERS)
+    for f in (lambda a: a * theirs, lambda a: theirs * a, lambda a: np.multiply(a, theirs)):
+        assert_array_equal(gradient(f), NUMBERS)
+    assert_array_equal(gradient(lambda a: theirs - a), -np.ones(3))
+    tracked = torch.tensor(NUMBERS, requires_grad=True)
+    for ask in (lambda: t * tracked, lambda: tracked * t, lambda: ng.tensor(tracked)):
+        with pytest.raises((TypeError, RuntimeError), match="detach"):
+            ask()
+    with pytest.raises(TypeError, match=r"torch.sin computes .* write nbgrad.sin, or"):
+        torch.sin(t)
+    with pytest.raises(RuntimeError, match=r"torch.as_tensor, at .*test_foreign"):
+        torch.as_tensor(t)
+
+
+def test_what_torch_is_handed_is_a_copy() -> None:
+    torch = package("torch")
+    t = ng.tensor(NUMBERS)
+    for hand in (torch.from_dlpack, torch.as_tensor, torch.tensor):
+        hand(t)[0] = 7.0
+        assert_array_equal(t, NUMBERS)
+
+
+def test_jaxs_arrays_are_constants_and_its_tracers_refused() -> None:
+    jax = package("jax")
+    theirs = jax.numpy.asarray(NUMBERS, dtype="float32")
+    for f in (lambda a: a * theirs, lambda a: theirs * a):
+        assert_array_equal(gradient(f), NUMBERS)
+    with pytest.raises(TypeError, match="while JAX traces"):
+        jax.jit(lambda a: ng.tensor(NUMBERS) * a)(theirs)
     with pytest.raises(TypeError):
-        t * torch.tensor(NUMBERS)
-    with pytest.raises(RuntimeError):
-        np.multiply(t, torch.tensor(NUMBERS, requires_grad=True))
+        jax.numpy.sin(ng.tensor(NUMBERS))
+
+
+def test_functions_of_numpys_beside_text_and_none_give_arrays() -> None:
+    t, tracked = ng.tensor(NUMBERS), ng.tensor(NUMBERS, requires_grad=True)
+    assert list(np.where(t > 1.0, "high", "low")) == ["low", "high", "high"]
+    assert_array_equal(np.broadcast_arrays(t, None)[0], NUMBERS)
+    for ask in (lambda: np.append(tracked, None), lambda: ng.jit(lambda a: np.append(a, None))(t)):
+        with pytest.raises(TypeError, match="numbers and booleans"):
+            ask()
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 0, 4), (2, 3, 4)])
+def test_strides_are_those_of_the_array(shape: tuple[int, ...]) -> None:
+    assert ng.zeros(shape, dtype="float32").strides == np.zeros(shape, "float32").strides
+
+
+def test_compiled_integrators_do_not_cut_the_gradient() -> None:
+    a = ng.tensor(0.5, requires_grad=True)
+    for ask in (lambda: quad(lambda x: x * a, 0, 1), lambda: brentq(lambda x: x - a, 0, 1)):
+        with pytest.raises(RuntimeError, match="test_foreign"):
+            ask()
+    with ng.no_grad():
+        assert quad(lambda x: x * a, 0, 1)[0] == 0.25
+        assert abs(brentq(lambda x: x - a, 0, 1) - 0.5) < 1e-9
 
 
 @pytest.mark.parametrize("connective", ["And", "Or", "Xor"])

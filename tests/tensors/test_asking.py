@@ -12,8 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.interpolate
 import scipy.linalg
+import scipy.optimize
 import scipy.special
+import scipy.stats
 from scipy.linalg import expm as matrix_exponential
 
 import nbgrad as ng
@@ -46,7 +49,34 @@ CALLS: dict[str, tuple[Callable[[], Any], str, str]] = {
     "solver": (
         lambda: scipy.integrate.solve_ivp(lambda t, y: y * P, (0, 1), [1.0, 1.0]),
         "scipy.integrate.solve_ivp",
-        ".detach().numpy()",
+        "nbgrad.integrate.solve_ivp",
+    ),
+    "without": (lambda: scipy.linalg.hankel(P), "scipy.linalg.hankel", ".detach().numpy()"),
+    "by name": (lambda: scipy.linalg.solve(A, P), "scipy.linalg.solve", "nbgrad.linalg.solve"),
+    "root": (
+        lambda: scipy.optimize.fsolve(lambda x: x - P, [0.0, 0.0]),
+        "scipy.optimize.fsolve",
+        "nbgrad.optimize.root",
+    ),
+    "distribution": (
+        lambda: scipy.stats.norm.logpdf(0.0, loc=P),
+        "scipy.stats.norm.logpdf",
+        "nbgrad.stats.norm.logpdf",
+    ),
+    "frozen": (
+        lambda: scipy.stats.gamma(2.0).logpdf(P),
+        "scipy.stats.gamma.logpdf",
+        "nbgrad.stats.gamma.logpdf",
+    ),
+    "several dimensions": (
+        lambda: scipy.stats.multivariate_normal.logpdf([0.0, 0.0], P),
+        "scipy.stats.multivariate_normal.logpdf",
+        "nbgrad.stats.multivariate_normal.logpdf",
+    ),
+    "object": (
+        lambda: scipy.interpolate.CubicSpline([0.0, 1.0, 2.0], [0.0, 1.0, 4.0])(P),
+        "scipy.interpolate.CubicSpline",
+        "nbgrad.interpolate.CubicSpline",
     ),
     "itself": (lambda: P.numpy(), "", ".detach().numpy()"),
 }

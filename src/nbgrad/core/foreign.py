@@ -41,6 +41,12 @@ _SPARSE = (
 )
 _SPARSE += "sparse)"
 
+_GRAPH = (
+    "its gradient would be lost, each library differentiates its own; pass its numbers alone, "
+)
+_GRAPH += "x.detach(), or see docs/interplay.md for one inside the other"
+_TRACER = "it has none while JAX traces the function; call nbgrad's function by jax.pure_callback"
+
 _SPARSE_FOLDER = os.path.join("scipy", "sparse", "")
 
 Reader = Callable[[Any], Any]
@@ -223,6 +229,17 @@ def _computed(x: Any) -> Any:
     return numbers_of(x.compute())
 
 
+def _torchs(x: Any) -> Any:
+    """A tensor of PyTorch's, if it is no part of a graph of its own."""
+    if x.requires_grad:
+        raise refusal(x, _GRAPH)
+    return np.asarray(x.cpu())
+
+
+def _traced(x: Any) -> Any:
+    raise refusal(x, _TRACER)
+
+
 def _refuse_sparse(x: Any) -> Any:
     raise refusal(x, _SPARSE)
 
@@ -231,6 +248,9 @@ _PACKAGES: dict[str, dict[str, Reader]] = {
     "pandas": dict.fromkeys(("Series", "Index", "DataFrame", "ExtensionArray"), _pandas),
     "polars": dict.fromkeys(("Series", "DataFrame"), _polars),
     "dask": {"Array": _computed},
+    "torch": {"Tensor": _torchs},
+    "jaxlib": {"ArrayImpl": np.asarray},
+    "jax": {"Tracer": _traced},
     "scipy": dict.fromkeys(("sparray", "spmatrix", "_spbase"), _refuse_sparse),
     "sparse": {"SparseArray": _refuse_sparse},
 }

@@ -39,8 +39,8 @@ def missing(name: str, detail: str = "") -> MissingOperation:
     line = user_line()
     where = f" ({line})" if line else ""
     return MissingOperation(
-        f"{name}{detail} is not available on nbgrad tensors yet.{hint} Use "
-        f"tensor.detach().numpy() if no gradient is needed.{where}"
+        f"{name}{detail} is not available on nbgrad tensors yet.{hint} Use tensor.detach().numpy() if no "
+        f"gradient is needed, or nbgrad.pure_callback with a vjp= of yours.{where}"
     )
 
 

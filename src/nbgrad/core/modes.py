@@ -19,6 +19,7 @@ _LIBRARIES = (
     os.path.dirname(os.path.dirname(np.__file__)),
     "<frozen",
 )
+_INSTALLED = f"{os.sep}site-packages{os.sep}"  # of an environment that this one builds on
 
 
 class _Modes(threading.local):
@@ -112,10 +113,11 @@ def as_a_whole() -> Iterator[None]:
         modes.whole -= 1
 
 
-def asked_by(package: str, above: int) -> bool:
-    """Whether the function *above* calls up from the caller was called by code of *package*."""
-    caller = str(sys._getframe(above + 1).f_globals.get("__name__"))
-    return caller == package or caller.startswith(f"{package}.")
+def asked_by(packages: str | tuple[str, ...], above: int) -> bool:
+    """Whether the function *above* calls up from the caller was called by code of one of *packages*."""
+    caller = f"{sys._getframe(above + 1).f_globals.get('__name__')}."
+    among = (packages,) if isinstance(packages, str) else packages
+    return caller.startswith(tuple([f"{package}." for package in among]))
 
 
 def in_package(filename: str) -> bool:
@@ -125,7 +127,7 @@ def in_package(filename: str) -> bool:
 
 def in_library(filename: str) -> bool:
     """Whether code of that file is nbgrad's, Python's or of an installed package."""
-    return in_package(filename) or filename.startswith(_LIBRARIES)
+    return in_package(filename) or filename.startswith(_LIBRARIES) or _INSTALLED in filename
 
 
 def calls_to_user() -> int:

@@ -172,16 +172,29 @@ def placeholder(aval: Aval, requires_grad: bool = False) -> Node:
     return new_node(None, aval, (), requires_grad, 0)
 
 
+class NoNumbersError(TypeError):
+    """Something that is no array of numbers, such as None or text, was given as an operand."""
+
+
 def constant(value: Any) -> Node:
     """Return a leaf that holds a private copy of *value*, safe from later writes to it."""
     if value.__class__ is not np.ndarray:
         value = numbers_of(value)
     array = np.array(value, order="C", copy=True)
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"nbgrad holds numbers and booleans, not {array.dtype} ({value!r})")
+        raise NoNumbersError(f"nbgrad holds numbers and booleans, not {array.dtype} ({value!r})")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return leaf_node(array)
 
 
-__all__ = ["Node", "constant", "leaf_node", "make_aval", "new_node", "placeholder", "put_node"]
+__all__ = [
+    "NoNumbersError",
+    "Node",
+    "constant",
+    "leaf_node",
+    "make_aval",
+    "new_node",
+    "placeholder",
+    "put_node",
+]

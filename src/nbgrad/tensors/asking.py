@@ -19,6 +19,7 @@ from nbgrad.core.modes import in_library, in_package
 from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import functions
+from nbgrad.tensors import elsewhere
 
 dis = LazyModule("dis")
 
@@ -44,13 +45,15 @@ def question() -> tuple[str, str, str | None]:
     line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     text, found = _called(frame)
     if callable(found):
-        return _name(found), line, counterpart(found)
-    owner = "" if inner is None else str(inner.f_globals.get("__name__", ""))
+        name = _name(found)
+        return name, line, counterpart(found) or elsewhere.by_name(name)
     if text in _OPERATORS:
         own = f"nbgrad.{_OPERATORS[text]}(a, b)"
-        return f"the operator {text} of {owner.partition('.')[0] or 'an array'}", line, own
-    if inner is not None and not text:
-        return f"{owner}.{inner.f_code.co_qualname}", line, None
+        package = "" if inner is None else str(inner.f_globals.get("__name__", ""))
+        return f"the operator {text} of {package.partition('.')[0] or 'an array'}", line, own
+    if inner is not None:
+        name = elsewhere.running(inner, text)
+        return name, line, elsewhere.by_name(name)
     return "", line, None
 
 
@@ -114,14 +117,11 @@ def _is(declared: Any, reference: Any) -> bool:
 
 
 def _name(found: Any) -> str:
-    """The public name of a function: modules whose name begins with an underscore are left out."""
-    name = full_name(found)
-    module, _, short = name.rpartition(".")
-    parts = module.split(".")
-    for end in range(1, len(parts)):
-        if getattr(sys.modules.get(".".join(parts[:end])), short, None) is found:
-            return ".".join([*parts[:end], short])
-    return name.removeprefix("builtins.")
+    """The public name of a function or method."""
+    holder = getattr(found, "__self__", None)
+    if holder is None or isinstance(holder, ModuleType):
+        return elsewhere.public(full_name(found), found)
+    return f"{elsewhere.owner(holder)}.{found.__name__}"
 
 
 def _called(frame: FrameType) -> tuple[str, Any]:
@@ -157,15 +157,20 @@ def _instructions(code: CodeType, at: int) -> tuple[Any, list[Any]]:
     return current, loads if all(i.opname in _LOADS for i in loads) else []
 
 
+def _is_scipys(x: Any) -> bool:
+    """Whether *x* is an object of SciPy's, such as a distribution: reading its attributes runs no user's code."""
+    return x.__class__.__module__.startswith("scipy.")
+
+
 def _resolved(frame: FrameType, names: list[Any]) -> Any:
-    """What a dotted name means in *frame*; only modules and classes are asked for attributes."""
+    """What a dotted name means in *frame*; only modules, classes and SciPy's objects have attributes."""
     if not names:
         return None
     first, *rest = names
     scopes = (frame.f_locals, frame.f_globals, vars(builtins))
     found = next((scope[first] for scope in scopes if first in scope), None)
     for name in rest:
-        if not isinstance(found, (ModuleType, type)):
+        if not isinstance(found, (ModuleType, type)) and not _is_scipys(found):
             return None
         found = getattr(found, name, None)
     return found

@@ -42,12 +42,15 @@ if TYPE_CHECKING:
 
 
 asking = LazyModule("nbgrad.tensors.asking")
+elsewhere = LazyModule("nbgrad.tensors.elsewhere")
 asked.question = lambda: asking.question()
 # NumPy 2.0 has the first protocol alone, which cannot say that memory is read-only.
 _FIRST_DLPACK = np.lib.NumpyVersion(np.__version__) < "2.1.0"
 # References to a tensor that a method of it sees if there are no others: its own, and the
 # question's. From 3.14 on Python does not count them all.
 _ALONE = 2 if sys.version_info < (3, 14) else 0
+# Packages that go on computing with the number of a tensor.
+_ASKING = ("polars", "scipy.integrate")
 API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12")
 
 
@@ -170,6 +173,19 @@ class Conversions:
         return self.to(device="cuda")  # type: ignore[no-any-return]
 
     @property
+    def strides(self: Any) -> tuple[int, ...]:
+        """Bytes from one element to the next along each dimension, of the array that ``numpy()`` gives."""
+        return np.empty(self._node.shape, self._node.dtype).strides
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """PyTorch's functions take its own tensors alone, but for those that make some of arrays."""
+        if func.__name__ not in elsewhere.MAKERS:
+            raise elsewhere.refused(func)
+        x, *rest = args
+        return func(x.numpy() if isinstance(x, cls) else x, *rest, **(kwargs or {}))
+
+    @property
     def __cuda_array_interface__(self: Any) -> dict[str, Any]:
         """The memory of a tensor on the card, for CuPy, PyTorch, Numba and others; none may write to it."""
         if self._node.aval.device is None:
@@ -205,6 +221,8 @@ class Conversions:
             options = {"stream": stream, "max_version": max_version}
             return self._exported().exported({k: v for k, v in options.items() if v is not None})
         array = self.numpy(copy=False)
+        if copy is None and asked_by("torch", 1):
+            array = array.copy()  # PyTorch writes to what is said to be read-only
         if max_version is None or max_version[0] < 1:
             # A consumer of the first protocol cannot be told that memory is read-only.
             if copy is False:
@@ -250,8 +268,8 @@ class Conversions:
 
     def _number(self, what: str) -> Any:
         # NumPy calls these for ``array[i] = tensor``, where the gradient would be lost silently.
-        # So does polars, for a number beside a Series.
-        if self._node.requires_grad and (modes.transforms or asked_by("polars", 2)):
+        # So do polars, for a number beside a Series, and SciPy's compiled integrators.
+        if self._node.requires_grad and (modes.transforms or asked_by(_ASKING, 2)):
             fix = (
                 "Collect the elements in a list for nbgrad.stack, preallocate with nbgrad.zeros "
                 "instead of numpy.zeros, or write .item() to print it."

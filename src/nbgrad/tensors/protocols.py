@@ -14,13 +14,13 @@ from nbgrad.core.lazy import LazyModule
 from nbgrad.core.lookup import ours
 from nbgrad.core.missing import full_name, missing
 from nbgrad.core.modes import asked_by, modes, watching
-from nbgrad.core.node import Node
+from nbgrad.core.node import Node, NoNumbersError
 from nbgrad.core.operands import PLAIN, as_operand, unwrap
 from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.recipes import replay
 from nbgrad.core.registry import about_tensors, by_reference, marked, patchers, viewers, writers
 from nbgrad.core.values import value_of
-from nbgrad.errors import NEEDS_COPY
+from nbgrad.errors import CUT, NEEDS_COPY, AutogradError
 from nbgrad.ops.basis import strong
 from nbgrad.ops.elements import selection
 from nbgrad.tensors import views
@@ -29,7 +29,9 @@ from nbgrad.tensors.dispatch import again, apart, binary, operand, reflected, un
 from nbgrad.tensors.exits import EXITS, leave
 from nbgrad.vocabulary import shapes
 
+asking = LazyModule("nbgrad.tensors.asking")
 ufuncs = LazyModule("nbgrad.vocabulary.elements.ufunc_methods")
+_ROOTS = "scipy.optimize._zeros_py"  # of root finders, which look for NaN first
 # What SciPy's solvers call on what a user's function gave them, and minimize_scalar on its results.
 _TAKEN = frozenset({np.atleast_1d, np.atleast_2d, np.reshape})
 
@@ -182,11 +184,14 @@ def call_ufunc(tensor: type, ufunc: Any, method: str, inputs: Any, kwargs: dict[
 
 def call_plainly(tensor: Any, ufunc: Any, inputs: Any) -> Any:
     """A call of *ufunc* without keywords."""
+    if ufunc is np.isnan and inputs[0]._node.requires_grad and asked_by(_ROOTS, 2):
+        # Its compiled code goes on with an error set if it cannot have the number.
+        raise AutogradError(CUT.format(what="float()", fix=asking.advice("Give it x.detach().")))
     function = ours(ufunc)
     if function is None:
         raise missing(full_name(ufunc))
     if isinstance(function, Primitive):
-        if ufunc not in direct and ufunc.nin <= 2:
+        if ufunc not in direct and ufunc.nin <= 2 and ufunc is not np.isnan:
             if ufunc.nin == 1:
                 direct[ufunc] = unary(function)
             else:
@@ -227,7 +232,10 @@ def call_function(tensor: type, function: Any, args: Any, kwargs: Any) -> Any:
             return function(*[_array(x) for x in args])
     elif args and isinstance(args[0], np.ndarray) and implementation in writers:
         return on_arrays(full_name(function), function, args, kwargs)
-    return apply(tensor, implementation, args, kwargs)
+    try:
+        return apply(tensor, implementation, args, kwargs)
+    except NoNumbersError as error:  # text and None, which arrays may hold beside plain numbers
+        return on_arrays(full_name(function), function, args, kwargs, error)
 
 
 def _array(x: Any) -> Any:
@@ -235,20 +243,22 @@ def _array(x: Any) -> Any:
     return x.numpy() if hasattr(x.__class__, "_node") else x
 
 
-def on_arrays(name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Call NumPy's *function*, which writes into an array, with the tensors' values.
+def on_arrays(
+    name: str, function: Any, args: Any, kwargs: dict[str, Any], error: Exception | None = None
+) -> Any:
+    """Call NumPy's *function*, which writes into an array or makes one of objects, with the tensors' values.
 
     Raises
     ------
     TypeError
-        If one of them is tracked: an array has no gradient.
+        If one of them is tracked: an array has no gradient. It is *error*, if there is one.
     """
 
     def plain(x: Any) -> Any:
         kind = x.__class__
         if hasattr(kind, "_node"):
             if x._node.requires_grad and modes.grad:
-                raise TypeError(
+                raise error or TypeError(
                     f"{name} would write the result of a tensor to an array, which would cut the "
                     "gradient: leave out= away, make it a tensor (nbgrad.zeros instead of "
                     "numpy.zeros), or use tensor.detach().numpy()"
@@ -259,7 +269,7 @@ def on_arrays(name: str, function: Any, args: Any, kwargs: dict[str, Any]) -> An
         return x
 
     if modes.tracing:
-        raise TypeError(
+        raise error or TypeError(
             f"{name} would write into an array while nbgrad.jit traces the function, once for all "
             "calls: make the array a tensor (nbgrad.zeros instead of numpy.zeros)"
         )

@@ -11,7 +11,7 @@ import numpy as np
 from nbgrad.config import settings
 from nbgrad.core.boxes import box, is_box, nested, unbox
 from nbgrad.core.memory import named
-from nbgrad.core.node import Node, constant, leaf_node
+from nbgrad.core.node import Node, NoNumbersError, constant, leaf_node
 from nbgrad.core.operands import holds_node
 from nbgrad.core.placing import moved
 from nbgrad.core.values import value_of
@@ -45,7 +45,7 @@ def held(array: Any) -> Node:
     if array.dtype in NATIVE:
         return leaf_node(array)
     if array.dtype.kind not in "biufc":
-        raise TypeError(f"nbgrad holds numbers and booleans, not {array.dtype}")
+        raise NoNumbersError(f"nbgrad holds numbers and booleans, not {array.dtype}")
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return leaf_node(array)
