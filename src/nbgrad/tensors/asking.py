@@ -159,7 +159,7 @@ def _instructions(code: CodeType, at: int) -> tuple[Any, list[Any]]:
 
 def _is_scipys(x: Any) -> bool:
     """Whether *x* is an object of SciPy's, such as a distribution: reading its attributes runs no user's code."""
-    return x.__class__.__module__.startswith("scipy.")
+    return str(x.__class__.__module__).startswith("scipy.")
 
 
 def _resolved(frame: FrameType, names: list[Any]) -> Any:
