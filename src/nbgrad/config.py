@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Collection
 from typing import Any, NoReturn
 
 TIERS = ("auto", "reference", "block", "fused")
@@ -135,7 +136,9 @@ class _Settings:
     which machine code knows them: the next ``with configure(...)`` block finds what the last one made.
     """
 
-    __slots__ = ("base", "blocks", "current", "device", "known", "lock", "max_pending", "told")
+    __slots__ = (
+        "base", "blocks", "current", "device", "known", "lock", "max_pending", "told", "unentered",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         self.told: list[Callable[[], None]] = []
@@ -147,6 +150,7 @@ class _Settings:
         """Replace all settings, those of open blocks included."""
         with self.lock:
             self.base, self.blocks = config, list[_Block]()
+            self.unentered: list[weakref.ref[configure]] = []
             self.follow()
 
     def follow(self) -> None:
@@ -216,35 +220,49 @@ class configure:
         settings.current.changed(**changes)  # all of them are settings, and may be set so
         self._changes, self._opened = changes, list[_Block]()
         with settings.lock:
-            self._undo = self._set()
+            self._set()
             settings.follow()
 
-    def _set(self) -> Callable[[], None]:
-        """Change the settings without a block; return what takes that back, but not later changes."""
-        me, changes = threading.get_ident(), self._changes
-        block = next((b for b in reversed(settings.blocks) if b.thread == me), None)
-        if block is None:
-            before = {name: getattr(settings.base, name) for name in changes}
+    def _set(self) -> None:
+        """Change the settings without a block, that of this thread or all."""
+        me = threading.get_ident()
+        self._block = next((b for b in reversed(settings.blocks) if b.thread == me), None)
+        held = vars(settings.base) if self._block is None else self._block.changes
+        self._before = {name: held[name] for name in self._changes if name in held}
+        self._put(self._changes, ())
+        # What is never entered holds for good, and is forgotten.
+        settings.unentered.append(weakref.ref(self, settings.unentered.remove))
+
+    def _put(self, changes: dict[str, Any], absent: Collection[str]) -> None:
+        if self._block is None:
             settings.base = settings.base.changed(**changes)
         else:
-            before = {k: block.changes[k] for k in changes if k in block.changes}
-            block.changes |= changes
+            self._block.changes |= changes
+            for name in absent:
+                del self._block.changes[name]
 
-        def undo() -> None:
-            now = vars(settings.base) if block is None else block.changes
-            mine = [name for name in changes if name in now and now[name] is changes[name]]
-            if block is None:
-                settings.base = settings.base.changed(**{name: before[name] for name in mine})
-            for name in mine if block is not None else ():
-                del now[name]
-                now |= {name: before[name]} if name in before else {}
-
-        return undo
+    def _undo(self) -> None:
+        """Take the changes back; what was set later stays, and goes back to what was before these."""
+        others = [found for ref in list(settings.unentered) if (found := ref()) is not None]
+        if self not in others:  # entered before, or all were replaced meanwhile
+            return
+        settings.unentered.remove(weakref.ref(self))
+        later = others[others.index(self) + 1 :]
+        back, before = dict[str, Any](), self._before
+        for name, value in self._changes.items():
+            over = next((c for c in later if c._block is self._block and name in c._changes), None)
+            held = vars(settings.base) if self._block is None else self._block.changes
+            if over is not None and over._before.get(name) is value:
+                del over._before[name]
+                over._before |= {name: before[name]} if name in before else {}
+            elif over is None and held.get(name) is value:
+                back[name] = before.get(name)
+        absent = [name for name in back if name not in before]
+        self._put({name: value for name, value in back.items() if name in before}, absent)
 
     def __enter__(self) -> Config:
         with settings.lock:
             self._undo()
-            self._undo = _nothing
             self._opened.append(_Block(self._changes))
             settings.blocks.append(self._opened[-1])
             settings.follow()
@@ -256,7 +274,3 @@ class configure:
             if block in settings.blocks:  # not if all were replaced meanwhile
                 settings.blocks.remove(block)
             settings.follow()
-
-
-def _nothing() -> None:
-    """Take nothing back."""

@@ -6,6 +6,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -151,3 +152,22 @@ def test_a_child_of_fork_has_its_own_blocks_alone_and_no_lock_that_is_held() -> 
         """
     )
     assert output.split() == ["0"]
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["outside", "inside a block"])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 0, 2), (1, 2, 0)], ids=str)
+def test_settings_made_before_others_are_entered_leave_all_as_it_was(
+    inside: bool, order: tuple[int, ...]
+) -> None:
+    """As threads meet between the call of ``configure`` and its ``with``: the later one holds."""
+    before = settings.current
+    with ng.configure(max_pending=50) if inside else nullcontext():
+        changes: list[dict[str, Any]] = [{"hot_runs": n} for n in (41, 42, 43)]
+        changes[1]["tier"] = "reference"
+        made = [ng.configure(**c) for c in changes]
+        assert settings.current.hot_runs == 43
+        for k in order:
+            with made[k]:
+                assert settings.current.hot_runs == 41 + k
+        assert settings.current == before.changed(max_pending=settings.current.max_pending)
+    assert settings.current is before and not settings.unentered
