@@ -6,6 +6,7 @@ reads it. Imports are inside the functions because their cost is part of what is
 
 from __future__ import annotations
 
+import functools
 import gc
 import importlib.util
 import json
@@ -61,6 +62,11 @@ def first_gradient_seconds(how: str, warm: bool) -> float:
         return in_fresh_process(f"first-{how}", NBGRAD_CACHE_DIR=cache)["seconds"]
 
 
+def on_an_empty_cache(task: str) -> dict[str, float]:
+    with tempfile.TemporaryDirectory() as cache:
+        return in_fresh_process(task, NBGRAD_CACHE_DIR=cache)
+
+
 def import_time() -> dict[str, float]:
     began = time.perf_counter()
     import nbgrad  # noqa: F401
@@ -92,6 +98,50 @@ def first_jit() -> dict[str, float]:
     gradient = ng.jit(ng.grad(lambda x: chain_sum(x, ng)))(np.linspace(-1.0, 1.0, 1000))
     assert np.isfinite(gradient).all()
     return {"seconds": time.perf_counter() - began}
+
+
+def compiling(name: str) -> dict[str, float]:
+    """The first call of a gradient, once the compiler was used; the answer is machine code's."""
+    import numpy as np
+
+    import nbgrad as ng
+
+    ng.configure(deterministic=True)
+    f, arrays = COMPILED[name]()
+    ng.jit(lambda x: x + 1.0)(np.ones(3))
+    began = time.perf_counter()
+    ng.jit(ng.value_and_grad(lambda *xs: f(*xs, ng)))(*arrays)
+    return {"seconds": time.perf_counter() - began}
+
+
+def _chain() -> Any:
+    from benchmarks import problems
+
+    return problems.chain_sum, (problems.chain_input(1000),)
+
+
+def _long_chain() -> Any:
+    from benchmarks import problems
+
+    def five(x: Any, xp: Any) -> Any:
+        for _ in range(5):
+            x = problems.chain(x, xp)
+        return x.sum()
+
+    return five, (problems.chain_input(1000),)
+
+
+def _black_scholes() -> Any:
+    from benchmarks import problems
+
+    return problems.black_scholes_sum, problems.black_scholes_inputs(1000)
+
+
+COMPILED: dict[str, Callable[[], Any]] = {
+    "chain of 20": _chain,
+    "chain of 100": _long_chain,
+    "Black-Scholes": _black_scholes,
+}
 
 
 def _status(field: str) -> int:
@@ -193,6 +243,7 @@ TASKS: dict[str, Callable[[], dict[str, float]]] = {
     "memory-jit": memory_jit,
     "growth-training": growth_training,
     "growth-forward": growth_forward,
+    **{f"compile-{name}": functools.partial(compiling, name) for name in COMPILED},
 }
 
 if __name__ == "__main__":

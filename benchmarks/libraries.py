@@ -52,7 +52,7 @@ def compiled(library: str, problem: Problem, arrays: Sequence[Array], wrt: int) 
     argnums = tuple(range(wrt))
     if library == "nbgrad":
         step = module.jit(module.value_and_grad(lambda *a: problem(*a, module), argnums=argnums))
-        return lambda: step(*arrays)
+        return counted(step, *arrays)
     if library == "jax":
         functions = JaxFunctions(module)
         step = module.jit(module.value_and_grad(lambda *a: problem(*a, functions), argnums))
@@ -62,6 +62,13 @@ def compiled(library: str, problem: Problem, arrays: Sequence[Array], wrt: int) 
     if library == "torch":
         return _tensor_step(module, problem, arrays, wrt)
     raise ImportError(f"{library} does not compile")
+
+
+def counted(compiled: Any, *args: Any) -> Step:
+    """A call of a compiled function, which tells by ``stats()`` what the program is made of."""
+    step = lambda: compiled(*args)
+    step.stats = lambda: compiled.stats(*args)  # type: ignore[attr-defined]
+    return step
 
 
 class JaxFunctions:

@@ -8,6 +8,7 @@ numbers of threads; rivals are installed with ``pip install -e ".[bench,peers]"`
 from __future__ import annotations
 
 import argparse
+import functools
 import importlib.metadata
 import json
 import os
@@ -19,10 +20,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks import fresh
+from benchmarks import fresh, kept
 from benchmarks.paired import alone, compare
 
 Row = dict[str, str]
+COUNTED = {1: "one thread", 2: "two threads"}
 VERSIONS = ("nbgrad", "numba", "llvmlite", "numpy", "scipy", "torch", "jax", "autograd")
 
 
@@ -32,11 +34,15 @@ def main() -> None:
         print(json.dumps(list(timings(options.timings, options.only))))
         return
     print(f"{machine()}\n")
-    for threads in options.threads:
-        rows = timings_in_a_child(threads, options.only)
-        print_table(f"Time, {threads} thread{'s' * (threads > 1)}", rows)
-    print_table("Start-up", list(start_up(options.only)))
-    print_table("Memory", list(memory(options.only)))
+    sections = {
+        COUNTED.get(n, f"{n} threads"): functools.partial(timings_in_a_child, n)
+        for n in options.threads
+    }
+    for name, measure in {**sections, "start-up": start_up, "memory": memory}.items():
+        rows = list(measure(options.only))
+        print_table(name, rows)
+        if rows and options.write:
+            kept.keep(name, rows, machine())
 
 
 def parse() -> argparse.Namespace:
@@ -44,6 +50,7 @@ def parse() -> argparse.Namespace:
     cores = len(os.sched_getaffinity(0))
     parser.add_argument("--only", default="", metavar="REGEX", help="cases whose name matches")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, cores}))
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md, too")
     parser.add_argument("--timings", type=int, metavar="THREADS", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -139,7 +146,7 @@ def print_table(title: str, rows: list[Row]) -> None:
     if not rows:
         return
     names = list(rows[0])
-    print(f"## {title}\n\n| {' | '.join(names)} |\n|{' --- |' * len(names)}")
+    print(f"## {title.capitalize()}\n\n| {' | '.join(names)} |\n|{' --- |' * len(names)}")
     for line in rows:
         print(f"| {' | '.join(line.values())} |")
     print(flush=True)

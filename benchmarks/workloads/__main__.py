@@ -6,11 +6,11 @@ import argparse
 import importlib
 import re
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
-from benchmarks.paired import compare
+from benchmarks import kept
+from benchmarks.paired import alone, compare
 from benchmarks.report import machine, number
 from benchmarks.workloads.base import Sides, Workload, flat
 
@@ -24,6 +24,8 @@ THEMES = (
     "higher",
     "gathers",
     "stencils",
+    "loops",
+    "sparse",
 )
 
 
@@ -52,6 +54,8 @@ def columns(row: Workload, peers: bool) -> dict[str, str]:
         pair = compare(sides.ours, sides.hand)
         cells |= {"nbgrad, µs": number(pair.ours), "by hand, µs": number(pair.theirs)}
         cells |= {"nbgrad / by hand": f"{pair.ratio:.2f}"}
+    else:
+        cells["nbgrad, µs"] = number(alone(sides.ours))
     cells["aim"] = "" if row.aim is None else str(row.aim)
     for name, build in sides.peers.items() if peers else ():
         try:
@@ -65,15 +69,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workloads", description=__doc__)
     parser.add_argument("--only", default="", metavar="REGEX")
     parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--write", action="store_true", help="into docs/performance.md, too")
     options = parser.parse_args()
     print(f"{machine()}\n", flush=True)
-    shown: Any = None
+    shown: list[str] = []
+    rows: list[dict[str, str]] = []
     for _, row in workloads(options.only):
         cells = columns(row, options.peers)
         if list(cells) != shown:
             shown = list(cells)
             print(f"\n| {' | '.join(shown)} |\n|{' --- |' * len(shown)}")
         print(f"| {' | '.join(cells.values())} |", flush=True)
+        rows.append(cells)
+    if rows and options.write:
+        kept.keep("workloads", rows, machine())
 
 
 if __name__ == "__main__":
