@@ -46,7 +46,7 @@ def finite_difference(function, image, direction, step=1e-5):
     return (function(image + step * direction) - function(image - step * direction)) / (2 * step)
 
 
-def main():
+def main(plot=None):
     from scipy.optimize import minimize
 
     import nbgrad as ng  # everything above is NumPy, and knows nothing of this
@@ -70,10 +70,21 @@ def main():
     for name, image in (("blurred", blurred), ("sharpened", found.x.reshape(blurred.shape))):
         error = np.sqrt(np.mean((image - picture()) ** 2))
         print(f"{name:10s} error {error:.4f}")
+    if plot:
+        draw(plot, true=picture(), blurred=blurred, sharpened=found.x.reshape(blurred.shape))
+
+
+def draw(path, **images):
+    from nbgrad.examples import picture as figure
+
+    with figure(path, columns=3) as three:
+        for axes, (name, image) in zip(three, images.items(), strict=True):
+            axes.imshow(image, vmin=0.0, vmax=1.2)
+            axes.set(title=name, xticks=[], yticks=[])
 
 
 if __name__ == "__main__":
-    from nbgrad.examples import on_device
+    from nbgrad.examples import on_device, taken
 
     on_device()
-    main()
+    main(taken("--plot"))

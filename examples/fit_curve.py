@@ -4,9 +4,10 @@ import numpy as np
 from scipy.optimize import least_squares
 
 import nbgrad as ng
-from nbgrad.examples import on_device
+from nbgrad.examples import on_device, picture, taken
 
 on_device()
+plot = taken("--plot")
 
 rng = np.random.default_rng(0)
 t = np.linspace(0, 10, 200)
@@ -20,3 +21,7 @@ def residuals(p):
 found = least_squares(residuals, [1.0, 0.1, 1.8], jac=ng.jit(ng.jacobian(residuals)))
 for name, value in zip(("amplitude", "decay", "frequency"), found.x, strict=True):
     print(f"{name:10s} {value:.4f}")
+if plot:
+    with picture(plot) as axes:
+        axes.plot(t, y, ".", t, y + residuals(found.x))
+        axes.set(xlabel="time", ylabel="signal")

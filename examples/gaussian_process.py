@@ -31,7 +31,7 @@ def observations(count=60):
     return x, np.sin(x) + rng.normal(0.0, 0.2, count)
 
 
-def main():
+def main(plot=None):
     from scipy.optimize import minimize
 
     import nbgrad as ng
@@ -52,10 +52,30 @@ def main():
     for name, value in zip(("amplitude", "length", "noise"), np.exp(found.x), strict=True):
         print(f"{name:10s} {value:.4f}")
     print(f"negative log likelihood {found.fun:.4f}")
+    if plot:
+        draw(plot, found.x, x, y)
+
+
+def draw(path, parameters, x, y):
+    """The observations, the posterior mean, and two standard deviations about it."""
+    from nbgrad.examples import picture
+
+    at = np.linspace(0.0, 10.0, 200)
+    matrix = covariance(parameters, x, x) + np.exp(2 * parameters[2]) * np.eye(len(x))
+    across = covariance(parameters, at, x)
+    mean = across @ np.linalg.solve(matrix, y)
+    spread = np.exp(2 * parameters[0]) - np.sum(
+        across * np.linalg.solve(matrix, across.T).T, axis=1
+    )
+    two = 2 * np.sqrt(spread)
+    with picture(path) as axes:
+        axes.fill_between(at, mean - two, mean + two, alpha=0.3)
+        axes.plot(at, mean, x, y, ".")
+        axes.set(xlabel="x", ylabel="y")
 
 
 if __name__ == "__main__":
-    from nbgrad.examples import on_device
+    from nbgrad.examples import on_device, taken
 
     on_device()
-    main()
+    main(taken("--plot"))

@@ -39,7 +39,7 @@ def differences(f, x, h=1e-6):
     return np.array([(f(x + h * e) - f(x - h * e)) / (2 * h) for e in np.eye(len(x))])
 
 
-def main():
+def main(plot=None):
     measured = simulate()
     start = np.array([0.0, 0.0])
     gradient = ng.grad(log_likelihood)(start, measured)
@@ -50,11 +50,27 @@ def main():
     process, noise = np.exp(fit.x)
     print(f"gradient {gradient}, off finite differences by {error:.1e}")
     print(f"process noise {process:.2f}, measurement noise {noise:.2f}, in {fit.nfev} evaluations")
+    if plot:
+        draw(plot, measured, fit.x)
     return error / np.abs(gradient).max(), process, noise
 
 
+def draw(path, measured, best):
+    """The measurements, and the log-likelihood about its maximum."""
+    from nbgrad.examples import picture
+
+    steps = np.linspace(-1.0, 1.0, 11)
+    grid = [[log_likelihood([*best, a, b], measured) for a in steps] for b in steps]
+    with picture(path, columns=2) as (left, right):
+        left.plot(measured, ".")
+        left.set(xlabel="step", ylabel="measured position")
+        right.contour(np.exp(best[0] + steps), np.exp(best[1] + steps), grid, 20)
+        right.plot(*np.exp(best), "o")
+        right.set(xlabel="process noise", ylabel="measurement noise")
+
+
 if __name__ == "__main__":
-    from nbgrad.examples import on_device
+    from nbgrad.examples import on_device, taken
 
     on_device()
-    main()
+    main(taken("--plot"))

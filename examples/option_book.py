@@ -39,7 +39,7 @@ def differences(f, x, h=1e-4):
     return np.array([(f(x + h * e) - f(x - h * e)) / (2 * h) for e in np.eye(len(x))])
 
 
-def main():
+def main(plot=None):
     spot, volatility, rate, book = make_book()
     value, greeks = ng.value_and_grad(book_value, argnums=(0, 1, 2))(spot, volatility, rate, book)
     delta, vega, rho = greeks
@@ -58,11 +58,23 @@ def main():
     print("delta", np.round(delta, 4), "\nvega", np.round(vega, 3))
     print("gamma", np.round(np.diag(gamma), 5))
     print(f"off finite differences by {error:.1e}")
+    if plot:
+        draw(plot, spot, delta, vega)
     return error, float(value)
 
 
+def draw(path, spot, delta, vega):
+    """Delta and vega of each asset."""
+    from nbgrad.examples import picture
+
+    with picture(path, columns=2) as both:
+        for axes, values, name in zip(both, (delta, vega), ("delta", "vega"), strict=True):
+            axes.bar(np.arange(len(spot)), values)
+            axes.set(xlabel="asset", title=name)
+
+
 if __name__ == "__main__":
-    from nbgrad.examples import on_device
+    from nbgrad.examples import on_device, taken
 
     on_device()
-    main()
+    main(taken("--plot"))

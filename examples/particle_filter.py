@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 import nbgrad as ng
+from nbgrad.examples import picture, taken
 
 TRUE = np.array([0.9, np.log(0.5), np.log(0.7)])
 
@@ -78,7 +79,7 @@ def simulate(steps, seed=0):
     return np.array(measured)
 
 
-def main(steps=30, count=2000):
+def main(steps=30, count=2000, plot=None):
     measured, at = simulate(steps), TRUE + np.array([-0.2, 0.2, 0.2])
     filtered(np.random.default_rng(0), at, measured, 2)  # compiled
     began = time.perf_counter()
@@ -88,8 +89,19 @@ def main(steps=30, count=2000):
     print(f"log-likelihood {value:.2f}, exactly {exact:.2f}")
     print(f"gradient {slope}, exactly {np.array(exactly)}")
     print(f"{1e9 * took / steps / count:.0f} ns a particle and step")
+    if plot:
+        draw(plot, slope, exactly)
     return value - exact, slope - exactly, exactly
 
 
+def draw(path, slope, exactly):
+    """The derivatives by the three parameters."""
+    with picture(path) as axes:
+        axes.bar(np.arange(3) - 0.2, slope, 0.4, label="particles")
+        axes.bar(np.arange(3) + 0.2, exactly, 0.4, label="exact")
+        axes.set(xticks=range(3), xticklabels=["decay", "log drift", "log noise"])
+        axes.legend()
+
+
 if __name__ == "__main__":
-    main(100, 20000)
+    main(int(taken("--steps") or 100), int(taken("--particles") or 20000), taken("--plot"))

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 import nbgrad as ng
+from nbgrad.examples import picture, taken
 
 TRUE = np.array([1.1, 0.4, 0.1, 0.4])
 START = np.array([10.0, 5.0])
@@ -75,33 +76,27 @@ def fit(unknown, times, measured, iterations):
     return unknown, residual @ residual
 
 
-def main(plot=None):
+def main(plot=None, iterations=30):
     times = np.linspace(0.5, 12, 24)
     exact = solved(np.concatenate([TRUE, START]), times, 20)[0]
     measured = exact + 0.1 * np.random.default_rng(0).normal(size=exact.shape)
     guess = np.array([1.0, 0.3, 0.08, 0.5, 9.0, 6.0])
     fit(guess, times, measured, 0)  # compiled
     began = time.perf_counter()
-    unknown, rest = fit(guess, times, measured, 30)
+    unknown, rest = fit(guess, times, measured, iterations)
     took = time.perf_counter() - began
     print(f"rates {unknown[:4]}, start {unknown[4:]}, rest {rest:.3f}, in {1e3 * took:.1f} ms")
     if plot:
-        picture(times, measured, solved(unknown, times, 20)[0], plot)
+        draw(times, measured, solved(unknown, times, 20)[0], plot)
     return unknown, rest
 
 
-def picture(times, measured, states, path):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    _, axes = plt.subplots()
-    axes.plot(times, states)
-    axes.plot(times, measured, ".")
-    axes.set(xlabel="time", ylabel="population")
-    plt.savefig(path)
+def draw(times, measured, states, path):
+    with picture(path) as axes:
+        axes.plot(times, states)
+        axes.plot(times, measured, ".")
+        axes.set(xlabel="time", ylabel="population")
 
 
 if __name__ == "__main__":
-    main("predator_prey.png")
+    main(taken("--plot"), int(taken("--iterations") or 30))

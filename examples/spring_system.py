@@ -35,7 +35,7 @@ def problem(rows=5, columns=6):
     return free + np.random.default_rng(0).normal(0, 0.01, free.shape), fixed, place[springs]
 
 
-def main():
+def main(plot=None):
     from scipy.optimize import minimize
 
     import nbgrad as ng
@@ -56,10 +56,23 @@ def main():
     largest = np.abs(value_and_forces(found.x)[1]).max()
     print(f"energy {found.fun:.6f} after {found.nfev} evaluations, largest force {largest:.1e}")
     print(f"deepest point {found.x[2::3].min():.4f}")
+    if plot:
+        draw(plot, np.concatenate([found.x.reshape(-1, 3), fixed]), springs)
+
+
+def draw(path, points, springs):
+    """The net from the side."""
+    from nbgrad.examples import picture
+
+    with picture(path) as axes:
+        for pair in springs:
+            x, y, z = points[pair].T
+            axes.plot(x + 0.3 * y, z + 0.1 * y, color="C0")
+        axes.set(xlabel="along", ylabel="height")
 
 
 if __name__ == "__main__":
-    from nbgrad.examples import on_device
+    from nbgrad.examples import on_device, taken
 
     on_device()
-    main()
+    main(taken("--plot"))

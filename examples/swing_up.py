@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit
 
 import nbgrad as ng
+from nbgrad.examples import picture, taken
 
 STEP, LIMIT = 0.05, 2.0
 
@@ -95,33 +96,27 @@ def planned(start, torques, iterations):
     return costs, path
 
 
-def main(plot=None):
+def main(plot=None, iterations=200):
     torques = 0.5 * np.sin(2.2 * STEP * np.arange(120))
     planned(np.zeros(2), torques, 1)  # compiled
     began = time.perf_counter()
-    costs, path = planned(np.zeros(2), torques, 200)
+    costs, path = planned(np.zeros(2), torques, iterations)
     took = time.perf_counter() - began
     print(
         f"cost {costs[0]:.2f} to {costs[-1]:.3f} in {1e3 * took:.1f} ms; ends at {path[-1, 0] / np.pi:.3f} pi"
     )
     if plot:
-        picture(path, plot)
+        draw(path, plot)
     return costs, path
 
 
-def picture(path, name):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    _, axes = plt.subplots()
-    axes.plot(STEP * np.arange(len(path)), path[:, 0] / np.pi, label="angle / pi")
-    axes.plot(STEP * np.arange(len(path) - 1), LIMIT * np.tanh(path[:-1, 2]), label="torque")
-    axes.set(xlabel="time")
-    axes.legend()
-    plt.savefig(name)
+def draw(path, name):
+    with picture(name) as axes:
+        axes.plot(STEP * np.arange(len(path)), path[:, 0] / np.pi, label="angle / pi")
+        axes.plot(STEP * np.arange(len(path) - 1), LIMIT * np.tanh(path[:-1, 2]), label="torque")
+        axes.set(xlabel="time")
+        axes.legend()
 
 
 if __name__ == "__main__":
-    main("swing_up.png")
+    main(taken("--plot"), int(taken("--iterations") or 200))

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.optimize import least_squares
 
 import nbgrad as ng
-from nbgrad.examples import nist_data, on_device
+from nbgrad.examples import nist_data, on_device, picture
 from nbgrad.examples.nist_data import Dataset, FloatArray
 from nbgrad.examples.nist_models import MODELS, Model, response
 
@@ -204,6 +204,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     choice.add_argument(
         "--quick", action="store_true", help="fit only the datasets of lower difficulty"
     )
+    parser.add_argument("--plot", metavar="FILE", help="draw the first dataset and its fit")
     return parser.parse_args(arguments)
 
 
@@ -225,7 +226,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{ENOUGH_DIGITS:.0f} digits or more;\n"
         f"{fitting:.2f} s of fitting, {compiling:.2f} s to make the Jacobians."
     )
+    if options.plot:
+        draw(options.plot, results[0])
     return 0 if good == len(results) else 1
+
+
+def draw(path: str, result: Fit) -> None:
+    """The data, and the model with the parameters that were found."""
+    data = result.data
+    order = np.argsort(data.x)
+    with picture(path) as axes:
+        axes.plot(data.x[order], MODELS[data.name](result.parameters, data.x)[order])
+        axes.plot(data.x, response(data), ".")
+        axes.set(xlabel="x", ylabel="y", title=data.name)
 
 
 if __name__ == "__main__":
