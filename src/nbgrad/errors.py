@@ -9,7 +9,7 @@ from __future__ import annotations
 __all__ = [
     "AnomalyError", "AutogradError", "CacheWarning", "ConcretizationError", "DeviceError",
     "DeviceMemoryError", "ForeignError", "GradcheckError", "MissingOperation", "NbgradError",
-    "RetraceWarning", "TapeError",
+    "RetraceWarning", "TapeError", "TaskError", "WorkerError",
 ]  # fmt: skip
 
 

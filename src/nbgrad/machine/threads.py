@@ -97,7 +97,7 @@ def get_num_threads() -> int:
     -------
     int
         What :func:`set_num_threads` was given; before that ``OMP_NUM_THREADS`` or
-        :func:`max_threads`. Always 1 in a process forked after OpenMP threads were started.
+        ``NUMBA_NUM_THREADS``, or how many processors this process may use. Always 1 in a process forked after OpenMP threads were started.
 
     Examples
     --------
@@ -120,7 +120,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        From 1 to :func:`max_threads`.
+        From 1 to ``NUMBA_NUM_THREADS``, or to how many processors this process may use.
 
     Raises
     ------
