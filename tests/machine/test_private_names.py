@@ -106,6 +106,7 @@ NEEDED: dict[str, dict[str, str | None]] = {
     },
     "helpers are compiled into kernels, also with NUMBA_DISABLE_JIT=1": {
         "numba.core.registry:CPUDispatcher": "py_func, locals, targetoptions, pipeline_class",
+        "numba.core.config:DISABLE_JIT": None,
     },
     "kernels read pointers, reserve words of the stack and call what is linked in by name": {
         "numba.core.cgutils:alloca_once": "builder, ty, size, name, zfill",
@@ -279,7 +280,7 @@ PLAIN |= {"target_data", "link_in"}  # llvmlite's, documented
 def used(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
     if path.name == "numba_inside.py":
-        modules = {"codegen", "compiler", "lowering", "types"}  # of which names are read
+        modules = {"codegen", "compiler", "config", "lowering", "types"}  # of which names are read
         return set(inside(tree)) - PLAIN - (modules - {"codegen"})
     names = set()
     for node in ast.walk(tree):

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from numba.core import codegen, compiler, lowering, types
+from numba.core import codegen, compiler, config, lowering, types
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
@@ -286,19 +286,24 @@ def lowered(
 ) -> tuple[Any, str]:
     """The LLVM module of *function* on arguments of the types *params*, and its name in there.
 
-    The caller holds ``global_compiler_lock``.
+    The caller holds ``global_compiler_lock``. Of what Numba has written as functions to be compiled, such as
+    ``max``, ``NUMBA_DISABLE_JIT=1`` leaves the functions of Python: kernels are compiled all the same.
     """
     _without_linalg()
-    compiled = compiler.compile_extra(
-        _context.typing_context,
-        _context,
-        function,
-        params,
-        result,
-        _flags(noalias, errors),
-        {},
-        pipeline_class=_Compiler,
-    )
+    asked, config.DISABLE_JIT = config.DISABLE_JIT, 0
+    try:
+        compiled = compiler.compile_extra(
+            _context.typing_context,
+            _context,
+            function,
+            params,
+            result,
+            _flags(noalias, errors),
+            {},
+            pipeline_class=_Compiler,
+        )
+    finally:
+        config.DISABLE_JIT = asked
     library = compiled.library
     library._ensure_finalized()
     return library._final_module, compiled.fndesc.mangled_name
