@@ -38,8 +38,8 @@ class Config:
         Length of a chain of unevaluated operations after which it is evaluated.
     deterministic : bool
         Whether the tier of a run depends on counts alone, so that a script gives the same bits each
-        time. A structure that turns hot is then compiled while its caller waits, instead of in the
-        background, and what is in the cache of kernels changes nothing. Products of matrices also
+        time. A structure that turns hot, or is new to ``jit``, is then compiled while its caller
+        waits, instead of in the background, and what is in the cache of kernels changes nothing. Products of matrices also
         depend on BLAS's number of threads. ``NBGRAD_DETERMINISTIC=1`` in the environment.
     twins : {"auto", "off"}
         Whether recording, walking graphs, reading values and calling ``jit`` functions run as machine

@@ -149,6 +149,22 @@ print(entry is not None)
     assert ask(text, tmp_path) == ["True"]
 
 
+def test_the_first_call_of_jit_waits_for_no_compiler(tmp_path):
+    """Unless NumPy would take a good part of what compiling takes."""
+    text = """
+from nbgrad.engine import tiers
+x = np.linspace(0, 1, 10)
+f = ng.jit(ng.grad(step))
+np.testing.assert_allclose(f(x), expected, rtol=1e-12)
+print("numba" in sys.modules, working())
+tiers.QUICK = 0.0
+g = ng.jit(lambda x: np.cos(x) * np.exp(x) + np.tanh(x) - np.sin(x * x))
+np.testing.assert_allclose(g(x), np.cos(x) * np.exp(x) + np.tanh(x) - np.sin(x * x), rtol=1e-12)
+print("numba" in sys.modules)
+"""
+    assert ask(text, tmp_path) == [str(bounds.ON), "True", "True"]
+
+
 def test_runs_are_serial_while_numba_is_imported_for_its_threads(tmp_path):
     text = """
 from nbgrad.machine import threads

@@ -37,7 +37,11 @@ PATIENCE = 0.1
 RECORDED = 5000
 # Longest compilation, in seconds, that jit makes its first call wait for.
 JIT_WAIT = 4.0
-# The same where a run may take any time until then.
+# Longest one that it makes it wait for where other processes compile, and NumPy answers in a part of the time.
+STALL, QUICK = 0.3, 0.25
+# What loading the compiler takes in a process.
+LOADING = 0.8
+# The same as JIT_WAIT where a run may take any time until then.
 ENDLESS_WAIT = 20.0
 # Bytes of intermediate results with which a structure rather waits for blocks than runs in NumPy.
 MUCH = 1 << 28
@@ -74,7 +78,7 @@ class Executable:
         self.interpreted: Runnable | None = None
         self.moved: dict[str, Runnable] = {}
         self.lock = ThreadLock()
-        self.impatient = self.entering = False
+        self.impatient = self.entering = self.asked = False
         self.hurried = False  # whether no loop is worth a wait of more than a few seconds
         self.wishes: dict[str, Any] = {}
         self._price: dict[bool, float] = {}
@@ -156,6 +160,9 @@ class Executable:
         its bits.
         """
         self.runs += 1
+        if self.asked:
+            self.compiled = self._ready("fused") if elsewhere() else self.compile()
+            return self.compiled or self.reference
         current = settings.current
         large = self.impatient or self.flat or self.looping
         large = large or self.elements >= current.hot_elements
@@ -230,14 +237,28 @@ class Executable:
         return self._price[fresh]
 
     def compile_soon(self) -> None:
-        """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile."""
-        if self.away or settings.current.tier in ("reference", "block", TIMED):
+        """For jit: compile now if that is a matter of seconds, else run on blocks meanwhile.
+
+        Where machine code is made by other processes, small runs go through NumPy until it is there.
+        """
+        if self.asked or self.away or settings.current.tier in ("reference", "block", TIMED):
             return  # the kernels would not be used, or are made by the first run
         wait = ENDLESS_WAIT if self.work.endless and not self.hurried else JIT_WAIT
-        if not self.flat and len(self.tape) <= MAX_COMPILED and self.price() <= wait:
-            self.compile()
-        else:
+        if self.flat or len(self.tape) > MAX_COMPILED or self.price() > wait:
             self.impatient = True
+        elif self._worth_asking():
+            self.asked = True
+            self.compile_elsewhere()
+        else:
+            self.compile()
+
+    def _worth_asking(self) -> bool:
+        """Whether others are to compile while NumPy answers: it is quick, and a compiler here is not."""
+        price = self.price()
+        if not price or self.work.endless or not elsewhere():
+            return False
+        stall = price if background.loaded() else max(price, LOADING)
+        return stall > STALL and self.cost <= QUICK * stall
 
     def compile(self) -> Runnable:
         """Compile the kernels now, instead of when the structure turns hot."""

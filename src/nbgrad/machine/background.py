@@ -258,6 +258,11 @@ def available() -> bool:
     return os.name == "posix" and name.startswith(("python", "pypy")) and not _pool.broken
 
 
+def loaded() -> bool:
+    """Whether a compiler is at hand: in this process, or in one of ours."""
+    return bool(_pool.workers) or "numba" in sys.modules
+
+
 def soon(make: Callable[[], T]) -> T:
     """Make something of machine code, and wait for it; the code elsewhere, if a process is there.
 
