@@ -70,6 +70,10 @@ class RetraceWarning(RuntimeWarning):
     """A compiled function is traced again and again; the message names what changes."""
 
 
+class UnkeptGradientWarning(UserWarning):
+    """The ``grad`` of a result was read, where no gradient is kept unless that is asked for."""
+
+
 class CacheWarning(RuntimeWarning):
     """The object cache cannot be used; kernels are compiled anew in each process."""
 
@@ -79,7 +83,8 @@ FREED = (
     "(or directly access saved tensors after they have already been freed). Saved intermediate "
     "values of the graph are freed when you call .backward() or autograd.grad(). Specify "
     "retain_graph=True if you need to backward through the graph a second time or if you need to "
-    "access saved tensors after calling backward."
+    "access saved tensors after calling backward. In a loop, compute the loss in each step, from detach() of "
+    "what the last one left."
 )
 DEVICES = (
     "{name}: the operands are on different devices: {operands}. Move them to one of them first, for "
@@ -113,7 +118,8 @@ NOT_REAL = (
 )
 NO_GRAPH = (
     "element {index} of tensors does not require grad and does not have a grad_fn. Create one of "
-    "the inputs with requires_grad=True, and compute outside nbgrad.no_grad()."
+    "the inputs with requires_grad=True, and compute outside nbgrad.no_grad(), without detach(), item() "
+    "or numpy() on the way."
 )
 NOT_FLOATING = (
     "Only Tensors of floating point and complex dtype can require gradients; this one is {dtype}. "

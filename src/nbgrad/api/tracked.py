@@ -196,6 +196,10 @@ def output_of(y: Any, name: str) -> Tensor:
             "return nbgrad.numpy.array([...]), or stack or concatenate the parts, or name what is "
             "not to be differentiated by has_aux=True"
         )
+    if y is None:
+        raise TypeError(
+            f"{name}: the function returned None; is there a `return` in all its branches?"
+        )
     return y if isinstance(y, Tensor) else Tensor(as_node(y))
 
 
@@ -232,7 +236,10 @@ def check_kind(out: Tensor, name: str, holomorphic: bool) -> None:
     if not holomorphic and out.dtype.kind == "c":
         raise TypeError(COMPLEX_OUTPUT.format(name=name, dtype=out.dtype))
     if not out._node.aval.inexact:
-        raise TypeError(f"{name} needs a real floating-point output, not {out.dtype}")
+        raise TypeError(
+            f"{name} needs a real floating-point output, not {out.dtype}: a number of elements, a comparison or "
+            "a cast, astype(int), has no derivative; return what comes before it"
+        )
 
 
 def as_asked(nodes: list[Node], outer: bool, given: tuple[Any, Any]) -> list[Any]:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from nbgrad.core.modes import in_library, in_package
+from nbgrad.core.modes import in_library, in_package, modes
 from nbgrad.errors import SETTING, TRACED_VALUE
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ _CHOICE = (
     "Choose by element with nbgrad.where(condition, a, b), between functions with "
     "nbgrad.cond(condition, f, g, *operands), and repeat with nbgrad.while_loop(condition, body, "
     "start); a choice by a setting takes it as a Python bool, int or str, which belongs to the trace"
+)
+_KEPT = (
+    "{what}, at {line}, needs the number of a {aval} value that depends on {of} and was kept, in a list, a global "
+    "or an attribute, while nbgrad.jit or vmap traced the function: it never had one. Return it from the "
+    "function instead"
 )
 # By the word that a line begins with: what to write for it.
 _STATEMENTS = {
@@ -56,7 +61,8 @@ _CAUSES: dict[str, tuple[str, str]] = {
     "__trunc__": ("int() or math.trunc()", _NUMBER),
     "__index__": (
         "an index, a length or a number of repetitions",
-        f"Pass it as a Python int, which belongs to the trace, or take it from a shape. {_READ}",
+        "Pass it as a Python int, which belongs to the trace (static_argnums), or take it from a shape; repeat "
+        f"with nbgrad.fori_loop(0, n, body, start). {_READ}",
     ),
     "__hash__": ("its use as a key", _NUMBER),
     "__format__": ("an f-string or format()", _TEXT),
@@ -93,6 +99,8 @@ def traced_value(roots: Sequence[Node], leaf: Node) -> str:
     """The error for the number of *roots*, which depend on the placeholder *leaf*."""
     what, line, advice = _cause()
     node = roots[0] if roots else leaf
+    if not modes.tracing:
+        return _KEPT.format(what=what, line=line, aval=node.aval, of=leaf.line or "an argument")
     value = f"the {node.aval} value"
     if node is not leaf and node.sig is not None:
         value += f" of {node.sig.prim.name}"
@@ -138,15 +146,16 @@ def _cause() -> tuple[str, str, str]:
         if found[1] is _ARRAY and called:
             return called, line, _ARRAY
     if found is _CAUSES["__bool__"]:
-        return found[0], line, _written(frame) or found[1]
+        word, written = _written(frame)
+        return (word, line, written) if written else (found[0], line, found[1])
     return (found[0], line, found[1]) if found else ("this", line, _OTHER)
 
 
-def _written(frame: FrameType) -> str:
-    """What to write for the statement that *frame* is at, if its line shows one that decides."""
+def _written(frame: FrameType) -> tuple[str, str]:
+    """The statement that *frame* is at, and what to write for it, if its line shows one that decides."""
     text = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
     word, _, rest = text.partition(" ")
     test, colon, after = rest.rpartition(":")
     if word not in _STATEMENTS or not colon or after.strip()[:1] not in ("", "#"):
-        return ""
-    return _STATEMENTS[word].format(line=f"{word} {test}:", test=test.strip())
+        return "", ""
+    return f"`{word}`", _STATEMENTS[word].format(line=f"{word} {test}:", test=test.strip())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from nbgrad.core.lazy import LazyModule
@@ -44,6 +44,19 @@ def missing(name: str, detail: str = "") -> MissingOperation:
     )
 
 
+class NoAttributeError(AttributeError):
+    """An attribute that is not there; what its text suggests is looked for when it is read."""
+
+    def __init__(self, owner: str, name: str, names: Callable[[], Iterable[str]]) -> None:
+        super().__init__(f"{owner} has no attribute {name!r}")
+        self._asked, self._names = name, names
+
+    def __str__(self) -> str:
+        close = near(self._asked, [n for n in self._names() if not n.startswith("_")])
+        hint = f". Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        return f"{super().__str__()}{hint}"
+
+
 def near(name: str, names: Iterable[str]) -> list[str]:
     """At most three of *names* that a reader takes for *name*: spelled alike, or of its words.
 
@@ -53,7 +66,8 @@ def near(name: str, names: Iterable[str]) -> list[str]:
     for other in names:
         likeness = difflib.SequenceMatcher(None, name, other).ratio()
         words = _words(other)
-        if likeness >= _ALIKE or (asked and words and (asked <= words or words <= asked)):
+        alike = likeness >= _ALIKE or sorted(name) == sorted(other)
+        if alike or (asked and words and (asked <= words or words <= asked)):
             found.append((-likeness, other))
     return [other for _, other in sorted(found)[:3]]
 

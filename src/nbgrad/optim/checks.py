@@ -50,7 +50,10 @@ def group(given: Any, defaults: Mapping[str, Any]) -> dict[str, Any]:
                 f"optimizer can only optimize Tensors, but one is a {type(p).__name__}"
             )
         if not p.is_leaf:
-            raise ValueError("can't optimize a non-leaf Tensor: nothing accumulates its gradient")
+            raise ValueError(
+                "can't optimize a non-leaf Tensor: nothing accumulates its gradient. Give it the "
+                "tensors that were created with requires_grad=True, or x.detach().requires_grad_()"
+            )
     if unknown := given.keys() - defaults.keys() - {"params", "initial_lr", "name"}:
         raise TypeError(
             f"{min(unknown)!r} is no option of this optimiser: there are {', '.join(defaults)}"

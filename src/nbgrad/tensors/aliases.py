@@ -234,7 +234,7 @@ def _take_away(group: Group, keep: Any) -> None:
         for r in held:
             t = r()
             if t is not None and t is not keep and _belongs(t, group):
-                if watching.any and _retains(t._node):
+                if watching.any and retains(t._node):
                     group.retaining.add(id(r))
                 with suppress(AttributeError):  # one that another thread makes has none yet
                     del t._node
@@ -318,5 +318,6 @@ def overwritten(node: Node, source: Any) -> Node:
     return updated
 
 
-def _retains(node: Node) -> bool:
+def retains(node: Node) -> bool:
+    """Whether a tensor keeps the gradient of *node*."""
     return getattr(node.watch, "retained", None) is not None

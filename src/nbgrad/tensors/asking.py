@@ -26,6 +26,7 @@ dis = LazyModule("dis")
 _LOADS = ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FAST", "LOAD_DEREF", "LOAD_ATTR", "LOAD_METHOD")
 _OPERATORS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "@": "matmul"}
 _OPERATORS |= {"**": "power", "%": "remainder", "//": "floor_divide"}
+_STORED = "An assignment to elements of an array, a[i] = x"
 _MATHS = {"fabs": "absolute", "lgamma": "gammaln", "fsum": "sum", "dist": "norm"}
 
 
@@ -44,6 +45,8 @@ def question() -> tuple[str, str, str | None]:
     inner, frame = _users(sys._getframe(1))
     line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
     text, found = _called(frame)
+    if text is _STORED:
+        return text, line, "nbgrad.zeros or nbgrad.tensor to make the array"
     if callable(found):
         name = _name(found)
         return name, line, counterpart(found) or elsewhere.by_name(name)
@@ -72,6 +75,11 @@ def _users(frame: Any) -> tuple[FrameType | None, FrameType]:
 def advice(otherwise: str = "") -> str:
     """The end of an error: who asked, and what to write, or *otherwise* if that is not known."""
     called, line, own = question()
+    if called is _STORED:
+        return (
+            f"{called}, at {line}, would cut the gradient: make the array a tensor (nbgrad.zeros instead of "
+            "numpy.zeros), or collect the parts in a list for nbgrad.stack or nbgrad.concatenate."
+        )
     if own is not None:
         return f"{called}, at {line}, would cut the gradient: write {own} instead."
     if otherwise or not called:
@@ -130,6 +138,8 @@ def _called(frame: FrameType) -> tuple[str, Any]:
     current, loads = _instructions(code, frame.f_lasti)
     if current is None:
         return "", None
+    if current.opname in ("STORE_SUBSCR", "STORE_SLICE"):
+        return _STORED, None
     if current.opname in ("BINARY_OP", "COMPARE_OP"):
         return current.argrepr.rstrip("="), None
     if not current.opname.startswith("CALL"):

@@ -142,6 +142,13 @@ class RemovableHandle:
         self.remove()
 
 
+NOT_KEPT = (
+    "the .grad attribute of a Tensor that is not a leaf Tensor is being accessed, and is None: backward keeps "
+    "gradients of leaves alone. Call .retain_grad() on it before backward(), use "
+    "nbgrad.autograd.grad(loss, x), or read that of the tensor created with requires_grad=True"
+)
+
+
 def added(hooks: Hooks, hook: Callable[..., Any]) -> RemovableHandle:
     """Add *hook* at the end of *hooks*; return its handle."""
     key = _ids()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.lookup import load_vocabulary
+from nbgrad.core.missing import NoAttributeError
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.primitive import Primitive
@@ -105,7 +106,7 @@ def lookup(
             load_vocabulary()
             found = find(namespace, name)
         if found is None:
-            raise AttributeError(f"module 'nbgrad.{namespace}' has no attribute {name!r}")
+            raise NoAttributeError(f"module 'nbgrad.{namespace}'", name, __dir__)
         return names.setdefault(name, found)
 
     def __dir__() -> list[str]:

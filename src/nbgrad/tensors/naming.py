@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any
 
 from nbgrad.core.lookup import load_vocabulary
+from nbgrad.core.missing import NoAttributeError
 from nbgrad.core.registry import functions, primitives, viewers
 from nbgrad.ops.elements import activations, exponential, trigonometric  # noqa: F401 - methods of every day
 from nbgrad.ops.kinds.elementwise import arity
@@ -172,7 +173,7 @@ class Named:
             load_vocabulary()
             found = method(name)
         if found is None:
-            raise AttributeError(f"'Tensor' object has no attribute {name!r}")
+            raise NoAttributeError("'Tensor' object", name, lambda: dir(self))
         setattr(Tensor, name, found)
         return getattr(self, name)
 

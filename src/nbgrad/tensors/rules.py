@@ -160,7 +160,8 @@ def _gradients(cls: Any, ctx: Context, ct: Any, xs: Sequence[Node]) -> list[Node
     if len(grads) != len(tracked):
         raise AutogradError(
             f"function {cls.__name__}Backward returned an incorrect number of gradients "
-            f"(expected {len(tracked)}, got {len(grads)})"
+            f"(expected {len(tracked)}, got {len(grads)}): return one for each argument of forward, None for "
+            "those that have none"
         )
     wanted = [g for g, t in zip(grads, tracked, strict=True) if t]
     return [_checked(cls, g, x) for g, x in zip(wanted, xs, strict=True)]
@@ -195,7 +196,8 @@ def _checked(cls: Any, gradient: Any, x: Node) -> Node | None:
     if gradient.shape != x.shape:
         raise AutogradError(
             f"Function {cls.__name__}Backward returned an invalid gradient: got shape "
-            f"{gradient.shape} but expected shape compatible with {x.shape}"
+            f"{gradient.shape} but expected shape compatible with {x.shape}. Sum over what forward broadcast, "
+            "and put zeros where it selected"
         )
     return gradient._node
 

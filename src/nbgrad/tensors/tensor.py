@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbgrad.config import settings
-from nbgrad.core.modes import modes, not_recording
+from nbgrad.core.modes import asked_by, modes, not_recording
 from nbgrad.core.node import Node, put_node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.placing import written
 from nbgrad.core.ports import ports, shortcuts
 from nbgrad.core.recipes import window_between
 from nbgrad.engine.flushing import flush
-from nbgrad.errors import INPLACE_LEAF, NOT_FLOATING, NOT_LEAF, AutogradError
+from nbgrad.errors import (
+    INPLACE_LEAF,
+    NOT_FLOATING,
+    NOT_LEAF,
+    AutogradError,
+    UnkeptGradientWarning,
+)
 from nbgrad.ops import basis
 from nbgrad.tensors import aliases, hooks, subscripts, views
 from nbgrad.tensors.at import Updates
@@ -139,19 +146,28 @@ class Tensor(Spelled):
         try:
             found: Tensor | None = self._grad
         except AttributeError:
-            return None
+            found = None
+        if found is None and not (self.is_leaf or self.retains_grad or asked_by("nbgrad", 1)):
+            warnings.warn(hooks.NOT_KEPT, UnkeptGradientWarning, stacklevel=2)
         return found
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
         if value is not None:
             if not isinstance(value, Tensor):
-                raise TypeError(f"assigned grad has type {type(value).__name__}, expected Tensor")
+                raise TypeError(
+                    f"assigned grad has type {type(value).__name__}, expected Tensor: write nbgrad.tensor(g)"
+                )
             if value.shape != self.shape:
                 raise RuntimeError(
                     f"assigned grad has data of a different size: {value.shape}, not {self.shape}"
                 )
         self._grad = value
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether :meth:`retain_grad` keeps the gradient of this result."""
+        return aliases.retains(self._node) and not self.is_leaf
 
     @grad.deleter
     def grad(self) -> None:

@@ -5,9 +5,11 @@ What ``import nbgrad`` has declared is here at once, and the rest of ``nbgrad.nu
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from nbgrad.core.lookup import load_vocabulary
+from nbgrad.core.missing import NoAttributeError
 from nbgrad.core.registry import functions, primitives
 from nbgrad.tensors.describe import describe
 from nbgrad.tensors.namespaces import find as of_namespace
@@ -67,5 +69,5 @@ def __getattr__(name: str) -> Any:
         load_vocabulary()
         found = find(name)
     if found is None:
-        raise AttributeError(f"module 'nbgrad' has no attribute {name!r}")
+        raise NoAttributeError("module 'nbgrad'", name, lambda: dir(sys.modules["nbgrad"]))
     return found

@@ -110,7 +110,9 @@ def _rows(items: list[Any], n: int) -> Any:
     if head.__class__ is Node:
         if head.dtype.kind not in "iu":
             raise IndexError(
-                "a traced boolean mask has no shape known while tracing; use nbgrad.where"
+                "x[mask] of a traced boolean mask: how many elements it selects is not known while nbgrad.jit or "
+                "vmap traces the function. Write nbgrad.where(mask, x, 0.0), which keeps the shape, or select "
+                "outside and pass what was selected"
             )
         return head
     array = head

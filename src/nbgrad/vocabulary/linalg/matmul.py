@@ -42,7 +42,7 @@ def matmul(a: Any, b: Any) -> Node:
     if left.shape[-1] != right.shape[-2]:
         raise ValueError(
             f"matmul: shapes {a.shape} and {b.shape} do not match: {left.shape[-1]} (last "
-            f"dimension of the first) is not {right.shape[-2]}"
+            f"dimension of the first) is not {right.shape[-2]}. Transpose one of them, for example y.T, or reshape"
         )
     out = _batched(left, right)
     if a.ndim == 1:
