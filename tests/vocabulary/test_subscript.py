@@ -182,5 +182,5 @@ def test_a_traced_mask_takes_no_array() -> None:
         y[x > 0] = x[:1]
         return y
 
-    with pytest.raises(IndexError, match=r"use nbgrad\.where"):
+    with pytest.raises(IndexError, match=r"Write nbgrad\.where"):
         ng.jit(f)(np.array([1.0, -1.0]))
