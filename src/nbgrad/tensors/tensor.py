@@ -164,14 +164,14 @@ class Tensor(Spelled):
                 )
         self._grad = value
 
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
+
     @property
     def retains_grad(self) -> bool:
         """Whether :meth:`retain_grad` keeps the gradient of this result."""
         return aliases.retains(self._node) and not self.is_leaf
-
-    @grad.deleter
-    def grad(self) -> None:
-        self._grad = None
 
     @property
     def grad_fn(self) -> Any:
