@@ -20,7 +20,10 @@ from subprocesses import ROOT
 from nbgrad.machine import lljit, numba_inside, threads
 from nbgrad.machine.numba_intrinsics import INTERPRETER
 
-MACHINE = ROOT / "src" / "nbgrad" / "machine"
+MACHINE, NATIVE = (ROOT / "src" / "nbgrad" / name for name in ("machine", "native"))
+FILES = sorted([*MACHINE.rglob("*.py"), *NATIVE.rglob("*.py")])
+# What names of Numba's contexts and dispatchers are read from.
+INSIDE = {"context", "typingctx", "typing_context", "typing", "call_conv", "nrt", "dispatcher"}
 PUBLIC = {"numba", "numba.types", "numba.extending", "llvmlite", "llvmlite.ir", "llvmlite.binding"}
 
 # What is needed, by what it is needed for: module, then the name in it; with the parameters of what is
@@ -168,6 +171,44 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.typed_passes:NativeLowering.lowering_class": None,
         "numba.core.typed_passes:NativeLowering._name": None,
     },
+    "active numbers are converted, unified and given to functions as Numba's own are": {
+        "numba.core.typing.context:BaseContext.can_convert": "self, fromty, toty",
+        "numba.core.typing.context:BaseContext.unify_pairs": "self, first, second",
+        "numba.core.typing.context:BaseContext.resolve_getattr": "self, typ, attr",
+        "numba.core.typing.context:BaseContext.resolve_value_type": "self, val",
+        "numba.core.typing.context:BaseContext.refresh": "self",
+        "numba.core.typing.templates:_OverloadFunctionTemplate._overload_func": None,
+        "numba.core.base:BaseContext.get_constant": "self, ty, val",
+        "numba.core.base:BaseContext.get_constant_null": "self, ty",
+        "numba.core.base:BaseContext.get_function": "self, fn, sig, _firstcall",
+        "numba.core.base:BaseContext.get_getattr": "self, typ, attr",
+        "numba.extending:models.StructModel": "dmm, fe_type, members",
+        "numba.core.types:unliteral": "lit_type",
+        "numba.core.types:NumberClass.instance_type": None,
+        "numba.core.types:BaseNamedTuple": None,
+        "numba.core.types:NamedTuple.instance_class": None,
+        "numba.core.types:Literal.literal_value": None,
+        "numba.core.types:Omitted.value": None,
+    },
+    "derivatives call the user's compiled function, of which the types and the code are asked": {
+        "numba.core.base:BaseContext.declare_function": "self, module, fndesc",
+        "numba.core.base:BaseContext.call_conv": None,
+        "numba.core.callconv:CPUCallConv.call_function": (
+            "self, builder, callee, resty, argtys, args, attrs"
+        ),
+        "numba.core.callconv:Status.is_error": None,
+        "numba.core.callconv:Status.excinfoptr": None,
+        "numba.core.cpu:CPUContext.nrt": None,
+        "numba.core.runtime.context:NRTContext.incref": "self, builder, typ, value",
+        "numba.core.codegen:CodeLibrary.add_linking_library": "self, library",
+        "numba.core.types:Dispatcher.dispatcher": None,
+        "numba.core.registry:CPUDispatcher._can_compile": None,
+        "numba.core.registry:CPUDispatcher.get_call_template": "self, args, kws",
+        "numba.core.registry:CPUDispatcher.overloads": None,
+        "numba.core.registry:CPUDispatcher.py_func": None,
+        "numba.core.registry:CPUDispatcher.targetoptions": None,
+        "numba.core.registry:CPUDispatcher.locals": None,
+    },
     "large kernels are split among Numba's threads, which are its own to start": {
         "numba.np.ufunc.parallel:_launch_threads": "",
         "numba.np.ufunc.parallel:_threading_layer": None,
@@ -248,8 +289,8 @@ def inside(tree: ast.AST) -> Iterator[str]:
 
 def ours() -> set[str]:
     """Private names that files of ours define."""
-    names = set()
-    for path in MACHINE.rglob("*.py"):
+    names = {"_node"}  # of a tensor
+    for path in FILES:
         if path.name != "numba_inside.py":
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.FunctionDef | ast.ClassDef):
@@ -277,6 +318,13 @@ PLAIN |= {
 PLAIN |= {"target_data", "link_in"}  # llvmlite's, documented
 
 
+def last_of(node: ast.AST) -> str:
+    """``c`` of ``c``, of ``a.c`` and of ``a.c()``."""
+    if isinstance(node, ast.Call):
+        return last_of(node.func)
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
 def used(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
     if path.name == "numba_inside.py":
@@ -285,11 +333,9 @@ def used(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
-            of_context = isinstance(node.value, ast.Name) and node.value.id in (
-                "context",
-                "typingctx",
-            )
-            if of_context or (node.attr.startswith("_") and not node.attr.startswith("__")):
+            if last_of(node.value) in INSIDE or (
+                node.attr.startswith("_") and not node.attr.startswith("__")
+            ):
                 names.add(node.attr)
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             texts = [a.value for a in node.args if isinstance(a, ast.Constant)]
@@ -300,13 +346,13 @@ def used(path: Path) -> set[str]:
 
 def test_every_private_name_has_a_canary() -> None:
     known = {part for name, *_ in ROWS for part in name.partition(":")[2].split(".")}
-    for path in sorted(MACHINE.rglob("*.py")):
+    for path in FILES:
         lacking = used(path) - known
         assert not lacking, f"{path.name} uses {sorted(lacking)}: say in NEEDED what for"
 
 
 def test_no_canary_has_outlived_its_use() -> None:
-    texts = "\n".join(path.read_text() for path in MACHINE.rglob("*.py"))
+    texts = "\n".join(path.read_text() for path in FILES)
     for name, *_ in ROWS:
         assert name.rpartition(".")[2].rpartition(":")[2] in texts, name
 
@@ -342,7 +388,7 @@ def test_python_exports(symbol: str) -> None:
 
 
 def test_numbas_inside_is_imported_in_one_file() -> None:
-    for path in sorted(MACHINE.rglob("*.py")):
+    for path in FILES:
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
