@@ -10,15 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from llvmlite import ir
 from numba import types
 from numba.extending import models
 
-from nbgrad.machine.numba_inside import (
-    Conversion,
-    create_struct_proxy,
-    lower_cast,
-    register_model,
-)
+from nbgrad.machine.numba_inside import Conversion, lower_cast, register_model
 
 
 class Active(types.Type):
@@ -94,16 +90,13 @@ class _TapedModel(models.StructModel):
 
 def made(context: Any, builder: Any, ty: Any, value: Any, other: Any) -> Any:
     """A number of the type *ty* from its value, and its tangent or place."""
-    struct = create_struct_proxy(ty)(context, builder)
-    struct.value = value
-    setattr(struct, "tangent" if isinstance(ty, Dual) else "place", other)
-    return struct._getvalue()
+    empty = ir.Constant(context.get_value_type(ty), ir.Undefined)
+    return builder.insert_value(builder.insert_value(empty, value, 0), other, 1)
 
 
 def parts(context: Any, builder: Any, ty: Any, x: Any) -> tuple[Any, Any]:
     """The value, and the tangent or place, of a number of the type *ty*."""
-    struct = create_struct_proxy(ty)(context, builder, value=x)
-    return struct.value, struct.tangent if isinstance(ty, Dual) else struct.place
+    return builder.extract_value(x, 0), builder.extract_value(x, 1)
 
 
 def constant_of(context: Any, builder: Any, ty: Any, x: Any) -> Any:

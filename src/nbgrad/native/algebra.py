@@ -21,8 +21,8 @@ from nbgrad.core.tape import Literal
 from nbgrad.native import texts
 from nbgrad.native.active import Active, Dual, base_of, constant_of, made, parts, with_base
 from nbgrad.native.functions import UFUNCS
-from nbgrad.native.pushing import push
 from nbgrad.native.rules import slopes
+from nbgrad.native.statements import Statement, Term
 
 Typed = tuple[Any, Any]  # the type of a number, and its LLVM value
 
@@ -76,7 +76,7 @@ class Arithmetic:
         ty = type(level)(out[0])
         if isinstance(level, Dual):
             return ty, self._dual(ty, out, others, scalar.primitive not in PLAIN)
-        return ty, self._taped(ty, out, others)
+        return ty, Statement(self, ty).of(out, others)
 
     def plain(self, scalar: Scalar, args: Sequence[Typed]) -> Typed:
         """A function of floats, as Numba compiles it."""
@@ -97,11 +97,11 @@ class Arithmetic:
         return sig.return_type, implementation(self.builder, given)
 
     def _split(self, arg: Typed, level: Any) -> tuple[Typed, Any]:
-        """The component of a number, with its tangent or place: None of a constant."""
+        """The component of a number, with its tangent or what it depends on: None of a constant."""
         if isinstance(arg[0], type(level)):
             value, other = parts(self.context, self.builder, *arg)
-            kind = arg[0].component if isinstance(level, Dual) else types.int64
-            return (arg[0].component, value), (kind, other)
+            kept = (arg[0].component, other) if isinstance(level, Dual) else Term(1.0, other, arg[1])
+            return (arg[0].component, value), kept
         return arg, None
 
     def _dual(
@@ -131,15 +131,6 @@ class Arithmetic:
         if careful:
             return self.strong(tangent, partial, (0,))
         return self.basic("multiply", tangent, partial)
-
-    def _taped(self, ty: Any, out: Typed, others: Sequence[tuple[Any, Typed]]) -> Any:
-        component = with_base(ty.component, types.float64)  # of all entries of a tape
-        entries = []
-        for partial, (_, place) in others:
-            given = self.number(partial, component) if isinstance(partial, float) else partial
-            entries.append((self.cast(given, component), place))
-        place = push(self.context, self.builder, component, entries)
-        return made(self.context, self.builder, ty, out[1], place)
 
     # ------------------------------------------------------------------------------- partials
 
@@ -192,6 +183,16 @@ class Arithmetic:
     def basic(self, name: str, *args: Typed) -> Typed:
         """A sum, difference, product, quotient or comparison."""
         return self.apply(_BASIC[name], args)
+
+    def plus_product(self, total: Typed, a: Typed, b: Typed) -> Typed:
+        """A sum with a product, which floats may have rounded once."""
+        ty = total[0]
+        if isinstance(ty, Active):
+            return self.basic("add", total, self.basic("multiply", a, b))
+        kind = total[1].type
+        of = ir.FunctionType(kind, [kind] * 3)
+        fused = self.builder.module.declare_intrinsic("llvm.fmuladd", [kind], of)
+        return ty, self.builder.call(fused, [a[1], b[1], total[1]])
 
     def number(self, value: float, ty: Any) -> Typed:
         """A constant of the type *ty*."""

@@ -176,7 +176,10 @@ def end(typingctx: Any, tape: Any) -> Any:
 
 @intrinsic
 def adjoints(typingctx: Any, tape: Any, kind: Any) -> Any:
-    """Memory for the adjoint of each place, all 0; null without memory, or if the tape failed."""
+    """Memory for the adjoint of each place, all 0; null without memory, or if the tape failed.
+
+    A sweep leaves it as it finds it, so that it is only filled when it is new.
+    """
     component = kind.dtype.component
 
     def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
@@ -188,7 +191,7 @@ def adjoints(typingctx: Any, tape: Any, kind: Any) -> Any:
             old = b.inttoptr(b.load(word(b, tape, pushing.ADJOINTS)), PTR)
             _call(b, "free", ir.VoidType(), old)
             room = b.add(need, b.udiv(need, I64(4)))
-            new = b.ptrtoint(_call(b, "malloc", PTR, room), I64)
+            new = b.ptrtoint(_call(b, "calloc", PTR, room, I64(1)), I64)
             b.store(new, word(b, tape, pushing.ADJOINTS))
             b.store(
                 b.select(b.icmp_unsigned("==", new, I64(0)), I64(0), room),
@@ -197,9 +200,6 @@ def adjoints(typingctx: Any, tape: Any, kind: Any) -> Any:
         found = b.load(word(b, tape, pushing.ADJOINTS))
         bad = b.icmp_unsigned("!=", b.load(word(b, tape, pushing.FAILED)), I64(0))
         found = b.inttoptr(b.select(bad, I64(0), found), PTR)
-        with b.if_then(b.icmp_unsigned("!=", b.ptrtoint(found, I64), I64(0)), likely=True):
-            memset = b.module.declare_intrinsic("llvm.memset", [PTR, I64])
-            b.call(memset, [found, I8(0), need, ir.Constant(ir.IntType(1), 0)])
         return b.bitcast(found, context.get_data_type(types.CPointer(component)))
 
     return types.CPointer(component)(tape, kind), generate
@@ -234,13 +234,28 @@ def sweep(typingctx: Any, tape: Any, found: Any) -> Any:
         for k in (0, 1):
             partial = component, b.load(b.gep(at, [I32(0), I32(k)]))
             to = b.gep(found, [b.zext(b.load(b.gep(at, [I32(0), I32(k + 2)])), I64)])
-            term = arithmetic.basic("multiply", partial, mine)
-            b.store(arithmetic.basic("add", (component, b.load(to)), term)[1], to)
+            b.store(arithmetic.plus_product((component, b.load(to)), partial, mine)[1], to)
+        b.store(context.get_constant_null(component), b.gep(found, [below]))
         b.branch(step)
         b.position_at_end(step)
         place.add_incoming(below, step)
         b.branch(head)
         b.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(tape, found), generate
+
+
+@intrinsic
+def clear(typingctx: Any, tape: Any, found: Any) -> Any:
+    """Fill the adjoints of constants and inputs with 0, which a sweep has filled those of operations with."""
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        tape, found = args
+        size = pushing._size(b, context.get_value_type(sig.args[1].dtype))
+        memset = b.module.declare_intrinsic("llvm.memset", [PTR, I64])
+        size = b.mul(b.load(word(b, tape, pushing.FIRST)), size)
+        b.call(memset, [b.bitcast(found, PTR), I8(0), size, ir.Constant(ir.IntType(1), 0)])
         return context.get_dummy_value()
 
     return types.void(tape, found), generate

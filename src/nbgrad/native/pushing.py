@@ -1,6 +1,7 @@
 """The tape of a reverse sweep in memory: what records, grows and sweeps it, as LLVM functions.
 
-An entry is one operation: two partials and the places of what they are by. Place 0 is of constants, then come
+An entry is one operation, or an expression of several (`statements.py`): two partials and the places of what
+they are by. Place 0 is of constants, then come
 the inputs, then the operations in order, so a sweep needs no opcodes: it goes through the entries from the
 end. A tape is one piece of memory, which doubles when it is full. Each call takes one of a pool, and says to
 its thread which, so that threads do not meet. Beyond the budget a tape begins anew and notes that it failed:
@@ -142,49 +143,48 @@ def _grow(module: Any, component: Any, code: str) -> Any:
     return function
 
 
-def _push(module: Any, component: Any, code: str) -> Any:
-    """``i64 push(p, q, i, j)``: the place of an operation, 0 if it has none that is active."""
-    args = [component, component, I64, I64]
-    function, b = _function(module, f"nbgrad_push_{code}", I64, args, "alwaysinline")
+def _push(module: Any, component: Any, code: str, count: int) -> Any:
+    """``i64 push(p, i)`` and ``push(p, i, q, j)``: the place of an operation, 0 if it has none that is active."""
+    args = [component, I64] * count
+    function, b = _function(module, f"nbgrad_push{count}_{code}", I64, args, "alwaysinline")
     if b is None:
         return function
-    p, q, i, j = function.args
+    set.add(function.attributes, "willreturn")  # which llvmlite does not know
+    partials, places = function.args[::2], function.args[1::2]
     start = b.block
-    active = b.icmp_unsigned("!=", b.or_(i, j), I64(0))
-    with b.if_then(active, likely=True):
+    some = places[0] if count == 1 else b.or_(*places)
+    with b.if_then(b.icmp_unsigned("!=", some, I64(0)), likely=True):
         tape = tape_of_thread(b)
         full = b.icmp_unsigned("==", b.load(word(b, tape, COUNT)), b.load(word(b, tape, LIMIT)))
         with b.if_then(full, likely=False):
             b.call(_grow(module, component, code), [tape])
-        count = b.load(word(b, tape, COUNT))
+        place = b.load(word(b, tape, COUNT))
         origin = b.inttoptr(b.load(word(b, tape, ORIGIN)), entry_type(component).as_pointer())
-        at = b.gep(origin, [count])
-        for k, x in enumerate((p, q, b.trunc(i, I32), b.trunc(j, I32))):
+        at = b.gep(origin, [place])
+        # What is not there adds nothing to the entry's own adjoint, which nobody waits for.
+        filled = [*partials, ir.Constant(component, None)][:2]
+        filled += [b.trunc(x, I32) for x in [*places, place][:2]]
+        for k, x in enumerate(filled):
             b.store(x, b.gep(at, [I32(0), I32(k)]))
-        b.store(b.add(count, I64(1)), word(b, tape, COUNT))
+        b.store(b.add(place, I64(1)), word(b, tape, COUNT))
         recorded = b.block
-    place = b.phi(I64)
-    place.add_incoming(I64(0), start)
-    place.add_incoming(count, recorded)
-    b.ret(place)
+    found = b.phi(I64)
+    found.add_incoming(I64(0), start)
+    found.add_incoming(place, recorded)
+    b.ret(found)
     return function
 
 
 def push(context: Any, builder: Any, component: Any, entries: Sequence[tuple[Any, Any]]) -> Any:
-    """Record an operation: typed partials of the type *component*, and places. Its place."""
+    """Record an operation: one or two partials of the type *component*, and places. Its place.
+
+    LLVM takes it for a function of its operands alone until it is inlined: what is recorded twice may be
+    recorded once, and what nobody asks the place of is not recorded.
+    """
     ty, code = context.get_value_type(component), _code(component)
-    null = context.get_constant_null(component)
-    function = _push(builder.module, ty, code)
-    left = [(p[1], place) for p, place in entries]
-    place = I64(0)
-    while left:
-        pair, left = left[:2], left[2:]
-        pair += [(null, I64(0))] * (2 - len(pair))
-        (p, i), (q, j) = pair
-        place = builder.call(function, [p, q, i, j])
-        if left:
-            raise NotImplementedError("an operation of more than two active operands")
-    return place
+    function = _push(builder.module, ty, code, len(entries))
+    given = [x for entry in entries for x in entry]
+    return builder.call(function, given, attrs=("readnone", "nounwind"))
 
 
 def _code(component: Any) -> str:

@@ -72,7 +72,7 @@ class Writer:
             "attempt": calling.attempt,
  
             **{f.__name__: f for f in (
-                memory.begin, memory.ready, memory.end, memory.adjoints, memory.sweep,
+                memory.begin, memory.ready, memory.end, memory.adjoints, memory.sweep, memory.clear,
                 memory.as_pointer, memory.active_of, memory.place_of,
             )},
         }  # fmt: skip
@@ -251,3 +251,4 @@ class Writer:
             self.say(f"got = found[at{j} + {index}]", depth)
             for m in range(self.many):
                 self.say(f"g{j}_{m}[{index}] = component{full ^ m}(got)", depth)
+        self.say("clear(tape, found)")
