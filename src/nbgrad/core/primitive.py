@@ -89,6 +89,8 @@ class Primitive(Frozen):
         What transforms/kinks.py and squares.py must know of roots, powers, factors; None elsewhere.
     projects : bool
         It takes result ``number`` of an operation that has several: its first operand.
+    beside : callable or None
+        ``beside(later, earlier)``, of two signatures: see transforms/together.py.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Primitive(Frozen):
     kink: Any = None
     square: Any = None
     projects: bool = False
+    beside: Callable[..., dict[str, Any] | None] | None = None
     signatures: dict[Any, Signature] = made(init=False, factory=dict)
     recipes: dict[Any, Recipe] = made(init=False, factory=dict)
 

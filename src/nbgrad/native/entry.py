@@ -36,6 +36,7 @@ class Made(Value):
     address: int
     keepalive: Any
     report: str
+    values: int = 0  # last words of a reverse sweep that are for the values of the function, or 0
 
 
 _OPTIONS: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
@@ -52,7 +53,7 @@ def route(request: Request) -> Made:
         compiled = numba.cfunc(types.int64(memory.WORDS))(entry)
     except NumbaError as error:
         raise Refusal(*reason(error, request.py_func)) from error
-    return Made(compiled.address, compiled, _told(request))
+    return Made(compiled.address, compiled, _told(request), writer.primal_words())
 
 
 def _told(request: Request) -> str:
@@ -81,6 +82,7 @@ def _reversed(writer: Writer) -> Any:
     writer.read()
     writer.call(clones(request.number).of(request.dispatcher))
     writer.check_shapes()
+    writer.write_primals()
     writer.write_adjoints()
     writer.say(f"return {OK}")
     writer.space["recorded"] = numba.njit(**_OPTIONS)(_executed(writer, "recorded"))

@@ -185,10 +185,23 @@ class Specialized:
                 self._codes[key] = code_of(request)
         return self._codes[key]
 
+    def gives_values(self, active: tuple[int, ...], order: int) -> bool:
+        """Whether the code of a reverse sweep gives the values of the function, too."""
+        try:
+            return bool(self.code(active, order, True).values)
+        except (TypeError, MemoryError):  # told when it is run
+            return False
+
     def run(
-        self, xs: Sequence[Any], statics: Any, active: Any, order: int, reverse: bool
+        self,
+        xs: Sequence[Any],
+        statics: Any,
+        active: Any,
+        order: int,
+        reverse: bool,
+        values: bool = False,
     ) -> list[Any]:
-        """Results as arrays."""
+        """Results as arrays; with *values* those of the function before those of a reverse sweep."""
         code = self.code(active, order, reverse)
         many = 1 << order
         dtypes = [leaf.dtype for leaf in self.operands]
@@ -198,9 +211,11 @@ class Specialized:
         given = [np.asarray(x, dtype, order="C") for x, dtype in zip(xs, dtypes, strict=True)]
         if reverse:
             outs = [np.empty_like(given[j]) for _ in range(many) for j in active]
-        else:
+        first: list[Any] = []
+        if values or not reverse:
             avals = self.avals([constant(x) for x in given[: self.leaves]], statics)
             first = [np.empty(a.shape, a.dtype) for a in avals]
+        if not reverse:
             outs = first + [np.empty_like(first[r]) for _ in range(many - 1) for r in self.floats]
         words: list[int] = []
         for x in given:
@@ -208,6 +223,10 @@ class Specialized:
         words += statics
         for x in outs:
             words += [x.ctypes.data, *x.shape]
+        if reverse:
+            for x in first:
+                words += [x.ctypes.data, *x.shape]
+            words += [0] * (0 if values else code.values)
         table = np.array(words, np.int64)
         fault = _RUN(code.address)(table.ctypes.data)
         if fault:
@@ -216,7 +235,7 @@ class Specialized:
             if unsaid or fault == UNSAID:
                 self.plain(given[: self.leaves], statics)
             raise self.fault(fault)
-        return outs
+        return [*first, *outs] if values else outs
 
     def fault(self, fault: int) -> Exception:
         """The error that a run ended with."""

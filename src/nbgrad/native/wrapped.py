@@ -78,6 +78,7 @@ class Njit:
             active=(),
             order=0,
             reverse=False,
+            values=False,
         )
         nodes = nodes if isinstance(nodes, tuple) else (nodes,)
         return made.nested([box(node) for node in nodes])

@@ -49,6 +49,7 @@ class Writer:
         }
         floats = [r for r, leaf in enumerate(request.results) if leaf.inexact]
         self.seed = {}
+        self.primal: list[tuple[int, list[int]]] = []
         if request.reverse:
             self.seed = {
                 (m, r): words.operand(request.results[r].ndim)
@@ -61,6 +62,8 @@ class Writer:
             for m in range(self.many):
                 for j in active_leaves:
                     self.out[m, j] = words.operand(leaves[j].ndim)
+            # Last, an address of 0 where they are not asked for.
+            self.primal = [words.operand(leaf.ndim) for leaf in request.results]
         else:
             for m in range(self.many):
                 for r in range(len(request.results)) if m == 0 else floats:
@@ -213,6 +216,28 @@ class Writer:
             self.say(f"for i in range(v{r}.size):")
             for m in mine:
                 self.say(f"q{r}_{m}[i] = component{m}(v{r}[i])", 2)
+
+    def primal_words(self) -> int:
+        """How many words are for these values: the last."""
+        return sum(1 + len(extents) for _, extents in self.primal)
+
+    def write_primals(self) -> None:
+        """What the function itself returns, where that is asked for beside the sweep."""
+        self.space["component0"] = calling.component_of(0)
+        for r, leaf in enumerate(self.request.results):
+            at, extents = self.primal[r]
+            self.say(f"if words[{at}] != 0:")
+            size = self.size(extents) if leaf.ndim else "1"
+            self.say(f"o{r} = carray({self.pointer(at, leaf.dtype)}, {size})", 2)
+            if not leaf.ndim:
+                self.say(f"o{r}[0] = component0(y{leaf.path})", 2)
+                continue
+            for d, word in enumerate(extents):
+                self.say(f"if y{leaf.path}.shape[{d}] != words[{word}]:", 2)
+                self.say(f"return {SHAPE}", 3)
+            self.say(f"u{r} = y{leaf.path}.ravel()", 2)
+            self.say(f"for i in range(u{r}.size):", 2)
+            self.say(f"o{r}[i] = component0(u{r}[i])", 3)
 
     def write_adjoints(self) -> None:
         full = self.many - 1

@@ -16,6 +16,7 @@ from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.ops.basis import full
 from nbgrad.ops.kinds.forms import View
+from nbgrad.transforms.together import together
 from nbgrad.transforms.turned import turned
 
 
@@ -158,4 +159,5 @@ def simplify(tape: Tape, final: bool = True) -> Tape:
     if final:
         new = turned(eqns, outputs)
         eqns = eqns if new is eqns else living(new, outputs)
+        eqns = list(together(eqns))
     return checked(Tape(tape.inputs, tuple(eqns), outputs))

@@ -174,8 +174,10 @@ def _native(call: LibraryCall, number: int) -> list[Launch]:
     for x in call.operands:
         words += [pointer(x), *integers(*x.extents)]
     words += integers(*params["statics"])
-    for out in call.eqn.outs:
+    count = len(params["function"].results) if params["values"] else 0
+    for out in (*call.eqn.outs[count:], *call.eqn.outs[:count]):
         words += [Pointer(out, 0), *integers(*out.aval.shape)]
+    words += integers(*[0] * (0 if count else code.values))
     args: Arguments = (Status(), Number(number), address(code.address), *words)
     return [Launch(_native_kernel(), args, 1, 0)]
 

@@ -30,6 +30,8 @@ def _prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Any, Any]:
     function, many = params["function"], 1 << params["order"]
     if params["reverse"]:
         avals = [xs[j].aval for _ in range(many) for j in params["active"]]
+        if params["values"]:
+            avals = [*function.avals(xs[: function.leaves], params["statics"]), *avals]
     else:
         first = function.avals(xs[: function.leaves], params["statics"])
         avals = [*first, *[first[r] for _ in range(many - 1) for r in function.floats]]
@@ -75,6 +77,7 @@ class _Call:
             for j in active
         ]
         given = {**self.params, "active": active, "order": order, "reverse": seeds is not None}
+        assert not given["values"]  # which stands in programs alone
         found = native(*self.leaves, *filled, *(seeds or ()), **given)
         return found if isinstance(found, tuple) else (found,)
 
@@ -161,6 +164,19 @@ def _batch(prim: Any, xs: Any, mapped: Any, params: dict[str, Any], size: int) -
     return found[0] if isinstance(found, tuple) and len(found) == 1 else found
 
 
+def _beside(later: Any, earlier: Any) -> dict[str, Any] | None:
+    """A reverse sweep with the values of the function, whose run it begins with."""
+    mine, other = later.params, earlier.params
+    if not mine["reverse"] or mine["values"] or other["reverse"] or other["order"]:
+        return None
+    function = mine["function"]
+    if function is not other["function"] or mine["statics"] != other["statics"]:
+        return None
+    if not function.gives_values(mine["active"], mine["order"]):
+        return None
+    return {**mine, "values": True}
+
+
 def _splits(params: dict[str, Any], *avals: Any) -> list[tuple[int, ...]]:
     """Each dimension as it is."""
     return [tuple(range(x.ndim + 1)) for x in avals]
@@ -186,4 +202,5 @@ native = SeveralResults(
     grad_name="Njit",
     doc="A function compiled by Numba, or one of its derivatives.",
     registered=False,
+    beside=_beside,
 )

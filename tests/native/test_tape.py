@@ -1,0 +1,156 @@
+"""The tape of partials: one entry an expression, zeros that stay, and values in the run of the sweep."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numba
+import numpy as np
+import pytest
+
+import nbgrad as ng
+from nbgrad.native import routes
+from nbgrad.native.specialized import Specialized
+
+
+@pytest.fixture(autouse=True)
+def by_tape(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(routes, "ROUTES", routes.ROUTES[1:])
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Any]]:
+    """The runs of compiled functions: whether in reverse, and whether with values."""
+    found: list[Any] = []
+    run = Specialized.run
+
+    def noted(self: Any, *args: Any, **params: Any) -> Any:
+        found.append((params["reverse"], params["values"]))
+        return run(self, *args, **params)
+
+    monkeypatch.setattr(Specialized, "run", noted)
+    with ng.configure(tier="reference"):
+        yield found
+
+
+@numba.njit
+def expressions(x, y):
+    s = x
+    for k in range(6):
+        t = ((s * 0.3 + y) * s - y) * s + 1.5 + math.sin(s) * k
+        u = t * t + t * x
+        if t > 1.6:
+            s = s / (1.0 + u) + t
+        else:
+            s = t - 2.0 * s * y
+    return s * s + math.exp(-y) * math.sqrt(x), s
+
+
+def test_expressions_of_any_depth() -> None:
+    """The sweep against tangents and differences, at orders 1 and 2."""
+    f = ng.njit(expressions)
+    x, y = 0.7, 0.4
+
+    def first(x: Any, y: Any) -> Any:
+        return f(x, y)[0]
+
+    gradient = np.array(ng.grad(first, argnums=(0, 1))(x, y))
+    tangents = [ng.jvp(first, (x, y), d)[1] for d in ((1.0, 0.0), (0.0, 1.0))]
+    np.testing.assert_allclose(gradient, np.array(tangents), rtol=1e-12)
+    h = 1e-6
+    differences = [
+        (expressions(x + h, y)[0] - expressions(x - h, y)[0]) / (2 * h),
+        (expressions(x, y + h)[0] - expressions(x, y - h)[0]) / (2 * h),
+    ]
+    np.testing.assert_allclose(gradient, differences, rtol=1e-7)
+    second = np.array(ng.hessian(first, argnums=(0, 1))(x, y))
+    rows = [
+        np.subtract(*[ng.grad(first, argnums=(0, 1))(x + e, y + d) for e, d in (s, (-s[0], -s[1]))])
+        for s in ((h, 0.0), (0.0, h))
+    ]
+    np.testing.assert_allclose(second, np.array(rows) / (2 * h), rtol=1e-6)
+
+
+def test_entries_are_one_an_expression() -> None:
+    """A polynomial of eight operations is within a budget of four entries."""
+
+    @ng.njit
+    def polynomial(x, n):
+        for _ in range(n):
+            x = x * (x * (x * 0.1 - 0.2) + 0.3) * 0.5 + 0.25
+        return x
+
+    n = 1 << 14
+    with ng.configure(tape_bytes=4 * 24 * n):
+        found = ng.grad(polynomial)(0.3, n)
+    assert np.isfinite(found)
+
+
+def test_zeros_stay() -> None:
+    """An operation that the result does not depend on has no infinite partial to multiply by 0."""
+
+    @ng.njit
+    def f(x, c):
+        return math.sqrt(x) * c + x * 3.0 + math.log(x + 1.0) * c * c
+
+    assert ng.grad(f)(0.0, 0.0).item() == 3.0
+    assert np.isinf(ng.grad(f)(0.0, 1.0))
+
+
+def test_adjoints_begin_at_zero_each_time() -> None:
+    """After runs of other sizes, of another order, and ones that raised or were NaN."""
+
+    @ng.njit
+    def f(x, stop):
+        total = 0.0
+        for i in range(x.shape[0]):
+            total += x[i] * x[i] * x[0]
+            if i == stop:
+                raise ValueError("stopped")
+        return total
+
+    x = np.linspace(0.5, 2.0, 50)
+    expected = 2 * x * x[0]
+    expected[0] += (x * x).sum()
+    for _ in range(2):
+        np.testing.assert_allclose(ng.grad(f)(x, -1), expected, rtol=1e-13)
+        ng.grad(f)(x[:3], -1)
+        ng.hessian(lambda x: f(x, -1))(x[:5])
+        with pytest.raises(ValueError, match="stopped"):
+            ng.grad(f)(x, 7)
+        assert np.isnan(ng.grad(f)(np.full(9, np.nan), -1)).all()
+        assert np.isnan(ng.grad(f)(np.full(9, np.inf), -1)).sum() == 0
+
+
+@ng.njit
+def several(x, n):
+    out = np.zeros(n)
+    for i in range(n):
+        out[i] = x * i
+    return out, x * x, n + 1
+
+
+def test_values_come_with_the_sweep(runs: list[Any]) -> None:
+    """In eager gradients and in compiled ones; apart where the cotangent waits for the value."""
+    value, slope = ng.value_and_grad(lambda x: several(x, 3)[1])(3.0)
+    assert (value.item(), slope.item(), runs) == (9.0, 6.0, [(True, True)])
+    value, slope = ng.value_and_grad(lambda x: several(x, 3)[1] ** 2)(3.0)
+    assert (value.item(), slope.item(), runs[1:]) == (81.0, 108.0, [(False, False), (True, False)])
+    runs.clear()
+    out, pull = ng.vjp(lambda x: several(x, 4)[0], 2.0)
+    np.testing.assert_array_equal(out, [0.0, 2.0, 4.0, 6.0])
+    assert pull(np.ones(4))[0].item() == 6.0
+
+
+def test_values_come_with_the_sweep_in_programs() -> None:
+    def f(x: Any) -> Any:
+        out, square, n = several(x, 4)
+        return out.sum() + square * 2.0, (out, n)
+
+    for ready in (ng.jit(ng.value_and_grad(f, has_aux=True)), ng.value_and_grad(f, has_aux=True)):
+        for x in (2.0, 3.0):
+            (value, (out, n)), slope = ready(x)
+            assert (value.item(), n.item(), slope.item()) == (6 * x + 2 * x * x, 5, 6.0 + 4 * x)
+            np.testing.assert_array_equal(out, x * np.arange(4))
