@@ -41,10 +41,7 @@ def expressions(x, y):
     for k in range(6):
         t = ((s * 0.3 + y) * s - y) * s + 1.5 + math.sin(s) * k
         u = t * t + t * x
-        if t > 1.6:
-            s = s / (1.0 + u) + t
-        else:
-            s = t - 2.0 * s * y
+        s = s / (1.0 + u) + t if t > 1.6 else t - 2.0 * s * y
     return s * s + math.exp(-y) * math.sqrt(x), s
 
 
@@ -67,7 +64,9 @@ def test_expressions_of_any_depth() -> None:
     np.testing.assert_allclose(gradient, differences, rtol=1e-7)
     second = np.array(ng.hessian(first, argnums=(0, 1))(x, y))
     rows = [
-        np.subtract(*[ng.grad(first, argnums=(0, 1))(x + e, y + d) for e, d in (s, (-s[0], -s[1]))])
+        np.subtract(
+            *[ng.grad(first, argnums=(0, 1))(x + e, y + d) for e, d in (s, (-s[0], -s[1]))]
+        )
         for s in ((h, 0.0), (0.0, h))
     ]
     np.testing.assert_allclose(second, np.array(rows) / (2 * h), rtol=1e-6)

@@ -19,7 +19,7 @@ from numba import types
 from nbgrad.core.frozen import Frozen
 from nbgrad.core.tape import Literal
 from nbgrad.native import texts
-from nbgrad.native.active import Active, Dual, base_of, constant_of, made, parts, with_base
+from nbgrad.native.active import Active, Dual, base_of, constant_of, made, parts
 from nbgrad.native.functions import UFUNCS
 from nbgrad.native.rules import slopes
 from nbgrad.native.statements import Statement, Term
@@ -100,7 +100,9 @@ class Arithmetic:
         """The component of a number, with its tangent or what it depends on: None of a constant."""
         if isinstance(arg[0], type(level)):
             value, other = parts(self.context, self.builder, *arg)
-            kept = (arg[0].component, other) if isinstance(level, Dual) else Term(1.0, other, arg[1])
+            kept = (
+                (arg[0].component, other) if isinstance(level, Dual) else Term(1.0, other, arg[1])
+            )
             return (arg[0].component, value), kept
         return arg, None
 

@@ -41,7 +41,8 @@ def _as_one(eqns: Sequence[Equation], k: int, j: int) -> list[Equation] | None:
             after.append(eqn)
     if not waits.isdisjoint(last.inputs):
         return None
-    params = first.prim.beside(last.sig, first.sig)
+    beside = first.prim.beside
+    params = beside and beside(last.sig, first.sig)
     if params is None:
         return None
     both = _with(last, params, (*first.outs, *last.outs))
@@ -50,7 +51,9 @@ def _as_one(eqns: Sequence[Equation], k: int, j: int) -> list[Equation] | None:
 
 def _with(eqn: Equation, params: dict[str, Any], outs: tuple[Any, ...]) -> Equation | None:
     """The equation with other params, and so other results."""
-    known: dict[Atom, Any] = {a: placeholder(a.aval) for a in eqn.inputs if not isinstance(a, Literal)}
+    known: dict[Atom, Any] = {
+        a: placeholder(a.aval) for a in eqn.inputs if not isinstance(a, Literal)
+    }
     xs = [a.value if isinstance(a, Literal) else known[a] for a in eqn.inputs]
     node = bind(eqn.prim, *xs, **params)
     if node.__class__ is not Node or len(node.inputs) != len(xs):
