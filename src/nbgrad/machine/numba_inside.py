@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from numba.core import codegen, compiler, config, lowering, types
+from numba.core import codegen, compiler, config, ir, lowering, types
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
@@ -66,6 +66,7 @@ __all__ = [
     "OpaqueModel",
     "PointerModel",
     "Purpose",
+    "Remembering",
     "TypingError",
     "alloca_once",
     "as_dtype",
@@ -84,6 +85,7 @@ __all__ = [
     "lower_getattr_generic",
     "lowered",
     "register_model",
+    "remembering",
     "signature",
     "target_machine",
 ]  # fmt: skip
@@ -205,7 +207,78 @@ class _Compiler(compiler.CompilerBase):
         return [manager]
 
 
-class _GuardedLower(lowering.Lower):
+class _RememberingLower(lowering.Lower):
+    """Lowers a function with what variables and elements of arrays hold read once in a block.
+
+    LLVM would see to that later; who makes code of a value is to know now that it is the same. Only types
+    that are ``remembered`` are.
+    """
+
+    def pre_block(self, block: Any) -> None:
+        super().pre_block(block)
+        self._held: dict[Any, Any] = {}
+
+    def loadvar(self, name: str) -> Any:
+        if name not in self._held:
+            found = super().loadvar(name)
+            if not self._remembers(self.typeof(name)):
+                return found
+            self._held[name] = found
+        return self._held[name]
+
+    def storevar(self, value: Any, name: str, argidx: Any = None) -> None:
+        super().storevar(value, name, argidx=argidx)
+        self._forget(name)
+        if self._remembers(self.typeof(name)):
+            self._held[name] = value
+
+    def delvar(self, name: str) -> None:
+        super().delvar(name)
+        self._forget(name)
+
+    def lower_inst(self, inst: Any) -> None:
+        if self._may_write(inst):
+            self._held = {k: v for k, v in self._held.items() if k.__class__ is not tuple}
+        super().lower_inst(inst)
+
+    def lower_expr(self, resty: Any, expr: Any) -> Any:
+        if expr.op not in ("getitem", "static_getitem") or not self._remembers(resty):
+            return super().lower_expr(resty, expr)
+        index = expr.index.name if expr.op == "getitem" else repr(expr.index)
+        key = expr.value.name, expr.op, index
+        if key not in self._held or not isinstance(self.typeof(expr.value.name), types.Array):
+            self._held[key] = super().lower_expr(resty, expr)
+        return self._held[key]
+
+    def _forget(self, name: str) -> None:
+        self._held = {
+            k: v for k, v in self._held.items() if name not in (k if k.__class__ is tuple else (k,))
+        }
+
+    def _may_write(self, inst: Any) -> bool:
+        """Whether elements of an array may be others after a statement."""
+        if isinstance(inst, ir.Del | ir.Jump | ir.Branch | ir.Return):
+            return False
+        expr = getattr(inst, "value", None)
+        if not isinstance(inst, ir.Assign) or not isinstance(expr, ir.Expr):
+            return not isinstance(inst, ir.Assign)
+        if expr.op not in ("call", "inplace_binop"):
+            return expr.op not in _READING
+        signature = self.fndesc.calltypes[expr]
+        given = (signature.recvr, *signature.args)
+        return not all(x is None or isinstance(x, PLAIN) or self._remembers(x) for x in given)
+
+    def _remembers(self, ty: Any) -> bool:
+        return bool(_remembered[0](ty))
+
+
+_READING: Final = frozenset(
+    ("getitem", "static_getitem", "binop", "unary", "cast", "getattr", "build_tuple", "pair_first",
+     "pair_second", "exhaust_iter", "phi")
+)  # fmt: skip
+
+
+class _GuardedLower(_RememberingLower):
     """Lowers a function that asks, where it begins, whether the stack goes that far."""
 
     def extract_function_arguments(self) -> Any:
@@ -218,6 +291,15 @@ class _GuardedLower(lowering.Lower):
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
+class _RememberingLowering(NativeLowering):
+    _name = "nbgrad_remembering_lowering"
+
+    @property
+    def lowering_class(self) -> Any:
+        return _RememberingLower
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
 class _GuardedLowering(NativeLowering):
     _name = "nbgrad_guarded_lowering"
 
@@ -226,23 +308,37 @@ class _GuardedLowering(NativeLowering):
         return _GuardedLower
 
 
-class Guarded(compiler.CompilerBase):
-    """Numba's passes, for functions that call themselves."""
+class Remembering(compiler.CompilerBase):
+    """Numba's passes, for functions of numbers that remember how they were made."""
+
+    lowering_pass = _RememberingLowering
 
     def define_pipelines(self) -> list[Any]:
-        manager = PassManager("nbgrad_guarded")
+        manager = PassManager("nbgrad_remembering")
         for step, name in compiler.DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
-            manager.add_pass(_GuardedLowering if step is NativeLowering else step, name)
+            manager.add_pass(self.lowering_pass if step is NativeLowering else step, name)
         manager.finalize()
         return [manager]
 
 
+class Guarded(Remembering):
+    """The same for functions that call themselves."""
+
+    lowering_pass = _GuardedLowering
+
+
 _guards: list[Callable[[Any], Any]] = []
+_remembered: list[Callable[[Any], bool]] = []
 
 
 def guarded_by(overflows: Callable[[Any], Any]) -> None:
     """Let *overflows* emit the test of functions that are ``Guarded``: whether the stack ends here."""
     _guards[:] = [overflows]
+
+
+def remembering(chosen: Callable[[Any], bool]) -> None:
+    """Let *chosen* say of which types functions that are ``Remembering`` read a value once in a block."""
+    _remembered[:] = [chosen]
 
 
 def target_machine() -> Any:

@@ -17,7 +17,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
-from nbgrad.machine.numba_inside import CPUDispatcher, Guarded, TypingError
+from nbgrad.machine.numba_inside import CPUDispatcher, Guarded, Remembering, TypingError
 from nbgrad.native.active import Active, with_base
 from nbgrad.native.classes import NUMBER_NAMES
 from nbgrad.native.memory import dtype_of
@@ -52,8 +52,8 @@ class Clones:
             copy.__module__, copy.__qualname__ = f.__module__, f.__qualname__
             options = {k: v for k, v in dispatcher.targetoptions.items() if k in KEPT}
             options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-            passes = {"pipeline_class": Guarded} if recursive(dispatcher) else {}
-            found = CPUDispatcher(py_func=copy, targetoptions=options, **passes)
+            passes = Guarded if recursive(dispatcher) else Remembering
+            found = CPUDispatcher(py_func=copy, targetoptions=options, pipeline_class=passes)
             self.made[dispatcher] = found
             for name in named(f.__code__):
                 if name in names or hasattr(builtins, name):

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from nbgrad.config import settings
-from nbgrad.machine.numba_inside import alloca_once, guarded_by
+from nbgrad.machine.numba_inside import alloca_once, guarded_by, remembering
 from nbgrad.native import pushing
 from nbgrad.native.active import Dual, Taped, made, parts
 from nbgrad.native.algebra import Arithmetic
@@ -34,6 +34,7 @@ def symbols() -> dict[str, int]:
     create = ctypes.pythonapi.PyThread_tss_create
     create.argtypes, create.restype = [ctypes.c_void_p], ctypes.c_int
     guarded_by(pushing.overflows)
+    remembering(lambda ty: isinstance(ty, Taped))
     if create(ctypes.addressof(_key)) or create(ctypes.addressof(_stack)):
         raise MemoryError("there is no more room for what belongs to a thread")
     found = {
@@ -217,28 +218,33 @@ def sweep(typingctx: Any, tape: Any, found: Any) -> Any:
         origin = b.inttoptr(b.load(word(b, tape, pushing.ORIGIN)), entry.as_pointer())
         first = b.load(word(b, tape, pushing.FIRST))
         start, head = b.block, b.append_basic_block("sweep")
-        body, step, done = (b.append_basic_block(n) for n in ("entry", "step", "swept"))
-        count = b.load(word(b, tape, pushing.COUNT))
+        body, some, step, done = (
+            b.append_basic_block(n) for n in ("entry", "some", "step", "swept")
+        )
+        count, null = b.load(word(b, tape, pushing.COUNT)), context.get_constant_null(component)
         b.branch(head)
         b.position_at_end(head)
-        place = b.phi(I64)
+        place, before = b.phi(I64), b.phi(null.type)
         place.add_incoming(count, start)
+        before.add_incoming(null, start)
         below = b.sub(place, I64(1))
         b.cbranch(b.icmp_unsigned(">", place, first), body, done)
         b.position_at_end(body)
-        mine = component, b.load(b.gep(found, [below]))
-        some = b.append_basic_block("some")
+        at = b.gep(origin, [below])
+        places = [b.load(b.gep(at, [I32(0), I32(k + 2)])) for k in (0, 1)]
+        goes_on = b.icmp_signed("<", places[0], I32(0))
+        mine = component, b.select(goes_on, before, b.load(b.gep(found, [below])))
         b.cbranch(arithmetic._is_zero(mine), step, some)
         b.position_at_end(some)
-        at = b.gep(origin, [below])
         for k in (0, 1):
             partial = component, b.load(b.gep(at, [I32(0), I32(k)]))
-            to = b.gep(found, [b.zext(b.load(b.gep(at, [I32(0), I32(k + 2)])), I64)])
+            to = b.gep(found, [b.zext(b.and_(places[k], I32(~pushing.GOES_ON)), I64)])
             b.store(arithmetic.plus_product((component, b.load(to)), partial, mine)[1], to)
-        b.store(context.get_constant_null(component), b.gep(found, [below]))
+        b.store(null, b.gep(found, [below]))
         b.branch(step)
         b.position_at_end(step)
         place.add_incoming(below, step)
+        before.add_incoming(mine[1], step)
         b.branch(head)
         b.position_at_end(done)
         return context.get_dummy_value()

@@ -1,7 +1,7 @@
 """The tape of a reverse sweep in memory: what records, grows and sweeps it, as LLVM functions.
 
 An entry is one operation, or an expression of several (`statements.py`): two partials and the places of what
-they are by. Place 0 is of constants, then come
+they are by; one of more operands goes on in the entry before its own, which says so. Place 0 is of constants, then come
 the inputs, then the operations in order, so a sweep needs no opcodes: it goes through the entries from the
 end. A tape is one piece of memory, which doubles when it is full. Each call takes one of a pool, and says to
 its thread which, so that threads do not meet. Beyond the budget a tape begins anew and notes that it failed:
@@ -10,6 +10,7 @@ the run comes to an end, and what it made is given to nobody.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ KEY, POOL, BUDGET = "nbgrad_tape_key", "nbgrad_tape_pool", "nbgrad_tape_budget"
 FAULT, STACK = "nbgrad_fault", "nbgrad_stack_key"
 SLOTS: Final = 64
 WORDS: Final = 16
+GOES_ON: Final = -(1 << 31)
 # Words of a tape.
 COUNT, LIMIT, ORIGIN, BUFFER, CAPACITY, FIRST, FAILED, ADJOINTS, ROOM, BEFORE = range(10)
 LEAST: Final = 1 << 16
@@ -116,7 +118,7 @@ def _grow(module: Any, component: Any, code: str) -> Any:
     first = b.load(word(b, tape, FIRST))
     places = b.add(first, b.udiv(new, size))
     allowed = b.and_(
-        b.icmp_unsigned("<=", new, budget), b.icmp_unsigned("<", places, I64((1 << 32) - 1))
+        b.icmp_unsigned("<=", new, budget), b.icmp_unsigned("<", places, I64(1 << 31))
     )
     memory = b.load(word(b, tape, BUFFER))
     with b.if_else(allowed) as (then, otherwise):
@@ -144,28 +146,38 @@ def _grow(module: Any, component: Any, code: str) -> Any:
 
 
 def _push(module: Any, component: Any, code: str, count: int) -> Any:
-    """``i64 push(p, i)`` and ``push(p, i, q, j)``: the place of an operation, 0 if it has none that is active."""
+    """``i64 push(p, i, q, j, ...)``, one to four pairs: the place of what is recorded, 0 if none is active.
+
+    Beyond two it takes two entries, of which the first goes on with the adjoint of the second.
+    """
     args = [component, I64] * count
     function, b = _function(module, f"nbgrad_push{count}_{code}", I64, args, "alwaysinline")
     if b is None:
         return function
     set.add(function.attributes, "willreturn")  # which llvmlite does not know
     partials, places = function.args[::2], function.args[1::2]
-    start = b.block
-    some = places[0] if count == 1 else b.or_(*places)
-    with b.if_then(b.icmp_unsigned("!=", some, I64(0)), likely=True):
+    start, last = b.block, (count - 1) // 2
+    with b.if_then(
+        b.icmp_unsigned("!=", functools.reduce(b.or_, places), I64(0)), likely=True
+    ):
         tape = tape_of_thread(b)
-        full = b.icmp_unsigned("==", b.load(word(b, tape, COUNT)), b.load(word(b, tape, LIMIT)))
-        with b.if_then(full, likely=False):
+        need = b.add(b.load(word(b, tape, COUNT)), I64(last))
+        with b.if_then(
+            b.icmp_unsigned(">=", need, b.load(word(b, tape, LIMIT))), likely=False
+        ):
             b.call(_grow(module, component, code), [tape])
-        place = b.load(word(b, tape, COUNT))
+        place = b.add(b.load(word(b, tape, COUNT)), I64(last))
         origin = b.inttoptr(b.load(word(b, tape, ORIGIN)), entry_type(component).as_pointer())
-        at = b.gep(origin, [place])
-        # What is not there adds nothing to the entry's own adjoint, which nobody waits for.
-        filled = [*partials, ir.Constant(component, None)][:2]
-        filled += [b.trunc(x, I32) for x in [*places, place][:2]]
-        for k, x in enumerate(filled):
-            b.store(x, b.gep(at, [I32(0), I32(k)]))
+        for k in range(last + 1):
+            mine = b.sub(place, I64(k))
+            # What is not there adds nothing to the entry's own adjoint, which nobody waits for.
+            some = [*partials[2 * k : 2 * k + 2], ir.Constant(component, None)][:2]
+            at = [b.trunc(x, I32) for x in [*places[2 * k : 2 * k + 2], mine][:2]]
+            if k:
+                at[0] = b.or_(at[0], I32(GOES_ON))
+            entry = b.gep(origin, [mine])
+            for field, x in enumerate((*some, *at)):
+                b.store(x, b.gep(entry, [I32(0), I32(field)]))
         b.store(b.add(place, I64(1)), word(b, tape, COUNT))
         recorded = b.block
     found = b.phi(I64)
@@ -176,7 +188,7 @@ def _push(module: Any, component: Any, code: str, count: int) -> Any:
 
 
 def push(context: Any, builder: Any, component: Any, entries: Sequence[tuple[Any, Any]]) -> Any:
-    """Record an operation: one or two partials of the type *component*, and places. Its place.
+    """Record an operation: one to four partials of the type *component*, and places. Its place.
 
     LLVM takes it for a function of its operands alone until it is inlined: what is recorded twice may be
     recorded once, and what nobody asks the place of is not recorded.

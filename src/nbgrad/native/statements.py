@@ -1,7 +1,7 @@
 """What an expression is recorded as: partials by its operands, and not each of its operations.
 
 The number that an operation gives remembers, while code is made, which partials by which places it has been
-recorded with. An operation on it multiplies them through, as long as they are two at most, and is recorded
+recorded with. An operation on it multiplies them through, as long as they are four at most, and is recorded
 by the same places: so the entry of the first is asked for by nobody, and is left out by LLVM.
 """
 
@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from numba import types
 
-from nbgrad.native.active import made, with_base
+from nbgrad.native.active import Dual, made, with_base
 from nbgrad.native.pushing import I64, push
 
-# Operands of an entry of the tape.
-MOST: Final = 2
+# Operands of what is recorded at once; of dual numbers, whose products are dear.
+MOST: Final = 4
+MOST_DUAL: Final = 2
 # The attribute of an LLVM value that holds its terms.
 _TERMS: Final = "nbgrad_terms"
 
@@ -35,6 +36,7 @@ class Statement:
 
     def __init__(self, arithmetic: Any, ty: Any) -> None:
         self.arithmetic, self.ty = arithmetic, ty
+        self.most = MOST_DUAL if isinstance(ty.component, Dual) else MOST
         self.component = with_base(ty.component, types.float64)  # of all entries of a tape
 
     def of(self, out: Any, others: Sequence[tuple[Any, Term]]) -> Any:
@@ -51,7 +53,7 @@ class Statement:
     def _through(self, others: Sequence[tuple[Any, Term]]) -> list[Term]:
         """Terms by what operands depend on, or by operands where these are too many."""
         inner = [getattr(term.key, _TERMS, [term]) for _, term in others]
-        if len({id(t.key) for terms in inner for t in terms}) > MOST:
+        if len({id(t.key) for terms in inner for t in terms}) > self.most:
             inner = [
                 terms if len(terms) == 1 else [term]
                 for terms, (_, term) in zip(inner, others, strict=True)
@@ -64,7 +66,7 @@ class Statement:
                     partial = self._sum(before.partial, partial)
                 found[id(term.key)] = Term(partial, term.place, term.key)
         if len(found) > MOST:
-            raise NotImplementedError("an operation of more than two active operands")
+            raise NotImplementedError("an operation of more than four active operands")
         return list(found.values())
 
     def _recorded(self, terms: Sequence[Term]) -> Any:
