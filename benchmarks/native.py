@@ -18,6 +18,7 @@ import numba
 import numpy as np
 
 import nbgrad as ng
+from nbgrad.native import routes
 
 RUNS = 21
 
@@ -273,6 +274,53 @@ ROWS: list[tuple[str, Any, Any, tuple[Any, ...], tuple[int, ...]]] = [
 ]  # fmt: skip
 
 
+# What the tape of partials records: each operation on numbers that derivatives pass through is one.
+
+
+@numba.njit
+def sines(a, b):
+    s = 0.0
+    for i in range(a.shape[0]):
+        t = a[i] * b[i] + math.sin(a[i])
+        if t > 0.5:
+            s += t
+        else:
+            s = s - t * 2.0
+    return s
+
+
+@numba.njit
+def polynomials(a, b):
+    s = 0.0
+    for i in range(a.shape[0]):
+        x = a[i]
+        y = ((x * 0.3 + b[i]) * x - b[i]) * x + 1.5
+        s = s * 0.5 + y * x
+    return s
+
+
+@numba.njit
+def in_place(a, b):
+    n = a.shape[0]
+    c = np.zeros(n)
+    c[0] = a[0]
+    for i in range(1, n):
+        c[i] = a[i] - c[i - 1] * b[i] * 0.1
+    s = 0.0
+    for i in range(n):
+        s += c[i] * c[i]
+    return s
+
+
+A, B = DRAW.standard_normal((2, 200_000))
+T = A * B + np.sin(A)
+TAPES: list[tuple[str, Any, int]] = [
+    ("tape: a product, a sine and a branch", sines, int(3 * A.size + (T > 0.5).sum() + 2 * (T <= 0.5).sum())),
+    ("tape: a polynomial in two variables", polynomials, 9 * A.size),
+    ("tape: a recurrence in an array", in_place, 5 * A.size),
+]  # fmt: skip
+
+
 def timed(f: Callable[..., Any], *args: Any) -> float:
     start = time.thread_time()
     f(*args)
@@ -293,6 +341,26 @@ def measured(f: Any, hand: Any, args: tuple[Any, ...], by: tuple[int, ...]) -> l
     return [1e3 * statistics.median(column) for column in zip(*found, strict=True)]
 
 
+def by_tape(f: Any, operations: int) -> list[float]:
+    """Nanoseconds a recorded operation: of the function, of the gradient, and of both."""
+    held = list(routes.ROUTES)
+    routes.ROUTES[:] = held[1:]  # such loops have an adjoint generated from source, else
+    try:
+        wrapped = ng.njit(f)
+        both = ng.value_and_grad(wrapped, argnums=(0, 1))
+        value, (slope, _) = both(A, B)
+        np.testing.assert_allclose(float(value), f(A, B), rtol=1e-12)
+        step = np.zeros(A.size)
+        step[7] = 1e-4
+        difference = (f(A + step, B) - f(A - step, B)) / 2e-4
+        np.testing.assert_allclose(float(slope[7]), difference, rtol=1e-5)
+        ways = (f, ng.grad(wrapped, argnums=(0, 1)), both)
+        found = [[timed(way, A, B) for way in ways] for _ in range(RUNS)]
+    finally:
+        routes.ROUTES[:] = held
+    return [1e9 * statistics.median(c) / operations for c in zip(*found, strict=True)]
+
+
 def main() -> None:
     """Print the table."""
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
@@ -303,6 +371,13 @@ def main() -> None:
             print(
                 f"{name:38}{plain:10.2f}{ours:10.2f}{gradient:10.2f}{both:10.2f}   "
                 f"both: {both / plain:.1f} functions, {both / ours:.2f} by hand"
+            )
+    for name, f, operations in TAPES:
+        if wanted.search(name):
+            plain, gradient, both = by_tape(f, operations)
+            print(
+                f"{name:38}{plain:10.2f}{'':10}{gradient:10.2f}{both:10.2f}   "
+                "ns a recorded operation, all in all"
             )
 
 

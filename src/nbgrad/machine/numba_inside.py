@@ -214,9 +214,13 @@ class _RememberingLower(lowering.Lower):
     that are ``remembered`` are.
     """
 
+    def __init__(self, *args: Any, **given: Any) -> None:
+        super().__init__(*args, **given)
+        self._held: dict[Any, Any] = {}  # by variable, or by array and index
+
     def pre_block(self, block: Any) -> None:
         super().pre_block(block)
-        self._held: dict[Any, Any] = {}
+        self._held = {}
 
     def loadvar(self, name: str) -> Any:
         if name not in self._held:
@@ -252,7 +256,9 @@ class _RememberingLower(lowering.Lower):
 
     def _forget(self, name: str) -> None:
         self._held = {
-            k: v for k, v in self._held.items() if name not in (k if k.__class__ is tuple else (k,))
+            k: v
+            for k, v in self._held.items()
+            if name not in (k if k.__class__ is tuple else (k,))
         }
 
     def _may_write(self, inst: Any) -> bool:

@@ -157,14 +157,10 @@ def _push(module: Any, component: Any, code: str, count: int) -> Any:
     set.add(function.attributes, "willreturn")  # which llvmlite does not know
     partials, places = function.args[::2], function.args[1::2]
     start, last = b.block, (count - 1) // 2
-    with b.if_then(
-        b.icmp_unsigned("!=", functools.reduce(b.or_, places), I64(0)), likely=True
-    ):
+    with b.if_then(b.icmp_unsigned("!=", functools.reduce(b.or_, places), I64(0)), likely=True):
         tape = tape_of_thread(b)
         need = b.add(b.load(word(b, tape, COUNT)), I64(last))
-        with b.if_then(
-            b.icmp_unsigned(">=", need, b.load(word(b, tape, LIMIT))), likely=False
-        ):
+        with b.if_then(b.icmp_unsigned(">=", need, b.load(word(b, tape, LIMIT))), likely=False):
             b.call(_grow(module, component, code), [tape])
         place = b.add(b.load(word(b, tape, COUNT)), I64(last))
         origin = b.inttoptr(b.load(word(b, tape, ORIGIN)), entry_type(component).as_pointer())
