@@ -159,6 +159,12 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.lowering:Lower": None,
         "numba.core.lowering:Lower.extract_function_arguments": "self",
         "numba.core.lowering:Lower.call_conv": None,
+        "numba.core.lowering:Lower.pre_block": "self, block",
+        "numba.core.lowering:Lower.loadvar": "self, name",
+        "numba.core.lowering:Lower.storevar": "self, value, name, argidx",
+        "numba.core.lowering:Lower.delvar": "self, name",
+        "numba.core.lowering:Lower.lower_inst": "self, inst",
+        "numba.core.lowering:Lower.lower_expr": "self, resty, expr",
         "numba.core.lowering:Lower.builder": None,
         "numba.core.callconv:CPUCallConv.return_user_exc": (
             "self, builder, exc, exc_args, loc, func_name"

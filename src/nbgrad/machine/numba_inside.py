@@ -14,7 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
-from numba.core import codegen, compiler, config, ir, lowering, types
+from numba.core import codegen, compiler, config, lowering, types
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
@@ -54,6 +54,7 @@ from numba.np.numpy_support import as_dtype
 
 from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
+from nbgrad.machine.blocks import OncePerBlock
 
 __all__ = [
     "AbstractTemplate",
@@ -85,7 +86,6 @@ __all__ = [
     "lower_getattr_generic",
     "lowered",
     "register_model",
-    "remembering",
     "signature",
     "target_machine",
 ]  # fmt: skip
@@ -207,81 +207,8 @@ class _Compiler(compiler.CompilerBase):
         return [manager]
 
 
-class _RememberingLower(lowering.Lower):
-    """Lowers a function with what variables and elements of arrays hold read once in a block.
-
-    LLVM would see to that later; who makes code of a value is to know now that it is the same. Only types
-    that are ``remembered`` are.
-    """
-
-    def __init__(self, *args: Any, **given: Any) -> None:
-        super().__init__(*args, **given)
-        self._held: dict[Any, Any] = {}  # by variable, or by array and index
-
-    def pre_block(self, block: Any) -> None:
-        super().pre_block(block)
-        self._held = {}
-
-    def loadvar(self, name: str) -> Any:
-        if name not in self._held:
-            found = super().loadvar(name)
-            if not self._remembers(self.typeof(name)):
-                return found
-            self._held[name] = found
-        return self._held[name]
-
-    def storevar(self, value: Any, name: str, argidx: Any = None) -> None:
-        super().storevar(value, name, argidx=argidx)
-        self._forget(name)
-        if self._remembers(self.typeof(name)):
-            self._held[name] = value
-
-    def delvar(self, name: str) -> None:
-        super().delvar(name)
-        self._forget(name)
-
-    def lower_inst(self, inst: Any) -> None:
-        if self._may_write(inst):
-            self._held = {k: v for k, v in self._held.items() if k.__class__ is not tuple}
-        super().lower_inst(inst)
-
-    def lower_expr(self, resty: Any, expr: Any) -> Any:
-        if expr.op not in ("getitem", "static_getitem") or not self._remembers(resty):
-            return super().lower_expr(resty, expr)
-        index = expr.index.name if expr.op == "getitem" else repr(expr.index)
-        key = expr.value.name, expr.op, index
-        if key not in self._held or not isinstance(self.typeof(expr.value.name), types.Array):
-            self._held[key] = super().lower_expr(resty, expr)
-        return self._held[key]
-
-    def _forget(self, name: str) -> None:
-        self._held = {
-            k: v
-            for k, v in self._held.items()
-            if name not in (k if k.__class__ is tuple else (k,))
-        }
-
-    def _may_write(self, inst: Any) -> bool:
-        """Whether elements of an array may be others after a statement."""
-        if isinstance(inst, ir.Del | ir.Jump | ir.Branch | ir.Return):
-            return False
-        expr = getattr(inst, "value", None)
-        if not isinstance(inst, ir.Assign) or not isinstance(expr, ir.Expr):
-            return not isinstance(inst, ir.Assign)
-        if expr.op not in ("call", "inplace_binop"):
-            return expr.op not in _READING
-        signature = self.fndesc.calltypes[expr]
-        given = (signature.recvr, *signature.args)
-        return not all(x is None or isinstance(x, PLAIN) or self._remembers(x) for x in given)
-
-    def _remembers(self, ty: Any) -> bool:
-        return bool(_remembered[0](ty))
-
-
-_READING: Final = frozenset(
-    ("getitem", "static_getitem", "binop", "unary", "cast", "getattr", "build_tuple", "pair_first",
-     "pair_second", "exhaust_iter", "phi")
-)  # fmt: skip
+class _RememberingLower(OncePerBlock, lowering.Lower):
+    """Lowers a function of numbers that remember how they were made."""
 
 
 class _GuardedLower(_RememberingLower):
@@ -317,12 +244,11 @@ class _GuardedLowering(NativeLowering):
 class Remembering(compiler.CompilerBase):
     """Numba's passes, for functions of numbers that remember how they were made."""
 
-    lowering_pass = _RememberingLowering
-
     def define_pipelines(self) -> list[Any]:
+        lowers = _GuardedLowering if isinstance(self, Guarded) else _RememberingLowering
         manager = PassManager("nbgrad_remembering")
         for step, name in compiler.DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
-            manager.add_pass(self.lowering_pass if step is NativeLowering else step, name)
+            manager.add_pass(lowers if step is NativeLowering else step, name)
         manager.finalize()
         return [manager]
 
@@ -330,21 +256,13 @@ class Remembering(compiler.CompilerBase):
 class Guarded(Remembering):
     """The same for functions that call themselves."""
 
-    lowering_pass = _GuardedLowering
-
 
 _guards: list[Callable[[Any], Any]] = []
-_remembered: list[Callable[[Any], bool]] = []
 
 
 def guarded_by(overflows: Callable[[Any], Any]) -> None:
     """Let *overflows* emit the test of functions that are ``Guarded``: whether the stack ends here."""
     _guards[:] = [overflows]
-
-
-def remembering(chosen: Callable[[Any], bool]) -> None:
-    """Let *chosen* say of which types functions that are ``Remembering`` read a value once in a block."""
-    _remembered[:] = [chosen]
 
 
 def target_machine() -> Any:

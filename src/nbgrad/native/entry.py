@@ -36,7 +36,9 @@ class Made(Value):
     address: int
     keepalive: Any
     report: str
-    values: int = 0  # last words of a reverse sweep that are for the values of the function, or 0
+    # Last words of a reverse sweep that are for the values of the function, and whether these must be asked for.
+    values: int = 0
+    always: bool = False
 
 
 _OPTIONS: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}

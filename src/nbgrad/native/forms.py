@@ -61,7 +61,8 @@ class Request(Value):
 
     ``arguments`` holds for each argument a ``Leaf``, ``Static`` or ``Fixed``, or a pair of a class of tuples
     and its items. ``order`` is the number of nested tangents, of the leaves in ``active``; ``number`` the
-    type of active numbers, or of floats where there are none.
+    type of active numbers, or of floats where there are none. With ``values`` a reverse sweep is to give the
+    values of the function, too, if it can.
     """
 
     dispatcher: Any
@@ -73,6 +74,7 @@ class Request(Value):
     order: int
     reverse: bool
     number: Any
+    values: bool = False
 
     @property
     def py_func(self) -> Any:

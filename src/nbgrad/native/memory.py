@@ -15,7 +15,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from nbgrad.config import settings
-from nbgrad.machine.numba_inside import alloca_once, guarded_by, remembering
+from nbgrad.machine.blocks import remembering
+from nbgrad.machine.numba_inside import alloca_once, guarded_by
 from nbgrad.native import pushing
 from nbgrad.native.active import Dual, Taped, made, parts
 from nbgrad.native.algebra import Arithmetic
@@ -218,9 +219,7 @@ def sweep(typingctx: Any, tape: Any, found: Any) -> Any:
         origin = b.inttoptr(b.load(word(b, tape, pushing.ORIGIN)), entry.as_pointer())
         first = b.load(word(b, tape, pushing.FIRST))
         start, head = b.block, b.append_basic_block("sweep")
-        body, some, step, done = (
-            b.append_basic_block(n) for n in ("entry", "some", "step", "swept")
-        )
+        body, some, step, done = map(b.append_basic_block, ("entry", "some", "step", "swept"))
         count, null = b.load(word(b, tape, pushing.COUNT)), context.get_constant_null(component)
         b.branch(head)
         b.position_at_end(head)

@@ -26,7 +26,7 @@ def code_of(request: Request) -> Any:
         else:
             why = "".join(f"; not by {name}: {_said(r)}" for name, r in refusals)
             why = why if request.order or request.reverse else ""
-            return Made(made.address, made.keepalive, made.report + why, made.values)
+            return Made(made.address, made.keepalive, made.report + why, made.values, made.always)
     reasons = "; ".join(f"by {name}: {r.reason}{_at(r, request)}" for name, r in refusals)
     raise TypeError(f"njit: {request.dispatcher.__name__} cannot be differentiated {reasons}")
 

@@ -169,9 +169,14 @@ class Specialized:
 
     # --------------------------------------------------------------------------------- running
 
-    def code(self, active: tuple[int, ...], order: int, reverse: bool) -> Any:
+    def code(
+        self, active: tuple[int, ...], order: int, reverse: bool, values: bool = False
+    ) -> Any:
         """Machine code for a derivative."""
-        key = active, order, reverse
+        key = active, order, reverse, values
+        other = self._codes.get((active, order, reverse, not values))
+        if key not in self._codes and other is not None and other.values and not other.always:
+            self._codes[key] = other  # it gives them, or does not
         if key not in self._codes:
             frozen.check(self.dispatcher, self.marks)
             if order or reverse:
@@ -179,16 +184,20 @@ class Specialized:
             number = _number(order, reverse)
             request = Request(
                 self.dispatcher, self.arguments, self.operands, self.statics, self.results,
-                active, order, reverse, number,
+                active, order, reverse, number, values,
             )  # fmt: skip
             with compiling, uninterrupted():
                 self._codes[key] = code_of(request)
         return self._codes[key]
 
+    def code_of(self, params: dict[str, Any]) -> Any:
+        """Machine code for the operation with these params."""
+        return self.code(params["active"], params["order"], params["reverse"], params["values"])
+
     def gives_values(self, active: tuple[int, ...], order: int) -> bool:
         """Whether the code of a reverse sweep gives the values of the function, too."""
         try:
-            return bool(self.code(active, order, True).values)
+            return bool(self.code(active, order, True, True).values)
         except (TypeError, MemoryError):  # told when it is run
             return False
 
@@ -202,7 +211,7 @@ class Specialized:
         values: bool = False,
     ) -> list[Any]:
         """Results as arrays; with *values* those of the function before those of a reverse sweep."""
-        code = self.code(active, order, reverse)
+        code = self.code(active, order, reverse, values)
         many = 1 << order
         dtypes = [leaf.dtype for leaf in self.operands]
         dtypes += [self.operands[j].dtype for _ in range(many - 1) for j in active]

@@ -39,17 +39,19 @@ def route(request: Request) -> Made:
             checks,
         )
         _same_results(function, request)
-        made = text(function, request.active, request.order, request.reverse)
+        values = request.values and not request.order
+        made = text(function, request.active, request.order, request.reverse, values=values)
         code = _compiled(made)
         if request.reverse and not request.order:
-            made, code = _unguarded(function, request.active, made, code)
+            made, code = _unguarded(function, request, made, code)
     except Refused as refused:
         raise Refusal(refused.reason, refused.line or None) from None
     except (Refusal, MemoryError, KeyboardInterrupt):
         raise
     except Exception as error:  # the other route serves what this one fails at
         raise Refusal(f"it could not be read: {error!r:.200}") from error
-    return Made(code.address, code, _told(made, request))
+    words = sum(1 + leaf.ndim for leaf in request.results) if values else 0
+    return Made(code.address, code, _told(made, request), words, values)
 
 
 def _compiled(made: Any, again: int = 0) -> Any:
@@ -64,9 +66,9 @@ TWICE: Final = 360
 _called: dict[str, Any] = {}
 
 
-def _unguarded(function: Any, active: tuple[int, ...], made: Any, code: Any) -> tuple[Any, Any]:
+def _unguarded(function: Any, request: Request, made: Any, code: Any) -> tuple[Any, Any]:
     """The way back without guards, which ends with that with guards where a result is NaN."""
-    fast = text(function, active, 0, True, guarded=False)
+    fast = text(function, request.active, 0, True, guarded=False, values=request.values)
     if len(fast.source.splitlines()) > TWICE:
         return made, code
     _called[code.symbol] = code

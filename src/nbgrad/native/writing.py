@@ -51,11 +51,8 @@ class Writer:
         self.seed = {}
         self.primal: list[tuple[int, list[int]]] = []
         if request.reverse:
-            self.seed = {
-                (m, r): words.operand(request.results[r].ndim)
-                for m in range(self.many)
-                for r in floats
-            }
+            both = [(m, r) for m in range(self.many) for r in floats]
+            self.seed = {(m, r): words.operand(request.results[r].ndim) for m, r in both}
         self.static = [words.one() for _ in request.statics]
         self.out: dict[tuple[int, int], tuple[int, list[int]]] = {}
         if request.reverse:

@@ -156,17 +156,23 @@ def _result(reader: Reader, leaf: Any, results: list[Array], shapes: list[list[V
 
 
 def text(
-    function: Function, active: Sequence[int], k: int, reverse: bool, guarded: bool = True
+    function: Function,
+    active: Sequence[int],
+    k: int,
+    reverse: bool,
+    guarded: bool = True,
+    values: bool = False,
 ) -> Made:
     """The text of J_k, or of R_k: the function with *k* nested tangents, or the way back through that.
 
     ``active`` are the numbers of the operands differentiated by. What is not ``guarded`` ends with
-    ``AGAIN`` if a result is NaN: what is guarded may have a number there.
+    ``AGAIN`` if a result is NaN: what is guarded may have a number there. With *values* the way back gives the
+    results of the function, too, whose words come last.
     """
     words = _Words(function, [function.arguments[n] for n in active])
     for _ in range(k):
         words.nest()
-    return words.reversed(guarded) if reverse else words.forward()
+    return words.reversed(guarded, values) if reverse else words.forward()
 
 
 class _Words:
@@ -212,7 +218,7 @@ class _Words:
         lines = list(printer.block(self.function.body))
         return _made(params, [], lines, printer.owned, 0)
 
-    def reversed(self, guarded: bool) -> Made:
+    def reversed(self, guarded: bool, values: bool) -> Made:
         names = Names()
         params = [*self.words(names, self.operands)]
         params += self.words(names, self.floats, "d")
@@ -221,8 +227,12 @@ class _Words:
         for array in self.active:
             params.append((f"d{names(array)}", f"{array.code}*"))
             params += [(f"e{len(params)}_{n}", "i8") for n, _ in enumerate(self.shape_of[array])]
+        results = self.results if values else []
+        known_extents = {name for name, _ in params}
+        for name, code in self.words(names, results):
+            params.append((f"e{len(params)}" if name in known_extents else name, code))
         back = Adjoint(self.function, self.active, self.floats, names, guarded)
-        roots = {*back.asked, *back.frames, *back.counts}
+        roots = {*back.asked, *back.frames, *back.counts, *results}
         sizes = {x.array.size for x in walk(self.function.body) if x.__class__ is Alloc}
         sizes |= {a.size for a in self.active}
         asked = live(self.function.body, roots | sizes)

@@ -168,7 +168,7 @@ def _compiled(steps: Sequence[Any]) -> Iterator[Code]:
             yield from _compiled(program.steps)
         if getattr(step, "kernel", None) == "native":
             params = step.eqn.params
-            made = params["function"].code(params["active"], params["order"], params["reverse"])
+            made = params["function"].code_of(params)
             if isinstance(made.keepalive, Code):
                 yield made.keepalive
 

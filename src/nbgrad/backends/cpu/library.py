@@ -169,7 +169,7 @@ def _native_kernel() -> Kernel:
 
 def _native(call: LibraryCall, number: int) -> list[Launch]:
     params = call.eqn.params
-    code = params["function"].code(params["active"], params["order"], params["reverse"])
+    code = params["function"].code_of(params)
     words: list[Any] = []
     for x in call.operands:
         words += [pointer(x), *integers(*x.extents)]
