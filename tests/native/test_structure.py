@@ -22,7 +22,7 @@ def code_of(f, *args):
     """The report of the code that a gradient takes."""
     ng.grad(f)(*args)
     (made,) = f._known.values()
-    return next(c.report for (_, _, reverse), c in made._codes.items() if reverse)
+    return next(c.report for (*_, reverse, _), c in made._codes.items() if reverse)
 
 
 @pytest.mark.parametrize("jitted", [False, True])
