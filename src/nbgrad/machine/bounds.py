@@ -59,6 +59,16 @@ _ROUTINES: Final = {
     "call_trsm": _SUBSTITUTION,
     "call_trsv": _SUBSTITUTION,
     "call_potrf": {"y": ("t * n * n", "t * n * n + n * n - 1", "n")},
+    "call_potri": {"y": ("t * n * n", "t * n * n + n * n - 1", "n")},
+    "call_getrf": {
+        "y": ("t * n * n", "t * n * n + n * n - 1", "n"),
+        "pivots": ("t * n", "t * n + n - 1", "n"),
+    },
+    "call_getrs": {
+        "a": ("t * n * n", "t * n * n + n * n - 1", "n"),
+        "pivots": ("t * n", "t * n + n - 1", "n"),
+        "right": ("0", "n * cols - 1", "n * cols"),
+    },
     "call_gesv": {
         "matrix": ("0", "n * n - 1", "n"),
         "right": ("0", "n * cols - 1", "n * cols"),

@@ -368,6 +368,12 @@ INTERPRETER: Final = {
     "pread": types.int64(types.int64, WORDS, types.int64, types.int64),
 }
 
+# Routines of BLAS and LAPACK, with the number of their arguments.
+ROUTINES: Final = {
+    "gemm": 13, "gemv": 11, "trsm": 11, "trsv": 8, "potrf": 5, "potri": 5,
+    "gesv": 8, "getrf": 6, "getrs": 9, "syevd": 11,
+}  # fmt: skip
+
 # What hand-written kernels (the executor, gemm) may use besides the plain names.
 POINTER_NAMES: Final = {
     "load_pointer": load_pointer,
@@ -387,13 +393,7 @@ POINTER_NAMES: Final = {
     "stack_words": _stack("stack_words", 32),
     "stack_room": _stack("stack_room", 256),
     "stack_frame": _stack("stack_frame", 1024),
-    "call_gemm": _fortran_call("call_gemm", 13),
-    "call_gemv": _fortran_call("call_gemv", 11),
-    "call_potrf": _fortran_call("call_potrf", 5),
-    "call_gesv": _fortran_call("call_gesv", 8),
-    "call_syevd": _fortran_call("call_syevd", 11),
-    "call_trsm": _fortran_call("call_trsm", 11),
-    "call_trsv": _fortran_call("call_trsv", 8),
+    **{f"call_{name}": _fortran_call(f"call_{name}", arity) for name, arity in ROUTINES.items()},
     **MEMORY_NAMES,
     "words_as_b1": words_as("b1", BoolPointer()),
     **{name: types.ExternalFunction(name, kind) for name, kind in INTERPRETER.items()},

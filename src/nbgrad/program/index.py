@@ -6,6 +6,7 @@ Views compose maps, so a chain of slices, transposes and broadcasts costs nothin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -71,6 +72,36 @@ def squeeze(
     rest = iter([e for e, n in zip(imap, shape, strict=True) if n != 1])
     zero = Entry((0,) * n_loops)
     return tuple(zero if n == 1 else next(rest) for n in x_shape)
+
+
+def split(
+    imap: IndexMap, x_shape: tuple[int, ...], shape: tuple[int, ...], extents: tuple[int, ...]
+) -> IndexMap | None:
+    """Map of the operand of a reshape that joins dimensions, where each is walked by steps of its own.
+
+    The diagonal of a matrix, which is its elements in a row by steps of ``n + 1``, goes through rows and
+    columns by steps of 1. None if no map will do.
+    """
+    sizes = iter([n for n in x_shape if n != 1])
+    found: list[Entry] = []
+    for entry, n in zip(imap, shape, strict=True):
+        group: list[int] = []
+        while n != 1 and math.prod(group) < n:
+            group.append(next(sizes, n + 1))
+        if math.prod(group) != n:
+            return None
+        for size in group[:0:-1]:
+            digits = [divmod(c, size) for c in entry.coefficients]
+            above, rest = divmod(entry.constant, size)
+            if rest + sum(r * (k - 1) for (_, r), k in zip(digits, extents, strict=True)) >= size:
+                return None  # it would carry
+            found.append(Entry(tuple([r for _, r in digits]), rest))
+            entry = Entry(tuple([q for q, _ in digits]), above)
+        found += [entry] if group else []
+        size_of = len(group)
+        found[len(found) - size_of :] = found[len(found) - size_of :][::-1]
+    zero, rest_of = Entry((0,) * len(extents)), iter(found)
+    return tuple(zero if n == 1 else next(rest_of) for n in x_shape)
 
 
 def pad(

@@ -111,7 +111,10 @@ class Body:
     def reshape(self, eqn: Equation, x: Var, imap: IndexMap, guards: tuple[Guard, ...]) -> int:
         while x in self.producers and x not in self.stored and _is_reshape(self.producers[x]):
             (x,) = self.producers[x].inputs  # type: ignore[assignment]
-        moved = index.squeeze(imap, x.aval.shape, eqn.out.aval.shape, self.n_loops)
+        shapes = x.aval.shape, eqn.out.aval.shape
+        moved = index.squeeze(imap, *shapes, self.n_loops)
+        if moved is None and len(self.extents) == self.n_loops:
+            moved = index.split(imap, *shapes, self.extents)
         if moved is not None:
             return self.pull(x, moved, guards, x.aval.dtype)
         if x in self.producers and x not in self.stored:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from nbgrad.core.check import checked
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.primitive import intern_signature
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Body, Equation, Tape, Var
 from nbgrad.ops.kinds.forms import Call
+
+whitened = LazyModule("nbgrad.transforms.whitened")
 
 
 def expanded(tape: Tape) -> Tape:
@@ -53,11 +56,17 @@ def _expand(
     tape: Tape, now: dict[Any, Atom], eqns: list[Equation], plain: dict[Signature, bool]
 ) -> None:
     """Add the equations of *tape* to *eqns*; *now* has what stands for its variables."""
+    sources: dict[Any, Equation] = {}
     for eqn in tape.eqns:
         sig = eqn.sig
         xs = tuple([now.get(a, a) for a in eqn.inputs])
         if sig.prim.lower.__class__ is Call:
-            body = sig.prim.lower.tape(sig)
+            found = None
+            if sig.prim.lower.seen:
+                sources = sources or {out: e for e in tape.eqns for out in e.outs}
+                found = whitened.structured(eqn, sources.get)
+            body, given = (sig.prim.lower.tape(sig), eqn.inputs) if found is None else found
+            xs = tuple([now.get(a, a) for a in given])
             inner: dict[Any, Atom] = dict(zip(body.inputs, xs, strict=True))
             _expand(body, inner, eqns, plain)
             now.update(zip(eqn.outs, [inner.get(a, a) for a in body.outputs], strict=True))

@@ -27,6 +27,7 @@ ERRORS: Final = {
     "cholesky": "Matrix is not positive definite",
     "triangular": "singular matrix: an element of the diagonal is exactly zero",
     "solve": "Singular matrix",
+    "lu_solve": "Singular matrix",
     "eigh": "Eigenvalues did not converge",
     "eigvalsh": "Eigenvalues did not converge",
 }
@@ -47,6 +48,16 @@ def _cholesky(call: LibraryCall, number: int) -> list[Launch]:
         *integers(out.aval.dtype.itemsize, n, *a.strides),
     )  # fmt: skip
     return [launch(lapack_text.CHOLESKY, "cholesky", args, batch)]
+
+
+def _cholesky_inverse(call: LibraryCall, number: int) -> list[Launch]:
+    (a,), out = call.operands, call.eqn.out
+    batch, n, _ = a.extents
+    args: Arguments = (
+        Pointer(out, 0), pointer(a), _common(call, number, "potri")[2],
+        *integers(out.aval.dtype.itemsize, n, *a.strides),
+    )  # fmt: skip
+    return [launch(lapack_text.CHOLESKY_INVERSE, "cholesky_inverse", args, batch)]
 
 
 def _triangular(call: LibraryCall, number: int) -> list[Launch]:
@@ -96,6 +107,29 @@ def _solve(call: LibraryCall, number: int) -> list[Launch]:
     return [launch(lapack_text.SOLVE, "solve", args, batch)]
 
 
+def _lu(call: LibraryCall, number: int) -> list[Launch]:
+    (a,), (packed, pivots) = call.operands, call.eqn.outs
+    batch, n, _ = a.extents
+    args: Arguments = (
+        Pointer(packed, 0), Pointer(pivots, 0), pointer(a),
+        _common(call, number, "getrf")[2],
+        *integers(packed.aval.dtype.itemsize, n, *a.strides),
+    )  # fmt: skip
+    return [launch(lapack_text.LU, "lu", args, batch)]
+
+
+def _lu_solve(call: LibraryCall, number: int) -> list[Launch]:
+    (a, pivots, b), out = call.operands, call.eqn.out
+    batch, n, cols = b.extents
+    args: Arguments = (
+        Pointer(out, 0), pointer(a), pointer(pivots), pointer(b),
+        *_scratch((n * cols, CODES[out.aval.dtype])), *_common(call, number, "getrs"),
+        _letter("T" if call.eqn.params["transposed"] else "N"),
+        *integers(out.aval.dtype.itemsize, n, cols, *b.strides),
+    )  # fmt: skip
+    return [launch(lapack_text.LU_SOLVE, "lu_solve", args, batch)]
+
+
 def _eigh(vectors: bool) -> Callable[[LibraryCall, int], list[Launch]]:
     def make(call: LibraryCall, number: int) -> list[Launch]:
         (a,) = call.operands
@@ -125,8 +159,11 @@ def _filled(make: Callable[[LibraryCall, int], list[Launch]]) -> Any:
 
 KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "cholesky": _filled(_cholesky),
+    "cholesky_inverse": _filled(_cholesky_inverse),
     "triangular": _filled(_triangular),
     "solve": _filled(_solve),
+    "lu": _filled(_lu),
+    "lu_solve": _filled(_lu_solve),
     "eigh": _filled(_eigh(True)),
     "eigvalsh": _filled(_eigh(False)),
 }

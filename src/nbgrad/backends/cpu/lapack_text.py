@@ -18,6 +18,26 @@ _FAIL: Final = """
             if status[0] == 0:
                 status[0] = (t << 24) | number"""
 
+# A matrix for LAPACK, by columns: some rows at a time, so that what is read and written stays in cache.
+_TO_COLUMNS: Final = """
+        if a_row == 1:
+            for j in range(n):
+                for i in range(n):
+                    {into}[{at}j * n + i] = a[t * a_step + i + j * a_col]
+        else:
+            for first in range(0, n, 16):
+                for j in range(n):
+                    for i in range(first, min(first + 16, n)):
+                        {into}[{at}j * n + i] = a[t * a_step + i * a_row + j * a_col]"""
+_RIGHT: Final = """
+        for i in range(n):
+            for j in range(cols):
+                right[j * n + i] = b[t * b_step + i * b_row + j * b_col]"""
+_BACK: Final = """
+            for i in range(n):
+                for j in range(cols):
+                    y[(t * n + i) * cols + j] = right[j * n + i]"""
+
 # potrf(uplo, n, a, lda, info): the lower triangle is the upper one of the transposed matrix.
 CHOLESKY: Final = f"""
 def cholesky(lo, hi, y, a, status, number, potrf, itemsize, n, step, row, col):{_TABLE}
@@ -34,6 +54,25 @@ def cholesky(lo, hi, y, a, status, number, potrf, itemsize, n, step, row, col):{
         table[17] = 0
         call_potrf(potrf, table)
         if table[17] != 0:{_FAIL}
+"""
+# potri(uplo, n, a, lda, info), whose triangle is mirrored, some rows at a time.
+CHOLESKY_INVERSE: Final = f"""
+def cholesky_inverse(lo, hi, y, a, potri, itemsize, n, step, row, col):{_TABLE}
+    table[13] = 85
+    table[14] = n
+    table[16] = max(n, 1)
+    for t in range(lo, hi):
+        at = t * n * n
+        for i in range(n):
+            for j in range(i + 1):
+                y[at + i * n + j] = a[t * step + i * row + j * col]
+        store_pointer(table, 2, offset_bytes(y, at * itemsize))
+        table[17] = 0
+        call_potri(potri, table)
+        for first in range(0, n, 16):
+            for i in range(n):
+                for j in range(max(first, i + 1), min(first + 16, n)):
+                    y[at + i * n + j] = y[at + j * n + i]
 """
 # trsm(side, uplo, trans, diag, m, n, alpha, a, lda, b, ldb), or for a vector
 # trsv(uplo, trans, diag, n, a, lda, x, incx).
@@ -82,20 +121,45 @@ def solve(
     store_pointer(table, 2, offset_bytes(matrix, 0))
     store_pointer(table, 4, pivots)
     store_pointer(table, 5, offset_bytes(right, 0))
-    for t in range(lo, hi):
-        for i in range(n):
-            for j in range(n):
-                matrix[j * n + i] = a[t * a_step + i * a_row + j * a_col]
-        for i in range(n):
-            for j in range(cols):
-                right[j * n + i] = b[t * b_step + i * b_row + j * b_col]
+    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="")}{_RIGHT}
         table[20] = 0
         call_gesv(gesv, table)
         if table[20] != 0:{_FAIL}
+        else:{_BACK}
+"""
+# getrf(m, n, a, lda, ipiv, info): a matrix that is singular fails where it is solved with.
+LU: Final = f"""
+def lu(lo, hi, y, pivots, a, getrf, itemsize, n, a_step, a_row, a_col):{_TABLE}
+    table[13] = table[14] = n
+    table[16] = max(n, 1)
+    for t in range(lo, hi):{_TO_COLUMNS.format(into="y", at="t * n * n + ")}
+        store_pointer(table, 2, offset_bytes(y, t * n * n * itemsize))
+        store_pointer(table, 4, offset_bytes(pivots, t * n * 4))
+        table[18] = 0
+        call_getrf(getrf, table)
+"""
+# getrs(trans, n, nrhs, a, lda, ipiv, b, ldb, info).
+LU_SOLVE: Final = f"""
+def lu_solve(
+    lo, hi, y, a, pivots, b, right, status, number, getrs, trans, itemsize,
+    n, cols, b_step, b_row, b_col,
+):{_TABLE}
+    table[13] = trans
+    table[14] = n
+    table[15] = cols
+    table[17] = table[20] = max(n, 1)
+    store_pointer(table, 6, offset_bytes(right, 0))
+    for t in range(lo, hi):{_RIGHT}
+        singular = 0
+        for i in range(n):
+            if a[t * n * n + i * (n + 1)] == 0:
+                singular = 1
+        if singular != 0:{_FAIL}
         else:
-            for i in range(n):
-                for j in range(cols):
-                    y[(t * n + i) * cols + j] = right[j * n + i]
+            store_pointer(table, 3, offset_bytes(a, t * n * n * itemsize))
+            store_pointer(table, 5, offset_bytes(pivots, t * n * 4))
+            table[21] = 0
+            call_getrs(getrs, table){_BACK}
 """
 # syevd(jobz, uplo, n, a, lda, w, work, lwork, iwork, liwork, info).
 EIGH: Final = f"""

@@ -66,6 +66,17 @@ class Host(Value):
     """No lowering: the program calls the NumPy reference between its kernels."""
 
 
+class Factored(Value):
+    """How operations on one matrix, their first operand, share its factorization.
+
+    ``factors(a)`` are nodes, and ``result(factors, transposed, *others, **params)`` that of the operation
+    on the matrix, or on it transposed.
+    """
+
+    factors: Callable[..., Sequence[Any]]
+    result: Callable[..., Any]
+
+
 class Library(Value):
     """Lowering as a hand-written kernel, called on operands where they lie in memory.
 
@@ -87,6 +98,8 @@ class Library(Value):
         computed as well as the result: see transforms/turned.py.
     on_card : bool
         Whether there is such a kernel for cards alone.
+    factored : Factored or None
+        What several such operations on one matrix are made of: see program/factored.py.
     """
 
     kernel: str
@@ -96,6 +109,7 @@ class Library(Value):
     flops: Callable[..., float] | None = None
     turned: Callable[..., Any] | None = None
     on_card: bool = False
+    factored: Factored | None = None
 
 
 class Rounds(Value):
@@ -134,10 +148,12 @@ class Call(Value):
     """Lowering of an operation that is a tape, by default that of its param ``body``.
 
     The equations of that stand in its place when a program is made, and not before: until then it has
-    rules of its own. ``tape(signature)`` returns it.
+    rules of its own. ``tape(signature)`` returns it. Of what is ``seen`` transforms/whitened.py writes a better
+    one, if it can, of what the operands are made of.
     """
 
     tape: Callable[[Any], Any] = lambda sig: sig.params["body"].tape
+    seen: bool = False
 
 
 class Choice(Value):

@@ -17,6 +17,7 @@ from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, materialize
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
+from nbgrad.ops.linalg.cotangents import cholesky_cotangent, over_triangles
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     cubic,
@@ -29,6 +30,7 @@ from nbgrad.ops.linalg.matrices import (
     matmul,
     matrix_operand,
     matrix_splits,
+    positions,
     real_part,
     square_operand,
     tangents,
@@ -44,12 +46,6 @@ def _cholesky_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
     return (a,), a.aval, ()
 
 
-def _over_triangles(x: Node, factor: Node) -> Node:
-    """``factor^-H @ x @ factor^-1`` for lower triangular factors, by two triangular solves."""
-    x = solve_triangular(adjoint(factor), x, lower=False, left=True, unit=False)
-    return solve_triangular(factor, x, lower=True, left=False, unit=False)
-
-
 def _real_diagonal(x: Node) -> Node:
     """The lower triangle with half of the real part of the diagonal."""
     half = lower(halved_diagonal(x))
@@ -59,9 +55,12 @@ def _real_diagonal(x: Node) -> Node:
 
 
 def _cholesky_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Node]:
+    ct = materialize(ct, y.aval)
+    if y.dtype.kind == "f":
+        return (cholesky_cotangent(y, ct, positions(y.shape[-1], 0), positions(y.shape[-1], 1)),)
     # Only the lower triangle of the product is used, and it has no part of ct's upper one.
-    inner = _real_diagonal(matmul(adjoint(y), materialize(ct, y.aval)))
-    return (_over_triangles(hermitian_part(inner), y),)
+    inner = _real_diagonal(matmul(adjoint(y), ct))
+    return (over_triangles(hermitian_part(inner), y),)
 
 
 def _cholesky_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:

@@ -31,8 +31,12 @@ def adjoint(x: Node) -> Node:
 
 
 def matmul(*factors: Node) -> Node:
-    """Product of matrices of one batch, from left to right."""
-    return functools.reduce(products.matmul, factors)
+    """Product of matrices of one batch, from left to right; of a column and a row it is elementwise."""
+    return functools.reduce(_product, factors)
+
+
+def _product(a: Node, b: Node) -> Node:
+    return arithmetic.multiply(a, b) if a.shape[-1] == 1 else products.matmul(a, b)
 
 
 def hermitian_part(x: Node) -> Node:
@@ -62,20 +66,20 @@ def real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return np.zeros(0, dtype).real.dtype
 
 
-def _positions(n: int, along: int) -> Node:
+def positions(n: int, along: int) -> Node:
     """Integers 0 to n as a column (along 0) or a row (1): comparing them makes masks."""
     return leaf_node(np.arange(n).reshape((n, 1) if along == 0 else (1, n)))
 
 
 def lower(x: Node, k: int = 0) -> Node:
     """The triangle at and below the k-th diagonal; exact zeros above."""
-    rows, columns = _positions(x.shape[-2], 0), _positions(x.shape[-1], 1)
+    rows, columns = positions(x.shape[-2], 0), positions(x.shape[-1], 1)
     return selection.where(greater_equal(rows + k, columns), x, 0.0)
 
 
 def upper(x: Node, k: int = 0) -> Node:
     """The triangle at and above the k-th diagonal; exact zeros below."""
-    rows, columns = _positions(x.shape[-2], 0), _positions(x.shape[-1], 1)
+    rows, columns = positions(x.shape[-2], 0), positions(x.shape[-1], 1)
     return selection.where(greater_equal(columns, rows + k), x, 0.0)
 
 
@@ -92,14 +96,14 @@ def diagonal(x: Node) -> Node:
 def diagonal_matrix(x: Node) -> Node:
     """Square matrices with the last dimension of *x* on the diagonal."""
     n = x.shape[-1]
-    on = equal(_positions(n, 0), _positions(n, 1))
+    on = equal(positions(n, 0), positions(n, 1))
     return selection.where(on, column_scale(x), 0.0)
 
 
 def halved_diagonal(x: Node) -> Node:
     """*x* with half of its diagonal."""
     n = x.shape[-1]
-    on = equal(_positions(n, 0), _positions(n, 1))
+    on = equal(positions(n, 0), positions(n, 1))
     return selection.where(on, x * 0.5, x)
 
 

@@ -12,10 +12,14 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, broadcast_shapes, make_aval
 from nbgrad.core.node import Node
+from nbgrad.ops.elements.comparison import greater_equal
+from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, materialize
-from nbgrad.ops.kinds.forms import Library
+from nbgrad.ops.kinds.forms import Factored, Library
 from nbgrad.ops.kinds.opaque import opaque
+from nbgrad.ops.linalg.factored import lu_factored, lu_solved
+from nbgrad.ops.linalg.formulas import formula
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     cubic,
@@ -24,10 +28,12 @@ from nbgrad.ops.linalg.matrices import (
     matmul,
     matrix_operand,
     matrix_splits,
+    positions,
     same_batch,
     same_dtype,
     square_operand,
     tangents,
+    transposed,
     triangular_reads,
     upper,
 )
@@ -103,13 +109,42 @@ solve = opaque(
     evaluate=_solve,
     vjp=_solve_vjp,
     jvp=_solve_jvp,
-    lower=Library("solve", ("f", "f"), matrix_splits, flops=cubic(2 / 3)),
+    lower=Library(
+        "solve",
+        ("f", "f"),
+        matrix_splits,
+        flops=cubic(2 / 3),
+        factored=Factored(lu_factored, lambda factors, t, b: lu_solved(*factors, b, transposed=t)),
+    ),
     cases=((("square", 3, 3), (3, 2)),),
     grad_name="LinalgSolveEx",
     doc="Solution x of a @ x = b.",
 )
 
 # ------------------------------------------------------------------------------- triangular systems
+
+
+def _outer(u: Node, v: Node, rows: Node, columns: Node, lower: bool) -> Node:
+    mask = greater_equal(rows, columns) if lower else greater_equal(columns, rows)
+    return where(mask, -matmul(u, transposed(v)), 0.0)
+
+
+def _outer_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+    u = xs[0]
+    return tuple(xs), matmul(u, transposed(u)).aval, ()
+
+
+def _outer_reference(u: Any, v: Any, rows: Any, columns: Any, lower: bool) -> Any:
+    return (np.tril if lower else np.triu)(-(u @ np.swapaxes(v, -1, -2)))
+
+
+triangular_outer = formula(
+    "triangular_outer",
+    _outer,
+    prepare=_outer_prepare,
+    evaluate=_outer_reference,
+    doc="A triangle of the product of a matrix and another transposed, with the other sign.",
+)
 
 
 def _triangular_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
@@ -145,6 +180,9 @@ def _triangular_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple
     )
     if not wants[0]:
         return None, ct_b
+    if left and not unit and ct_b.dtype.kind == "f":
+        places = positions(y.shape[-2], 0), positions(y.shape[-2], 1)
+        return triangular_outer(ct_b, y, *places, lower=low), ct_b
     ct_a = -matmul(ct_b, adjoint(y)) if left else -matmul(adjoint(y), ct_b)
     return _triangle(ct_a, low, unit), ct_b
 

@@ -1,0 +1,80 @@
+"""Systems of one matrix with one factorization: what a program puts in the place of several solves.
+
+These have no derivatives: they are written when nothing is differentiated any more, see
+program/factored.py.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nbgrad.core.aval import Aval, Several, make_aval, several
+from nbgrad.ops.kinds.batching import LEADING
+from nbgrad.ops.kinds.forms import Library
+from nbgrad.ops.kinds.opaque import opaque
+from nbgrad.ops.linalg.matrices import cubic, matrix_splits
+
+PIVOT = np.dtype(np.int32)  # an integer of LAPACK's, as SciPy has it
+
+
+def _factored_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Several, Any]:
+    (a,) = xs
+    return (a,), several(a.aval, make_aval(a.shape[:-1], PIVOT)), ()
+
+
+def _factored(a: Any) -> tuple[Any, Any]:
+    from scipy.linalg.lapack import get_lapack_funcs
+
+    packed, pivots = np.empty_like(a), np.empty(a.shape[:-1], PIVOT)
+    (getrf,) = get_lapack_funcs(("getrf",), (a,))
+    for place in np.ndindex(a.shape[:-2]):
+        if a.shape[-1]:
+            found, pivots[place], _ = getrf(a[place])
+            packed[place] = found.T
+    return packed, pivots
+
+
+lu_factored = opaque(
+    "lu_factored",
+    batch=LEADING,
+    prepare=_factored_prepare,
+    evaluate=_factored,
+    lower=Library("lu", ("f",), matrix_splits, flops=cubic(2 / 3)),
+    cases=((("square", 3, 3),),),
+    doc="LAPACK's L and U in one matrix, by columns, so transposed; and the rows it exchanged.",
+    several=True,
+)
+
+
+def _solved_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+    return tuple(xs), xs[2].aval, ()
+
+
+def _solved(packed: Any, pivots: Any, b: Any, transposed: bool) -> Any:
+    from scipy.linalg.lapack import get_lapack_funcs
+
+    out = np.empty_like(b)
+    (getrs,) = get_lapack_funcs(("getrs",), (packed,))
+    for place in np.ndindex(b.shape[:-2]):
+        if not np.diagonal(packed[place]).all():
+            raise np.linalg.LinAlgError("Singular matrix")
+        if out[place].size:
+            out[place] = getrs(packed[place].T, pivots[place], b[place], trans=transposed)[0]
+    return out
+
+
+def _solved_splits(params: Any, packed: Aval, pivots: Aval, b: Aval) -> list[tuple[int, ...]]:
+    (of_packed, of_b), rank = matrix_splits(params, packed, b), pivots.ndim
+    return [of_packed, (0, rank - 1, rank), of_b]
+
+
+lu_solved = opaque(
+    "lu_solved",
+    batch=LEADING,
+    prepare=_solved_prepare,
+    evaluate=_solved,
+    lower=Library("lu_solve", ("f", "i", "f"), _solved_splits, flops=cubic(0)),
+    doc="Solution x of a @ x = b, or of a.T @ x = b, for what ``lu_factored`` gives of a.",
+)
