@@ -17,6 +17,7 @@ from nbgrad.program.joined import joined
 from nbgrad.program.loops import Chosen, Fork, Loop, Round, Trip, Whole, framed, without_kept
 from nbgrad.program.nests import Call, Item, build, in_blocks
 from nbgrad.program.plan import Plan, plan
+from nbgrad.program.pushed import pushed
 from nbgrad.program.rolled import rolled
 from nbgrad.program.rows import Rows, by_rows
 from nbgrad.program.selected import selected
@@ -26,6 +27,7 @@ from nbgrad.program.text import CudaKernel, Emitted
 from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
 from nbgrad.program.unrolled import emit
+from nbgrad.program.upright import upright
 from nbgrad.program.values import planning
 from nbgrad.program.views import LibraryCall, Stage
 
@@ -116,7 +118,7 @@ def make_program(
     """
     with planning(target):
         tape, there = joined(selected(tape)), target == "cuda"
-        tape = halves.widened(tape) if there else factored(tape)
+        tape = halves.widened(tape) if there else upright(pushed(factored(tape)))
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
         cut = [*in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)]
