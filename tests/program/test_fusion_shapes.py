@@ -377,3 +377,21 @@ def test_large_results_share_a_nest_if_they_share_operands(size: int, most: int)
 
     texts = plan_of(step, *[(size,)] * 16).source().split("def ")[1:]
     assert max(sum(f"y{k}[" in text for k in range(12)) for text in texts) == most
+
+
+def test_parts_of_results_share_what_they_have_in_common() -> None:
+    """The columns of a Jacobian, each put together of two halves, are computed in one nest."""
+
+    def columns(x: Any) -> Any:
+        s = ng.exp(ng.sin(x)) * ng.cos(x)
+        return [ng.concatenate([s * k, s * s + k]) for k in (2.0, 3.0, 4.0)]
+
+    x = np.linspace(0.0, 1.0, 40)
+    compiled = ng.jit(columns)
+    s = np.exp(np.sin(x)) * np.cos(x)
+    for k, found in zip((2.0, 3.0, 4.0), compiled(x), strict=True):
+        np.testing.assert_allclose(found, np.concatenate([s * k, s * s + k]), 1e-14)
+    assert compiled.source(x).count("exp_f8(") == 1
+    # Parts that have nothing in common are written where they belong.
+    apart = ng.jit(lambda x: ng.concatenate([ng.exp(x), ng.sin(x)]))
+    assert apart.stats(x)["kernels"] == 2

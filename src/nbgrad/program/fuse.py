@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from nbgrad.core.tape import Equation, Tape, Var
@@ -64,6 +65,8 @@ Step = Group | HostCall | Assemble
 
 # Beyond this many parts the operands are stored first, so that all parts share one copy kernel.
 MAX_INLINE_PARTS = 16
+# Of such parts at least so many are looked at together: planning stays linear in the tape.
+MAX_PARTS = 64
 # Copies by a broadcast, each of which would compute a value of a few operations again.
 MANY_COPIES = 8
 
@@ -341,19 +344,29 @@ class Fusion:
         return True
 
     def repeated(self) -> set[Var]:
-        """Costly variables that more than one step would recompute."""
-        users: dict[Var, set[int]] = defaultdict(set)
-        for k, step in enumerate(self.steps):
-            outs = step.outs if isinstance(step, Group) else ()
-            for out in outs:
-                self._mark(out, k, users)
-        return {
+        """Costly variables that more than one step would recompute; of parts of a result the parts."""
+        users: dict[Var, set[int | Var]] = defaultdict(set)
+        for out, nest in self._nests():
+            self._mark(out, nest, users)
+        found = {
             var
-            for var, steps in users.items()
-            if len(steps) > 1
-            and self.cost.get(var, 0.0) * (len(steps) - 1) > RECOMPUTE_LIMIT
-            and self._costs_more(var, RECOMPUTE_LIMIT / (len(steps) - 1))
+            for var, nests in users.items()
+            if len(nests) > 1
+            and self.cost.get(var, 0.0) * (len(nests) - 1) > RECOMPUTE_LIMIT
+            and self._costs_more(var, RECOMPUTE_LIMIT / (len(nests) - 1))
         }
+        parts = {x for var in found for x in users[var] if isinstance(x, Var)}
+        return parts | {var for var in found if parts.isdisjoint(users[var])}
+
+    def _nests(self) -> Iterator[tuple[Var, int | Var]]:
+        """What is computed, and in which nest: the parts of a result that is put together have their own."""
+        parts: list[Var] = []
+        for k, step in enumerate(self.steps):
+            if isinstance(step, Group):
+                yield from ((out, k) for out in step.outs)
+            elif isinstance(step, Assemble) and len(parts) < MAX_PARTS:
+                parts += [x for x in step.eqn.inputs if isinstance(x, Var) and x in self.free]
+        yield from ((x, x) for x in parts if x not in self.stored)
 
     def _costs_more(self, var: Var, limit: float) -> bool:
         """Whether computing *var* from memory costs more, each equation counted once."""
@@ -372,7 +385,7 @@ class Fusion:
                     stack.append(a)
         return total > limit
 
-    def _mark(self, out: Var, step: int, users: dict[Var, set[int]]) -> None:
+    def _mark(self, out: Var, step: int | Var, users: dict[Var, set[int | Var]]) -> None:
         stack = [a for a in self.producers[out].inputs if isinstance(a, Var)]
         while stack:
             x = stack.pop()
@@ -380,20 +393,6 @@ class Fusion:
                 continue
             users[x].add(step)
             stack.extend(a for a in self.producers[x].inputs if isinstance(a, Var))
-
-
-def largest_costs(fusion: Fusion, candidates: set[Var]) -> set[Var]:
-    """Of nested costly values keep the outermost: those no other candidate is computed from."""
-    inner: set[Var] = set()
-    for var in candidates:
-        stack = [a for a in fusion.producers[var].inputs if isinstance(a, Var)]
-        while stack:
-            x = stack.pop()
-            if x in inner or x in fusion.stored or x not in fusion.producers:
-                continue
-            inner.add(x)
-            stack.extend(a for a in fusion.producers[x].inputs if isinstance(a, Var))
-    return {v for v in candidates if v not in inner and not _is_view(fusion.producers[v])}
 
 
 def _is_view(eqn: Equation) -> bool:

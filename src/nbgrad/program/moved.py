@@ -74,3 +74,21 @@ def _costs(
             if eqn.out in stored:
                 cost[eqn.out] = 0.0
     return cost
+
+
+def largest_costs(fusion: Any, candidates: set[Var]) -> set[Var]:
+    """Of nested costly values keep the outermost: those no other candidate is computed from."""
+    inner: set[Var] = set()
+    for var in candidates:
+        stack = [a for a in fusion.producers[var].inputs if isinstance(a, Var)]
+        while stack:
+            x = stack.pop()
+            if x in inner or x in fusion.stored or x not in fusion.producers:
+                continue
+            inner.add(x)
+            stack.extend(a for a in fusion.producers[x].inputs if isinstance(a, Var))
+    return {
+        v
+        for v in candidates
+        if v not in inner and not isinstance(fusion.producers[v].prim.lower, View)
+    }

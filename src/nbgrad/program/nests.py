@@ -14,8 +14,9 @@ from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds.forms import Combine
 from nbgrad.program import index
 from nbgrad.program.arrange import Arranged, arrange
-from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step, largest_costs
+from nbgrad.program.fuse import Assemble, Fusion, Group, HostCall, Step
 from nbgrad.program.loops import Fork, Round, Trip, fork_of, round_of, trip_of
+from nbgrad.program.moved import largest_costs
 from nbgrad.program.nest import Guard, Load, Nest, Reduce, Select, Store
 from nbgrad.program.rows import Rows
 from nbgrad.program.text import is_wide
