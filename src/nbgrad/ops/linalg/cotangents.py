@@ -8,12 +8,12 @@ import numpy as np
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.node import Node
+from nbgrad.ops.control.formulas import formula
 from nbgrad.ops.elements.comparison import equal, greater_equal
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
-from nbgrad.ops.linalg.formulas import formula
 from nbgrad.ops.linalg.matrices import adjoint, cubic, hermitian_part, matmul, matrix_splits
 from nbgrad.ops.linalg.solves import solve_triangular
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from nbgrad.core.aval import Aval, broadcast_shapes, make_aval
 from nbgrad.core.node import Node
+from nbgrad.ops.control.formulas import formula
 from nbgrad.ops.elements.comparison import greater_equal
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import LEADING
@@ -19,7 +20,6 @@ from nbgrad.ops.kinds.cotangents import add_up, materialize
 from nbgrad.ops.kinds.forms import Factored, Library
 from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.factored import lu_factored, lu_solved
-from nbgrad.ops.linalg.formulas import formula
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     cubic,
