@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 # Halfway between what is the same and what is slower by 15 %, which must be found.
 LIMIT, VOTES = 1.075, 3
-SAME = 1.03  # found so near once, a row is not looked at again
+SAME = 1.03  # a row that all estimates find so near once is not looked at again
 PAIRS, QUICK_PAIRS, FEWEST_PAIRS = 41, 25, 9
 SECONDS = 4.0  # of a row in a round, after the fewest pairs
 ONE_THREAD = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -78,11 +78,12 @@ Sides = tuple[Side, Side]
 
 @dataclass(frozen=True)
 class Compared:
-    """Medians of either side in microseconds, and how many times as long the second takes."""
+    """Medians of either side in microseconds, and how many times as long the second takes, at the *highest* too."""
 
     base: float
     head: float
     ratio: float
+    highest: float
 
     @classmethod
     def of(cls, samples: Sequence[tuple[float, float]]) -> Compared:
@@ -96,15 +97,15 @@ class Compared:
         quarter = len(samples) // 4
         base, head = statistics.median(bases), statistics.median(heads)
         neighbours = statistics.median(b / a for a, b in samples)
-        ratio = statistics.median((neighbours, head / base, heads[quarter] / bases[quarter]))
-        return cls(base, head, ratio)
+        ratios = neighbours, head / base, heads[quarter] / bases[quarter]
+        return cls(base, head, statistics.median(ratios), max(ratios))
 
 
-def slower(ratios: Sequence[float]) -> bool | None:
+def slower(rounds: Sequence[Compared]) -> bool | None:
     """What the rounds of a row say together; None if another is needed."""
-    if ratios[0] <= SAME:
+    if rounds[0].highest <= SAME:
         return False
-    votes = [ratio > LIMIT for ratio in ratios]
+    votes = [found.ratio > LIMIT for found in rounds]
     return next((vote for vote in (True, False) if votes.count(vote) >= VOTES), None)
 
 
@@ -132,7 +133,7 @@ def decided(
         with started() as sides:
             for row, rounds in list(found.items()):
                 rounds.append(compare(*sides, row, pairs))
-                verdict = slower([r.ratio for r in rounds])
+                verdict = slower(rounds)
                 if verdict is not None:
                     yield row, verdict, found.pop(row)
 

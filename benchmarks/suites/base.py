@@ -6,6 +6,7 @@ Names with an underscore are not benchmarks to asv; a module of a theme derives 
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -18,7 +19,8 @@ from benchmarks.paired import compare
 
 ng.configure(deterministic=True)  # machine code is waited for, whoever imported nbgrad first
 LIBRARIES = ("nbgrad", "by hand", "torch", "jax")
-WARM_UP = 5  # calls: the machine code around a program is installed after a few
+# Calls, and seconds after which there are no more: machine code around a program is installed after a few.
+WARM_UP, WARM_SECONDS = 5, 2.0
 PAIRED_SECONDS = 0.5
 
 
@@ -45,8 +47,11 @@ def or_skip(build: Callable[[], Any]) -> Any:
 def warm(build: Callable[[], Step]) -> Step:
     """The step, ready to be timed; asv asks for it before each sample."""
     step: Step = or_skip(build)
+    until = time.perf_counter() + WARM_SECONDS
     for _ in range(WARM_UP):
         step()
+        if time.perf_counter() > until:
+            break
     return step
 
 

@@ -68,12 +68,22 @@ def test_one_lucky_sample_of_a_side_decides_nothing() -> None:
     assert gate.Compared.of([(0.5, 1.0)] + [(1.0, 1.0)] * 10).ratio == 1.0
 
 
-def test_three_votes_of_five_decide() -> None:
-    assert gate.slower([1.0]) is False
-    assert gate.slower([1.2]) is None
-    assert gate.slower([1.2, 1.0, 1.2, 1.0]) is None
-    assert gate.slower([1.2, 1.0, 1.2, 1.0, 1.2]) is True
-    assert gate.slower([1.2, 1.0, 1.0, 1.2, 1.0]) is False
+@pytest.mark.parametrize(
+    ("ratios", "verdict"),
+    [
+        ((1.0,), False),
+        ((1.2,), None),
+        ((1.2, 1.0, 1.2, 1.0), None),
+        ((1.2, 1.0, 1.2, 1.0, 1.2), True),
+        ((1.2, 1.0, 1.0, 1.2, 1.0), False),
+    ],
+)
+def test_three_votes_of_five_decide(ratios: tuple[float, ...], verdict: bool | None) -> None:
+    assert gate.slower([gate.Compared(1.0, r, r, r) for r in ratios]) is verdict
+
+
+def test_one_round_decides_only_where_all_estimates_agree() -> None:
+    assert gate.slower([gate.Compared(1.0, 1.0, 1.0, 1.1)]) is None
 
 
 def test_only_rows_that_are_undecided_are_timed_again() -> None:
