@@ -9,7 +9,7 @@ from numba import njit
 
 import nbgrad as ng
 from benchmarks.batched import hessian_of_logistic_regression, hessian_of_rosenbrock
-from benchmarks.libraries import load
+from benchmarks.libraries import counted, load
 from benchmarks.problems import rosenbrock, rosenbrock_input
 from benchmarks.workloads.base import Sides, Workload
 
@@ -39,7 +39,7 @@ def product() -> Sides:
         inputs = jax.numpy.asarray(x), jax.numpy.asarray(v)
         return lambda: jax.block_until_ready(derive(*inputs))
 
-    return Sides(lambda: compiled(x, v), lambda: _product(x, v), {"jax": of_jax})
+    return Sides(counted(compiled, x, v), lambda: _product(x, v), {"jax": of_jax})
 
 
 def hessian(n: int) -> Sides:
