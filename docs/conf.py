@@ -8,7 +8,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 sys.path[:0] = [str(HERE / "_ext"), str(ROOT / "src"), str(ROOT / "tests" / "support")]
 
-project = author = "nbgrad"
+project = "nbgrad"
+author = copyright = "the nbgrad developers"
 version = release = re.search(  # read, not imported: the package says it in one place
     r'__version__ = "(.+)"', (ROOT / "src" / "nbgrad" / "__init__.py").read_text()
 )[1]
