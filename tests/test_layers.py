@@ -25,9 +25,9 @@ FLOORS = (
     {"engine"},
     {"tensors"},
     {"api"},
-    {"autograd", "checkpoint_policies", "fft", "integrate", "interpolate", "linalg", "native", "numpy", "optim", "optimize", "parallel", "random", "signal", "solvers", "sparse", "special", "stats", "tree"},
+    {"autograd", "cache", "checkpoint_policies", "fft", "integrate", "interpolate", "linalg", "native", "numpy", "optim", "optimize", "parallel", "random", "signal", "solvers", "sparse", "special", "stats", "tree"},
     {"__init__"},
-    {"examples"},
+    {"examples", "__main__"},
 )  # fmt: skip
 HEIGHTS = {folder: height for height, floor in enumerate(FLOORS) for folder in floor}
 FACES = HEIGHTS["numpy"]

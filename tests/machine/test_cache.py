@@ -10,9 +10,13 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from subprocesses import finish, run, start
 
+import nbgrad as ng
+from nbgrad import __main__ as report
+from nbgrad import cache as cache_command
 from nbgrad.errors import CacheWarning
 from nbgrad.machine.cache import ObjectCache, default_directory, digest
 
@@ -339,3 +343,26 @@ def test_files_of_others_in_the_directory_are_left_alone(tmp_path):
     store = ObjectCache(tmp_path, max_bytes=100)
     store.prune()
     assert all(file.exists() for file in others)
+
+
+def test_the_command_says_where_and_how_large_the_cache_is_and_clears_what_is_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = ObjectCache(tmp_path / "kernels")
+    assert held.store(digest("a"), b"code") and held.store(digest("b"), b"code")
+    foreign = tmp_path / "kernels" / digest("a")[:2] / "notes.txt"
+    foreign.write_text("mine")
+    monkeypatch.setattr(cache_command, "default_cache", lambda: held)
+    assert cache_command.main([]) == 0 and cache_command.size()[0] == 2
+    assert cache_command.main(["clear"]) == 0 and cache_command.size() == (0, 0)
+    assert cache_command.main(["sise"]) == 2
+    out, error = capsys.readouterr()
+    assert "kernels: 2 files, 0.0 MiB" in out and "kernels: removed 2 files" in out
+    assert error.startswith("usage:") and foreign.exists()
+
+
+def test_the_report_names_versions_and_tests_a_gradient(capsys: pytest.CaptureFixture[str]) -> None:
+    assert report.main() == 0
+    rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert ng.__version__ in rows["nbgrad"] and f"numpy {np.__version__}" in rows["packages"]
+    assert rows["test"].startswith("gradient right") and rows["devices"].startswith("cpu")

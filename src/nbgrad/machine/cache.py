@@ -137,6 +137,19 @@ class ObjectCache:
             if total <= 0.8 * self.max_bytes:
                 return
 
+    def files(self) -> Iterator[tuple[str, os.stat_result]]:
+        """The files of object code that there are."""
+        return ((file, info) for file, info in self._scan() if file.endswith(".o"))
+
+    def clear(self) -> int:
+        """Remove all files of object code, and return how many were removed."""
+        count = 0
+        for file, _ in list(self.files()):
+            with contextlib.suppress(OSError):
+                os.unlink(file)
+                count += 1
+        return count
+
     def _scan(self) -> Iterator[tuple[str, os.stat_result]]:
         if self.path is None:
             return
