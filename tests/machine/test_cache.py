@@ -361,7 +361,9 @@ def test_the_command_says_where_and_how_large_the_cache_is_and_clears_what_is_ou
     assert error.startswith("usage:") and foreign.exists()
 
 
-def test_the_report_names_versions_and_tests_a_gradient(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_report_names_versions_and_tests_a_gradient(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     assert report.main() == 0
     rows = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert ng.__version__ in rows["nbgrad"] and f"numpy {np.__version__}" in rows["packages"]

@@ -120,3 +120,48 @@ def test_tensors_have_one_class() -> None:
     x = Derived(ng.tensor([1.0, 2.0])._node)
     assert type(x + 1.0) is type(x.exp()) is Derived
     assert x.log10_() is x
+
+
+SQUARE = np.array([[2.0, 0.5], [0.25, 3.0]])
+GIVEN: dict[str, tuple[Any, ...]] = {
+    "allclose": (SQUARE,),
+    "bmm": (SQUARE,),
+    "float_power": (2.0,),
+    "ger": (SQUARE[0],),
+    "igamma": (SQUARE,),
+    "igammac": (SQUARE,),
+    "isclose": (SQUARE,),
+    "log_softmax": (1,),
+    "matrix_power": (3,),
+    "mv": (SQUARE[0],),
+    "mvlgamma": (2,),
+    "dsplit": (1,),
+    "hsplit": (2,),
+    "vsplit": (2,),
+    "repeat_interleave": (2,),
+    "swapdims": (0, 1),
+    "take_along_dim": (np.array([[0], [1]]), 1),
+    "tensor_split": (2,),
+    "xlogy": (SQUARE,),
+}
+
+
+def _results(found: Any) -> list[Any]:
+    parts = found if isinstance(found, (tuple, list)) else [found]
+    return [x.detach().numpy() if hasattr(x, "detach") else np.asarray(x) for x in parts]
+
+
+@pytest.mark.parametrize("name", sorted(naming.OF_NAMESPACES))
+def test_methods_of_pytorch_that_are_functions_of_namespaces(name: str) -> None:
+    value = SQUARE[0] if name == "ger" else SQUARE[:, :, None] if name == "dsplit" else SQUARE
+    value = SQUARE[None] if name == "bmm" else value
+    args = tuple(a[None] if name == "bmm" else a for a in GIVEN.get(name, ()))
+    space, _, main = naming.OF_NAMESPACES[name].rpartition(".")
+    found = _results(getattr(ng.tensor(value), name)(*args))
+    wanted = getattr(getattr(ng, space), main)(ng.tensor(value), *args)
+    for a, b in zip(found, _results(wanted), strict=True):
+        np.testing.assert_array_equal(a, b)
+    torch = pytest.importorskip("torch")
+    given = [torch.tensor(a) if isinstance(a, np.ndarray) else a for a in args]
+    for a, b in zip(found, _results(getattr(torch.tensor(value), name)(*given)), strict=True):
+        np.testing.assert_allclose(np.abs(a), np.abs(b), rtol=1e-6, atol=1e-12)

@@ -52,6 +52,34 @@ ALIASES = {
     "bitwise_not": "invert",
     "lgamma": "gammaln",
 }
+# Methods of PyTorch's that are functions of a namespace: those whose meaning is the same.
+OF_NAMESPACES = {
+    "bmm": "numpy.matmul",
+    "det": "linalg.det",
+    "ger": "numpy.outer",
+    "igamma": "special.gammainc",
+    "igammac": "special.gammaincc",
+    "inverse": "linalg.inv",
+    "log_softmax": "special.log_softmax",
+    "matrix_exp": "linalg.expm",
+    "matrix_power": "linalg.matrix_power",
+    "mv": "numpy.matmul",
+    "mvlgamma": "special.multigammaln",
+    "pinverse": "linalg.pinv",
+    "repeat_interleave": "numpy.repeat",
+    "slogdet": "linalg.slogdet",
+    "swapdims": "numpy.swapaxes",
+    "take_along_dim": "numpy.take_along_axis",
+    "tensor_split": "numpy.array_split",
+    "xlogy": "special.xlogy",
+}
+OF_NAMESPACES |= {
+    name: f"numpy.{name}"
+    for name in (
+        "allclose", "angle", "argwhere", "diagflat", "dsplit", "fix", "float_power", "frexp", "hsplit", "isclose",
+        "isneginf", "isposinf", "isreal", "nan_to_num", "sinc", "vsplit",
+    )
+}  # fmt: skip
 
 
 def method_names() -> set[str]:
@@ -60,7 +88,7 @@ def method_names() -> set[str]:
     found |= {alias for alias, name in ALIASES.items() if name in found}
     for held in functions.values():
         found |= {name for name, declared in held.items() if declared.method}
-    return found
+    return found | set(OF_NAMESPACES)
 
 
 def _is_method(prim: Any) -> bool:
@@ -90,6 +118,9 @@ def method(name: str) -> Callable[..., Any] | None:
     prim = primitives.get(main)
     if prim is not None and _is_method(prim):
         return namespaces.find(prim.namespace, main)  # type: ignore[no-any-return]
+    if name in OF_NAMESPACES:
+        space, _, main = OF_NAMESPACES[name].rpartition(".")
+        return namespaces.find(space, main)  # type: ignore[no-any-return]
     return in_place(name) if name.endswith("_") else None
 
 
