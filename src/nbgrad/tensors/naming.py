@@ -67,7 +67,6 @@ OF_NAMESPACES = {
     "mvlgamma": "special.multigammaln",
     "pinverse": "linalg.pinv",
     "repeat_interleave": "numpy.repeat",
-    "slogdet": "linalg.slogdet",
     "swapdims": "numpy.swapaxes",
     "take_along_dim": "numpy.take_along_axis",
     "tensor_split": "numpy.array_split",
