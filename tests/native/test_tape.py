@@ -9,6 +9,7 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
+import subprocesses
 
 import nbgrad as ng
 from nbgrad.native import routes
@@ -85,6 +86,30 @@ def test_entries_are_one_an_expression() -> None:
     with ng.configure(tape_bytes=4 * 24 * n):
         found = ng.grad(polynomial)(0.3, n)
     assert np.isfinite(found)
+
+
+def test_a_budget_of_nothing_is_an_error() -> None:
+    """In a process that has no tape yet: the first has room for little."""
+    said = subprocesses.run("""
+import numba, nbgrad as ng
+ng.configure(tape_bytes=0)
+@numba.njit
+def power(n, x):  # it calls itself, which is not read from source
+    return x if n == 0 else power(n - 1, x) * x * 1.01
+@ng.njit
+def powers(x):
+    total = 0.0
+    for _ in range(400):
+        total += power(20, x)
+    return total
+try:
+    ng.grad(powers)(0.5)
+except MemoryError as error:
+    print("tape_bytes" in str(error))
+ng.configure(tape_bytes=1 << 30)
+print(ng.grad(powers)(0.5).item() > 0)
+""")
+    assert said.split() == ["True", "True"]
 
 
 def test_zeros_stay() -> None:

@@ -115,6 +115,8 @@ def _grow(module: Any, component: Any, code: str) -> Any:
     new = b.mul(old, I64(2))
     new = b.select(b.icmp_unsigned("<", new, I64(LEAST)), I64(LEAST), new)
     budget = b.load(_external(module, BUDGET, I64))
+    # Where a tape begins anew there has to be memory, whatever the budget.
+    budget = b.select(b.icmp_unsigned("<", budget, I64(LEAST)), I64(LEAST), budget)
     first = b.load(word(b, tape, FIRST))
     places = b.add(first, b.udiv(new, size))
     allowed = b.and_(
