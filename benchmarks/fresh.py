@@ -56,11 +56,16 @@ def in_fresh_process(task: str, **environment: str) -> dict[str, float]:
 
 def first_gradient_seconds(how: str, warm: bool) -> float:
     """Import included, on an empty object cache, or on one that an earlier process filled."""
+    return first_gradient(how, warm)["seconds"]
+
+
+def first_gradient(how: str, warm: bool) -> dict[str, float]:
+    """What a task tells on an empty object cache, or on one that an earlier process filled."""
     with tempfile.TemporaryDirectory() as cache:
         if warm:
             # Machine code that is made elsewhere would not be there when the process ends.
             in_fresh_process(f"first-{how}", NBGRAD_CACHE_DIR=cache, NBGRAD_DETERMINISTIC="1")
-        return in_fresh_process(f"first-{how}", NBGRAD_CACHE_DIR=cache)["seconds"]
+        return in_fresh_process(f"first-{how}", NBGRAD_CACHE_DIR=cache)
 
 
 def on_an_empty_cache(task: str) -> dict[str, float]:
@@ -236,10 +241,28 @@ def growth_forward() -> dict[str, float]:
     return _growth(lambda: chain_sum(x, ng).item())
 
 
+def first_of(name: str) -> dict[str, float]:
+    """Seconds until the first gradient of a function of Numba's, apart from imports; those of the processor."""
+    import numpy as np
+
+    import nbgrad as ng
+    from benchmarks import problems
+
+    args = 0.5, 0.1, 0.2, np.array([1.0, 1.1, 0.9]), 400
+    wrapped = ng.njit(getattr(problems, name))  # imports Numba
+    began, worked = time.perf_counter(), time.process_time()
+    found = ng.grad(wrapped, argnums=(0, 1, 2, 3))(*args)
+    seconds, processor = time.perf_counter() - began, time.process_time() - worked
+    assert all(np.isfinite(np.asarray(x)).all() for x in found)
+    return {"seconds": seconds, "processor": processor}
+
+
 TASKS: dict[str, Callable[[], dict[str, float]]] = {
     "import": import_time,
     "first-backward": first_backward,
     "first-jit": first_jit,
+    "first-njit-source": lambda: first_of("swing"),
+    "first-njit-active": lambda: first_of("stacked"),
     "memory-backward": memory_backward,
     "memory-jit": memory_jit,
     "growth-training": growth_training,

@@ -2,6 +2,10 @@
 """Gradients of compiled functions beside the functions themselves and adjoints by hand: medians of pairs, one thread.
 
 python -m benchmarks.native [REGEX]
+python -m benchmarks.native first
+
+The second prints the seconds until the first gradient of functions of 50 lines, in new processes: cold, with an
+empty cache, and warm; the best of three.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ import numba
 import numpy as np
 
 import nbgrad as ng
+from benchmarks.fresh import first_gradient
 from nbgrad.native import routes
 
 RUNS = 21
@@ -343,8 +348,8 @@ def measured(f: Any, hand: Any, args: tuple[Any, ...], by: tuple[int, ...]) -> l
 
 def by_tape(f: Any, operations: int) -> list[float]:
     """Nanoseconds a recorded operation: of the function, of the gradient, and of both."""
-    held = list(routes.ROUTES)
-    routes.ROUTES[:] = held[1:]  # such loops have an adjoint generated from source, else
+    held = dict(routes.ROUTES)
+    del routes.ROUTES["source"]  # such loops have an adjoint generated from source, else
     try:
         wrapped = ng.njit(f)
         both = ng.value_and_grad(wrapped, argnums=(0, 1))
@@ -357,12 +362,26 @@ def by_tape(f: Any, operations: int) -> list[float]:
         ways = (f, ng.grad(wrapped, argnums=(0, 1)), both)
         found = [[timed(way, A, B) for way in ways] for _ in range(RUNS)]
     finally:
-        routes.ROUTES[:] = held
+        routes.ROUTES.clear()
+        routes.ROUTES.update(held)
     return [1e9 * statistics.median(c) / operations for c in zip(*found, strict=True)]
+
+
+def first() -> None:
+    """Print how long first gradients take, by the clock and by the processor."""
+    for how in ("source", "active"):
+        for warm in (False, True):
+            found = [first_gradient(f"njit-{how}", warm) for _ in range(3)]
+            seconds, processor = (min(x[name] for x in found) for name in ("seconds", "processor"))
+            said = "warm" if warm else "cold"
+            print(f"first gradient, {how:6} {said}: {seconds:.3f} s, {processor:.3f} of processor")
 
 
 def main() -> None:
     """Print the table."""
+    if sys.argv[1:] == ["first"]:
+        first()
+        return
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
     print(f"{'':38}{'function':>10}{'by hand':>10}{'gradient':>10}{'both':>10}   ms")
     for name, f, hand, args, by in ROWS:

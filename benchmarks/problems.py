@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,3 +119,106 @@ def gp_inputs(n: int = 500) -> tuple[Array, Array, Array, Array]:
     x = np.sort(rng.uniform(0.0, 10.0, n))
     y = np.sin(x) + 0.1 * rng.standard_normal(n)
     return np.array([0.1, -0.2, -1.5]), x[:, None] - x[None, :], y[:, None], np.eye(n)
+
+
+def swing(theta, omega, drag, lengths, steps):  # type: ignore[no-untyped-def]
+    """Fifty lines of loops, branches and arrays: a driven pendulum, and what it spends."""
+    h = 0.01
+    path = np.zeros(steps + 1)
+    spent = np.zeros(steps)
+    path[0] = theta
+    longest = 0.0
+    for k in range(lengths.shape[0]):
+        if lengths[k] > longest:
+            longest = lengths[k]
+    mean = 0.0
+    for k in range(lengths.shape[0]):
+        mean += lengths[k]
+    mean = mean / lengths.shape[0]
+    for i in range(steps):
+        length = lengths[i % lengths.shape[0]]
+        push = 0.1 * math.cos(0.3 * i * h)
+        k1 = omega
+        a1 = push - math.sin(theta) / length - drag * omega
+        k2 = omega + 0.5 * h * a1
+        a2 = push - math.sin(theta + 0.5 * h * k1) / length - drag * k2
+        k3 = omega + 0.5 * h * a2
+        a3 = push - math.sin(theta + 0.5 * h * k2) / length - drag * k3
+        k4 = omega + h * a3
+        a4 = push - math.sin(theta + h * k3) / length - drag * k4
+        theta = theta + h / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+        omega = omega + h / 6.0 * (a1 + 2.0 * a2 + 2.0 * a3 + a4)
+        if theta > 1.0:
+            theta = 1.0 - 0.5 * (theta - 1.0)
+            omega = -0.8 * omega
+        elif theta < -1.0:
+            theta = -1.0 + 0.5 * (-1.0 - theta)
+            omega = -0.8 * omega
+        path[i + 1] = theta
+        spent[i] = drag * omega * omega
+    total = 0.0
+    for i in range(steps):
+        total += h * spent[i]
+    rough = 0.0
+    for i in range(1, steps):
+        bend = path[i - 1] - 2.0 * path[i] + path[i + 1]
+        rough += bend * bend
+    energy = 0.5 * omega * omega
+    if longest > 2.0 * mean:
+        energy += math.log(longest / mean)
+    else:
+        energy += math.exp(longest - mean)
+    energy += mean * (1.0 - math.cos(theta))
+    result = energy + total + math.sqrt(rough + 1e-12)
+    return result
+
+
+def stacked(theta, omega, drag, lengths, steps):  # type: ignore[no-untyped-def]
+    """Nearly the same with what no source is read of: lists that grow, and a set."""
+    h = 0.01
+    path = [theta]
+    spent = []
+    kinds = set()
+    longest = lengths.max()
+    mean = 0.0
+    for length in lengths:
+        mean += length
+    mean = mean / lengths.shape[0]
+    for i in range(steps):
+        length = lengths[i % lengths.shape[0]]
+        push = 0.1 * math.cos(0.3 * i * h)
+        k1 = omega
+        a1 = push - math.sin(theta) / length - drag * omega
+        k2 = omega + 0.5 * h * a1
+        a2 = push - math.sin(theta + 0.5 * h * k1) / length - drag * k2
+        k3 = omega + 0.5 * h * a2
+        a3 = push - math.sin(theta + 0.5 * h * k2) / length - drag * k3
+        k4 = omega + h * a3
+        a4 = push - math.sin(theta + h * k3) / length - drag * k4
+        theta = theta + h / 6.0 * (k1 + 2.0 * k2 + 2.0 * k3 + k4)
+        omega = omega + h / 6.0 * (a1 + 2.0 * a2 + 2.0 * a3 + a4)
+        if theta > 1.0:
+            theta = 1.0 - 0.5 * (theta - 1.0)
+            omega = -0.8 * omega
+            kinds.add(i % 7)
+        elif theta < -1.0:
+            theta = -1.0 + 0.5 * (-1.0 - theta)
+            omega = -0.8 * omega
+            kinds.add(i % 5)
+        path.append(theta)
+        spent.append(drag * omega * omega)
+    total = 0.0
+    for x in spent:
+        total += h * x
+    rough = 0.0
+    for i in range(1, len(path) - 1):
+        bend = path[i - 1] - 2.0 * path[i] + path[i + 1]
+        rough += bend * bend
+    energy = 0.5 * omega * omega
+    if longest > 2.0 * mean:
+        energy += math.log(longest / mean)
+    else:
+        energy += math.exp(longest - mean)
+    energy += mean * (1.0 - math.cos(theta))
+    result = energy + total + math.sqrt(rough + 1e-12)
+    return result + len(kinds)

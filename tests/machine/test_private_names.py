@@ -215,6 +215,23 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.registry:CPUDispatcher.targetoptions": None,
         "numba.core.registry:CPUDispatcher.locals": None,
     },
+    "a user's function is compiled with all that it calls in contexts of our own, and kept on disk": {
+        "numba.core.registry:CPUTarget": "target_name",
+        "numba.core.targetconfig:ConfigStack": None,
+        "numba.core.targetconfig:ConfigStack.top_or_none": "",
+        "numba.core.cpu:CPUContext.create_cpython_wrapper": (
+            "self, library, fndesc, env, call_helper, release_gil"
+        ),
+        "numba.core.cpu:CPUContext.create_cfunc_wrapper": (
+            "self, library, fndesc, env, call_helper"
+        ),
+        "numba.core.cpu:CPUContext.get_executable": "self, library, fndesc, env",
+        "numba.core.typing.context:BaseContext._get_attribute_templates": "self, typ",
+        "numba.core.codegen:CPUCodeLibrary._shared_module": None,
+        "numba.core.typing.templates:builtin_registry": None,
+        "numba.core.runtime:_nrt_python": None,
+        "numba:_helperlib": None,
+    },
     "large kernels are split among Numba's threads, which are its own to start": {
         "numba.np.ufunc.parallel:_launch_threads": "",
         "numba.np.ufunc.parallel:_threading_layer": None,
@@ -370,7 +387,7 @@ def test_numbas_passes_are_passes(step: Any) -> None:
 
 def test_numba_lets_a_target_have_another_code_generator() -> None:
     context = numba_inside._context
-    assert isinstance(context.codegen(), numba_inside._Codegen)
+    assert isinstance(context.codegen(), numba_inside.Generator)
     theirs = numba_inside.cpu_target.target_context
     assert context.cached_internal_func is not theirs.cached_internal_func
 

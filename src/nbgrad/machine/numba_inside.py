@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from numba import _helperlib
 from numba.core import codegen, compiler, config, lowering, types
 from numba.core.cgutils import (
     alloca_once,
@@ -27,7 +28,9 @@ from numba.core.datamodel.models import OpaqueModel, PointerModel
 from numba.core.errors import NumbaError, NumbaTypeError, TypingError
 from numba.core.extending import infer_getattr, intrinsic, lower_getattr_generic, register_model
 from numba.core.imputils import lower_builtin, lower_cast, lower_constant
-from numba.core.registry import CPUDispatcher, cpu_target
+from numba.core.registry import CPUDispatcher, CPUTarget, cpu_target
+from numba.core.runtime import _nrt_python
+from numba.core.targetconfig import ConfigStack
 from numba.core.typeconv import Conversion
 from numba.core.typed_passes import (
     IRLegalization,
@@ -40,6 +43,7 @@ from numba.core.typing.context import Context
 from numba.core.typing.templates import (
     AbstractTemplate,
     AttributeTemplate,
+    builtin_registry,
     infer_global,
     signature,
 )
@@ -60,8 +64,13 @@ __all__ = [
     "AbstractTemplate",
     "AttributeTemplate",
     "CPUDispatcher",
+    "CPUTarget",
+    "Collected",
+    "ConfigStack",
     "Conversion",
+    "Generator",
     "Guarded",
+    "Knowing",
     "NumbaError",
     "NumbaTypeError",
     "OpaqueModel",
@@ -69,8 +78,11 @@ __all__ = [
     "Purpose",
     "Remembering",
     "TypingError",
+    "_helperlib",
+    "_nrt_python",
     "alloca_once",
     "as_dtype",
+    "builtin_registry",
     "cpu_target",
     "create_struct_proxy",
     "get_or_insert_function",
@@ -91,7 +103,7 @@ __all__ = [
 ]  # fmt: skip
 
 
-class _Library(codegen.CPUCodeLibrary):
+class Collected(codegen.CPUCodeLibrary):
     """Collects LLVM modules; leaves optimisation and code generation to ``object_code``."""
 
     def add_llvm_module(self, module: Any) -> None:
@@ -106,10 +118,10 @@ class _Library(codegen.CPUCodeLibrary):
         return 0  # nothing here is ever called by Numba's dispatchers
 
 
-class _Codegen(codegen.JITCPUCodegen):
+class Generator(codegen.JITCPUCodegen):
     """Numba's code generator without its execution engine."""
 
-    _library_class = _Library
+    _library_class = Collected
 
     def _init(self, module: Any) -> None:
         self._tm = lljit.target_machine()
@@ -148,7 +160,7 @@ class _Operator(types.Function):
 register_model(_Operator)(OpaqueModel)
 
 
-class _Typing(Context):
+class Knowing(Context):
     """Numba's typing, with functions that remember."""
 
     def resolve_value_type(self, val: Any) -> Any:
@@ -165,9 +177,9 @@ _operators: dict[Any, _Operator] = {}
 
 def _make_context() -> Any:
     typing = copy.copy(cpu_target.typing_context)
-    typing.__class__ = _Typing
+    typing.__class__ = Knowing
     context = cpu_target.target_context.subtarget(
-        _internal_codegen=_Codegen("nbgrad"), typing_context=typing
+        _internal_codegen=Generator("nbgrad"), typing_context=typing
     )
     # Numba keeps compiled internal functions here; ours must not meet those of its own engine.
     context.cached_internal_func = {}

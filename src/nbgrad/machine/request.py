@@ -9,6 +9,8 @@ from typing import Any
 # What ``int64 f(int64 *words)`` returns: all is well; it raised, and said what; a result has another shape;
 # no memory; it wrote into an argument; guarded code is to be run in its place; it raised, and did not say what.
 OK, RAISED, SHAPE, MEMORY, WROTE, AGAIN, UNSAID = range(7)
+# In the place of an extent of a result: it is to be written there, and the result nowhere.
+ASKED = -1
 
 Helper = Callable[..., Any]
 Helpers = Mapping[str, Helper]

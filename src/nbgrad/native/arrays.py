@@ -39,7 +39,7 @@ def elementwise(function: Any, kinds: Sequence[Any], out: Any, into: int | None 
     names = [f"x{k}" for k in range(len(kinds))]
     ranks = [rank(ty) for ty in kinds]
     n = max(ranks)
-    space: dict[str, Any] = {"np": np, "function": function}
+    space: dict[str, Any] = {"__name__": __name__, "np": np, "function": function}
     lines = [f"def impl({', '.join(names)}):"]
     for d in range(n):
         mine = [(name, d - (n - r)) for name, r in zip(names, ranks, strict=True) if d >= n - r]
@@ -166,6 +166,6 @@ def _where(condition: Any, x: Any = None, y: Any = None) -> Any:
 
 def _renamed(found: Any, params: str, args: str) -> Any:
     """The function with parameters of other names."""
-    space = {"found": compiled(found)}
+    space = {"__name__": __name__, "found": compiled(found)}
     exec(f"def impl({params}): return found({args})", space)
     return space["impl"]

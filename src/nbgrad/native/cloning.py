@@ -18,6 +18,7 @@ from numba import types
 from numba.extending import overload
 
 from nbgrad.machine.numba_inside import CPUDispatcher, Guarded, Remembering, TypingError
+from nbgrad.machine.numba_whole import inside, own
 from nbgrad.native.active import Active, with_base
 from nbgrad.native.classes import NUMBER_NAMES
 from nbgrad.native.memory import dtype_of
@@ -53,7 +54,7 @@ class Clones:
             options = {k: v for k, v in dispatcher.targetoptions.items() if k in KEPT}
             options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
             passes = Guarded if recursive(dispatcher) else Remembering
-            found = CPUDispatcher(py_func=copy, targetoptions=options, pipeline_class=passes)
+            found = own(CPUDispatcher(py_func=copy, targetoptions=options, pipeline_class=passes))
             self.made[dispatcher] = found
             for name in named(f.__code__):
                 if name in names or hasattr(builtins, name):
@@ -201,7 +202,12 @@ def activated(plain: Any, made: dict[Any, Any]) -> Any:
     listed = ", ".join(names)
 
     def chosen(*kinds: Any) -> Any:
-        space: dict[str, Any] = {"np": np, "plain": plain, "again": STAND_INS.get(plain)}
+        space: dict[str, Any] = {
+            "__name__": __name__,
+            "np": np,
+            "plain": plain,
+            "again": STAND_INS.get(plain),
+        }
         args = given(names, list(kinds))
         if holds_active(*kinds):
             exec(f"def impl({params}): return again({args})", space)
@@ -221,7 +227,7 @@ def activated(plain: Any, made: dict[Any, Any]) -> Any:
             )
         return space["impl"]
 
-    space: dict[str, Any] = {"chosen": chosen}
+    space: dict[str, Any] = {"__name__": __name__, "chosen": chosen}
     exec(f"def stub({params}): raise NotImplementedError", space)
     exec(f"def choose({params}): return chosen({listed})", space)
     overload(space["stub"], strict=False)(space["choose"])
@@ -241,4 +247,5 @@ _clones: dict[Any, Clones] = {}
 
 def clones(number: Any) -> Clones:
     """Those for one kind of active number."""
-    return _clones.get(number) or _clones.setdefault(number, Clones(number))
+    key = number, inside()  # functions of Numba's contexts and of ours are not shared
+    return _clones.get(key) or _clones.setdefault(key, Clones(number))

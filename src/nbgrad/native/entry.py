@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Final
 
 import numba
 from numba import types
 
-from nbgrad.core.frozen import Value
+from nbgrad.machine import numba_whole
+from nbgrad.machine.lljit import LinkError
 from nbgrad.machine.numba_inside import NumbaError
 from nbgrad.machine.request import MEMORY, OK
-from nbgrad.native import calling, memory
+from nbgrad.native import calling, memory, stored
 from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Request
 from nbgrad.native.writing import Writer
@@ -30,8 +32,12 @@ class Refusal(Exception):
         self.reason, self.line = reason, line
 
 
-class Made(Value):
-    """Machine code of a request: where it is, what keeps it, and what to say of it."""
+@dataclass(frozen=True)
+class Made:
+    """Machine code of a request: where it is, what keeps it, and what to say of it.
+
+    ``entry`` is what to store of it, ``unfit`` why that is nothing.
+    """
 
     address: int
     keepalive: Any
@@ -39,23 +45,55 @@ class Made(Value):
     # Last words of a reverse sweep that are for the values of the function, and whether these must be asked for.
     values: int = 0
     always: bool = False
+    entry: tuple[dict[str, Any], bytes] | None = None
+    unfit: str = ""
 
 
 _OPTIONS: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
 
 
-def route(request: Request) -> Made:
+def route(request: Request, key: stored.Key) -> Made:
     """The function itself, or its clone on active numbers: serves what Numba can type."""
     memory.symbols()
-    writer = Writer(request)
+    why = "Numba compiles at this moment"
     try:
-        if request.order or request.reverse:  # for errors that name lines of the user's function
-            clones(request.number).of(request.dispatcher).get_call_template(writer.kinds(), {})
-        entry = _reversed(writer) if request.reverse else _forward(writer)
-        compiled = numba.cfunc(types.int64(memory.WORDS))(entry)
+        if numba_whole.possible():
+            try:
+                return _kept(request, key)
+            except (numba_whole.Unfit, LinkError) as unfit:
+                why = str(unfit)
+        writer = Writer(request)
+        compiled = numba.cfunc(types.int64(memory.WORDS))(_entry(writer))
     except NumbaError as error:
         raise Refusal(*reason(error, request.py_func)) from error
-    return Made(compiled.address, compiled, _told(request), writer.primal_words())
+    words = writer.primal_words()
+    return Made(compiled.address, compiled, _told(request), words, unfit=why)
+
+
+def _kept(request: Request, key: stored.Key) -> Made:
+    """Code that another process may link, too."""
+    writer = Writer(request)
+    with numba_whole.contexts():
+        known = key.functions if key.text else None  # what is not kept may call anything
+        data, needs = numba_whole.build(_entry(writer), memory.WORDS, key.symbol, known)
+    code = stored.linked(key.symbol, data, needs)
+    words = writer.primal_words()
+    entry = {"needs": needs, "values": words}, data
+    return Made(code.address, code, _told(request), words, entry=entry)
+
+
+def restored(key: stored.Key, said: dict[str, Any], data: bytes) -> Made:
+    """Code that was stored."""
+    code = stored.linked(key.symbol, data, said["needs"])
+    return Made(code.address, code, said["report"], said["values"])
+
+
+def _entry(writer: Writer) -> Any:
+    """The function that is called with addresses, as Python that Numba compiles."""
+    request = writer.request
+    if request.order or request.reverse:  # for errors that name lines of the user's function
+        clones(request.number).of(request.dispatcher).get_call_template(writer.kinds(), {})
+    return _reversed(writer) if request.reverse else _forward(writer)
 
 
 def _told(request: Request) -> str:

@@ -29,17 +29,23 @@ def marks_of(dispatcher: Any) -> Marks:
         for name, value in read_by(f).items():
             if isinstance(value, CPUDispatcher):
                 left.append(value)
-            elif (mark := _mark(value)) is not None:
-                found[f.py_func.__qualname__, name] = mark
+            elif (noted := mark(value)) is not None:
+                found[f.py_func.__qualname__, name] = noted
     return found
 
 
-def _mark(x: Any) -> Any:
+def mark(x: Any) -> Any:
     """What tells a value from others; None for what is no value of numbers."""
     if isinstance(x, np.ndarray):
-        return x.shape, x.dtype.str, hashlib.blake2b(x.tobytes()).hexdigest()
+        return (
+            x.shape,
+            x.dtype.descr,
+            x.flags.c_contiguous,
+            x.flags.f_contiguous,
+            hashlib.blake2b(x.tobytes()).hexdigest(),
+        )
     if isinstance(x, tuple):
-        marks = tuple([_mark(item) for item in x])
+        marks = tuple([mark(item) for item in x])
         return None if None in marks else (type(x), marks)
     if isinstance(x, bool | int | float | complex | str | np.generic):
         return type(x), repr(x)

@@ -20,7 +20,7 @@ def _as_type(a: Any, dtype: Any) -> None:
 @replaces(_as_type, "astype")
 def _astype(a: Any, dtype: Any) -> Any:
     held = getattr(dtype, "dtype", None)
-    space: dict[str, Any] = {"np": np}
+    space: dict[str, Any] = {"__name__": __name__, "np": np}
     if isinstance(held, Active):
         held = held.base
     if isinstance(held, types.Float):
@@ -55,7 +55,7 @@ def _ascontiguousarray(a: Any) -> Any:
 @replaces(np.array)
 def _array(object: Any, dtype: Any = None) -> Any:
     """Of a sequence of numbers, or of such."""
-    space: dict[str, Any] = {"np": np}
+    space: dict[str, Any] = {"__name__": __name__, "np": np}
     kind = maker(element_of_all(object), space)
     if isinstance(object, types.Array):
         return lambda object, dtype=None: object.copy()
@@ -103,7 +103,7 @@ def _filling(x: Any, place: str, name: str) -> str:
 
 @replaces(np.full)
 def _full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
-    space: dict[str, Any] = {"np": np}
+    space: dict[str, Any] = {"__name__": __name__, "np": np}
     kind = maker(element_of(fill_value), space)
     exec(
         f"""
@@ -119,7 +119,7 @@ def impl(shape, fill_value, dtype=None):
 
 @replaces(np.full_like)
 def _full_like(a: Any, fill_value: Any) -> Any:
-    space: dict[str, Any] = {"np": np}
+    space: dict[str, Any] = {"__name__": __name__, "np": np}
     kind = maker(unified(a, fill_value), space)
     exec(
         f"def impl(a, fill_value):\n    out = np.empty(a.shape, {kind})\n    out[...] = fill_value\n    return out",
@@ -140,7 +140,7 @@ def _ones_like(a: Any) -> Any:
 
 @replaces(np.linspace)
 def _linspace(start: Any, stop: Any, num: Any = 50) -> Any:
-    space: dict[str, Any] = {"np": np}
+    space: dict[str, Any] = {"__name__": __name__, "np": np}
     kind = maker(unified(start, stop), space)
     exec(
         f"""

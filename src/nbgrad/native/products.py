@@ -64,7 +64,7 @@ def dot_of(a: Any, b: Any) -> Any:
         return lambda a, b: a * b
     if ranks not in DOT:
         return None
-    space: dict[str, Any] = {"np": np, "zero": 0.0}
+    space: dict[str, Any] = {"__name__": __name__, "np": np, "zero": 0.0}
     text = DOT[ranks].replace("{kind}", maker(unified(a, b), space))
     exec(text, space)
     return space["impl"]
@@ -103,7 +103,7 @@ def _vdot(a: Any, b: Any) -> Any:
 
 @replaces(np.outer)
 def _outer(a: Any, b: Any) -> Any:
-    space: dict[str, Any] = {"np": np}
+    space: dict[str, Any] = {"__name__": __name__, "np": np}
     kind = maker(unified(a, b), space)
     exec(
         f"""
@@ -186,7 +186,12 @@ def substituted(lu: Any, order: Any, b: Any, x: Any) -> None:
 
 @replaces(np.linalg.solve)
 def _solve(a: Any, b: Any) -> Any:
-    space: dict[str, Any] = {"np": np, "factored": factored, "substituted": substituted}
+    space: dict[str, Any] = {
+        "__name__": __name__,
+        "np": np,
+        "factored": factored,
+        "substituted": substituted,
+    }
     kind = maker(unified(a, b), space)
     body = (
         "    substituted(lu, order, b, x)"

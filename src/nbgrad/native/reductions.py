@@ -32,7 +32,7 @@ def values(x: Any) -> Any:
 def _values(x: Any) -> Any:
     """The floats of an array, as one."""
     held = element_of(x)
-    space: dict[str, Any] = {"np": np, "value_of": value_of}
+    space: dict[str, Any] = {"__name__": __name__, "np": np, "value_of": value_of}
     kind = maker(getattr(held, "base", held), space)
     text = f"""
 def impl(x):
@@ -63,7 +63,12 @@ def _along(kernel: str, result: str = "") -> Any:
     """A reduction over all elements, or along an axis, from the text of what it does to a row ``v``."""
 
     def chosen(a: Any, axis: Any = None) -> Any:
-        space: dict[str, Any] = {"np": np, "zero_of": zero_of, "value_of": value_of}
+        space: dict[str, Any] = {
+            "__name__": __name__,
+            "np": np,
+            "zero_of": zero_of,
+            "value_of": value_of,
+        }
         row = compiled(_executed(f"def row(v):\n{kernel}", space, "row"))
         space["row"] = row
         if not isinstance(a, types.Array):

@@ -70,7 +70,12 @@ def replaces(plain: Any, method: str = "") -> Callable[[Any], Any]:
         sig = inspect.signature(chosen)
         names = list(sig.parameters)
         params = ", ".join(str(p.replace(annotation=p.empty)) for p in sig.parameters.values())
-        space: dict[str, Any] = {"plain": plain, "chosen": chosen, "made": _made(plain)}
+        space: dict[str, Any] = {
+            "__name__": __name__,
+            "plain": plain,
+            "chosen": chosen,
+            "made": _made(plain),
+        }
         listed = ", ".join(names)
         source = f"def stub({params}): raise NotImplementedError\n"
         source += f"def choose({params}): return made(chosen, {names!r}, [{listed}], {params!r})\n"
@@ -89,7 +94,7 @@ def _made(plain: Any) -> Callable[..., Any]:
     def made(chosen: Any, names: list[str], kinds: list[Any], params: str) -> Any:
         if holds_active(*kinds):
             return chosen(*kinds)
-        space = {"plain": plain}
+        space = {"__name__": __name__, "plain": plain}
         exec(f"def impl({params}): return plain({given(names, kinds)})", space)
         return space["impl"]
 
@@ -98,7 +103,7 @@ def _made(plain: Any) -> Callable[..., Any]:
 
 def _register_method(method: str, stub: Any, names: list[str], params: str) -> None:
     def made(*kinds: Any) -> Any:
-        space = {"stub": stub}
+        space = {"__name__": __name__, "stub": stub}
         args = given(names, list(kinds))
         if holds_active(kinds[0]):
             exec(f"def impl({params}): return stub({args})", space)
@@ -107,7 +112,7 @@ def _register_method(method: str, stub: Any, names: list[str], params: str) -> N
             exec(f"def impl({params}): return {names[0]}.{method}({rest})", space)
         return space["impl"]
 
-    space: dict[str, Any] = {"made": made}
+    space: dict[str, Any] = {"__name__": __name__, "made": made}
     exec(f"def choose({params}): return made({', '.join(names)})", space)
     overload_method(types.Array, PREFIX + method, strict=False)(space["choose"])
 

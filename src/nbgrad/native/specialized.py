@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import functools
 import inspect
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NoReturn
 
 import numba
 import numpy as np
@@ -19,10 +18,11 @@ from nbgrad.core.boxes import is_box, unbox
 from nbgrad.core.forks import compiling
 from nbgrad.core.node import Node, constant
 from nbgrad.core.values import known_value
+from nbgrad.machine import numba_whole
 from nbgrad.machine.lljit import uninterrupted
 from nbgrad.machine.numba_inside import CPUDispatcher, NumbaError, as_dtype
-from nbgrad.machine.request import MEMORY, RAISED, SHAPE, UNSAID
-from nbgrad.native import active, calling, draws, frozen, memory
+from nbgrad.machine.request import ASKED, MEMORY, RAISED, SHAPE, UNSAID
+from nbgrad.native import active, calling, draws, frozen, memory, stored
 from nbgrad.native.cloning import named
 from nbgrad.native.entry import paths, reason
 from nbgrad.native.forms import Fixed, Leaf, Request, Result, Static
@@ -96,8 +96,7 @@ class Specialized:
         self.operands = tuple(found.leaves)
         self.statics = tuple(found.statics)
         self.leaves = len(self.operands)
-        returned = self._returned()
-        self.results, self.rebuild = _results(returned)
+        self.results, self._nest = self._returned()
         self.floats = tuple([r for r, leaf in enumerate(self.results) if leaf.inexact])
         groups = [x for x in self.arguments if isinstance(x, tuple)]
         if self.dispatcher.py_func.__code__.co_flags & inspect.CO_VARARGS:
@@ -110,12 +109,29 @@ class Specialized:
     def __repr__(self) -> str:
         return f"<{self.dispatcher.__name__}>"
 
-    def _returned(self) -> Any:
-        """The type that the function returns."""
+    def _returned(self) -> tuple[tuple[Result, ...], Any]:
+        """The leaves of what the function returns, and how they are nested."""
+        key = stored.Key(self.dispatcher, self.arguments, "results")
+        held = stored.found(key)
+        if held is not None:
+            told = [Result(path, np.dtype(code), ndim) for path, code, ndim in held[0]["leaves"]]
+            return tuple(told), _nest_of(held[0]["nest"], key.classes)
+        ty = self._typed()
+        leaves, nest = _results(ty), _nest(ty)
+        named = _told(nest, key.classes)
+        if named is not None:
+            said = [(x.path, x.dtype.str, x.ndim) for x in leaves]
+            stored.keep(key, {"leaves": said, "nest": named})
+        return leaves, nest
+
+    def _typed(self) -> Any:
+        """The type that the function returns, as Numba finds it."""
         kinds = tuple([calling.type_of(x, _float) for x in self.arguments])
         try:
-            with compiling, uninterrupted():
-                _, _, args, _ = self.dispatcher.get_call_template(kinds, {})
+            with compiling, uninterrupted(), numba_whole.contexts_if_possible():
+                typed = numba_whole.copied(self.dispatcher)
+                _, _, args, _ = typed.get_call_template(kinds, {})
+                return typed.overloads[tuple(args)].signature.return_type
         except NumbaError as error:
             said, line = reason(error, self.dispatcher.py_func)
             where = f"{self.dispatcher.py_func.__code__.co_filename}, line {line}"
@@ -128,7 +144,6 @@ class Specialized:
             raise TypeError(
                 f"njit: {name} cannot be called with these: {said} ({where})"
             ) from None
-        return self.dispatcher.overloads[tuple(args)].signature.return_type
 
     def together(self, chosen: set[int]) -> tuple[int, ...]:
         """Leaves that are to be active, with those that stand beside one in a tuple."""
@@ -140,7 +155,7 @@ class Specialized:
 
     def nested(self, found: Sequence[Any]) -> Any:
         """Results as the function nests them."""
-        return self.rebuild(iter(found))
+        return _rebuilt(self._nest, iter(found))
 
     # --------------------------------------------------------------------------------- shapes
 
@@ -157,11 +172,22 @@ class Specialized:
         return self._shapes[key]  # type: ignore[no-any-return]
 
     def _tried(self, values: list[Any], statics: tuple[int, ...]) -> list[Any]:
-        found = self.plain(values, statics)
-        arrays = [np.asarray(_at(found, leaf.path)) for leaf in self.results]
-        return [
-            make_aval(x.shape, leaf.dtype) for x, leaf in zip(arrays, self.results, strict=True)
-        ]
+        """Shapes, from a run of the function that is asked for them alone."""
+        code = self.code((), 0, False)
+        dtypes = [leaf.dtype for leaf in self.operands]
+        given = [np.asarray(x, dtype, order="C") for x, dtype in zip(values, dtypes, strict=True)]
+        words = [w for x in given for w in (x.ctypes.data, *x.shape)] + list(statics)
+        first = len(words)
+        words += [w for leaf in self.results for w in (0, *[ASKED] * leaf.ndim)]
+        table = np.array(words, np.int64)
+        fault = _RUN(code.address)(table.ctypes.data)
+        if fault != SHAPE:
+            self._raise(fault, given, statics)
+        found, avals = iter(table[first:].tolist()), []
+        for leaf in self.results:
+            next(found)
+            avals.append(make_aval(tuple([next(found) for _ in range(leaf.ndim)]), leaf.dtype))
+        return avals
 
     def plain(self, values: Sequence[Any], statics: tuple[int, ...]) -> Any:
         """What the user's function itself returns for arrays."""
@@ -239,12 +265,16 @@ class Specialized:
         table = np.array(words, np.int64)
         fault = _RUN(code.address)(table.ctypes.data)
         if fault:
-            # What it raised with values in its text is known when it is run by Numba itself.
-            unsaid = fault == RAISED and memory.raised() is None
-            if unsaid or fault == UNSAID:
-                self.plain(given[: self.leaves], statics)
-            raise self.fault(fault)
+            self._raise(fault, given[: self.leaves], statics)
         return [*first, *outs] if values else outs
+
+    def _raise(self, fault: int, given: list[Any], statics: Any) -> NoReturn:
+        """Raise what a run ended with."""
+        # What it raised with values in its text is known when it is run by Numba itself.
+        unsaid = fault == RAISED and memory.raised() is None
+        if unsaid or fault == UNSAID:
+            self.plain(given, statics)
+        raise self.fault(fault)
 
     def fault(self, fault: int) -> Exception:
         """The error that a run ended with."""
@@ -275,8 +305,8 @@ def _number(order: int, reverse: bool) -> Any:
     return active.mode(order, reverse) if order or reverse else types.float64
 
 
-def _results(ty: Any) -> tuple[tuple[Result, ...], Callable[[Any], Any]]:
-    """The leaves of what a function returns, and what nests them."""
+def _results(ty: Any) -> tuple[Result, ...]:
+    """The leaves of what a function returns."""
     leaves = []
     for path, leaf in paths(ty):
         if isinstance(leaf, types.Array):
@@ -288,26 +318,50 @@ def _results(ty: Any) -> tuple[tuple[Result, ...], Callable[[Any], Any]]:
             raise TypeError(
                 f"njit: a function that returns {leaf} has no result of numbers or arrays"
             )
-    return tuple(leaves), functools.partial(_rebuilt, ty)
+    return tuple(leaves)
 
 
-def _rebuilt(ty: Any, found: Any) -> Any:
-    if isinstance(ty, types.BaseTuple):
-        items = [_rebuilt(inner, found) for inner in ty.types]
-        return ty.instance_class(*items) if isinstance(ty, types.BaseNamedTuple) else tuple(items)
-    return next(found)
+# A nest is None, of a leaf, or a class of tuples with the nests of its items.
+
+
+def _nest(ty: Any) -> Any:
+    if not isinstance(ty, types.BaseTuple):
+        return None
+    kind = ty.instance_class if isinstance(ty, types.BaseNamedTuple) else tuple
+    return kind, [_nest(inner) for inner in ty.types]
+
+
+def _told(nest: Any, classes: list[Any]) -> Any:
+    """A nest as data, with classes by their numbers; None if one has none."""
+    if nest is None:
+        return 0
+    kind, items = nest
+    told = [_told(item, classes) for item in items]
+    if None in told or kind not in (tuple, *classes):
+        return None
+    return [-1 if kind is tuple else classes.index(kind), told]
+
+
+def _nest_of(told: Any, classes: list[Any]) -> Any:
+    if told == 0:
+        return None
+    number, items = told
+    kind = tuple if number < 0 else classes[number]
+    return kind, [_nest_of(item, classes) for item in items]
+
+
+def _rebuilt(nest: Any, found: Any) -> Any:
+    if nest is None:
+        return next(found)
+    kind, inner = nest
+    items = [_rebuilt(item, found) for item in inner]
+    return tuple(items) if kind is tuple else kind(*items)
 
 
 def _leaves_in(x: Any) -> list[Leaf]:
     if isinstance(x, tuple):
         return [leaf for item in x[1] for leaf in _leaves_in(item)]
     return [x] if isinstance(x, Leaf) else []
-
-
-def _at(found: Any, path: str) -> Any:
-    for index in path[1:-1].split("][") if path else ():
-        found = found[int(index)]
-    return found
 
 
 def _given(x: Any, values: Sequence[Any], statics: Sequence[int]) -> Any:

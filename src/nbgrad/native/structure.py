@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numba
@@ -10,6 +11,7 @@ import numpy as np
 from nbgrad.machine import bounds
 from nbgrad.machine.compile import at_once
 from nbgrad.machine.scalar import HELPERS
+from nbgrad.native import stored
 from nbgrad.native.entry import Made, Refusal
 from nbgrad.native.forms import Fixed, Leaf, Request, Static
 from nbgrad.structured.ir import Refused
@@ -19,7 +21,7 @@ from nbgrad.structured.whole import Spec, read, text
 CODES = {np.dtype(dtype): code for code, dtype in DTYPES.items()}
 
 
-def route(request: Request) -> Made:
+def route(request: Request, key: stored.Key) -> Made:
     """Tangents beside the statements of the function, or the way back through them.
 
     Raises
@@ -41,9 +43,13 @@ def route(request: Request) -> Made:
         _same_results(function, request)
         values = request.values and not request.order
         made = text(function, request.active, request.order, request.reverse, values=values)
-        code = _compiled(made)
+        texts = [[made.source, made.params]]
         if request.reverse and not request.order:
-            made, code = _unguarded(function, request, made, code)
+            fast = text(function, request.active, 0, True, guarded=False, values=request.values)
+            if len(fast.source.splitlines()) <= TWICE:
+                made = fast
+                texts.append([fast.source, fast.params])
+        code = _compiled(texts)
     except Refused as refused:
         raise Refusal(refused.reason, refused.line or None) from None
     except (Refusal, MemoryError, KeyboardInterrupt):
@@ -51,13 +57,14 @@ def route(request: Request) -> Made:
     except Exception as error:  # the other route serves what this one fails at
         raise Refusal(f"it could not be read: {error!r:.200}") from error
     words = sum(1 + leaf.ndim for leaf in request.results) if values else 0
-    return Made(code.address, code, _told(made, request), words, values)
+    entry = {"texts": texts, "values": words, "always": values}, b""
+    return Made(code.address, code, _told(made, request), words, values, entry)
 
 
-def _compiled(made: Any, again: int = 0) -> Any:
-    return at_once(
-        made.source, "run", made.params, noalias=True, helpers=HELPERS, table=True, again=again
-    )
+def restored(key: stored.Key, said: dict[str, Any], data: bytes) -> Made:
+    """Code of a text that was stored: that is kept with kernels."""
+    code = _compiled(said["texts"])
+    return Made(code.address, code, said["report"], said["values"], said["always"])
 
 
 # Lines up to which a way back is compiled twice: a second's work.
@@ -66,13 +73,17 @@ TWICE: Final = 360
 _called: dict[str, Any] = {}
 
 
-def _unguarded(function: Any, request: Request, made: Any, code: Any) -> tuple[Any, Any]:
-    """The way back without guards, which ends with that with guards where a result is NaN."""
-    fast = text(function, request.active, 0, True, guarded=False, values=request.values)
-    if len(fast.source.splitlines()) > TWICE:
-        return made, code
-    _called[code.symbol] = code
-    return fast, _compiled(fast, code.address)
+def _compiled(texts: Sequence[Any]) -> Any:
+    """Code of the last text, which ends with that of the one before where a result is NaN."""
+    code, again = None, 0
+    for source, params in texts:
+        if code is not None:
+            _called[code.symbol] = code
+            again = code.address
+        code = at_once(
+            source, "run", tuple(params), noalias=True, helpers=HELPERS, table=True, again=again
+        )
+    return code
 
 
 def _told(made: Any, request: Request) -> str:

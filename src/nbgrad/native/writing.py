@@ -10,7 +10,7 @@ import numba
 import numpy as np
 from numba import types
 
-from nbgrad.machine.request import MEMORY, RAISED, SHAPE
+from nbgrad.machine.request import ASKED, MEMORY, RAISED, SHAPE
 from nbgrad.native import active, calling, memory
 from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Leaf, Request, Static
@@ -67,7 +67,7 @@ class Writer:
                     self.out[m, r] = words.operand(request.results[r].ndim)
         self.lines: list[str] = []
         self.space: dict[str, Any] = {
-            "np": np, "carray": numba.carray,
+            "__name__": __name__, "np": np, "carray": numba.carray,
             "frozen": calling.frozen,
             "attempt": calling.attempt,
  
@@ -155,7 +155,7 @@ class Writer:
         self.space["f"] = function
         if function.py_func.__code__.co_flags & inspect.CO_VARARGS:
             names = ", ".join(f"q{k}" for k in range(len(self.request.arguments)))
-            space = {"f": function}
+            space = {"__name__": __name__, "f": function}
             exec(f"def many({names}): return f({names})", space)
             self.space["f"] = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(
                 space["many"]
@@ -187,13 +187,26 @@ class Writer:
     # -------------------------------------------------------------------------------- writing
 
     def check_shapes(self) -> None:
+        """Lines that compare the shapes of results, or say them where they are asked for."""
+        asked = False
         for r, leaf in enumerate(self.request.results):
             extents = (
                 self.seed[0, r][1] if (0, r) in self.seed else self.out.get((0, r), (0, []))[1]
             )
             for d, word in enumerate(extents if leaf.ndim else ()):
-                self.say(f"if y{leaf.path}.shape[{d}] != words[{word}]:")
+                extent, asks = f"y{leaf.path}.shape[{d}]", not self.request.active
+                if asks and not asked:
+                    self.say("asked = False")
+                asked = asked or asks
+                if asks:
+                    self.say(f"if words[{word}] == {ASKED}:")
+                    self.say(f"words[{word}] = {extent}", 2)
+                    self.say("asked = True", 2)
+                self.say(f"if words[{word}] != {extent}:")
                 self.say(f"return {SHAPE}", 2)
+        if asked:
+            self.say("if asked:")
+            self.say(f"return {SHAPE}", 2)
 
     def write_values(self) -> None:
         """Results and their tangents."""
