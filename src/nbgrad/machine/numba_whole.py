@@ -378,4 +378,4 @@ def address_of(name: str) -> int:
         return int(found)
     if name.startswith("NRT_"):
         return int(_nrt_python.c_helpers.get(name.removeprefix("NRT_"), 0))
-    return int(_helperlib.c_helpers.get(name.removeprefix("numba_"), 0))
+    return int(_helperlib.c_helpers.get(name.removeprefix("numba_"), 0))  # type: ignore[attr-defined]
