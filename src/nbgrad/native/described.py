@@ -143,10 +143,12 @@ class Described:
                 self.value(vars(x)[name], names)
 
     def _class(self, x: Any) -> None:
-        if issubclass(x, tuple) and hasattr(x, "_fields"):
+        if issubclass(x, tuple) and hasattr(x, "__match_args__"):
             if x not in self.classes:
                 self.classes.append(x)
-            self.say("tuples", x.__module__, x.__qualname__, x._fields, x._field_defaults)
+            self.say(
+                "tuples", x.__module__, x.__qualname__, x.__match_args__, x.__new__.__defaults__
+            )
         else:
             self._known(x)
 
