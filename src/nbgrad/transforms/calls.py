@@ -10,6 +10,7 @@ from nbgrad.core.primitive import intern_signature
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Body, Equation, Tape, Var
 from nbgrad.ops.kinds.forms import Call
+from nbgrad.transforms.simplify import simplify
 
 whitened = LazyModule("nbgrad.transforms.whitened")
 
@@ -21,8 +22,11 @@ def expanded(tape: Tape) -> Tape:
     differentiated any more: the rules of the calls are gone then.
     """
     plain: dict[Signature, bool] = {}
-    if all(_is_plain(eqn.sig, plain) for eqn in tape.eqns):
+    signatures = {eqn.sig for eqn in tape.eqns}
+    if all(_is_plain(sig, plain) for sig in signatures):
         return tape
+    if any(sig.prim.lower.__class__ is Call and sig.prim.lower.seen for sig in signatures):
+        tape = simplify(tape, final=False)  # what is computed twice is known to be one
     now: dict[Any, Atom] = {}
     eqns: list[Equation] = []
     _expand(tape, now, eqns, plain)

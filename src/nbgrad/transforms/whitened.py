@@ -54,7 +54,7 @@ class _Seen:
         while (eqn := self.of(atom)) is not None:
             if eqn.prim is transpose and _exchanges(eqn):
                 odd = not odd
-            elif eqn.prim is not detach:
+            elif eqn.prim is not detach and not _is_whole(eqn):
                 break
             atom = eqn.inputs[0]
         return atom, odd
@@ -177,6 +177,9 @@ class _Seen:
     def over_diagonal(self, atom: Any) -> Any:
         """The number that *atom* is, over the diagonal of the factor; None if it is not."""
         eqn = self.of(atom)
+        if eqn is not None and eqn.prim is negative:
+            found = self.over_diagonal(eqn.inputs[0])
+            return None if found is None else -found
         if eqn is None or eqn.prim not in (divide, multiply, strong_multiply):
             return None
         a, b = eqn.inputs
@@ -196,12 +199,11 @@ def _exchanges(eqn: Any) -> bool:
 
 
 def _is_whole(eqn: Any) -> bool:
-    """Whether it is a window that is all there is."""
-    return (
-        eqn.prim in (pad, slice_)
-        and eqn.inputs[0].aval is eqn.out.aval
-        and set(eqn.params["steps"]) <= {1}
-    )
+    """Whether it is a window that is all there is, or a transpose that leaves all dimensions where they are."""
+    if eqn.prim is transpose:
+        return tuple(eqn.params["perm"]) == tuple(range(eqn.out.aval.ndim))
+    whole = eqn.prim in (pad, slice_) and eqn.inputs[0].aval is eqn.out.aval
+    return whole and set(eqn.params["steps"]) <= {1}
 
 
 def structured(eqn: Equation, source: Source) -> tuple[Tape, tuple[Any, ...]] | None:
