@@ -63,9 +63,27 @@ def test_nuts_draws_from_a_known_posterior(plain: None) -> None:
         return -0.5 * (x - 1.0) @ inverse @ (x - 1.0)
 
     c = ng.compile(density, np.zeros(2))
-    chains = names["sample"](c.value_and_grad, np.zeros(2), 200, 400, chains=2)
+    chains = [
+        names["sample"](c.value_and_grad, np.zeros(2), 200, 400, chains=1, seed=seed, dense=dense)[0]
+        for seed, dense in enumerate((False, True))
+    ]
     draws = np.concatenate([each.draws for each in chains])
     np.testing.assert_allclose(draws.mean(axis=0), 1.0, atol=0.3)
     np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.5)
     assert all(each.diverged == 0 and 0.7 < each.accepted < 0.99 for each in chains)
     assert abs(draws[:400].mean() - draws[400:].mean()) < 0.4
+
+
+def test_a_dense_scale_is_of_the_covariance_and_keeps_the_draw(plain: None) -> None:
+    names = runpy.run_path(str(NUTS))
+    rng = np.random.default_rng(0)
+    half = np.array([[1.0, 0.0, 0.0], [30.0, 5.0, 0.0], [0.2, -0.1, 0.01]])
+    z = rng.normal(size=(400, 3)) @ half.T
+    slopes = -z @ np.linalg.inv(half @ half.T)
+    w, scale = np.zeros((21, 3)), np.eye(3)
+    w[names["CHOSEN_Z"]], w[names["CHOSEN_G"]] = z[-1], slopes[-1]
+    for _ in range(3):
+        names["improve"](scale, w, z @ np.linalg.inv(scale).T, slopes @ scale)
+    np.testing.assert_allclose(scale @ scale.T, half @ half.T, rtol=1e-3)
+    np.testing.assert_allclose(scale @ w[names["CHOSEN_Z"]], z[-1])
+    np.testing.assert_allclose(w[names["CHOSEN_G"]], slopes[-1] @ scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numba
 import numpy as np
 import pytest
 
@@ -59,3 +60,20 @@ def test_the_report_says_which_way_was_taken_and_why() -> None:
     report = code_of(recursive, 2.0, 3)
     assert "generated" not in report
     assert "recursion" in report
+
+
+def by_threads(x):
+    total = 0.0
+    for i in numba.prange(x.size):
+        total += math.exp(x[i]) * x[i] if x[i] > 0 else x[i] ** 2
+    return total
+
+
+def test_prange_is_serial_in_derivatives() -> None:
+    x = np.linspace(-2, 2, 1001)
+    threaded, serial = ng.njit(parallel=True)(by_threads), ng.njit()(by_threads)
+    assert "generated from source" in code_of(threaded, x)
+    found = ng.grad(serial)(x)
+    for _ in range(2):
+        np.testing.assert_array_equal(ng.grad(threaded)(x), found)
+    np.testing.assert_allclose(found, np.where(x > 0, (1 + x) * np.exp(x), 2 * x), rtol=1e-14)

@@ -95,10 +95,8 @@ def _told(made: Any, request: Request) -> str:
 
 
 def _options(dispatcher: Any) -> dict[str, Any]:
-    """The options of a function that decide what it computes."""
+    """The options of a function that decide what it computes: ``prange`` is serial in derivatives."""
     options: dict[str, Any] = dict(dispatcher.targetoptions)
-    if options.get("parallel"):
-        raise Refusal("parallel=True")
     if not dispatcher._can_compile:
         raise Refusal("signatures that were given to njit")
     if dispatcher.locals:

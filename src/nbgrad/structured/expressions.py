@@ -287,7 +287,9 @@ class Expressions:
         """What a ``for`` goes through: a tuple, or start, stop, step and what an index stands for."""
         build = self.build
         zero, one = build.integer(0), build.integer(1)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+        if isinstance(node, ast.Call) and isinstance(
+            getattr(node.func, "value", node.func), ast.Name
+        ):
             function = self.value(node.func)
             if function is range or getattr(function, "__name__", "") == "prange":
                 ends = [self.scalar(a) for a in node.args]
