@@ -63,8 +63,9 @@ def test_nuts_draws_from_a_known_posterior(plain: None) -> None:
         return -0.5 * (x - 1.0) @ inverse @ (x - 1.0)
 
     c = ng.compile(density, np.zeros(2))
+    f, sample = c.value_and_grad, names["sample"]
     chains = [
-        names["sample"](c.value_and_grad, np.zeros(2), 200, 400, chains=1, seed=seed, dense=dense)[0]
+        sample(f, np.zeros(2), 200, 400, chains=1, seed=seed, dense=dense)[0]
         for seed, dense in enumerate((False, True))
     ]
     draws = np.concatenate([each.draws for each in chains])
