@@ -61,6 +61,10 @@ class Config:
     retraces : int
         Traces of one ``jit`` function at which a ``RetraceWarning`` says which argument changes;
         0: never.
+    progress : bool
+        Whether planning or compiling that lasts over a second says so, in a line on standard error.
+        ``logging.getLogger("nbgrad")`` gets the same at INFO, whatever this is. ``NBGRAD_PROGRESS=1``
+        in the environment.
     tape_bytes : int
         Memory that the tape of a function given to ``njit`` may take in one call; beyond it a MemoryError.
     check_tapes : bool
@@ -79,6 +83,7 @@ class Config:
     device: str = "cpu"
     print_precision: int | None = None
     retraces: int = 64
+    progress: bool = False
     tape_bytes: int = 4 << 30
     check_tapes: bool = False
 
@@ -121,6 +126,7 @@ def _from_environment() -> Config:
         cuda=env.get("NBGRAD_CUDA", "auto"),
         device=env.get("NBGRAD_DEVICE", "cpu"),
         deterministic=env.get("NBGRAD_DETERMINISTIC", "0") == "1",
+        progress=env.get("NBGRAD_PROGRESS", "0") == "1",
         check_tapes=env.get("NBGRAD_CHECK", "0") == "1",
     )
 

@@ -18,6 +18,7 @@ from nbgrad.config import NAN_POLICIES, TIMED, Config, settings
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
 from nbgrad.core.standing import turn
+from nbgrad.core.telling import about
 from nbgrad.core.tree import statics
 from nbgrad.errors import DRAWN_IN_TRACE, REBOUND_IN_TRACE, ConcretizationError
 
@@ -88,7 +89,8 @@ class Traces:
             return None
         entry = _valid(known)
         if entry is None:
-            entry = self._traced(leaves, structure, free)
+            with about(f"jit of {getattr(self.f, '__name__', 'a function')}"):
+                entry = self._traced(leaves, structure, free)
             if len(compiled) >= MAX_TRACES:
                 compiled.clear()
             compiled[key] = (entry, *known[: MAX_STATES - 1])

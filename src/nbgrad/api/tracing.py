@@ -27,6 +27,7 @@ from nbgrad.core.memory import Buffer
 from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, constant, leaf_node, placeholder
 from nbgrad.core.tape import Tape, Var
+from nbgrad.core.telling import about, subject
 from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
 from nbgrad.core.values import value_of
 from nbgrad.engine import rolling
@@ -76,8 +77,7 @@ class Compiled:
         self.tape = tape = traced.tape
         self.constants = traced.constants
         self.made, self.rebuild = traced.made, traced.rebuild
-        self.active = active
-        self.plain, self.watched = plain, watched
+        self.active, self.plain, self.watched = active, plain, watched
         self.results = len(traced.outputs)
         self.checked = len(tape.outputs) > self.results
         outputs = enumerate(tape.outputs[: self.results])
@@ -85,6 +85,7 @@ class Compiled:
         # Nests arrays as the function did; 0-d ones become NumPy's scalars.
         self.finish = builder(traced.made, self.scalars) if self.scalars else self.rebuild
         self._exe: Executable | None = None
+        self.name = subject()  # for what compiles its program later
         self.giving: dict[frozenset[int], Executable] = {}  # see owned.py
         # What is recorded is run with what follows.
         if soon and active.isdisjoint(tape.outputs):
@@ -104,8 +105,7 @@ class Compiled:
         self.enter: Callable[[tuple[Any, ...]], Any] | None = None
         self.enter_into: Callable[[tuple[Any, ...]], Any] | None = None
         self.config = settings.current
-        self.structure, self.numbers = structure, numbers
-        self.flat = flat
+        self.structure, self.numbers, self.flat = structure, numbers, flat
         self.samples: tuple[Any, ...] = ()  # a leaf like each that it was traced for
         self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
 
@@ -129,7 +129,8 @@ class Compiled:
     def exe(self) -> Executable:
         """The program, made on first use."""
         if self._exe is None:
-            self._exe = rolling.traced(self.tape, self.constants, JIT_WAIT)
+            with about(self.name):
+                self._exe = rolling.traced(self.tape, self.constants, JIT_WAIT)
         return self._exe
 
     @property

@@ -15,6 +15,7 @@ import numpy as np
 from nbgrad.core.collector import paused
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.tape import Tape
+from nbgrad.core.telling import step, subject
 from nbgrad.ops.kinds.forms import Iterate, Repeat
 
 if TYPE_CHECKING:
@@ -42,15 +43,17 @@ class Work:
         Whether how long a run takes is not known: a loop in it runs while a condition holds.
     flat : bool
         Whether it is long and its arrays are small, as a loop in Python records them.
+    name : str
+        What it was made for, to be told of: "jit of loss".
     given : frozenset of int
         The inputs whose memory the caller gives away: a backend may write results there.
     """
 
-    __slots__ = ("_program", "elements", "endless", "equations", "flat", "given", "tape")
+    __slots__ = ("_program", "elements", "endless", "equations", "flat", "given", "name", "tape")
 
     def __init__(self, tape: Tape, given: frozenset[int] = frozenset()) -> None:
         self.tape = tape
-        self.given = given
+        self.given, self.name = given, subject() or f"a structure of {len(tape.eqns)} operations"
         self.equations, self.elements = _extent(tape)
         self.endless = _endless(tape)
         self.flat = len(tape.eqns) >= LONG and self.elements <= SMALL * len(tape.eqns)
@@ -64,9 +67,14 @@ class Work:
     def program(self) -> Program:
         """The planned program: its source and statistics can be read without compiling."""
         if self._program is None:
-            with paused():
+            with paused(), step("planning", lambda: self.name):
                 self._program = planning.make_program(self.tape, given=self.given)
         return self._program
+
+    def told(self) -> str:
+        """What is compiled, in words: its kernels, if they are planned."""
+        kernels = f"{self._program.kernels} kernels for " if self._program is not None else ""
+        return f"{kernels}{self.name}"
 
 
 def _endless(tape: Tape) -> bool:

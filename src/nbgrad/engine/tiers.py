@@ -15,6 +15,7 @@ from nbgrad.core.forks import ThreadLock
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.memory import host
 from nbgrad.core.tape import Tape
+from nbgrad.core.telling import step
 
 if TYPE_CHECKING:
     from nbgrad.program.program import Program
@@ -268,7 +269,8 @@ class Executable:
             with self.lock.held:
                 if self.compiled is None:
                     make = functools.partial(self._made, "fused")
-                    self.compiled = background.soon(make) if background else make()
+                    with step("compiling", self.work.told):
+                        self.compiled = background.soon(make) if background else make()
         return self.compiled
 
     def compile_elsewhere(self) -> None:
@@ -299,7 +301,8 @@ class Executable:
         if self.interpreted is None:
             with self.lock.held:
                 if self.interpreted is None:
-                    self.interpreted = self._made("block")
+                    with step("compiling", self.work.told):
+                        self.interpreted = self._made("block")
         return self.interpreted
 
     def program(self) -> Program:

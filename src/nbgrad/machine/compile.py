@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from nbgrad.core import forks
 from nbgrad.core.lazy import load
-from nbgrad.machine import bounds, lljit, scipy_scalars
+from nbgrad.machine import bounds, lljit, quiet, scipy_scalars
 from nbgrad.machine.cache import default_cache, digest
 from nbgrad.machine.request import Helper, Helpers, Request
 
@@ -219,7 +219,7 @@ def native(
             if _wanted.requests is not None:
                 _wanted.requests[key] = request
                 return Code(symbol, 0, None), "wanted"
-            with lljit.uninterrupted():
+            with lljit.uninterrupted(), quiet.numba():
                 lowering = load("nbgrad.machine.object_code")
                 data, needs = lowering.build(request)
                 code = _load_new(request, data, needs, imports)

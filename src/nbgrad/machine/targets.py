@@ -18,6 +18,7 @@ from nbgrad.config import settings
 from nbgrad.core import forks
 from nbgrad.core.lazy import load
 from nbgrad.errors import NO_CUDA, DeviceError
+from nbgrad.machine import quiet
 from nbgrad.machine.cache import digest
 from nbgrad.machine.compile import fingerprint
 from nbgrad.machine.cuda import compiler
@@ -116,7 +117,7 @@ def cuda_ptx(
         "u8": types.uint64, "u4": types.uint32, "u2": types.uint16, "u1": types.uint8,
     }  # fmt: skip
     memory = [types.Array(numba_types[view], 1, "C") for view in views]
-    with forks.compiling, _of_capability(capability):
+    with forks.compiling, quiet.numba(), _of_capability(capability):
         made = cuda().compile_ptx(
             _function(source, name), types.void(types.int64, *memory), cc=capability, device=False
         )

@@ -17,8 +17,9 @@ from nbgrad.core.aval import make_aval
 from nbgrad.core.boxes import is_box, unbox
 from nbgrad.core.forks import compiling
 from nbgrad.core.node import Node, constant
+from nbgrad.core.telling import step
 from nbgrad.core.values import known_value
-from nbgrad.machine import numba_whole
+from nbgrad.machine import numba_whole, quiet
 from nbgrad.machine.lljit import uninterrupted
 from nbgrad.machine.numba_inside import CPUDispatcher, NumbaError, as_dtype
 from nbgrad.machine.request import ASKED, MEMORY, RAISED, SHAPE, UNSAID
@@ -128,7 +129,7 @@ class Specialized:
         """The type that the function returns, as Numba finds it."""
         kinds = tuple([calling.type_of(x, _float) for x in self.arguments])
         try:
-            with compiling, uninterrupted(), numba_whole.contexts_if_possible():
+            with compiling, uninterrupted(), quiet.numba(), numba_whole.contexts_if_possible():
                 typed = numba_whole.copied(self.dispatcher)
                 _, _, args, _ = typed.get_call_template(kinds, {})
                 return typed.overloads[tuple(args)].signature.return_type
@@ -212,7 +213,10 @@ class Specialized:
                 self.dispatcher, self.arguments, self.operands, self.statics, self.results,
                 active, order, reverse, number, values,
             )  # fmt: skip
-            with compiling, uninterrupted():
+            told = (
+                f"{'a derivative of ' * bool(order or reverse)}njit of {self.dispatcher.__name__}"
+            )
+            with compiling, uninterrupted(), quiet.numba(), step("compiling", lambda: told):
                 self._codes[key] = code_of(request)
         return self._codes[key]
 

@@ -86,6 +86,11 @@ class Program:
                 parts.append(f"# {how}: {step.eqn.prim.name} -> {step.eqn.sig.aval!r}\n")
         return "\n".join(parts)
 
+    @property
+    def kernels(self) -> int:
+        """How many kernels it has, without those inside loops."""
+        return sum(isinstance(s, (Emitted, CudaKernel)) for s in self.steps)
+
     def stats(self) -> dict[str, Any]:
         """Numbers of equations, kernels and library calls, bytes of each kind of buffer, and costs.
 
@@ -97,7 +102,7 @@ class Program:
         made = sum(v.aval.nbytes for v in outs)
         return {
             "equations": len(self.tape),
-            "kernels": sum(isinstance(s, (Emitted, CudaKernel)) for s in self.steps),
+            "kernels": self.kernels,
             "loops": sum(isinstance(s, (Loop, Whole)) for s in self.steps),
             "library_calls": sum(isinstance(s, LibraryCall) for s in self.steps),
             "host_calls": sum(isinstance(s, Call) for s in self.steps),
