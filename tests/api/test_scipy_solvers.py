@@ -45,13 +45,16 @@ def test_minimize_computes_on_in_arrays(method: str) -> None:
     assert type(gradient) is np.ndarray or isinstance(gradient, list)
 
 
-def test_minimize_of_a_tracked_value_says_what_to_return() -> None:
+def test_minimize_of_a_tracked_value_says_what_to_write() -> None:
     def tracked(x: Any) -> tuple[Any, Any]:
         t = ng.tensor(x, requires_grad=True)
         return loss(t), 2.0 * (t - 1.0)
 
     for method in ("BFGS", "L-BFGS-B"):
-        with pytest.raises(AutogradError, match=r"scipy\.optimize\.minimize, at .*detach"):
+        with pytest.raises(
+            AutogradError,
+            match=r"scipy\.optimize\.minimize, at .* write nbgrad\.optimize\.minimize",
+        ):
             so.minimize(tracked, START, jac=True, method=method)
 
 
@@ -66,7 +69,9 @@ def test_scalar_minimizers_give_numbers(method: str, tensors: bool) -> None:
     assert isinstance(found.x, float) and isinstance(found.fun, float)
     assert_allclose([found.x, found.fun], [1.3, 1.0], rtol=1e-5)
     w = ng.tensor(1.3, requires_grad=True)
-    with pytest.raises(AutogradError, match=r"scipy\.optimize\.minimize_scalar, at .*detach"):
+    with pytest.raises(
+        AutogradError, match=r"scipy\.optimize\.minimize_scalar, at .* write nbgrad\."
+    ):
         so.minimize_scalar(lambda a: (a - w) ** 2, method=method, **given)
 
 

@@ -52,6 +52,14 @@ class Draw:
         matrix = q * np.linspace(1.0, 3.0, shape[-1]) @ np.swapaxes(q.conj(), -1, -2)
         return ((matrix + np.swapaxes(matrix.conj(), -1, -2)) / 2).astype(self.dtype)
 
+    def factor(self, *shape: int) -> Array:
+        """Lower triangular matrices, the Cholesky factors of such."""
+        return np.asarray(np.linalg.cholesky(self.spd(*shape)))
+
+    def exchanged(self, n: int) -> Array:
+        """The rows that LAPACK exchanged with the first, the second and so on, from 1 on."""
+        return np.array([self.rng.integers(k, n) + 1 for k in range(n)], np.int32)
+
     def _wide(self, *shape: int) -> Array:
         x = self.rng.normal(size=shape)
         return x + 1j * self.rng.normal(size=shape) if self.dtype.kind == "c" else x

@@ -43,14 +43,16 @@ def _murray(factor: Node, ct: Node, rows: Node, columns: Node) -> Node:
 
 
 def _murray_reference(factor: Any, ct: Any, rows: Any, columns: Any) -> Any:
-    back = np.linalg.inv(factor)
+    half, solved = factor.dtype.type(0.5), solve_triangular.evaluate
     inner = np.tril(np.swapaxes(factor, -1, -2) @ ct)
-    inner = inner + np.swapaxes(np.tril(inner, -1), -1, -2)
-    return np.swapaxes(back, -1, -2) @ inner @ back * inner.dtype.type(0.5)
+    inner = np.where(rows == columns, inner * half, inner)
+    inner = (inner + np.swapaxes(inner, -1, -2)) * half
+    inner = solved(np.swapaxes(factor, -1, -2), inner, lower=False, left=True, unit=False)
+    return solved(factor, inner, lower=True, left=False, unit=False)
 
 
 def _inverse_reference(factor: Any) -> Any:
-    back = np.linalg.inv(factor)
+    back = np.linalg.inv(np.tril(factor))
     return np.swapaxes(back, -1, -2) @ back
 
 
@@ -61,6 +63,7 @@ cholesky_inverse = opaque(
     prepare=_first(0),
     evaluate=_inverse_reference,
     lower=Library("cholesky_inverse", ("f",), matrix_splits, flops=cubic(2 / 3)),
+    cases=((("factor", 3, 3),),),
     doc="The inverse of a matrix, of its lower Cholesky factor.",
 )
 
@@ -71,5 +74,6 @@ cholesky_cotangent = formula(
     prepare=_first(1),
     evaluate=_murray_reference,
     seen=True,
+    cases=((("factor", 3, 3), (3, 3), [[0], [1], [2]], [[0, 1, 2]]),),
     doc="The cotangent of a symmetric matrix, of its lower factor and the cotangent of that.",
 )

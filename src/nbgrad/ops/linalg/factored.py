@@ -31,8 +31,8 @@ def _factored(a: Any) -> tuple[Any, Any]:
     (getrf,) = get_lapack_funcs(("getrf",), (a,))
     for place in np.ndindex(a.shape[:-2]):
         if a.shape[-1]:
-            found, pivots[place], _ = getrf(a[place])
-            packed[place] = found.T
+            found, rows, _ = getrf(a[place])
+            packed[place], pivots[place] = found.T, rows + 1
     return packed, pivots
 
 
@@ -43,7 +43,7 @@ lu_factored = opaque(
     evaluate=_factored,
     lower=Library("lu", ("f",), matrix_splits, flops=cubic(2 / 3)),
     cases=((("square", 3, 3),),),
-    doc="LAPACK's L and U in one matrix, by columns, so transposed; and the rows it exchanged.",
+    doc="LAPACK's L and U in one matrix, by columns, so transposed; and the rows it exchanged, from 1 on.",
     several=True,
 )
 
@@ -61,7 +61,7 @@ def _solved(packed: Any, pivots: Any, b: Any, transposed: bool) -> Any:
         if not np.diagonal(packed[place]).all():
             raise np.linalg.LinAlgError("Singular matrix")
         if out[place].size:
-            out[place] = getrs(packed[place].T, pivots[place], b[place], trans=transposed)[0]
+            out[place] = getrs(packed[place].T, pivots[place] - 1, b[place], trans=transposed)[0]
     return out
 
 
@@ -76,5 +76,8 @@ lu_solved = opaque(
     prepare=_solved_prepare,
     evaluate=_solved,
     lower=Library("lu_solve", ("f", "i", "f"), _solved_splits, flops=cubic(0)),
+    cases=tuple(
+        (("square", 3, 3), ("exchanged", 3), (3, 2), {"transposed": t}) for t in (False, True)
+    ),
     doc="Solution x of a @ x = b, or of a.T @ x = b, for what ``lu_factored`` gives of a.",
 )

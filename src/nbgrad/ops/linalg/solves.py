@@ -143,6 +143,9 @@ triangular_outer = formula(
     _outer,
     prepare=_outer_prepare,
     evaluate=_outer_reference,
+    cases=tuple(
+        ((3, 2), (3, 2), [[0], [1], [2]], [[0, 1, 2]], {"lower": low}) for low in (True, False)
+    ),
     doc="A triangle of the product of a matrix and another transposed, with the other sign.",
 )
 
