@@ -157,10 +157,11 @@ x = np.linspace(0, 1, 10)
 f = ng.jit(ng.grad(step))
 np.testing.assert_allclose(f(x), expected, rtol=1e-12)
 print("numba" in sys.modules, working())
-tiers.QUICK = 0.0
+tiers.QUICK, waited, make = 0.0, [], tiers.Executable.compile
+tiers.Executable.compile = lambda self: waited.append(self) or make(self)
 g = ng.jit(lambda x: np.cos(x) * np.exp(x) + np.tanh(x) - np.sin(x * x))
 np.testing.assert_allclose(g(x), np.cos(x) * np.exp(x) + np.tanh(x) - np.sin(x * x), rtol=1e-12)
-print("numba" in sys.modules)
+print(bool(waited))
 """
     assert ask(text, tmp_path) == [str(bounds.ON), "True", "True"]
 
