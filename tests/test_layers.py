@@ -25,7 +25,7 @@ FLOORS = (
     {"engine"},
     {"tensors"},
     {"api"},
-    {"autograd", "cache", "checkpoint_policies", "fft", "integrate", "interpolate", "linalg", "native", "numpy", "optim", "optimize", "parallel", "random", "signal", "solvers", "sparse", "special", "stats", "tree"},
+    {"autograd", "cache", "checkpoint_policies", "fft", "functional", "integrate", "interpolate", "linalg", "native", "numpy", "optim", "optimize", "parallel", "random", "signal", "solvers", "sparse", "special", "stats", "tree"},
     {"__init__"},
     {"examples", "__main__"},
 )  # fmt: skip

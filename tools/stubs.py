@@ -29,7 +29,7 @@ from nbgrad.tensors.tensor import Tensor
 
 SOURCE = Path(nbgrad.__file__).parent
 HEAD = "# Made by `python tools/stubs.py --write` from the names at run time; a test compares.\n"
-MODULES = ["", "fft", "interpolate", "linalg", "numpy", "numpy.fft", "numpy.linalg"]
+MODULES = ["", "fft", "functional", "interpolate", "linalg", "numpy", "numpy.fft", "numpy.linalg"]
 MODULES += ["signal", "special", "stats"]
 # What annotations may name; all else is Any.
 IMPORT = {

@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Compiled", "Function", "Jitted", "Njit", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "checkpoint_name", "checkpoint_policies", "configure", "detect_anomaly",
-    "enable_grad", "errors", "fft", "get_num_threads", "grad",
+    "enable_grad", "errors", "fft", "functional", "get_num_threads", "grad",
     "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "optimize", "parallel", "problem", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "solvers", "sparse", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
         autograd,
         checkpoint_policies,
         fft,
+        functional,
         integrate,
         interpolate,
         linalg,
@@ -91,6 +92,7 @@ _LATER = {
     "autograd",
     "checkpoint_policies",
     "fft",
+    "functional",
     "integrate",
     "interpolate",
     "linalg",

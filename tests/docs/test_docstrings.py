@@ -29,7 +29,17 @@ MADE_FOR_USERS = (
     ng.autograd.graph.AccumulateGrad,
 )
 NUMBER = re.compile(r"-?(?:\d+\.?\d*(?:e[-+]?\d+)?|inf|nan)")
-SPACES = ["numpy", "linalg", "fft", "special", "stats", "signal", "interpolate", "tensor"]
+SPACES = [
+    "numpy",
+    "linalg",
+    "fft",
+    "functional",
+    "special",
+    "stats",
+    "signal",
+    "interpolate",
+    "tensor",
+]
 FILES = [
     "",
     ".random",

@@ -13,15 +13,15 @@ from typing import Any
 
 from nbgrad.core.missing import full_name
 
-# Where the names below a package's are looked for here: "" is nbgrad itself.
+# Where the names below a package's are looked for here, in this order: "" is nbgrad itself.
 _FOLDERS = {
     "scipy": "",
     "jax.numpy": "numpy",
     "jax.scipy": "",
     "jax.lax": "",
-    "jax.nn": "",
+    "jax.nn": "functional",
     "jax": "",
-    "torch.nn.functional": "",
+    "torch.nn.functional": "functional",
     "torch": "",
 }
 # What makes an array of any other: that of the library is meant, and nbgrad's is no substitute.
@@ -58,14 +58,20 @@ def by_name(name: str) -> str | None:
     >>> by_name("scipy.optimize.brentq"), by_name("scipy.linalg.solve"), by_name("scipy.linalg.hankel")
     ('nbgrad.optimize.root_scalar', 'nbgrad.linalg.solve', None)
     """
-    own = _RENAMED.get(name, "")
     if name.rpartition(".")[2] in MAKERS:
         return None
-    for folder, here in () if own else _FOLDERS.items():
+    if name in _RENAMED:
+        return _here(_RENAMED[name])
+    for folder, here in _FOLDERS.items():
         if name.startswith(f"{folder}."):
-            own = f"{here}.{name[len(folder) + 1 :]}".removeprefix(".")
-            break
-    found: Any = sys.modules["nbgrad"] if own else None
+            rest = name[len(folder) + 1 :]
+            return _here(f"{here}.{rest}".removeprefix(".")) or _here(rest)
+    return None
+
+
+def _here(own: str) -> str | None:
+    """The dotted name of nbgrad's function *own*, if there is one."""
+    found: Any = sys.modules["nbgrad"]
     for part in own.split("."):
         if part.startswith("_") or not hasattr(found, part):
             return None
