@@ -120,6 +120,7 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.extending:intrinsic": "args, kwargs",
         "numba.core.extending:register_model": "typecls",
         "numba.core.imputils:lower_builtin": "func, argtys",
+        "numba.core.imputils:lower_getattr": None,
         "numba.core.base:BaseContext.cast": "self, builder, val, fromty, toty",
         "numba.core.base:BaseContext.get_value_type": "self, ty",
         "numba.core.base:BaseContext.get_dummy_value": "self",

@@ -27,7 +27,7 @@ from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.datamodel.models import OpaqueModel, PointerModel
 from numba.core.errors import NumbaError, NumbaTypeError, TypingError
 from numba.core.extending import infer_getattr, intrinsic, lower_getattr_generic, register_model
-from numba.core.imputils import lower_builtin, lower_cast, lower_constant
+from numba.core.imputils import lower_builtin, lower_cast, lower_constant, lower_getattr
 from numba.core.registry import CPUDispatcher, CPUTarget, cpu_target
 from numba.core.runtime import _nrt_python
 from numba.core.targetconfig import ConfigStack
@@ -95,6 +95,7 @@ __all__ = [
     "lower_builtin",
     "lower_cast",
     "lower_constant",
+    "lower_getattr",
     "lower_getattr_generic",
     "lowered",
     "register_model",

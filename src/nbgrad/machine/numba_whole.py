@@ -22,7 +22,7 @@ from typing import Any, Final
 import llvmlite.binding as ll
 from numba import types
 
-from nbgrad.machine import lljit
+from nbgrad.machine import lljit, scipy_scalars
 from nbgrad.machine.numba_inside import (
     Collected,
     ConfigStack,
@@ -376,6 +376,9 @@ def address_of(name: str) -> int:
     found = lljit.llvm().address_of_symbol(name)
     if found:
         return int(found)
+    helper = name.removeprefix(scipy_scalars.SYMBOL)
+    if helper in scipy_scalars.SCIPY:
+        return scipy_scalars.imports({helper: scipy_scalars.SCIPY[helper]})[name]
     if name.startswith("NRT_"):
         return int(_nrt_python.c_helpers.get(name.removeprefix("NRT_"), 0))
     return int(_helperlib.c_helpers.get(name.removeprefix("numba_"), 0))  # type: ignore[attr-defined]

@@ -17,9 +17,21 @@ from llvmlite import ir
 from numba import types
 
 from nbgrad.core.frozen import Frozen
+from nbgrad.core.primitive import named
 from nbgrad.core.tape import Literal
 from nbgrad.native import texts
-from nbgrad.native.active import Active, Dual, base_of, constant_of, made, parts
+from nbgrad.native.active import (
+    Active,
+    ActiveComplex,
+    Carrier,
+    Dual,
+    base_of,
+    constant_of,
+    halves,
+    made,
+    parts,
+)
+from nbgrad.native.complexes import FORMULAS, ComplexNumbers, is_complex
 from nbgrad.native.functions import UFUNCS
 from nbgrad.native.rules import slopes
 from nbgrad.native.statements import Statement, Term
@@ -47,14 +59,18 @@ BASIC: Final[dict[str, Any]] = {
     "not_equal": operator.ne, "logical_and": operator.and_, "logical_or": operator.or_,
     "logical_not": operator.not_,
 }  # fmt: skip
+# Comparisons that complex numbers have in rules alone: those of their real parts.
+_ORDERS: Final = {"less", "less_equal", "greater", "greater_equal"}
 # Operations whose partials are finite where their operands are.
 PLAIN: Final = {"add", "subtract", "multiply", "negative"}
 # Products that are 0 where a factor is, whatever the other: their partials are those of the plain one.
 STRONG: Final = {"strong_multiply": (0,), "mutual_multiply": (0, 1)}
-_FLAGS: Final = {types.float32: "f4", types.float64: "f8"}
+_FLAGS: Final = {
+    types.float32: "f4", types.float64: "f8", types.complex64: "c8", types.complex128: "c16",
+}  # fmt: skip
 
 
-class Arithmetic:
+class Arithmetic(ComplexNumbers):
     """Numbers in one function of LLVM's that is being built."""
 
     def __init__(self, context: Any, builder: Any) -> None:
@@ -67,11 +83,13 @@ class Arithmetic:
             return self.plain(scalar, args)
         if not scalar.primitive:
             return self.plain(scalar, [base_of(self.context, self.builder, *arg) for arg in args])
+        if any(map(is_complex, args)):
+            return self.complexly(scalar, args)
         split = [self._split(arg, level) for arg in args]
         inner = [value for value, _ in split]
         out = self.apply(scalar, inner)
         wants = tuple([other is not None for _, other in split])
-        partials = self._partials(scalar, inner, out, wants)
+        partials = self.partials(scalar, inner, out, wants)
         others = [(p, o) for p, (_, o) in zip(partials, split, strict=True) if p is not None and o]
         ty = type(level)(out[0])
         if isinstance(level, Dual):
@@ -136,7 +154,7 @@ class Arithmetic:
 
     # ------------------------------------------------------------------------------- partials
 
-    def _partials(
+    def partials(
         self, scalar: Scalar, args: Sequence[Typed], out: Typed, wants: tuple[bool, ...]
     ) -> list[Any]:
         """For each operand a number, a typed value, or None."""
@@ -150,7 +168,8 @@ class Arithmetic:
 
     def _as_float(self, arg: Typed, base: Any) -> Typed:
         """Integers among the operands as floats, which rules are of."""
-        return arg if isinstance(arg[0], Active | types.Float) else self.cast(arg, base)
+        known = Carrier | types.Float | types.Complex
+        return arg if isinstance(arg[0], known) else self.cast(arg, base)
 
     def walk(self, tape: Any, inputs: Sequence[Typed]) -> list[Typed]:
         """The outputs of a tape of scalars."""
@@ -159,7 +178,7 @@ class Arithmetic:
 
         def read(atom: Any) -> Typed:
             if isinstance(atom, Literal):
-                return self.number(float(atom.value.real), base)
+                return self.literal(atom.value, base)
             found: Typed = held[atom]
             return found
 
@@ -178,6 +197,10 @@ class Arithmetic:
             return args[0] if args else self.number(float(params["value"]), types.float64)
         if name == "cast":
             return args[0]
+        if any(map(is_complex, args)):
+            if name in FORMULAS:
+                return FORMULAS[name](self, *args)
+            args = [self.split(arg)[0] for arg in args] if name in _ORDERS else args
         return self.apply(scalar_of(prim, params), args)
 
     # ------------------------------------------------------------------------------- the basic ones
@@ -195,6 +218,16 @@ class Arithmetic:
         of = ir.FunctionType(kind, [kind] * 3)
         fused = self.builder.module.declare_intrinsic("llvm.fmuladd", [kind], of)
         return ty, self.builder.call(fused, [a[1], b[1], total[1]])
+
+    def named(self, name: str, *args: Typed) -> Typed:
+        """A function, by the name of its primitive."""
+        return self.apply(scalar_of(named(name), {}), args)
+
+    def literal(self, value: Any, base: Any) -> Typed:
+        """A constant of a tape of numbers of the type *base*."""
+        base = getattr(base, "underlying_float", base)
+        real = self.number(float(value.real), base)
+        return self.join(real, self.number(float(value.imag), base)) if value.imag else real
 
     def number(self, value: float, ty: Any) -> Typed:
         """A constant of the type *ty*."""
@@ -222,6 +255,10 @@ class Arithmetic:
 
     def _is_zero(self, x: Typed) -> Any:
         ty, value = x
+        if is_complex(x):
+            kind = ty.part if isinstance(ty, ActiveComplex) else ty.underlying_float
+            pair = halves(self.context, self.builder, ty, value)
+            return self.builder.and_(*[self._is_zero((kind, each)) for each in pair])
         if not isinstance(ty, Active):
             ty, value = self.cast(x, types.float64)
             return self.builder.fcmp_ordered("==", value, ir.Constant(value.type, 0.0))
@@ -239,7 +276,7 @@ _BASIC: Final = {
 
 def _level(args: Sequence[Typed]) -> Any:
     """The outermost type of the numbers that are active."""
-    return next((ty for ty, _ in args if isinstance(ty, Active)), None)
+    return next((ty for ty, _ in args if isinstance(ty, Carrier)), None)
 
 
 def scalar_of(prim: Any, params: dict[str, Any]) -> Scalar:

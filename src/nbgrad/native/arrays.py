@@ -11,7 +11,7 @@ from numba import types
 from numba.extending import overload
 
 from nbgrad.machine.numba_inside import TypingError, as_dtype
-from nbgrad.native.active import Active
+from nbgrad.native.active import Carrier
 from nbgrad.native.functions import ARITY_TWO, FUNCTIONS, IN_PLACE
 from nbgrad.native.memory import dtype_of
 from nbgrad.native.replacing import compiled, element_of, holds_active, replaces
@@ -20,7 +20,7 @@ from nbgrad.native.scalars import result_type, typing_context
 
 def maker(ty: Any, space: dict[str, Any]) -> str:
     """Text of the dtype of arrays of *ty*."""
-    if isinstance(ty, Active):
+    if isinstance(ty, Carrier):
         space["kind"] = dtype_of(ty)
         return "kind()"
     space["kind"] = as_dtype(ty).type
@@ -95,7 +95,7 @@ def _register(function: Any, arity: int, carries: bool) -> None:
                 return None
             if plain is None or not isinstance(x0, types.Array):
                 return elementwise(plain or function, kinds, out)
-            if not isinstance(x0.dtype, Active):
+            if not isinstance(x0.dtype, Carrier):
                 raise TypingError(
                     "an array of constants is written to with numbers that carry derivatives"
                 )

@@ -17,7 +17,7 @@ from nbgrad.machine.numba_inside import (
     register_model,
     signature,
 )
-from nbgrad.native.active import Active, base_of
+from nbgrad.native.active import Active, Carrier, base_of
 from nbgrad.native.scalars import typed
 
 
@@ -46,7 +46,8 @@ class _Call(AttributeTemplate):
                 if kws or len(args) != 1:
                     return None
                 (x,) = args
-                if isinstance(x, Active) and isinstance(ty.instance_type, types.Float):
+                inexact = types.Float | types.Complex if isinstance(x, Active) else types.Complex
+                if isinstance(x, Carrier) and isinstance(ty.instance_type, inexact):
                     return signature(x.with_base(ty.instance_type), x)
                 if isinstance(x, Active | types.Number | types.Boolean):
                     return signature(ty.instance_type, x)
@@ -66,7 +67,7 @@ def _typeof(x: NumberName, context: Any) -> Any:
 @lower_builtin(NumberClass, types.Any)
 def _called(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     ty, x = sig.args[0], args[0]
-    if not isinstance(sig.return_type, Active):
+    if not isinstance(sig.return_type, Carrier):
         ty, x = base_of(context, builder, ty, x)
     return context.cast(builder, x, types.unliteral(ty), sig.return_type)
 
@@ -87,7 +88,7 @@ def _as_float(context: Any, builder: Any, sig: Any, args: Any) -> Any:
 
 _NAMES: Final = (
     "float64", "float32", "int64", "int32", "int16", "int8", "uint64", "uint32", "uint16", "uint8",
-    "bool_",
+    "bool_", "complex128", "complex64",
 )  # fmt: skip
 NUMBER_NAMES: Final = {
     getattr(np, name): NumberName(numba.from_dtype(np.dtype(getattr(np, name)))) for name in _NAMES

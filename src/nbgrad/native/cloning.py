@@ -19,7 +19,7 @@ from numba.extending import overload
 
 from nbgrad.machine.numba_inside import CPUDispatcher, Guarded, Remembering, TypingError
 from nbgrad.machine.numba_whole import inside, own
-from nbgrad.native.active import Active, with_base
+from nbgrad.native.active import Carrier, complex_of, with_base
 from nbgrad.native.classes import NUMBER_NAMES
 from nbgrad.native.memory import dtype_of
 from nbgrad.native.replacing import METHODS, PREFIX, STAND_INS, absent, given, holds_active
@@ -157,7 +157,7 @@ def dtype_for(dtype: Any, made: dict[Any, Any]) -> Any:
     held = getattr(dtype, "dtype", None)
     if isinstance(dtype, types.StringLiteral):
         held = types.float64 if dtype.literal_value in ("float64", "f8", "d") else None
-    return dtype_of(held) if isinstance(held, Active) else made.get(held)
+    return dtype_of(held) if isinstance(held, Carrier) else made.get(held)
 
 
 def filled(plain: Any, made: dict[Any, Any]) -> Any:
@@ -236,7 +236,9 @@ def activated(plain: Any, made: dict[Any, Any]) -> Any:
 
 def stand_ins(number: Any) -> dict[Any, Any]:
     """Functions that make arrays of floats, by those that make such of *number*."""
-    made = {base: dtype_of(with_base(number, base)) for base in (types.float32, types.float64)}
+    floats = (types.float32, types.float64)
+    bases = [*floats, *map(complex_of, floats)]
+    made = {base: dtype_of(with_base(number, base)) for base in bases}
     found = STAND_INS | NUMBER_NAMES
     found |= {plain: filled(plain, made) for plain in (np.zeros, np.empty, np.ones)}
     return found | {plain: activated(plain, made) for plain in MAKERS}

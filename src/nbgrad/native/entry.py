@@ -21,7 +21,7 @@ from nbgrad.machine.request import MEMORY, OK
 from nbgrad.native import calling, memory, stored
 from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Request
-from nbgrad.native.writing import Writer
+from nbgrad.native.writing import Writer, halves
 
 
 class Refusal(Exception):
@@ -55,24 +55,37 @@ _OPTIONS: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_
 def route(request: Request, key: stored.Key) -> Made:
     """The function itself, or its clone on active numbers: serves what Numba can type."""
     memory.symbols()
+    floats = tuple([leaf.number for leaf in request.leaves if leaf.inexact])
+    try:
+        return _made(request, key, request.active)
+    except Refusal as refusal:
+        if "Cannot unify" not in refusal.reason or floats == request.active:
+            raise
+    # A variable is an argument that is not differentiated, then what depends on one that is.
+    return _made(request, key, floats)
+
+
+def _made(request: Request, key: stored.Key, carrying: tuple[int, ...]) -> Made:
     why = "Numba compiles at this moment"
     try:
         if numba_whole.possible():
             try:
-                return _kept(request, key)
+                return _kept(request, key, carrying)
             except (numba_whole.Unfit, LinkError) as unfit:
                 why = str(unfit)
-        writer = Writer(request)
+        writer = Writer(request, carrying)
         compiled = numba.cfunc(types.int64(memory.WORDS))(_entry(writer))
+    except NotImplementedError as error:  # a partial that no text is declared for
+        raise Refusal(str(error).splitlines()[-1]) from error
     except NumbaError as error:
         raise Refusal(*reason(error, request.py_func)) from error
     words = writer.primal_words()
     return Made(compiled.address, compiled, _told(request), words, unfit=why)
 
 
-def _kept(request: Request, key: stored.Key) -> Made:
+def _kept(request: Request, key: stored.Key, carrying: tuple[int, ...]) -> Made:
     """Code that another process may link, too."""
-    writer = Writer(request)
+    writer = Writer(request, carrying)
     with numba_whole.contexts():
         known = key.functions if key.text else None  # what is not kept may call anything
         data, needs = numba_whole.build(_entry(writer), memory.WORDS, key.symbol, known)
@@ -127,7 +140,10 @@ def _reversed(writer: Writer) -> Any:
     writer.say(f"return {OK}")
     writer.space["recorded"] = numba.njit(**_OPTIONS)(_executed(writer, "recorded"))
     writer.space["apart"] = calling.apart
-    sizes = [writer.size(writer.leaf[j][1]) for j in request.active]
+    sizes = [
+        f"{len(halves(request.leaves[j]))} * {writer.size(writer.leaf[j][1])}"
+        for j in request.active
+    ]
     writer.lines[:] = ["def entry(words):"]
     writer.say(f"tape = begin({' + '.join(sizes) or '0'})")
     writer.say("if not nonzero(tape):")

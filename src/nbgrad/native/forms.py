@@ -14,6 +14,10 @@ class Leaf(Value):
     dtype: Any
     ndim: int
 
+    @property
+    def inexact(self) -> bool:
+        return self.dtype.kind in "fc"
+
 
 class Static(Value):
     """An integer or a flag that is no array: known when the operation is recorded."""
@@ -53,7 +57,7 @@ class Result(Value):
 
     @property
     def inexact(self) -> bool:
-        return bool(self.dtype.kind == "f")
+        return self.dtype.kind in "fc"
 
 
 class Request(Value):

@@ -89,6 +89,15 @@ ARITY_TWO: Final = frozenset(
     for name, known in FUNCTIONS.items()
     if name and any(getattr(f, "nin", 1) == 2 for f in known)
 )
+# Primitives that complex numbers have, too, and functions of theirs without a derivative.
+HOLOMORPHIC: Final = frozenset((
+    "add", "subtract", "multiply", "divide", "power", "negative", "positive", "absolute", "square",
+    "reciprocal", "sqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos",
+    "tan", "arcsin", "arccos", "arctan", "sinh", "cosh", "tanh", "arcsinh", "arccosh", "arctanh",
+))  # fmt: skip
+COMPARED: Final = frozenset((
+    operator.eq, operator.ne, np.equal, np.not_equal, np.isnan, np.isinf, np.isfinite,
+))  # fmt: skip
 IN_PLACE: Final = {
     operator.iadd: operator.add, operator.isub: operator.sub, operator.imul: operator.mul,
     operator.itruediv: operator.truediv, operator.ipow: operator.pow, operator.imod: operator.mod,

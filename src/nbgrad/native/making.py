@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from nbgrad.native.active import Active, with_base
+from nbgrad.native.active import Carrier, with_base
 from nbgrad.native.arrays import maker, rank, unified
-from nbgrad.native.reductions import value_of
 from nbgrad.native.replacing import element_of, replaces
+from nbgrad.native.scalars import value_of
 
 
 def _as_type(a: Any, dtype: Any) -> None:
@@ -21,9 +21,9 @@ def _as_type(a: Any, dtype: Any) -> None:
 def _astype(a: Any, dtype: Any) -> Any:
     held = getattr(dtype, "dtype", None)
     space: dict[str, Any] = {"__name__": __name__, "np": np}
-    if isinstance(held, Active):
+    if isinstance(held, Carrier):
         held = held.base
-    if isinstance(held, types.Float):
+    if isinstance(held, types.Float | types.Complex):
         kind, value = maker(with_base(element_of(a), held), space), "v"
     elif isinstance(held, types.Integer | types.Boolean):
         kind, value, space["value_of"] = maker(held, space), "value_of(v)", value_of
@@ -60,7 +60,7 @@ def _array(object: Any, dtype: Any = None) -> Any:
     if isinstance(object, types.Array):
         return lambda object, dtype=None: object.copy()
     inner = object.types[0] if isinstance(object, types.BaseTuple) else object.dtype
-    if isinstance(inner, Active | types.Number | types.Boolean):
+    if isinstance(inner, Carrier | types.Number | types.Boolean):
         fill = _filling(object, "out[{k}]", "object")
         shape = "(len(object),)"
     elif isinstance(inner, types.Array) and inner.ndim == 1:
@@ -92,7 +92,7 @@ def element_of_all(x: Any) -> Any:
 def _leaves(x: Any) -> Any:
     if isinstance(x, types.BaseTuple):
         return [leaf for item in x.types for leaf in _leaves(item)]
-    return _leaves(x.dtype) if hasattr(x, "dtype") and not isinstance(x, Active) else [x]
+    return _leaves(x.dtype) if hasattr(x, "dtype") and not isinstance(x, Carrier) else [x]
 
 
 def _filling(x: Any, place: str, name: str) -> str:

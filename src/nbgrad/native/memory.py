@@ -18,7 +18,7 @@ from nbgrad.config import settings
 from nbgrad.machine.blocks import remembering
 from nbgrad.machine.numba_inside import alloca_once, guarded_by
 from nbgrad.native import pushing
-from nbgrad.native.active import Dual, Taped, made, parts
+from nbgrad.native.active import ActiveComplex, Dual, Taped, halves, joined, made, parts
 from nbgrad.native.algebra import Arithmetic
 from nbgrad.native.pushing import I8, I32, I64, PTR, word
 
@@ -292,7 +292,7 @@ def components(ty: Any) -> list[tuple[int, ...]]:
 
 @intrinsic
 def active_of(typingctx: Any, kind: Any, floats: Any, place: Any) -> Any:
-    """A number from the floats of its components, and its place on the tape if it is taped."""
+    """A number from its components, and its place on the tape if it is taped; complex it has the next, too."""
     ty = kind.dtype
 
     def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
@@ -304,7 +304,17 @@ def active_of(typingctx: Any, kind: Any, floats: Any, place: Any) -> Any:
             for k in range(len(sig.args[1].types))
         ]
 
-        def build(ty: Any, values: list[Any]) -> Any:
+        def build(ty: Any, values: list[Any], place: Any = place) -> Any:
+            if isinstance(ty, ActiveComplex):
+                pairs = [halves(context, b, ty.base, v) for v in values]
+                columns = zip(*pairs, strict=True)
+                constant = b.icmp_unsigned("==", place, I64(0))
+                next_place = b.select(constant, I64(0), b.add(place, I64(1)))
+                halved = [
+                    build(ty.part, list(v), at)
+                    for v, at in zip(columns, (place, next_place), strict=True)
+                ]
+                return joined(context, b, ty.part, *halved)
             if isinstance(ty, Taped):
                 return made(context, b, ty, build(ty.component, values), place)
             if isinstance(ty, Dual):
@@ -319,6 +329,10 @@ def active_of(typingctx: Any, kind: Any, floats: Any, place: Any) -> Any:
 
 
 def _walk_floats(context: Any, b: Any, ty: Any, x: Any) -> list[Any]:
+    if isinstance(ty, ActiveComplex):
+        pairs = [_walk_floats(context, b, ty.part, half) for half in halves(context, b, ty, x)]
+        base = ty.base.underlying_float
+        return [joined(context, b, base, *pair) for pair in zip(*pairs, strict=True)]
     if isinstance(ty, Taped):
         return _walk_floats(context, b, ty.component, parts(context, b, ty, x)[0])
     if isinstance(ty, Dual):
@@ -336,6 +350,22 @@ def floats_of(typingctx: Any, x: Any) -> Any:
         return context.make_tuple(b, result, _walk_floats(context, b, x, args[0]))
 
     return result(x), generate
+
+
+def _half(number: int) -> Any:
+    """A function of Numba's: the real (0) or imaginary (1) part of a complex number."""
+
+    @intrinsic
+    def half(typingctx: Any, x: Any) -> Any:
+        def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+            return halves(context, b, x, args[0])[number]
+
+        return (x.part if isinstance(x, ActiveComplex) else x.underlying_float)(x), generate
+
+    return half
+
+
+real_of, imag_of = _half(0), _half(1)
 
 
 @intrinsic

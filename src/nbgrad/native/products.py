@@ -6,11 +6,21 @@ import operator
 from typing import Any
 
 import numpy as np
+from numba import types
 from numba.extending import overload
 
+from nbgrad.native.active import ActiveComplex
 from nbgrad.native.arrays import maker, rank, unified
-from nbgrad.native.reductions import value_of, zero_of
-from nbgrad.native.replacing import absent, compiled, holds_active, replaces
+from nbgrad.native.reductions import magnitude, zero_of
+from nbgrad.native.replacing import (
+    STAND_INS,
+    absent,
+    compiled,
+    element_of,
+    holds_active,
+    replaces,
+)
+from nbgrad.native.scalars import value_of
 
 DOT = {
     (1, 1): """
@@ -98,6 +108,9 @@ def _dot(a: Any, b: Any, out: Any = None) -> Any:
 
 @replaces(np.vdot)
 def _vdot(a: Any, b: Any) -> Any:
+    if isinstance(element_of(a), types.Complex | ActiveComplex):
+        conjugate = STAND_INS[np.conjugate]
+        return lambda a, b: dot(conjugate(a.ravel()), b.ravel())
     return lambda a, b: dot(a.ravel(), b.ravel())
 
 
@@ -240,6 +253,9 @@ def _det(a: Any) -> Any:
 
 @replaces(np.linalg.slogdet)
 def _slogdet(a: Any) -> Any:
+    if isinstance(element_of(a), ActiveComplex):
+        return _complex_slogdet
+
     def impl(a: Any) -> Any:
         lu, _, sign = factored(a)
         total = zero_of(a)
@@ -252,8 +268,22 @@ def _slogdet(a: Any) -> Any:
     return impl
 
 
+def _complex_slogdet(a: Any) -> Any:
+    lu, _, exchanged = factored(a)
+    sign = zero_of(a) + exchanged
+    total = np.log(abs(sign))
+    for k in range(a.shape[0]):
+        size = abs(lu[k, k])
+        sign = sign * (lu[k, k] / size)
+        total = total + np.log(size)
+    return sign, total
+
+
 @replaces(np.linalg.cholesky)
 def _cholesky(a: Any) -> Any:
+    if isinstance(element_of(a), ActiveComplex):
+        return None
+
     def impl(a: Any) -> Any:
         n = a.shape[0]
         out = np.zeros_like(a)
@@ -278,9 +308,9 @@ def _cholesky(a: Any) -> Any:
 @replaces(np.linalg.norm)
 def _norm(x: Any) -> Any:
     def impl(x: Any) -> Any:
-        s = zero_of(x)
+        s = magnitude(zero_of(x))
         for v in x.flat:
-            s = s + v * v
+            s = s + magnitude(v)
         return np.sqrt(s)
 
     return impl

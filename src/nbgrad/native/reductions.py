@@ -6,22 +6,25 @@ from typing import Any
 
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, overload
+from numba.extending import overload
 
-from nbgrad.native.active import Active, base_of
+from nbgrad.native.active import Active, ActiveComplex
 from nbgrad.native.arrays import maker
 from nbgrad.native.memory import dtype_of
 from nbgrad.native.replacing import absent, compiled, element_of, replaces
+from nbgrad.native.scalars import value_of
 
 
-@intrinsic
-def value_of(typingctx: Any, x: Any) -> Any:
-    """The float that a number stands for."""
+def magnitude(x: Any) -> Any:
+    raise NotImplementedError
 
-    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        return base_of(context, b, x, args[0])[1]
 
-    return getattr(x, "base", x)(x), generate
+@overload(magnitude, strict=False)
+def _magnitude(x: Any) -> Any:
+    """The square of the distance of a number from 0."""
+    if isinstance(x, ActiveComplex | types.Complex):
+        return lambda x: x.real * x.real + x.imag * x.imag
+    return lambda x: x * x
 
 
 def values(x: Any) -> Any:
@@ -68,6 +71,7 @@ def _along(kernel: str, result: str = "") -> Any:
             "np": np,
             "zero_of": zero_of,
             "value_of": value_of,
+            "magnitude": magnitude,
         }
         row = compiled(_executed(f"def row(v):\n{kernel}", space, "row"))
         space["row"] = row
@@ -78,6 +82,8 @@ def _along(kernel: str, result: str = "") -> Any:
             return _executed(f"def impl(a, axis=None): return row({flat})", space, "impl")
         if a.ndim == 1:
             return _executed("def impl(a, axis=None): return row(a)", space, "impl")
+        if "magnitude" in kernel and isinstance(a.dtype, ActiveComplex):
+            return None
         dtype = "np.intp" if result else maker(a.dtype, space)
         lines = ["def impl(a, axis=None):", f"    k = axis + {a.ndim} if axis < 0 else axis"]
         n = a.ndim
@@ -128,9 +134,9 @@ VAR = """
     for x in v:
         m = m + x
     m = m / len(v)
-    s = zero_of(v)
+    s = magnitude(zero_of(v))
     for x in v:
-        s = s + (x - m) * (x - m)
+        s = s + magnitude(x - m)
     return s / len(v)
 """
 STD = VAR.replace("return s / len(v)", "return np.sqrt(s / len(v))")

@@ -15,7 +15,7 @@ from numba import njit, types
 from numba.extending import overload, overload_method
 
 from nbgrad.machine.numba_inside import AttributeTemplate, infer_getattr, lower_getattr_generic
-from nbgrad.native.active import Active
+from nbgrad.native.active import Carrier
 
 PREFIX: Final = "nbgrad_"
 STAND_INS: Final[dict[Any, Any]] = {}
@@ -28,15 +28,15 @@ compiled: Final = njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 def holds_active(*kinds: Any) -> bool:
     """Whether one of some types is of active numbers."""
-    return any(isinstance(element_of(x), Active) for x in kinds)
+    return any(isinstance(element_of(x), Carrier) for x in kinds)
 
 
 def element_of(ty: Any) -> Any:
     """The type of the elements of an array, a list or a tuple; of a number its own."""
-    while not isinstance(ty, Active):
+    while not isinstance(ty, Carrier):
         if isinstance(ty, types.BaseTuple):
             inner = [element_of(x) for x in ty.types]
-            return next((x for x in inner if isinstance(x, Active)), inner[0] if inner else ty)
+            return next((x for x in inner if isinstance(x, Carrier)), inner[0] if inner else ty)
         if not isinstance(ty, types.Array | types.List | types.ListType):
             return ty
         ty = ty.dtype

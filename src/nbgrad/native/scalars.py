@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import builtins
 import itertools
+import math
 import operator
 from collections.abc import Callable
 from typing import Any, Final
 
 from numba import types
-from numba.extending import lower_builtin, overload_attribute
+from numba.extending import intrinsic, lower_builtin, overload
 
 from nbgrad.machine.numba_inside import AbstractTemplate, cpu_target, infer_global, signature
-from nbgrad.native.active import Active, base_of
+from nbgrad.native.active import Active, ActiveComplex, Carrier, base_of
 from nbgrad.native.algebra import Arithmetic, Scalar
-from nbgrad.native.functions import ARITY_TWO, FUNCTIONS
+from nbgrad.native.functions import ARITY_TWO, COMPARED, FUNCTIONS, HOLOMORPHIC
 
 # What may stand beside an active number.
 BESIDE: Final = (types.Float, types.Integer, types.Boolean)
+# What may be an operand of a function of complex numbers, one of which is active.
+COMPLEX: Final = (ActiveComplex, Active, *BESIDE, types.Complex)
 
 
 def typing_context() -> Any:
@@ -27,15 +30,17 @@ def typing_context() -> Any:
 
 def result_type(context: Any, function: Any, args: tuple[Any, ...], carries: bool) -> Any:
     """The type of the function of active numbers, or None if it is not of such."""
-    level = next((x for x in args if isinstance(x, Active)), None)
-    if level is None or not all(isinstance(x, (Active, *BESIDE)) for x in args):
+    level = next((x for x in args if isinstance(x, Carrier)), None)
+    if level is None or not all(isinstance(x, COMPLEX) for x in args):
         return None
     given = tuple([types.unliteral(getattr(x, "base", x)) for x in args])
     found = context.resolve_value_type(function).get_call_type(context, given, {})
     if found is None:
         return None
     result = found.return_type
-    return level.with_base(result) if carries and isinstance(result, types.Float) else result
+    if carries and isinstance(result, types.Float | types.Complex):
+        return level.with_base(result)
+    return None if isinstance(result, types.Complex) else result
 
 
 def typed(function: Any, result: Callable[[Any, tuple[Any, ...]], Any]) -> None:
@@ -60,6 +65,8 @@ def _register(function: Any, primitive: str) -> None:
         return context.cast(builder, value, ty, sig.return_type)
 
     typed(function, lambda context, args: result_type(context, function, args, bool(primitive)))
+    if primitive in HOLOMORPHIC or function in COMPARED:
+        _register_complex(function, primitive, lower)
     if primitive not in ARITY_TWO:
         lower_builtin(function, Active)(lower)
     if primitive in ARITY_TWO or not primitive:
@@ -67,6 +74,18 @@ def _register(function: Any, primitive: str) -> None:
         for kind in BESIDE:
             lower_builtin(function, Active, kind)(lower)
             lower_builtin(function, kind, Active)(lower)
+
+
+def _register_complex(function: Any, primitive: str, lower: Any) -> None:
+    if primitive not in ARITY_TWO and function not in (operator.eq, operator.ne):
+        lower_builtin(function, ActiveComplex)(lower)
+        return
+    for kind in COMPLEX:
+        lower_builtin(function, ActiveComplex, kind)(lower)
+        if kind is not ActiveComplex:
+            lower_builtin(function, kind, ActiveComplex)(lower)
+    lower_builtin(function, Active, types.Complex)(lower)
+    lower_builtin(function, types.Complex, Active)(lower)
 
 
 def _register_all() -> None:
@@ -83,7 +102,8 @@ def _extremum(function: Any, compare: Any) -> None:
 
     def typing(context: Any, args: Any) -> Any:
         if len(args) > 1 and any(isinstance(x, Active) for x in args):
-            return context.unify_types(*[types.unliteral(x) for x in args])
+            found = context.unify_types(*[types.unliteral(x) for x in args])
+            return found if isinstance(found, Active) else None
         return None
 
     def lower(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -109,11 +129,35 @@ _extremum(builtins.min, Scalar(operator.lt, ""))
 
 @lower_builtin(bool, Active)
 @lower_builtin(operator.truth, Active)
+@lower_builtin(bool, ActiveComplex)
+@lower_builtin(operator.truth, ActiveComplex)
 def _truth(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     ty, x = base_of(context, builder, sig.args[0], args[0])
     return context.cast(builder, x, ty, types.boolean)
 
 
-@overload_attribute(Active, "real")
-def _real(x: Any) -> Any:
-    return lambda x: x
+@overload(math.ldexp, strict=False)
+def _ldexp(x: Any, n: Any) -> Any:
+    return (lambda x, n: x * math.ldexp(1.0, n)) if isinstance(x, Active) else None
+
+
+@intrinsic
+def value_of(typingctx: Any, x: Any) -> Any:
+    """The number that one stands for."""
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        return base_of(context, b, x, args[0])[1]
+
+    return getattr(x, "base", x)(x), generate
+
+
+@overload(math.frexp, strict=False)
+def _frexp(x: Any) -> Any:
+    if not isinstance(x, Active):
+        return None
+
+    def impl(x: Any) -> Any:
+        exponent = math.frexp(value_of(x))[1]
+        return math.ldexp(x, -exponent), exponent
+
+    return impl

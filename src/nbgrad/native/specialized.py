@@ -49,9 +49,9 @@ class Arguments:
             return self._static("b1", x)
         if isinstance(x, int | np.integer):
             return self._static("i8", x)
-        if isinstance(x, float | np.floating):
+        if isinstance(x, float | complex | np.inexact):
             return self._leaf(constant(np.asarray(x)))
-        if isinstance(x, np.ndarray) and x.dtype.kind in "biuf":
+        if isinstance(x, np.ndarray) and x.dtype.kind in "biufc":
             return self._leaf(constant(x))
         if isinstance(x, tuple):
             return type(x), tuple([self.of(item) for item in x])
@@ -103,7 +103,7 @@ class Specialized:
         if self.dispatcher.py_func.__code__.co_flags & inspect.CO_VARARGS:
             count = self.dispatcher.py_func.__code__.co_argcount
             groups.append((tuple, self.arguments[count:]))
-        self._groups = [{x.number for x in _leaves_in(g) if x.dtype.kind == "f"} for g in groups]
+        self._groups = [{x.number for x in _leaves_in(g) if x.dtype.kind in "fc"} for g in groups]
         self._shapes: dict[Any, Any] = {}
         self._codes: dict[Any, Any] = {}
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
+import llvmlite.binding as ll
 import numpy as np
 from numba import njit, types
 
 from nbgrad.core.frozen import Value
+from nbgrad.machine import scipy_scalars
 from nbgrad.machine.object_code import _namespace
 from nbgrad.machine.scalar import HELPERS
 
-_CODES = {types.float32: "f4", types.float64: "f8"}
+_CODES = {types.float32: "f4", types.float64: "f8", types.complex64: "c8", types.complex128: "c16"}
+_CASTS = {"f4": np.float32, "f8": np.float64, "c8": np.complex64, "c16": np.complex128}
 
 
 class Text(Value):
@@ -44,8 +48,12 @@ def _compiled(text: Text, code: str) -> Any:
         **{name: name for name in names}, c=code, t=f"cast_{code}", to=f"cast_{code}"
     )
     source = f"def {text.name}({', '.join(names)}):\n    return {body}\n"
+    # An unknown symbol ends the process: LLVM is told of SciPy's that the text reaches.
+    reached = {name: HELPERS[name] for name in re.findall(r"\w+", body) if name in HELPERS}
+    for symbol, address in scipy_scalars.imports(reached).items():
+        ll.add_symbol(symbol, address)
     space = _namespace(HELPERS)
-    space[f"cast_{code}"] = np.float64 if code == "f8" else np.float32
+    space[f"cast_{code}"] = _CASTS[code]
     exec(compile(source, f"<nbgrad {text.name}>", "exec"), space)
     return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")(
         space[text.name]

@@ -16,12 +16,12 @@ from nbgrad.api.custom import custom_jvp, custom_vjp
 from nbgrad.core.boxes import box, is_box
 from nbgrad.core.node import Node
 from nbgrad.machine.numba_inside import CPUDispatcher
-from nbgrad.native import frozen, making, printing, products, scalars
+from nbgrad.native import frozen, making, parts, printing, products, scalars
 from nbgrad.native.specialized import Arguments, Specialized
 from nbgrad.ops.control.native import native
 
 Func = Callable[..., Any]
-_ = (making, printing, products, scalars)  # they tell Numba of active numbers
+_ = (making, parts, printing, products, scalars)  # they tell Numba of active numbers
 
 
 class Njit:
@@ -117,7 +117,7 @@ class Njit:
         """
         made, _ = self._specialized(args, kwargs)
         lines = []
-        floats = tuple([x.number for x in made.operands if x.dtype.kind == "f"])
+        floats = tuple([x.number for x in made.operands if x.dtype.kind in "fc"])
         asked = {
             "value": ((), 0, False),
             "tangent": (floats, 1, False),

@@ -34,10 +34,10 @@ class _Words:
 
 
 class Writer:
-    """The text of one entry."""
+    """The text of one entry; leaves in *carrying* are active numbers, constants if no derivative is asked by them."""
 
-    def __init__(self, request: Request) -> None:
-        self.request = request
+    def __init__(self, request: Request, carrying: tuple[int, ...]) -> None:
+        self.request, self.carrying = request, carrying
         self.words = words = _Words()
         leaves, active_leaves = request.leaves, request.active
         self.many = 1 << request.order
@@ -69,7 +69,7 @@ class Writer:
         self.space: dict[str, Any] = {
             "__name__": __name__, "np": np, "carray": numba.carray,
             "frozen": calling.frozen,
-            "attempt": calling.attempt,
+            "attempt": calling.attempt, "real_of": memory.real_of, "imag_of": memory.imag_of,
  
             **{f.__name__: f for f in (
                 memory.begin, memory.ready, memory.end, memory.adjoints, memory.sweep, memory.clear,
@@ -109,32 +109,38 @@ class Writer:
         for j, leaf in enumerate(self.request.leaves):
             at, extents = self.leaf[j]
             self.say(f"p{j} = {self.pointer(at, leaf.dtype)}")
-            if j not in self.request.active:
+            if j not in self.carrying or not (self.request.order or self.request.reverse):
                 plain = f"frozen(carray(p{j}, {self.shape(extents)}))"
                 if not leaf.ndim:
                     plain = f"carray(p{j}, 1)[0]"
                 self.say(f"x{j} = {plain}")
                 continue
-            for m in range(1, self.many):
+            moved = j in self.request.active
+            for m in range(1, self.many) if moved else ():
                 self.say(f"p{j}_{m} = {self.pointer(self.tangent[m, j][0], leaf.dtype)}")
-            self.say(f"at{j} = {places}")
-            kind = self.kind(leaf.dtype)
+            self.say(f"at{j} = {places if moved else 0}")
+            kind, each = self.kind(leaf.dtype), len(halves(leaf)) if moved else 0
             if not leaf.ndim:
                 self.say(f"x{j} = active_of({kind}(), {self.floats(j, '0')}, at{j})")
-                places = f"at{j} + 1"
+                places = f"at{j} + {each}" if moved else places
                 continue
             self.say(f"n{j} = {self.size(extents)}")
             self.say(f"a{j} = np.empty(n{j}, {kind}())")
             self.say(f"for i in range(n{j}):")
-            self.say(f"a{j}[i] = active_of({kind}(), {self.floats(j, 'i')}, at{j} + i)", 2)
+            self.say(
+                f"a{j}[i] = active_of({kind}(), {self.floats(j, 'i')}, at{j} + {each} * i)", 2
+            )
             self.say(f"x{j} = frozen(a{j}.reshape({self.shape(extents)}))")
-            places = f"at{j} + n{j}"
+            places = f"at{j} + {each} * n{j}" if moved else places
         for k, (word, static) in enumerate(zip(self.static, self.request.statics, strict=True)):
             self.say(f"s{k} = words[{word}]" + (" != 0" if static.code == "b1" else ""))
         return places
 
     def floats(self, j: int, index: str) -> str:
-        found = [f"p{j}[{index}], "] + [f"p{j}_{m}[{index}], " for m in range(1, self.many)]
+        found = [f"p{j}[{index}], "]
+        zero = f"np_{self.request.leaves[j].dtype.name}(0), "
+        moved = j in self.request.active
+        found += [f"p{j}_{m}[{index}], " if moved else zero for m in range(1, self.many)]
         return "(" + "".join(found) + ")"
 
     def kinds(self) -> tuple[Any, ...]:
@@ -143,7 +149,7 @@ class Writer:
 
     def _number_of(self, leaf: Leaf) -> Any:
         dtype, request = numba.from_dtype(leaf.dtype), self.request
-        if leaf.number in request.active and (request.order or request.reverse):
+        if leaf.number in self.carrying and (request.order or request.reverse):
             return request.number.with_base(dtype)
         return dtype
 
@@ -180,7 +186,7 @@ class Writer:
         name = f"given{len(self.space)}"
         value = x.value
         self.space[name] = value
-        if isinstance(self.request.number, active.Active):
+        if isinstance(self.request.number, active.Carrier):
             self.space[name] = clones(self.request.number).value(value)
         return "None" if value is None else name
 
@@ -268,11 +274,17 @@ class Writer:
                 self.say(f"v{r} = y{leaf.path}.ravel()")
                 self.say(f"for i in range(v{r}.size):")
                 depth, value, index = 2, f"v{r}[i]", "i"
-            self.say(f"place = place_of({value})", depth)
-            self.say("if place != 0:", depth)
-            seeds = "".join(f"c{r}_{full ^ m}[{index}], " for m in range(self.many))
-            self.say(f"found[place] = found[place] + active_of(inner(), ({seeds}), 0)", depth + 1)
+            for half, attribute in halves(leaf):
+                self.say(f"place = place_of({half.format(value)})", depth)
+                self.say("if place != 0:", depth)
+                seeds = "".join(f"c{r}_{full ^ m}[{index}]{attribute}, " for m in range(self.many))
+                self.say(
+                    f"found[place] = found[place] + active_of(inner(), ({seeds}), 0)", depth + 1
+                )
         self.say("sweep(tape, found)")
+        self._write_gradients(full)
+
+    def _write_gradients(self, full: int) -> None:
         for m in range(self.many):
             self.space[f"component{m}"] = calling.component_of(m)
         for j in self.request.active:
@@ -283,7 +295,18 @@ class Writer:
             if given.ndim:
                 self.say(f"for i in range(n{j}):")
                 depth, index = 2, "i"
-            self.say(f"got = found[at{j} + {index}]", depth)
+            each = len(halves(given))
+            for k in range(each):
+                self.say(f"got{k} = found[at{j} + {each} * {index} + {k}]", depth)
             for m in range(self.many):
-                self.say(f"g{j}_{m}[{index}] = component{full ^ m}(got)", depth)
+                parts = ", ".join(f"component{full ^ m}(got{k})" for k in range(each))
+                value = f"complex({parts})" if each == 2 else parts
+                self.say(f"g{j}_{m}[{index}] = {value}", depth)
         self.say("clear(tape, found)")
+
+
+def halves(leaf: Any) -> list[tuple[str, str]]:
+    """How the real numbers that an element is made of are read: of one that is active, and of others."""
+    if leaf.dtype.kind == "c":
+        return [("real_of({})", ".real"), ("imag_of({})", ".imag")]
+    return [("{}", "")]
