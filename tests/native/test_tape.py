@@ -18,7 +18,7 @@ from nbgrad.native.specialized import Specialized
 
 @pytest.fixture(autouse=True)
 def by_tape(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(routes, "ROUTES", routes.ROUTES[1:])
+    monkeypatch.delitem(routes.ROUTES, "source")
 
 
 @pytest.fixture

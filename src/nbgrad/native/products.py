@@ -9,6 +9,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from nbgrad.machine.numba_inside import as_dtype
 from nbgrad.native.active import ActiveComplex
 from nbgrad.native.arrays import maker, rank, unified
 from nbgrad.native.reductions import magnitude, zero_of
@@ -74,8 +75,10 @@ def dot_of(a: Any, b: Any) -> Any:
         return lambda a, b: a * b
     if ranks not in DOT:
         return None
-    space: dict[str, Any] = {"__name__": __name__, "np": np, "zero": 0.0}
-    text = DOT[ranks].replace("{kind}", maker(unified(a, b), space))
+    kind = unified(a, b)
+    zero = as_dtype(getattr(kind, "base", kind)).type(0)
+    space: dict[str, Any] = {"__name__": __name__, "np": np, "zero": zero}
+    text = DOT[ranks].replace("{kind}", maker(kind, space))
     exec(text, space)
     return space["impl"]
 

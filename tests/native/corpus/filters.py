@@ -55,6 +55,7 @@ def kalman_by_loops(f, noise, y):
     0.3,
     draw(3, 8, 2),
     wrt=(0, 1, 2),
+    float32=False,
 )
 def kalman_by_matrices(f, h, q, y):
     x = np.zeros(2)
@@ -138,7 +139,7 @@ def convolve(x, kernel):
     return out
 
 
-@case(draw(10, 30), 0.05, wrt=(0, 1))
+@case(draw(10, 30), 0.05, wrt=(0, 1), float32=False)
 def least_mean_squares(x, rate):
     w = np.zeros(3)
     cost = 0.0

@@ -189,7 +189,7 @@ def whole_arrays(x):
     return z.mean() + y.var() + np.prod(1.0 + 0.1 * z) + z.min() * z.max() + y.std()
 
 
-@case(draw(9, 2, 3), draw(10, 3), wrt=(0, 1))
+@case(draw(9, 2, 3), draw(10, 3), wrt=(0, 1), float32=False)
 def creations(a, b):
     c = np.array([b[0], b[1], 1.0])
     d = np.full((2, 3), b[2])

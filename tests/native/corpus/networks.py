@@ -53,7 +53,7 @@ def dijkstra(length):
     return d[1:]
 
 
-@case(draw(4, 4, 4, low=0.1), 0.85, 20, wrt=(0, 1))
+@case(draw(4, 4, 4, low=0.1), 0.85, 20, wrt=(0, 1), float32=False)
 def page_rank(links, damping, n):
     size = links.shape[0]
     p = links.copy()
@@ -83,7 +83,7 @@ def two_layers(w1, b1, w2, x):
     return loss / x.shape[0]
 
 
-@case(draw(9, 3, 2), draw(10, 3, 3), draw(11, 6, 2), wrt=(0, 1, 2))
+@case(draw(9, 3, 2), draw(10, 3, 3), draw(11, 6, 2), wrt=(0, 1, 2), float32=False)
 def recurrent(w, u, x):
     h = np.zeros(3)
     for t in range(len(x)):
@@ -130,7 +130,7 @@ def trained(w, steps, rate):
     return v
 
 
-@case(draw(17, 4), draw(18, 4, 4), wrt=(0, 1))
+@case(draw(17, 4), draw(18, 4, 4), wrt=(0, 1), float32=False)
 def relu_layers(x, w):
     y = x.copy()
     for _ in range(3):

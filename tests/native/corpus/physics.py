@@ -63,7 +63,7 @@ def ising(coupling, field, spins):
     return math.exp(-energy)
 
 
-@case(np.array([1.0, 2.0, 3.0]), draw(4, 3), 12, wrt=(0, 1))
+@case(np.array([1.0, 2.0, 3.0]), draw(4, 3), 12, wrt=(0, 1), float32=False)
 def rigid_body(inertia, omega, n):
     w = omega.copy()
     q = np.array([1.0, 0.0, 0.0, 0.0]) + 0.0 * w[0]
@@ -92,6 +92,7 @@ def rigid_body(inertia, omega, n):
     15,
     wrt=(0, 1, 2, 3),
     step=1e-3,
+    float32=False,
 )
 def riccati(a, b, q, r, n):
     """The gain of a linear regulator, by matrix products."""

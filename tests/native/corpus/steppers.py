@@ -81,7 +81,7 @@ def implicit_euler(p, n):
     return y
 
 
-@case(draw(9, 4), draw(10, 4, 4), 10)
+@case(draw(9, 4), draw(10, 4, 4), 10, float32=False)
 def linear_system(y0, a, n):
     """Matrix products in a loop."""
     y = y0.copy()
@@ -109,7 +109,7 @@ def rosenbrock_method(p, n):
     return y
 
 
-@case(np.array([10.0, 28.0, 8.0 / 3.0]), draw(11, 3), 25, wrt=(0, 1), step=1e-3)
+@case(np.array([10.0, 28.0, 8.0 / 3.0]), draw(11, 3), 25, wrt=(0, 1), step=1e-3, float32=False)
 def lorenz(p, x, n):
     """Slices and whole arrays."""
     h = 0.01

@@ -29,7 +29,7 @@ class Case:
     analytic : bool
         A complex step through the Python function is its derivative.
     float32 : bool
-        It is well enough conditioned to be compared in float32.
+        It is well enough conditioned to be compared in float32, and Numba has types for it there.
     order2 : bool
         It has a second derivative there.
     step : float
