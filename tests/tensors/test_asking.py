@@ -51,7 +51,7 @@ CALLS: dict[str, tuple[Callable[[], Any], str, str]] = {
         "scipy.integrate.solve_ivp",
         "nbgrad.integrate.solve_ivp",
     ),
-    "without": (lambda: scipy.linalg.hankel(P), "scipy.linalg.hankel", ".detach().numpy()"),
+    "without": (lambda: scipy.linalg.fiedler(P), "scipy.linalg.fiedler", ".detach().numpy()"),
     "by name": (lambda: scipy.linalg.solve(A, P), "scipy.linalg.solve", "nbgrad.linalg.solve"),
     "root": (
         lambda: scipy.optimize.fsolve(lambda x: x - P, [0.0, 0.0]),

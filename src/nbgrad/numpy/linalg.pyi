@@ -1,9 +1,12 @@
 # Made by `python tools/stubs.py --write` from the names at run time; a test compares.
 
+from nbgrad.linalg import block_diag as block_diag
 from nbgrad.linalg import cho_factor as cho_factor
 from nbgrad.linalg import cho_solve as cho_solve
 from nbgrad.linalg import cholesky as cholesky
+from nbgrad.linalg import circulant as circulant
 from nbgrad.linalg import cond as cond
+from nbgrad.linalg import cosm as cosm
 from nbgrad.linalg import cross as cross
 from nbgrad.linalg import det as det
 from nbgrad.linalg import diagonal as diagonal
@@ -12,11 +15,14 @@ from nbgrad.linalg import eigh as eigh
 from nbgrad.linalg import eigvals as eigvals
 from nbgrad.linalg import eigvalsh as eigvalsh
 from nbgrad.linalg import expm as expm
+from nbgrad.linalg import expm_frechet as expm_frechet
+from nbgrad.linalg import hankel as hankel
 from nbgrad.linalg import inv as inv
 from nbgrad.linalg import logm as logm
 from nbgrad.linalg import lstsq as lstsq
 from nbgrad.linalg import lu as lu
 from nbgrad.linalg import matmul as matmul
+from nbgrad.linalg import matmul_toeplitz as matmul_toeplitz
 from nbgrad.linalg import matrix_norm as matrix_norm
 from nbgrad.linalg import matrix_power as matrix_power
 from nbgrad.linalg import matrix_rank as matrix_rank
@@ -26,8 +32,16 @@ from nbgrad.linalg import norm as norm
 from nbgrad.linalg import outer as outer
 from nbgrad.linalg import pinv as pinv
 from nbgrad.linalg import qr as qr
+from nbgrad.linalg import sinm as sinm
 from nbgrad.linalg import slogdet as slogdet
 from nbgrad.linalg import solve as solve
+from nbgrad.linalg import solve_banded as solve_banded
+from nbgrad.linalg import solve_circulant as solve_circulant
+from nbgrad.linalg import solve_continuous_lyapunov as solve_continuous_lyapunov
+from nbgrad.linalg import solve_discrete_lyapunov as solve_discrete_lyapunov
+from nbgrad.linalg import solve_lyapunov as solve_lyapunov
+from nbgrad.linalg import solve_sylvester as solve_sylvester
+from nbgrad.linalg import solve_toeplitz as solve_toeplitz
 from nbgrad.linalg import solve_triangular as solve_triangular
 from nbgrad.linalg import sqrtm as sqrtm
 from nbgrad.linalg import svd as svd
@@ -35,6 +49,7 @@ from nbgrad.linalg import svdvals as svdvals
 from nbgrad.linalg import tensordot as tensordot
 from nbgrad.linalg import tensorinv as tensorinv
 from nbgrad.linalg import tensorsolve as tensorsolve
+from nbgrad.linalg import toeplitz as toeplitz
 from nbgrad.linalg import trace as trace
 from nbgrad.linalg import vecdot as vecdot
 from nbgrad.linalg import vector_norm as vector_norm

@@ -35,6 +35,19 @@ _RENAMED = {
     "scipy.optimize.lsq_linear": "optimize.least_squares",
     "scipy.optimize.minimize_scalar": "optimize.minimize",
     "scipy.optimize.fsolve": "optimize.root",
+    "scipy.linalg.coshm": "linalg.expm",
+    "scipy.linalg.sinhm": "linalg.expm",
+    "scipy.linalg.tanhm": "linalg.expm",
+    "scipy.linalg.pinvh": "linalg.pinv",
+    "scipy.linalg.eig_banded": "linalg.eigh",
+    "scipy.linalg.eigh_tridiagonal": "linalg.eigh",
+    "scipy.linalg.eigvals_banded": "linalg.eigvalsh",
+    "scipy.linalg.eigvalsh_tridiagonal": "linalg.eigvalsh",
+    "scipy.linalg.lu_factor": "linalg.lu",
+    "scipy.linalg.lu_solve": "linalg.solve",
+    "scipy.linalg.solveh_banded": "linalg.solve_banded",
+    "scipy.linalg.khatri_rao": "numpy.einsum",
+    "scipy.linalg.orth": "linalg.qr",
     "scipy.sparse.linalg.splu": "sparse.splu",
     "scipy.sparse.linalg.spsolve": "sparse.spsolve",
     "scipy.spatial.distance.euclidean": "linalg.norm",
@@ -55,7 +68,7 @@ def by_name(name: str) -> str | None:
 
     Examples
     --------
-    >>> by_name("scipy.optimize.brentq"), by_name("scipy.linalg.solve"), by_name("scipy.linalg.hankel")
+    >>> by_name("scipy.optimize.brentq"), by_name("scipy.linalg.solve"), by_name("scipy.linalg.schur")
     ('nbgrad.optimize.root_scalar', 'nbgrad.linalg.solve', None)
     """
     if name.rpartition(".")[2] in MAKERS:
