@@ -410,6 +410,8 @@ def test_schedules_by_their_formulas() -> None:
     cycle.step()
     cycle.step()
     assert opt.param_groups[0]["lr"] == pytest.approx(0.04 / 1e4)
+    cycle.step()  # a loop of three steps ends with it
+    assert opt.param_groups[0]["lr"] == pytest.approx(0.04 / 1e4)
     with pytest.raises(ValueError, match="one more"):
         cycle.step()
     with pytest.raises(ValueError, match="'cos' or 'linear'"):

@@ -103,10 +103,12 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer)
 
     def lr(self, base: float, epoch: int) -> float:
-        if epoch >= self.total_steps:
+        if epoch > self.total_steps:
             raise ValueError(
                 f"OneCycleLR was made for {self.total_steps} steps, and this is one more"
             )
+        # A loop of total_steps steps ends with this one, which nobody takes.
+        epoch = min(epoch, self.total_steps - 1)
         first = self.max_lr / self.div_factor
         top, last = self.pct_start * self.total_steps - 1, self.total_steps - 1
         between = _cosine if self.anneal_strategy == "cos" else _line
