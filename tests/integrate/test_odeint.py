@@ -177,6 +177,10 @@ class TestErrors:
         stiff = lambda y, t: -1e4 * (y - np.cos(t))
         with pytest.raises(AutogradError, match=r"t = 0\.\d+, not to 2, in 50 steps: .*Rodas4"):
             odeint(stiff, 0.0, t, max_steps=50).numpy()
+        with pytest.raises(
+            AutogradError, match=r"in 2 steps: .*rtol and atol\. In a fit, bounds="
+        ):
+            odeint(stiff, 0.0, t, method="Rodas4", max_steps=2).numpy()
         with pytest.raises(AutogradError, match=r"not to 2: the function is not finite"):
             odeint(lambda y, t: y / (y - y), 1.0, t).numpy()
         with pytest.raises(AutogradError, match=r"came to t = (1|0\.99)\d*, not to 2"):

@@ -45,7 +45,7 @@ class Settings:
         if self.max_steps < 1:
             raise ValueError(f"{where}: max_steps={max_steps} must be positive")
         self.max_bytes = None if max_bytes is None else index(max_bytes)
-        self.judge = Judge(where, name, self.max_steps)
+        self.judge = Judge(where, name, self.max_steps, isinstance(method, Rosenbrock))
 
         self.key: Any = None  # what tells them from others, if they are numbers
         if not events and isinstance(self.rtol, float) and isinstance(self.atol, float):

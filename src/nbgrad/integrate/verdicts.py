@@ -11,7 +11,8 @@ from nbgrad.core.values import value_of
 from nbgrad.errors import AutogradError, ConcretizationError
 
 UNSORTED = "{where}: {name} must increase, or decrease, from its first time on: sort it"
-STIFF = "if the problem is stiff, take method='Rodas4'"
+STIFF = ", or, if the problem is stiff, take method='Rodas4'"
+WILD = ". In a fit, bounds= keep parameters where the equation can be solved"
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Judge:
     where: str
     times: str
     max_steps: int
+    stiff: bool = False  # whether the method is for stiff problems already
 
     flags = 3  # at the end of the facts
 
@@ -53,6 +55,7 @@ class Judge:
 
     def error(self, wrong: int, t: float, end: str) -> Exception:
         """What flag *wrong* says of an integration that came to *t*."""
+        hint = ("" if self.stiff else STIFF) + WILD
         reached = f"{self.where}: came to t = {t:.6g}{end}"
         if wrong == 3:
             return ValueError(UNSORTED.format(where=self.where, name=self.times))
@@ -63,12 +66,12 @@ class Judge:
             )
         if wrong == 1:
             return AutogradError(
-                f"{reached}, in {self.max_steps} steps: pass more by max_steps=, loosen rtol and atol, or, "
-                f"{STIFF}"
+                f"{reached}, in {self.max_steps} steps: pass more by max_steps=, loosen rtol and "
+                f"atol{hint}"
             )
         return AutogradError(
             f"{reached}: the steps became as short as the rounding of t. The solution may have a "
-            f"singularity there; loosen rtol and atol, or, {STIFF}"
+            f"singularity there; loosen rtol and atol{hint}"
         )
 
 
