@@ -16,6 +16,10 @@ __all__ = [
 ]  # fmt: skip
 
 
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
 def everything_saveable(made: Made) -> bool:
     """Keep all values: nothing is computed again.
 

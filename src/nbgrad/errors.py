@@ -9,8 +9,12 @@ from __future__ import annotations
 __all__ = [
     "AnomalyError", "AutogradError", "CacheWarning", "ConcretizationError", "DeviceError",
     "DeviceMemoryError", "ForeignError", "GradcheckError", "MissingOperation", "NbgradError",
-    "RetraceWarning", "TapeError", "TaskError", "WorkerError",
+    "RetraceWarning", "TapeError", "TaskError", "UnkeptGradientWarning", "WorkerError",
 ]  # fmt: skip
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 class NbgradError(Exception):

@@ -17,6 +17,8 @@ def check() -> None:
     assert_type(np.sort(x, axis=-1), ng.Tensor)
     assert_type(np.linalg.eigh(x).eigenvalues, ng.Tensor)
     assert_type(ng.special.betainc(1.0, 2.0, x), ng.Tensor)
+    assert_type(ng.functional.cross_entropy(x, 0, reduction="sum"), ng.Tensor)
+    assert_type(ng.linalg.solve_sylvester(x, x, x), ng.Tensor)
     assert_type(ng.stats.norm.logpdf(x, scale=2.0), ng.Tensor)
     assert_type(np.pi, float)
 
@@ -37,6 +39,7 @@ def check() -> None:
     x.sum(axes=0, keepdims="no")  # type: ignore[arg-type]
     ng.tensorr(1)  # type: ignore[attr-defined]
     np.sni(x)  # type: ignore[attr-defined]
+    ng.functional.mse_los(x, x)  # type: ignore[attr-defined]
     ng.linalg.nope(x)  # type: ignore[attr-defined]
     ng.special.betainc(1.0, x)  # type: ignore[call-arg]
     ng.stats.norm.density(x)  # type: ignore[attr-defined]
