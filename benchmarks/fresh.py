@@ -68,6 +68,16 @@ def first_gradient(how: str, warm: bool) -> dict[str, float]:
         return in_fresh_process(f"first-{how}", NBGRAD_CACHE_DIR=cache)
 
 
+def njit_first_gradients() -> None:
+    """Print how long first gradients of compiled functions take, by the clock and by the processor."""
+    for how in ("source", "active"):
+        for warm in (False, True):
+            found = [first_gradient(f"njit-{how}", warm) for _ in range(3)]
+            seconds, processor = (min(x[name] for x in found) for name in ("seconds", "processor"))
+            said = "warm" if warm else "cold"
+            print(f"first gradient, {how:6} {said}: {seconds:.3f} s, {processor:.3f} of processor")
+
+
 def on_an_empty_cache(task: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as cache:
         return in_fresh_process(task, NBGRAD_CACHE_DIR=cache)

@@ -22,7 +22,7 @@ import numba
 import numpy as np
 
 import nbgrad as ng
-from benchmarks.fresh import first_gradient
+from benchmarks.fresh import njit_first_gradients
 from nbgrad.native import routes
 
 RUNS = 21
@@ -367,20 +367,10 @@ def by_tape(f: Any, operations: int) -> list[float]:
     return [1e9 * statistics.median(c) / operations for c in zip(*found, strict=True)]
 
 
-def first() -> None:
-    """Print how long first gradients take, by the clock and by the processor."""
-    for how in ("source", "active"):
-        for warm in (False, True):
-            found = [first_gradient(f"njit-{how}", warm) for _ in range(3)]
-            seconds, processor = (min(x[name] for x in found) for name in ("seconds", "processor"))
-            said = "warm" if warm else "cold"
-            print(f"first gradient, {how:6} {said}: {seconds:.3f} s, {processor:.3f} of processor")
-
-
 def main() -> None:
     """Print the table."""
     if sys.argv[1:] == ["first"]:
-        first()
+        njit_first_gradients()
         return
     wanted = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
     print(f"{'':38}{'function':>10}{'by hand':>10}{'gradient':>10}{'both':>10}   ms")
