@@ -80,8 +80,10 @@ def split(
     """Map of the operand of a reshape that joins dimensions, where each is walked by steps of its own.
 
     The diagonal of a matrix, which is its elements in a row by steps of ``n + 1``, goes through rows and
-    columns by steps of 1. None if no map will do.
+    columns by steps of 1. None if no map will do, or where there are no elements.
     """
+    if 0 in x_shape:
+        return None
     sizes = iter([n for n in x_shape if n != 1])
     found: list[Entry] = []
     for entry, n in zip(imap, shape, strict=True):
