@@ -6,7 +6,6 @@ are imported; the workers of pytest-xdist inherit it, so one run compiles each k
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import tempfile
@@ -70,13 +69,6 @@ def settings_as_they_were() -> Iterator[None]:
     now = ours.current
     ours.use(before)
     assert now == before
-
-
-@pytest.fixture(scope="module", autouse=True)
-def old_objects_are_left_alone() -> None:
-    """The collector walks over what a file of tests made, not over all that is loaded by then."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
