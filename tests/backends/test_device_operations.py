@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -25,10 +26,12 @@ PRIMITIVES = [p for p in primitives.values() if p.name != "move"]
 
 
 def exists(f: PublicFunction) -> bool:
-    """Whether NumPy and SciPy here have the function."""
+    """Whether NumPy and SciPy here have the function, or another package that is installed."""
     if not isinstance(f.reference, str):
         return f.cases is not None
     module, _, name = f.reference.rpartition(".")
+    if importlib.util.find_spec(module.partition(".")[0]) is None:
+        return False
     return f.cases is not None and hasattr(importlib.import_module(module), name)
 
 

@@ -97,6 +97,6 @@ def test_values_in_every_dtype(prim: Primitive) -> None:
     for sample in typed(chosen(prim)[0]):
         try:
             sample.evaluate()
-        except TypeError:
+        except (TypeError, np.linalg.LinAlgError):
             continue  # NumPy has it for no such numbers
         agree(partial(recorded, sample), *sample.arrays)

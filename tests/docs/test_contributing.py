@@ -72,6 +72,7 @@ def test_examples_keep_the_rules_of_the_house(copy: Path) -> None:
         "no:cacheprovider",
         "tests/test_layers.py",
     ]
+    command += ["-k", "imports_point_down or sizes or cycles or readme"]
     done = subprocess.run(command, cwd=copy, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
 

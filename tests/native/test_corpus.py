@@ -18,7 +18,7 @@ from corpus.table import Case
 
 import nbgrad as ng
 
-CHOSEN = os.environ.get("NBGRAD_CORPUS", "8")
+CHOSEN = os.environ.get("NBGRAD_CORPUS", "5")
 ONLY = os.environ.get("NBGRAD_CORPUS_ONLY", "")
 Function = Callable[..., Any]
 

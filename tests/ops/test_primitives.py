@@ -228,7 +228,10 @@ def test_derivatives_are_those_of_finite_differences(
     orders = (1e-7, 1e-5) if dtype is np.float64 else (1e-4, 2e-3)
     if tier != "reference" and dtype is np.float32 and calls_scalars(prim):
         return  # they compute in float64, between casts
-    for sample in chosen(prim, tier):
+    found = chosen(prim, tier)
+    if tier != "reference" and dtype is np.float32:
+        found = found[:1]  # kernels of single precision differ in their types alone
+    for sample in found:
         if sample.evaluate().dtype.kind in "fc":  # a cast to integers has no derivative
             compare(sample, tier, dtype, *orders)
 
