@@ -14,6 +14,7 @@ import subprocesses
 import nbgrad as ng
 from nbgrad.native import routes
 from nbgrad.native.specialized import Specialized
+from nbgrad.transforms import together
 
 
 @pytest.fixture(autouse=True)
@@ -179,3 +180,20 @@ def test_values_come_with_the_sweep_in_programs() -> None:
             (value, (out, n)), slope = ready(x)
             assert (value.item(), n.item(), slope.item()) == (6 * x + 2 * x * x, 5, 6.0 + 4 * x)
             np.testing.assert_array_equal(out, x * np.arange(4))
+
+
+def test_many_calls_are_planned_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values come with sweeps for so many pairs; each goes through the whole tape."""
+    f, scales = ng.njit(lambda x, k: x * x * k), np.random.default_rng(0).normal(size=300)
+    tried: list[Any] = []
+    as_one = together._as_one
+    monkeypatch.setattr(together, "_as_one", lambda *a: tried.append(a) or as_one(*a))
+
+    def total(x: Any) -> Any:
+        return sum(np.cos(f(x * float(k), 2.0)) for k in scales)
+
+    value, slope = ng.jit(ng.value_and_grad(total))(0.3)
+    terms = 2.0 * (0.3 * scales) ** 2
+    np.testing.assert_allclose(value, np.cos(terms).sum(), rtol=1e-12)
+    np.testing.assert_allclose(slope, (-np.sin(terms) * 4.0 * 0.3 * scales**2).sum(), rtol=1e-12)
+    assert 0 < len(tried) <= 2 * together.MOST

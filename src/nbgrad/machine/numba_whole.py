@@ -37,6 +37,7 @@ from nbgrad.machine.numba_inside import (
     global_compiler_lock,
     target_machine,
 )
+from nbgrad.machine.object_code import optimize
 from nbgrad.machine.request import UNSAID
 
 OPTIONS: Final = ("fastmath", "error_model", "boundscheck", "forceinline", "inline")
@@ -225,7 +226,7 @@ def build(
     made = dispatcher.overloads[kind,]
     module = _linked(made.library, made.library._final_module, known)
     _export(module, made.fndesc.mangled_name, symbol)
-    _optimize(module)
+    _pruned(module)
     text = str(module)
     for variable in module.global_variables:
         if _serves_python(variable.name):
@@ -333,7 +334,7 @@ define i64 @"{symbol}"(ptr %words) nounwind {{
         value.linkage = ll.Linkage.internal
 
 
-def _optimize(module: Any) -> None:
+def _pruned(module: Any) -> None:
     """References that come and go are pruned once calls are inlined; then LLVM's whole pipeline."""
     if "@NRT_incref" in str(module):
         tuning = ll.create_pipeline_tuning_options(1)
@@ -341,12 +342,7 @@ def _optimize(module: Any) -> None:
         manager = builder.getModulePassManager()
         manager.add_refprune_pass()
         manager.run(module, builder)
-    tuning = ll.create_pipeline_tuning_options(3)
-    tuning.loop_vectorization = True
-    tuning.slp_vectorization = True
-    builder = ll.create_pass_builder(target_machine(), tuning)
-    builder.getModulePassManager().run(module, builder)
-    module.verify()
+    optimize(module)
 
 
 # ------------------------------------------------------------------- what keys and entries ask

@@ -119,7 +119,7 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
         if not request.table and interleaving.wanted(request.source):
             module = ll.parse_assembly(interleaving.marked(str(module), inner))
         _add_wrapper(module, inner, request)
-        _optimize(module)
+        optimize(module)
         needs = tuple(
             f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
         )
@@ -229,7 +229,7 @@ define {kind} @"{symbol}"({declared}) nounwind {{
 }}"""
 
 
-def _optimize(module: Any) -> None:
+def optimize(module: Any) -> None:
     """Run LLVM's O3 pipeline. Pass managers are single-use: a second run aborts the process."""
     tuning = ll.create_pipeline_tuning_options(3)
     tuning.loop_vectorization = True

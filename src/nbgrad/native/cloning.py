@@ -118,18 +118,20 @@ def called(dispatcher: Any) -> list[Any]:
     return [x for x in read_by(dispatcher).values() if isinstance(x, CPUDispatcher)]
 
 
-def recursive(dispatcher: Any) -> bool:
-    """Whether a function calls itself, perhaps through others."""
-    seen: list[Any] = []
-    left = called(dispatcher)
+def reached(dispatcher: Any) -> list[Any]:
+    """A function of Numba's, and those that it calls, perhaps through others, each once."""
+    found, left = list[Any](), [dispatcher]
     while left:
         x = left.pop()
-        if x is dispatcher:
-            return True
-        if not any(x is y for y in seen):
-            seen.append(x)
+        if not any(x.py_func is y.py_func for y in found):
+            found.append(x)
             left += called(x)
-    return False
+    return found
+
+
+def recursive(dispatcher: Any) -> bool:
+    """Whether a function calls itself, perhaps through others."""
+    return any(dispatcher is y for x in reached(dispatcher) for y in called(x))
 
 
 def renamed(code: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.native.cloning import called, named, read_by
+from nbgrad.native.cloning import named, reached, read_by
 
 # What Numba has of the global generators of NumPy and Python, by name.
 _MODULES: Final = (np.random, random)
@@ -31,19 +31,10 @@ def check(dispatcher: Any) -> None:
     TypeError
         If the function, or one that it calls, draws from the generators that Numba keeps for each thread.
     """
-    found: list[tuple[str, str]] = []
-    left, seen = [dispatcher], set()
-    while left:
-        f = left.pop()
-        if f.py_func in seen:
-            continue
-        seen.add(f.py_func)
-        left += called(f)
-        found += [(f.__name__, name) for name in _drawn(f)]
+    found = [(f.__name__, name) for f in reached(dispatcher) for name in _drawn(f)]
     if found and not any(name == "seed" for _, name in found):
-        where, name = min(
-            found, key=lambda pair: pair[1] == "random"
-        )  # also what modules are called
+        # "random" is also what modules are called: another name says more.
+        where, name = min(found, key=lambda pair: pair[1] == "random")
         raise TypeError(
             f"njit: {where} draws by {name}() inside, and each run draws other numbers: the gradient would not be "
             "that of the value. Draw outside and pass the numbers as an argument, or seed inside, as by "

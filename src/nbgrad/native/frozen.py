@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.machine.numba_inside import CPUDispatcher
-from nbgrad.native.cloning import read_by
+from nbgrad.native.cloning import reached, read_by
 
 Marks = dict[tuple[str, str], Any]
 
@@ -20,16 +19,9 @@ Marks = dict[tuple[str, str], Any]
 def marks_of(dispatcher: Any) -> Marks:
     """A mark of each number, text or array that the function and what it calls read from outside."""
     found: Marks = {}
-    left, seen = [dispatcher], set()
-    while left:
-        f = left.pop()
-        if f.py_func in seen:
-            continue
-        seen.add(f.py_func)
+    for f in reached(dispatcher):
         for name, value in read_by(f).items():
-            if isinstance(value, CPUDispatcher):
-                left.append(value)
-            elif (noted := mark(value)) is not None:
+            if (noted := mark(value)) is not None:
                 found[f.py_func.__qualname__, name] = noted
     return found
 

@@ -14,23 +14,44 @@ from nbgrad.core.primitive import bind
 from nbgrad.core.results import results_of
 from nbgrad.core.tape import Atom, Equation, Literal
 
+MOST = 32  # pairs that are tried, each of which goes through all equations: planning stays linear
+ALIKE = 8  # earlier ones of the same operands that are remembered
+
 
 def together(eqns: Sequence[Equation]) -> Sequence[Equation]:
     """The same equations, those that others compute beside their own left out."""
-    several = [k for k, eqn in enumerate(eqns) if eqn.prim.beside is not None]
-    for k in several:
-        for later in several:
-            found = _as_one(eqns, k, later) if later > k else None
-            if found is not None:
-                return together(found)
+    tried: set[tuple[Any, Any]] = set()
+    while len(tried) < MOST:
+        pair = _pair(eqns, tried)
+        if pair is None:
+            break
+        k, j = pair
+        tried.add((eqns[k].outs, eqns[j].outs))
+        eqns = _as_one(eqns, k, j) or eqns
     return eqns
+
+
+def _pair(eqns: Sequence[Equation], tried: set[tuple[Any, Any]]) -> tuple[int, int] | None:
+    """The numbers of an equation and of a later one whose first operands are those of it."""
+    known: dict[Any, list[int]] = {}
+    lengths: set[int] = set()
+    for j, eqn in enumerate(eqns):
+        if eqn.prim.beside is None:
+            continue
+        for n in lengths:
+            for k in known.get((eqn.prim, eqn.inputs[:n]), ()):
+                if (eqns[k].outs, eqn.outs) not in tried:
+                    return k, j
+        alike = known.setdefault((eqn.prim, eqn.inputs), [])
+        if len(alike) < ALIKE:
+            alike.append(j)
+        lengths.add(len(eqn.inputs))
+    return None
 
 
 def _as_one(eqns: Sequence[Equation], k: int, j: int) -> list[Equation] | None:
     """The equations with number *k* computed by number *j*, or None."""
     first, last = eqns[k], eqns[j]
-    if first.prim is not last.prim or last.inputs[: len(first.inputs)] != first.inputs:
-        return None
     waits: set[Any] = set(first.outs)  # for the results of the first
     before, after = [], []
     for eqn in eqns[k + 1 : j]:
