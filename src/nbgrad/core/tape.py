@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nbgrad.core.aval import Aval, Scalar
@@ -154,6 +154,18 @@ def _name(k: int) -> str:
         k = k // 26 - 1
         name = letters[k % 26] + name
     return name
+
+
+def living(eqns: Sequence[Equation], outputs: Sequence[Atom]) -> list[Equation]:
+    """The equations that *outputs* need."""
+    needed: set[Any] = set(outputs)
+    kept = []
+    for eqn in reversed(eqns):
+        if not needed.isdisjoint(eqn.outs):
+            needed.update(eqn.inputs)
+            kept.append(eqn)
+    kept.reverse()
+    return kept
 
 
 def names_of(tape: Tape) -> dict[Var, str]:

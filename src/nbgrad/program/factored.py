@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbgrad.core.tape import Equation, Tape, Var
-from nbgrad.program.recorded import exchanges, living, recorded
+from nbgrad.core.tape import Equation, Tape, Var, living
+from nbgrad.ops.kinds.forms import exchanges
+from nbgrad.program.recorded import recorded
 
 
 def factored(tape: Tape) -> Tape:
@@ -38,7 +39,7 @@ def _groups(tape: Tape) -> dict[Any, list[tuple[Equation, bool]]]:
             while matrix in exchanged:
                 matrix, odd = exchanged[matrix], not odd
             groups.setdefault((how.factors, matrix), []).append((eqn, odd))
-        elif exchanges(eqn):
+        elif exchanges(eqn.sig):
             exchanged[eqn.out] = eqn.inputs[0]
     return groups
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from nbgrad.core.tape import Equation, Tape, Var
+from nbgrad.core.tape import Equation, Tape, Var, living
 from nbgrad.ops.basis import reshape, sum_
 from nbgrad.ops.elements.arithmetic import add, negative, subtract
 from nbgrad.ops.linalg.products import matmul
-from nbgrad.program.recorded import living, recorded
+from nbgrad.program.recorded import recorded
 
 LINEAR = (add, subtract, negative)
 MAX_TERMS = 16

@@ -8,7 +8,6 @@ from typing import Any
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
 from nbgrad.core.tape import Equation, Literal
-from nbgrad.ops.kinds.forms import View
 
 
 def recorded(
@@ -35,24 +34,3 @@ def recorded(
 
     eqns = [Equation(e.sig, names(e.inputs), names(e.outs), line) for e in tape.eqns]
     return eqns, list(names(tape.outputs))
-
-
-def exchanges(eqn: Equation) -> bool:
-    """Whether it transposes the matrices of a stack."""
-    lower = eqn.prim.lower
-    if not isinstance(lower, View) or lower.name != "transpose":
-        return False
-    perm = tuple(eqn.params["perm"])
-    n = len(perm)
-    return n > 1 and perm == (*range(n - 2), n - 1, n - 2)
-
-
-def living(eqns: list[Equation], outputs: Sequence[Any]) -> list[Equation]:
-    """Without what nothing reads any more."""
-    needed: set[Any] = set(outputs)
-    kept = []
-    for eqn in reversed(eqns):
-        if not needed.isdisjoint(eqn.outs):
-            needed.update(eqn.inputs)
-            kept.append(eqn)
-    return kept[::-1]

@@ -12,10 +12,11 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from nbgrad.core.node import Node
-from nbgrad.core.tape import Equation, Tape, Var
+from nbgrad.core.tape import Equation, Tape, Var, living
 from nbgrad.ops.basis import broadcast_to, reshape, transpose
+from nbgrad.ops.kinds.forms import exchanges
 from nbgrad.ops.linalg.products import matmul
-from nbgrad.program.recorded import exchanges, living, recorded
+from nbgrad.program.recorded import recorded
 
 SHORT: Final = 16  # at most of a short side
 TIMES: Final = 8  # at least that the long side is of it
@@ -78,7 +79,7 @@ class _Walk:
             made = self.write(eqn, *make)
             self.turned[eqn.out] = made
             self.write(eqn, _exchanged, [made], eqn.out)
-        elif x in self.turned and exchanges(eqn):
+        elif x in self.turned and exchanges(eqn.sig):
             self.now[eqn.out] = self.turned[x]
         elif x in self.turned and (axis := _along(eqn)):
             self.write(eqn, _reduced(eqn, axis), [self.turned[x]], eqn.out)

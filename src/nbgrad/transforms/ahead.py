@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from nbgrad.core.tape import Atom, Equation, Tape, Var
+from nbgrad.core.tape import Atom, Equation, Tape, Var, living
 from nbgrad.ops.kinds.forms import Library, View
-from nbgrad.transforms.simplify import living
 
 # Operations that an element has to spare which is carried on, and kept for the way back.
 MIN_WORK: Final = 16

@@ -13,7 +13,7 @@ from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.primitive import bind
 from nbgrad.core.signature import Signature
-from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
+from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var, living
 from nbgrad.ops.basis import full
 from nbgrad.ops.kinds.forms import View
 from nbgrad.transforms.together import together
@@ -133,18 +133,6 @@ def _folded(eqn: Equation, numbers: list[Atom]) -> list[Equation] | None:
         )
         for e in tape.eqns
     ]
-
-
-def living(eqns: list[Equation], outputs: tuple[Atom, ...]) -> list[Equation]:
-    """The equations that *outputs* need."""
-    needed: set[Any] = set(outputs)
-    kept = []
-    for eqn in reversed(eqns):
-        if not needed.isdisjoint(eqn.outs):
-            needed.update(eqn.inputs)
-            kept.append(eqn)
-    kept.reverse()
-    return kept
 
 
 def simplify(tape: Tape, final: bool = True) -> Tape:

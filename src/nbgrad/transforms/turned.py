@@ -12,9 +12,8 @@ from typing import Any
 
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
-from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Var
-from nbgrad.ops.kinds.forms import View
+from nbgrad.ops.kinds.forms import exchanges
 
 
 def turned(eqns: list[Equation], outputs: Sequence[Atom]) -> list[Equation]:
@@ -24,14 +23,14 @@ def turned(eqns: list[Equation], outputs: Sequence[Atom]) -> list[Equation]:
     """
     signatures = {eqn.sig for eqn in eqns}
     able = {sig for sig in signatures if getattr(sig.prim.lower, "turned", None) is not None}
-    exchanges = {sig for sig in signatures if _exchanges(sig)} if able else ()
-    if not exchanges:
+    exchanging = {sig for sig in signatures if exchanges(sig)} if able else ()
+    if not exchanging:
         return eqns
     reads = Counter(a for eqn in eqns for a in eqn.inputs) + Counter(outputs)
     made: dict[Any, Equation] = {}
     found: list[Equation] = []
     for eqn in eqns:
-        source = made.get(eqn.inputs[0]) if eqn.sig in exchanges else None
+        source = made.get(eqn.inputs[0]) if eqn.sig in exchanging else None
         if source is not None and reads[eqn.inputs[0]] == 1:
             found += _written(source, eqn)
             made[eqn.out] = found[-1]
@@ -40,15 +39,6 @@ def turned(eqns: list[Equation], outputs: Sequence[Atom]) -> list[Equation]:
             if eqn.sig in able:
                 made[eqn.out] = eqn
     return found
-
-
-def _exchanges(sig: Signature) -> bool:
-    lower = sig.prim.lower
-    if lower.__class__ is not View or lower.name != "transpose":
-        return False
-    perm = sig.params["perm"]
-    n = len(perm)
-    return n > 1 and tuple(perm) == (*range(n - 2), n - 1, n - 2)
 
 
 def _written(source: Equation, exchange: Equation) -> list[Equation]:

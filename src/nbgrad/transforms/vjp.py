@@ -17,12 +17,11 @@ from nbgrad.core.node import Node, placeholder
 from nbgrad.core.recipes import Recipe, recipe_of
 from nbgrad.core.recipes import replay as again
 from nbgrad.core.signature import Signature
-from nbgrad.core.tape import Equation, Literal, Tape, Var
+from nbgrad.core.tape import Equation, Literal, Tape, Var, living
 from nbgrad.ops.kinds.cotangents import is_number, materialize, plus
 from nbgrad.ops.kinds.forms import View
 from nbgrad.transforms.kinks import has_kinks, settled
 from nbgrad.transforms.reverse import Reverse
-from nbgrad.transforms.simplify import living
 from nbgrad.transforms.squares import recorded, unrooted
 from nbgrad.transforms.terms import Terms, partial
 

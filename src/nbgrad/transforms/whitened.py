@@ -19,6 +19,7 @@ from nbgrad.ops.elements.arithmetic import add, divide, multiply, negative, stro
 from nbgrad.ops.elements.comparison import equal
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.cotangents import add_up
+from nbgrad.ops.kinds.forms import exchanges
 from nbgrad.ops.linalg.cotangents import cholesky_inverse, halved, over_triangles
 from nbgrad.ops.linalg.matrices import adjoint, diagonal, matmul, row_scale, transposed
 from nbgrad.ops.linalg.solves import solve_triangular, triangular_outer
@@ -52,7 +53,7 @@ class _Seen:
         """What *atom* is, or is the transpose of."""
         odd = False
         while (eqn := self.of(atom)) is not None:
-            if eqn.prim is transpose and _exchanges(eqn):
+            if exchanges(eqn.sig):
                 odd = not odd
             elif eqn.prim is not detach and not _is_whole(eqn):
                 break
@@ -82,7 +83,7 @@ class _Seen:
         x = eqn.inputs[0]
         if eqn.prim is negative or eqn.prim is detach or _is_whole(eqn):
             return [_Term(x, -sign if eqn.prim is negative else sign, odd)]
-        return [_Term(x, sign, not odd)] if eqn.prim is transpose and _exchanges(eqn) else []
+        return [_Term(x, sign, not odd)] if exchanges(eqn.sig) else []
 
     def undone(self, atom: Any) -> Any:
         """``x`` where *atom* is the solution of ``factor^T @ atom = x``."""
@@ -191,11 +192,6 @@ class _Seen:
             if found is not None:
                 return found * number
         return None
-
-
-def _exchanges(eqn: Any) -> bool:
-    n = len(eqn.params["perm"])
-    return n > 1 and tuple(eqn.params["perm"]) == (*range(n - 2), n - 1, n - 2)
 
 
 def _is_whole(eqn: Any) -> bool:

@@ -62,6 +62,16 @@ class View(Value):
     begins: str = ""
 
 
+def exchanges(sig: Any) -> bool:
+    """Whether it transposes the matrices of a stack."""
+    lower = sig.prim.lower
+    if lower.__class__ is not View or lower.name != "transpose":
+        return False
+    perm = sig.params["perm"]
+    n = len(perm)
+    return n > 1 and tuple(perm) == (*range(n - 2), n - 1, n - 2)
+
+
 class Host(Value):
     """No lowering: the program calls the NumPy reference between its kernels."""
 
