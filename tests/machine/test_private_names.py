@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import ctypes
+import functools
 import importlib
 import inspect
 from collections.abc import Iterator
@@ -311,6 +312,7 @@ def inside(tree: ast.AST) -> Iterator[str]:
                     yield from (x.id for x in part.targets if isinstance(x, ast.Name))
 
 
+@functools.cache
 def ours() -> set[str]:
     """Private names that files of ours define."""
     names = {"_node"}  # of a tensor
