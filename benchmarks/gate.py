@@ -29,7 +29,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 # Halfway between what is the same and what is slower by 15 %, which must be found.
 LIMIT, VOTES = 1.075, 3
-SAME = 1.03  # a row that all estimates find so near once is not looked at again
+SAME = 1.03  # once so near by all estimates is enough; a head far faster may be a base that was slow for once
 PAIRS, QUICK_PAIRS, FEWEST_PAIRS = 41, 25, 9
 SECONDS = 4.0  # of a row in a round, after the fewest pairs
 ONE_THREAD = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -78,12 +78,19 @@ Sides = tuple[Side, Side]
 
 @dataclass(frozen=True)
 class Compared:
-    """Medians of either side in microseconds, and how many times as long the second takes, at the *highest* too."""
+    """Medians of either side in microseconds; how many times as long the second takes, by three *estimates*."""
 
     base: float
     head: float
-    ratio: float
-    highest: float
+    estimates: tuple[float, float, float]
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(self.estimates)
+
+    @property
+    def same(self) -> bool:
+        return 1.0 / SAME <= min(self.estimates) and max(self.estimates) <= SAME
 
     @classmethod
     def of(cls, samples: Sequence[tuple[float, float]]) -> Compared:
@@ -97,13 +104,12 @@ class Compared:
         quarter = len(samples) // 4
         base, head = statistics.median(bases), statistics.median(heads)
         neighbours = statistics.median(b / a for a, b in samples)
-        ratios = neighbours, head / base, heads[quarter] / bases[quarter]
-        return cls(base, head, statistics.median(ratios), max(ratios))
+        return cls(base, head, (neighbours, head / base, heads[quarter] / bases[quarter]))
 
 
 def slower(rounds: Sequence[Compared]) -> bool | None:
     """What the rounds of a row say together; None if another is needed."""
-    if rounds[0].highest <= SAME:
+    if rounds[0].same:
         return False
     votes = [found.ratio > LIMIT for found in rounds]
     return next((vote for vote in (True, False) if votes.count(vote) >= VOTES), None)
