@@ -184,6 +184,8 @@ def test_refusals_say_why_and_where() -> None:
         ng.grad(writing)(X)
     with pytest.raises(TypeError, match="cannot stand beside tensors"):
         branching(ng.tensor(X), [0.3])
+    with pytest.raises(TypeError, match="type list cannot stand beside tensors"):
+        ng.grad(branching, 1)(X, [0.3])
 
 
 def test_a_rule_of_the_users_own() -> None:

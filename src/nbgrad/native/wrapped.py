@@ -50,7 +50,7 @@ class Njit:
             kind = x.__class__
             if kind in _PLAIN:
                 continue
-            if is_box(kind) or kind is Node or (isinstance(x, tuple) and _holds(x)):
+            if is_box(kind) or kind is Node or (isinstance(x, _NESTS) and _holds(x)):
                 return self._recorded(args, kwargs)
         if kwargs and any(_holds((x,)) for x in kwargs.values()):
             return self._recorded(args, kwargs)
@@ -195,11 +195,12 @@ class Njit:
 
 
 _PLAIN: Final = frozenset({np.ndarray, float, int, bool, np.float64, str})
+_NESTS: Final = tuple, list  # lists are refused beside tensors: here, in words of ours, not by Numba's typing
 
 
 def _holds(x: Any) -> bool:
-    """Whether a tensor is in a nest of tuples."""
-    if isinstance(x, tuple):
+    """Whether a tensor is in a nest of tuples or lists."""
+    if isinstance(x, _NESTS):
         return any(_holds(item) for item in x)
     return is_box(x.__class__) or x.__class__ is Node
 
