@@ -34,6 +34,16 @@ CALLS: dict[str, tuple[Callable[[], Any], str, str]] = {
     "norm": (lambda: np.linalg.norm([P[0]]), "numpy.linalg.norm", "nbgrad.linalg.norm"),
     "expm": (lambda: scipy.linalg.expm(A), "scipy.linalg.expm", "nbgrad.linalg.expm"),
     "renamed": (lambda: matrix_exponential(A), "scipy.linalg.expm", "nbgrad.linalg.expm"),
+    "held": (
+        lambda: [f(A) for f in [scipy.linalg.sqrtm]],
+        "scipy.linalg.sqrtm",
+        "nbgrad.linalg.sqrtm",
+    ),
+    "mapped": (
+        lambda: list(map(scipy.linalg.expm, [A])),
+        "scipy.linalg.expm",
+        "nbgrad.linalg.expm",
+    ),
     "gamma": (lambda: scipy.special.gamma([P[0]]), "scipy.special.gamma", "nbgrad.special.gamma"),
     "broken": (
         lambda: np.array(

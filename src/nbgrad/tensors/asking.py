@@ -47,6 +47,8 @@ def question() -> tuple[str, str, str | None]:
     text, found = _called(frame)
     if text is _STORED:
         return text, line, "nbgrad.zeros or nbgrad.tensor to make the array"
+    if inner is not None and getattr(found, "__module__", "") == "builtins":
+        text, found = "", None  # such as map, which called the library
     if callable(found):
         name = _name(found)
         return name, line, counterpart(found) or elsewhere.by_name(name)
@@ -61,14 +63,16 @@ def question() -> tuple[str, str, str | None]:
 
 
 def _users(frame: Any) -> tuple[FrameType | None, FrameType]:
-    """The innermost frame of a user's code, and the one that it called, if that is Python's."""
+    """The innermost frame of a user's code, and what it called, if that is Python's: behind its decorators."""
     while in_package(frame.f_code.co_filename) and frame.f_back is not None:
         frame = frame.f_back
     first, inner = frame, None
     while in_library(frame.f_code.co_filename):
         if frame.f_back is None:  # an installed package is the user
             return None, first
-        inner, frame = frame, frame.f_back
+        if inner is None or "<" not in frame.f_code.co_qualname:
+            inner = frame
+        frame = frame.f_back
     return inner, frame
 
 

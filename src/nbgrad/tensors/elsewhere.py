@@ -120,6 +120,9 @@ def running(frame: FrameType, text: str) -> str:
     module = str(frame.f_globals.get("__name__", ""))
     if "<" in name:  # a wrapper of what the user called
         return text or module
+    found = frame.f_globals.get(name)
+    if callable(found):
+        return public(f"{module}.{name}", found)
     holder = frame.f_locals.get("self")
     if holder is None or "." not in name or module.partition(".")[0] != "scipy":
         return f"{module}.{name}"
