@@ -90,7 +90,7 @@ class Compared:
 
     @property
     def same(self) -> bool:
-        return 1.0 / SAME <= min(self.estimates) and max(self.estimates) <= SAME
+        return min(self.estimates) >= 1.0 / SAME and max(self.estimates) <= SAME
 
     @classmethod
     def of(cls, samples: Sequence[tuple[float, float]]) -> Compared:

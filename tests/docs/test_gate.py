@@ -33,7 +33,9 @@ class Machine:
 class Side:
     def __init__(self, machine: Machine, seconds: float) -> None:
         # Where memory lies in this process, which is rarely far from where it should.
-        luck = np.exp(machine.rng.normal(0.0, 0.01)) * machine.rng.choice((1.0, 2.0), p=(0.98, 0.02))
+        luck = np.exp(machine.rng.normal(0.0, 0.01)) * machine.rng.choice(
+            (1.0, 2.0), p=(0.98, 0.02)
+        )
         self.machine, self.seconds = machine, seconds * luck
 
     def time(self, row: str) -> float:

@@ -195,7 +195,7 @@ class Njit:
 
 
 _PLAIN: Final = frozenset({np.ndarray, float, int, bool, np.float64, str})
-_NESTS: Final = tuple, list  # lists are refused beside tensors: here, in words of ours, not by Numba's typing
+_NESTS: Final = tuple, list  # lists are refused beside tensors, in words of ours
 
 
 def _holds(x: Any) -> bool:
