@@ -287,6 +287,31 @@ for w in workers: w.start()
 for w in workers: w.join()
 assert not wrong, wrong
 
+@ng.njit
+def ends(x):
+    y = x[0]
+    for k in range(2000):
+        y = math.sin(y) + 0.1 * y
+    if x[0] > 0:
+        raise ValueError("above")
+    if x[0] < 0:
+        raise KeyError("below")
+    return y
+
+ng.grad(ends)(np.zeros(1))
+def raised(k):
+    kind, says = (ValueError, "above") if k % 2 else (KeyError, "below")
+    for _ in range(300):
+        try:
+            ng.grad(ends)(np.array([k % 2 - 0.5]))
+        except Exception as error:  # noqa: BLE001 - which one it is, is asked
+            if type(error) is not kind or says not in str(error):
+                wrong.append(repr(error))
+workers = [threading.Thread(target=raised, args=(k,)) for k in range(8)]
+for w in workers: w.start()
+for w in workers: w.join()
+assert not wrong, wrong
+
 import os, warnings
 warnings.simplefilter("ignore")
 for fresh_one in (False, True):

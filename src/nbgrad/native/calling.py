@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +15,7 @@ from numba.extending import intrinsic
 from nbgrad.machine.request import RAISED
 from nbgrad.native import memory, pushing
 from nbgrad.native.forms import Leaf, Static
-from nbgrad.native.pushing import I64
+from nbgrad.native.pushing import I32, I64, PTR
 
 
 def frozen_type(dtype: Any, ndim: int) -> Any:
@@ -78,13 +80,32 @@ def _called(context: Any, b: Any, function: Any, sig: Any, args: Sequence[Any]) 
 
 
 def _note(b: Any, info: Any) -> None:
-    """Keep what a function raised: where it is pickled, how long that is, and if there is more to it."""
-    slot = pushing._external(b.module, pushing.FAULT, ir.ArrayType(I64, 4))
-    held = b.load(info)
-    fields = [b.ptrtoint(b.extract_value(held, 0), I64)]
-    fields += [b.sext(b.extract_value(held, k), I64) for k in (1, 4)]
-    for k, x in enumerate(fields):
-        b.store(x, b.gep(slot, [I64(0), I64(k)]))
+    """Keep for this thread what a function raised, if that is known before it runs."""
+    made = b.extract_value(b.load(info), 4)
+    known = b.icmp_signed("==", made, made.type(0))
+    kept = b.select(known, b.bitcast(info, PTR), ir.Constant(PTR, None))
+    key = b.bitcast(pushing._external(b.module, pushing.FAULT, ir.ArrayType(I64, 4)), PTR)
+    put = pushing._declared(b.module, "PyThread_tss_set", I32, PTR, PTR)
+    b.call(put, [key, kept])
+
+
+class _Raised(ctypes.Structure):
+    """How what is raised begins in Numba's code: where it is pickled, and how long that is."""
+
+    _fields_ = (("data", ctypes.c_void_p), ("size", ctypes.c_int32))
+
+
+def raised() -> Exception | None:
+    """What the function raised that failed last in this thread; None if that is not known before it runs."""
+    get = ctypes.pythonapi.PyThread_tss_get
+    get.argtypes, get.restype = [ctypes.c_void_p], ctypes.c_void_p
+    at = get(memory.symbols()[pushing.FAULT])
+    if not at:
+        return None
+    said = _Raised.from_address(at)
+    kind, args, *_ = pickle.loads(ctypes.string_at(said.data, said.size))
+    found: Exception = kind(*args)
+    return found
 
 
 def component_of(number: int) -> Any:

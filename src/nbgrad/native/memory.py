@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import pickle
 import sys
 import threading
 from functools import cache
@@ -36,7 +35,8 @@ def symbols() -> dict[str, int]:
     create.argtypes, create.restype = [ctypes.c_void_p], ctypes.c_int
     guarded_by(pushing.overflows)
     remembering(lambda ty: isinstance(ty, Taped))
-    if create(ctypes.addressof(_key)) or create(ctypes.addressof(_stack)):
+    failed = [create(ctypes.addressof(key)) for key in (_key, _stack, _fault)]
+    if any(failed):
         raise MemoryError("there is no more room for what belongs to a thread")
     found = {
         pushing.KEY: ctypes.addressof(_key),
@@ -57,16 +57,6 @@ def symbols() -> dict[str, int]:
 def _follow() -> None:
     """Bytes that a tape may take, as the settings say."""
     _budget.value = int(min(max(settings.current.tape_bytes, 0), sys.maxsize))
-
-
-def raised() -> Exception | None:
-    """What the function that failed last raised; None if that is not known before it runs."""
-    data, size, dynamic = _fault[0], _fault[1], _fault[2]
-    if not data or dynamic:
-        return None
-    kind, args, *_ = pickle.loads(ctypes.string_at(data, size))
-    found: Exception = kind(*args)
-    return found
 
 
 # Of the stack that a thread has at least, wherever it is called from: recursion may take so much.

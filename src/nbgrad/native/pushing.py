@@ -19,7 +19,7 @@ from llvmlite import ir
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 PTR = I8.as_pointer()
 KEY, POOL, BUDGET = "nbgrad_tape_key", "nbgrad_tape_pool", "nbgrad_tape_budget"
-FAULT, STACK = "nbgrad_fault", "nbgrad_stack_key"
+FAULT, STACK = "nbgrad_fault_key", "nbgrad_stack_key"
 SLOTS: Final = 64
 WORDS: Final = 16
 GOES_ON: Final = -(1 << 31)

@@ -23,7 +23,7 @@ from nbgrad.machine import numba_whole, quiet
 from nbgrad.machine.lljit import uninterrupted
 from nbgrad.machine.numba_inside import CPUDispatcher, NumbaError, as_dtype
 from nbgrad.machine.request import ASKED, MEMORY, RAISED, SHAPE, UNSAID
-from nbgrad.native import active, calling, draws, frozen, memory, stored
+from nbgrad.native import active, calling, draws, frozen, stored
 from nbgrad.native.cloning import named
 from nbgrad.native.entry import paths, reason
 from nbgrad.native.forms import Fixed, Leaf, Request, Result, Static
@@ -275,7 +275,7 @@ class Specialized:
     def _raise(self, fault: int, given: list[Any], statics: Any) -> NoReturn:
         """Raise what a run ended with."""
         # What it raised with values in its text is known when it is run by Numba itself.
-        unsaid = fault == RAISED and memory.raised() is None
+        unsaid = fault == RAISED and calling.raised() is None
         if unsaid or fault == UNSAID:
             self.plain(given, statics)
         raise self.fault(fault)
@@ -294,7 +294,7 @@ class Specialized:
                 f"{settings.current.tape_bytes}) allows, or than there is: raise that, call it for "
                 "smaller parts, or put the loop into a scan"
             )
-        found = memory.raised() if fault == RAISED else None
+        found = calling.raised() if fault == RAISED else None
         return found or Unsaid(f"njit: {name} raised an exception")
 
 
