@@ -178,6 +178,34 @@ def test_gemm_is_numpys_product(code, m, n, k):
         np.testing.assert_allclose(c, expected, rtol=TOLERANCE[code], atol=TOLERANCE[code])
 
 
+@pytest.mark.parametrize("code", ["f8", "f4"])
+def test_products_with_one_long_side_go_by_tiles(code):
+    for short, other, long, add in ((7, 10, 101, 0), (1, 3, 64, 1), (16, 2, 77, 1)):
+        for form, flag_b, (m, n, k) in (
+            ("wide", 0, (short, long, other)),
+            ("dots", 1, (short, other, long)),
+        ):
+            for flag_a in (0, 1) if form == "wide" else (0,):
+                a, left = stored(code, 3, m, k, flag_a)
+                b, right = stored(code, 3, k, n, flag_b)
+                c = random(code, 3, m, n)
+                expected = left @ right + add * c
+                table = [
+                    0,
+                    0,
+                    *[x.ctypes.data for x in (c, a, b)],
+                    m,
+                    n,
+                    k,
+                    *[x.shape[2] for x in (c, a, b)],
+                ]
+                table += [flag_a, flag_b, c[0].size, a[0].size, b[0].size, add]
+                if short > 1:
+                    assert blas.product_form(m, n, k, flag_a, flag_b, 101, True) == form
+                blas.gemm_kernel(code, form)(0, 3, np.array(table, np.int64))
+                np.testing.assert_allclose(c, expected, rtol=TOLERANCE[code], atol=TOLERANCE[code])
+
+
 def test_one_matrix_times_a_batch():
     a, b, c = random("f8", 10, 12), random("f8", 4, 12, 9), np.zeros((4, 10, 9))
     table = [

@@ -21,6 +21,7 @@ from typing import Any, Final
 import numpy as np
 
 from nbgrad.core.lazy import load
+from nbgrad.machine import tiles
 
 ON: Final = os.environ.get("NBGRAD_BOUNDS", "0") == "1"
 
@@ -54,6 +55,7 @@ _SUBSTITUTION: Final = {
     "y": ("start", "start + rows * cols - 1", "n * cols * rows"),
 }
 _ROUTINES: Final = {
+    **dict.fromkeys(tiles.NAMES, _PRODUCT),
     "call_gemm": _PRODUCT,
     "call_gemv": _PRODUCT,
     "call_trsm": _SUBSTITUTION,

@@ -84,6 +84,11 @@ def host() -> Host:
     )
 
 
+def lanes(size: int) -> int:
+    """Elements of *size* bytes in a vector."""
+    return (64 if "+avx512f" in host().features.split(",") else 32) // size
+
+
 def target_machine() -> Any:
     """Return a new target machine; LLJIT takes possession of the one it is given."""
     machine = host()

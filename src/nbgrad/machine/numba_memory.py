@@ -8,6 +8,7 @@ from llvmlite import ir
 from numba import types
 
 from nbgrad.machine.numba_inside import get_or_insert_function, intrinsic
+from nbgrad.machine.numba_tiles import TILE_NAMES
 
 I64 = ir.IntType(64)
 BYTES = ir.IntType(8).as_pointer()
@@ -185,6 +186,7 @@ def words_as(code: str, kind: Any) -> Any:
 
 
 MEMORY_NAMES: Final = {
+    **TILE_NAMES,
     "memory_of": memory_of,
     "memory_again": memory_again,
     "memory_free": memory_free,

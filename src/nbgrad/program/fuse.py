@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.ops.kinds.forms import Assembly, Choice, Combine, Expression, Iterate, Repeat, View
 from nbgrad.program.cost import SIMPLE_COST, cost_of
-from nbgrad.program.moved import read_at_several
+from nbgrad.program.moved import read_across, read_at_several
 from nbgrad.program.sharing import shared_outputs
 from nbgrad.program.values import emittable, has_code
 
@@ -131,6 +131,7 @@ class Fusion:
         if len(self.tape) > LONG_TAPE:
             stored |= self._reused_scalars()
         depth: dict[Var, int] = defaultdict(int)
+        stored |= read_across(self.tape, self.free)
         self.stored |= read_at_several(self.tape, self.free, stored, cost_of)
         for eqn in self.tape.eqns:
             operands = [a for a in eqn.inputs if isinstance(a, Var)]

@@ -7,6 +7,7 @@ the cost of memory is therefore the number of different index maps that lead fro
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,8 @@ from nbgrad.ops.kinds.forms import View
 AGAIN_LIMIT = 1.5
 # Different maps beyond which no more are told apart, and a cost that is high enough.
 MAX_MAPS, DEAR = 16, 1e6
+# A transpose that is read by so many copies, along so many elements, is a copy itself.
+COPIES, ALONG = 8, 64
 
 
 def read_at_several(
@@ -56,6 +59,35 @@ def read_at_several(
                 for path, n in here.items():
                     into[path if key is None else (key, *path)] = min(size, n)
     return found
+
+
+def read_across(tape: Tape, free: set[Var]) -> set[Var]:
+    """Transposed values whose copies a broadcast reads: elements far apart, again for each of many copies."""
+    made = {eqn.out: eqn for eqn in tape.eqns}
+    found: set[Var] = set()
+    for eqn in tape.eqns:
+        lower = eqn.sig.prim.lower
+        if not isinstance(lower, View) or lower.name != "broadcast_to":
+            continue
+        x = eqn.inputs[0]
+        if not isinstance(x, Var) or x not in free or not x.aval.ndim:
+            continue
+        often = eqn.out.aval.size >= COPIES * x.aval.size
+        if often and x.aval.shape[-1] >= ALONG and _crossed(x, made):
+            found.add(x)
+    return found
+
+
+def _crossed(x: Var, made: dict[Var, Equation]) -> bool:
+    """Whether the last dimension of *x* is another one of what it is a transpose of."""
+    at = last = x.aval.ndim - 1
+    while (eqn := made.get(x)) is not None and isinstance(eqn.inputs[0], Var):
+        lower = eqn.sig.prim.lower
+        if not isinstance(lower, View) or lower.name != "transpose":
+            break
+        at = eqn.params["perm"][at]
+        x = eqn.inputs[0]
+    return at != last and math.prod(x.aval.shape[at + 1 :]) > 1
 
 
 def _grows(x: Var, view: Var) -> bool:

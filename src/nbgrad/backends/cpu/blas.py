@@ -17,7 +17,9 @@ from functools import cache
 from typing import Any, Final
 
 from nbgrad.core.lazy import load
+from nbgrad.machine import tiles
 from nbgrad.machine.compile import Kernel, compile_kernel, remembered
+from nbgrad.machine.lljit import lanes
 
 PREFIXES: Final = {"f8": "d", "f4": "s", "c16": "z", "c8": "c"}
 
@@ -139,6 +141,12 @@ _BODIES: Final = {"loop": _LOOP, "gemv": _GEMV, "gemm": _GEMM}
 _LETTER: Final = "78 if flag_{0} == 0 else (84 if flag_{0} == 1 else 67)"
 _LARGEST: Final = 2**31 - 1
 SMALL: Final = 48  # multiplications
+SHORT, LONG = (
+    16,
+    64,
+)  # at most of two sides, and at least of the third, of what is multiplied by tiles
+ROUTINES: Final = ("gemm", "gemv")  # of BLAS, among the forms
+TILED: Final = frozenset({"f8", "f4"})
 
 
 @cache
@@ -169,8 +177,10 @@ def gemm_routines(code: str) -> tuple[int, int]:
     return routine_address(prefix + "gemm"), routine_address(prefix + "gemv")
 
 
-def product_form(m: int, n: int, k: int, flag_a: int, flag_b: int, largest: int) -> str:
-    """Choose how to multiply: ``"loop"``, ``"gemv"`` or ``"gemm"``.
+def product_form(
+    m: int, n: int, k: int, flag_a: int, flag_b: int, largest: int, tiled: bool = False
+) -> str:
+    """Choose how to multiply: ``"loop"``, ``"gemv"`` or ``"gemm"``, or ``"wide"`` or ``"dots"`` by tiles.
 
     Small products are not worth BLAS's overhead (40 ns with AVX-512, for which OpenBLAS has kernels
     of small matrices, 200 ns elsewhere); an empty sum, or a leading dimension
@@ -181,6 +191,10 @@ def product_form(m: int, n: int, k: int, flag_a: int, flag_b: int, largest: int)
         return "loop"
     row = m == 1 and n != 1 and flag_a != ADJOINT
     column = n == 1 and ADJOINT not in (flag_a, flag_b)
+    if tiled and max(m, k) <= SHORT and n >= LONG and flag_b == NORMAL and not row:
+        return "wide"
+    if tiled and max(m, n) <= SHORT and k >= LONG and (flag_a, flag_b) == (NORMAL, TRANSPOSED):
+        return "dots" if not row and not column else "gemv"
     return "gemv" if row or column else "gemm"
 
 
@@ -199,7 +213,8 @@ def gemm_kernel(code: str, form: str = "gemm") -> Kernel:
     Kernel
         Runs over the batch.
     """
-    source = (_HEAD + _BODIES[form]).format(
+    body = _BODIES.get(form) or tiles.text(form, code, lanes(_ITEMSIZE[code]))
+    source = (_HEAD + body).format(
         form=form,
         code=code,
         names=", ".join(name for name, _ in GEMM_ARGS),

@@ -276,9 +276,9 @@ def _matmul(call: LibraryCall, number: int) -> list[Launch]:
         return []
     p = product(*call.operands)
     code = CODES[out.aval.dtype]
-    form = blas.product_form(p.m, p.n, p.k, *p.flags, max(p.lds))
+    form = blas.product_form(p.m, p.n, p.k, *p.flags, max(p.lds), code in blas.TILED)
     kernel = blas.gemm_kernel(code, form)
-    gemm, gemv = blas.gemm_routines(code) if form != "loop" else (0, 0)
+    gemm, gemv = blas.gemm_routines(code) if form in blas.ROUTINES else (0, 0)
     head: Arguments = (
         address(gemm),
         address(gemv),
@@ -302,7 +302,7 @@ def _in_batches(whole: Launch, p: Product, form: str) -> list[Launch]:
         return [whole]
     split = replace(whole, grain=max(1, PRODUCTS // work))
     setter = _thread_setter()
-    if form == "loop" or not setter:
+    if form not in blas.ROUTINES or not setter:
         return [split]
     before, after = Number(1), BlasThreads()
     return [
