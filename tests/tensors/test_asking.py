@@ -33,6 +33,11 @@ CALLS: dict[str, tuple[Callable[[], Any], str, str]] = {
     "sin": (lambda: np.sin([P[0], P[1]]), "numpy.sin", "nbgrad.numpy.sin"),
     "norm": (lambda: np.linalg.norm([P[0]]), "numpy.linalg.norm", "nbgrad.linalg.norm"),
     "expm": (lambda: scipy.linalg.expm(A), "scipy.linalg.expm", "nbgrad.linalg.expm"),
+    "by keyword": (
+        lambda: scipy.linalg.cholesky(A, lower=True),
+        "scipy.linalg.cholesky",
+        "nbgrad.linalg.cholesky",
+    ),
     "renamed": (lambda: matrix_exponential(A), "scipy.linalg.expm", "nbgrad.linalg.expm"),
     "held": (
         lambda: [f(A) for f in [scipy.linalg.sqrtm]],

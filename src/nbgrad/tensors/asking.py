@@ -166,7 +166,7 @@ def _instructions(code: CodeType, at: int) -> tuple[Any, list[Any]]:
         and (i.positions.lineno, i.positions.col_offset) == (place.lineno, place.col_offset)
         and (i.positions.end_lineno, i.positions.end_col_offset)
         < (place.end_lineno, place.end_col_offset)
-        and i.opname not in ("PUSH_NULL", "RESUME", "CACHE")
+        and i.opname not in ("PUSH_NULL", "RESUME", "CACHE", "KW_NAMES")
     ]
     return current, loads if all(i.opname in _LOADS for i in loads) else []
 
