@@ -187,3 +187,21 @@ def test_the_plot_is_matplotlibs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_tier_that_times_is_no_setting_of_the_environment() -> None:
     with pytest.raises(ValueError, match="tier must be one of"):
         ng.configure(tier="clocked")
+
+
+def test_a_call_waits_for_machine_code_once_that_is_the_shorter(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Others compile while NumPy answers, but no longer than compiling takes, counted in runs."""
+    waits: list[int] = []
+    monkeypatch.setattr(tiers, "elsewhere", lambda: True)
+    monkeypatch.setattr(tiers.Executable, "_worth_asking", lambda exe: True)
+    monkeypatch.setattr(tiers.Executable, "_ready", lambda exe, tier: None)
+    monkeypatch.setattr(tiers.Executable, "price", lambda exe: 3 * exe.cost)
+    monkeypatch.setattr(
+        tiers.Executable, "compile", lambda exe: waits.append(exe.runs) or exe.reference
+    )
+    f = ng.jit(lambda x: (np.sin(x) * 0.731).sum())
+    for _ in range(4):
+        assert f(np.array([0.5])) == np.sin(0.5) * 0.731
+    assert waits == [3, 4]

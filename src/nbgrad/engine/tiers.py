@@ -161,13 +161,15 @@ class Executable:
         its bits.
         """
         self.runs += 1
+        spent = self.runs * self.cost
         if self.asked:
-            self.compiled = self._ready("fused") if elsewhere() else self.compile()
+            if spent >= self.price() or not elsewhere():
+                return self.compile()
+            self.compiled = self._ready("fused")
             return self.compiled or self.reference
         current = settings.current
         large = self.impatient or self.flat or self.looping
         large = large or self.elements >= current.hot_elements
-        spent = self.runs * self.cost
         planned = spent >= PATIENCE * PLANNING * len(self.tape)
         if not (self.impatient or self.flat) and (
             not planned or (self.runs < current.hot_runs and not large)
