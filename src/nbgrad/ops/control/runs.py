@@ -22,8 +22,9 @@ from nbgrad.ops.control.loops import as_results
 from nbgrad.ops.kinds.forms import Iterate
 
 Carry = list[Any]
-# Equations that a loop evaluates in Python before it is compiled: as long as that takes.
-LONG = 30_000
+# What a loop evaluates in Python before it is compiled, which takes about as long: equations, and runs,
+# as the code of a run of many equations takes the longer to compile.
+LONG, RUNS = 30_000, 1000
 # What loops have evaluated so far, of so many.
 MANY = 1000
 _spent: dict[Any, int] = {}
@@ -95,12 +96,12 @@ def by_kernel(prim: Any, xs: Any, params: dict[str, Any], run: Callable[..., Any
     if found is not None:
         return as_results(found)
     key, each = (prim, params["body"]), 1 + len(params["cond"].tape) + len(params["body"].tape)
-    spent = _spent.get(key, 0)
+    spent, enough = _spent.get(key, 0), max(LONG, RUNS * each)
 
     def tick() -> None:
         nonlocal spent
         spent += each
-        if LONG <= spent < LONG + each:
+        if enough <= spent < enough + each:
             found = ports.natively(prim, xs, params, True)
             if found is not None:
                 raise _Found(found)
