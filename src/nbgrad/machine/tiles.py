@@ -12,7 +12,7 @@ from typing import Final
 
 # The intrinsics, by rows and vectors of the result, and by rows of the one operand and of the other.
 WIDE, DOTS = "wide_{}_{}", "dots_{}_{}"
-SIZES: Final = (4, 2, 1)
+SIZES: Final = (4, 2, 1)  # each a multiple of the next: what is left of one is whole by the other
 VECTORS: Final = (2, 1)
 NAMES: Final = (
     *[WIDE.format(rows, vectors) for rows in SIZES for vectors in VECTORS],

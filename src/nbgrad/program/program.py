@@ -12,6 +12,7 @@ from nbgrad.core.lazy import LazyModule
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.bands import Band, in_bands, units
+from nbgrad.program.blocked import blocked
 from nbgrad.program.factored import factored
 from nbgrad.program.joined import joined
 from nbgrad.program.loops import Chosen, Fork, Loop, Round, Trip, Whole, framed, without_kept
@@ -124,6 +125,7 @@ def make_program(
     with planning(target):
         tape, there = joined(selected(tape)), target == "cuda"
         tape = halves.widened(tape) if there else upright(pushed(factored(tape)))
+        tape = tape if there or repeated else blocked(tape)
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
         cut = [*in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -128,6 +128,12 @@ def _bounds(arg: Any) -> tuple[int, int] | None:
         isinstance(arg, Number) and arg.code.endswith("*")
     )
     return (0, 0) if known else None
+
+
+def flattened(args: Sequence[Any]) -> Iterator[Any]:
+    """*args*, with those of the rows they refer to in the place of these."""
+    for arg in args:
+        yield from flattened(arg.args) if isinstance(arg, Row) else (arg,)
 
 
 def pointer(x: Operand) -> Pointer:

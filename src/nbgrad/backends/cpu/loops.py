@@ -7,23 +7,28 @@ was, so that nothing is copied.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, Final
 
 from nbgrad.backends.cpu.executor import HEADER, loop_address
 from nbgrad.backends.cpu.launch import (
     Argument,
+    BlasThreads,
     Inner,
     Launch,
     Row,
     Scratch,
     address,
+    flattened,
     integers,
     launch,
 )
 from nbgrad.core.tape import Var
+from nbgrad.program.arrange import PARALLEL_WORK
 from nbgrad.program.loops import Chosen, Loop
 from nbgrad.program.text import Number, Pointer, Status
+from nbgrad.program.traffic import traffic
 from nbgrad.program.values import CODES
 
 # A row of the table: the word of the frame, four addresses (in the first run, in odd ones, in the
@@ -44,6 +49,21 @@ def repeat(lo, hi, frame, run, status, table, number, rows, reverse):
             break
 """
 
+
+# The same of runs that carry nothing, in groups, each of which has a frame of its own.
+_REPEAT_APART: Final = """
+def repeat_apart(lo, hi, frames, run, table, rows, count, each):
+    for group in range(lo, hi):
+        frame = load_pointer(frames, group)
+        for k in range(group * each, min((group + 1) * each, count)):
+            row = table
+            for _ in range(rows):
+                store_pointer(frame, row[0], offset_bytes(load_pointer(row, 1), k * row[5]))
+                row = offset_words(row, 6)
+            call_loop(run, frame, frame)
+"""
+# Groups for each core, at most, and of how many runs at least.
+GROUPS, RUNS = 2, 4
 
 # The frame of each branch, a table of words and addresses that are written to it, and its rows.
 _CHOICE: Final = """
@@ -82,6 +102,8 @@ def copy(lo, hi, x, y):
 def launches(step: Loop, number: int, inner: Any) -> list[Launch]:
     """The instruction of *step*, of which *inner* is the runner."""
     table = _table(step)
+    if not step.rounds.carry and (groups := _groups(step, inner)) > 1:
+        return [_apart(step, table, inner, groups)]
     args: tuple[Any, ...] = (
         Inner(inner), address(loop_address()), Status(), Row(tuple(x for row in table for x in row)),
         *integers(number, len(table), int(step.rounds.reverse)),
@@ -92,6 +114,31 @@ def launches(step: Loop, number: int, inner: Any) -> list[Launch]:
         if isinstance(x := step.eqn.inputs[step.rounds.constants + k], Var)
     ]
     return [*begun, launch(_REPEAT, "repeat", args, step.rounds.count)]
+
+
+def _groups(step: Loop, inner: Any) -> int:
+    """How many threads may do the runs: none knows of another's, and BLAS has threads of its own."""
+    given = [arg for n in inner.segments for each in n for arg in flattened(each.args)]
+    alone = any(isinstance(x, (Status, BlasThreads, Inner)) or _is_address(x) for x in given)
+    work = step.rounds.count * sum(each.flops for each in traffic(step.inner))
+    if alone or work < PARALLEL_WORK:
+        return 1
+    return min(GROUPS * (os.cpu_count() or 1), step.rounds.count // RUNS)
+
+
+def _is_address(arg: Any) -> bool:
+    return isinstance(arg, Number) and arg.code == "i8*" and arg.value != 0
+
+
+def _apart(step: Loop, table: Sequence[Any], inner: Any, groups: int) -> Launch:
+    """The instruction that does the runs in *groups*; results are the same whoever does them."""
+    frames = Row(tuple([Inner(inner) for _ in range(groups)]))
+    each = -(-step.rounds.count // groups)
+    args: tuple[Any, ...] = (
+        frames, address(loop_address()), Row(tuple(x for row in table for x in row)),
+        *integers(len(table), step.rounds.count, each),
+    )  # fmt: skip
+    return launch(_REPEAT_APART, "repeat_apart", args, groups, 1)
 
 
 def _row(step: Loop, result: int, last: bool) -> Pointer:

@@ -19,6 +19,7 @@ from nbgrad.backends.cpu.launch import (
     Row,
     Scratch,
     extended,
+    flattened,
     static_kernel,
 )
 from nbgrad.backends.cpu.runner import Instance, Runner
@@ -168,14 +169,9 @@ class Layout:
 def scratch_size(segments: Sequence[Any]) -> int:
     """Bytes of scratch memory that the instruction which needs most of it needs."""
     launches = [x for segment in segments if isinstance(segment, list) for x in segment]
-    args = (arg for x in launches for arg in _flattened(x.args))
+    args = (arg for x in launches for arg in flattened(x.args))
     ends = (arg.end for arg in args if isinstance(arg, Scratch))
     return max(ends, default=0)
-
-
-def _flattened(args: Sequence[Any]) -> Iterator[Any]:
-    for arg in args:
-        yield from _flattened(arg.args) if isinstance(arg, Row) else (arg,)
 
 
 class CpuProgram(Runner):
