@@ -12,7 +12,9 @@ import pytest
 import subprocesses
 
 import nbgrad as ng
+from nbgrad.machine import numba_whole
 from nbgrad.native import routes
+from nbgrad.native.pushing import OF_THREAD
 from nbgrad.native.specialized import Specialized
 from nbgrad.transforms import together
 
@@ -75,19 +77,31 @@ def test_expressions_of_any_depth() -> None:
     np.testing.assert_allclose(second, np.array(rows) / (2 * h), rtol=1e-6)
 
 
-def test_entries_are_one_an_expression() -> None:
-    """A polynomial of eight operations is within a budget of four entries."""
+def test_entries_are_one_an_expression(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Polynomials of eight operations are within a budget of four entries; the tape is asked for once a loop."""
+    texts: list[str] = []
+
+    def noted(module: Any) -> None:
+        optimize(module)
+        texts.append(str(module))
+
+    optimize = numba_whole.optimize
+    monkeypatch.setattr(numba_whole, "optimize", noted)
 
     @ng.njit
     def polynomial(x, n):
         for _ in range(n):
-            x = x * (x * (x * 0.1 - 0.2) + 0.3) * 0.5 + 0.25
+            if x < 0.3:
+                x = x * (x * (x * 0.1 - 0.2) + 0.3) * 0.5 + 0.25
+            else:
+                x = x * (x * (x * 0.3 - 0.1) + 0.2) * 0.3
         return x
 
     n = 1 << 14
     with ng.configure(tape_bytes=4 * 24 * n):
         found = ng.grad(polynomial)(0.3, n)
     assert np.isfinite(found)
+    assert [text.count(f"call ptr @{OF_THREAD}(") for text in texts] == [1]
 
 
 def test_a_budget_of_nothing_is_an_error() -> None:

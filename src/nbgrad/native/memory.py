@@ -49,8 +49,9 @@ def symbols() -> dict[str, int]:
     _follow()
     for name, address in found.items():
         ll.add_symbol(name, address)
-    for name in ("PyThread_tss_get", "PyThread_tss_set"):
-        ll.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, name), ctypes.c_void_p).value)
+    get, put = "PyThread_tss_get", "PyThread_tss_set"
+    for name, known in ((get, get), (put, put), (pushing.OF_THREAD, get)):
+        ll.add_symbol(name, ctypes.cast(getattr(ctypes.pythonapi, known), ctypes.c_void_p).value)
     return found
 
 

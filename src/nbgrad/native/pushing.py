@@ -20,6 +20,9 @@ I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 PTR = I8.as_pointer()
 KEY, POOL, BUDGET = "nbgrad_tape_key", "nbgrad_tape_pool", "nbgrad_tape_budget"
 FAULT, STACK = "nbgrad_fault_key", "nbgrad_stack_key"
+# Python's PyThread_tss_get, by a name of its own: modules that are linked keep one declaration of a name, and
+# that of the plain one would say nothing of what it reads.
+OF_THREAD: Final = "nbgrad_of_thread"
 SLOTS: Final = 64
 WORDS: Final = 16
 GOES_ON: Final = -(1 << 31)
@@ -56,7 +59,7 @@ def _function(module: Any, name: str, result: Any, args: Sequence[Any], *attribu
 def tape_of_thread(builder: Any) -> Any:
     """The address of the tape that the thread has been given: its words."""
     module = builder.module
-    function = _declared(module, "PyThread_tss_get", PTR, PTR)
+    function = _declared(module, OF_THREAD, PTR, PTR)
     # Asked once for a loop, whatever is written meanwhile. llvmlite does not know all of these.
     for attribute in ("readnone", "nounwind", "willreturn", "speculatable"):
         set.add(function.attributes, attribute)
