@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from numba import _helperlib
-from numba.core import codegen, compiler, config, lowering, types
+from numba.core import codegen, compiler, config, lowering, ssa, types
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
@@ -58,6 +58,7 @@ from numba.np.numpy_support import as_dtype
 
 from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
+from nbgrad.machine.assignments import ByName
 from nbgrad.machine.blocks import OncePerBlock
 
 __all__ = [
@@ -101,6 +102,7 @@ __all__ = [
     "register_model",
     "signature",
     "target_machine",
+    "without_linalg",
 ]  # fmt: skip
 
 
@@ -190,6 +192,21 @@ def _make_context() -> Any:
 _context: Final = _make_context()
 
 
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Assignments(ReconstructSSA):
+    """Numba's pass, of which the rewriting goes through what names a variable, and no more."""
+
+    _name = "nbgrad_assignments"
+
+    def run_pass(self, state: Any) -> Any:
+        # Passes run under Numba's lock.
+        plain, ssa._run_block_rewrite = ssa._run_block_rewrite, ByName(state.func_ir.blocks)
+        try:
+            return super().run_pass(state)
+        finally:
+            ssa._run_block_rewrite = plain
+
+
 class _Compiler(compiler.CompilerBase):
     """Numba's pipeline on our code generator, without what kernels have no use for.
 
@@ -201,7 +218,7 @@ class _Compiler(compiler.CompilerBase):
         TranslateByteCode,
         FixupArgs,
         IRProcessing,
-        ReconstructSSA,
+        _Assignments,
         NopythonTypeInference,
         PreLowerStripPhis,
         IRLegalization,
@@ -259,9 +276,10 @@ class Remembering(compiler.CompilerBase):
 
     def define_pipelines(self) -> list[Any]:
         lowers = _GuardedLowering if isinstance(self, Guarded) else _RememberingLowering
+        ours = {NativeLowering: lowers, ReconstructSSA: _Assignments}
         manager = PassManager("nbgrad_remembering")
         for step, name in compiler.DefaultPassBuilder.define_nopython_pipeline(self.state).passes:
-            manager.add_pass(lowers if step is NativeLowering else step, name)
+            manager.add_pass(ours.get(step, step), name)
         manager.finalize()
         return [manager]
 
@@ -290,8 +308,8 @@ def dispatcher(function: Callable[..., Any], options: dict[str, Any]) -> Any:
 
 
 @functools.cache
-def _without_linalg() -> None:
-    """Import Numba's functions of arrays, which no kernel calls, without ``scipy.linalg``.
+def without_linalg() -> None:
+    """Import Numba's functions of arrays without ``scipy.linalg``.
 
     They only ask whether it is there, and all that call it ask again: it takes 0.2 s of 0.3 that the
     first kernel of a process waits for Numba. The caller holds ``global_compiler_lock``.
@@ -322,7 +340,7 @@ def lowered(
     The caller holds ``global_compiler_lock``. Of what Numba has written as functions to be compiled, such as
     ``max``, ``NUMBA_DISABLE_JIT=1`` leaves the functions of Python: kernels are compiled all the same.
     """
-    _without_linalg()
+    without_linalg()
     asked, config.DISABLE_JIT = config.DISABLE_JIT, 0
     try:
         compiled = compiler.compile_extra(

@@ -36,6 +36,7 @@ from nbgrad.machine.numba_inside import (
     cpu_target,
     global_compiler_lock,
     target_machine,
+    without_linalg,
 )
 from nbgrad.machine.object_code import optimize
 from nbgrad.machine.request import UNSAID
@@ -127,6 +128,7 @@ _made: list[Any] = []
 
 def _contexts() -> tuple[Any, Any]:
     if not _made:
+        without_linalg()
         typing = copy.copy(cpu_target.typing_context)
         typing.__class__, typing.own_templates = _Typing, {}
         plain = cpu_target.target_context
