@@ -22,7 +22,7 @@ from typing import Any, Final
 import llvmlite.binding as ll
 from numba import types
 
-from nbgrad.machine import lljit, scipy_scalars
+from nbgrad.machine import lljit, merging, scipy_scalars
 from nbgrad.machine.numba_inside import (
     Collected,
     ConfigStack,
@@ -210,12 +210,17 @@ def copied(dispatcher: Any) -> Any:
 
 
 def build(
-    function: Callable[..., Any], kind: Any, symbol: str, known: Set[tuple[str, str]] | None
+    function: Callable[..., Any],
+    kind: Any,
+    symbol: str,
+    known: Set[tuple[str, str]] | None,
+    merged: str = "",
 ) -> tuple[bytes, tuple[str, ...]]:
     """``int64 symbol(int64 *words)`` as object code, and the functions and data that it needs.
 
     Within :func:`contexts`. *function* is what Numba compiles, of one argument of the type *kind*; *known* are
-    the modules and names of functions that may be called beside Numba's and ours, None that all may.
+    the modules and names of functions that may be called beside Numba's and ours, None that all may. What
+    *merged* begins the names of is called once where both ways of a branch call it.
 
     Raises
     ------
@@ -228,7 +233,11 @@ def build(
     made = dispatcher.overloads[kind,]
     module = _linked(made.library, made.library._final_module, known)
     _export(module, made.fndesc.mangled_name, symbol)
+    if merged:
+        merging.merge(module, merged)
     _pruned(module)
+    if merged:
+        module = merging.without_jumps(module)
     text = str(module)
     for variable in module.global_variables:
         if _serves_python(variable.name):

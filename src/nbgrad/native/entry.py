@@ -18,7 +18,7 @@ from nbgrad.machine import numba_whole
 from nbgrad.machine.lljit import LinkError
 from nbgrad.machine.numba_inside import NumbaError
 from nbgrad.machine.request import MEMORY, OK
-from nbgrad.native import calling, memory, stored
+from nbgrad.native import calling, memory, pushing, stored
 from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Request
 from nbgrad.native.writing import Writer, halves
@@ -88,7 +88,8 @@ def _kept(request: Request, key: stored.Key, carrying: tuple[int, ...]) -> Made:
     writer = Writer(request, carrying)
     with numba_whole.contexts():
         known = key.functions if key.text else None  # what is not kept may call anything
-        data, needs = numba_whole.build(_entry(writer), memory.WORDS, key.symbol, known)
+        merged = pushing.PUSH if request.reverse else ""
+        data, needs = numba_whole.build(_entry(writer), memory.WORDS, key.symbol, known, merged)
     code = stored.linked(key.symbol, data, needs)
     words = writer.primal_words()
     entry = {"needs": needs, "values": words}, data

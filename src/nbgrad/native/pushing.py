@@ -23,6 +23,7 @@ FAULT, STACK = "nbgrad_fault_key", "nbgrad_stack_key"
 # Python's PyThread_tss_get, by a name of its own: modules that are linked keep one declaration of a name, and
 # that of the plain one would say nothing of what it reads.
 OF_THREAD: Final = "nbgrad_of_thread"
+PUSH: Final = "nbgrad_push"
 SLOTS: Final = 64
 WORDS: Final = 16
 GOES_ON: Final = -(1 << 31)
@@ -156,7 +157,7 @@ def _push(module: Any, component: Any, code: str, count: int) -> Any:
     Beyond two it takes two entries, of which the first goes on with the adjoint of the second.
     """
     args = [component, I64] * count
-    function, b = _function(module, f"nbgrad_push{count}_{code}", I64, args, "alwaysinline")
+    function, b = _function(module, f"{PUSH}{count}_{code}", I64, args, "alwaysinline")
     if b is None:
         return function
     set.add(function.attributes, "willreturn")  # which llvmlite does not know
