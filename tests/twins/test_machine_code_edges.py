@@ -10,7 +10,7 @@ import pytest
 from subprocesses import run
 
 import nbgrad as ng
-from nbgrad.api.tracing import HOT_CALLS
+from nbgrad.api.short import HOT_CALLS
 from nbgrad.config import Config
 from nbgrad.core import ports
 from nbgrad.engine.tiers import Executable

@@ -12,7 +12,8 @@ import pytest
 from subprocesses import run
 
 import nbgrad as ng
-from nbgrad.api.tracing import HOT_CALLS, Compiled
+from nbgrad.api.short import HOT_CALLS
+from nbgrad.api.tracing import Compiled
 from nbgrad.core.ports import compiled, shortcuts
 from nbgrad.twins import hot as twins
 

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Generic, overload
 
+from nbgrad.api.short import Methods, cold
 from nbgrad.api.traces import Traces
 from nbgrad.api.tracing import Compiled, inlined
 from nbgrad.api.transformed import P, Transformed
@@ -140,14 +141,14 @@ def _calling(settings: Any, lines: Any) -> Any:
     """``Jitted.__call__``: it holds what it reads, as finalizers call it when modules are empty."""
 
     def __call__(self: Any, /, *args: Any, **kwargs: Any) -> Any:
-        config, match, enter, finish = self.quick
+        config, match, enter, finish, _, _, _, _ = self.quick
         if config is settings.current and not lines.on:
             given = match(args, kwargs) if match is not None else None if kwargs else args
-            outs = None if given is None else enter(given)
+            outs = None if given is None else enter(*given)
             if outs is not None:
-                found = finish(outs)
+                found = None if finish is None else finish(outs)
                 if found is not outs:  # what the function reads from outside is as it was
-                    return found
+                    return outs if finish is None else found
         return self._long_way(args, kwargs)
 
     return __call__
@@ -165,9 +166,8 @@ class Jitted(Transformed, Generic[P]):
     (True, 1)
     """
 
-    # ``quick`` is of the last structure whose calls are machine code: the settings that it holds
-    # under, what finds the arrays among the arguments, the code, and what nests the results if what
-    # the function reads from outside is as it was.
+    # What the last structure has for calls by machine code, and that of calls of ``into``: see ``Short``.
+    __slots__ = ("quick", "quick_into")
 
     def __init__(
         self,
@@ -187,7 +187,7 @@ class Jitted(Transformed, Generic[P]):
         static = fixed.Fixed(f, "static", static_argnums, static_argnames) if named else None
         donates = donate_argnums != () or donate_argnames != ()
         self.traces = Traces(f, static or None, not donates)
-        self.quick: tuple[Any, ...] = (None,) * 4
+        self.quick = self.quick_into = cold()
         self.hot: Compiled | None = None  # whose calls into arrays of the caller are machine code
 
     if TYPE_CHECKING:
@@ -212,11 +212,11 @@ class Jitted(Transformed, Generic[P]):
                 # A user-written backward lives on the graph.
                 return inlined(traces.f, *traces.settled(args, kwargs))
             return entry.apply(leaves)
-        if entry.shortened(config) and not lines.on:
-            self.quick = (config, entry.match, entry.enter, entry.last)
-            outs = entry.short_way(args, kwargs)
-            if outs is not None:
-                return entry.finish(outs)
+        if entry.shortened(config, methods) and not lines.on:
+            self.quick = entry.quick
+            found = entry.short_way(args, kwargs)
+            if found is not None:
+                return found
         return entry.run(tuple(leaves))
 
     def into(self, /, *args: Any, out: Any, **kwargs: Any) -> Any:
@@ -265,13 +265,14 @@ class Jitted(Transformed, Generic[P]):
         if modes.tracing:
             raise TypeError(INTO_TRACED)
         config, hot = settings.current, self.hot
-        if hot is not None and hot.config is config and hot.written(args, kwargs, out):
+        if hot is not None and hot.quick[0] is config and hot.written(args, kwargs, out):
             return out
         leaves, entry = self.traces.find(config, args, kwargs)
         if entry is None:
             raise TypeError(NO_PROGRAM.format(name=getattr(self, "__name__", self)))
         owned.write_into(entry, leaves, out)
-        self.hot = entry if entry.shortened(config) else None
+        self.hot = entry if entry.shortened(config, methods) else None
+        self.quick_into = cold() if self.hot is None else entry.quick
         return out
 
     def _reduced(self, caller: list[str]) -> Any:
@@ -285,9 +286,7 @@ class Jitted(Transformed, Generic[P]):
 
     def _entry(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Compiled:
         """The trace for these arguments, made if it is new."""
-        entry = None
-        if not modes.tracing:
-            _, entry = self.traces.find(settings.current, args, kwargs)
+        entry = None if modes.tracing else self.traces.find(settings.current, args, kwargs)[1]
         if entry is None:
             raise TypeError(NO_PROGRAM.format(name=getattr(self, "__name__", self)))
         return entry
@@ -356,6 +355,9 @@ class Jitted(Transformed, Generic[P]):
         3
         """
         return self.trace(*args, **kwargs).cost()
+
+
+methods = Methods(Jitted)
 
 
 class Donating(Jitted[P]):

@@ -17,10 +17,10 @@ from nbgrad.api.arguments import (
 )
 from nbgrad.api.lambdified import traceable
 from nbgrad.api.outside import Reader
+from nbgrad.api.short import Short
 from nbgrad.api.standing import stand_ins
 from nbgrad.api.statics import names_of_leaves
-from nbgrad.config import Config, settings
-from nbgrad.core.aval import Aval
+from nbgrad.config import settings
 from nbgrad.core.frozen import replace
 from nbgrad.core.interpret import bind_results, read, replay
 from nbgrad.core.memory import Buffer
@@ -28,7 +28,7 @@ from nbgrad.core.modes import lines, modes
 from nbgrad.core.node import Node, constant, leaf_node, placeholder
 from nbgrad.core.tape import Tape, Var
 from nbgrad.core.telling import about, subject
-from nbgrad.core.tree import LEAF, builder, flatten, matcher, unflatten
+from nbgrad.core.tree import builder, flatten, unflatten
 from nbgrad.core.values import value_of
 from nbgrad.engine import rolling
 from nbgrad.engine.anomaly import refuse_non_finite
@@ -42,15 +42,13 @@ from nbgrad.transforms.trace import trace as trace_nodes
 from nbgrad.vocabulary.shapes import as_node
 
 Func = Callable[..., Any]
-MAX_WHOLE = 1 << 24  # integers that are not below are settings
-HOT_CALLS = 50  # of one structure, before its calls are machine code from end to end
 
 
 class OpenFunction(Exception):
     """The function reads what an enclosing one differentiates, so no program stands for it."""
 
 
-class Compiled:
+class Compiled(Short):
     """One traced structure: its tape, its program, and how the results are nested.
 
     Outputs of the tape beyond the results are gradients that ``nan_policy="raise"`` checks.
@@ -98,16 +96,9 @@ class Compiled:
         # Whether what the function read from outside is as it was.
         self.guard: Callable[[], bool] | None = None
         self.reader: Reader | None = None  # what read it
-        self._last: Callable[[list[Any]], Any] | None = None
-        self.calls = 0
-        # Whether it may turn hot, which has not been looked at yet.
-        self.warm = bool(tape.inputs) and not self.checked and not outside
-        self.enter: Callable[[tuple[Any, ...]], Any] | None = None
-        self.enter_into: Callable[[tuple[Any, ...]], Any] | None = None
-        self.config = settings.current
+        self.cool(bool(tape.inputs) and not self.checked and not outside)
         self.structure, self.numbers, self.flat = structure, numbers, flat
         self.samples: tuple[Any, ...] = ()  # a leaf like each that it was traced for
-        self.match: Callable[[tuple[Any, ...], dict[str, Any]], Any] | None = None
 
     @property
     def outputs(self) -> Sequence[Any]:
@@ -132,52 +123,6 @@ class Compiled:
             with about(self.name):
                 self._exe = rolling.traced(self.tape, self.constants, JIT_WAIT)
         return self._exe
-
-    @property
-    def last(self) -> Callable[[list[Any]], Any]:
-        """``finish`` for what machine code made, but returned as it came if ``guard`` does not hold any more."""
-        if self._last is None:
-            self._last = self.rebuild  # machine code has made NumPy's scalars
-            if self.reader is not None:
-                self._last = self.reader.guarded_builder(self.made, ())
-        return self._last
-
-    def shortened(self, config: Config) -> bool:
-        """Count a call; whether ``enter`` serves the next one like it under these settings."""
-        self.calls += 1
-        if config.twins == "off":
-            return False
-        if self.warm and self.calls >= HOT_CALLS and self.exe.compiled is not None:
-            self.warm = False
-            whole = {k: _whole for k, var in enumerate(self.tape.inputs) if _is_whole(var.aval)}
-            # Machine code looks at arrays and numbers itself.
-            known = self.flat and not whole
-            self.match = None if known else matcher(self.structure, whole)
-            if known or self.match is not None:
-                found = self.exe.entry(self.numbers, self.scalars)
-                self.enter, self.enter_into = found or (None, None)
-                self.warm = self.exe.entering
-        served = self.enter is not None and config.tier in ("auto", "fused")
-        if served:
-            self.config = config
-        return served
-
-    def short_way(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Any] | None:
-        """Results by machine code; None for arguments that are not as the last ones were."""
-        assert self.enter is not None
-        if self.match is not None:
-            found = self.match(args, kwargs)
-            return None if found is None else self.enter(found)
-        return None if kwargs else self.enter(args)
-
-    def written(self, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> bool:
-        """Whether machine code has written the results to *out*: an array, or a tuple of them."""
-        outs = out if self.rebuild is tuple else (out,) if self.made == LEAF else None
-        if lines.on or outs.__class__ is not tuple or not (self.guard is None or self.guard()):
-            return False
-        given = (None if kwargs else args) if self.match is None else self.match(args, kwargs)
-        assert self.enter_into is not None
-        return given is not None and self.enter_into(given + outs) is True
 
     def run(self, args: tuple[Any, ...]) -> Any:
         """Run on arrays and numbers, and return arrays; 0-d results become NumPy scalars."""
@@ -238,15 +183,6 @@ class Compiled:
 
 # What machine code finds among the arguments by itself.
 _READ = (np.ndarray, *HOT_NUMBERS)
-
-
-def _is_whole(aval: Aval) -> bool:
-    return aval.weak and aval.dtype.kind == "i"
-
-
-def _whole(x: Any) -> Any:
-    """An integer as machine code takes it; something that it does not take if it is none."""
-    return np.array(x, np.int64) if x.__class__ is int and -MAX_WHOLE < x < MAX_WHOLE else None
 
 
 def _tensor(y: Any) -> Tensor:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from nbgrad.api.arguments import as_input
-from nbgrad.api.tracing import MAX_WHOLE, Compiled
+from nbgrad.api.short import MAX_WHOLE
+from nbgrad.api.tracing import Compiled
 from nbgrad.core.memory import host
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.core.values import value_of

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 planning = LazyModule("nbgrad.program.program")
 
 Array = np.ndarray[Any, Any]
-Entry = tuple[Callable[[tuple[Any, ...]], Any], Callable[[tuple[Any, ...]], Any]]
+Entry = tuple[Callable[..., Any], Callable[..., Any], Array]
 
 # From this many equations on, of so few elements on average, a tape is flat: one kernel an equation
 # takes little more to plan than to run once in NumPy.
@@ -97,6 +97,28 @@ def _extent(tape: Tape) -> tuple[int, int]:
     return equations, elements
 
 
+class Ends(NamedTuple):
+    """What is at both ends of a call by machine code.
+
+    Attributes
+    ----------
+    numbers : mapping of int to type
+        The classes, float or NumPy's, of the arguments that are numbers, by their places.
+    scalars : collection of int
+        The places of 0-d results that become NumPy's scalars.
+    made : sequence of int
+        How results are put together: -1 takes the next, 2 n makes a tuple of the last n, 2 n + 1 a list.
+    tests : sequence of tuple
+        What must be as it was: a cell and None, or a dict and a key; what is there; and the class of
+        what may be there instead if it is equal, or None.
+    """
+
+    numbers: Mapping[int, type]
+    scalars: Collection[int]
+    made: Sequence[int]
+    tests: Sequence[tuple[Any, Any, Any, Any]]
+
+
 class Unsaid(RuntimeError):
     """A compiled step failed, and what it raised is known when the reference runs it."""
 
@@ -111,15 +133,12 @@ class Runnable(Protocol):
         those of the outputs do; weak inputs are Python numbers. Several threads may run it at a time.
         """
 
-    def entry(
-        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int], /
-    ) -> Entry | None:
-        """A faster ``run`` of a tuple of the arguments before *constants*; None if there is none.
+    def entry(self, constants: Sequence[Any], ends: Ends, /) -> Entry | None:
+        """A faster ``run`` of the arguments before *constants*; None if there is none.
 
         The second takes the arguments and the arrays to write results to, and answers True. Both answer
-        None to what does not fit exactly: the caller then calls ``run``. *weak* are the classes, float
-        or NumPy's, of the arguments that are numbers, by their places; *scalars* the places of 0-d
-        results that the first returns as NumPy's scalars.
+        None to what does not fit exactly: the caller then calls ``run``. The third are their words, for
+        machine code that calls them.
         """
 
 

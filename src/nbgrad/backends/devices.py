@@ -5,11 +5,11 @@ Arrays of NumPy's and numbers are at home; the avals of what lies elsewhere say 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, cast
 
 from nbgrad.backends import reference
-from nbgrad.backends.base import Backend, Entry, Runnable, Work
+from nbgrad.backends.base import Backend, Ends, Entry, Runnable, Work
 from nbgrad.core.boxes import box
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.memory import HOME as HOME
@@ -124,8 +124,6 @@ class AtHome:
         found = self.made.run([place(a, None) for a in args])
         return [place(y, k) for y, k in zip(found, self.wanted, strict=True)]
 
-    def entry(
-        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
-    ) -> Entry | None:
+    def entry(self, constants: Sequence[Any], ends: Ends) -> Entry | None:
         """None: there is no faster way."""
         return None

@@ -6,13 +6,13 @@ and is the oracle of them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends.base import Entry, Work
+from nbgrad.backends.base import Ends, Entry, Work
 from nbgrad.core.aval import avals_of, is_several
 from nbgrad.core.interpret import bind_results, evaluate, last_uses, read
 from nbgrad.core.signature import Signature
@@ -71,9 +71,7 @@ class ReferenceProgram:
             outs.append(value)
         return outs
 
-    def entry(
-        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
-    ) -> Entry | None:
+    def entry(self, constants: Sequence[Any], ends: Ends) -> Entry | None:
         """None: there is no faster way."""
         return None
 

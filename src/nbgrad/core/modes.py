@@ -88,6 +88,8 @@ modes = _Modes()
 # Threads inside ``no_grad``. Reading a thread's own switch takes 40 ns of the 400 that recording
 # takes; seeing that this set is empty takes 10. A thread that ends inside ``no_grad`` stays here.
 not_recording: set[int] = set()
+# Threads in which a function is being traced, for machine code, which cannot read their switches.
+tracing: set[int] = set()
 lines = _Lines()
 watching = _Watching()
 

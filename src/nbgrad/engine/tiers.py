@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nbgrad.backends.base import LONG, Entry, Runnable, Unsaid, Work, Writing
+from nbgrad.backends.base import LONG, Ends, Entry, Runnable, Unsaid, Work, Writing
 from nbgrad.backends.devices import HOME, AtHome, backend_of, definition, device_of, prepare
 from nbgrad.config import TIMED, settings
 from nbgrad.core.collector import paused
@@ -280,9 +280,7 @@ class Executable:
         if self.compiled is None and elsewhere():
             self.compiled = self._ready("fused")
 
-    def entry(
-        self, numbers: Mapping[int, type] | None = None, scalars: Collection[int] = ()
-    ) -> Entry | None:
+    def entry(self, ends: Ends) -> Entry | None:
         """Machine code for a run on exactly fitting arrays, if the program is compiled and plain.
 
         None, and ``entering``, while it is being made.
@@ -290,10 +288,9 @@ class Executable:
         compiled = self.compiled
         if compiled is None:
             return None
-        given = numbers or {}
         if settings.current.deterministic or not background.available():
-            return compiled.entry(self.constants, given, scalars)
-        wish = self._wish("entry", lambda: compiled.entry(self.constants, given, scalars))
+            return compiled.entry(self.constants, ends)
+        wish = self._wish("entry", lambda: compiled.entry(self.constants, ends))
         found: Entry | None = wish.get()
         self.entering = not wish.done
         return found

@@ -20,6 +20,7 @@ from nbgrad.machine.layout import WORD
 
 METH_O: Final = 0x8  # one argument, passed as it is
 METH_FASTCALL: Final = 0x80  # any number: an array of them, and their number
+METH_KEYWORDS: Final = 0x2  # and a tuple of the names of the last, or none
 
 
 class _Definition(ctypes.Structure):
@@ -60,6 +61,23 @@ def builtin(
     # The third argument is meant for the function's module; it may be any object.
     made: Callable[..., Any] = _make()(ctypes.byref(entry[0]), owner, (entry, keep))
     return made
+
+
+def method(code: Code, name: str, kind: type, doc: str, keep: object) -> Any:
+    """Return the method *name* of the class *kind* that calls *code*.
+
+    That is ``PyObject *code(PyObject *self, PyObject **arguments, Py_ssize_t count, PyObject *names)``:
+    after *count* arguments come those by name, if there are *names*. It and *keep* are never freed: there
+    is no object that lives as long, when Python ends and finalizers call it.
+    """
+    if not code.address:
+        raise Absent
+    flags = METH_FASTCALL | METH_KEYWORDS
+    definition = _Definition(name.encode(), code.address, flags, doc.encode())
+    entry = _definitions.setdefault(code.address, (definition, code))
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object((entry, keep)))
+    make = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.c_void_p)
+    return make(("PyDescr_NewMethod", ctypes.pythonapi))(kind, ctypes.byref(entry[0]))
 
 
 @cache

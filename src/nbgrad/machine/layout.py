@@ -12,7 +12,7 @@ have another way. The facts, each with who finds it:
 - a class has the size of its objects, that of their items, and flags (``classes``), one for classes
   that derive from list, tuple and type (``SUBCLASSES``)
 - an array has words that point to elements, dtype and extents, its rank and flags, in NumPy's
-  documented order (``array_data``, ``array_layout``); a dtype has kind, letter, byte order and number
+  documented order (``array_data``, ``array_layout``); a closure's cell one to what it holds (``cell``); a dtype has kind, letter, byte order and number
   in one word (``elements_of``)
 - NumPy's table has its functions where its header says (``of_numpy``)
 """
@@ -26,6 +26,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
+from types import CellType
 from typing import Any, Final
 
 import numpy as np
@@ -119,6 +120,13 @@ def tuple_items() -> int:
 def container_size() -> int:
     """The word of a tuple or list that holds its length; 0 if there is none."""
     return _common(word_with(t, len(t), t.__sizeof__()) for t in ((1.0,) * 77, [1.0] * 78))
+
+
+@cache
+def cell() -> int:
+    """The word of a closure's cell that points to what it holds; 0 if unknown."""
+    held = object(), object()
+    return _common(word_with(CellType(x), id(x), CellType.__basicsize__) for x in held)
 
 
 def containers() -> dict[str, int]:

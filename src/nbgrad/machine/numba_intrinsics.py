@@ -24,7 +24,7 @@ from nbgrad.machine.numba_inside import (
     register_model,
 )
 from nbgrad.machine.numba_memory import MEMORY_NAMES, call_frame, select, words_as
-from nbgrad.machine.numba_objects import call_empty, call_scalar
+from nbgrad.machine.numba_objects import OBJECT_NAMES
 from nbgrad.machine.vecmath import bits, far
 
 I1, I8, I64 = ir.IntType(1), ir.IntType(8), ir.IntType(64)
@@ -388,8 +388,7 @@ POINTER_NAMES: Final = {
     "call_kernel": call_kernel,
     "call_pool": call_pool,
     "call_loop": call_loop,
-    "call_empty": call_empty,
-    "call_scalar": call_scalar,
+    **OBJECT_NAMES,
     "stack_words": _stack("stack_words", 32),
     "stack_room": _stack("stack_room", 256),
     "stack_frame": _stack("stack_frame", 1024),

@@ -1,8 +1,8 @@
-"""Calls of NumPy's C functions that make objects, by address (``layout.of_numpy``)."""
+"""Calls of C functions of objects by address: of NumPy's that make some (``layout.of_numpy``), of our own."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from llvmlite import ir
 from numba import types
@@ -35,3 +35,29 @@ def call_scalar(typingctx: Any, function: Any, data: Any, dtype: Any) -> Any:
         return builder.call(builder.bitcast(args[0], kind.as_pointer()), operands)
 
     return types.int64(WORDS, WORDS, types.int64), generate
+
+
+@intrinsic
+def call_fast(typingctx: Any, function: Any, owner: Any, args: Any, count: Any) -> Any:
+    """Call the code of a built-in function, ``PyObject *(*code)(PyObject *owner, PyObject **args, int64 count)``."""
+
+    def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        words = context.get_value_type(WORDS)
+        kind = ir.FunctionType(I64, [words, words, I64])
+        return builder.call(builder.bitcast(args[0], kind.as_pointer()), args[1:])
+
+    return types.int64(WORDS, WORDS, WORDS, types.int64), generate
+
+
+_OBJECT: Final = types.int64
+_INTERPRETER: Final = {
+    "PyErr_BadInternalCall": types.void(),
+    "PyObject_RichCompareBool": types.int32(_OBJECT, _OBJECT, types.int32),
+    "PyObject_Vectorcall": _OBJECT(_OBJECT, WORDS, types.int64, WORDS),
+}
+OBJECT_NAMES: Final = {
+    "call_empty": call_empty,
+    "call_scalar": call_scalar,
+    "call_fast": call_fast,
+    **{name: types.ExternalFunction(name, kind) for name, kind in _INTERPRETER.items()},
+}

@@ -8,6 +8,7 @@ its arguments, so that a body of a loop is closed and a program can be used agai
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import get_ident
 from typing import Any
 
 from nbgrad.core.aval import Aval
@@ -15,7 +16,7 @@ from nbgrad.core.check import checked
 from nbgrad.core.collector import paused
 from nbgrad.core.frozen import Frozen
 from nbgrad.core.linearize import Capture, build_tape, capture, variables
-from nbgrad.core.modes import modes, watching
+from nbgrad.core.modes import modes, tracing, watching
 from nbgrad.core.node import Node, constant, next_sequence, placeholder
 from nbgrad.core.operands import as_operand
 from nbgrad.core.tape import Tape, Var
@@ -115,9 +116,10 @@ def trace(
     also : callable
         Called when *f* has run: further nodes whose values are wanted.
     """
-    before = modes.tracing
+    before, thread = modes.tracing, get_ident()
     given = [x for x in inputs if isinstance(x, Node)]
     modes.tracing = start = min([next_sequence() or 1, *(node.seq for node in given)])
+    tracing.add(thread)
     try:
         nodes = [x if x.__class__ is Node else placeholder(x) for x in inputs]  # type: ignore[arg-type]
         outs, made = leaves_of_results(f(*nodes))
@@ -125,6 +127,8 @@ def trace(
         wanted = [*results, *also()]
     finally:
         modes.tracing = before
+        if not before:
+            tracing.discard(thread)
     with paused():
         cap = capture(wanted)
         constants = _read_from_outside(cap, wanted, set(nodes), start)

@@ -6,7 +6,7 @@ import struct
 import weakref
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any
@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from numpy import empty
 
-from nbgrad.backends.base import Entry, Writing
+from nbgrad.backends.base import Ends, Entry, Writing
 from nbgrad.backends.cpu import entry as call
 from nbgrad.backends.cpu import library
 from nbgrad.backends.cpu.executor import MISFIT, Frame, object_layout
 from nbgrad.backends.cpu.reused import Results, is_large
-from nbgrad.core.tape import Tape, Var
+from nbgrad.core.tape import Body, Tape, Var
 from nbgrad.program.values import CODES
 
 Array = np.ndarray[Any, Any]
@@ -162,13 +162,8 @@ class Runner(Writing):
                 if before is not None and before is not self:
                     before.pool.clear()
 
-    def entry(
-        self, constants: Sequence[Array], numbers: Mapping[int, type], scalars: Collection[int]
-    ) -> Entry | None:
+    def entry(self, constants: Sequence[Array], ends: Ends) -> Entry | None:
         """Machine code from arguments to results, *constants* being the last inputs.
-
-        *numbers* are the classes, float or NumPy's, of the arguments that were numbers when the
-        function was traced, by their places, *scalars* the places of results that are to be numbers.
 
         None if a run takes anything but one frame of serial kernels on arrays: no kernel at all,
         for a function that returns its argument.
@@ -192,7 +187,8 @@ class Runner(Writing):
             frame.bases[k] = array.ctypes.data
         avals = [v.aval for v in args], [v.aval for v in self.outputs]
         keep = (self, instance, constants)
-        return call.entry(frame, avals[0], constants, avals[1], numbers, scalars, keep)
+        short = is_brief(self.tape, call.BRIEF)
+        return call.entry(frame, avals[0], constants, avals[1], ends, short, keep)
 
     def _pack_rounded(self, instance: Instance, scalars: Sequence[Any]) -> None:
         """Pack numbers after rounding them to the dtypes they are read in."""
@@ -238,6 +234,14 @@ class Runner(Writing):
             else:
                 results.append(atom.value)
         return results
+
+
+def is_brief(tape: Tape, elements: int) -> bool:
+    """Whether a run reads and computes at most so many *elements*; not if there is a loop in it."""
+    held = [v.aval.size for v in tape.inputs]
+    held += [out.aval.size for eqn in tape.eqns for out in eqn.outs]
+    inner = any(value.__class__ is Body for eqn in tape.eqns for value in eqn.params.values())
+    return sum(held) <= elements and not inner
 
 
 def _fresh_outputs(tape: Tape) -> list[Var]:

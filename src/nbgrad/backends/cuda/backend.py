@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
 
-from nbgrad.backends.base import Entry, Runnable, Work
+from nbgrad.backends.base import Ends, Entry, Runnable, Work
 from nbgrad.backends.cuda.faults import guarded
 from nbgrad.backends.cuda.memory import NAME, CudaBuffer, Store
 from nbgrad.backends.cuda.program import CudaProgram, release
@@ -66,9 +66,7 @@ class ByStore:
         noted(store)
         return results
 
-    def entry(
-        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
-    ) -> Entry | None:
+    def entry(self, constants: Sequence[Any], ends: Ends) -> Entry | None:
         """None: there is no faster way."""
         return None
 

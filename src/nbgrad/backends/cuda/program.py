@@ -7,7 +7,7 @@ the tape is given.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.backends.base import Entry
+from nbgrad.backends.base import Ends, Entry
 from nbgrad.backends.cuda.looping import Run, looped
 from nbgrad.backends.cuda.memory import CudaBuffer, Store
 from nbgrad.backends.cuda.stepping import at_home, moved_in, step
@@ -182,9 +182,7 @@ class CudaProgram:
             return at_home(value)
         return moved_in(value, self.store)
 
-    def entry(
-        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
-    ) -> Entry | None:
+    def entry(self, constants: Sequence[Any], ends: Ends) -> Entry | None:
         """None: there is no faster way."""
         return None
 

@@ -6,12 +6,12 @@ runs at home on copies.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from nbgrad.backends.base import Entry
+from nbgrad.backends.base import Ends, Entry
 from nbgrad.backends.cuda.memory import NAME, CudaBuffer, Store
 from nbgrad.backends.reference import owned
 from nbgrad.core.aval import Aval, placed
@@ -48,9 +48,7 @@ class Stepping:
         seen = {id(a) for a in args}
         return [_fresh(read(env, a), a, seen) for a in self.tape.outputs]
 
-    def entry(
-        self, constants: Sequence[Any], weak: Mapping[int, type], scalars: Collection[int]
-    ) -> Entry | None:
+    def entry(self, constants: Sequence[Any], ends: Ends) -> Entry | None:
         """None: there is no faster way."""
         return None
 
