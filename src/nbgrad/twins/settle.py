@@ -22,7 +22,7 @@ import numpy as np
 from nbgrad.backends.cpu import entry
 from nbgrad.backends.cpu.executor import LIST_ITEMS
 from nbgrad.backends.cpu.executor import LOOP as LOOP_ADDRESS
-from nbgrad.backends.cpu.runner import Instance, Runner
+from nbgrad.backends.cpu.runner import Instance, Runner, is_brief
 from nbgrad.config import settings
 from nbgrad.core.linearize import Capture
 from nbgrad.core.modes import lines
@@ -211,7 +211,7 @@ def _fits(cap: Capture, program: Any, places: Sequence[int]) -> bool:
     tape = program.tape
     weak = [False] * len(cap.values) + [True] * len(cap.scalars)
     return (
-        sum([eqn.out.aval.size for eqn in tape.eqns]) <= MUCH
+        is_brief(tape, MUCH)
         and program.arena_bytes <= ARENA
         and 0 < len(program.outputs) == len(places) <= OUTS
         and [v.weak for v in tape.inputs] == weak
