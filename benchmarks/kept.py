@@ -23,6 +23,7 @@ FILE, PAGE, PLOT = (
 )
 Row = dict[str, str]
 RATIO, AIM, DATE = "nbgrad / by hand", "aim", "date"
+PEER = " / nbgrad"
 
 
 def kept() -> dict[str, Any]:
@@ -46,7 +47,7 @@ def _key(row: Row) -> tuple[str, str]:
 
 
 def table(section: Any) -> str:
-    """Where and when, and the rows; a ratio above its aim in bold type."""
+    """Where and when, and the rows; a ratio above its aim, or to a peer that is faster, in bold type."""
     rows = section["rows"]
     dates = sorted({row[DATE] for row in rows})
     when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
@@ -59,7 +60,8 @@ def table(section: Any) -> str:
 
 def _cell(row: Row, name: str) -> str:
     cell = row.get(name, "")
-    return f"**{cell}**" if name == RATIO and missed(row) else cell
+    wins = name.endswith(PEER) and bool(cell) and float(cell) < 1.0
+    return f"**{cell}**" if wins or (name == RATIO and missed(row)) else cell
 
 
 def missed(row: Row) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.compilers import COMPILERS
 from benchmarks.problems import MLP_STEP, Array, gp_inputs, gp_loss, mlp_inputs, mlp_loss
 
 # What is timed is the steady state: machine code is waited for, not made beside the samples.
@@ -48,6 +49,8 @@ def eager(library: str, problem: Problem, array: Array) -> Step:
 
 def compiled(library: str, problem: Problem, arrays: Sequence[Array], wrt: int) -> Step:
     """Value and gradients with respect to the first *wrt* arrays, compiled once."""
+    if library in COMPILERS:
+        return COMPILERS[library](problem, arrays, wrt)
     module = load(library)
     argnums = tuple(range(wrt))
     if library == "nbgrad":
@@ -58,7 +61,6 @@ def compiled(library: str, problem: Problem, arrays: Sequence[Array], wrt: int) 
         step = module.jit(module.value_and_grad(lambda *a: problem(*a, functions), argnums))
         inputs = [module.numpy.asarray(a) for a in arrays]
         return lambda: module.block_until_ready(step(*inputs))
-    # The others have no compiler that works without a C++ toolchain: their best is eager.
     if library == "torch":
         return _tensor_step(module, problem, arrays, wrt)
     raise ImportError(f"{library} does not compile")

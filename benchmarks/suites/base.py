@@ -14,11 +14,12 @@ from typing import Any
 from asv_runner.benchmarks.mark import SkipNotImplemented
 
 import nbgrad as ng
+from benchmarks.compilers import need
 from benchmarks.libraries import Step
 from benchmarks.paired import compare
 
 ng.configure(deterministic=True)  # machine code is waited for, whoever imported nbgrad first
-LIBRARIES = ("nbgrad", "by hand", "torch", "jax")
+LIBRARIES: tuple[str, ...] = ("nbgrad", "by hand", "torch", "jax")
 # Calls, and seconds after which there are no more: machine code around a program is installed after a few.
 WARM_UP, WARM_SECONDS = 5, 2.0
 PAIRED_SECONDS = 0.5
@@ -69,6 +70,7 @@ def sides(themes: tuple[str, ...], row: str) -> Any:
 
 @cache
 def builder(themes: tuple[str, ...], row: str, library: str) -> Callable[[], Step]:
+    or_skip(lambda: need(library))  # before the others are built
     made = sides(themes, row)
     found = {"nbgrad": lambda: made.ours, "by hand": lambda: made.hand} | dict(made.peers)
     if library not in found or (library == "by hand" and made.hand is None):
@@ -80,11 +82,12 @@ class _Workloads(_Timed):
     """Value and gradients of the workloads of some themes, by nbgrad, by hand and by other libraries."""
 
     themes: tuple[str, ...] = ()
+    libraries = LIBRARIES
     param_names = ("row", "library")
     params: Any = ()
 
     def __init_subclass__(cls) -> None:
-        cls.params = (list(rows(cls.themes)), list(LIBRARIES))
+        cls.params = (list(rows(cls.themes)), list(cls.libraries))
 
     def setup(self, row: str, library: str) -> None:
         self.step = warm(builder(self.themes, row, library))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from benchmarks.suites.base import _Counts, _Workloads
+from benchmarks.compilers import PACKAGES
+from benchmarks.suites.base import LIBRARIES, _Counts, _Workloads
 
 THEMES = ("small",)
 
 
 class JitCall(_Workloads):
     themes = THEMES
+    libraries = (*LIBRARIES, *PACKAGES)
 
 
 class JitCallCounts(_Counts):

@@ -1,19 +1,22 @@
-"""The table of workloads, paired with adjoints by hand; ``--peers`` adds the libraries that are installed."""
+"""The table of workloads, paired with adjoints by hand; with ``--peers`` beside the libraries that are installed."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
 import re
+import time
 from collections.abc import Iterator
 
 import numpy as np
 
-from benchmarks import kept
+from benchmarks import kept, paired
+from benchmarks.libraries import Step
 from benchmarks.paired import alone, compare
 from benchmarks.report import machine, number
 from benchmarks.workloads.base import Sides, Workload, flat
 
+PEER_SECONDS = 1.0
 THEMES = (
     "small",
     "elementwise",
@@ -45,7 +48,7 @@ def check(sides: Sides) -> None:
             np.testing.assert_allclose(a, b, rtol=few, atol=few * float(np.abs(b).max()))
 
 
-def columns(row: Workload, peers: bool) -> dict[str, str]:
+def columns(row: Workload) -> dict[str, str]:
     """One row of the table."""
     sides = row.build()
     check(sides)
@@ -57,32 +60,61 @@ def columns(row: Workload, peers: bool) -> dict[str, str]:
     else:
         cells["nbgrad, µs"] = number(alone(sides.ours))
     cells["aim"] = "" if row.aim is None else str(row.aim)
-    for name, build in sides.peers.items() if peers else ():
+    return cells
+
+
+def beside(row: Workload, peers: str) -> dict[str, str]:
+    """The same of other libraries, those whose names *peers* finds: times as multiples of nbgrad's."""
+    sides = row.build()
+    cells = {"case": row.name, "nbgrad, µs": number(alone(sides.ours))}
+    for name, build in sides.peers.items():
         try:
-            cells[f"{name} / nbgrad"] = f"{1 / compare(sides.ours, build()).ratio:.2f}"
+            step = build() if re.search(peers, name) else None
         except ImportError:
             continue
+        if step is not None:
+            agree(sides, step)
+            cells[f"{name} / nbgrad"] = f"{1 / compare(sides.ours, step, PEER_SECONDS).ratio:.2g}"
     return cells
+
+
+def agree(sides: Sides, step: Step) -> None:
+    """Another library computes the same, also when it is called again."""
+    for _ in range(2 if sides.same else 0):
+        found = [np.asarray(getattr(a, "detach", lambda a=a: a)()) for a in flat(step())]
+        for a, b in zip(flat(sides.ours()), found, strict=True):
+            few = 1e-3 if np.asarray(b).dtype == np.float32 else 1e-7
+            scale = float(np.abs(a).max())
+            np.testing.assert_allclose(np.ravel(b), np.ravel(a), rtol=few, atol=few * scale)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.workloads", description=__doc__)
     parser.add_argument("--only", default="", metavar="REGEX")
-    parser.add_argument("--peers", action="store_true")
+    parser.add_argument(
+        "--peers", nargs="?", const="", metavar="REGEX", help="beside other libraries"
+    )
+    parser.add_argument(
+        "--processor", action="store_true", help="processor time, on a busy machine"
+    )
     parser.add_argument("--write", action="store_true", help="into docs/performance.md, too")
     options = parser.parse_args()
+    if options.processor:
+        paired.clock = time.process_time
     print(f"{machine()}\n", flush=True)
     shown: list[str] = []
     rows: list[dict[str, str]] = []
     for _, row in workloads(options.only):
-        cells = columns(row, options.peers)
+        cells = columns(row) if options.peers is None else beside(row, options.peers)
+        if len(cells) < 3:
+            continue
         if list(cells) != shown:
             shown = list(cells)
             print(f"\n| {' | '.join(shown)} |\n|{' --- |' * len(shown)}")
         print(f"| {' | '.join(cells.values())} |", flush=True)
         rows.append(cells)
     if rows and options.write:
-        kept.keep("workloads", rows, machine())
+        kept.keep("workloads" if options.peers is None else "peers", rows, machine())
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks import libraries
+from benchmarks.compilers import COMPILERS
 from benchmarks.libraries import Step
 from benchmarks.problems import Array
 from nbgrad.machine.compile import native
@@ -65,11 +66,19 @@ def of_libraries(
     problem: Callable[..., Any], arrays: tuple[Array, ...], wrt: int = 1
 ) -> tuple[Step, dict[str, Callable[[], Step]]]:
     """Value and gradients of ``problem(*arrays, xp)`` compiled by nbgrad, and by whoever compiles it."""
+    ours = libraries.compiled("nbgrad", problem, arrays, wrt)
+    return ours, of_peers(problem, arrays, wrt)
+
+
+def of_peers(
+    problem: Callable[..., Any], arrays: tuple[Any, ...], wrt: int = 1
+) -> dict[str, Callable[[], Step]]:
+    """The same, by the others."""
 
     def of(library: str) -> Callable[[], Step]:
         return lambda: libraries.compiled(library, problem, arrays, wrt)
 
-    return of("nbgrad")(), {name: of(name) for name in ("jax", "torch")}
+    return {name: of(name) for name in ("jax", "torch", *COMPILERS)}
 
 
 def flat(found: Any) -> list[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from numba import njit
 
 import nbgrad as ng
+from benchmarks import compilers
 from benchmarks.batched import hessian_of_logistic_regression, hessian_of_rosenbrock
 from benchmarks.libraries import counted, load
 from benchmarks.problems import rosenbrock, rosenbrock_input
@@ -21,6 +22,10 @@ def _product(x: Any, v: Any) -> Any:
         out[i] += (1200.0 * x[i] * x[i] - 400.0 * x[i + 1] + 2.0) * v[i] - 400.0 * x[i] * v[i + 1]
         out[i + 1] = 200.0 * v[i + 1] - 400.0 * x[i] * v[i]
     return out
+
+
+CASADI = {"CasADi": False, "CasADi, C": True}
+FEW = 200  # of numbers whose Hessian is printed as C, entry by entry
 
 
 def ours_of(x: Any) -> Any:
@@ -39,12 +44,29 @@ def product() -> Sides:
         inputs = jax.numpy.asarray(x), jax.numpy.asarray(v)
         return lambda: jax.block_until_ready(derive(*inputs))
 
-    return Sides(counted(compiled, x, v), lambda: _product(x, v), {"jax": of_jax})
+    others = {"jax": of_jax} | {
+        name: lambda c=c: compilers.Casadi(rosenbrock, (x,), 1, c).product(v)  # type: ignore[misc]
+        for name, c in CASADI.items()
+    }
+    others["ddx"] = lambda: compilers.ddx_product(rosenbrock, x, v)
+    return Sides(counted(compiled, x, v), lambda: _product(x, v), others)
 
 
 def hessian(n: int) -> Sides:
-    ours, hand = hessian_of_rosenbrock(n)
-    return Sides(ours, hand)
+    x = rosenbrock_input(n)
+    ours, hand = hessian_of_rosenbrock(n, x)
+
+    def of_jax() -> Any:
+        jax = load("jax")
+        derive = jax.jit(jax.hessian(lambda x: rosenbrock(x, jax.numpy)))
+        given = jax.numpy.asarray(x)
+        return lambda: jax.block_until_ready(derive(given))
+
+    others = {"jax": of_jax} | {
+        name: lambda c=c: compilers.Casadi(rosenbrock, (x,), 1, c).hessian()  # type: ignore[misc]
+        for name, c in CASADI.items()
+    }
+    return Sides(ours, hand, others if n <= FEW else {"jax": of_jax})
 
 
 def logistic() -> Sides:

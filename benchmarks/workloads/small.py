@@ -11,7 +11,7 @@ from numba import njit
 import nbgrad as ng
 from benchmarks import peers, problems
 from benchmarks.libraries import counted
-from benchmarks.workloads.base import Sides, Workload, of_libraries
+from benchmarks.workloads.base import Sides, Workload, of_libraries, of_peers
 from benchmarks.workloads.elementwise import CHAIN, by_hand
 
 
@@ -28,7 +28,7 @@ def _scalar(x: float) -> tuple[float, float]:
 
 def one_number() -> Sides:
     ours = ng.jit(ng.value_and_grad(lambda x: scalar(x, ng)))
-    return Sides(counted(ours, 1.3), lambda: _scalar(1.3))
+    return Sides(counted(ours, 1.3), lambda: _scalar(1.3), of_peers(scalar, (np.float64(1.3),)))
 
 
 def long_chain() -> Sides:
@@ -58,7 +58,8 @@ def given() -> Sides:
         compiled.into(x, out=(value, out))
         return value, out
 
-    return Sides(ours, lambda: peers.serial["rosenbrock"](x))
+    others = of_peers(problems.rosenbrock, (x,))
+    return Sides(ours, lambda: peers.serial["rosenbrock"](x), others)
 
 
 WORKLOADS = [

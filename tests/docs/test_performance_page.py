@@ -54,3 +54,10 @@ def test_rows_of_the_same_case_are_replaced(elsewhere: Path) -> None:
 def test_a_page_without_marks_is_an_error() -> None:
     with pytest.raises(SystemExit, match="no marks for other"):
         kept.page("prose", {"other": {"machine": "", "rows": []}})
+
+
+def test_what_is_faster_elsewhere_is_in_bold_type() -> None:
+    rows = [{"case": "a", f"jax{kept.PEER}": "0.8", kept.DATE: "2026-01-01"}]
+    rows += [{"case": "b", f"jax{kept.PEER}": "2e+02", kept.DATE: "2026-01-01"}]
+    text = kept.table({"machine": "M.", "rows": rows})
+    assert "| a | **0.8** |" in text and "| b | 2e+02 |" in text
