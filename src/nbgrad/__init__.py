@@ -8,7 +8,8 @@ from nbgrad.core.lazy import load as _load
 from nbgrad.machine.heap import keep_freed_memory as _keep_freed_memory
 from nbgrad.machine.threads import get_num_threads, set_num_threads
 from nbgrad.tensors import dtypes, top_level
-from nbgrad.tensors.creation import as_tensor, manual_seed, rand, randn, tensor
+from nbgrad.tensors.creation import as_tensor, is_tensor, manual_seed, rand, randn, tensor
+from nbgrad.tensors.creation import as_tensor as from_numpy
 from nbgrad.tensors.drawing import bernoulli, rand_like, randint, randn_like
 from nbgrad.tensors.dtypes import *  # noqa: F403
 from nbgrad.tensors.tensor import Tensor
@@ -17,8 +18,8 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Compiled", "Function", "Jitted", "Njit", "TapeView", "Tensor", "as_tensor", "autograd", "bernoulli", "checkpoint", "checkpoint_name", "checkpoint_policies", "configure", "detect_anomaly",
-    "enable_grad", "errors", "fft", "functional", "get_num_threads", "grad",
-    "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
+    "enable_grad", "errors", "fft", "from_numpy", "functional", "get_num_threads", "grad",
+    "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "optimize", "parallel", "problem", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
     "set_num_threads", "signal", "solvers", "sparse", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",

@@ -79,8 +79,10 @@ from nbgrad.numpy import addmm as addmm
 from nbgrad.numpy import addmv as addmv
 from nbgrad.numpy import addr as addr
 from nbgrad.numpy import all as all
+from nbgrad.numpy import allclose as allclose
 from nbgrad.numpy import amax as amax
 from nbgrad.numpy import amin as amin
+from nbgrad.numpy import angle as angle
 from nbgrad.numpy import any as any
 from nbgrad.numpy import arange as arange
 from nbgrad.numpy import arccos as acos
@@ -101,6 +103,7 @@ from nbgrad.numpy import argmax as argmax
 from nbgrad.numpy import argmin as argmin
 from nbgrad.numpy import argwhere as argwhere
 from nbgrad.numpy import array as array
+from nbgrad.numpy import array_split as tensor_split
 from nbgrad.numpy import asanyarray as asanyarray
 from nbgrad.numpy import asarray as asarray
 from nbgrad.numpy import asarray_chkfinite as asarray_chkfinite
@@ -118,6 +121,9 @@ from nbgrad.numpy import bitwise_xor as bitwise_xor
 from nbgrad.numpy import broadcast_arrays as broadcast_arrays
 from nbgrad.numpy import broadcast_to as broadcast_to
 from nbgrad.numpy import cbrt as cbrt
+from nbgrad.numpy import ceil as ceil
+from nbgrad.numpy import clamp_max as clamp_max
+from nbgrad.numpy import clamp_min as clamp_min
 from nbgrad.numpy import clip as clamp
 from nbgrad.numpy import clip as clip
 from nbgrad.numpy import concat as concat
@@ -125,15 +131,20 @@ from nbgrad.numpy import concatenate as cat
 from nbgrad.numpy import concatenate as concatenate
 from nbgrad.numpy import conjugate as conj
 from nbgrad.numpy import conjugate as conjugate
+from nbgrad.numpy import copy as clone
 from nbgrad.numpy import copy as copy
+from nbgrad.numpy import copysign as copysign
 from nbgrad.numpy import cos as cos
 from nbgrad.numpy import cosh as cosh
 from nbgrad.numpy import deg2rad as deg2rad
 from nbgrad.numpy import degrees as degrees
+from nbgrad.numpy import diagflat as diagflat
+from nbgrad.numpy import dist as dist
 from nbgrad.numpy import divide as div
 from nbgrad.numpy import divide as divide
 from nbgrad.numpy import divide as true_divide
 from nbgrad.numpy import dot as dot
+from nbgrad.numpy import dsplit as dsplit
 from nbgrad.numpy import empty as empty
 from nbgrad.numpy import empty_like as empty_like
 from nbgrad.numpy import equal as eq
@@ -141,13 +152,23 @@ from nbgrad.numpy import equal as equal
 from nbgrad.numpy import exp as exp
 from nbgrad.numpy import exp2 as exp2
 from nbgrad.numpy import expand_dims as expand_dims
+from nbgrad.numpy import expand_dims as unsqueeze
 from nbgrad.numpy import expm1 as expm1
 from nbgrad.numpy import eye as eye
+from nbgrad.numpy import fabs as fabs
+from nbgrad.numpy import fix as fix
 from nbgrad.numpy import flatnonzero as flatnonzero
 from nbgrad.numpy import flip as flip
 from nbgrad.numpy import fliplr as fliplr
 from nbgrad.numpy import flipud as flipud
+from nbgrad.numpy import float_power as float_power
+from nbgrad.numpy import floor as floor
 from nbgrad.numpy import floor_divide as floor_divide
+from nbgrad.numpy import fmax as fmax
+from nbgrad.numpy import fmin as fmin
+from nbgrad.numpy import fmod as fmod
+from nbgrad.numpy import frac as frac
+from nbgrad.numpy import frexp as frexp
 from nbgrad.numpy import from_dlpack as from_dlpack
 from nbgrad.numpy import frombuffer as frombuffer
 from nbgrad.numpy import fromfunction as fromfunction
@@ -161,14 +182,21 @@ from nbgrad.numpy import greater as greater
 from nbgrad.numpy import greater as gt
 from nbgrad.numpy import greater_equal as ge
 from nbgrad.numpy import greater_equal as greater_equal
+from nbgrad.numpy import heaviside as heaviside
+from nbgrad.numpy import hsplit as hsplit
 from nbgrad.numpy import hypot as hypot
 from nbgrad.numpy import identity as identity
 from nbgrad.numpy import invert as bitwise_not
 from nbgrad.numpy import invert as invert
+from nbgrad.numpy import isclose as isclose
 from nbgrad.numpy import isfinite as isfinite
 from nbgrad.numpy import isinf as isinf
 from nbgrad.numpy import isnan as isnan
+from nbgrad.numpy import isneginf as isneginf
+from nbgrad.numpy import isposinf as isposinf
+from nbgrad.numpy import isreal as isreal
 from nbgrad.numpy import lcm as lcm
+from nbgrad.numpy import ldexp as ldexp
 from nbgrad.numpy import left_shift as left_shift
 from nbgrad.numpy import lerp as lerp
 from nbgrad.numpy import less as less
@@ -187,7 +215,10 @@ from nbgrad.numpy import logical_not as logical_not
 from nbgrad.numpy import logical_or as logical_or
 from nbgrad.numpy import logical_xor as logical_xor
 from nbgrad.numpy import logspace as logspace
+from nbgrad.numpy import matmul as bmm
 from nbgrad.numpy import matmul as matmul
+from nbgrad.numpy import matmul as mm
+from nbgrad.numpy import matmul as mv
 from nbgrad.numpy import matrix_transpose as matrix_transpose
 from nbgrad.numpy import max as max
 from nbgrad.numpy import maximum as maximum
@@ -197,14 +228,17 @@ from nbgrad.numpy import minimum as minimum
 from nbgrad.numpy import moveaxis as moveaxis
 from nbgrad.numpy import multiply as mul
 from nbgrad.numpy import multiply as multiply
+from nbgrad.numpy import nan_to_num as nan_to_num
 from nbgrad.numpy import ndim as ndim
 from nbgrad.numpy import negative as neg
 from nbgrad.numpy import negative as negative
+from nbgrad.numpy import nextafter as nextafter
 from nbgrad.numpy import nonzero as nonzero
 from nbgrad.numpy import not_equal as ne
 from nbgrad.numpy import not_equal as not_equal
 from nbgrad.numpy import ones as ones
 from nbgrad.numpy import ones_like as ones_like
+from nbgrad.numpy import outer as ger
 from nbgrad.numpy import permute_dims as permute_dims
 from nbgrad.numpy import positive as positive
 from nbgrad.numpy import power as pow
@@ -216,20 +250,27 @@ from nbgrad.numpy import ravel as ravel
 from nbgrad.numpy import reciprocal as reciprocal
 from nbgrad.numpy import remainder as remainder
 from nbgrad.numpy import repeat as repeat
+from nbgrad.numpy import repeat as repeat_interleave
 from nbgrad.numpy import require as require
 from nbgrad.numpy import reshape as reshape
 from nbgrad.numpy import resize as resize
 from nbgrad.numpy import right_shift as right_shift
+from nbgrad.numpy import rint as rint
 from nbgrad.numpy import roll as roll
 from nbgrad.numpy import rollaxis as rollaxis
 from nbgrad.numpy import rot90 as rot90
+from nbgrad.numpy import rsqrt as rsqrt
 from nbgrad.numpy import shape as shape
 from nbgrad.numpy import sign as sgn
 from nbgrad.numpy import sign as sign
+from nbgrad.numpy import signbit as signbit
 from nbgrad.numpy import sin as sin
+from nbgrad.numpy import sinc as sinc
 from nbgrad.numpy import sinh as sinh
+from nbgrad.numpy import size as numel
 from nbgrad.numpy import size as size
 from nbgrad.numpy import sliding_window_view as sliding_window_view
+from nbgrad.numpy import spacing as spacing
 from nbgrad.numpy import sqrt as sqrt
 from nbgrad.numpy import square as square
 from nbgrad.numpy import squeeze as squeeze
@@ -239,19 +280,26 @@ from nbgrad.numpy import subtract as sub
 from nbgrad.numpy import subtract as subtract
 from nbgrad.numpy import sum as sum
 from nbgrad.numpy import swapaxes as swapaxes
+from nbgrad.numpy import swapaxes as swapdims
+from nbgrad.numpy import take_along_axis as take_along_dim
 from nbgrad.numpy import tan as tan
 from nbgrad.numpy import tanh as tanh
 from nbgrad.numpy import tile as tile
+from nbgrad.numpy import transpose as permute
 from nbgrad.numpy import transpose as transpose
 from nbgrad.numpy import tri as tri
 from nbgrad.numpy import trim_zeros as trim_zeros
+from nbgrad.numpy import trunc as trunc
 from nbgrad.numpy import var as var
+from nbgrad.numpy import vsplit as vsplit
 from nbgrad.numpy import where as where
 from nbgrad.numpy import zeros as zeros
 from nbgrad.numpy import zeros_like as zeros_like
 from nbgrad.optimize.problem import problem as problem
 from nbgrad.solvers.many import fit_many as fit_many
 from nbgrad.tensors.creation import as_tensor as as_tensor
+from nbgrad.tensors.creation import as_tensor as from_numpy
+from nbgrad.tensors.creation import is_tensor as is_tensor
 from nbgrad.tensors.creation import manual_seed as manual_seed
 from nbgrad.tensors.creation import rand as rand
 from nbgrad.tensors.creation import randn as randn
@@ -271,11 +319,15 @@ from nbgrad.tensors.modes import set_grad_enabled as set_grad_enabled
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.tensors.tensor import Tensor as Tensor
 from typing import Any
+from typing import NamedTuple
 import builtins
 import numpy as np
 
+class SlogdetResult(NamedTuple):
+    sign: Tensor
+    logabsdet: Tensor
 __version__: str
-__all__ = ["Compiled", "Function", "GradientTape", "Jitted", "Njit", "TapeView", "Tensor", "abs", "absolute", "absolute_", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "amax", "amin", "any", "arange", "arccos", "arccos_", "arccosh", "arccosh_", "arcsin", "arcsin_", "arcsinh", "arcsinh_", "arctan", "arctan2", "arctan_", "arctanh", "arctanh_", "argmax", "argmin", "argwhere", "array", "as_tensor", "asanyarray", "asarray", "asarray_chkfinite", "ascontiguousarray", "asfortranarray", "asin", "asinh", "associative_scan", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autograd", "baddbmm", "bernoulli", "bitwise_and", "bitwise_count", "bitwise_not", "bitwise_or", "bitwise_xor", "broadcast_arrays", "broadcast_to", "cat", "cbrt", "cbrt_", "cdouble", "cfloat", "checkpoint", "checkpoint_name", "checkpoint_policies", "clamp", "clip", "clip_gradient", "compile", "complex128", "complex64", "concat", "concatenate", "cond", "configure", "conj", "conjugate", "conjugate_", "copy", "cos", "cos_", "cosh", "cosh_", "custom_jvp", "custom_linear_solve", "custom_root", "custom_vjp", "deg2rad", "deg2rad_", "degrees", "degrees_", "detect_anomaly", "div", "divide", "dot", "double", "elementwise_grad", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erf_", "errors", "exp", "exp2", "exp2_", "exp_", "expand_dims", "expm1", "expm1_", "eye", "fft", "fit_many", "fixed_point", "flatnonzero", "flip", "fliplr", "flipud", "float16", "float32", "float64", "floor_divide", "fori_loop", "from_dlpack", "frombuffer", "fromfunction", "fromiter", "fromstring", "full", "full_like", "functional", "gcd", "ge", "geomspace", "get_num_threads", "getitem", "ggn", "grad", "greater", "greater_equal", "gt", "half", "hessian", "holomorphic_grad", "hvp", "hypot", "identity", "inference_mode", "int16", "int32", "int64", "int8", "integrate", "interpolate", "invert", "is_grad_enabled", "is_inference_mode_enabled", "isfinite", "isinf", "isnan", "jacfwd", "jacobian", "jacrev", "jet", "jit", "jvp", "lcm", "le", "left_shift", "lerp", "less", "less_equal", "lgamma", "linalg", "linear_transpose", "linearize", "linspace", "log", "log10", "log10_", "log1p", "log1p_", "log2", "log2_", "log_", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logspace", "logsumexp", "long", "lt", "make_tape", "manual_seed", "map", "matmul", "matrix_transpose", "max", "maximum", "mean", "min", "minimizer", "minimum", "moveaxis", "mul", "multiply", "ndim", "ne", "neg", "negative", "negative_", "njit", "no_grad", "nonzero", "not_equal", "numpy", "ones", "ones_like", "optim", "optimize", "parallel", "permute_dims", "positive", "positive_", "pow", "power", "primitive", "problem", "prod", "profile", "pure_callback", "rad2deg", "rad2deg_", "radians", "radians_", "rand", "rand_like", "randint", "randn", "randn_like", "random", "ravel", "reciprocal", "reciprocal_", "register_gradient", "relu", "relu_", "remainder", "repeat", "require", "reshape", "resize", "right_shift", "roll", "rollaxis", "rot90", "scan", "set_grad_enabled", "set_num_threads", "sgn", "shape", "short", "sigmoid", "sigmoid_", "sign", "sign_", "signal", "sin", "sin_", "sinh", "sinh_", "size", "sliding_window_view", "softmax", "softplus", "softplus_", "solvers", "sparse", "special", "sqrt", "sqrt_", "square", "square_", "squeeze", "stack", "stats", "std", "stop_gradient", "sub", "subtract", "sum", "swapaxes", "switch", "tan", "tan_", "tanh", "tanh_", "tensor", "tile", "transpose", "tree", "tri", "trim_zeros", "true_divide", "uint16", "uint32", "uint64", "uint8", "value_and_grad", "var", "vhp", "vjp", "vmap", "where", "while_loop", "zeros", "zeros_like"]
+__all__ = ["Compiled", "Function", "GradientTape", "Jitted", "Njit", "TapeView", "Tensor", "abs", "absolute", "absolute_", "acos", "acosh", "add", "addbmm", "addcdiv", "addcmul", "addmm", "addmv", "addr", "all", "allclose", "amax", "amin", "angle", "any", "arange", "arccos", "arccos_", "arccosh", "arccosh_", "arcsin", "arcsin_", "arcsinh", "arcsinh_", "arctan", "arctan2", "arctan_", "arctanh", "arctanh_", "argmax", "argmin", "argwhere", "array", "as_tensor", "asanyarray", "asarray", "asarray_chkfinite", "ascontiguousarray", "asfortranarray", "asin", "asinh", "associative_scan", "astype", "atan", "atan2", "atanh", "atleast_1d", "atleast_2d", "atleast_3d", "autograd", "baddbmm", "bernoulli", "bitwise_and", "bitwise_count", "bitwise_not", "bitwise_or", "bitwise_xor", "block_diag", "bmm", "broadcast_arrays", "broadcast_to", "cat", "cbrt", "cbrt_", "cdouble", "ceil", "ceil_", "cfloat", "checkpoint", "checkpoint_name", "checkpoint_policies", "clamp", "clamp_max", "clamp_min", "clip", "clip_gradient", "clone", "compile", "complex128", "complex64", "concat", "concatenate", "cond", "configure", "conj", "conjugate", "conjugate_", "copy", "copysign", "cos", "cos_", "cosh", "cosh_", "custom_jvp", "custom_linear_solve", "custom_root", "custom_vjp", "deg2rad", "deg2rad_", "degrees", "degrees_", "det", "detect_anomaly", "diagflat", "dist", "div", "divide", "dot", "double", "dsplit", "elementwise_grad", "empty", "empty_like", "enable_grad", "eq", "equal", "erf", "erf_", "erfinv", "errors", "exp", "exp2", "exp2_", "exp_", "expand_dims", "expm1", "expm1_", "eye", "fabs", "fabs_", "fft", "fit_many", "fix", "fixed_point", "flatnonzero", "flip", "fliplr", "flipud", "float16", "float32", "float64", "float_power", "floor", "floor_", "floor_divide", "fmax", "fmin", "fmod", "fori_loop", "frac", "frexp", "from_dlpack", "from_numpy", "frombuffer", "fromfunction", "fromiter", "fromstring", "full", "full_like", "functional", "gcd", "ge", "geomspace", "ger", "get_num_threads", "getitem", "ggn", "grad", "greater", "greater_equal", "gt", "half", "heaviside", "hessian", "holomorphic_grad", "hsplit", "hvp", "hypot", "identity", "igamma", "igammac", "inference_mode", "int16", "int32", "int64", "int8", "integrate", "interpolate", "inverse", "invert", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "isclose", "isfinite", "isinf", "isnan", "isneginf", "isposinf", "isreal", "jacfwd", "jacobian", "jacrev", "jet", "jit", "jvp", "lcm", "ldexp", "le", "left_shift", "lerp", "less", "less_equal", "lgamma", "linalg", "linear_transpose", "linearize", "linspace", "log", "log10", "log10_", "log1p", "log1p_", "log2", "log2_", "log_", "log_softmax", "logaddexp", "logaddexp2", "logical_and", "logical_not", "logical_or", "logical_xor", "logspace", "logsumexp", "long", "lt", "make_tape", "manual_seed", "map", "matmul", "matrix_exp", "matrix_power", "matrix_transpose", "max", "maximum", "mean", "min", "minimizer", "minimum", "mm", "moveaxis", "mul", "multiply", "mv", "mvlgamma", "nan_to_num", "ndim", "ne", "neg", "negative", "negative_", "nextafter", "njit", "no_grad", "nonzero", "norm", "not_equal", "numel", "numpy", "ones", "ones_like", "optim", "optimize", "parallel", "permute", "permute_dims", "pinverse", "positive", "positive_", "pow", "power", "primitive", "problem", "prod", "profile", "pure_callback", "rad2deg", "rad2deg_", "radians", "radians_", "rand", "rand_like", "randint", "randn", "randn_like", "random", "ravel", "reciprocal", "reciprocal_", "register_gradient", "relu", "relu_", "remainder", "repeat", "repeat_interleave", "require", "reshape", "resize", "right_shift", "rint", "rint_", "roll", "rollaxis", "rot90", "rsqrt", "scan", "set_grad_enabled", "set_num_threads", "sgn", "shape", "short", "sigmoid", "sigmoid_", "sign", "sign_", "signal", "signbit", "sin", "sin_", "sinc", "sinh", "sinh_", "size", "sliding_window_view", "slogdet", "softmax", "softplus", "softplus_", "solvers", "spacing", "spacing_", "sparse", "special", "sqrt", "sqrt_", "square", "square_", "squeeze", "stack", "stats", "std", "stop_gradient", "sub", "subtract", "sum", "swapaxes", "swapdims", "switch", "take_along_dim", "tan", "tan_", "tanh", "tanh_", "tensor", "tensor_split", "tile", "transpose", "tree", "tri", "trim_zeros", "true_divide", "trunc", "trunc_", "uint16", "uint32", "uint64", "uint8", "unsqueeze", "value_and_grad", "var", "vhp", "vjp", "vmap", "vsplit", "where", "while_loop", "xlogy", "zeros", "zeros_like"]
 def absolute_(x: Any, /) -> Tensor: ...
 def arccos_(x: Any, /) -> Tensor: ...
 def arccosh_(x: Any, /) -> Tensor: ...
@@ -283,9 +335,11 @@ def arcsin_(x: Any, /) -> Tensor: ...
 def arcsinh_(x: Any, /) -> Tensor: ...
 def arctan_(x: Any, /) -> Tensor: ...
 def arctanh_(x: Any, /) -> Tensor: ...
+def block_diag(*arrs: Any) -> Tensor: ...
 bool: np.dtype[np.bool]
 def cbrt_(x: Any, /) -> Tensor: ...
 cdouble: np.dtype[np.complex128]
+def ceil_(x: Any, /) -> Tensor: ...
 cfloat: np.dtype[np.complex64]
 complex128: np.dtype[np.complex128]
 complex64: np.dtype[np.complex64]
@@ -294,51 +348,69 @@ def cos_(x: Any, /) -> Tensor: ...
 def cosh_(x: Any, /) -> Tensor: ...
 def deg2rad_(x: Any, /) -> Tensor: ...
 def degrees_(x: Any, /) -> Tensor: ...
+def det(a: Any) -> Tensor: ...
 double: np.dtype[np.float64]
 def erf(x: Any, /) -> Tensor: ...
 def erf_(x: Any, /) -> Tensor: ...
+def erfinv(y: Any, /) -> Tensor: ...
 def exp2_(x: Any, /) -> Tensor: ...
 def exp_(x: Any, /) -> Tensor: ...
 def expm1_(x: Any, /) -> Tensor: ...
+def fabs_(x: Any, /) -> Tensor: ...
 float: np.dtype[np.float32]
 float16: np.dtype[np.float16]
 float32: np.dtype[np.float32]
 float64: np.dtype[np.float64]
+def floor_(x: Any, /) -> Tensor: ...
 def getitem(x: Any, index: Any) -> Tensor: ...
 half: np.dtype[np.float16]
+def igamma(a: Any, x: Any, /) -> Tensor: ...
+def igammac(a: Any, x: Any, /) -> Tensor: ...
 int: np.dtype[np.int32]
 int16: np.dtype[np.int16]
 int32: np.dtype[np.int32]
 int64: np.dtype[np.int64]
 int8: np.dtype[np.int8]
+def inverse(a: Any) -> Tensor: ...
 def lgamma(x: Any, /) -> Tensor: ...
 def log10_(x: Any, /) -> Tensor: ...
 def log1p_(x: Any, /) -> Tensor: ...
 def log2_(x: Any, /) -> Tensor: ...
 def log_(x: Any, /) -> Tensor: ...
+def log_softmax(x: Any, axis: Any = ...) -> Tensor: ...
 def logsumexp(a: Any, axis: builtins.int | tuple[builtins.int, ...] | None = ..., b: Any = ..., keepdims: builtins.bool = ..., return_sign: builtins.bool = ...) -> Any: ...
 long: np.dtype[np.int64]
+def matrix_exp(A: Any) -> Tensor: ...
+def matrix_power(a: Any, n: builtins.int) -> Tensor: ...
+def mvlgamma(a: Any, d: builtins.int) -> Tensor: ...
 def negative_(x: Any, /) -> Tensor: ...
+def norm(x: Any, ord: Any = ..., axis: Any = ..., keepdims: builtins.bool = ...) -> Tensor: ...
+def pinverse(a: Any, rcond: Any = ..., hermitian: builtins.bool = ..., *, rtol: Any = ...) -> Tensor: ...
 def positive_(x: Any, /) -> Tensor: ...
 def rad2deg_(x: Any, /) -> Tensor: ...
 def radians_(x: Any, /) -> Tensor: ...
 def reciprocal_(x: Any, /) -> Tensor: ...
 def relu(x: Any, /) -> Tensor: ...
 def relu_(x: Any, /) -> Tensor: ...
+def rint_(x: Any, /) -> Tensor: ...
 short: np.dtype[np.int16]
 def sigmoid(x: Any, /) -> Tensor: ...
 def sigmoid_(x: Any, /) -> Tensor: ...
 def sign_(x: Any, /) -> Tensor: ...
 def sin_(x: Any, /) -> Tensor: ...
 def sinh_(x: Any, /) -> Tensor: ...
+def slogdet(a: Any) -> SlogdetResult: ...
 def softmax(x: Any, axis: builtins.int | tuple[builtins.int, ...] | None = ...) -> Tensor: ...
 def softplus(x: Any, /) -> Tensor: ...
 def softplus_(x: Any, /) -> Tensor: ...
+def spacing_(x: Any, /) -> Tensor: ...
 def sqrt_(x: Any, /) -> Tensor: ...
 def square_(x: Any, /) -> Tensor: ...
 def tan_(x: Any, /) -> Tensor: ...
 def tanh_(x: Any, /) -> Tensor: ...
+def trunc_(x: Any, /) -> Tensor: ...
 uint16: np.dtype[np.uint16]
 uint32: np.dtype[np.uint32]
 uint64: np.dtype[np.uint64]
 uint8: np.dtype[np.uint8]
+def xlogy(x: Any, y: Any, /) -> Tensor: ...

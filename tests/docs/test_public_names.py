@@ -37,7 +37,7 @@ MADE = {
 # Take anything, or nothing.
 NO_ERRORS = {
     "detect_anomaly", "profile", "set_grad_enabled", "inference_mode", "no_grad", "enable_grad", "stop_gradient", "tree.leaves", "optimize.History",
-    "tree.structure", "autograd.graph.disable_saved_tensors_hooks",
+    "is_tensor", "tree.all", "tree.structure", "autograd.graph.disable_saved_tensors_hooks",
 }  # fmt: skip
 # Where they are tested: tests/engine/test_timing.py, tests/parallel/test_parallel.py.
 NOT_LISTED = {("profile.plot", "ImportError"), ("parallel.map", "WorkerError")}

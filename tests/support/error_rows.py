@@ -402,6 +402,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("tree.flatten", "RecursionError"): (lambda: tree.flatten(endless()), "recursion"),
     ("tree.map", "TypeError"): (lambda: tree.map(np.add, [1.0], (1.0,)), "list"),
     ("tree.ravel", "TypeError"): (lambda: tree.ravel(["a"]), "a"),
+    ("tree.reduce", "TypeError"): (lambda: tree.reduce(np.add, ()), "to begin with"),
     ("tree.register", "TypeError"): (lambda: tree.register(dict, list, list), "dict"),
     ("tree.register_dataclass", "TypeError"): (lambda: tree.register_dataclass(int), "dataclass"),
     ("tree.unflatten", "TypeError"): (lambda: tree.unflatten(3, [1.0]), "tree.unflatten"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import Any
 
@@ -12,7 +13,7 @@ import nbgrad as ng
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.registry import primitives
 from nbgrad.ops.kinds.elementwise import arity
-from nbgrad.tensors import naming
+from nbgrad.tensors import naming, top_level
 from nbgrad.tensors.namespaces import find
 
 load_vocabulary()
@@ -159,9 +160,43 @@ def test_methods_of_pytorch_that_are_functions_of_namespaces(name: str) -> None:
     space, _, main = naming.OF_NAMESPACES[name].rpartition(".")
     found = _results(getattr(ng.tensor(value), name)(*args))
     wanted = getattr(getattr(ng, space), main)(ng.tensor(value), *args)
-    for a, b in zip(found, _results(wanted), strict=True):
+    wanted = [*_results(wanted), *_results(getattr(ng, name)(ng.tensor(value), *args))]
+    for a, b in zip([*found, *found], wanted, strict=True):
         np.testing.assert_array_equal(a, b)
     torch = pytest.importorskip("torch")
     given = [torch.tensor(a) if isinstance(a, np.ndarray) else a for a in args]
     for a, b in zip(found, _results(getattr(torch.tensor(value), name)(*given)), strict=True):
         np.testing.assert_allclose(np.abs(a), np.abs(b), rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("softmax", {"dim": 1}), ("squeeze", {"dim": 1}), ("unsqueeze", {"dim": 2}),
+        ("roll", {"shift": 1, "dims": 0}), ("flip", {"dims": (0, 2)}),
+    ],
+)  # fmt: skip
+def test_pytorchs_words_are_taken_where_numpy_has_axis(name: str, given: dict[str, Any]) -> None:
+    x = ng.tensor(np.random.default_rng(0).normal(size=(3, 1, 2)))
+    own = {{"dim": "axis", "dims": "axis"}.get(k, k): v for k, v in given.items()}
+    for f in (getattr(x, name), functools.partial(getattr(ng, name), x)):
+        np.testing.assert_array_equal(f(**given).numpy(), f(**own).numpy())
+    torch = pytest.importorskip("torch")
+    if name != "roll":
+        wanted = getattr(torch.tensor(x.numpy()), name)(**given)
+        np.testing.assert_allclose(getattr(x, name)(**given).numpy(), wanted, rtol=1e-15)
+
+
+@pytest.mark.parametrize("name", sorted({*top_level.ELSEWHERE} - {*naming.OF_NAMESPACES}))
+def test_functions_of_pytorch_that_bear_another_name_here(name: str) -> None:
+    torch = pytest.importorskip("torch")
+    more = {"block_diag": (SQUARE,), "mm": (SQUARE,), "permute": ((1, 0),), "unsqueeze": (1,)}
+    given = (SQUARE / 9, *more.get(name, ()))
+    found = _results(getattr(ng, name)(*map(_tensors(ng), given)))
+    wanted = _results(getattr(torch, name)(*map(_tensors(torch), given)))
+    for a, b in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12)
+
+
+def _tensors(library: Any) -> Any:
+    return lambda x: library.tensor(x) if isinstance(x, np.ndarray) else x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import builtins
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -17,6 +19,7 @@ from nbgrad.vocabulary import shapes
 from nbgrad.vocabulary.elements import composite
 
 IsLeaf = Callable[[Any], bool] | None
+_NONE: Any = type("_NONE", (), {"__repr__": lambda _: "nothing"})()
 
 
 class Structure:
@@ -181,6 +184,54 @@ def map(f: Callable[..., Any], tree: Any, *rest: Any, is_leaf: IsLeaf = None) ->
     return builder(held)([f(*each) for each in zip(first, *others, strict=True)])
 
 
+def reduce(
+    f: Callable[[Any, Any], Any], tree: Any, initializer: Any = _NONE, is_leaf: IsLeaf = None
+) -> Any:
+    """Return ``f(f(f(initializer, leaf), leaf), leaf)``, through all leaves of *tree*.
+
+    Parameters
+    ----------
+    f : callable
+        Takes what was found so far, and a leaf.
+    tree : object
+        Nested data.
+    initializer : object, optional
+        What to begin with; else that is the first leaf.
+    is_leaf : callable, optional
+        As of :func:`flatten`.
+
+    Raises
+    ------
+    TypeError
+        If there is neither a leaf nor *initializer*.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.tree.reduce(lambda total, x: total + x, {"w": [1.0, 2.0], "b": 3.0}, 0.0)
+    6.0
+    """
+    found = [*([] if initializer is _NONE else [initializer]), *leaves(tree, is_leaf)]
+    if not found:
+        raise TypeError(
+            "tree.reduce: no leaf, and nothing to begin with: pass a value after the tree"
+        )
+    return functools.reduce(f, found)
+
+
+def all(tree: Any, is_leaf: IsLeaf = None) -> bool:
+    """Whether all leaves of *tree* are true.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import nbgrad as ng
+    >>> ng.tree.all(ng.tree.map(np.isfinite, {"w": 1.0, "b": np.inf}))
+    False
+    """
+    return builtins.all(leaves(tree, is_leaf))
+
+
 class Unravel:
     """What takes the array that :func:`ravel` makes apart again.
 
@@ -306,6 +357,6 @@ def _numbers(tree: Any, name: str) -> tuple[Any, list[Any]]:
 
 
 __all__ = [
-    "Structure", "flatten", "leaves", "map", "ravel", "structure",
+    "Structure", "all", "flatten", "leaves", "map", "ravel", "reduce", "structure",
     "unflatten", "unravel",
 ]  # fmt: skip

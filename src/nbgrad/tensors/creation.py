@@ -160,6 +160,18 @@ def as_tensor(data: Any, dtype: Any = None, *, requires_grad: bool = False) -> T
     return tensor(data, dtype, requires_grad=requires_grad)
 
 
+def is_tensor(x: Any) -> bool:
+    """Whether *x* is a tensor.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.is_tensor(ng.tensor(1.0)), ng.is_tensor(1.0)
+    (True, False)
+    """
+    return isinstance(x, Tensor)
+
+
 def manual_seed(seed: int) -> np.random.Generator:
     """Seed this thread's default generator of :func:`rand` and :func:`randn`; return it.
 

@@ -16,9 +16,8 @@ from nbgrad.core.node import Node
 from nbgrad.core.registry import PublicFunction
 from nbgrad.tensors.protocols import wrap
 from nbgrad.tensors.tensor import Tensor
+from nbgrad.tensors.words import WORDS
 
-# PyTorch's word for a setting, and NumPy's.
-WORDS = {"dim": "axis", "keepdim": "keepdims", "n": "N", "m": "M"}
 NUMBERS = frozenset({int, float, complex, bool, str, type(None), Node})
 FLAG = inspect.Parameter(
     "requires_grad", inspect.Parameter.KEYWORD_ONLY, default=False, annotation="bool"

@@ -5,6 +5,7 @@ Written as tables where a method only forwards: name, function, and nothing else
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from nbgrad.errors import NEEDS_COPY, NOT_VIEWABLE, AutogradError
 from nbgrad.ops.elements import arithmetic
 from nbgrad.tensors import aliases, views
 from nbgrad.tensors.dispatch import Method, again, copying, of_nodes, static
+from nbgrad.tensors.words import in_words_of
 from nbgrad.vocabulary import shapes
 from nbgrad.vocabulary.elements import composite, scaled
 from nbgrad.vocabulary.linalg import matmul as products
@@ -38,10 +40,21 @@ def _unary(function: Callable[..., Any]) -> Method:
         operands = [as_operand(a) if _is_operand(a) else a for a in args]
         if kwargs:
             kwargs = {k: as_operand(a) if _is_operand(a) else a for k, a in kwargs.items()}
+            kwargs = in_words_of(function, kwargs)
         return self.__class__(function(self._node, *operands, **kwargs))
 
     method.__doc__, method.__wrapped__ = function.__doc__, function  # type: ignore[attr-defined]
     return method
+
+
+def _by_axis(function: Callable[..., Node]) -> Callable[..., Node]:
+    """The same function, which takes PyTorch's words for its settings as well."""
+
+    @functools.wraps(function)
+    def worded(node: Node, *args: Any, **given: Any) -> Node:
+        return function(node, *args, **in_words_of(function, given))
+
+    return worded
 
 
 def _is_operand(x: Any) -> bool:
@@ -160,8 +173,8 @@ class Methods:
     matmul = _unary(products.matmul)
     mm = matmul
     dot = _unary(products.dot)
-    squeeze = static(shapes.squeeze, share=views.share)
-    unsqueeze = static(shapes.expand_dims, share=views.share)
+    squeeze = static(_by_axis(shapes.squeeze), share=views.share)
+    unsqueeze = static(_by_axis(shapes.expand_dims), share=views.share)
     expand_dims = unsqueeze
     broadcast_to = static(shapes.broadcast_to, share=views.share)
     swapaxes = static(shapes.swapaxes, share=views.share)

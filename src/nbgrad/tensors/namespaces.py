@@ -18,9 +18,10 @@ from nbgrad.core.registry import by_reference, functions, objects, primitives, v
 from nbgrad.ops.kinds.elementwise import arity, operand_names
 from nbgrad.tensors.describe import describe
 from nbgrad.tensors.dispatch import binary, unary
-from nbgrad.tensors.makers import WORDS, maker
+from nbgrad.tensors.makers import maker
 from nbgrad.tensors.protocols import apply
 from nbgrad.tensors.tensor import Tensor
+from nbgrad.tensors.words import in_words_of
 from nbgrad.vocabulary.shapes import as_node
 
 _wrapped: dict[tuple[str, str], Any] = {}
@@ -128,20 +129,6 @@ def wrapped(name: str, function: Callable[..., Any]) -> Any:
     call.__name__ = call.__qualname__ = name
     call.__module__ = "nbgrad"
     return call
-
-
-def in_words_of(function: Callable[..., Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """*settings* with PyTorch's words replaced by NumPy's where *function* has those."""
-    if not any(word in settings for word in WORDS):
-        return settings
-    known = inspect.signature(function).parameters
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        name = WORDS[key] if key not in known and WORDS.get(key) in known else key
-        if name in found:
-            raise TypeError(f"{function.__name__}: {name} is given twice, once by PyTorch's name")
-        found[name] = value
-    return found
 
 
 def _elementwise(prim: Primitive) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from nbgrad.core.registry import functions, primitives
 from nbgrad.tensors.describe import describe
 from nbgrad.tensors.namespaces import find as of_namespace
 from nbgrad.tensors.namespaces import wrapped
-from nbgrad.tensors.naming import ALIASES, has_in_place, in_place
+from nbgrad.tensors.naming import ALIASES, OF_NAMESPACES, has_in_place, in_place
 from nbgrad.vocabulary import subscript
 from nbgrad.vocabulary.arrays import (  # noqa: F401 - most scripts ask for what these declare
     filling,
@@ -22,13 +22,24 @@ from nbgrad.vocabulary.arrays import (  # noqa: F401 - most scripts ask for what
     searching,
 )
 
-# Functions that NumPy has in another namespace.
-ELSEWHERE = {"norm": "linalg"}
+# PyTorch's functions that NumPy and SciPy have under another name, or in another namespace.
+ELSEWHERE = OF_NAMESPACES | {
+    "block_diag": "linalg.block_diag",
+    "clone": "numpy.copy",
+    "erfinv": "special.erfinv",
+    "mm": "numpy.matmul",
+    "norm": "linalg.norm",
+    "numel": "numpy.size",
+    "permute": "numpy.transpose",
+    "slogdet": "linalg.slogdet",
+    "unsqueeze": "numpy.expand_dims",
+}
 
 
 def _names() -> set[str]:
     """What is declared so far, without making it: most scripts need a few of them."""
-    found = {name for held in functions.values() for name in held} | {"getitem", *ALIASES}
+    found = {name for held in functions.values() for name in held}
+    found |= {"getitem", *ALIASES, *ELSEWHERE}
     for prim in primitives.values():
         if prim.public:
             found |= {prim.name, f"{prim.name}_"} if _changes(prim) else {prim.name}
@@ -54,7 +65,8 @@ def find(name: str) -> Any:
         return in_place(name)
     # Methods of tensors are functions here, as in PyTorch: ``ng.gather(x, 1, index)``.
     name = ALIASES.get(name, name)
-    found = of_namespace(ELSEWHERE.get(name, "numpy"), name) or of_namespace("tensor", name)
+    space, _, main = ELSEWHERE.get(name, f"numpy.{name}").rpartition(".")
+    found = of_namespace(space, main) or of_namespace("tensor", name)
     if found is None and (name in __all__ or has_in_place(primitives.get(name))):
         return of_namespace("special", name)
     return found

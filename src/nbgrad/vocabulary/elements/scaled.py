@@ -1,4 +1,4 @@
-"""PyTorch's operations with a factor: ``add(x, y, alpha=a)``, ``addcmul`` and their kin.
+"""PyTorch's short names: of operations with a factor, ``add(x, y, alpha=a)``, and of ``1 / sqrt(x)``.
 
 Each is what its formula says, of nbgrad's own operations; a factor of 1 costs nothing. Where NumPy
 has a function of the same name, that gets PyTorch's keyword (:func:`variant`).
@@ -9,15 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.node import Node
 from nbgrad.core.primitive import Primitive
 from nbgrad.core.registry import declared, variants
 from nbgrad.ops.elements import arithmetic, selection
 from nbgrad.ops.elements.comparison import less, logical_and, not_equal
+from nbgrad.ops.elements.rounding import trunc
 from nbgrad.vocabulary.declare import function
+from nbgrad.vocabulary.elements.composite import clip
 from nbgrad.vocabulary.linalg.matmul import matmul
 from nbgrad.vocabulary.reductions.plain import sum as total
 from nbgrad.vocabulary.shapes import as_node, expand_dims
+
+norms = LazyModule("nbgrad.vocabulary.linalg.norms")
 
 
 def variant(prim: Primitive, *keywords: str) -> Callable[[Any], Any]:
@@ -186,3 +191,69 @@ def baddbmm(x: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1) 
     (3, 1, 1)
     """
     return _added(x, matmul(batch1, batch2), beta, alpha)
+
+
+@function("numpy", method=True)
+def rsqrt(x: Any) -> Node:
+    """``1 / sqrt(x)``, elementwise (PyTorch's and JAX's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.rsqrt(ng.tensor([4.0, 16.0]))
+    tensor([0.5 , 0.25])
+    """
+    return arithmetic.divide(1, arithmetic.sqrt(as_node(x)))  # type: ignore[no-any-return]
+
+
+@function("numpy", method=True)
+def frac(x: Any) -> Node:
+    """``x - trunc(x)``, elementwise: what follows the point, with the sign of x (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.frac(ng.tensor([1.5, -1.5]))
+    tensor([ 0.5, -0.5])
+    """
+    node = as_node(x)
+    return arithmetic.subtract(node, trunc(node))  # type: ignore[no-any-return]
+
+
+@function("numpy", method=True)
+def clamp_min(x: Any, min: Any) -> Node:
+    """*x*, and *min* where that is more (PyTorch's); the derivative is that of ``clip``.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.clamp_min(ng.tensor([-1.0, 2.0]), 0.0)
+    tensor([0., 2.])
+    """
+    return clip(as_node(x), min, None)
+
+
+@function("numpy", method=True)
+def clamp_max(x: Any, max: Any) -> Node:
+    """*x*, and *max* where that is less (PyTorch's); the derivative is that of ``clip``.
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.clamp_max(ng.tensor([-1.0, 2.0]), 0.0)
+    tensor([-1.,  0.])
+    """
+    return clip(as_node(x), None, max)
+
+
+@function("numpy", method=True)
+def dist(x: Any, other: Any, p: Any = 2) -> Node:
+    """The *p*-norm of all elements of ``x - other`` (PyTorch's).
+
+    Examples
+    --------
+    >>> import nbgrad as ng
+    >>> ng.dist(ng.tensor([1.0, 5.0]), ng.tensor([4.0, 1.0])).item()
+    5.0
+    """
+    return norms.vector_norm(arithmetic.subtract(as_node(x), other), ord=p)  # type: ignore[no-any-return]
