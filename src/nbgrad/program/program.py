@@ -21,6 +21,7 @@ from nbgrad.program.plan import Plan, plan
 from nbgrad.program.pushed import pushed
 from nbgrad.program.rolled import rolled
 from nbgrad.program.rows import Rows, by_rows
+from nbgrad.program.scaled import scaled
 from nbgrad.program.selected import selected
 from nbgrad.program.steps import define
 from nbgrad.program.taken import Places, dying, in_outputs, placed, taken
@@ -124,7 +125,7 @@ def make_program(
     """
     with planning(target):
         tape, there = joined(selected(tape)), target == "cuda"
-        tape = halves.widened(tape) if there else upright(pushed(factored(tape)))
+        tape = halves.widened(tape) if there else upright(pushed(scaled(factored(tape))))
         tape = tape if there or repeated else blocked(tape)
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}

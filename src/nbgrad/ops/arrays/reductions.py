@@ -48,18 +48,21 @@ mean = reduction(
 )
 
 
-def _extremum_weights(y: Node, x: Node, axis: tuple[int, ...]) -> Node:
-    """Equal weights on the elements that attain the extremum, adding up to 1."""
-    ties = indicator(equal(x, expand(y, x.aval, axis)), x)
-    return ties / expand(sum_(ties, axis=axis, keepdims=True), x.aval, axis)
+def _ties(y: Node, x: Node, axis: tuple[int, ...]) -> Node:
+    """One at the elements that attain the extremum."""
+    return indicator(equal(x, expand(y, x.aval, axis)), x)
 
 
 def _extremum_vjp(ct: Any, y: Node, x: Node, axis: Any, keepdims: bool) -> Node:
-    return times(expand(ct, x.aval, axis), _extremum_weights(y, x, axis))
+    ties = _ties(y, x, axis)
+    share = times(ct, 1 / sum_(ties, axis=axis, keepdims=keepdims))  # once, not for each element
+    return times(expand(share, x.aval, axis), ties)
 
 
 def _extremum_jvp(t: Node, y: Node, x: Node, axis: Any, keepdims: bool) -> Node:
-    return sum_(times(t, _extremum_weights(y, x, axis)), axis=axis, keepdims=keepdims)
+    ties = _ties(y, x, axis)
+    weights = ties / expand(sum_(ties, axis=axis, keepdims=True), x.aval, axis)
+    return sum_(times(t, weights), axis=axis, keepdims=keepdims)
 
 
 max_ = reduction(
