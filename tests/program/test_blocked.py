@@ -94,6 +94,12 @@ def test_what_needs_all_rows_is_left_as_it_is(small: None) -> None:
     assert blocked.blocked(tape) is tape
 
 
+def test_what_has_no_kernel_is_in_no_loop(small: None) -> None:
+    """Else the loop would be a call of Python for each block."""
+    tape = tape_of(lambda x, means, w: ng.abs((x * 1j) @ w[0] @ w[1]).sum(), N)
+    assert blocked.blocked(tape) is tape
+
+
 def test_numbers_stay_numbers(small: None) -> None:
     """A Python number does not widen what it meets, in the loop either."""
     rng = np.random.default_rng(2)

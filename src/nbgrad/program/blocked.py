@@ -19,8 +19,10 @@ from nbgrad.ops.control.scan import scan
 from nbgrad.ops.kinds.forms import Rounds
 from nbgrad.ops.linalg.products import matmul
 from nbgrad.program.along import Along, Lost, resized
+from nbgrad.program.fuse import assembly_of, is_free, is_reduction
 from nbgrad.program.recorded import recorded
 from nbgrad.program.upright import SHORT
+from nbgrad.program.values import has_code
 
 LEAST: Final = 1 << 20  # bytes of an array that is worth it
 BYTES: Final = 1 << 18  # of the largest array of a block
@@ -42,6 +44,13 @@ def blocked(tape: Tape) -> Tape:
             if found.pays():
                 return found.written()
     return tape
+
+
+def _has_code(eqn: Equation) -> bool:
+    """Whether it is no call of NumPy: a loop with such a call is one itself."""
+    if eqn.prim is matmul:
+        return has_code(eqn.out.aval.dtype) and eqn.out.aval.dtype.kind == "f"
+    return is_free(eqn) or is_reduction(eqn) or assembly_of(eqn) is not None
 
 
 def _large(eqn: Equation) -> list[Any]:
@@ -100,7 +109,8 @@ class _Blocks:
         written = sum(v.aval.nbytes for v in self.whole)
         written += sum(v.aval.nbytes for v in self.sums) * (along.size // self.rows)
         enough = spared >= 2 * LEAST and written <= spared // 2
-        return enough and small and along.size >= FEW * self.rows
+        code = all(_has_code(eqn) for eqn in self.body)
+        return enough and small and code and along.size >= FEW * self.rows
 
     def _is_small(self, eqn: Equation) -> bool:
         """Whether all sides of a product but the long one are short: BLAS wants large matrices."""
