@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import llvmlite.binding as ll
 
+from nbgrad.machine import lljit
 from nbgrad.machine.numba_inside import target_machine
 
 _CHOICE: Final = re.compile(
@@ -35,6 +36,8 @@ def merge(module: Any, prefix: str) -> None:
 
 def without_jumps(module: Any) -> Any:
     """The module, in which floats that share a comparison with others are chosen by their bits."""
+    if not lljit.host().triple.startswith("x86_64"):  # other processors choose floats as they are
+        return module
     before = str(module)
     text = "\ndefine ".join([_by_bits(part) for part in before.split("\ndefine ")])
     return module if text == before else ll.parse_assembly(text)
