@@ -53,8 +53,16 @@ def callee(x, k):
     return x * x
 
 @numba.njit
+def bounded(x, k):
+    if k > 2:
+        raise ArithmeticError("below, values of the same types", k)
+    return x
+
+@numba.njit
 def nested(x, k):
-    return callee(x[0], k) + x[1]
+    if k > 3:
+        raise ArithmeticError("below, with a value", k)
+    return callee(x[0], k) + bounded(x[1], k)
 
 x = np.array([0.5, 2.0])
 for f, k, kind, says, slope in (

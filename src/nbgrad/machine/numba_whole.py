@@ -275,12 +275,21 @@ def _linked(library: Any, module: Any, known: Set[tuple[str, str]] | None = None
             raise Unfit(f"it calls {'.'.join(whose)} by an overload")
     ours = [x for x in seen if isinstance(x, _Library) and x is not library]
     theirs = [x for x in seen if not isinstance(x, _Library)]
+    for x in (module, *[x._final_module for x in ours]):
+        _said_once(x)
     for x in ours:
         module.link_in(x._final_module, preserve=True)
     for x in theirs:  # of which that alone is linked which is called by then
         module.link_in(x._get_module_for_linking(), preserve=True)
     _resolve(module)
     return module
+
+
+def _said_once(module: Any) -> None:
+    """Let others define what a module makes values of an exception by: each that raises has its own, of one name."""
+    for f in module.functions:
+        if f.name.startswith("__excinfo_unwrap_args") and not f.is_declaration:
+            f.linkage = ll.Linkage.linkonce_odr
 
 
 UNRESOLVED: Final = ".numba.unresolved$"
