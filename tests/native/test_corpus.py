@@ -75,11 +75,9 @@ def combinations() -> list[tuple[str, str, str, bool]]:
     ]
 
 
-# What is refused: records, the second derivative of ``math.gamma``, and functions as arguments, at whose
-# type Numba warns. ``all`` tries them, too.
-AWAITED = [
-    "records", "one_record", "more_scalars", "functions_as_arguments",
-]  # fmt: skip
+# The second derivative of ``math.gamma``, and functions as arguments, at whose type Numba warns. ``all`` tries
+# them, too.
+AWAITED = ["more_scalars", "functions_as_arguments"]
 
 
 def chosen() -> list[tuple[str, str, str, bool]]:

@@ -188,6 +188,33 @@ def test_refusals_say_why_and_where() -> None:
         ng.grad(branching, 1)(X, [0.3])
 
 
+KIND = np.dtype([("rate", np.float64), ("count", np.int8), ("weights", np.float32, (2, 2))])
+
+
+@ng.njit
+def of_records(x: Any, table: Any, one: Any, write: bool) -> Any:
+    total = one["rate"] * x**2
+    for row in table:
+        for _ in range(row["count"]):
+            total += row["rate"] * x * row["weights"][1, 0]
+    if write:
+        one["rate"] = 3.0
+    return total
+
+
+def test_records_are_settings_that_are_not_written() -> None:
+    table = np.zeros(3, KIND)[::2]
+    table["rate"], table["count"], table["weights"] = [0.5, 2.0], [3, 2], np.eye(2)[::-1]
+    one = np.array((1.5, 0, np.zeros((2, 2))), KIND)[()]
+    derive = ng.grad(lambda x: of_records(x, table, one, False))
+    for f in (derive, ng.jit(derive)):
+        assert f(0.5).item() == 2 * 1.5 * 0.5 + 0.5 * 3 + 2.0 * 2
+    assert ng.grad(derive)(0.5).item() == 3.0
+    with pytest.raises(TypeError, match="writes into a record"):
+        np.asarray(of_records(ng.tensor(0.5), table, one, True))
+    assert one["rate"] == 1.5
+
+
 def test_a_rule_of_the_users_own() -> None:
     cube = ng.njit(lambda x: x * x * x)
     cube.defvjp(lambda ct, y, x: (3 * x * x * ct,))

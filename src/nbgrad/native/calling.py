@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 
 from nbgrad.machine.request import RAISED
 from nbgrad.native import memory, pushing
-from nbgrad.native.forms import Leaf, Static
+from nbgrad.native.forms import Leaf, Records, Static
 from nbgrad.native.pushing import I32, I64, PTR
 
 
@@ -57,6 +57,9 @@ def type_of(x: Any, number_of: Callable[[Leaf], Any]) -> Any:
     """The type of an argument, *number_of* being that of a leaf's elements."""
     if isinstance(x, Leaf):
         return frozen_type(number_of(x), x.ndim) if x.ndim else number_of(x)
+    if isinstance(x, Records):
+        record = numba.from_dtype(x.dtype)
+        return frozen_type(record, x.ndim) if x.ndim else record
     if isinstance(x, Static):
         return types.boolean if x.code == "b1" else types.int64
     if isinstance(x, tuple):

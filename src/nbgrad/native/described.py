@@ -22,7 +22,7 @@ from nbgrad.machine.cache import digest
 from nbgrad.machine.numba_inside import CPUDispatcher
 from nbgrad.machine.numba_whole import foreign_overloads
 from nbgrad.native.cloning import named
-from nbgrad.native.forms import Fixed, Leaf, Static
+from nbgrad.native.forms import Fixed, Leaf, Records, Static
 from nbgrad.native.frozen import mark
 
 # Whose functions have versions, which are in each key.
@@ -169,6 +169,8 @@ class Described:
         """Say what stands for an argument, or a tuple of such."""
         if isinstance(x, Leaf):
             self.say("leaf", x.number, x.dtype.str, x.ndim)
+        elif isinstance(x, Records):
+            self.say("records", x.leaf.number, x.ndim, numba.from_dtype(x.dtype))
         elif isinstance(x, Static):
             self.say("static", x.number, x.code)
         elif isinstance(x, Fixed):

@@ -17,7 +17,7 @@ from numba import types
 from nbgrad.machine import numba_whole
 from nbgrad.machine.lljit import LinkError
 from nbgrad.machine.numba_inside import NumbaError
-from nbgrad.machine.request import MEMORY, OK
+from nbgrad.machine.request import MEMORY
 from nbgrad.native import calling, memory, pushing, stored
 from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Request
@@ -126,7 +126,7 @@ def _forward(writer: Writer) -> Any:
     writer.call(function)
     writer.check_shapes()
     writer.write_values()
-    writer.say(f"return {OK}")
+    writer.end()
     return _executed(writer, "entry")
 
 
@@ -138,7 +138,7 @@ def _reversed(writer: Writer) -> Any:
     writer.check_shapes()
     writer.write_primals()
     writer.write_adjoints()
-    writer.say(f"return {OK}")
+    writer.end()
     writer.space["recorded"] = numba.njit(**_OPTIONS)(_executed(writer, "recorded"))
     writer.space["apart"] = calling.apart
     sizes = [

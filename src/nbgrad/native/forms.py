@@ -19,6 +19,20 @@ class Leaf(Value):
         return self.dtype.kind in "fc"
 
 
+class Records(Value):
+    """A structured scalar or array among the arguments: the bytes of its elements are an operand.
+
+    It holds settings: nothing is differentiated by its fields.
+    """
+
+    leaf: Leaf
+    dtype: Any
+
+    @property
+    def ndim(self) -> int:
+        return self.leaf.ndim - 1
+
+
 class Static(Value):
     """An integer or a flag that is no array: known when the operation is recorded."""
 
@@ -63,8 +77,8 @@ class Result(Value):
 class Request(Value):
     """Code that is asked for: of what function, for which arguments, and which derivative.
 
-    ``arguments`` holds for each argument a ``Leaf``, ``Static`` or ``Fixed``, or a pair of a class of tuples
-    and its items. ``order`` is the number of nested tangents, of the leaves in ``active``; ``number`` the
+    ``arguments`` holds for each argument a ``Leaf``, ``Records``, ``Static`` or ``Fixed``, or a pair of a class of
+    tuples and its items. ``order`` is the number of nested tangents, of the leaves in ``active``; ``number`` the
     type of active numbers, or of floats where there are none. With ``values`` a reverse sweep is to give the
     values of the function, too, if it can.
     """

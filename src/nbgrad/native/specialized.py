@@ -14,69 +14,20 @@ from numba import types
 from nbgrad.backends.base import Unsaid
 from nbgrad.config import settings
 from nbgrad.core.aval import make_aval
-from nbgrad.core.boxes import is_box, unbox
 from nbgrad.core.forks import compiling
-from nbgrad.core.node import Node, constant
+from nbgrad.core.node import constant
 from nbgrad.core.telling import step
 from nbgrad.core.values import known_value
 from nbgrad.machine import numba_whole, quiet
 from nbgrad.machine.lljit import uninterrupted
-from nbgrad.machine.numba_inside import CPUDispatcher, NumbaError, as_dtype
-from nbgrad.machine.request import ASKED, MEMORY, RAISED, SHAPE, UNSAID
+from nbgrad.machine.numba_inside import NumbaError, as_dtype
+from nbgrad.machine.request import ASKED, MEMORY, RAISED, SHAPE, UNSAID, WROTE
 from nbgrad.native import active, calling, draws, frozen, stored
+from nbgrad.native.arguments import Arguments, leaves_in, passed
 from nbgrad.native.cloning import named
 from nbgrad.native.entry import paths, reason
-from nbgrad.native.forms import Fixed, Leaf, Request, Result, Static
+from nbgrad.native.forms import Leaf, Request, Result
 from nbgrad.native.routes import code_of
-from nbgrad.ops.basis import strong
-
-
-class Arguments:
-    """The arguments of a call, taken apart."""
-
-    def __init__(self) -> None:
-        self.leaves: list[Leaf] = []
-        self.nodes: list[Any] = []
-        self.statics: list[Static] = []
-        self.values: list[int] = []
-
-    def of(self, x: Any) -> Any:
-        """What stands for an argument."""
-        kind = x.__class__
-        if is_box(kind) or kind is Node:
-            return self._leaf(strong(unbox(x) if kind is not Node else x))
-        if isinstance(x, bool | np.bool_):
-            return self._static("b1", x)
-        if isinstance(x, int | np.integer):
-            return self._static("i8", x)
-        if isinstance(x, float | complex | np.inexact):
-            return self._leaf(constant(np.asarray(x)))
-        if isinstance(x, np.ndarray) and x.dtype.kind in "biufc":
-            return self._leaf(constant(x))
-        if isinstance(x, tuple):
-            return type(x), tuple([self.of(item) for item in x])
-        if (
-            x is None
-            or isinstance(x, str | bytes | CPUDispatcher)
-            or hasattr(x, "__nbgrad_njit__")
-        ):
-            return Fixed(getattr(x, "dispatcher", x))
-        raise TypeError(
-            f"njit: an argument of the type {kind.__qualname__} cannot stand beside tensors: pass "
-            "arrays, numbers, tuples of such, strings or functions compiled by Numba"
-        )
-
-    def _leaf(self, node: Any) -> Leaf:
-        leaf = Leaf(len(self.leaves), node.aval.dtype, node.aval.ndim)
-        self.leaves.append(leaf)
-        self.nodes.append(node)
-        return leaf
-
-    def _static(self, code: str, x: Any) -> Static:
-        static = Static(len(self.statics), code)
-        self.statics.append(static)
-        self.values.append(int(x))
-        return static
 
 
 class Specialized:
@@ -103,7 +54,7 @@ class Specialized:
         if self.dispatcher.py_func.__code__.co_flags & inspect.CO_VARARGS:
             count = self.dispatcher.py_func.__code__.co_argcount
             groups.append((tuple, self.arguments[count:]))
-        self._groups = [{x.number for x in _leaves_in(g) if x.dtype.kind in "fc"} for g in groups]
+        self._groups = [{x.number for x in leaves_in(g) if x.dtype.kind in "fc"} for g in groups]
         self._shapes: dict[Any, Any] = {}
         self._codes: dict[Any, Any] = {}
 
@@ -192,7 +143,7 @@ class Specialized:
 
     def plain(self, values: Sequence[Any], statics: tuple[int, ...]) -> Any:
         """What the user's function itself returns for arrays."""
-        return self.dispatcher(*[_given(x, values, statics) for x in self.arguments])
+        return self.dispatcher(*[passed(x, values, statics) for x in self.arguments])
 
     # --------------------------------------------------------------------------------- running
 
@@ -288,6 +239,11 @@ class Specialized:
                 f"njit: {name} returned an array of another shape than for the values it was tried "
                 "with, as jit knows no values: let shapes depend on shapes and integers alone there"
             )
+        if fault == WROTE:
+            return TypeError(
+                f"njit: {name} writes into a record among its arguments, and derivatives have no place where that "
+                "would be seen: write into records that it makes, as by records = records.copy()"
+            )
         if fault == MEMORY:
             return MemoryError(
                 f"njit: the tape of {name} takes more memory than nbgrad.configure(tape_bytes="
@@ -313,7 +269,7 @@ def _results(ty: Any) -> tuple[Result, ...]:
     """The leaves of what a function returns."""
     leaves = []
     for path, leaf in paths(ty):
-        if isinstance(leaf, types.Array):
+        if isinstance(leaf, types.Array) and isinstance(leaf.dtype, types.Number | types.Boolean):
             leaves.append(Result(path, as_dtype(leaf.dtype), leaf.ndim))
         elif isinstance(leaf, types.Number | types.Boolean):
             dtype = as_dtype(types.unliteral(leaf))
@@ -360,26 +316,6 @@ def _rebuilt(nest: Any, found: Any) -> Any:
     kind, inner = nest
     items = [_rebuilt(item, found) for item in inner]
     return tuple(items) if kind is tuple else kind(*items)
-
-
-def _leaves_in(x: Any) -> list[Leaf]:
-    if isinstance(x, tuple):
-        return [leaf for item in x[1] for leaf in _leaves_in(item)]
-    return [x] if isinstance(x, Leaf) else []
-
-
-def _given(x: Any, values: Sequence[Any], statics: Sequence[int]) -> Any:
-    if isinstance(x, Leaf):
-        value = np.array(values[x.number], x.dtype, order="C")
-        value.flags.writeable = False
-        return value if x.ndim else value[()]
-    if isinstance(x, Static):
-        return bool(statics[x.number]) if x.code == "b1" else statics[x.number]
-    if isinstance(x, tuple):
-        kind, items = x
-        inner = [_given(item, values, statics) for item in items]
-        return tuple(inner) if kind is tuple else kind(*inner)
-    return x.value
 
 
 def _stand_in(value: Any, aval: Any) -> Any:

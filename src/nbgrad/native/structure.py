@@ -13,7 +13,7 @@ from nbgrad.machine.compile import at_once
 from nbgrad.machine.scalar import HELPERS
 from nbgrad.native import stored
 from nbgrad.native.entry import Made, Refusal
-from nbgrad.native.forms import Fixed, Leaf, Request, Static
+from nbgrad.native.forms import Fixed, Leaf, Records, Request, Static
 from nbgrad.structured.ir import Refused
 from nbgrad.structured.rules import DTYPES
 from nbgrad.structured.whole import Spec, read, text
@@ -109,6 +109,8 @@ def _spec(x: Any) -> Spec:
         if x.dtype not in CODES:
             raise Refusal(f"an argument of {x.dtype}")
         return Spec("array" if x.ndim else "float", CODES[x.dtype], x.ndim)
+    if isinstance(x, Records):
+        raise Refusal("an argument of records")
     if isinstance(x, Static):
         return Spec("bool" if x.code == "b1" else "int")
     if isinstance(x, Fixed):

@@ -17,7 +17,8 @@ from nbgrad.core.boxes import box, is_box
 from nbgrad.core.node import Node
 from nbgrad.machine.numba_inside import CPUDispatcher
 from nbgrad.native import frozen, making, parts, printing, products, scalars
-from nbgrad.native.specialized import Arguments, Specialized
+from nbgrad.native.arguments import Arguments
+from nbgrad.native.specialized import Specialized
 from nbgrad.ops.control.native import native
 
 Func = Callable[..., Any]
@@ -223,7 +224,7 @@ def njit(f: Any = None, **options: Any) -> Any:
     ----------
     f : function, or function compiled by Numba
         It must not write into its arguments. Arrays and floats among the arguments, also in tuples, are
-        differentiated; integers and flags are not.
+        differentiated; integers, flags and records of numbers are not.
     **options
         Of ``numba.njit``, such as ``fastmath`` or ``boundscheck``.
 

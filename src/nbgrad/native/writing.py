@@ -10,10 +10,10 @@ import numba
 import numpy as np
 from numba import types
 
-from nbgrad.machine.request import ASKED, MEMORY, RAISED, SHAPE
+from nbgrad.machine.request import ASKED, MEMORY, OK, RAISED, SHAPE, WROTE
 from nbgrad.native import active, calling, memory
 from nbgrad.native.cloning import clones, recursive
-from nbgrad.native.forms import Leaf, Request, Static
+from nbgrad.native.forms import Leaf, Records, Request, Static
 
 
 class _Words:
@@ -65,6 +65,7 @@ class Writer:
             for m in range(self.many):
                 for r in range(len(request.results)) if m == 0 else floats:
                     self.out[m, r] = words.operand(request.results[r].ndim)
+        self.copied: list[int] = []
         self.lines: list[str] = []
         self.space: dict[str, Any] = {
             "__name__": __name__, "np": np, "carray": numba.carray,
@@ -173,6 +174,8 @@ class Writer:
     def argument(self, x: Any) -> str:
         if isinstance(x, Leaf):
             return f"x{x.number}"
+        if isinstance(x, Records):
+            return self.records(x)
         if isinstance(x, Static):
             return f"s{x.number}"
         if isinstance(x, tuple):
@@ -190,7 +193,27 @@ class Writer:
             self.space[name] = clones(self.request.number).value(value)
         return "None" if value is None else name
 
+    def records(self, x: Records) -> str:
+        """Lines that copy records, so that a write into one is seen and does no harm; their name."""
+        j, extents = x.leaf.number, self.leaf[x.leaf.number][1]
+        self.space[f"record{j}"] = x.dtype
+        self.say(f"b{j} = x{j}.copy().ravel()")
+        self.say(
+            f"r{j} = carray(as_pointer(b{j}.ctypes.data, record{j}), {self.shape(extents[:-1]) if x.ndim else 1})"
+        )
+        self.say(f"r{j} = frozen(r{j})" if x.ndim else f"r{j} = r{j}[0]")
+        self.copied.append(j)
+        return f"r{j}"
+
     # -------------------------------------------------------------------------------- writing
+
+    def end(self) -> None:
+        """Lines that return, and say if the copy of a record is another by now."""
+        for j in self.copied:
+            self.say(f"for k, byte in enumerate(x{j}.flat):")
+            self.say(f"if b{j}[k] != byte:", 2)
+            self.say(f"return {WROTE}", 3)
+        self.say(f"return {OK}")
 
     def check_shapes(self) -> None:
         """Lines that compare the shapes of results, or say them where they are asked for."""
