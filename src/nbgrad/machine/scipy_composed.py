@@ -199,9 +199,65 @@ def gamma_transport_f8(z: Any, a0: Any, a: Any) -> Any:
     return gammaincinv(a, low) if low < high else gammainccinv(a, high)
 
 
+# Of the sum of Euler and Maclaurin: the Bernoulli numbers B_2k / (2k)!.
+BERNOULLI: Final = (
+    1 / 12,
+    -1 / 720,
+    1 / 30240,
+    -1 / 1209600,
+    1 / 47900160,
+    -691 / 1307674368000,
+    1 / 74724249600,
+    -3617 / 10670622842880000,
+    43867 / 5109094217170944000,
+    -174611 / 802857662698291200000,
+)
+
+
+def hurwitz_f8(s: Any, q: Any) -> Any:
+    """The sum of ``(q + k)**-s`` over k >= 0 (DLMF 25.11.43), for q > 0 and s = 2, 3, 4 ..."""
+    total = f8(0.0)
+    while q < 9.0 + s:
+        total += q**-s
+        q += 1.0
+    power = q**-s
+    total += power * (q / (s - 1.0) + 0.5)
+    power *= s / q
+    for k in range(10):
+        total += BERNOULLI[k] * power
+        power *= (s + 2.0 * k + 1.0) * (s + 2.0 * k + 2.0) / (q * q)
+    return total
+
+
+def polygamma_f8(n: Any, x: Any) -> Any:
+    """``(-1)**(n + 1) n!`` times that sum for s = n + 1; below 0 as four sums of numbers above."""
+    if n == 0.0:
+        return digamma(x)
+    s = n + 1.0
+    if not (n > 0.0) or n != math.floor(n) or x != x:
+        return f8(math.nan)
+    if x > 0.0:
+        total = hurwitz_f8(s, x) if x < INF else f8(0.0)
+    else:
+        odd = s % 2.0 == 1.0
+        m = math.floor(0.5 - x)
+        r = x + m
+        if r == 0.0 or not x > -INF:
+            return f8(math.nan) if odd or not x > -INF else f8(INF)
+        between = hurwitz_f8(s, 1.0 - r) - hurwitz_f8(s, m + 1.0 - r)
+        total = hurwitz_f8(s, 1.0 + r) + r**-s + (-between if odd else between)
+    factor = f8(-1.0) if s % 2.0 == 1.0 else f8(1.0)
+    k = 1.0
+    while k < n and factor * factor < INF:
+        k += 1.0
+        factor *= k
+    return factor * total
+
+
 _ALL: Final[tuple[Callable[..., Any], ...]] = (
     *(kl_div_f8, betaln_f8, beta_f8, digamma_difference_f8, exprel_moment_f8, log1p_mean_f8),
     *(gamma_kernel_f8, beta_kernel_f8),
     *(fresnel_s_f8, fresnel_c_f8, ive_drop_f8, kve_rise_f8, gamma_transport_f8),
+    polygamma_f8,
 )
 COMPOSED: Final[dict[str, Callable[..., Any]]] = {f"special_{f.__name__[:-3]}": f for f in _ALL}

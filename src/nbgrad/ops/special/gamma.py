@@ -76,7 +76,7 @@ polygamma = special_function(
     _polygamma,
     partials=lambda out, n, x: (None, polygamma(n + 1, x)),
     fixed=(0,),
-    host="SciPy has it of arrays only",
+    text="special_polygamma({x}, {y})",
     domain=((0, 3), (0.6, 4.0)),
     doc="n-th derivative of digamma (DLMF 5.15); the derivative is polygamma(n + 1, x).",
 )
