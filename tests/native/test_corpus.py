@@ -75,16 +75,10 @@ def combinations() -> list[tuple[str, str, str, bool]]:
     ]
 
 
-# The second derivative of ``math.gamma``, and functions as arguments, at whose type Numba warns. ``all`` tries
-# them, too.
-AWAITED = ["more_scalars", "functions_as_arguments"]
-
-
 def chosen() -> list[tuple[str, str, str, bool]]:
     found = combinations()
     if CHOSEN == "all":
         return found
-    found = [x for x in found if not any(word in x[0] for word in AWAITED)]
     n = min(int(CHOSEN), len(found))
     return [found[k * len(found) // n] for k in range(n)]
 

@@ -179,13 +179,39 @@ def writing(x: Any) -> Any:
     return x.sum()
 
 
+@ng.njit
+def of_a_set(x: Any) -> Any:
+    found = set()
+    for v in x:
+        found.add(v)
+    total = 0.0
+    for v in found:
+        total += v
+    return total
+
+
 def test_refusals_say_why_and_where() -> None:
+    with pytest.raises(TypeError, match=r"of_a_set cannot be differentiated .* Numba fails"):
+        ng.grad(of_a_set)(X)
     with pytest.raises(TypeError, match=r"writes into an argument.*test_operation.py, line \d+"):
         ng.grad(writing)(X)
     with pytest.raises(TypeError, match="cannot stand beside tensors"):
         branching(ng.tensor(X), [0.3])
     with pytest.raises(TypeError, match="type list cannot stand beside tensors"):
         ng.grad(branching, 1)(X, [0.3])
+
+
+@ng.njit
+def twice(f: Any, x: Any) -> Any:
+    return f(f(x))
+
+
+def test_functions_as_arguments_and_the_second_derivative_of_gamma() -> None:
+    """Warnings are errors here: Numba warns of tuples that begin with a function."""
+    gamma = ng.njit(lambda x: math.gamma(x + 1.0))
+    found = ng.grad(ng.grad(lambda x: twice(gamma, x)))(2.5)
+    h, slope = 1e-4, ng.grad(lambda x: ng.special.gamma(1 + ng.special.gamma(1 + x)))
+    np.testing.assert_allclose(found, (slope(2.5 + h) - slope(2.5 - h)) / (2 * h), rtol=1e-6)
 
 
 KIND = np.dtype([("rate", np.float64), ("count", np.int8), ("weights", np.float32, (2, 2))])

@@ -37,15 +37,19 @@ def frozen(typingctx: Any, array: Any) -> Any:
 
 @intrinsic
 def attempt(typingctx: Any, function: Any, args: Any) -> Any:
-    """Whether the function raises, and its result, which is nothing then."""
-    found = function.get_call_type(typingctx, args.types, {})
+    """Whether the function raises, and its result, which is nothing then.
+
+    The first of *args* is nothing: Numba makes one type of a tuple that begins with a function, and warns.
+    """
+    given_types = args.types[1:]
+    found = function.get_call_type(typingctx, given_types, {})
     result = types.Tuple((types.boolean, found.return_type))
 
     def generate(context: Any, b: Any, sig: Any, given: Any) -> Any:
-        unpacked = [b.extract_value(given[1], k) for k in range(len(args.types))]
+        unpacked = [b.extract_value(given[1], k) for k in range(1, len(args.types))]
         unpacked = [
             context.cast(b, x, ty, target)
-            for x, ty, target in zip(unpacked, args.types, found.args, strict=True)
+            for x, ty, target in zip(unpacked, given_types, found.args, strict=True)
         ]
         failed, value = _called(context, b, function, found, unpacked)
         return context.make_tuple(b, result, [failed, value])

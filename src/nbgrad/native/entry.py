@@ -79,6 +79,8 @@ def _made(request: Request, key: stored.Key, carrying: tuple[int, ...]) -> Made:
         raise Refusal(str(error).splitlines()[-1]) from error
     except NumbaError as error:
         raise Refusal(*reason(error, request.py_func)) from error
+    except (AssertionError, RuntimeError) as error:  # in Numba, of types that it does not expect
+        raise Refusal(f"Numba fails at it: {error!r:.200}") from error
     words = writer.primal_words()
     return Made(compiled.address, compiled, _told(request), words, unfit=why)
 

@@ -276,7 +276,8 @@ def _results(ty: Any) -> tuple[Result, ...]:
             leaves.append(Result(path, dtype, 0))
         else:
             raise TypeError(
-                f"njit: a function that returns {leaf} has no result of numbers or arrays"
+                f"njit: a function that returns {leaf} has no result of numbers or arrays alone: return an "
+                "array of a list, and a number such as nan in the place of None"
             )
     return tuple(leaves)
 

@@ -167,7 +167,7 @@ class Writer:
             self.space["f"] = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(
                 space["many"]
             )
-        self.say(f"failed, y = attempt(f, ({args}))")
+        self.say(f"failed, y = attempt(f, (None, {args}))")
         self.say("if failed:")
         self.say(f"return {RAISED}", 2)
 
