@@ -41,7 +41,7 @@ def calls_in_a_sample(step: Callable[[], Any], seconds: float = SAMPLE_SECONDS) 
         best = min(best, microseconds(step, 1))
     while time.perf_counter() < deadline:
         best = min(best, microseconds(step, 1))
-    return max(1, int(seconds * 1e6 / best))
+    return max(1, int(seconds * 1e6 / max(best, 1e-3)))  # the clock of a process may stand still
 
 
 def compare(ours: Callable[[], Any], theirs: Callable[[], Any], seconds: float = 2.0) -> Pair:

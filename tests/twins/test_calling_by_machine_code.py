@@ -62,6 +62,35 @@ def test_other_containers_are_left_to_python() -> None:
     assert found["sum"] == X.sum() and found["all"][1] is None
 
 
+def test_nested_arguments_are_found_by_python_in_a_call_of_machine_code() -> None:
+    held = {"by": 2.0}
+
+    def f(p: Any, x: Any) -> Any:
+        return {"sum": (p["w"] * x).sum() * held["by"], "all": [p["w"] * x]}
+
+    def check(p: Any) -> None:
+        found, expected = compiled(p, X), f(p, X)
+        np.testing.assert_allclose(found["sum"], expected["sum"], rtol=1e-15)
+        np.testing.assert_array_equal(found["all"], expected["all"])
+
+    compiled = hot(f, {"w": X}, X)
+    for scale in (2.0, 3.0):
+        check({"w": scale * X})
+    check({"w": X, "v": X})
+    for wrong in ({"v": X}, [X]):
+        with pytest.raises((KeyError, TypeError)):
+            check(wrong)
+    held["by"] = 3.0
+    check({"w": X})
+    compiled = hot(f, {"w": X}, X)
+    watched = ({"w": X}, compiled.quick, compiled.quick[3], None, X)
+    before = [sys.getrefcount(x) for x in watched]
+    for _ in range(300):
+        compiled(watched[0], X)
+        compiled(watched[0], X[::-1])
+    assert max(np.subtract([sys.getrefcount(x) for x in watched], before)) < 150
+
+
 def test_arguments_by_name_and_many_of_them() -> None:
     f = hot(lambda x, c: x * c, X, 2.0)
     np.testing.assert_array_equal(f(x=X, c=3.0), X * 3.0)
@@ -143,6 +172,7 @@ def test_other_state_is_looked_at_in_python() -> None:
     held = {"by": 2.0}
     f = hot(lambda x: x * held["by"], X)
     assert not served(f)
+    np.testing.assert_array_equal(f(X), X * 2.0)
     held["by"] = 3.0
     np.testing.assert_array_equal(f(X), X * 3.0)
 

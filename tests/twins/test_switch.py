@@ -104,9 +104,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         if make is not None:
             shortcuts.offer(lambda tables, swapped: watch("record", make(tables, swapped)))
         patch.setattr(Compiled, "short_way", watch("call", short_way))
-        config, match, enter, *rest = _jitted.quick  # type: ignore[attr-defined]
-        if enter is not None:
-            patch.setattr(_jitted, "quick", (config, match, watch("call", enter), *rest))
+        config, match, enter, finish, shared, *_ = _jitted.quick  # type: ignore[attr-defined]
+        if enter is not None:  # and no words for machine code that calls it
+            quick = (config, match, watch("call", enter), finish, shared, None, None, 0)
+            patch.setattr(_jitted, "quick", quick)
         try:
             yield calls
         finally:

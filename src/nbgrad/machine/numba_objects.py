@@ -53,7 +53,7 @@ _OBJECT: Final = types.int64
 _INTERPRETER: Final = {
     "PyErr_BadInternalCall": types.void(),
     "PyObject_RichCompareBool": types.int32(_OBJECT, _OBJECT, types.int32),
-    "PyObject_Vectorcall": _OBJECT(_OBJECT, WORDS, types.int64, WORDS),
+    "PyObject_Vectorcall": WORDS(_OBJECT, WORDS, types.int64, WORDS),
 }
 OBJECT_NAMES: Final = {
     "call_empty": call_empty,

@@ -19,13 +19,14 @@ from nbgrad.machine import bounds, builtin, layout
 from nbgrad.machine.compile import lacking, native
 
 # Words that all compiled functions share, and items of the tuple in each.
-OBJECTS: Final = {
+OBJECTS: Final[dict[str, Any]] = {
     "NONE": None,
     "SETTINGS": settings,
     "LINES": lines,
     "ZERO": 0,
     "TRACING": tracing,
     "TUPLE": tuple,
+    "NO_NAMES": {},
     "ARRAY": np.ndarray,
     "OUT": sys.intern("out"),
     "ONE": 1,
@@ -46,8 +47,6 @@ _FIND: Final = f"""
     none = shared[{{NONE}}]
     fits = (
         items[{WORDS}] != none
-        and items[{MATCH}] == none
-        and items[{FINISH}] == none
         and items[{CONFIG}] == load_pointer(shared, {{SETTINGS}})[{{current}}]
         and load_pointer(shared, {{LINES}})[{{on}}] == shared[{{ZERO}}]
     )
@@ -67,7 +66,7 @@ _ELSE: Final = """
         Py_IncRef(args[k])
     if address(names) != 0:
         count -= names[{size}]
-    found = PyObject_Vectorcall(shared[{python}], operands, count + 1, names)
+    found = address(PyObject_Vectorcall(shared[{python}], operands, count + 1, names))
     Py_DecRef(address(held))
     return found
 """
@@ -76,9 +75,40 @@ _CALL: Final = (
     + _FIND
     + f"""
     if fits and address(names) == 0:
-        words, code = load_pointer(items, {WORDS}), {entry.CALL}
         Py_IncRef(address(quick))  # which another call may replace meanwhile
-        found = call_fast(load_pointer(load_pointer(words, {{array_data}}), code), words, args, count)
+        words, leaves, n, row = load_pointer(items, {WORDS}), args, count, stack_words()
+        given = quick
+        if items[{MATCH}] != none:
+            held = PyType_GenericAlloc(shared[{{TUPLE}}], count)
+            if address(held) == 0:
+                Py_DecRef(address(quick))
+                return 0
+            operands = offset_words(held, {{items}})
+            for k in range(count):
+                operands[k] = args[k]
+                Py_IncRef(args[k])
+            row[0], row[1] = address(held), shared[{{NO_NAMES}}]
+            given = PyObject_Vectorcall(items[{MATCH}], row, 2, names)
+            Py_DecRef(address(held))
+            leaves, n = offset_words(given, {{items}}), 0
+            if address(given) != 0 and address(given) != none:
+                n = given[{{size}}]
+        else:
+            Py_IncRef(address(given))
+        found = address(given)
+        if found != 0 and found != none:
+            code = load_pointer(load_pointer(words, {{array_data}}), {entry.CALL})
+            found = call_fast(code, words, leaves, n)
+            Py_DecRef(address(given))
+        if found != 0 and found != none and items[{FINISH}] != none:
+            row[0] = found
+            whole = address(PyObject_Vectorcall(items[{FINISH}], row, 1, names))
+            Py_DecRef(found)
+            if whole == found:  # what the function reads from outside is not as it was
+                Py_DecRef(found)
+                whole = none
+                Py_IncRef(none)
+            found = whole
         Py_DecRef(address(quick))
         if found != none:
             return found
@@ -90,6 +120,7 @@ _INTO: Final = (
     "def nbgrad_jitted_into(self, args, count, names):"
     + _FIND
     + f"""
+    fits = fits and items[{MATCH}] == none and items[{FINISH}] == none
     fits = fits and address(names) != 0 and names[{{size}}] == 1
     if fits:
         fits = names[{{items}}] == shared[{{OUT}}] and PySet_Size(shared[{{TRACING}}]) == 0
