@@ -258,6 +258,11 @@ def drjit(problem: Any, arrays: Sequence[Any], wrt: int) -> Step:
     kind = types.TensorXf64 if dtype == np.float64 else types.TensorXf
     given = [kind(np.atleast_1d(np.asarray(a))) for a in arrays]
 
+    try:  # which computes nothing yet
+        problem(*map(Tensor, given), DrFunctions())
+    except (AttributeError, TypeError) as error:
+        raise Unserved(f"Dr.Jit has no way to say it here: {error}") from None
+
     @dr.freeze  # type: ignore[untyped-decorator]
     def derive(*xs: Any) -> Any:
         leaves = [kind(dr.detach(x)) for x in xs]
