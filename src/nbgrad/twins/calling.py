@@ -51,7 +51,8 @@ _FIND: Final = f"""
         and load_pointer(shared, {{LINES}})[{{on}}] == shared[{{ZERO}}]
     )
 """
-# Passes the arguments on; those by name, and *self*, become items of one array with the others.
+# Passes the arguments on; those by name, and *self*, become items of one array with the others. It is made as
+# a tuple, but nobody may hash it: from Python 3.14 on a tuple remembers its hash, which is 0 in this one.
 _ELSE: Final = """
     if address(names) != 0:
         count += names[{size}]
