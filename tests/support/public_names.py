@@ -68,6 +68,7 @@ def raised(value: Any) -> list[str]:
     return [name.strip() for head in heads for name in head.split(",")]
 
 
+WRITTEN = (types.FunctionType, types.MethodDescriptorType)  # the latter is machine code
 GENERATED = "If an operand is no array of numbers"
 
 
@@ -76,7 +77,7 @@ def public_methods() -> Iterator[tuple[str, Any]]:
     for label, value in public_callables():
         if inspect.isclass(value):
             for name, method in vars(value).items():
-                if inspect.isfunction(method) and not name.startswith("_"):
+                if isinstance(method, WRITTEN) and not name.startswith("_"):
                     yield f"{label}.{name}", method
 
 
