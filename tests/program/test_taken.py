@@ -134,7 +134,7 @@ def log_sum_exp(x: Any, y: Any) -> Any:
 def test_a_backward_pass_of_rows_goes_on_in_one_memory() -> None:
     plain = plan_of(ng.grad(log_sum_exp), (300, 130), (300, 130))
     assert plain.plan.arena_bytes < 300 * 130 * 8
-    assert check_dying(plain) == 2
+    assert check_dying(plain) == 1  # exponentials, and what comes of them
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(taken, "LARGE", 1 << 60)
         apart = make_program(plain.tape)
