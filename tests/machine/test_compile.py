@@ -323,6 +323,20 @@ def test_functions_with_results():
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="maps memory as Linux does")
+def test_a_variable_may_change_its_type():
+    """Single precision stays so, though the name is one of a double later."""
+    text = """
+def changes(x):
+    y = f4(x) / f4(3.0)
+    z = f8(y * y)
+    y = x / 3.0
+    return z if y > 0.0 else y
+"""
+    code = native(text, "changes", ("f8",), result="f8")[0]
+    third = np.float32(1) / np.float32(3)
+    assert ctypes.CFUNCTYPE(ctypes.c_double, ctypes.c_double)(code.address)(1.0) == third * third
+
+
 def test_code_and_its_constants_stay_together_in_a_process_that_uses_much_memory():
     """Of memory above 6 GB there are single pages, in which constants fit and code does not."""
     output = run(

@@ -102,6 +102,16 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.typed_passes:NativeLowering": "",
         "numba.core.typed_passes:NoPythonBackend": "",
     },
+    "where all values of a variable are of one type, they need no names of their own": {
+        "numba.core.compiler_machinery:AnalysisPass": None,
+        "numba.core.typed_passes:NoPythonBackend.run_pass": "self, state",
+        "numba.core.lowering:BaseLower.func_ir": None,
+        "numba.core.funcdesc:FunctionDescriptor.typemap": None,
+        "numba.core.ir:Block.find_insts": "self, cls",
+        "numba.core.ir:Assign.target": None,
+        "numba.core.ir:Assign.value": None,
+        "numba.core.ir:Var.name": None,
+    },
     "a function is compiled as far as LLVM text, with these flags": {
         "numba.core.compiler:compile_extra": (
             "typingctx, targetctx, func, args, return_type, flags, locals, library, pipeline_class"
@@ -362,7 +372,8 @@ def last_of(node: ast.AST) -> str:
 def used(path: Path) -> set[str]:
     tree = ast.parse(path.read_text())
     if path.name == "numba_inside.py":
-        modules = {"codegen", "compiler", "config", "lowering", "types"}  # of which names are read
+        # Modules of which names are read.
+        modules = {"codegen", "compiler", "config", "ir", "lowering", "types"}
         return set(inside(tree)) - PLAIN - (modules - {"codegen"})
     names = set()
     for node in ast.walk(tree):

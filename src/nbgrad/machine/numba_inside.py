@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from numba import _helperlib
-from numba.core import codegen, compiler, config, lowering, ssa, types
+from numba.core import codegen, compiler, config, ir, lowering, ssa, types
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
@@ -23,7 +23,7 @@ from numba.core.cgutils import (
     if_unlikely,
 )
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.compiler_machinery import AnalysisPass, PassManager, register_pass
 from numba.core.datamodel.models import OpaqueModel, PointerModel
 from numba.core.errors import NumbaError, NumbaTypeError, TypingError
 from numba.core.extending import infer_getattr, intrinsic, lower_getattr_generic, register_model
@@ -48,12 +48,7 @@ from numba.core.typing.templates import (
     signature,
 )
 from numba.core.typing.typeof import Purpose
-from numba.core.untyped_passes import (
-    FixupArgs,
-    IRProcessing,
-    ReconstructSSA,
-    TranslateByteCode,
-)
+from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.np.numpy_support import as_dtype
 
 from nbgrad.core.lazy import load
@@ -214,7 +209,7 @@ class _Compiler(compiler.CompilerBase):
     literals: 6 ms of 31 for a small kernel.
     """
 
-    PASSES = (
+    PASSES: tuple[Any, ...] = (
         TranslateByteCode,
         FixupArgs,
         IRProcessing,
@@ -235,6 +230,41 @@ class _Compiler(compiler.CompilerBase):
             manager.add_pass(step, step.__name__)
         manager.finalize()
         return [manager]
+
+
+class _TypesDiffer(Exception):
+    """A variable is given values of several types."""
+
+
+@register_pass(mutates_CFG=False, analysis_only=True)
+class _OneTypeEach(AnalysisPass):
+    """Refuses functions whose variables are given values of several types."""
+
+    _name = "nbgrad_one_type_each"
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def run_pass(self, state: Any) -> bool:
+        found: dict[str, Any] = {}
+        blocks = state.func_ir.blocks
+        for label in blocks:
+            for statement in blocks[label].find_insts(ir.Assign):
+                name, value = statement.target.name, statement.value
+                source = value.name if isinstance(value, ir.Var) else name
+                kind = types.unliteral(state.typemap[source])  # type: ignore[attr-defined]
+                if found.setdefault(name, kind) != kind:
+                    raise _TypesDiffer(name)
+        return False
+
+
+class _Steady(_Compiler):
+    """The same for functions whose variables keep their types, as those of kernels do.
+
+    No value has to have a name of its own: what gives it one takes half the time of a large kernel.
+    """
+
+    PASSES = (*_Compiler.PASSES[:3], NopythonTypeInference, _OneTypeEach, *_Compiler.PASSES[6:])
 
 
 class _RememberingLower(OncePerBlock, lowering.Lower):
@@ -342,8 +372,9 @@ def lowered(
     """
     without_linalg()
     asked, config.DISABLE_JIT = config.DISABLE_JIT, 0
-    try:
-        compiled = compiler.compile_extra(
+
+    def compiled_by(pipeline: Any) -> Any:
+        return compiler.compile_extra(
             _context.typing_context,
             _context,
             function,
@@ -351,8 +382,13 @@ def lowered(
             result,
             _flags(noalias, errors),
             {},
-            pipeline_class=_Compiler,
+            pipeline_class=pipeline,
         )
+
+    try:
+        compiled = compiled_by(_Steady)
+    except (_TypesDiffer, TypingError):
+        compiled = compiled_by(_Compiler)
     finally:
         config.DISABLE_JIT = asked
     library = compiled.library

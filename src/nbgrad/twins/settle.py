@@ -143,9 +143,9 @@ def nbgrad_value(owner, root):
         return nothing  # the long way says what went wrong
 
     # What is dropped may run finalizers, so all is in place before.
-    dropped, n_dropped, at = offset_words(outs, {OUTS}), 0, load_pointer(given, {PLACES})
+    dropped, n_dropped, wanted = offset_words(outs, {OUTS}), 0, load_pointer(given, {PLACES})
     for j in range(n_outs):
-        node = load_pointer(nodes, at[j])
+        node = load_pointer(nodes, wanted[j])
         before = node[{{depth}}]
         node[{{value}}], node[{{depth}}] = outs[j], shared[{{ZERO}}]
         Py_IncRef(shared[{{ZERO}}])
