@@ -207,6 +207,8 @@ class Frame:
         The argument words, with the bits of scalars in place.
     avals : sequence of Aval
         What the arrays must be. Without them they are not looked at.
+    specification : ndarray, optional
+        That of *avals*, where other frames of the same arrays have it.
 
     Attributes
     ----------
@@ -228,6 +230,7 @@ class Frame:
         instructions: Iterable[tuple[int, int, int, int]] | npt.NDArray[np.int64],
         args: Sequence[int] | npt.NDArray[np.int64],
         avals: Sequence[Aval] = (),
+        specification: npt.NDArray[np.int64] | None = None,
     ) -> None:
         triples, rows = _rows(patches, 3), _rows(instructions, 4)
         at_bases = HEADER
@@ -250,7 +253,9 @@ class Frame:
         words[at_rows:at_args] = rows.ravel()
         words[at_args:] = args
         self.avals = tuple(avals)
-        self.specification = np.array(layout.specification(self.avals), np.int64)
+        if specification is None:
+            specification = np.array(layout.specification(self.avals), np.int64)
+        self.specification = specification
         bounds.register(self.words, self.specification)
         known = avals and builtin.available() and 0 not in layout.array_layout().values()
         words[ARRAY] = id(np.ndarray)

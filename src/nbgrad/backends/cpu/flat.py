@@ -17,6 +17,7 @@ from nbgrad.backends.cpu.program import bits, kernel_of
 from nbgrad.backends.cpu.runner import Instance, Runner
 from nbgrad.core.interpret import evaluate
 from nbgrad.core.tape import Equation, Literal, Tape
+from nbgrad.machine import layout
 from nbgrad.machine.compile import Kernel
 from nbgrad.program.flat import Flat, Pattern, base_and_offset, place
 from nbgrad.program.program import Program
@@ -169,6 +170,13 @@ class FlatProgram(Runner):
         ]
         self.scratch = -(-flat.arena_bytes // 64) * 64
         self.arena_bytes = self.scratch + max((t.scratch_bytes for t in templates if t), default=0)
+        self.widths = np.array([len(t.words) if t else 0 for t in templates] + [0], np.int64)
+        self.counts = np.array(
+            [len(t.instructions) if t else 0 for t in templates] + [0], np.int64
+        )
+        # Once for all stretches: there may be as many as there are arrays.
+        self.avals = tuple([var.aval for var in self.base_of])
+        self.specification = np.array(layout.specification(self.avals), np.int64)
         host = np.array([t is None for t in templates] + [False])
         self.segments: list[Any] = []
         runs = groupby(range(len(tape)), host[flat.which].tolist().__getitem__)
@@ -181,10 +189,8 @@ class FlatProgram(Runner):
 
     def _laid(self, start: int, last: int) -> Laid:
         """Lay out the equations from *start* to *last*."""
-        flat, templates = self.flat, self.templates
+        flat, templates, widths, counts = self.flat, self.templates, self.widths, self.counts
         which = flat.which[start : last + 1]
-        widths = np.array([len(t.words) if t else 0 for t in templates] + [0], np.int64)
-        counts = np.array([len(t.instructions) if t else 0 for t in templates] + [0], np.int64)
         ends, row_ends = np.cumsum(widths[which]), np.cumsum(counts[which])
         words = np.zeros(ends[-1], np.int64)
         rows = np.zeros((row_ends[-1], 4), np.int64)
@@ -194,9 +200,10 @@ class FlatProgram(Runner):
         order = np.argsort(which, kind="stable")
         bounds = np.searchsorted(which[order], np.arange(len(templates) + 1))
         here = place(flat.n_bases, self.scratch)
-        for k, t in enumerate(templates):
+        for k in np.unique(which[which >= 0]).tolist():
+            t = templates[k]
             found = order[bounds[k] : bounds[k + 1]]
-            if t is None or not len(found):
+            if t is None:
                 continue
             at = (ends[found] - len(t.words))[:, None]
             block = np.tile(t.words, (len(found), 1))
@@ -227,8 +234,8 @@ class FlatProgram(Runner):
         fixed = np.array(instance.bases, np.int64)
         words[laid.pointers[~given]] = fixed[base[~given] - len(self.base_of)] + offset[~given]
         patches = np.stack([laid.pointers[given], base[given], offset[given]], axis=1)
-        avals = [var.aval for var in self.base_of]
-        frame = Frame(len(avals), instance.bases, patches, laid.instructions, words, avals)
+        avals, spec = self.avals, self.specification
+        frame = Frame(len(avals), instance.bases, patches, laid.instructions, words, avals, spec)
         frame.args[laid.status] = frame.status_address
         instance.blas_words += [(frame, word) for word in laid.blas.tolist()]
         return frame
