@@ -179,6 +179,11 @@ def writing(x: Any) -> Any:
     return x.sum()
 
 
+def adding(x: Any) -> Any:
+    x += 1.0
+    return x.sum()
+
+
 @ng.njit
 def of_a_set(x: Any) -> Any:
     found = set()
@@ -190,11 +195,47 @@ def of_a_set(x: Any) -> Any:
     return total
 
 
+@ng.njit
+def writing_unseen(x: Any, way: int) -> Any:
+    if way == 0:
+        x.flat[0] = 1.0
+    elif way == 1:
+        np.fill_diagonal(x, 1.0)
+    elif way == 2:
+        np.dot(x, x, x)
+    elif way == 3:
+        for v in np.nditer(x):
+            v[()] = 1.0
+    return x.sum()
+
+
+def test_a_write_that_types_do_not_see_is_refused_and_does_no_harm() -> None:
+    x = ng.tensor(np.arange(4.0).reshape(2, 2))
+    for way in range(4):
+        with pytest.raises(TypeError, match="writes into an argument"):
+            np.asarray(writing_unseen(x, way))
+    assert np.asarray(writing_unseen(x, 4)) == 6.0
+    np.testing.assert_array_equal(x, np.arange(4.0).reshape(2, 2))
+
+
+@ng.njit
+def contiguous(x: Any) -> Any:
+    a = x * x
+    np.ascontiguousarray(a)[0] = 1.0
+    return a.sum()
+
+
+def test_what_is_contiguous_is_not_copied() -> None:
+    np.testing.assert_array_equal(ng.grad(contiguous)(X), [0.0, *2 * X[1:]])
+
+
 def test_refusals_say_why_and_where() -> None:
     with pytest.raises(TypeError, match=r"of_a_set cannot be differentiated .* Numba fails"):
         ng.grad(of_a_set)(X)
     with pytest.raises(TypeError, match=r"writes into an argument.*test_operation.py, line \d+"):
         ng.grad(writing)(X)
+    with pytest.raises(TypeError, match=r"at x \+= 1 where x is an argument"):
+        ng.grad(ng.njit(adding))(X)
     with pytest.raises(TypeError, match="cannot stand beside tensors"):
         branching(ng.tensor(X), [0.3])
     with pytest.raises(TypeError, match="type list cannot stand beside tensors"):
@@ -236,7 +277,7 @@ def test_records_are_settings_that_are_not_written() -> None:
     for f in (derive, ng.jit(derive)):
         assert f(0.5).item() == 2 * 1.5 * 0.5 + 0.5 * 3 + 2.0 * 2
     assert ng.grad(derive)(0.5).item() == 3.0
-    with pytest.raises(TypeError, match="writes into a record"):
+    with pytest.raises(TypeError, match="writes into an argument"):
         np.asarray(of_records(ng.tensor(0.5), table, one, True))
     assert one["rate"] == 1.5
 

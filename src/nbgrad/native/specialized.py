@@ -84,11 +84,16 @@ class Specialized:
                 typed = numba_whole.copied(self.dispatcher)
                 _, _, args, _ = typed.get_call_template(kinds, {})
                 return typed.overloads[tuple(args)].signature.return_type
+        except AttributeError as error:  # Numba's, of += to what is not written
+            raise TypeError(
+                f"njit: {self.dispatcher.__name__} cannot be called with these: Numba fails at it ({error}), as "
+                "it does at x += 1 where x is an argument: copy that first, as by x = x.copy()"
+            ) from error
         except NumbaError as error:
             said, line = reason(error, self.dispatcher.py_func)
             where = f"{self.dispatcher.py_func.__code__.co_filename}, line {line}"
             name = self.dispatcher.__name__
-            if "readonly array" in said and "setitem" in said:
+            if "setitem(readonly array" in said:
                 raise TypeError(
                     f"njit: {name} writes into an argument, which may be a tensor that others read: "
                     f"copy it first, as by x = x.copy() ({where})"
@@ -241,8 +246,8 @@ class Specialized:
             )
         if fault == WROTE:
             return TypeError(
-                f"njit: {name} writes into a record among its arguments, and derivatives have no place where that "
-                "would be seen: write into records that it makes, as by records = records.copy()"
+                f"njit: {name} writes into an argument, which may be a tensor that others read: copy it first, as "
+                "by x = x.copy()"
             )
         if fault == MEMORY:
             return MemoryError(

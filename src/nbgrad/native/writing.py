@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numba
 import numpy as np
@@ -12,7 +13,7 @@ from numba import types
 
 from nbgrad.machine.request import ASKED, MEMORY, OK, RAISED, SHAPE, WROTE
 from nbgrad.native import active, calling, memory
-from nbgrad.native.cloning import clones, recursive
+from nbgrad.native.cloning import clones, named, reached, recursive
 from nbgrad.native.forms import Leaf, Records, Request, Static
 
 
@@ -65,7 +66,7 @@ class Writer:
             for m in range(self.many):
                 for r in range(len(request.results)) if m == 0 else floats:
                     self.out[m, r] = words.operand(request.results[r].ndim)
-        self.copied: list[int] = []
+        self.copied: dict[str, str] = {}
         self.lines: list[str] = []
         self.space: dict[str, Any] = {
             "__name__": __name__, "np": np, "carray": numba.carray,
@@ -111,10 +112,8 @@ class Writer:
             at, extents = self.leaf[j]
             self.say(f"p{j} = {self.pointer(at, leaf.dtype)}")
             if j not in self.carrying or not (self.request.order or self.request.reverse):
-                plain = f"frozen(carray(p{j}, {self.shape(extents)}))"
-                if not leaf.ndim:
-                    plain = f"carray(p{j}, 1)[0]"
-                self.say(f"x{j} = {plain}")
+                self.say(f"x{j} = carray(p{j}, {self.shape(extents) if leaf.ndim else 1})")
+                self.say(f"x{j} = {self.not_written(j)}" if leaf.ndim else f"x{j} = x{j}[0]")
                 continue
             moved = j in self.request.active
             for m in range(1, self.many) if moved else ():
@@ -136,6 +135,18 @@ class Writer:
         for k, (word, static) in enumerate(zip(self.static, self.request.statics, strict=True)):
             self.say(f"s{k} = words[{word}]" + (" != 0" if static.code == "b1" else ""))
         return places
+
+    def not_written(self, j: int) -> str:
+        """An array that the function is given: a copy if it may write where Numba's types do not see it."""
+        if not any(map(writes_unseen, reached(self.request.dispatcher))):
+            return f"frozen(x{j})"
+        at, extents = self.leaf[j]
+        size = f"{self.size(extents)} * {self.request.leaves[j].dtype.itemsize}"
+        self.say(f"y{j} = x{j}.copy()")
+        self.say(f"b{j} = y{j}.ravel().view(np.uint8)")
+        self.say(f"before{j} = carray({self.pointer(at, np.dtype(np.uint8))}, {size})")
+        self.copied[f"b{j}"] = f"before{j}"
+        return f"frozen(y{j})"
 
     def floats(self, j: int, index: str) -> str:
         found = [f"p{j}[{index}], "]
@@ -202,16 +213,16 @@ class Writer:
             f"r{j} = carray(as_pointer(b{j}.ctypes.data, record{j}), {self.shape(extents[:-1]) if x.ndim else 1})"
         )
         self.say(f"r{j} = frozen(r{j})" if x.ndim else f"r{j} = r{j}[0]")
-        self.copied.append(j)
+        self.copied[f"b{j}"] = f"x{j}.flat"
         return f"r{j}"
 
     # -------------------------------------------------------------------------------- writing
 
     def end(self) -> None:
-        """Lines that return, and say if the copy of a record is another by now."""
-        for j in self.copied:
-            self.say(f"for k, byte in enumerate(x{j}.flat):")
-            self.say(f"if b{j}[k] != byte:", 2)
+        """Lines that return, and say if a copy of an argument is another by now."""
+        for copy, before in self.copied.items():
+            self.say(f"for k, byte in enumerate({before}):")
+            self.say(f"if {copy}[k] != byte:", 2)
             self.say(f"return {WROTE}", 3)
         self.say(f"return {OK}")
 
@@ -333,3 +344,16 @@ def halves(leaf: Any) -> list[tuple[str, str]]:
     if leaf.dtype.kind == "c":
         return [("real_of({})", ".real"), ("imag_of({})", ".imag")]
     return [("{}", "")]
+
+
+# What gives Numba's types something to write to that stands for an array that is not written.
+UNSEEN: Final = {"flat", "fill_diagonal", "nditer", "ascontiguousarray", "asfortranarray"}
+
+
+def writes_unseen(dispatcher: Any) -> bool:
+    """Whether a function may write into an array that its types say it does not write."""
+    code = dispatcher.py_func.__code__
+    into = "dot" in code.co_names and any(
+        x.opname.startswith("CALL") and x.arg == 3 for x in dis.get_instructions(code)
+    )
+    return into or not UNSEEN.isdisjoint(named(code))
