@@ -13,12 +13,13 @@ from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Body, Equation, Literal, Tape, Var, living
+from nbgrad.ops.axes import Lost
 from nbgrad.ops.basis import cast, concatenate, reshape, slice_, sum_, transpose
 from nbgrad.ops.control.loops import as_tuple
 from nbgrad.ops.control.scan import scan
 from nbgrad.ops.kinds.forms import Rounds
 from nbgrad.ops.linalg.products import matmul
-from nbgrad.program.along import Along, Lost, resized
+from nbgrad.program.along import Along, resized
 from nbgrad.program.fuse import assembly_of, is_free, is_reduction
 from nbgrad.program.recorded import recorded
 from nbgrad.program.upright import SHORT
