@@ -104,6 +104,23 @@ def test_solve_is_that_of_the_dense_matrix(shape: Any, trans: str, kind: Any) ->
         assert np.allclose(ng.jit(ours)(values, b), dense(values, b))
 
 
+def test_settings_of_superlu() -> None:
+    """Rows and columns in another order: the same solution, and the same gradient of the way back."""
+    A = sp.csc_array(SQUARE + SQUARE.T + 9 * np.eye(4))
+    values, given = A.tocoo().data, {"permc_spec": "MMD_AT_PLUS_A", "diag_pivot_thresh": 0.1}
+    given |= {"options": {"SymmetricMode": True}}
+
+    def solved(data: Any, **settings: Any) -> Any:
+        return (ng.sparse.splu(ng.sparse.matrix(A, data), **settings).solve(V[:4]) ** 2).sum()
+
+    assert np.allclose(solved(values, **given), solved(values))
+    assert np.allclose(ng.grad(lambda d: solved(d, **given))(values), ng.grad(solved)(values))
+    assert np.allclose(ng.sparse.spsolve(A, V[:4], "NATURAL"), ng.sparse.spsolve(A, V[:4]))
+    for wrong in ({"permc_spec": "AMD"}, {"options": {"Symmetric": True}}):
+        with pytest.raises((TypeError, ValueError), match="splu: SciPy refuses"):
+            ng.sparse.splu(A, **wrong)
+
+
 def test_refuses_what_is_no_system() -> None:
     with pytest.raises(ValueError, match="is not square"):
         ng.sparse.spsolve(sp.csr_array(DENSE), V)

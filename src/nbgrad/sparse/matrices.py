@@ -13,7 +13,7 @@ from nbgrad.core.node import Node, constant
 from nbgrad.core.operands import as_operand
 from nbgrad.ops.basis import reshape
 from nbgrad.ops.linalg import cholmod
-from nbgrad.ops.linalg.sparse import sparse_solve
+from nbgrad.ops.linalg.sparse import check_settings, sparse_solve
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.vocabulary.linalg.sparse import entries, product_of
 
@@ -123,7 +123,7 @@ def _node(x: Any) -> Any:
     return found if found.__class__ is Node else constant(np.asarray(found))
 
 
-def spsolve(A: Any, b: Any) -> Any:
+def spsolve(A: Any, b: Any, permc_spec: str | None = None) -> Any:
     """Return x with ``A @ x == b``, differentiable by *b* and by the values of A.
 
     Parameters
@@ -132,6 +132,8 @@ def spsolve(A: Any, b: Any) -> Any:
         Square.
     b : array_like
         One right-hand side, or several as columns.
+    permc_spec : str, optional
+        How columns are ordered: see :func:`splu`.
 
     Returns
     -------
@@ -157,15 +159,27 @@ def spsolve(A: Any, b: Any) -> Any:
     >>> ng.grad(lambda b: ng.sparse.spsolve(A, b).sum())(np.ones(2))
     array([0.25 , 0.375])
     """
-    return splu(A).solve(b)
+    return splu(A, permc_spec).solve(b)
 
 
-def splu(A: Any) -> Factors:
+def splu(
+    A: Any,
+    permc_spec: str | None = None,
+    diag_pivot_thresh: float | None = None,
+    options: dict[str, Any] | None = None,
+) -> Factors:
     """Return what solves systems with the sparse matrix *A*, again and again.
 
     Parameters
     ----------
     A : sparse matrix of SciPy's, or Matrix
+    permc_spec : {"COLAMD", "MMD_AT_PLUS_A", "MMD_ATA", "NATURAL"}, optional
+        How columns are ordered, COLAMD by default. Of a matrix whose pattern is symmetric, as that of J^T J,
+        "MMD_AT_PLUS_A" with ``options={"SymmetricMode": True}`` fills in far less, and takes a fraction of the time.
+    diag_pivot_thresh : float, optional
+        From 0 to 1: how small an element of the diagonal may be and still be a pivot.
+    options : dict, optional
+        Others of SuperLU, as in :func:`scipy.sparse.linalg.splu`, which all of these are handed to.
 
     Returns
     -------
@@ -174,9 +188,9 @@ def splu(A: Any) -> Factors:
     Raises
     ------
     TypeError
-        If A is no sparse matrix.
+        If A is no sparse matrix, or SciPy knows no such option.
     ValueError
-        If it is not square.
+        If it is not square, or SciPy refuses a setting.
 
     Examples
     --------
@@ -187,7 +201,12 @@ def splu(A: Any) -> Factors:
     >>> factors.solve(np.ones(2)), factors.solve(np.ones(2), "H")
     (array([0.5 , 0.25]), array([0.5 , 0.25]))
     """
-    return Factors(matrix(A))
+    given = {"permc_spec": permc_spec, "diag_pivot_thresh": diag_pivot_thresh}
+    settings: list[tuple[str, Any]] = [(name, x) for name, x in given.items() if x is not None]
+    settings += [("options", tuple(sorted(options.items())))] if options else []
+    if settings:
+        check_settings(tuple(settings))
+    return Factors(matrix(A), settings=tuple(settings))
 
 
 def cholesky(A: Any) -> Factors:
@@ -243,11 +262,13 @@ class Factors:
     shape : tuple of int
     """
 
-    def __init__(self, A: Matrix, positive: bool = False) -> None:
+    def __init__(self, A: Matrix, positive: bool = False, settings: tuple[Any, ...] = ()) -> None:
         if A.shape[0] != A.shape[1]:
             name = "cholesky" if positive else "splu"
             raise ValueError(f"{name}: a matrix of shape {A.shape} is not square")
-        self._matrix, self.shape, self._positive = A, A.shape, positive
+        self._matrix, self.shape = A, A.shape
+        self._how: dict[str, Any] = {"positive": True} if positive else {}
+        self._how |= {"settings": settings} if settings else {}
 
     def solve(self, b: Any, trans: str = "N") -> Any:
         """Return the solution for one right-hand side, or for several as columns.
@@ -281,6 +302,6 @@ class Factors:
             )
         columns = right if right.ndim == 2 else reshape(right, shape=(*right.shape, 1))
         held = _node(A.data), constant(A._rows), constant(A._columns)
-        how = {"adjoint": trans == "H", **({"positive": True} if self._positive else {})}
-        found = Tensor(reshape(sparse_solve(*held, columns, **how), shape=right.shape))
+        found = sparse_solve(*held, columns, adjoint=trans == "H", **self._how)
+        found = Tensor(reshape(found, shape=right.shape))
         return found if is_box(b.__class__) or is_box(A.data.__class__) else found.numpy()

@@ -1,7 +1,7 @@
 """Solves with sparse matrices, of which only the values of the entries are operands.
 
 Operands are the values, then the rows and columns of the entries, then the right-hand side. A *positive* definite
-matrix is solved with by Cholesky's factor. Products are no operations of their own: they are gathers and sums
+matrix is solved with by Cholesky's factor, any other by SuperLU's, which has *settings*. Products are no operations of their own: they are gathers and sums
 (vocabulary/linalg/sparse.py).
 """
 
@@ -49,38 +49,60 @@ class _Last:
     held: tuple[Any, ...] = ()
 
 
-def _factors(data: Any, rows: Any, columns: Any, n: int, positive: bool) -> Any:
+def _factors(data: Any, rows: Any, columns: Any, n: int, how: tuple[Any, ...]) -> Any:
     """What solves with a matrix, (b, trans): that of the last one if it is the same."""
     held = _Last.held
     if (
         held
-        and held[4] is positive
+        and held[4] == how
         and held[0].dtype == data.dtype
         and all(map(np.array_equal, held[:3], (data, rows, columns)))
     ):
         return held[3]
     sparse, linalg = load("scipy.sparse"), load("scipy.sparse.linalg")
     matrix = sparse.csc_array((data, (rows, columns)), shape=(n, n))
+    positive, settings = how
     if positive:
         by_cholesky = cholmod.factors(matrix)
         found = lambda b, trans: by_cholesky(b)
     else:
         try:
-            found = linalg.splu(matrix).solve
+            found = linalg.splu(matrix, **_keywords(settings)).solve
         except RuntimeError as error:
             raise np.linalg.LinAlgError(f"Singular matrix: {error}") from None
-    _Last.held = data.copy(), rows.copy(), columns.copy(), found, positive
+    _Last.held = data.copy(), rows.copy(), columns.copy(), found, how
     return found
 
 
+def _keywords(settings: tuple[Any, ...]) -> dict[str, Any]:
+    """Arguments of SciPy's splu, of pairs that a signature can hold."""
+    return {name: dict(x) if isinstance(x, tuple) else x for name, x in settings}
+
+
+def check_settings(settings: tuple[Any, ...]) -> None:
+    """Ask SciPy for its error, if it refuses them, before there is anything to solve."""
+    sparse, linalg = load("scipy.sparse"), load("scipy.sparse.linalg")
+    try:
+        linalg.splu(sparse.csc_array(np.eye(1)), **_keywords(settings))
+    except (TypeError, ValueError) as error:
+        told = ", ".join(f"{name}={value!r}" for name, value in _keywords(settings).items())
+        raise type(error)(f"splu: SciPy refuses {told}: {error}") from None
+
+
 def _evaluate(
-    data: Any, rows: Any, columns: Any, b: Any, adjoint: bool, positive: bool = False
+    data: Any,
+    rows: Any,
+    columns: Any,
+    b: Any,
+    adjoint: bool,
+    positive: bool = False,
+    settings: tuple[Any, ...] = (),
 ) -> Any:
     data, rows, columns = (np.ascontiguousarray(x) for x in (data, rows, columns))
     dtype = np.result_type(data.dtype, b.dtype, np.float32)
     if not b.size:
         return np.zeros(b.shape, dtype)
-    solve = _factors(data.astype(dtype), rows, columns, b.shape[0], positive)
+    solve = _factors(data.astype(dtype), rows, columns, b.shape[0], (positive, settings))
     return solve(np.ascontiguousarray(b, dtype), "H" if adjoint else "N").astype(dtype)
 
 
