@@ -204,6 +204,7 @@ late.get()
 
 def test_who_waits_is_served_by_the_process_that_compiles_and_first(tmp_path):
     text = """
+background.PATIENCE_SECONDS = 60.0  # on a busy machine, too
 made = background.soon(lambda: (kernel(9), kernel(3)))
 print(len(made), late.get() is None, right(9), right(3), "numba" in sys.modules)
 """

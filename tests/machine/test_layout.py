@@ -16,7 +16,7 @@ from nbgrad.machine import layout
 SOURCE = ROOT / "src" / "nbgrad"
 FACTS = (
     "header_known", "tuple_items", "list_items", "container_size", "referent", "classes",
-    "array_data", "array_layout", "elements_of", "of_numpy", "slot", "REFERENCES", "COUNTED", "SUBCLASSES",
+    "array_data", "array_layout", "elements_of", "of_numpy", "slot", "cell", "REFERENCES", "COUNTED", "SUBCLASSES",
 )  # fmt: skip
 # What reads other memory than its own.
 READS = {"from_address", "words_of", "word_with", "__sizeof__", "_ARRAY_API", "_multiarray_umath"}

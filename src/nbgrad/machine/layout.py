@@ -12,8 +12,8 @@ have another way. The facts, each with who finds it:
 - a class has the size of its objects, that of their items, and flags (``classes``), one for classes
   that derive from list, tuple and type (``SUBCLASSES``)
 - an array has words that point to elements, dtype and extents, its rank and flags, in NumPy's
-  documented order (``array_data``, ``array_layout``); a closure's cell one to what it holds (``cell``); a dtype has kind, letter, byte order and number
-  in one word (``elements_of``)
+  documented order (``array_data``, ``array_layout``); a dtype has kind, letter, byte order and number
+  in one word (``elements_of``); a closure's cell has a word that points to what it holds (``cell``)
 - NumPy's table has its functions where its header says (``of_numpy``)
 """
 

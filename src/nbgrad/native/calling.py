@@ -109,7 +109,7 @@ def raised() -> Exception | None:
     at = get(memory.symbols()[pushing.FAULT])
     if not at:
         return None
-    said = _Raised.from_address(at)
+    said = ctypes.cast(at, ctypes.POINTER(_Raised)).contents
     kind, args, *_ = pickle.loads(ctypes.string_at(said.data, said.size))
     found: Exception = kind(*args)
     return found
