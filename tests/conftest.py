@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 
@@ -30,6 +31,10 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ.setdefault("NBGRAD_DETERMINISTIC", "1")
 # Each transform's tape goes through the checker.
 os.environ.setdefault("NBGRAD_CHECK", "1")
+
+# A shell that starts this in the background has Ctrl-C ignored, here and in processes that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # No deadline: the first example compiles. Derandomized: a failure is the same on every machine.
 settings.register_profile(
