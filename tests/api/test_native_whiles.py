@@ -311,3 +311,22 @@ def test_a_loop_that_is_long_goes_on_compiled(monkeypatch: Any) -> None:
             assert any(made) == (not solve and many == 1) and not any(made[:1])
     finally:
         object.__setattr__(ports, "natively", natively)
+
+
+def test_equations_of_loops_in_a_loop_count_as_often_as_they_run() -> None:
+    """Of a while loop over scans, such as conjugate gradients of a fit, a run is long, and few are made."""
+
+    def f(x: Any) -> Any:
+        inner = lambda v: ng.scan(lambda c, _: (ng.sin(c) * x, None), v, None, length=2000)[0]
+        return ng.while_loop(lambda v: v[1] < 40, lambda v: (inner(v[0]), v[1] + 1), (x, 0))[0]
+
+    made = []
+    natively = ports.natively
+    object.__setattr__(ports, "natively", lambda *a: made.append(a[-1]) or natively(*a))  # type: ignore[func-returns-value]
+    try:
+        expected = f(0.9).item()
+    finally:
+        object.__setattr__(ports, "natively", natively)
+    assert made == [False, True]  # none was there, and one was made before the forty were over
+    with ng.configure(tier="reference"):
+        assert_allclose(f(0.9), expected, rtol=1e-13)

@@ -17,7 +17,7 @@ from nbgrad.core.interpret import runner
 from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Rules
 from nbgrad.core.results import SeveralResults
-from nbgrad.core.tape import Body
+from nbgrad.core.tape import Body, Tape
 from nbgrad.ops.control.loops import as_results
 from nbgrad.ops.kinds.forms import Iterate
 
@@ -28,6 +28,17 @@ LONG, RUNS = 30_000, 1000
 # What loops have evaluated so far, of so many.
 MANY = 1000
 _spent: dict[Any, int] = {}
+
+
+def _equations(tape: Tape, again: bool) -> int:
+    """How many *tape* has, those of loops in it included, as often as they run if *again*."""
+    total = len(tape)
+    for eqn in tape.eqns:
+        for held in eqn.params.values():
+            if held.__class__ is Body:
+                rounds = eqn.params.get("rounds") if again else None
+                total += _equations(held.tape, again) * (1 if rounds is None else rounds.count)
+    return total
 
 
 class Runs:
@@ -95,8 +106,9 @@ def by_kernel(prim: Any, xs: Any, params: dict[str, Any], run: Callable[..., Any
     found = ports.natively(prim, xs, params, False)
     if found is not None:
         return as_results(found)
-    key, each = (prim, params["body"]), 1 + len(params["cond"].tape) + len(params["body"].tape)
-    spent, enough = _spent.get(key, 0), max(LONG, RUNS * each)
+    key, tapes = (prim, params["body"]), (params["cond"].tape, params["body"].tape)
+    spent, each = _spent.get(key, 0), 1 + sum(_equations(tape, True) for tape in tapes)
+    enough = max(LONG, RUNS * (1 + sum(_equations(tape, False) for tape in tapes)))
 
     def tick() -> None:
         nonlocal spent
