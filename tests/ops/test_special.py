@@ -272,3 +272,17 @@ def test_higher_derivatives_do_not_cancel_far_out(name: str) -> None:
     for k in range(3):
         f, wanted = ng.grad(f), -wanted * (power + k) / x
         assert float(f(x)) == pytest.approx(wanted, rel=1e-13)
+
+
+@pytest.mark.parametrize("tier", ["reference", "fused"])
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_polygamma_of_any_order_ends_and_is_right_between_poles(tier: str) -> None:
+    """Orders that are no numbers of derivatives, or too large, once went on for ever; NaN gave a number."""
+    n = np.array([10.0, 12.0, 4.0, 1e300, np.inf, 0.5, 1e5, 1.0, 1.0, 99.0])
+    x = np.array([-2.5, -2.5, -7.3, -0.25, 2.0, 1.5, -0.5, np.nan, 1e300, 2.0])
+    with ng.configure(tier=tier):
+        found = ng.special.polygamma(n, ng.tensor(x)).numpy()
+    with mp.workdps(60):
+        exact = [float(mp.polygamma(int(n[k]), mp.mpf(x[k]))) for k in (0, 1, 2, 9)]
+    np.testing.assert_allclose(found[[0, 1, 2, 9]], exact, rtol=2e-14)
+    assert np.isnan(found[[3, 5, 6, 7]]).all() and found[8] == 1e-300

@@ -218,10 +218,13 @@ def hurwitz_f8(s: Any, q: Any) -> Any:
     """The sum of ``(q + k)**-s`` over k >= 0 (DLMF 25.11.43), for q > 0 and s = 2, 3, 4 ..."""
     total = f8(0.0)
     while q < 9.0 + s:
-        total += q**-s
+        term = q**-s
+        total += term
+        if term <= total * 1e-17:  # so of a large power: no more than a few hundred terms count
+            return total
         q += 1.0
     power = q**-s
-    total += power * (q / (s - 1.0) + 0.5)
+    total += q ** (1.0 - s) / (s - 1.0) + 0.5 * power
     power *= s / q
     for k in range(10):
         total += BERNOULLI[k] * power
@@ -229,8 +232,18 @@ def hurwitz_f8(s: Any, q: Any) -> Any:
     return total
 
 
+def mirrored_f8(s: Any, r: Any) -> Any:
+    """The sum of ``(r + k)**-s - (1 - r + k)**-s``, term by term, as they cancel near r = 1/2."""
+    a, b, total = r, 1.0 - r, f8(0.0)
+    while a < 9.0 + s:
+        total += a**-s - b**-s
+        a += 1.0
+        b += 1.0
+    return total + (hurwitz_f8(s, a) - hurwitz_f8(s, b))
+
+
 def polygamma_f8(n: Any, x: Any) -> Any:
-    """``(-1)**(n + 1) n!`` times that sum for s = n + 1; below 0 as four sums of numbers above."""
+    """``(-1)**(n + 1) n!`` times that sum for s = n + 1; below 0 by sums of numbers above."""
     if n == 0.0:
         return digamma(x)
     s = n + 1.0
@@ -239,16 +252,21 @@ def polygamma_f8(n: Any, x: Any) -> Any:
     if x > 0.0:
         total = hurwitz_f8(s, x) if x < INF else f8(0.0)
     else:
+        if n > 170.0:
+            return f8(math.nan)
         odd = s % 2.0 == 1.0
-        m = math.floor(0.5 - x)
-        r = x + m
-        if r == 0.0 or not x > -INF:
+        m = f8(math.floor(0.5 - max(x, -1e15)))  # from there on all are integers
+        r = x + m if x > -1e15 else f8(0.0)
+        if r == 0.0:
             return f8(math.nan) if odd or not x > -INF else f8(INF)
-        between = hurwitz_f8(s, 1.0 - r) - hurwitz_f8(s, m + 1.0 - r)
-        total = hurwitz_f8(s, 1.0 + r) + r**-s + (-between if odd else between)
+        total = hurwitz_f8(s, m + 1.0 - r)
+        if odd:
+            total += mirrored_f8(s, r)
+        else:
+            total = hurwitz_f8(s, 1.0 + r) + r**-s + (hurwitz_f8(s, 1.0 - r) - total)
     factor = f8(-1.0) if s % 2.0 == 1.0 else f8(1.0)
     k = 1.0
-    while k < n and factor * factor < INF:
+    while k < n and -INF < factor < INF:
         k += 1.0
         factor *= k
     return factor * total

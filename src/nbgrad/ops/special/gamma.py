@@ -47,28 +47,27 @@ RGAMMA_SERIES = (
 
 def _polygamma(n: Any, x: Any) -> Any:
     """By the Hurwitz zeta function; reflected to the right half-line below 0 (DLMF 5.15.6)."""
-    out = np.asarray(special.polygamma(n, np.where(x > 0, x, 1.0)))
+    out = np.asarray(special.polygamma(n, np.where((x > 0) | np.isnan(x), x, 1.0)))
     out = np.where(n == 0, special.digamma(x), out)
     left = (n > 0) & (x <= 0)
     return np.where(left, _reflected(n, np.where(left, x, -0.5)), out) if left.any() else out
 
 
 def _reflected(n: Any, x: Any) -> Any:
-    """psi_n(x) = (-1)^n psi_n(1 - x) - pi d^n/dx^n cot(pi x), and inf at the poles."""
-    sign = np.where(n % 2 == 0, 1.0, -1.0)
-    out = np.full(np.broadcast_shapes(n.shape, x.shape), np.nan)
-    orders, points = np.broadcast_to(n, out.shape), np.broadcast_to(x, out.shape)
-    for order in np.unique(orders):
-        chosen = orders == order
-        u = points[chosen]
-        # cot and its derivatives are polynomials in c = cot(pi x): d/dx P(c) = -pi (1 + c^2) P'(c).
-        p = np.polynomial.Polynomial([0.0, 1.0])
-        for _ in range(int(order)):
-            p = -np.pi * np.polynomial.Polynomial([1.0, 0.0, 1.0]) * p.deriv()
-        r = u - np.round(u)
-        out[chosen] = -np.pi * p(np.cos(np.pi * r) / np.sin(np.pi * r))
-    out = out + sign * special.polygamma(n, 1.0 - x)
-    return np.where(x == np.floor(x), np.where(n % 2 == 1, np.inf, np.nan), out)
+    """By sums over the numbers above and below 0, those that cancel pair by pair; inf or nan at the poles."""
+    known = (n > 0) & (n <= 170) & (n == np.floor(n))  # n! is no number from there on
+    s = np.where(known, n + 1.0, 2.0)
+    m = np.floor(0.5 - np.maximum(x, -1e15))  # from there on all are integers
+    r = np.where(x > -1e15, x + m, 0.0)
+    with np.errstate(all="ignore"):
+        k = np.arange(200.0).reshape(-1, *(1,) * max(np.ndim(r), np.ndim(s)))
+        pairs = np.sum((r + k) ** -s - (1.0 - r + k) ** -s, axis=0)
+        pairs = pairs + (special.zeta(s, r + 200.0) - special.zeta(s, 201.0 - r))
+        above = special.zeta(s, m + 1.0 - r)
+        both = special.zeta(s, 1.0 + r) + r**-s + (special.zeta(s, 1.0 - r) - above)
+        out = np.where(s % 2 == 1, -(above + pairs), both) * special.gamma(s)
+    pole = np.where((s % 2 == 0) & np.isfinite(x), np.inf, np.nan)
+    return np.where(known, np.where(r == 0.0, pole, out), np.nan)
 
 
 polygamma = special_function(
