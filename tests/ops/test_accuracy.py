@@ -24,7 +24,9 @@ def data() -> dict[str, Any]:
 @pytest.mark.parametrize("name", accuracy.CASES)
 def test_derivatives_keep_their_bounds(name: str) -> None:
     row = data()[name]
-    assert row["at"] == accuracy.points(accuracy.CASES[name]), "run tests/support/accuracy.py"
+    # NumPy's exp has other last bits on other processors.
+    points = pytest.approx(accuracy.points(accuracy.CASES[name]), rel=1e-13)
+    assert row["at"] == points, "run tests/support/accuracy.py"
     with mp.workdps(accuracy.DIGITS):
         for tier in accuracy.TIERS:
             for found, bound in zip(accuracy.measured(name, row, tier), row["bound"], strict=True):
