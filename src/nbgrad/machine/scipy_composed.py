@@ -232,16 +232,6 @@ def hurwitz_f8(s: Any, q: Any) -> Any:
     return total
 
 
-def mirrored_f8(s: Any, r: Any) -> Any:
-    """The sum of ``(r + k)**-s - (1 - r + k)**-s``, term by term, as they cancel near r = 1/2."""
-    a, b, total = r, 1.0 - r, f8(0.0)
-    while a < 9.0 + s:
-        total += a**-s - b**-s
-        a += 1.0
-        b += 1.0
-    return total + (hurwitz_f8(s, a) - hurwitz_f8(s, b))
-
-
 def polygamma_f8(n: Any, x: Any) -> Any:
     """``(-1)**(n + 1) n!`` times that sum for s = n + 1; below 0 by sums of numbers above."""
     if n == 0.0:
@@ -254,16 +244,15 @@ def polygamma_f8(n: Any, x: Any) -> Any:
     else:
         if n > 170.0:
             return f8(math.nan)
-        odd = s % 2.0 == 1.0
+        sign = f8(1.0) if s % 2.0 == 1.0 else f8(-1.0)
         m = f8(math.floor(0.5 - max(x, -1e15)))  # from there on all are integers
         r = x + m if x > -1e15 else f8(0.0)
         if r == 0.0:
-            return f8(math.nan) if odd or not x > -INF else f8(INF)
-        total = hurwitz_f8(s, m + 1.0 - r)
-        if odd:
-            total += mirrored_f8(s, r)
-        else:
-            total = hurwitz_f8(s, 1.0 + r) + r**-s + (hurwitz_f8(s, 1.0 - r) - total)
+            return f8(math.nan) if sign > 0.0 or not x > -INF else f8(INF)
+        # Those on either side of 0 that cancel for an odd power, near r = 1/2, are subtracted in pairs.
+        total = r**-s - sign * (1.0 - r) ** -s
+        total += hurwitz_f8(s, 1.0 + r) - sign * hurwitz_f8(s, 2.0 - r)
+        total += sign * hurwitz_f8(s, m + 1.0 - r)
     factor = f8(-1.0) if s % 2.0 == 1.0 else f8(1.0)
     k = 1.0
     while k < n and -INF < factor < INF:

@@ -25,9 +25,9 @@ Carry = list[Any]
 # What a loop evaluates in Python before it is compiled, which takes about as long: equations, and runs,
 # as the code of a run of many equations takes the longer to compile.
 LONG, RUNS = 30_000, 1000
-# What loops have evaluated so far, of so many.
+# What loops have evaluated so far, of so many; what a run is, and how much is enough.
 MANY = 1000
-_spent: dict[Any, int] = {}
+_spent: dict[Any, tuple[int, int, int]] = {}
 
 
 def _equations(tape: Tape, again: bool) -> int:
@@ -39,6 +39,12 @@ def _equations(tape: Tape, again: bool) -> int:
                 rounds = eqn.params.get("rounds") if again else None
                 total += _equations(held.tape, again) * (1 if rounds is None else rounds.count)
     return total
+
+
+def _begun(*tapes: Tape) -> tuple[int, int, int]:
+    """Nothing is spent; the equations of a run, and how many are enough."""
+    once, again = (1 + sum(_equations(tape, a) for tape in tapes) for a in (False, True))
+    return 0, again, max(LONG, RUNS * once)
 
 
 class Runs:
@@ -106,9 +112,8 @@ def by_kernel(prim: Any, xs: Any, params: dict[str, Any], run: Callable[..., Any
     found = ports.natively(prim, xs, params, False)
     if found is not None:
         return as_results(found)
-    key, tapes = (prim, params["body"]), (params["cond"].tape, params["body"].tape)
-    spent, each = _spent.get(key, 0), 1 + sum(_equations(tape, True) for tape in tapes)
-    enough = max(LONG, RUNS * (1 + sum(_equations(tape, False) for tape in tapes)))
+    key = prim, params["body"]
+    spent, each, enough = _spent.get(key) or _begun(params["cond"].tape, params["body"].tape)
 
     def tick() -> None:
         nonlocal spent
@@ -125,7 +130,7 @@ def by_kernel(prim: Any, xs: Any, params: dict[str, Any], run: Callable[..., Any
     finally:
         if len(_spent) > MANY:
             _spent.clear()
-        _spent[key] = spent
+        _spent[key] = spent, each, enough
 
 
 def _evaluate(*xs: Any, **params: Any) -> Any:

@@ -59,13 +59,11 @@ def _reflected(n: Any, x: Any) -> Any:
     s = np.where(known, n + 1.0, 2.0)
     m = np.floor(0.5 - np.maximum(x, -1e15))  # from there on all are integers
     r = np.where(x > -1e15, x + m, 0.0)
+    sign = np.where(s % 2 == 1, 1.0, -1.0)
     with np.errstate(all="ignore"):
-        k = np.arange(200.0).reshape(-1, *(1,) * max(np.ndim(r), np.ndim(s)))
-        pairs = np.sum((r + k) ** -s - (1.0 - r + k) ** -s, axis=0)
-        pairs = pairs + (special.zeta(s, r + 200.0) - special.zeta(s, 201.0 - r))
-        above = special.zeta(s, m + 1.0 - r)
-        both = special.zeta(s, 1.0 + r) + r**-s + (special.zeta(s, 1.0 - r) - above)
-        out = np.where(s % 2 == 1, -(above + pairs), both) * special.gamma(s)
+        near = r**-s - sign * (1.0 - r) ** -s
+        far = special.zeta(s, 1.0 + r) - sign * special.zeta(s, 2.0 - r)
+        out = -sign * (near + far + sign * special.zeta(s, m + 1.0 - r)) * special.gamma(s)
     pole = np.where((s % 2 == 0) & np.isfinite(x), np.inf, np.nan)
     return np.where(known, np.where(r == 0.0, pole, out), np.nan)
 
