@@ -58,7 +58,7 @@ def written(source: str, name: str, params: str) -> Callable[..., int]:
         given = [v.ctypes.data if isinstance(v, np.ndarray) else v for v in values]
         return int(function(*given))
 
-    call.code = code  # type: ignore[attr-defined]
+    call.code, call.function = code, function  # type: ignore[attr-defined]
     return call
 
 

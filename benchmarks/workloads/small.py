@@ -39,7 +39,7 @@ def long_chain() -> Sides:
 
     x = problems.chain_input(10)
     ours, others = of_libraries(ten, (x,))
-    return Sides(ours, by_hand(CHAIN, "chain", x, 40), others)
+    return Sides(ours, by_hand(CHAIN, "chain", (x,), rounds=40), others)
 
 
 def fresh() -> Sides:
