@@ -18,11 +18,15 @@ DENSITY = 0.3989422804014327
 _GELU = """
 def gelu(x, out, value, n):
     total = 0.0
-    for i in range(n):
-        v = x[i]
-        chance = {c}(0.5) + {c}(0.5) * erf_{c}(v * {c}({root}))
-        total = reduce_add(total, f8(v * chance))
-        out[i] = chance + v * {c}({density}) * exp_{c}({c}(-0.5) * v * v)
+    for start in range(0, n, 1024):
+        part = {c}(0.0)
+        for i in range(start, min(start + 1024, n)):
+            v = x[i]
+            u = v * {c}({root})
+            chance = {c}(0.5) + {c}(0.5) * erf_{c}(u)
+            part = reduce_add(part, v * chance)
+            out[i] = chance + v * {c}({density}) * bell_{c}(u, {c}(-1.0))
+        total += part
     value[0] = total
     return 0
 """
@@ -31,19 +35,23 @@ def gelu(x, out, value, n):
 _BLACK_SCHOLES = """
 def greeks(s, v, t, k, delta, vega, theta, value, n):
     total = 0.0
-    for i in range(n):
-        root = math.sqrt(t[i])
-        deviation = v[i] * root
-        d1 = (log_{c}(s[i] / k[i]) + ({c}({rate}) + {c}(0.5) * v[i] * v[i]) * t[i]) / deviation
-        d2 = d1 - deviation
-        chance1 = {c}(0.5) + {c}(0.5) * erf_{c}(d1 * {c}({root}))
-        chance2 = {c}(0.5) + {c}(0.5) * erf_{c}(d2 * {c}({root}))
-        discounted = k[i] * exp_{c}({c}(-{rate}) * t[i])
-        slope = s[i] * {c}({density}) * exp_{c}({c}(-0.5) * d1 * d1)
-        total = reduce_add(total, f8(s[i] * chance1 - discounted * chance2))
-        delta[i] = chance1
-        vega[i] = slope * root
-        theta[i] = {c}(0.5) * slope * v[i] / root + {c}({rate}) * discounted * chance2
+    for start in range(0, n, 1024):
+        part = {c}(0.0)
+        for i in range(start, min(start + 1024, n)):
+            root = math.sqrt(t[i])
+            deviation = v[i] * root
+            d1 = (log_{c}(s[i] / k[i]) + ({c}({rate}) + {c}(0.5) * v[i] * v[i]) * t[i]) / deviation
+            d2 = d1 - deviation
+            u = d1 * {c}({root})
+            chance1 = {c}(0.5) + {c}(0.5) * erf_{c}(u)
+            chance2 = {c}(0.5) + {c}(0.5) * erf_{c}(d2 * {c}({root}))
+            discounted = k[i] * exp_{c}({c}(-{rate}) * t[i])
+            slope = s[i] * {c}({density}) * bell_{c}(u, {c}(-1.0))
+            part = reduce_add(part, s[i] * chance1 - discounted * chance2)
+            delta[i] = chance1
+            vega[i] = slope * root
+            theta[i] = {c}(0.5) * slope * v[i] / root + {c}({rate}) * discounted * chance2
+        total += part
     value[0] = total
     return 0
 """
@@ -51,20 +59,23 @@ def greeks(s, v, t, k, delta, vega, theta, value, n):
 CHAIN = """
 def chain(x, out, value, n):
     total = 0.0
-    for i in range(n):
-        v = x[i]
-        d = {c}(1.0)
+    for start in range(0, n, 1024):
+        part = {c}(0.0)
+        for i in range(start, min(start + 1024, n)):
+            v = x[i]
+            d = {c}(1.0)
 {rounds}
-        total = reduce_add(total, f8(v))
-        out[i] = d
+            part = reduce_add(part, v)
+            out[i] = d
+        total += part
     value[0] = total
     return 0
 """
 _ROUND = """
-        d = d * cos_{c}(v) * {c}(1.25)
-        v = tanh_{c}(sin_{c}(v) * {c}(1.25) + {c}(0.5))
-        d = d * ({c}(1.0) - v * v) * {c}(2.0) * v
-        v = v * v
+            d = d * cos_{c}(v) * {c}(1.25)
+            v = tanh_{c}(sin_{c}(v) * {c}(1.25) + {c}(0.5))
+            d = d * ({c}(1.0) - v * v) * {c}(2.0) * v
+            v = v * v
 """
 
 

@@ -1,7 +1,8 @@
 """erf.
 
-Below 1 erf is an odd polynomial. Above, 1 - exp(P(x)) with P a fit of log(erfc): erfc is at most
-0.16 there, so the rounding of the exponential hardly counts. From 5.95 (3.95) on erf is 1.
+Below 1 erf is an odd polynomial. Above, 1 - exp(-x*x) P(x) with P a fit of exp(x*x) erfc(x), minimax for the product:
+erfc is at most 0.16 there, so the rounding of the exponential hardly counts. A kernel that has the derivative, too,
+computes that exponential once: it is written by the same function. From 5.95 (3.95) on erf is 1.
 """
 
 from __future__ import annotations
@@ -16,21 +17,33 @@ from nbgrad.machine.vecmath.bits import (
     i4_as_f4,
     i8_as_f8,
 )
-from nbgrad.machine.vecmath.exponential import exp_f4, exp_f8
+from nbgrad.machine.vecmath.exponential import bell_f4, bell_f8
 
 
-def log_erfc_f8(a: float) -> float:
-    """Return log(erfc(a)) for 1 <= a <= 5.95, as accurately as 1 - erfc(a) needs it."""
-    a2 = a * a
-    p = 2.019531314648897e-10 - 4.862940459913534e-12 * a
-    p = p * a2 + (4.591809353575408e-08 - 3.888601197675563e-09 * a)
-    p = p * a2 + (2.114197459156942e-06 - 3.694538616724762e-07 * a)
-    p = p * a2 + (2.2525068399789737e-05 - 8.57631685123525e-06 * a)
-    p = p * a2 + (-0.00013659396187762617 - 1.95034732453884e-05 * a)
-    p = p * a2 + (-0.001919019534913527 + 0.0007731043435260169 * a)
-    p = p * a2 + (0.018987993244668443 + 0.00041360556178785543 * a)
-    p = p * a2 + (-0.6366440641071947 - 0.10270226455257028 * a)
-    return p * a2 + (-5.134430834566939e-07 - 1.1283739897320741 * a)
+def scaled_erfc_f8(a: float) -> float:
+    """Return e**(a*a) erfc(a) for 1 <= a <= 5.95, as accurately as 1 - erfc(a) needs it."""
+    t = a - 2.0
+    t2 = t * t
+    p = 7.62801296723947e-11 - 6.282506202174545e-12 * t
+    p = p * t2 + (1.5665886810466639e-09 - 4.1592142606660394e-10 * t)
+    p = p * t2 + (2.299489467545854e-08 - 5.764623479833394e-09 * t)
+    p = p * t2 + (3.4536025764760973e-07 - 9.082964347022846e-08 * t)
+    p = p * t2 + (4.6277484605739e-06 - 1.2794649125473137e-06 * t)
+    p = p * t2 + (5.572852124746974e-05 - 1.629377287660236e-05 * t)
+    p = p * t2 + (0.0005924699439524666 - 0.00018477832832639488 * t)
+    p = p * t2 + (0.005440738542848246 - 0.0018316642885024851 * t)
+    p = p * t2 + (0.041802752603382495 - 0.015460637762768344 * t)
+    return p * t2 + (0.25539567631050564 - 0.1067964618535316 * t)
+
+
+def scaled_erfc_f4(a: float) -> float:
+    """Return e**(a*a) erfc(a) in float32 for 1 <= a <= 3.95, as accurately as 1 - erfc(a) needs it."""
+    t = a - f4(2.0)
+    t2 = t * t
+    p = f4(0.0005607528728432953) - f4(0.0003888823848683387) * t
+    p = p * t2 + (f4(0.00557196419686079) - f4(0.0016029177932068706) * t)
+    p = p * t2 + (f4(0.04177123308181763) - f4(0.015492151491343975) * t)
+    return p * t2 + (f4(0.25539612770080566) - f4(0.10679950565099716) * t)
 
 
 def erf_f8(x: float) -> float:
@@ -45,7 +58,7 @@ def erf_f8(x: float) -> float:
     p = p * z2 + (-0.37612638903183615 + 0.11283791670947077 * z)
     a = abs(x)
     small = a * 1.1283791670955126 + a * (z * p)
-    large = 1.0 - exp_f8(log_erfc_f8(5.95 if a > 5.95 else a))
+    large = 1.0 - bell_f8(x, -1.0) * scaled_erfc_f8(5.95 if a > 5.95 else a)
     y = small if a < 1.0 else large
     return i8_as_f8(f8_as_i8(y) | (f8_as_i8(x) & SIGN_F8))
 
@@ -59,11 +72,6 @@ def erf_f4(x: float) -> float:
     p = p * z2 + (f4(-0.37612630744823616) + f4(0.11283630207373246) * z)
     a = abs(x)
     small = a * f4(1.128379225730896) + a * (z * p - f4(5.863538341060814e-08))
-    b = f4(3.95) if a > f4(3.95) else a
-    b2 = b * b
-    q = f4(0.0001855701024922316)
-    q = q * b2 + (f4(0.02180516421024407) - f4(0.0029395688449560023) * b)
-    q = q * b2 + (f4(-0.6382260477912312) - f4(0.10303704665914264) * b)
-    q = q * b2 + (f4(-0.0003537741513096938) - f4(1.1270398133453152) * b)
-    y = small if a < f4(1.0) else f4(1.0) - exp_f4(q)
+    large = f4(1.0) - bell_f4(x, f4(-1.0)) * scaled_erfc_f4(f4(3.95) if a > f4(3.95) else a)
+    y = small if a < f4(1.0) else large
     return i4_as_f4(i4(f4_as_i4(y) | i4(f4_as_i4(x) & SIGN_F4)))
