@@ -75,7 +75,6 @@ class Stub:
         self.name = f"nbgrad.{module}".rstrip(".")
         self.held = importlib.import_module(self.name)
         listed = [n for n in dir(self.held) if n.isidentifier() and not n.startswith("_")]
-        self.listed = sorted(listed)
         # Dtypes that are not in __all__, because Python's own types have their names.
         self.shown = sorted({*listed, *(nbgrad.tensors.dtypes.__all__ if not module else ())})
         self.imports: set[str] = set()
@@ -86,7 +85,7 @@ class Stub:
         entries = [self.entry(name, getattr(self.held, name)) for name in self.shown]
         body = [e for e in entries if e]
         if self.name == "nbgrad":
-            listed = ", ".join(f'"{name}"' for name in self.listed)
+            listed = ", ".join(f'"{name}"' for name in sorted(self.held.__all__))
             body = [f"__version__: str\n__all__ = [{listed}]", *body]
         classes = [text for _, text in sorted(self.classes.items())]
         return "\n".join([HEAD, *sorted(self.imports), "", *classes, *body, ""])

@@ -64,8 +64,9 @@ def test_members_of_tensors_are_those_of_the_run_time() -> None:
 
 
 def test_completion_shows_what_is_public() -> None:
-    assert dir(ng) == sorted(ng.__all__)
-    assert {"sin", "grad", "linalg", "float32", "tensor"} <= {*dir(ng)}
+    # Also what is declared when somebody asks for it: a type checker knows no other names.
+    assert {*ng.__all__, "einsum", "gather", "cumsum", "sort"} <= {*dir(ng)}
+    assert all(hasattr(ng, name) for name in dir(ng))
     assert not [name for name in dir(ng) if name.startswith("_")]
 
 

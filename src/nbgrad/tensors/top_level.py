@@ -54,6 +54,13 @@ def _changes(prim: Any) -> bool:
 __all__ = sorted(_names())
 
 
+def listed() -> set[str]:
+    """What *find* finds once all is declared: this imports the rest of the vocabulary."""
+    load_vocabulary()
+    names = {n for space in ("numpy", "tensor") for n in functions[space]} | _names()
+    return {name for name in names if "." not in name and find(name) is not None}
+
+
 def find(name: str) -> Any:
     """The public function *name* of the top level, or None."""
     if name == "getitem":
