@@ -158,13 +158,13 @@ TAKEN: dict[str, tuple[int, Function]] = {
     "another shape": (1, lambda x, y: (x.reshape(-1) * 2.0).reshape(N, N)),
     "a row": (1, lambda x, y: x * y[0] + y[:, :1]),
     "not read": (1, lambda x, y: y.T + y),
+    "returned": (1, lambda x, y: (x * y[0, 0] * y.T, x, y)),
 }
 APART: dict[str, Function] = {
     "turned": lambda x, y: x + x.T,
     "flipped": lambda x, y: x[::-1] * 2.0,
     "shifted window": lambda x, y: x + ng.pad(x[1:], ((0, 1), (0, 0))),
     "a row of its own": lambda x, y: x * x[0],
-    "returned": lambda x, y: (x * y[0, 0] * y.T, x, y),
     "of another dtype": lambda x, y: (x + y).astype(np.float32),
     "read by a product": lambda x, y: x @ y,
     "before what may fail": lambda x, y: ng.linalg.solve(x * 2.0, y * 2.0),

@@ -203,17 +203,16 @@ def without_kept(item: Round) -> tuple[Tape, dict[int, int]]:
     return Tape(item.tape.inputs, eqns, outputs), kept
 
 
-def with_own_outputs(tape: Tape) -> Tape:
-    """*tape* with outputs that are no inputs, and none twice: each has memory of its own."""
+def with_own_outputs(tape: Tape, among: Callable[[Var], bool] = lambda out: True) -> Tape:
+    """*tape* with outputs that are no inputs, and none twice: each has memory of its own; of those *among*."""
     taken: set[Any] = set(tape.inputs)
-    eqns, outputs = list(tape.eqns), []
+    eqns, outputs = list(tape.eqns), list[Any]()
     for out in tape.outputs:
-        assert isinstance(out, Var)
-        if out in taken:
+        if isinstance(out, Var) and out in taken and among(out):
             x = placeholder(out.aval)
             copy = linearize([detach(x)], [x])[0].eqns[0]
             eqns.append(Equation(copy.sig, (out,), copy.outs))
             out = copy.out
         taken.add(out)
         outputs.append(out)
-    return Tape(tape.inputs, tuple(eqns), tuple(outputs))
+    return Tape(tape.inputs, tuple(eqns), tuple(outputs)) if len(eqns) > len(tape) else tape

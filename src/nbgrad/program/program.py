@@ -15,7 +15,17 @@ from nbgrad.program.bands import Band, in_bands, units
 from nbgrad.program.blocked import blocked
 from nbgrad.program.factored import factored
 from nbgrad.program.joined import joined
-from nbgrad.program.loops import Chosen, Fork, Loop, Round, Trip, Whole, framed, without_kept
+from nbgrad.program.loops import (
+    Chosen,
+    Fork,
+    Loop,
+    Round,
+    Trip,
+    Whole,
+    framed,
+    with_own_outputs,
+    without_kept,
+)
 from nbgrad.program.nests import Call, Item, build, in_blocks
 from nbgrad.program.plan import Plan, plan
 from nbgrad.program.pushed import pushed
@@ -30,7 +40,7 @@ from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
 from nbgrad.program.unrolled import emit
 from nbgrad.program.upright import upright
-from nbgrad.program.values import planning
+from nbgrad.program.values import has_code, planning
 from nbgrad.program.views import LibraryCall, Stage
 
 cuda = LazyModule("nbgrad.program.cuda_rows")
@@ -126,7 +136,7 @@ def make_program(
     with planning(target):
         tape, there = joined(selected(tape)), target == "cuda"
         tape = halves.widened(tape) if there else upright(pushed(scaled(factored(tape))))
-        tape = tape if there or repeated else blocked(tape)
+        tape = tape if there or repeated else with_own_outputs(blocked(tape), _copied)
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
         cut = [*in_blocks(by_rows(built, outside, cuda.fits) if there else built, there)]
@@ -140,6 +150,14 @@ def make_program(
         steps = tuple([_step(item, repeated, again, target) for item in items])
         planned = plan(tape, items, shared, over, units(items, bands))
         return Program(tape, items, steps, planned, shared, onto, tuple(bands))
+
+
+def _copied(out: Var) -> bool:
+    """Whether an output that is an input, or is there twice, is a copy by a kernel.
+
+    It is written where its operand is read anyway, by as many threads; who runs the program would read it again.
+    """
+    return not out.weak and has_code(out.aval.dtype)
 
 
 def _step(item: Item, repeated: bool, again: Callable[[Tape], Program], target: str) -> Step:
