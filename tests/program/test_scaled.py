@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 import nbgrad as ng
+from nbgrad.backends.cpu.program import CpuProgram
 from nbgrad.core.aval import make_aval
 from nbgrad.core.check import check
 from nbgrad.core.interpret import computed
@@ -17,6 +19,7 @@ from nbgrad.core.node import placeholder
 from nbgrad.ops.basis import broadcast_to, reshape, sum_
 from nbgrad.ops.elements.arithmetic import negative, strong_multiply
 from nbgrad.program.scaled import scaled
+from tests.support.differential import plan_of, with_gradient
 
 
 def log_sum_exp(x: Any) -> Any:
@@ -40,13 +43,31 @@ def test_multiples_of_a_sum(of_sum: bool, keepdims: bool) -> None:
         assert_allclose(a, b, 1e-14)
 
 
-def test_log_sum_exp_goes_through_its_rows_three_times() -> None:
-    x = np.random.default_rng(0).normal(size=(40, 60))
+def test_log_sum_exp_goes_through_its_rows_three_times_and_where_ties_share() -> None:
+    x = np.random.default_rng(0).normal(size=(40, 70))
     x[3, 4:7] = x[3].max() + 1  # ties
     derive = ng.jit(ng.grad(log_sum_exp))
     e = np.exp(x - x.max(1, keepdims=True))
     assert_allclose(derive(x), e / e.sum(1, keepdims=True), 1e-13, 1e-15)
-    assert sum(step["bytes_moved"] >= x.nbytes for step in derive.cost(x)["steps"]) == 3
+    whole = [s["name"] for s in derive.cost(x)["steps"] if s["bytes_moved"] >= x.nbytes]
+    assert len(whole) == 4 and whole[2] == "equal+cast+where+sum"
     x[0, 1], x[1] = np.inf, -np.inf
     with np.errstate(all="ignore"):
         assert_array_equal(np.isnan(derive(x)).all(1), np.arange(40) < 2)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_ties_are_counted_where_something_is_left_to_share(dtype: str) -> None:
+    """The bits are those of counting them in all rows, whatever lies there."""
+    x = np.random.default_rng(1).normal(size=(32, 70)).astype(dtype)
+    x[::3, 5:8] = 9
+    x[1, 2], x[2, 3:5], x[4], x[5, ::2] = np.nan, np.inf, -np.inf, -np.inf
+
+    def run() -> list[Any]:
+        return CpuProgram(plan_of(with_gradient(log_sum_exp), x.shape, dtype=dtype)).run([x])
+
+    found = run()
+    with mock.patch("nbgrad.program.scaled.needed", lambda eqns, *_: eqns):
+        wanted = run()
+    for a, b in zip(found, wanted, strict=True):
+        assert a.tobytes() == b.tobytes()

@@ -12,6 +12,7 @@ from nbgrad.core.tape import Equation, Tape, Var, living
 from nbgrad.ops.basis import broadcast_to, reshape, sum_
 from nbgrad.ops.elements.arithmetic import negative, strong_multiply
 from nbgrad.ops.kinds.cotangents import reduced_shape
+from nbgrad.program.needed import needed
 from nbgrad.program.recorded import recorded
 
 NEAR: Final = 16  # values of which the factor may be made
@@ -24,17 +25,20 @@ def scaled(tape: Tape) -> Tape:
         return tape
     made = {eqn.out: eqn for eqn in tape.eqns}
     known: Known = {}
-    eqns, changed = list[Equation](), False
+    eqns, taken_off = list[Equation](), set[Any]()
     for eqn in tape.eqns:
         if eqn.prim is sum_ and eqn.out.aval.inexact:
             found = _product(eqn, made, known)
             if found is not None:
                 eqns += found
-                changed = True
+                taken_off.add(eqn.out)
                 continue
             known.setdefault((eqn.inputs[0], eqn.params["axis"]), eqn.out)
         eqns.append(eqn)
-    return Tape(tape.inputs, tuple(living(eqns, tape.outputs)), tape.outputs) if changed else tape
+    if not taken_off:
+        return tape
+    eqns = needed(living(eqns, tape.outputs), tape.outputs, taken_off)
+    return Tape(tape.inputs, tuple(eqns), tape.outputs)
 
 
 def _product(eqn: Equation, made: dict[Any, Equation], known: Known) -> list[Equation] | None:
