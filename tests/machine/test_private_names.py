@@ -112,6 +112,19 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.ir:Assign.value": None,
         "numba.core.ir:Var.name": None,
     },
+    "variables to which nobody counts references are lowered as they stand": {
+        "numba.core.lowering:BaseLower.typeof": "self, varname",
+        "numba.core.lowering:Lower.lower_assign": "self, ty, inst",
+        "numba.core.lowering:Lower.getvar": "self, name",
+        "numba.core.lowering:Lower.alloca_lltype": "self, name, lltype, datamodel",
+        "numba.core.lowering:Lower._singly_assigned_vars": None,
+        "numba.core.lowering:Lower._blk_local_varmap": None,
+        "numba.core.datamodel.models:DataModel.contains_nrt_meminfo": "self",
+    },
+    "operators remember what they return and how they are lowered": {
+        "numba.core.cpu:CPUContext": None,
+        "numba.core.typing.context:BaseContext.resolve_function_type": "self, func, args, kws",
+    },
     "a function is compiled as far as LLVM text, with these flags": {
         "numba.core.compiler:compile_extra": (
             "typingctx, targetctx, func, args, return_type, flags, locals, library, pipeline_class"
@@ -358,6 +371,7 @@ PLAIN |= {
     "modules",
     "setdefault",
     "util",
+    "values",
 }
 PLAIN |= {"target_data", "link_in"}  # llvmlite's, documented
 

@@ -24,6 +24,7 @@ from numba.core.cgutils import (
 )
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import AnalysisPass, PassManager, register_pass
+from numba.core.cpu import CPUContext
 from numba.core.datamodel.models import OpaqueModel, PointerModel
 from numba.core.errors import NumbaError, NumbaTypeError, TypingError
 from numba.core.extending import infer_getattr, intrinsic, lower_getattr_generic, register_model
@@ -55,6 +56,9 @@ from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
 from nbgrad.machine.assignments import ByName
 from nbgrad.machine.blocks import OncePerBlock
+from nbgrad.machine.operators import Operator, OperatorLowering, OperatorTyping
+from nbgrad.machine.simplified import simplify
+from nbgrad.machine.uncounted import Uncounted
 
 __all__ = [
     "AbstractTemplate",
@@ -112,6 +116,12 @@ class Collected(codegen.CPUCodeLibrary):
             self._final_module.link_in(library._get_module_for_linking(), preserve=True)
         self._finalized = True
 
+    def _get_module_for_linking(self) -> Any:
+        """The module for those that call its functions, and would each have to simplify these."""
+        if self._shared_module is None:
+            simplify(self._final_module, target_machine())
+        return super()._get_module_for_linking()
+
     def get_pointer_to_function(self, name: str) -> int:
         return 0  # nothing here is ever called by Numba's dispatchers
 
@@ -131,46 +141,15 @@ class Generator(codegen.JITCPUCodegen):
         """Do nothing: an environment serves exceptions and boxing, and kernels have neither."""
 
 
-PLAIN: Final = (types.Number, types.Boolean, types.CPointer)  # type: ignore[attr-defined]
+register_model(Operator)(OpaqueModel)
 
 
-class _Operator(types.Function):
-    """A function of Numba's that remembers what it returns for numbers and pointers.
-
-    Numba asks all that declared it, of which there are dozens, and does so up to four times for each
-    sum in a kernel: a third of what compiling took.
-    """
-
-    def __init__(self, function: Any) -> None:
-        super().__init__(function.templates)
-        self._known: dict[Any, Any] = {}
-
-    def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
-        """The signature of a call with arguments of these types."""
-        if kws or not all(isinstance(a, PLAIN) for a in args):
-            return super().get_call_type(context, args, kws)
-        args = tuple(args)
-        if args not in self._known:
-            self._known[args] = super().get_call_type(context, args, kws)
-        return self._known[args]
-
-
-register_model(_Operator)(OpaqueModel)
-
-
-class Knowing(Context):
+class Knowing(OperatorTyping, Context):
     """Numba's typing, with functions that remember."""
 
-    def resolve_value_type(self, val: Any) -> Any:
-        """The type of a value that is a constant in compiled code."""
-        found = super().resolve_value_type(val)
-        if found.__class__ is not types.Function:
-            return found
-        known = _operators.get(found)
-        return known or _operators.setdefault(found, _Operator(found))
 
-
-_operators: dict[Any, _Operator] = {}
+class _Knowing(OperatorLowering, CPUContext):
+    """Numba's lowering, with functions that remember."""
 
 
 def _make_context() -> Any:
@@ -179,6 +158,7 @@ def _make_context() -> Any:
     context = cpu_target.target_context.subtarget(
         _internal_codegen=Generator("nbgrad"), typing_context=typing
     )
+    context.__class__ = _Knowing
     # Numba keeps compiled internal functions here; ours must not meet those of its own engine.
     context.cached_internal_func = {}
     return context
@@ -232,13 +212,13 @@ class _Compiler(compiler.CompilerBase):
         return [manager]
 
 
-class _TypesDiffer(Exception):
-    """A variable is given values of several types."""
+class _Unsteady(Exception):
+    """A variable is given values of several types, or one to which references are counted."""
 
 
 @register_pass(mutates_CFG=False, analysis_only=True)
 class _OneTypeEach(AnalysisPass):
-    """Refuses functions whose variables are given values of several types."""
+    """Refuses functions whose variables are given values of several types, or that own memory."""
 
     _name = "nbgrad_one_type_each"
 
@@ -254,8 +234,26 @@ class _OneTypeEach(AnalysisPass):
                 source = value.name if isinstance(value, ir.Var) else name
                 kind = types.unliteral(state.typemap[source])  # type: ignore[attr-defined]
                 if found.setdefault(name, kind) != kind:
-                    raise _TypesDiffer(name)
+                    raise _Unsteady(name)
+        if any(_context.data_model_manager[x].contains_nrt_meminfo() for x in {*found.values()}):
+            raise _Unsteady
         return False
+
+
+class _PlainLower(Uncounted, lowering.Lower):
+    """Lowers a function whose values refer to nothing."""
+
+    def alloca_lltype(self, name: str, lltype: Any, datamodel: Any = None) -> Any:
+        return alloca_once(self.builder, lltype, name=name)
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _PlainLowering(NativeLowering):
+    _name = "nbgrad_plain_lowering"
+
+    @property
+    def lowering_class(self) -> Any:
+        return _PlainLower
 
 
 class _Steady(_Compiler):
@@ -264,7 +262,13 @@ class _Steady(_Compiler):
     No value has to have a name of its own: what gives it one takes half the time of a large kernel.
     """
 
-    PASSES = (*_Compiler.PASSES[:3], NopythonTypeInference, _OneTypeEach, *_Compiler.PASSES[6:])
+    PASSES = (
+        *_Compiler.PASSES[:3],
+        NopythonTypeInference,
+        _OneTypeEach,
+        _PlainLowering,
+        NoPythonBackend,
+    )
 
 
 class _RememberingLower(OncePerBlock, lowering.Lower):
@@ -387,7 +391,7 @@ def lowered(
 
     try:
         compiled = compiled_by(_Steady)
-    except (_TypesDiffer, TypingError):
+    except (_Unsteady, TypingError):
         compiled = compiled_by(_Compiler)
     finally:
         config.DISABLE_JIT = asked
