@@ -12,6 +12,7 @@ from nbgrad.core.aval import make_aval
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import constant, placeholder
 from nbgrad.core.values import value_of
+from nbgrad.engine.demand import demand
 from nbgrad.program.program import Program, make_program
 from nbgrad.tensors.tensor import Tensor
 from nbgrad.transforms.simplify import simplify
@@ -81,6 +82,7 @@ def evaluate(tier: str, f: Function, arrays: Sequence[Any], order: int) -> list[
             gradients = [g for g in found if g is not None]
             results += gradients
             total = weighted(gradients)
+        demand([y._node for y in results if isinstance(y, Tensor)])  # in one program, not one each
         return [y.detach().numpy() for y in results]
 
 
