@@ -195,6 +195,16 @@ def torch(problem: Any, arrays: Sequence[Any], wrt: int) -> Step:
         grads = module.autograd.grad(value, leaves[:wrt])
         return value.item(), grads
 
+    return translated(step)
+
+
+def translated(step: Step) -> Step:
+    """*step* of PyTorch's compiler, which translates at the first call, and may have no way to."""
+    refused = importlib.import_module("torch._dynamo.exc").TorchDynamoException
+    try:
+        step()
+    except refused as error:
+        raise Unserved(f"torch.compile: {error}") from None
     return step
 
 

@@ -31,12 +31,18 @@ def kept() -> dict[str, Any]:
     return found
 
 
-def keep(section: str, rows: Sequence[Row], machine: str) -> None:
-    """Put *rows* in the place of those of the same cases, and write the page and the plot again."""
+def keep(section: str, rows: Sequence[Row], machine: str, whole: bool = True) -> None:
+    """Put *rows* in the place of those of the same cases, and write the page and the plot again.
+
+    Rows that are not *whole* leave the cells that they lack as they were.
+    """
     today = datetime.date.today().isoformat()
     everything = kept()
     old = everything.get(section, {"rows": []})["rows"]
-    merged = {_key(row): row for row in old} | {_key(row): row | {DATE: today} for row in rows}
+    merged = {_key(row): row for row in old}
+    for row in rows:
+        before = {} if whole else merged.get(_key(row), {})
+        merged[_key(row)] = before | row | {DATE: today}
     everything[section] = {"machine": machine, "rows": list(merged.values())}
     FILE.write_text(json.dumps(everything, indent=1, ensure_ascii=False) + "\n")
     write()
@@ -60,7 +66,7 @@ def table(section: Any) -> str:
 
 def _cell(row: Row, name: str) -> str:
     cell = row.get(name, "")
-    wins = name.endswith(PEER) and bool(cell) and float(cell) < 1.0
+    wins = name.endswith(PEER) and cell[:1].isdigit() and float(cell) < 1.0
     return f"**{cell}**" if wins or (name == RATIO and missed(row)) else cell
 
 

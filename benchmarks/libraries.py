@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.compilers import COMPILERS
+from benchmarks.compilers import COMPILERS, Functions
 from benchmarks.problems import MLP_STEP, Array, gp_inputs, gp_loss, mlp_inputs, mlp_loss
 
 # What is timed is the steady state: machine code is waited for, not made beside the samples.
@@ -63,6 +63,11 @@ def compiled(library: str, problem: Problem, arrays: Sequence[Array], wrt: int) 
         return lambda: module.block_until_ready(step(*inputs))
     if library == "torch":
         return _tensor_step(module, problem, arrays, wrt)
+    if library == "autograd":
+        special = importlib.import_module("autograd.scipy.special")
+        others = Functions(importlib.import_module("autograd.numpy"), erf=special.erf)
+        derive = module.value_and_grad(lambda *a: problem(*a, others), argnums)
+        return lambda: derive(*arrays)
     raise ImportError(f"{library} does not compile")
 
 

@@ -36,14 +36,24 @@ def rosenbrock(x: Any) -> Any:
 # ------------------------------------------------------------------------------ bundle adjustment
 
 
-def rotated(w: Sequence[Any], p: Sequence[Any]) -> list[Any]:
+def rotated(w: Sequence[Any], p: Sequence[Any], xp: Any = np) -> list[Any]:
     """Points turned by rotation vectors (Rodrigues)."""
     square = w[0] * w[0] + w[1] * w[1] + w[2] * w[2]
-    theta = np.sqrt(square)
-    c, s = np.cos(theta), np.sin(theta) / theta
+    theta = xp.sqrt(square)
+    c, s = xp.cos(theta), xp.sin(theta) / theta
     k = (1 - c) / square * (w[0] * p[0] + w[1] * p[1] + w[2] * p[2])
     cross = (w[1] * p[2] - w[2] * p[1], w[2] * p[0] - w[0] * p[2], w[0] * p[1] - w[1] * p[0])
     return [c * p[i] + s * cross[i] + k * w[i] for i in range(3)]
+
+
+def projected(c: Sequence[Any], point: Sequence[Any], xp: Any = np) -> tuple[Any, Any]:
+    """Where cameras of nine numbers see points."""
+    p = rotated(c[:3], point, xp)
+    p = [p[k] + c[3 + k] for k in range(3)]
+    u, v = -p[0] / p[2], -p[1] / p[2]
+    r = u * u + v * v
+    f = c[6] * (1 + r * (c[7] + r * c[8]))
+    return f * u, f * v
 
 
 class Scene:
@@ -70,13 +80,14 @@ class Scene:
         n = 9 * self.cameras
         cameras = x[:n].reshape(self.cameras, 9)[self.camera]
         points = x[n:].reshape(self.points, 3)[self.point]
-        c = [cameras[:, k] for k in range(9)]
-        p = rotated(c[:3], [points[:, k] for k in range(3)])
-        p = [p[k] + c[3 + k] for k in range(3)]
-        u, v = -p[0] / p[2], -p[1] / p[2]
-        r = u * u + v * v
-        f = c[6] * (1 + r * (c[7] + r * c[8]))
-        return np.concatenate([f * u - self.measured[:, 0], f * v - self.measured[:, 1]])
+        u, v = projected([cameras[:, k] for k in range(9)], [points[:, k] for k in range(3)])
+        return np.concatenate([u - self.measured[:, 0], v - self.measured[:, 1]])
+
+    def places(self) -> Any:
+        """Where in the unknowns the twelve are that a point seen by a camera depends on."""
+        of_camera = 9 * self.camera + np.arange(9)[:, None]
+        of_point = 9 * self.cameras + 3 * self.point + np.arange(3)[:, None]
+        return np.concatenate([of_camera, of_point])
 
     def by_hand(self) -> Callable[[Any], Any]:
         """The entries of the Jacobian, twelve a row, written out in NumPy as one would for a solver."""

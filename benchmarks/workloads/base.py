@@ -78,7 +78,7 @@ def of_peers(
     def of(library: str) -> Callable[[], Step]:
         return lambda: libraries.compiled(library, problem, arrays, wrt)
 
-    return {name: of(name) for name in ("jax", "torch", *COMPILERS)}
+    return {name: of(name) for name in ("jax", "torch", "autograd", *COMPILERS)}
 
 
 def flat(found: Any) -> list[Any]:

@@ -51,6 +51,13 @@ def test_rows_of_the_same_case_are_replaced(elsewhere: Path) -> None:
     assert [row["case"] for row in written["workloads"]["rows"]] == ["a", "b"]
 
 
+def test_cells_of_others_stay_where_a_row_is_not_whole(elsewhere: Path) -> None:
+    kept.keep("workloads", [{"case": "b", "new": "7"}], "N", whole=False)
+    row = json.loads((elsewhere / "results.json").read_text())["workloads"]["rows"][1]
+    assert row.pop(kept.DATE) != "2026-01-01"
+    assert row == {"case": "b", kept.RATIO: "1.2", kept.AIM: "1.1", "new": "7"}
+
+
 def test_a_page_without_marks_is_an_error() -> None:
     with pytest.raises(SystemExit, match="no marks for other"):
         kept.page("prose", {"other": {"machine": "", "rows": []}})
@@ -59,5 +66,6 @@ def test_a_page_without_marks_is_an_error() -> None:
 def test_what_is_faster_elsewhere_is_in_bold_type() -> None:
     rows = [{"case": "a", f"jax{kept.PEER}": "0.8", kept.DATE: "2026-01-01"}]
     rows += [{"case": "b", f"jax{kept.PEER}": "2e+02", kept.DATE: "2026-01-01"}]
+    rows += [{"case": "c", f"jax{kept.PEER}": "none in 9 s", kept.DATE: "2026-01-01"}]
     text = kept.table({"machine": "M.", "rows": rows})
-    assert "| a | **0.8** |" in text and "| b | 2e+02 |" in text
+    assert "| a | **0.8** |" in text and "| b | 2e+02 |" in text and "| c | none" in text
