@@ -6,6 +6,8 @@ They run as plain Python here, as compiling them takes seconds; the functions of
 from __future__ import annotations
 
 import runpy
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,16 @@ import nbgrad as ng
 
 SCRIPTS = Path(__file__).parents[2] / "examples"
 NUTS = SCRIPTS.parent / "src" / "nbgrad" / "examples" / "nuts.py"
+SCALE = "nbgrad.examples.nuts_scale"
 
 
 @pytest.fixture
-def plain(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Numba's decorators give the functions themselves."""
+def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let Numba's decorators give the functions themselves, also those that a script imports."""
     monkeypatch.setattr(numba.config, "DISABLE_JIT", True)
+    monkeypatch.delitem(sys.modules, SCALE, raising=False)
+    yield
+    sys.modules.pop(SCALE, None)
 
 
 def test_particle_filter_finds_the_score(plain: None) -> None:
@@ -71,20 +77,60 @@ def test_nuts_draws_from_a_known_posterior(plain: None) -> None:
     draws = np.concatenate([each.draws for each in chains])
     np.testing.assert_allclose(draws.mean(axis=0), 1.0, atol=0.3)
     np.testing.assert_allclose(np.cov(draws.T), covariance, atol=0.5)
-    assert all(each.diverged == 0 and 0.7 < each.accepted < 0.99 for each in chains)
+    assert all(each.diverged == 0 and 0.7 < each.accepted <= 1 for each in chains)
     assert abs(draws[:400].mean() - draws[400:].mean()) < 0.4
 
 
 def test_a_dense_scale_is_of_the_covariance_and_keeps_the_draw(plain: None) -> None:
-    names = runpy.run_path(str(NUTS))
+    names = runpy.run_path(str(NUTS.with_name("nuts_scale.py")))
     rng = np.random.default_rng(0)
     half = np.array([[1.0, 0.0, 0.0], [30.0, 5.0, 0.0], [0.2, -0.1, 0.01]])
-    z = rng.normal(size=(400, 3)) @ half.T
-    slopes = -z @ np.linalg.inv(half @ half.T)
-    w, scale = np.zeros((21, 3)), np.eye(3)
-    w[names["CHOSEN_Z"]], w[names["CHOSEN_G"]] = z[-1], slopes[-1]
+    middle = np.array([4.0, -50.0, 0.3])
+    x = middle + rng.normal(size=(400, 3)) @ half.T
+    slopes = (middle - x) @ np.linalg.inv(half @ half.T)
+    w, scale = np.zeros((22, 3)), np.eye(3)
+    w[names["CHOSEN_Z"]], w[names["CHOSEN_G"]] = x[-1], slopes[-1]
     for _ in range(3):
-        names["improve"](scale, w, z @ np.linalg.inv(scale).T, slopes @ scale)
+        z = (x - w[names["CENTRE"]]) @ np.linalg.inv(scale).T
+        nearly_normal = names["improve"](scale, w, z, slopes @ scale)
+    assert nearly_normal
     np.testing.assert_allclose(scale @ scale.T, half @ half.T, rtol=1e-3)
-    np.testing.assert_allclose(scale @ w[names["CHOSEN_Z"]], z[-1])
+    np.testing.assert_allclose(w[names["CENTRE"]], middle, rtol=1e-2)
+    np.testing.assert_allclose(w[names["CENTRE"]] + scale @ w[names["CHOSEN_Z"]], x[-1])
     np.testing.assert_allclose(w[names["CHOSEN_G"]], slopes[-1] @ scale)
+    assert not names["improve"](scale, w, z, slopes @ scale - 3 * z**3)
+
+
+def test_a_way_from_far_leaves_the_scale_finite(plain: None) -> None:
+    names = runpy.run_path(str(NUTS.with_name("nuts_scale.py")))
+    for seed in (1, 3):
+        rng = np.random.default_rng(seed)
+        turn = np.linalg.qr(rng.normal(size=(60, 60)))[0]
+        precision = turn * 10 ** rng.uniform(0, 8, 60) @ turn.T
+        way = np.outer(0.5 ** np.arange(30), rng.uniform(-2, 2, 60))
+        x = way + 1e-3 * rng.normal(size=(30, 60))
+        w, scale = np.zeros((22, 60)), np.eye(60)
+        names["improve"](scale, w, x, -x @ precision)
+        assert np.isfinite(scale).all() and np.isfinite(w).all()
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_steps_go_back_where_momenta_are_turned_round(plain: None, split: bool) -> None:
+    names = runpy.run_path(str(NUTS))
+    leapfrog, z, r = (names[k] for k in ("leapfrog", "Z", "R"))
+
+    def density(x: Any, slope: Any) -> Any:
+        slope[:] = -x - 0.3 * x**3
+        return (-0.5 * (x * x).sum() - 0.075 * (x**4).sum(),)
+
+    w = np.zeros((22, 2))
+    w[z], w[r] = (0.5, -1.2), (0.3, 0.8)
+    value = names["seen"](density, np.ones(2), w)
+    started, energy, errors = w[[z, r]], names["kinetic"](w[r]) - value, []
+    for _ in range(2):
+        for _ in range(3):
+            value = leapfrog(density, np.ones(2), w, 0.1, split)
+        errors.append(abs(names["kinetic"](w[r]) - value - energy))
+        w[r] *= -1
+    np.testing.assert_allclose(w[[z, r]], started, atol=1e-12)
+    assert errors[0] < 5e-3 and errors[1] < 1e-12

@@ -1,0 +1,157 @@
+"""Where the sampler of ``nuts.py`` is: points of ``x = centre + scale @ z``, and how a warm-up finds scale and step.
+
+The scale is found of draws and gradients both, as nutpie does (Seyboldt, Carlson and Carpenter, "Preconditioning
+Hamiltonian Monte Carlo by Minimizing Fisher Divergence", 2026), the step by dual averaging (Hoffman and Gelman, 3.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+from numba import njit
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+# No tests for divisions by zero, sums in any order, and other threads of Python go on.
+fast: Callable[[Function], Function] = njit(
+    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"}
+)
+NEARLY = 0.25  # a share of its variance by which a gradient may differ from a normal posterior's
+QUARTER = 0.5 * np.pi  # of a turn: the longest step that is split
+# Rows of the memory of a tree.
+(LEFT_Z, LEFT_R, LEFT_G, RIGHT_Z, RIGHT_R, RIGHT_G, CHOSEN_Z, CHOSEN_G, CHOSEN_X, SUM, NEW_Z, NEW_G, NEW_X, PART, Z, R, G, X, SLOPE, ZERO, VALUE, CENTRE) = range(22)  # fmt: skip
+
+
+@fast
+def stretch(scale: Any, z: Any, x: Any) -> None:
+    """``x = scale @ z``, of a triangle or a diagonal: loops, as BLAS would go through the other triangle, too."""
+    for i in range(z.size):
+        if scale.ndim == 1:
+            x[i] = scale[i] * z[i]
+        else:
+            total = 0.0
+            for j in range(i + 1):
+                total += scale[i, j] * z[j]
+            x[i] = total
+
+
+@fast
+def pull(scale: Any, slope: Any, g: Any) -> None:
+    """``g = scale.T @ slope``: the gradient by z."""
+    for i in range(g.size):
+        if scale.ndim == 1:
+            g[i] = scale[i] * slope[i]
+        else:
+            g[i] = 0.0
+            a = slope[i]
+            for j in range(i + 1):
+                g[j] += scale[i, j] * a
+
+
+@fast
+def copy(w: Any, source: int, target: int, rows: int) -> None:
+    """Copy rows of the memory of a tree: loops, as slices cost more than short rows."""
+    for k in range(rows):
+        for i in range(w.shape[1]):
+            w[target + k, i] = w[source + k, i]
+
+
+@fast
+def add(w: Any, source: int, target: int) -> None:
+    for i in range(w.shape[1]):
+        w[target, i] += w[source, i]
+
+
+@fast
+def seen(density: Any, scale: Any, w: Any) -> Any:
+    """The log-density at ``w[X] = w[CENTRE] + scale @ w[Z]``; its gradient by z is ``w[G]``."""
+    stretch(scale, w[Z], w[X])
+    add(w, CENTRE, X)
+    value = density(w[X], w[SLOPE])[0]
+    pull(scale, w[SLOPE], w[G])
+    return value
+
+
+@fast
+def mean(x: Any) -> Any:
+    """The mean of rows."""
+    total = np.zeros(x.shape[1])
+    for k in range(len(x)):
+        total += x[k] / len(x)
+    return total
+
+
+@fast
+def moments(x: Any) -> Any:
+    """The covariance of rows, and of one more that says that it is the identity."""
+    n, size = x.shape
+    centred = x - mean(x)
+    return (np.dot(centred.T, centred) + np.eye(size)) / (n + 1)
+
+
+@fast
+def improve(scale: Any, w: Any, draws: Any, slopes: Any) -> bool:
+    """Set the scale by a window's draws and gradients, both by z; return whether the posterior is nearly round by it.
+
+    The gradients of a normal posterior are ``S @ z``, S the inverse of its covariance. If C is the covariance of
+    some draws, and G that of their gradients, then ``G = S @ C @ S``: there is one S that says so, which is exact
+    for more draws than dimensions. A diagonal comes first, so that what few draws do not tell is of its scale.
+    """
+    n = w.shape[1]
+    root = np.empty(n)
+    for i in range(n):
+        root[i] = ((np.var(draws[:, i]) + 1e-10) / (np.var(slopes[:, i]) + 1e-10)) ** 0.25
+    w[CHOSEN_Z] /= root
+    w[CHOSEN_G] *= root
+    if scale.ndim == 1:
+        scale *= root
+        return False
+    scale *= root
+    if 2 * len(draws) < n:
+        return False
+    inner, outer = draws / root, slopes * root
+    half = np.linalg.cholesky(moments(outer))
+    values, vectors = np.linalg.eigh(np.dot(half.T, np.dot(moments(inner), half)))
+    # Draws on the way from far have some that are rounded to below zero.
+    values = np.maximum(values, 1e-12 * values[-1])
+    wide = np.linalg.solve(half.T, vectors * values**0.25)  # wide @ wide.T is 1 / S
+    lower = np.linalg.cholesky(np.dot(wide, wide.T))
+    scale[:] = np.dot(scale, lower)
+    w[CHOSEN_Z] = np.linalg.solve(lower, w[CHOSEN_Z])
+    w[CHOSEN_G] = np.dot(lower.T, w[CHOSEN_G])
+    # A round normal posterior has its middle at z + g, wherever z is.
+    middles = np.linalg.solve(lower, inner.T).T + np.dot(outer, lower)
+    middle = mean(middles)
+    w[CHOSEN_Z] -= middle
+    stretch(scale, middle, w[X])
+    add(w, X, CENTRE)
+    return bool(len(draws) > n and mean((middles - middle) ** 2).max() < NEARLY)
+
+
+@fast
+def window_ends(warmup: int) -> Any:
+    """After how many draws of the warm-up the scale is set: windows that double."""
+    last = warmup - max(warmup // 10, min(warmup, 20))
+    at, size = 0, 10
+    ends = [0 for _ in range(0)]
+    while at < last:
+        at += size
+        size *= 2
+        if at + size > last:
+            at = last
+        ends.append(at)
+    return ends
+
+
+@fast
+def averaged(state: Any, accepted: float, target: float, split: bool) -> Any:
+    """The next step of dual averaging: *state* is where it shrinks to, the error, the mean, how many."""
+    state[3] += 1
+    k = state[3]
+    state[1] += (target - accepted - state[1]) / (k + 10)
+    found = state[0] - np.sqrt(k) / 0.05 * state[1]
+    if split:
+        found = min(found, np.log(QUARTER))
+    state[2] += k**-0.75 * (found - state[2])
+    return np.exp(found)
