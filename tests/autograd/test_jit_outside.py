@@ -19,6 +19,7 @@ import pytest
 from numpy.random import standard_normal
 from numpy.testing import assert_allclose
 from scipy import stats
+from subprocesses import run
 
 import nbgrad as ng
 
@@ -303,3 +304,17 @@ def test_a_generator_that_is_not_drawn_from_may_be_at_hand() -> None:
     f = ng.jit(lambda x, draw=False: x * held.rng.normal() if draw else x * held.w)
     assert_allclose(f(X), X * 2)
     assert_allclose(ng.jit(lambda x: x * [1.0].count(1.0))(X), X)
+
+
+def test_a_draw_that_loads_numpys_generator_is_seen() -> None:
+    text = """
+        import sys
+        import numpy as np
+        import nbgrad as ng
+        assert "numpy.random" not in sys.modules
+        try:
+            ng.jit(lambda x: x * getattr(np, "ran" + "dom").rand(312))(np.ones(312))
+        except ng.errors.ConcretizationError:
+            print("seen")
+    """
+    assert run(text).strip() == "seen"

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from types import FunctionType, MethodType
 from typing import Any
 
+import numpy as np
+
 from nbgrad.api.sameness import Sources, is_source, source_of
 from nbgrad.errors import DRAWN_IN_TRACE, ConcretizationError
 
@@ -25,6 +27,7 @@ def undrawn(f: Callable[..., Any]) -> Iterator[None]:
     if not _names(f, given, DEPTH):
         yield
         return
+    np.random.get_state  # noqa: B018  # loads it, if nobody did: its state before is known then
     sources = Sources(given)
     yield
     if any(sources.drawn()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -20,6 +21,7 @@ _CELL = re.compile(r"\b(v\d+)\.cell_contents\b")
 # Packages whose containers compare themselves.
 _COMPARING = ("pandas", "polars", "xarray")
 _SOURCES = {("numpy", "Generator"), ("numpy", "RandomState"), ("numpy", "BitGenerator")}
+_PYTHONS: Any = random.random.__self__  # type: ignore[attr-defined]
 _SOURCES |= {("random", "Random"), ("_random", "Random")}
 
 
@@ -89,16 +91,22 @@ class Sources:
 
     def drawn(self) -> list[bool]:
         """Whether each has been drawn from since: of those given, then of the others."""
-        return [now != before for now, before in zip(self._states(), self.states, strict=True)]
+        now = self._states()
+        return [now[k] != before for k, before in self.states.items()]
 
-    def _states(self) -> list[bytes]:
-        # NumPy's own draws two normal numbers at once, and has the second one in its state.
-        numpys: Any = np.random.get_state
-        found = [*self.given, numpys.__self__]
-        pythons = sys.modules.get("random")
-        if pythons is not None:
-            found.append(pythons._inst)
-        return [pickle.dumps(_state(x)) for x in found]
+    def more(self) -> bool:
+        """Whether NumPy's own has been loaded since: what it was before is not known."""
+        return len(self._states()) > len(self.states)
+
+    def _states(self) -> dict[Any, bytes]:
+        found: dict[Any, Any] = dict(enumerate([*self.given, _PYTHONS]))
+        if (
+            "numpy.random" in sys.modules
+        ):  # NumPy loads it when it is asked for: a tenth of a first call
+            # NumPy's own draws two normal numbers at once, and has the second one in its state.
+            numpys: Any = np.random.get_state
+            found["numpy"] = numpys.__self__
+        return {k: pickle.dumps(_state(x)) for k, x in found.items()}
 
 
 def is_source(x: Any) -> bool:

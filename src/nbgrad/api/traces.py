@@ -181,11 +181,14 @@ class Traces:
     def _undrawn(self, outside: Reader, run: Callable[[], Compiled]) -> Compiled:
         """What *run* traces, if that draws no random numbers.
 
-        What nobody named, another thread may have drawn from meanwhile: then it is run again.
+        What nobody named, another thread may have drawn from meanwhile: then it is run again; and if it
+        loaded NumPy's own source.
         """
         for again in (True, False):
             sources = Sources(outside.sources)
             entry = run()
+            if again and sources.more():
+                continue
             drawn = sources.drawn()
             alone = threading.active_count() == 1 or "random" in outside.names
             if any(drawn if alone or not again else drawn[: len(sources.given)]):
