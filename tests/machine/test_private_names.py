@@ -71,6 +71,16 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.types:CPointer": None,
         "numba.core.datamodel.models:OpaqueModel": "dmm, fe_type",
     },
+    "a function is lowered when what calls it is linked": {
+        "numba.core.lowering:Lower.lower": "self",
+        "numba.core.lowering:Lower.context": None,
+        "numba.core.lowering:Lower.flags": None,
+        "numba.core.lowering:Lower.genlower": None,
+        "numba.core.lowering:Lower.call_helper": None,
+        "numba.core.base:BaseContext.push_code_library": "self, lib",
+        "numba.core.targetconfig:ConfigStack.enter": "self, flags",
+        "numba.core.codegen:CPUCodeLibrary._raise_if_finalized": "self",
+    },
     "Numba asks at its import whether there is a BLAS, and again where it calls it": {
         "numba.np.linalg:ensure_blas": "",
         "numba.np.arraymath:ensure_blas": "",
@@ -364,6 +374,7 @@ PLAIN = {"__init__", "__name__", "fromkeys", "PASSES", "features", "host", "targ
 PLAIN |= {
     "__class__",
     "_known",
+    "_lowered",
     "cache",
     "copy",
     "find_spec",

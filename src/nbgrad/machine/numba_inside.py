@@ -271,7 +271,30 @@ class _Steady(_Compiler):
     )
 
 
-class _RememberingLower(OncePerBlock, lowering.Lower):
+class _Lower(lowering.Lower):
+    """Lowers a function once its library asks for it, if that does: of what is typed on the way much is never called."""
+
+    # What wrappers for Python are made of: there are none of what is lowered later.
+    call_helper = genlower = None
+
+    def lower(self) -> None:
+        asks = getattr(self.library, "asks_for", None)
+        if asks is None:
+            super().lower()
+        else:
+            asks(self._lowered)
+
+    def _lowered(self) -> None:
+        flags = ConfigStack().enter(self.flags.copy())
+        with flags, self.context.push_code_library(self.library):
+            super().lower()
+
+
+# Numba's own functions, and those of overloads, are lowered by this pass.
+NativeLowering.lowering_class = property(lambda self: _Lower)
+
+
+class _RememberingLower(OncePerBlock, _Lower):
     """Lowers a function of numbers that remember how they were made."""
 
 

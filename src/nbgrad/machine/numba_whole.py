@@ -52,16 +52,33 @@ class Unfit(Exception):
 class _Library(Collected):
     """Modules as Numba lowered them; what they need is linked once, into what is emitted."""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._waiting: list[Callable[[], None]] = []
+
+    def asks_for(self, lower: Callable[[], None]) -> None:
+        """Let *lower* add a module when this is linked, and not before."""
+        self._waiting.append(lower)
+
+    def lowered(self) -> _Library:
+        """The library itself, all of it lowered."""
+        while self._waiting:
+            self._waiting.pop(0)()
+        return self
+
     def finalize(self) -> None:
-        """Nothing more is added."""
+        """Others may link this: modules are added when they do."""
         self._finalized = True
+
+    def _raise_if_finalized(self) -> None:
+        """Nothing: modules are added later."""
 
     _shared_module: Any
 
     def _get_module_for_linking(self) -> Any:
         """The module for code of Numba's own, with what it needs."""
         if self._shared_module is None:
-            module = _linked(self, self._final_module.clone())
+            module = _linked(self, self.lowered()._final_module.clone())
             for f in module.functions:
                 if not f.is_declaration and f.linkage == ll.Linkage.external:
                     f.linkage = "linkonce_odr"
@@ -231,7 +248,7 @@ def build(
     dispatcher = own(CPUDispatcher(py_func=function, targetoptions=options))
     dispatcher.compile((kind,))
     made = dispatcher.overloads[kind,]
-    module = _linked(made.library, made.library._final_module, known)
+    module = _linked(made.library, made.library.lowered()._final_module, known)
     _export(module, made.fndesc.mangled_name, symbol)
     if merged:
         merging.merge(module, merged)
@@ -263,6 +280,7 @@ def _linked(library: Any, module: Any, known: Set[tuple[str, str]] | None = None
         if found not in seen:
             seen[found] = None
             if isinstance(found, _Library):
+                found.lowered()
                 left += [*found._linking_libraries, *_later(found._final_module)]
     for x in seen:
         whose = getattr(x, "whose", None)
