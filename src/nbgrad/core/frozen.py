@@ -9,6 +9,7 @@ operation of a script, as an ``Equation`` is, has an ``__init__`` of its own ins
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, ClassVar, NoReturn, TypeVar, dataclass_transform
 
 T = TypeVar("T")
@@ -34,12 +35,14 @@ class Frozen:
     __slots__ = ()
     _fields: ClassVar[tuple[str, ...]] = ()
     _made: ClassVar[tuple[tuple[str, Callable[[], Any]], ...]] = ()
+    _read: ClassVar[Any] = attrgetter("__class__")
 
     def __init_subclass__(cls) -> None:
         own, given = list(cls.__annotations__), vars(cls)
         factories = {k: x.factory for k in own if isinstance(x := given.get(k), _Made)}
         cls._made = (*cls._made, *factories.items())
         cls._fields = (*cls._fields, *[k for k in own if k not in (*factories, *cls._fields)])
+        cls._read = attrgetter("__class__", *cls._fields)
 
     def __init__(self, *args: Any, **named: Any) -> None:
         names = self._fields
@@ -74,10 +77,12 @@ class Value(Frozen):
     __slots__ = ()
 
     def __eq__(self, other: object) -> bool:
-        return values(self) == values(other) if type(other) is type(self) else NotImplemented
+        if type(other) is not type(self):
+            return NotImplemented
+        return bool(self._read(self) == self._read(other))
 
     def __hash__(self) -> int:
-        return hash(values(self))
+        return hash(self._read(self))
 
 
 def values(x: Any) -> tuple[Any, ...]:
@@ -95,12 +100,15 @@ def _complete(cls: Any, args: tuple[Any, ...], named: dict[str, Any]) -> list[An
     """The value of each field, from what is given and the defaults."""
     names = cls._fields
     given = dict(zip(names, args, strict=False))
-    wrong = [name for name in named if name in given or name not in names]
-    missing = [n for n in names if n not in given and n not in named and not hasattr(cls, n)]
-    if len(args) > len(names) or wrong or missing:
-        raise TypeError(
-            f"{cls.__name__} takes {', '.join(names)}; it was given {len(args)} values and "
-            f"{', '.join(named) or 'no names'}"
-        )
-    given |= named
-    return [given[name] if name in given else getattr(cls, name) for name in names]
+    if len(args) <= len(names) and given.keys().isdisjoint(named):
+        given.update(named)
+        try:
+            found = [given.pop(name) if name in given else getattr(cls, name) for name in names]
+        except AttributeError:  # neither given nor with a default
+            given[""] = None
+        if not given:
+            return found
+    raise TypeError(
+        f"{cls.__name__} takes {', '.join(names)}; it was given {len(args)} values and "
+        f"{', '.join(named) or 'no names'}"
+    )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
+
+from nbgrad.core.frozen import Value
 
 # The functions that are compiled, as attributes of what holds them.
 COMPILED: Final = ("value", "grad", "value_and_grad", "jvp", "hvp", "hess", "jacobian")
@@ -15,8 +16,7 @@ OTHER, SINGULAR, OUTSIDE = range(3)
 NO_MEMORY: Final = -1
 
 
-@dataclass(frozen=True)
-class Leaf:
+class Leaf(Value):
     """An array or a number among arguments and results.
 
     Attributes
@@ -42,8 +42,7 @@ class Leaf:
         return [self]
 
 
-@dataclass(frozen=True)
-class Nest:
+class Nest(Value):
     """A tuple, or what is made by calling *kind*, a class of named tuples."""
 
     parts: tuple[Any, ...]

@@ -14,7 +14,6 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType
@@ -24,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nbgrad.core import forks
+from nbgrad.core.frozen import Value
 from nbgrad.core.lazy import load
 from nbgrad.machine import bounds, lljit, quiet, scipy_scalars
 from nbgrad.machine.cache import default_cache, digest
@@ -37,8 +37,7 @@ Made = TypeVar("Made")
 _KERNEL_TYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(Value):
     """Machine code in memory. It is unloaded when the last reference to this goes."""
 
     symbol: str
@@ -46,8 +45,7 @@ class Code:
     tracker: object
 
 
-@dataclass(frozen=True)
-class Kernel:
+class Kernel(Value):
     """A compiled kernel ``void symbol(int64 lo, int64 hi, int64 *args)``.
 
     Attributes

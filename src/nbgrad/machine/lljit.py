@@ -14,11 +14,11 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from nbgrad.core import forks, lazy
+from nbgrad.core.frozen import Value
 from nbgrad.errors import NbgradError
 from nbgrad.machine import bounds
 
@@ -27,8 +27,7 @@ class LinkError(NbgradError, RuntimeError):
     """Object code that could not be linked into this process, usually for a missing symbol."""
 
 
-@dataclass(frozen=True)
-class Host:
+class Host(Value):
     """What machine code is generated for. Equal hosts can run each other's objects."""
 
     triple: str

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from nbgrad.core.frozen import Value
 
 # What ``int64 f(int64 *words)`` returns: all is well; it raised, and said what; a result has another shape;
 # no memory; it wrote into an argument; guarded code is to be run in its place; it raised, and did not say what.
@@ -16,8 +17,7 @@ Helper = Callable[..., Any]
 Helpers = Mapping[str, Helper]
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(Value):
     """A function that is compiled nowhere yet: what ``object_code.build`` takes."""
 
     key: str

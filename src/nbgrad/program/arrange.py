@@ -7,9 +7,10 @@ The result has three levels: *cells* (kept loops, numbered linearly and run in p
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
+from nbgrad.core import frozen
+from nbgrad.core.frozen import replace
 from nbgrad.program.nest import Guard, Load, Nest, Select, Value
 
 # Elements of one task. Fixed, so that the partition never depends on the number of threads.
@@ -22,8 +23,7 @@ FEW_CELLS = 64
 PARALLEL_WORK = 2_000_000
 
 
-@dataclass(frozen=True)
-class Arranged:
+class Arranged(frozen.Value):
     """A nest whose loops are ordered ``cells + rows + (inner,)``.
 
     ``columns`` says that the innermost loop is kept while rows are reduced, so that partial

@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from nbgrad.core.frozen import Value
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import CHUNK, Arranged
 from nbgrad.program.index import merged_stride
@@ -23,8 +23,7 @@ AHEAD = 32  # items that a band is looked for among: planning stays linear
 LEAST = 1 << 20  # bytes that a band goes through, which would not be in that cache anyway
 
 
-@dataclass(frozen=True)
-class Band:
+class Band(Value):
     """The steps from *start* to *stop*: how many of its tasks each does at a time, and how many times."""
 
     start: int

@@ -7,9 +7,9 @@ in their order. So bits are those of the CPU, whatever the indices are.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final
 
+from nbgrad.core.frozen import replace
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.cuda_reduce import PER_LANE, RADIX, THREADS, power_of_two

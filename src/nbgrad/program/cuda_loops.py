@@ -7,10 +7,10 @@ the loop a point reads its own element, or what is one number for all of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING
 
+from nbgrad.core.frozen import replace
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.cuda_text import CudaEmitter

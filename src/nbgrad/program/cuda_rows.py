@@ -6,9 +6,10 @@ another is in shared memory, in places that no other thread looks at; only sums 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from typing import Any
 
+from nbgrad.core import frozen
+from nbgrad.core.frozen import replace
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.cuda_reduce import THREADS, partial_code, power_of_two, tree
@@ -22,8 +23,7 @@ from nbgrad.program.values import ALL_CODES
 SHARED, PER_LANE = 40_000, 4
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(frozen.Value):
     """A phase as parts of the one nest that has the values of all phases."""
 
     values: range

@@ -10,13 +10,13 @@ integers; the rest is array operations in the backend.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nbgrad.core.aval import avals_of, make_aval
+from nbgrad.core.frozen import Frozen
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds.forms import View
@@ -45,8 +45,7 @@ def base_and_offset(places: Any) -> tuple[Any, Any]:
     return places >> SHIFT, (places & 2 * MIDDLE - 1) - MIDDLE
 
 
-@dataclass(frozen=True, eq=False)
-class Pattern:
+class Pattern(Frozen):
     """How every equation of one signature runs.
 
     Attributes

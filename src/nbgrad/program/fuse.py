@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
+from nbgrad.core.frozen import Value
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.ops.kinds.forms import Assembly, Choice, Combine, Expression, Iterate, Repeat, View
 from nbgrad.program.cost import SIMPLE_COST, cost_of
@@ -31,30 +31,27 @@ NEAR = 48
 LARGE, MANY_ARRAYS = 1 << 14, 8
 
 
-@dataclass
 class Group:
     """Results computed in one nest over ``shape``; ``reduced`` axes if any is a reduction.
 
     ``windows`` has the starts of sums over a smaller space, 0 outside of it, ``large`` what is large.
     """
 
-    shape: tuple[int, ...]
-    reduced: tuple[int, ...] | None = None
-    roots: list[Equation | Var] = field(default_factory=list)
-    outs: set[Var] = field(default_factory=set)
-    windows: dict[Var, tuple[int, ...]] = field(default_factory=dict)
-    large: set[Var] = field(default_factory=set)
+    def __init__(self, shape: tuple[int, ...], reduced: tuple[int, ...] | None = None) -> None:
+        self.shape, self.reduced = shape, reduced
+        self.roots: list[Equation | Var] = []
+        self.outs: set[Var] = set()
+        self.windows: dict[Var, tuple[int, ...]] = {}
+        self.large: set[Var] = set()
 
 
-@dataclass(frozen=True)
-class HostCall:
+class HostCall(Value):
     """An equation run by its NumPy reference (or a library) between nests."""
 
     eqn: Equation
 
 
-@dataclass(frozen=True)
-class Assemble:
+class Assemble(Value):
     """An equation that writes each operand into a window of its result, one nest for each."""
 
     eqn: Equation

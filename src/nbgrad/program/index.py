@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from nbgrad.core.frozen import Value
 from nbgrad.program.nest import Guard
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Value):
     """Index of one dimension: ``constant + sum(coefficients * loop indices)``."""
 
     coefficients: tuple[int, ...]

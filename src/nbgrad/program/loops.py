@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from nbgrad.core.frozen import Value
 from nbgrad.core.interpret import inline
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from nbgrad.program.text import Emitted
 
 
-@dataclass(frozen=True)
-class Round:
+class Round(Value):
     """An equation that is to be a loop over the program of *tape*."""
 
     eqn: Equation
@@ -37,8 +36,7 @@ class Round:
         return tuple(dict.fromkeys(a for a in self.eqn.inputs if isinstance(a, Var)))
 
 
-@dataclass(frozen=True)
-class Loop:
+class Loop(Value):
     """A step that runs the program ``inner`` ``rounds.count`` times.
 
     The operands of ``eqn`` are constants, then the carry, then stacks of which each run reads a row;
@@ -65,8 +63,7 @@ class Loop:
         return (self.inner,)
 
 
-@dataclass(frozen=True)
-class Trip:
+class Trip(Value):
     """An equation that is to be one kernel: a loop whose number of runs is not known."""
 
     eqn: Equation
@@ -76,8 +73,7 @@ class Trip:
         return tuple(dict.fromkeys(a for a in self.eqn.inputs if isinstance(a, Var)))
 
 
-@dataclass(frozen=True)
-class Whole:
+class Whole(Value):
     """A step that runs a loop until its condition fails: as one ``kernel``, or the programs ``inner``.
 
     These are the condition's, the body's, and that of a step of the way back, by the names of the params;
@@ -102,8 +98,7 @@ class Whole:
         return tuple(self.inner.values())
 
 
-@dataclass(frozen=True)
-class Fork:
+class Fork(Value):
     """An equation that is one of several tapes, chosen when it is run."""
 
     eqn: Equation
@@ -113,8 +108,7 @@ class Fork:
         return tuple(dict.fromkeys(a for a in self.eqn.inputs if isinstance(a, Var)))
 
 
-@dataclass(frozen=True)
-class Chosen:
+class Chosen(Value):
     """A step that runs one of its ``programs``: they are planned, by ``plan``, once somebody asks."""
 
     eqn: Equation

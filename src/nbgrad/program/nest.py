@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from nbgrad.core import frozen
 from nbgrad.core.tape import Var
 
 Strides = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Guard:
+class Guard(frozen.Value):
     """A condition ``lo <= loop index < hi`` on one loop of the nest."""
 
     loop: int
@@ -21,8 +20,7 @@ class Guard:
     hi: int
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(frozen.Value):
     """Read ``buffer[offset + sum(strides * loop indices)]``; strides and offset in elements."""
 
     buffer: Var
@@ -32,16 +30,14 @@ class Load:
     guards: tuple[Guard, ...] = ()
 
 
-@dataclass(frozen=True)
-class Constant:
+class Constant(frozen.Value):
     """A number of the tape's structure."""
 
     value: Any
     dtype: np.dtype[Any]
 
 
-@dataclass(frozen=True)
-class Compute:
+class Compute(frozen.Value):
     """One scalar statement: ``text`` over the values ``args`` (indices in the body)."""
 
     name: str
@@ -53,8 +49,7 @@ class Compute:
     uniform: bool = False
 
 
-@dataclass(frozen=True)
-class Select:
+class Select(frozen.Value):
     """A padded value: that of ``arg`` where the guards hold, else zero."""
 
     arg: int
@@ -66,8 +61,7 @@ class Select:
 Value = Load | Constant | Compute | Select
 
 
-@dataclass(frozen=True)
-class Store:
+class Store(frozen.Value):
     """Write value ``arg`` to ``buffer`` at every point of the nest.
 
     ``onto`` is the number of the load in whose place it is written, element by element.
@@ -81,8 +75,7 @@ class Store:
     onto: int | None = None
 
 
-@dataclass(frozen=True)
-class Reduce:
+class Reduce(frozen.Value):
     """Combine value ``arg`` over the reduced loops into ``buffer``, indexed by the kept ones.
 
     ``combine`` and ``identity`` are the texts of the reduction, ``finalize`` is applied to the
@@ -100,8 +93,7 @@ class Reduce:
     n: int
 
 
-@dataclass(frozen=True)
-class Nest:
+class Nest(frozen.Value):
     """A loop nest before emission.
 
     ``kept`` and ``reduced`` number loops of ``extents``; every strides tuple has one entry for

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any
 
 import numpy as np
 
 from nbgrad.core.aval import make_aval
+from nbgrad.core.frozen import Value, replace
 from nbgrad.core.tape import Equation, Literal, Tape, Var
 from nbgrad.ops.kinds.forms import Combine
 from nbgrad.program import index
@@ -24,8 +24,7 @@ from nbgrad.program.values import CARD_CODES, Body, MustMaterialize, TooLong
 from nbgrad.program.views import LibraryCall, Stage, library_call, unreadable
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(Value):
     """A library call: the equation, and the view equations that lead to its operands."""
 
     eqn: Equation
@@ -157,7 +156,9 @@ def _halves(group: Group) -> list[Group]:
         reduced = None
         if any(isinstance(r, Equation) for r in roots):
             reduced = group.reduced
-        parts.append(Group(group.shape, reduced, list(roots), outs, group.windows))
+        part = Group(group.shape, reduced)
+        part.roots, part.outs, part.windows = list(roots), outs, group.windows
+        parts.append(part)
     return parts
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bisect import bisect
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
+from nbgrad.core.frozen import Value
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.nest import Load
@@ -18,8 +18,7 @@ from nbgrad.program.views import Stage
 ALIGNMENT = 64
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Value):
     """Offsets in the arena of the values that are neither inputs nor outputs."""
 
     offsets: dict[Var, int]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from functools import partial
 from textwrap import indent
 from typing import Any
 
+from nbgrad.core.frozen import Value
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
@@ -34,7 +34,7 @@ from nbgrad.program.rows import Rows, by_rows
 from nbgrad.program.scaled import scaled
 from nbgrad.program.selected import selected
 from nbgrad.program.steps import define
-from nbgrad.program.taken import Places, dying, in_outputs, placed, taken
+from nbgrad.program.taken import NOWHERE, dying, in_outputs, placed, taken
 from nbgrad.program.text import CudaKernel, Emitted
 from nbgrad.program.traffic import totals
 from nbgrad.program.trips import whole
@@ -53,8 +53,7 @@ halves = LazyModule("nbgrad.program.halves")
 Step = Emitted | CudaKernel | Call | LibraryCall | Loop | Whole | Chosen
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(Value):
     """A planned tape: frozen, neutral to where it runs.
 
     Attributes
@@ -76,7 +75,7 @@ class Program:
     steps: tuple[Step, ...]
     plan: Plan
     shared: dict[Var, Var]
-    taken: Places = field(default_factory=dict)
+    taken: Mapping[Var, Var] = NOWHERE
     bands: tuple[Band, ...] = ()
 
     def source(self) -> str:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 from nbgrad.core.aval import make_aval
+from nbgrad.core.frozen import Value, replace
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import Arranged, arrange
 from nbgrad.program.index import merged_stride
@@ -23,16 +23,14 @@ MOST_ROWS, FEWEST_ROWS, PARTS = 64, 8, 512
 ROW, COLUMN = frozenset({1}), frozenset({0})
 
 
-@dataclass(frozen=True)
-class Phase:
+class Phase(Value):
     """A nest over all rows and their points, or if not *points* over rows alone."""
 
     nest: Nest
     points: bool
 
 
-@dataclass(frozen=True)
-class Rows:
+class Rows(Value):
     """Phases that are gone through row by row.
 
     Attributes
@@ -142,7 +140,6 @@ class Group:
         return replace(nest, reduced=reduced, reductions=tuple(made)), following
 
 
-@dataclass(frozen=True)
 class Bent(Load):
     """A load whose rows are not one stride apart: *along* are extents and strides that make up their number."""
 

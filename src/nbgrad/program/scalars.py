@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from nbgrad.core.frozen import Value
 from nbgrad.core.tape import Atom, Literal, Var
 from nbgrad.program.text import (
     Emitted,
@@ -44,8 +44,7 @@ class NotScalar(Exception):
     """A step has what no kernel of scalars computes."""
 
 
-@dataclass(frozen=True)
-class Scalar:
+class Scalar(Value):
     """One number of a step: its text, over the numbers ``args``, and its type.
 
     ``varies`` says that it may be another in each step; ``atom`` that the text is all there is to

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
+from types import MappingProxyType
 
+from nbgrad.core.frozen import replace
 from nbgrad.core.tape import Tape, Var
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.bands import Band
@@ -20,6 +21,7 @@ from nbgrad.program.plan import reads, writes
 
 LARGE = 1 << 18  # bytes of a value that is rather not in memory twice
 Places = dict[Var, Var]  # by result, the input whose memory it takes
+NOWHERE: Mapping[Var, Var] = MappingProxyType({})
 
 
 def taken(

@@ -6,12 +6,12 @@ import ast
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from nbgrad.core import frozen
 from nbgrad.core.tape import Var
 from nbgrad.program.nest import Compute, Guard, Reduce, Select, Value
 from nbgrad.program.values import ALL_CODES
@@ -26,29 +26,25 @@ _EXTREMA = {">=": "reduce_max", "<=": "reduce_min"}
 INLINE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 
 
-@dataclass(frozen=True)
-class Pointer:
+class Pointer(frozen.Value):
     """Argument: the address of a buffer plus an offset in bytes."""
 
     buffer: Var
     offset: int
 
 
-@dataclass(frozen=True)
-class Number:
+class Number(frozen.Value):
     """Argument: an integer, or the bits of a number of a dtype."""
 
     value: Any
     code: str = "i8"
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(frozen.Value):
     """Argument: the address of the status word of the frame."""
 
 
-@dataclass(frozen=True)
-class Service:
+class Service(frozen.Value):
     """Argument: the address of a function of the backend's: "grow", "release", "copy" or "asked".
 
     They give memory, take it back, copy it, and say whether somebody has asked that a loop ends; "raised" is where
@@ -62,8 +58,7 @@ class Service:
 NO_MEMORY, ENDED = 254, 255
 
 
-@dataclass(frozen=True)
-class Emitted:
+class Emitted(frozen.Value):
     """One kernel as text: its source, name, type codes and what its arguments are.
 
     A loop may read arrays by number, of ``sizes`` rows. If it ``faults``, its last two arguments are the
@@ -81,8 +76,7 @@ class Emitted:
     faults: bool = False
 
 
-@dataclass(frozen=True)
-class CudaKernel:
+class CudaKernel(frozen.Value):
     """One kernel as text, and how it is called.
 
     Attributes

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nbgrad.core.aval import Aval
+from nbgrad.core.frozen import Value
 from nbgrad.core.tape import Equation, Var
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.program.arrange import Arranged
@@ -31,8 +31,7 @@ _OPERATION = re.compile(r"\w+(?:\.\w+)*(?:\{c\})?\(|\*\*|//|<<|>>|[<>=!]=|[-+*/%
 MAX_NAMES = 3
 
 
-@dataclass(frozen=True)
-class Traffic:
+class Traffic(Value):
     """Of one step: what it is, what it computes, and what it moves.
 
     Attributes

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise, repeat
 from typing import TYPE_CHECKING
 
+from nbgrad.core.frozen import Value
 from nbgrad.core.tape import Atom, Equation, Var
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.program import index
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from nbgrad.program.text import CudaKernel
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(Value):
     """Part of a buffer as a kernel walks it; offset and strides in elements."""
 
     buffer: Var
@@ -30,8 +29,7 @@ class Operand:
     strides: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class LibraryCall:
+class LibraryCall(Value):
     """A call of the library kernel ``kernel``, which writes the whole of each of ``eqn.outs``.
 
     ``host`` is the same by the reference, for a backend that lacks the kernel.
@@ -47,8 +45,7 @@ class LibraryCall:
         return tuple(dict.fromkeys(x.buffer for x in self.operands))
 
 
-@dataclass(frozen=True)
-class Stage:
+class Stage(Value):
     """One of the kernels that a call is on a card, and what it reads and writes."""
 
     call: LibraryCall

@@ -15,6 +15,7 @@ from nbgrad.backends.cpu.executor import Frame
 from nbgrad.backends.cpu.launch import BlasThreads, Launch, Scratch, extended
 from nbgrad.backends.cpu.program import bits, kernel_of
 from nbgrad.backends.cpu.runner import Instance, Runner
+from nbgrad.core.frozen import Frozen
 from nbgrad.core.interpret import evaluate
 from nbgrad.core.tape import Equation, Literal, Tape
 from nbgrad.machine import layout
@@ -29,8 +30,7 @@ Array = np.ndarray[Any, Any]
 Integers = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, eq=False)
-class Template:
+class Template(Frozen):
     """The argument words and instructions of one equation of a pattern.
 
     ``words`` has what is the same for every equation. To the words ``columns`` the places of
@@ -121,8 +121,7 @@ def _table(rows: Sequence[Any], width: int) -> Integers:
     return np.array(rows, np.int64).reshape(-1, width)
 
 
-@dataclass(frozen=True, eq=False)
-class Laid:
+class Laid(Frozen):
     """Equations that one frame runs, with addresses still as places.
 
     ``pointers`` are the words that hold places, ``status`` and ``blas`` those of other kinds.
@@ -143,8 +142,7 @@ class Stretch:
     last: int
 
 
-@dataclass(frozen=True, eq=False)
-class HostEquation:
+class HostEquation(Frozen):
     """An equation between frames that its NumPy reference computes."""
 
     eqn: Equation

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from nbgrad.core.frozen import Frozen, Value
 from nbgrad.machine import bounds
 from nbgrad.machine.compile import Kernel, compile_kernel, remembered
 from nbgrad.program.text import Number, Pointer, Service, Status
@@ -13,13 +13,11 @@ from nbgrad.program.values import CODES
 from nbgrad.program.views import Operand
 
 
-@dataclass(frozen=True)
-class BlasThreads:
+class BlasThreads(Value):
     """Argument: the number of threads that BLAS had before the run."""
 
 
-@dataclass(frozen=True)
-class Scratch:
+class Scratch(Value):
     """Argument: an address in memory that nothing else uses during the call, aligned to 64 bytes.
 
     ``start`` and ``size`` are in bytes, from the same place for every argument of a call.
@@ -34,45 +32,41 @@ class Scratch:
         return self.start + self.size
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(Value):
     """Argument: the address of a row of further argument words."""
 
     args: tuple[Any, ...]
 
 
-@dataclass(frozen=True)
-class Code:
+class Code(Value):
     """Argument: the address of a kernel."""
 
     kernel: Kernel
 
 
-@dataclass(frozen=True, eq=False)
-class Inner:
+class Inner(Frozen):
     """Argument: the address of the frame of another program, which has memory of its own."""
 
     program: Any
 
 
-@dataclass
 class Addresses:
     """Which argument words of a frame are addresses, for who copies the frame to another place."""
 
-    status: list[int] = field(default_factory=list)
-    rows: list[tuple[int, int]] = field(default_factory=list)  # of rows: where these start
-    own: list[tuple[int, int, int]] = field(default_factory=list)  # of its memory: base and offset
-    frames: list[int] = field(default_factory=list)  # of the frames of *inner*
-    inner: list[Any] = field(default_factory=list)
-    outside: list[int] = field(default_factory=list)  # of functions
+    def __init__(self) -> None:
+        self.status: list[int] = []
+        self.rows: list[tuple[int, int]] = []  # of rows: where these start
+        self.own: list[tuple[int, int, int]] = []  # of its memory: base and offset
+        self.frames: list[int] = []  # of the frames of *inner*
+        self.inner: list[Any] = []
+        self.outside: list[int] = []  # of functions
 
 
 Argument = Pointer | Number | Status | Service | BlasThreads | Scratch | Row | Inner
 Arguments = tuple[Argument, ...]
 
 
-@dataclass(frozen=True)
-class Launch:
+class Launch(Value):
     """One instruction: a kernel, what its arguments are, and how it is split into tasks."""
 
     kernel: Kernel

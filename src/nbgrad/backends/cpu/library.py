@@ -10,7 +10,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, Final
 
@@ -27,6 +26,7 @@ from nbgrad.backends.cpu.launch import (
     pointer,
 )
 from nbgrad.core.forks import ThreadLock, in_child
+from nbgrad.core.frozen import Value, replace
 from nbgrad.machine.compile import Kernel, native, remembered
 from nbgrad.program.loops import Chosen, Loop, Whole
 from nbgrad.program.nests import Call
@@ -220,8 +220,7 @@ def _recurrence(call: LibraryCall, number: int) -> list[Launch]:
 # ---------------------------------------------------------------------------------------- products
 
 
-@dataclass(frozen=True)
-class Product:
+class Product(Value):
     """A batch of products: extents, layouts, and batch strides of c, a and b in elements."""
 
     m: int
