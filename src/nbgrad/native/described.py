@@ -20,7 +20,7 @@ from numba import types
 from nbgrad.machine import bounds, lljit
 from nbgrad.machine.cache import digest
 from nbgrad.machine.numba_inside import CPUDispatcher
-from nbgrad.machine.numba_whole import foreign_overloads
+from nbgrad.machine.overloads import foreign_overloads
 from nbgrad.native.cloning import named
 from nbgrad.native.forms import Fixed, Leaf, Records, Static
 from nbgrad.native.frozen import mark
