@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import nbgrad as ng
-from nbgrad.machine import interleaving, lljit
+from nbgrad.machine import interleaving, lljit, tiles
 
 TEXT = """
 define void @f(i64 %n) {
@@ -50,8 +50,14 @@ def test_loops_of_the_one_function_are_marked_and_nothing_else() -> None:
 def test_where_it_pays(monkeypatch: pytest.MonkeyPatch, features: str, calls: int) -> None:
     host = lljit.Host("x86_64", "some", features, "1")
     monkeypatch.setattr(interleaving, "host", lambda: host)
-    assert interleaving.wanted("y = exp_f8(x)\n" * calls)
-    assert not interleaving.wanted("y = exp_f8(x)\n" * (calls - 1))
+    assert interleaving.note("y = exp_f8(x)\n" * calls) == interleaving.BY_TWO
+    assert interleaving.note("y = exp_f8(x)\n" * (calls - 1)) is None
+
+
+def test_tiles_stay_as_they_are_written() -> None:
+    assert interleaving.note(tiles.text("dots", "f8", 4)) == interleaving.AS_WRITTEN
+    assert "dots_4_4(" in tiles.text("dots", "f8", 8)
+    assert "dots_4_4(" not in tiles.text("dots", "f8", 4) + tiles.text("dots", "f4", 8)
 
 
 def test_a_long_chain_asks_for_it() -> None:
@@ -60,4 +66,4 @@ def test_a_long_chain_asks_for_it() -> None:
 
     x, compiled = np.linspace(0.1, 1.0, 37), ng.jit(f)
     np.testing.assert_allclose(compiled(x), f(x), rtol=1e-14)
-    assert interleaving.wanted(compiled.source(x))
+    assert interleaving.note(compiled.source(x)) == interleaving.BY_TWO

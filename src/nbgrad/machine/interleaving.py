@@ -13,14 +13,20 @@ from collections.abc import Iterator
 from typing import Final
 
 from nbgrad.machine.lljit import host
+from nbgrad.machine.tiles import NAMES
 from nbgrad.machine.vecmath import SCALAR
 
 COUNT: Final = 2
+BY_TWO: Final = f'!"llvm.loop.interleave.count", i32 {COUNT}'
+# Tiles are as wide as there are registers: LLVM would do eight steps of their loops at a time, which have ten, and
+# keep in memory what it counts with. A product by 10x10 takes 0.8 of the time.
+AS_WRITTEN: Final = '!"llvm.loop.unroll.disable"'
 # Calls from which on it pays, measured: with AVX2 one takes 0.6 to 1.0 of the time; with AVX-512, where LLVM
 # does it by itself for most short loops, one or two take 0.9 to 1.07, and longer ones 0.7 to 0.9.
 FEW: Final = 1
 MANY: Final = 3
 _CALL: Final = re.compile(rf"\b(?:{'|'.join(SCALAR)})\(")
+_TILE: Final = re.compile(rf"\b(?:{'|'.join(NAMES)})\(")
 _NAME: Final = r'"[^"]+"|[\w.$-]+'
 _LABEL: Final = re.compile(rf"({_NAME}):")
 _TARGET: Final = re.compile(rf"label %({_NAME})")
@@ -28,15 +34,17 @@ _TARGET: Final = re.compile(rf"label %({_NAME})")
 _FIRST: Final = 1_000_000
 
 
-def wanted(source: str) -> bool:
-    """Whether a kernel of this source calls what is worth it."""
+def note(source: str) -> str | None:
+    """What to say of the loops of a kernel of this source, if anything."""
+    if _TILE.search(source):
+        return AS_WRITTEN
     features = host().features.split(",")
     narrow = "+avx2" in features and "+avx512f" not in features
-    return len(_CALL.findall(source)) >= (FEW if narrow else MANY)
+    return BY_TWO if len(_CALL.findall(source)) >= (FEW if narrow else MANY) else None
 
 
-def marked(module: str, function: str) -> str:
-    """The text of *module* in which the loops of *function* ask for it."""
+def marked(module: str, function: str, note: str = BY_TWO) -> str:
+    """The text of *module* in which the *note* is at each loop of *function*."""
     lines = module.splitlines()
     start = next(
         k for k, line in enumerate(lines) if line.startswith("define ") and f"@{function}(" in line
@@ -45,7 +53,7 @@ def marked(module: str, function: str) -> str:
         own = _FIRST + 2 * n  # each loop's note is its own
         lines[k] += f", !llvm.loop !{own}"
         lines.append(f"!{own} = distinct !{{!{own}, !{own + 1}}}")
-        lines.append(f'!{own + 1} = !{{!"llvm.loop.interleave.count", i32 {COUNT}}}')
+        lines.append(f"!{own + 1} = !{{{note}}}")
     return "\n".join(lines)
 
 

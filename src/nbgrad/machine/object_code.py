@@ -116,8 +116,9 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
     with global_compiler_lock:
         returned = types.none if result is None else SCALARS[result]
         module, inner = lowered(names[name], kinds, returned, request.noalias, ERROR_MODEL)
-        if not request.table and interleaving.wanted(request.source):
-            module = ll.parse_assembly(interleaving.marked(str(module), inner))
+        note = None if request.table else interleaving.note(request.source)
+        if note is not None:
+            module = ll.parse_assembly(interleaving.marked(str(module), inner, note))
         _add_wrapper(module, inner, request)
         optimize(module)
         needs = tuple(
