@@ -91,6 +91,7 @@ def _product(extents: Sequence[int]) -> int:
 def arrange(nest: Nest) -> Arranged:
     """Order and merge the loops of *nest*."""
     nest = _select_loops(nest, [k for k, n in enumerate(nest.extents) if n != 1])
+    nest = _merge(nest, False)  # so that columns which follow one another are one row of them
     order, columns = _order(nest)
     nest = _merge(_select_loops(nest, order), columns)
     if not nest.extents:
