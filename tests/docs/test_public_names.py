@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import builtins
 import doctest
+import functools
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -51,7 +52,9 @@ NOT_ARRAYS = {
 }  # fmt: skip
 
 
+@functools.cache
 def written() -> dict[str, Any]:
+    """What has a docstring of its own; each worker asks hundreds of times while it collects."""
     return {n: v for n, v in CALLABLES.items() if GENERATED not in section(v, "Raises")}
 
 
