@@ -116,4 +116,6 @@ def test_a_number_keeps_its_weakness_through_what_python_or_numpy_does(kind: Any
             continue
         if name == "variance" and isinstance(number, complex):
             continue  # which has a real variance here
-        assert_same(ng.jit(f)(number), wanted, name)
+        # What a trace finds needs no kernels: weak and strong ones of either precision have theirs.
+        with ng.configure(tier="auto" if kind in (float, np.float32) else "reference"):
+            assert_same(ng.jit(f)(number), wanted, name)
