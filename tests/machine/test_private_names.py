@@ -41,6 +41,9 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.codegen:CPUCodeLibrary._ensure_finalized": "self",
         "numba.core.codegen:JITCodeLibrary.get_pointer_to_function": "self, name",
     },
+    "which arguments a function takes elements of by index alone is read from its IR": {
+        "numba.core.compiler:run_frontend": "func, inline_closures, emit_dels",
+    },
     "code is generated for our target machine, without an engine that never unloads": {
         "numba.core.codegen:JITCPUCodegen": None,
         "numba.core.codegen:JITCPUCodegen._library_class": None,

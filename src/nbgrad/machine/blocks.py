@@ -27,6 +27,11 @@ READING: Final = frozenset(
 )  # fmt: skip
 
 
+def _elements(ty: Any) -> bool:
+    """Whether the elements of what has this type are what they were until a statement may write."""
+    return isinstance(ty, types.Array) or getattr(ty, "constant_elements", False)
+
+
 class OncePerBlock:
     """Stands before Numba's class that lowers functions; has the values of a block that are known."""
 
@@ -70,7 +75,7 @@ class OncePerBlock:
         """Lower an expression."""
         lower: Any = super().lower_expr  # type: ignore[misc]
         reads = expr.op in ("getitem", "static_getitem") and self._remembers(resty)
-        if not reads or not isinstance(self.typeof(expr.value.name), types.Array):  # type: ignore[attr-defined]
+        if not reads or not _elements(self.typeof(expr.value.name)):  # type: ignore[attr-defined]
             return lower(resty, expr)
         index = expr.index.name if expr.op == "getitem" else repr(expr.index)
         key = expr.value.name, expr.op, index

@@ -22,6 +22,7 @@ from numba.core.cgutils import (
     get_or_insert_function,
     if_unlikely,
 )
+from numba.core.compiler import run_frontend
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.compiler_machinery import AnalysisPass, PassManager, register_pass
 from numba.core.cpu import CPUContext
@@ -68,7 +69,7 @@ __all__ = [
     "create_struct_proxy", "get_or_insert_function", "global_compiler_lock", "guarded_by",
     "if_unlikely", "infer_getattr", "infer_global", "intrinsic", "lower_builtin", "lower_cast",
     "lower_constant", "lower_getattr", "lower_getattr_generic", "lowered", "register_model",
-    "signature", "target_machine", "without_linalg",
+    "run_frontend", "signature", "target_machine", "without_linalg",
 ]  # fmt: skip
 
 

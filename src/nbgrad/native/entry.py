@@ -6,6 +6,7 @@ addresses, calls the user's function or its clone, and writes what comes out whe
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from nbgrad.machine.request import MEMORY
 from nbgrad.native import calling, memory, pushing, stored
 from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Request
+from nbgrad.native.inputs import read_by_element
 from nbgrad.native.writing import Writer, halves
 
 
@@ -56,6 +58,10 @@ def route(request: Request, key: stored.Key) -> Made:
     """The function itself, or its clone on active numbers: serves what Numba can type."""
     memory.symbols()
     floats = tuple([leaf.number for leaf in request.leaves if leaf.inexact])
+    direct = read_by_element(request)
+    if direct:
+        with contextlib.suppress(Refusal):  # it takes parts of them, or passes them on
+            return _made(request, key, request.active, direct)
     try:
         return _made(request, key, request.active)
     except Refusal as refusal:
@@ -65,15 +71,20 @@ def route(request: Request, key: stored.Key) -> Made:
     return _made(request, key, floats)
 
 
-def _made(request: Request, key: stored.Key, carrying: tuple[int, ...]) -> Made:
+def _made(
+    request: Request,
+    key: stored.Key,
+    carrying: tuple[int, ...],
+    direct: frozenset[int] = frozenset(),
+) -> Made:
     why = "Numba compiles at this moment"
     try:
         if numba_whole.possible():
             try:
-                return _kept(request, key, carrying)
+                return _kept(request, key, carrying, direct)
             except (numba_whole.Unfit, LinkError) as unfit:
                 why = str(unfit)
-        writer = Writer(request, carrying)
+        writer = Writer(request, carrying, direct)
         compiled = numba.cfunc(types.int64(memory.WORDS))(_entry(writer))
     except NotImplementedError as error:  # a partial that no text is declared for
         raise Refusal(str(error).splitlines()[-1]) from error
@@ -85,9 +96,11 @@ def _made(request: Request, key: stored.Key, carrying: tuple[int, ...]) -> Made:
     return Made(compiled.address, compiled, _told(request), words, unfit=why)
 
 
-def _kept(request: Request, key: stored.Key, carrying: tuple[int, ...]) -> Made:
+def _kept(
+    request: Request, key: stored.Key, carrying: tuple[int, ...], direct: frozenset[int]
+) -> Made:
     """Code that another process may link, too."""
-    writer = Writer(request, carrying)
+    writer = Writer(request, carrying, direct)
     with numba_whole.contexts():
         known = key.functions if key.text else None  # what is not kept may call anything
         merged = pushing.PUSH if request.reverse else ""

@@ -19,7 +19,7 @@ from nbgrad.machine.numba_inside import alloca_once, guarded_by
 from nbgrad.native import pushing
 from nbgrad.native.active import ActiveComplex, Dual, Taped, halves, joined, made, parts
 from nbgrad.native.algebra import Arithmetic
-from nbgrad.native.pushing import I8, I32, I64, PTR, word
+from nbgrad.native.pushing import I32, I64, PTR, word
 
 _key = (ctypes.c_int64 * 4)()
 _pool = (ctypes.c_int64 * pushing.SLOTS)()
@@ -243,18 +243,16 @@ def sweep(typingctx: Any, tape: Any, found: Any) -> Any:
 
 
 @intrinsic
-def clear(typingctx: Any, tape: Any, found: Any) -> Any:
-    """Fill the adjoints of constants and inputs with 0, which a sweep has filled those of operations with."""
+def taken(typingctx: Any, found: Any, place: Any) -> Any:
+    """The adjoint of a constant or an input, where 0 is left, as a sweep leaves it of operations."""
 
     def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        tape, found = args
-        size = pushing._size(b, context.get_value_type(sig.args[1].dtype))
-        memset = b.module.declare_intrinsic("llvm.memset", [PTR, I64])
-        size = b.mul(b.load(word(b, tape, pushing.FIRST)), size)
-        b.call(memset, [b.bitcast(found, PTR), I8(0), size, ir.Constant(ir.IntType(1), 0)])
-        return context.get_dummy_value()
+        at = b.gep(args[0], [args[1]])
+        value = b.load(at)
+        b.store(ir.Constant(value.type, None), at)
+        return value
 
-    return types.void(tape, found), generate
+    return found.dtype(found, types.int64), generate
 
 
 # ------------------------------------------------------------------------- words, arrays, components

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dis
 import inspect
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, Final
 
 import numba
@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 
 from nbgrad.machine.request import ASKED, MEMORY, OK, RAISED, SHAPE, WROTE
-from nbgrad.native import active, calling, memory
+from nbgrad.native import active, calling, inputs, memory
 from nbgrad.native.cloning import clones, named, reached, recursive
 from nbgrad.native.forms import Leaf, Records, Request, Static
 
@@ -35,10 +35,15 @@ class _Words:
 
 
 class Writer:
-    """The text of one entry; leaves in *carrying* are active numbers, constants if no derivative is asked by them."""
+    """The text of one entry; leaves in *carrying* are active numbers, constants if no derivative is asked by them.
 
-    def __init__(self, request: Request, carrying: tuple[int, ...]) -> None:
-        self.request, self.carrying = request, carrying
+    Those in *direct* are read where they lie.
+    """
+
+    def __init__(
+        self, request: Request, carrying: tuple[int, ...], direct: Set[int] = frozenset()
+    ) -> None:
+        self.request, self.carrying, self.direct = request, carrying, direct
         self.words = words = _Words()
         leaves, active_leaves = request.leaves, request.active
         self.many = 1 << request.order
@@ -74,8 +79,8 @@ class Writer:
             "attempt": calling.attempt, "real_of": memory.real_of, "imag_of": memory.imag_of,
  
             **{f.__name__: f for f in (
-                memory.begin, memory.ready, memory.end, memory.adjoints, memory.sweep, memory.clear,
-                memory.as_pointer, memory.active_of, memory.place_of,
+                memory.begin, memory.ready, memory.end, memory.adjoints, memory.sweep, memory.taken,
+                memory.as_pointer, memory.active_of, memory.place_of, inputs.inputs_of,
             )},
         }  # fmt: skip
 
@@ -125,13 +130,16 @@ class Writer:
                 places = f"at{j} + {each}" if moved else places
                 continue
             self.say(f"n{j} = {self.size(extents)}")
+            places = f"at{j} + {each} * n{j}" if moved else places
+            if j in self.direct:
+                self.say(f"x{j} = inputs_of({kind}(), p{j}, {self.shape(extents)}, at{j})")
+                continue
             self.say(f"a{j} = np.empty(n{j}, {kind}())")
             self.say(f"for i in range(n{j}):")
             self.say(
                 f"a{j}[i] = active_of({kind}(), {self.floats(j, 'i')}, at{j} + {each} * i)", 2
             )
             self.say(f"x{j} = frozen(a{j}.reshape({self.shape(extents)}))")
-            places = f"at{j} + {each} * n{j}" if moved else places
         for k, (word, static) in enumerate(zip(self.static, self.request.statics, strict=True)):
             self.say(f"s{k} = words[{word}]" + (" != 0" if static.code == "b1" else ""))
         return places
@@ -157,7 +165,12 @@ class Writer:
 
     def kinds(self) -> tuple[Any, ...]:
         """The types of the arguments of the user's function, or of its clone."""
-        return tuple([calling.type_of(x, self._number_of) for x in self.request.arguments])
+        return tuple([self._kind_of(x) for x in self.request.arguments])
+
+    def _kind_of(self, x: Any) -> Any:
+        if isinstance(x, Leaf) and x.number in self.direct:
+            return inputs.Inputs(self._number_of(x), x.ndim)
+        return calling.type_of(x, self._number_of)
 
     def _number_of(self, leaf: Leaf) -> Any:
         dtype, request = numba.from_dtype(leaf.dtype), self.request
@@ -331,12 +344,12 @@ class Writer:
                 depth, index = 2, "i"
             each = len(halves(given))
             for k in range(each):
-                self.say(f"got{k} = found[at{j} + {each} * {index} + {k}]", depth)
+                self.say(f"got{k} = taken(found, at{j} + {each} * {index} + {k})", depth)
             for m in range(self.many):
                 parts = ", ".join(f"component{full ^ m}(got{k})" for k in range(each))
                 value = f"complex({parts})" if each == 2 else parts
                 self.say(f"g{j}_{m}[{index}] = {value}", depth)
-        self.say("clear(tape, found)")
+        self.say("taken(found, 0)  # of constants")
 
 
 def halves(leaf: Any) -> list[tuple[str, str]]:
