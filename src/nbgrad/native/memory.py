@@ -1,4 +1,4 @@
-"""Where tapes are, and the parts of a sweep that stand in the function that runs one."""
+"""Where tapes are, what begins and ends one, and numbers that are on it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from nbgrad.machine.blocks import remembering
 from nbgrad.machine.numba_inside import alloca_once, guarded_by
 from nbgrad.native import pushing
 from nbgrad.native.active import ActiveComplex, Dual, Taped, halves, joined, made, parts
-from nbgrad.native.algebra import Arithmetic
 from nbgrad.native.pushing import I32, I64, PTR, word
 
 _key = (ctypes.c_int64 * 4)()
@@ -196,50 +195,6 @@ def adjoints(typingctx: Any, tape: Any, kind: Any) -> Any:
         return b.bitcast(found, context.get_data_type(types.CPointer(component)))
 
     return types.CPointer(component)(tape, kind), generate
-
-
-@intrinsic
-def sweep(typingctx: Any, tape: Any, found: Any) -> Any:
-    """Go through the entries from the end: what an operation has, times its partials, is its operands'."""
-    component = found.dtype
-
-    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        tape, found = args
-        arithmetic = Arithmetic(context, b)
-        entry = pushing.entry_type(context.get_value_type(component))
-        origin = b.inttoptr(b.load(word(b, tape, pushing.ORIGIN)), entry.as_pointer())
-        first = b.load(word(b, tape, pushing.FIRST))
-        start, head = b.block, b.append_basic_block("sweep")
-        body, some, step, done = map(b.append_basic_block, ("entry", "some", "step", "swept"))
-        count, null = b.load(word(b, tape, pushing.COUNT)), context.get_constant_null(component)
-        b.branch(head)
-        b.position_at_end(head)
-        place, before = b.phi(I64), b.phi(null.type)
-        place.add_incoming(count, start)
-        before.add_incoming(null, start)
-        below = b.sub(place, I64(1))
-        b.cbranch(b.icmp_unsigned(">", place, first), body, done)
-        b.position_at_end(body)
-        at = b.gep(origin, [below])
-        places = [b.load(b.gep(at, [I32(0), I32(k + 2)])) for k in (0, 1)]
-        goes_on = b.icmp_signed("<", places[0], I32(0))
-        mine = component, b.select(goes_on, before, b.load(b.gep(found, [below])))
-        b.cbranch(arithmetic._is_zero(mine), step, some)
-        b.position_at_end(some)
-        for k in (0, 1):
-            partial = component, b.load(b.gep(at, [I32(0), I32(k)]))
-            to = b.gep(found, [b.zext(b.and_(places[k], I32(~pushing.GOES_ON)), I64)])
-            b.store(arithmetic.plus_product((component, b.load(to)), partial, mine)[1], to)
-        b.store(null, b.gep(found, [below]))
-        b.branch(step)
-        b.position_at_end(step)
-        place.add_incoming(below, step)
-        before.add_incoming(mine[1], step)
-        b.branch(head)
-        b.position_at_end(done)
-        return context.get_dummy_value()
-
-    return types.void(tape, found), generate
 
 
 @intrinsic

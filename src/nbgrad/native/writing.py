@@ -12,7 +12,7 @@ import numpy as np
 from numba import types
 
 from nbgrad.machine.request import ASKED, MEMORY, OK, RAISED, SHAPE, WROTE
-from nbgrad.native import active, calling, inputs, memory
+from nbgrad.native import active, calling, inputs, memory, sweeping
 from nbgrad.native.cloning import clones, named, reached, recursive
 from nbgrad.native.forms import Leaf, Records, Request, Static
 
@@ -79,7 +79,7 @@ class Writer:
             "attempt": calling.attempt, "real_of": memory.real_of, "imag_of": memory.imag_of,
  
             **{f.__name__: f for f in (
-                memory.begin, memory.ready, memory.end, memory.adjoints, memory.sweep, memory.taken,
+                memory.begin, memory.ready, memory.end, memory.adjoints, sweeping.sweep, memory.taken,
                 memory.as_pointer, memory.active_of, memory.place_of, inputs.inputs_of,
             )},
         }  # fmt: skip
