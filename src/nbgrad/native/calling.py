@@ -12,6 +12,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+from nbgrad.machine.numba_inside import create_struct_proxy
 from nbgrad.machine.request import RAISED
 from nbgrad.native import memory, pushing
 from nbgrad.native.forms import Leaf, Records, Static
@@ -33,6 +34,16 @@ def frozen(typingctx: Any, array: Any) -> Any:
         return args[0]
 
     return result(array), generate
+
+
+@intrinsic
+def elements(typingctx: Any, array: Any) -> Any:
+    """Where the elements of an array without gaps are; it must be held meanwhile."""
+
+    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
+        return create_struct_proxy(array)(context, b, args[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
 
 
 @intrinsic

@@ -75,7 +75,7 @@ class Writer:
         self.lines: list[str] = []
         self.space: dict[str, Any] = {
             "__name__": __name__, "np": np, "carray": numba.carray,
-            "frozen": calling.frozen,
+            "frozen": calling.frozen, "elements": calling.elements,
             "attempt": calling.attempt, "real_of": memory.real_of, "imag_of": memory.imag_of,
  
             **{f.__name__: f for f in (
@@ -110,6 +110,11 @@ class Writer:
         self.space[name] = dtype.type
         return f"as_pointer(words[{at}], {name})"
 
+    def written(self, at: int, dtype: Any, size: str) -> str:
+        """What elements of a result are written to: Numba makes arrays of addresses by a function that it compiles."""
+        pointer = self.pointer(at, dtype)
+        return f"carray({pointer}, {size})" if dtype.kind == "b" else pointer
+
     def read(self) -> str:
         """Lines that make the leaves; the number of places that they take."""
         places = "1"
@@ -117,8 +122,12 @@ class Writer:
             at, extents = self.leaf[j]
             self.say(f"p{j} = {self.pointer(at, leaf.dtype)}")
             if j not in self.carrying or not (self.request.order or self.request.reverse):
-                self.say(f"x{j} = carray(p{j}, {self.shape(extents) if leaf.ndim else 1})")
-                self.say(f"x{j} = {self.not_written(j)}" if leaf.ndim else f"x{j} = x{j}[0]")
+                if leaf.ndim:
+                    self.say(f"x{j} = carray(p{j}, {self.shape(extents)})")
+                    self.say(f"x{j} = {self.not_written(j)}")
+                else:
+                    given = f"carray(p{j}, 1)" if leaf.dtype.kind == "b" else f"p{j}"
+                    self.say(f"x{j} = {given}[0]")
                 continue
             moved = j in self.request.active
             for m in range(1, self.many) if moved else ():
@@ -134,12 +143,13 @@ class Writer:
             if j in self.direct:
                 self.say(f"x{j} = inputs_of({kind}(), p{j}, {self.shape(extents)}, at{j})")
                 continue
-            self.say(f"a{j} = np.empty(n{j}, {kind}())")
+            self.say(f"x{j} = np.empty({self.shape(extents)}, {kind}())")
+            self.say(f"a{j} = elements(x{j})")
             self.say(f"for i in range(n{j}):")
             self.say(
                 f"a{j}[i] = active_of({kind}(), {self.floats(j, 'i')}, at{j} + {each} * i)", 2
             )
-            self.say(f"x{j} = frozen(a{j}.reshape({self.shape(extents)}))")
+            self.say(f"x{j} = frozen(x{j})")
         for k, (word, static) in enumerate(zip(self.static, self.request.statics, strict=True)):
             self.say(f"s{k} = words[{word}]" + (" != 0" if static.code == "b1" else ""))
         return places
@@ -270,7 +280,7 @@ class Writer:
             for m in mine:
                 at, extents = self.out[m, r]
                 size = self.size(extents) if leaf.ndim else "1"
-                self.say(f"q{r}_{m} = carray({self.pointer(at, leaf.dtype)}, {size})")
+                self.say(f"q{r}_{m} = {self.written(at, leaf.dtype, size)}")
             if not leaf.ndim:
                 for m in mine:
                     self.say(f"q{r}_{m}[0] = component{m}(y{leaf.path})")
@@ -291,7 +301,7 @@ class Writer:
             at, extents = self.primal[r]
             self.say(f"if words[{at}] != 0:")
             size = self.size(extents) if leaf.ndim else "1"
-            self.say(f"o{r} = carray({self.pointer(at, leaf.dtype)}, {size})", 2)
+            self.say(f"o{r} = {self.written(at, leaf.dtype, size)}", 2)
             if not leaf.ndim:
                 self.say(f"o{r}[0] = component0(y{leaf.path})", 2)
                 continue
