@@ -8,7 +8,7 @@ operation of a script, as an ``Equation`` is, has an ``__init__`` of its own ins
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Any, ClassVar, NoReturn, TypeVar, dataclass_transform
 
@@ -36,6 +36,8 @@ class Frozen:
     _fields: ClassVar[tuple[str, ...]] = ()
     _made: ClassVar[tuple[tuple[str, Callable[[], Any]], ...]] = ()
     _read: ClassVar[Any] = attrgetter("__class__")
+    _defaults: ClassVar[dict[str, Any]] = {}
+    _more: ClassVar[bool] = False  # fields that are made, or something to do after
 
     def __init_subclass__(cls) -> None:
         own, given = list(cls.__annotations__), vars(cls)
@@ -43,18 +45,25 @@ class Frozen:
         cls._made = (*cls._made, *factories.items())
         cls._fields = (*cls._fields, *[k for k in own if k not in (*factories, *cls._fields)])
         cls._read = attrgetter("__class__", *cls._fields)
+        cls._defaults = {k: getattr(cls, k) for k in cls._fields if hasattr(cls, k)}
+        cls._more = bool(cls._made) or cls.__post_init__ is not Frozen.__post_init__
 
     def __init__(self, *args: Any, **named: Any) -> None:
-        names = self._fields
-        if named or len(args) != len(names):
-            given: Sequence[Any] = _complete(type(self), args, named)
-        else:
-            given = args
-        for name, value in zip(names, given, strict=True):
-            _put(self, name, value)
-        for name, factory in self._made:
-            _put(self, name, factory())
-        self.__post_init__()
+        names, fields = self._fields, self.__dict__
+        missing = len(names) - len(args)
+        if missing:
+            fields.update(self._defaults)
+        fields.update(zip(names, args, strict=False))
+        if named:
+            if not named.keys().isdisjoint(names[: len(args)]):
+                raise _unfit(type(self), args, named)
+            fields.update(named)
+        if missing < 0 or len(fields) != len(names):
+            raise _unfit(type(self), args, named)
+        if self._more:
+            for name, factory in self._made:
+                _put(self, name, factory())
+            self.__post_init__()
 
     def __post_init__(self) -> None:
         """Look at the fields, once they are there."""
@@ -96,19 +105,8 @@ def replace(x: T, /, **changes: Any) -> T:
     return type(x)(**dict(zip(fields._fields, values(x), strict=True)) | changes)
 
 
-def _complete(cls: Any, args: tuple[Any, ...], named: dict[str, Any]) -> list[Any]:
-    """The value of each field, from what is given and the defaults."""
-    names = cls._fields
-    given = dict(zip(names, args, strict=False))
-    if len(args) <= len(names) and given.keys().isdisjoint(named):
-        given.update(named)
-        try:
-            found = [given.pop(name) if name in given else getattr(cls, name) for name in names]
-        except AttributeError:  # neither given nor with a default
-            given[""] = None
-        if not given:
-            return found
-    raise TypeError(
-        f"{cls.__name__} takes {', '.join(names)}; it was given {len(args)} values and "
+def _unfit(cls: type[Frozen], args: tuple[Any, ...], named: dict[str, Any]) -> TypeError:
+    return TypeError(
+        f"{cls.__name__} takes {', '.join(cls._fields)}; it was given {len(args)} values and "
         f"{', '.join(named) or 'no names'}"
     )
