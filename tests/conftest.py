@@ -6,7 +6,6 @@ are imported; the workers of pytest-xdist inherit it, so one run compiles each k
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import signal
@@ -75,12 +74,6 @@ def settings_as_they_were() -> Iterator[None]:
     now = ours.current
     ours.use(before)
     assert now == before
-
-
-def pytest_collection_finish(session: pytest.Session) -> None:
-    """Have the garbage collector leave twenty thousand tests alone: they stay to the end."""
-    gc.collect()
-    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
