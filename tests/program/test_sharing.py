@@ -28,7 +28,7 @@ CASES: dict[str, tuple[Function, int, int]] = {
     "read again": (lambda a, b: [(y := (a @ b).reshape(-1)), y * 2.0 + 1.0], 1, 1),
     "read by a product": (lambda a, b: [(y := (a @ b).reshape(2, 8)), y @ y.T], 1, 0),
     "summed": (lambda a, b: a.sum(axis=1).reshape(2, 2), 1, 1),
-    "an input": (lambda a, b: [a.reshape(-1), b], 0, 1),
+    "an input": (lambda a, b: [a.reshape(-1), b], 0, 2),  # each copied by a kernel
 }
 
 
