@@ -92,3 +92,11 @@ def test_bounds_are_checked_where_they_are_asked_for(direct: list[Any]) -> None:
     with pytest.raises(IndexError):
         ng.grad(f)(A, W, 9)
     assert max(direct) == 0
+
+
+def test_products_by_operator_are_ours_whatever_was_declared_before() -> None:
+    @ng.njit
+    def first(a: Any, v: Any) -> Any:
+        return (a @ v)[0]
+
+    np.testing.assert_array_equal(ng.grad(first, argnums=1)(W, W[0]), W[0])

@@ -104,7 +104,7 @@ def _register(function: Any, arity: int, carries: bool) -> None:
     overload(function, strict=False)(choose)
 
 
-def _ours_first(function: Any) -> None:
+def ours_first(function: Any) -> None:
     """Let Numba ask for operators in place here first: its own fails where it does not know a dtype."""
     known = typing_context().resolve_value_type(function)
     ours = [t for t in known.templates if _is_ours(t)]
@@ -112,7 +112,8 @@ def _ours_first(function: Any) -> None:
 
 
 def _is_ours(template: Any) -> bool:
-    return getattr(getattr(template, "_overload_func", None), "__module__", "") == __name__
+    found = getattr(getattr(template, "_overload_func", None), "__module__", "")
+    return (found or "").startswith("nbgrad.native.")
 
 
 def _register_all() -> None:
@@ -132,7 +133,7 @@ BINARY: Final = {
 _register_all()
 typing_context().refresh()
 for _operator in IN_PLACE:
-    _ours_first(_operator)
+    ours_first(_operator)
 
 
 def _chosen(c: Any, a: Any, b: Any) -> Any:

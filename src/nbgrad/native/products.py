@@ -11,7 +11,7 @@ from numba.extending import overload
 
 from nbgrad.machine.numba_inside import as_dtype
 from nbgrad.native.active import ActiveComplex
-from nbgrad.native.arrays import maker, rank, unified
+from nbgrad.native.arrays import maker, ours_first, rank, unified
 from nbgrad.native.reductions import magnitude, zero_of
 from nbgrad.native.replacing import (
     STAND_INS,
@@ -21,7 +21,7 @@ from nbgrad.native.replacing import (
     holds_active,
     replaces,
 )
-from nbgrad.native.scalars import value_of
+from nbgrad.native.scalars import typing_context, value_of
 
 DOT = {
     (1, 1): """
@@ -317,3 +317,8 @@ def _norm(x: Any) -> Any:
         return np.sqrt(s)
 
     return impl
+
+
+# Numba's own takes any dtype, and fails when it is lowered.
+typing_context().refresh()
+ours_first(operator.matmul)
