@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -114,3 +116,13 @@ def test_only_rows_that_are_undecided_are_timed_again() -> None:
     verdicts = {row: verdict for row, verdict, _ in gate.decided(["a", "b"], started, 9)}
     assert verdicts == {"a": False, "b": True}
     assert asked.count("b") == 3 * asked.count("a")
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="Linux alone says on which core")
+def test_both_sides_run_on_the_core_that_a_round_has(tmp_path: Path) -> None:
+    core = max(os.sched_getaffinity(0))
+    side = gate.Side(gate.ROOT, tmp_path / "cache", ["--quick"], core)
+    try:
+        assert os.sched_getaffinity(side.process.pid) == {core}
+    finally:
+        side.end()
