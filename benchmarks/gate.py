@@ -4,9 +4,9 @@
     python -m benchmarks.gate v0.1 main --only jit  # two commits, some rows
     python -m benchmarks.gate HEAD --quick          # hot paths alone
 
-A process each, from this tree's benchmarks and either tree's nbgrad, is asked for samples in turn (A B B A ...). What a
-round of them finds is a vote; processes are new in each round, since one may be slow for where its memory lies. Three
-votes decide, of five at most: a row fails if three rounds found it slower by more than the limit.
+A process each, from this tree's benchmarks and either tree's nbgrad, both on one core, is asked for samples in turn
+(A B B A ...). What a round of them finds is a vote; processes are new in each round, since one may be slow for where its
+memory lies. Three votes decide, of five at most: a row fails if three rounds found it slower by more than the limit.
 """
 
 from __future__ import annotations
