@@ -282,6 +282,12 @@ def drjit(problem: Any, arrays: Sequence[Any], wrt: int) -> Step:
         dr.backward(y)
         return dr.detach(y), [dr.grad(x) for x in leaves[:wrt]]
 
+    return waited_for(dr, derive, given)
+
+
+def waited_for(dr: Any, derive: Any, given: Sequence[Any]) -> Step:
+    """What Dr.Jit returns at once, when it is there."""
+
     def step() -> Any:
         found = derive(*given)
         dr.eval(found)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import nbgrad as ng
-from benchmarks.compilers import need, translated
+from benchmarks.compilers import need, translated, waited_for
 from benchmarks.libraries import Step, load
 from benchmarks.sparse import Scene, projected
 from benchmarks.workloads.base import Sides, Workload
@@ -94,13 +94,7 @@ def of_drjit(x: Any, places: Any) -> Step:
 
     given = types.Float64(x), [types.UInt32(row.astype(np.uint32)) for row in places]
 
-    def step() -> Any:
-        found = derive(*given)
-        dr.eval(found)
-        dr.sync_thread()
-        return found
-
-    return step
+    return waited_for(dr, derive, given)
 
 
 BUNDLE: dict[str, Callable[[Any, Any], Step]] = {

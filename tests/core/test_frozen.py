@@ -40,7 +40,8 @@ def test_fields_are_given_in_order_or_by_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "named"), [((), {}), ((1, 2, 3, 4), {}), ((1,), {"x": 1}), ((1,), {"z": 1})]
+    ("args", "named"),
+    [((), {}), ((1, 2, 3, 4), {}), ((1,), {"x": 1}), ((1,), {"z": 1}), ((), {"z": 1})],
 )
 def test_what_does_not_fit_is_refused(args: tuple[int, ...], named: dict[str, int]) -> None:
     with pytest.raises(TypeError, match=r"Point takes x, y, times; it was given"):

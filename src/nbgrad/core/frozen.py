@@ -55,7 +55,7 @@ class Frozen:
             fields.update(self._defaults)
         fields.update(zip(names, args, strict=False))
         if named:
-            if not named.keys().isdisjoint(names[: len(args)]):
+            if not named.keys() <= {*names[len(args) :]}:
                 raise _unfit(type(self), args, named)
             fields.update(named)
         if missing < 0 or len(fields) != len(names):
