@@ -100,10 +100,9 @@ class Sources:
 
     def _states(self) -> dict[Any, bytes]:
         found: dict[Any, Any] = dict(enumerate([*self.given, _PYTHONS]))
-        if (
-            "numpy.random" in sys.modules
-        ):  # NumPy loads it when it is asked for: a tenth of a first call
-            # NumPy's own draws two normal numbers at once, and has the second one in its state.
+        # NumPy loads it when it is asked for, which takes a tenth of a first call. Its own draws two normal numbers at
+        # once, and has the second one in its state.
+        if "numpy.random" in sys.modules:
             numpys: Any = np.random.get_state
             found["numpy"] = numpys.__self__
         return {k: pickle.dumps(_state(x)) for k, x in found.items()}
