@@ -77,6 +77,27 @@ def test_expressions_of_any_depth() -> None:
     np.testing.assert_allclose(second, np.array(rows) / (2 * h), rtol=1e-6)
 
 
+@numba.njit
+def sines(x):
+    s = np.empty(x.shape[0])
+    for k in range(x.shape[0]):
+        s[k] = math.sin(x[k]) if x[k] != 2.0 else math.cos(x[k])
+    return s
+
+
+def test_sines_of_any_angle() -> None:
+    """They are kernels' and not libm's, near 0 and far."""
+    x = np.array([0.0, -0.0, 1e-310, 0.5, -3.0, 2.0, 1e6, 1.1e6, -1e22, np.inf, np.nan])
+    with np.errstate(invalid="ignore"):
+        sin, cos = np.sin(x), np.cos(x)
+    expected = np.where(x == 2.0, cos, sin), np.where(x == 2.0, -sin, cos)
+    value, pull = ng.vjp(ng.njit(sines), x)
+    for way in (ng.jvp(ng.njit(sines), (x,), (np.ones(11),)), (value, pull(np.ones(11))[0])):
+        for found, of in zip(way, expected, strict=True):
+            np.testing.assert_allclose(found, of, rtol=4e-16)
+            assert np.array_equal(np.signbit(found)[:9], np.signbit(of)[:9])
+
+
 def test_entries_are_one_an_expression(monkeypatch: pytest.MonkeyPatch) -> None:
     """Polynomials of eight operations are within a budget of four entries; the tape is asked for once a loop."""
     texts: list[str] = []

@@ -15,6 +15,7 @@ from nbgrad.machine.scipy_scalars import SCIPY
 from nbgrad.machine.vecmath import SCALAR
 from nbgrad.machine.vecmath.exponential import bell_f4, bell_f8
 from nbgrad.machine.vecmath.roots import direction_f4, direction_f8
+from nbgrad.machine.vecmath.trigonometric import cos_alone_f8, sin_alone_f8
 
 
 def asin_f8(x: Any) -> Any:
@@ -61,3 +62,4 @@ HELPERS.update(SERIES)
 PORTABLE: Final = {**HELPERS, **COMPLEX}
 HELPERS.update(SCIPY)
 HELPERS.update(COMPOSED)
+HELPERS.update(sin_alone_f8=sin_alone_f8, cos_alone_f8=cos_alone_f8)

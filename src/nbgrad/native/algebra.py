@@ -65,6 +65,8 @@ _ORDERS: Final = {"less", "less_equal", "greater", "greater_equal"}
 PLAIN: Final = {"add", "subtract", "multiply", "negative"}
 # Products that are 0 where a factor is, whatever the other: their partials are those of the plain one.
 STRONG: Final = {"strong_multiply": (0,), "mutual_multiply": (0, 1)}
+# libm's takes twice as long, and shares nothing with that of the derivative.
+OURS: Final = {name: texts.Text(name, name + "_alone_f8({x})", 1) for name in ("sin", "cos")}
 _FLAGS: Final = {
     types.float32: "f4", types.float64: "f8", types.complex64: "c8", types.complex128: "c16",
 }  # fmt: skip
@@ -97,7 +99,10 @@ class Arithmetic(ComplexNumbers):
         return ty, Statement(self, ty).of(out, others)
 
     def plain(self, scalar: Scalar, args: Sequence[Typed]) -> Typed:
-        """A function of floats, as Numba compiles it."""
+        """A function of floats, as Numba compiles it, or as kernels do."""
+        ours = OURS.get(scalar.primitive)
+        if ours is not None and args[0][0] == types.float64:
+            return self._called(ours.dispatcher(types.float64), args)
         if isinstance(scalar.function, texts.Text):
             return self._called(scalar.function.dispatcher(args[0][0]), args)
         return self._called(scalar.function, args)

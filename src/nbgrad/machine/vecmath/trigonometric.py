@@ -92,23 +92,43 @@ def cos_poly_f8(r: float, tail: float) -> float:
     return w + (((1.0 - w) - h) + (z * (z * p) - r * tail))
 
 
-def sin_f8(x: float) -> float:
-    """Return the sine of an angle in radians."""
+def sin_near_f8(x: float) -> float:
+    """Return the sine of an angle up to NEAR, or infinite or NaN."""
     r, tail, n = reduce_f8(abs(x))
     s = sin_poly_f8(r, tail)
     c = cos_poly_f8(r, tail)
     y = c if (n & 1) == 1 else s
     sign = ((n & 2) << 62) ^ (f8_as_i8(x) & SIGN_F8)
-    return sin_far_f8(x, i8_as_f8(f8_as_i8(y) ^ sign))
+    return i8_as_f8(f8_as_i8(y) ^ sign)
 
 
-def cos_f8(x: float) -> float:
-    """Return the cosine of an angle in radians."""
+def cos_near_f8(x: float) -> float:
+    """Return the cosine of an angle up to NEAR, or infinite or NaN."""
     r, tail, n = reduce_f8(abs(x))
     s = sin_poly_f8(r, tail)
     c = cos_poly_f8(r, tail)
     y = s if (n & 1) == 1 else c
-    return cos_far_f8(x, i8_as_f8(f8_as_i8(y) ^ (((n + 1) & 2) << 62)))
+    return i8_as_f8(f8_as_i8(y) ^ (((n + 1) & 2) << 62))
+
+
+def sin_f8(x: float) -> float:
+    """Return the sine of an angle in radians."""
+    return sin_far_f8(x, sin_near_f8(x))
+
+
+def cos_f8(x: float) -> float:
+    """Return the cosine of an angle in radians."""
+    return cos_far_f8(x, cos_near_f8(x))
+
+
+def sin_alone_f8(x: float) -> float:
+    """Return the sine, in code that is no loop over lanes: by a branch."""
+    return f8(math.sin(x)) if NEAR < abs(x) < INF else sin_near_f8(x)
+
+
+def cos_alone_f8(x: float) -> float:
+    """Return the cosine, in code that is no loop over lanes: by a branch."""
+    return f8(math.cos(x)) if NEAR < abs(x) < INF else cos_near_f8(x)
 
 
 def tan_f8(x: float) -> float:
