@@ -18,6 +18,7 @@ from nbgrad.ops.kinds.forms import (
     Library,
     Repeat,
     View,
+    index_map,
 )
 from nbgrad.program import trips
 from nbgrad.program.branches import branched
@@ -94,7 +95,7 @@ def moved(step: Step, eqn: Equation) -> Elements:
     """What only moves elements moves their places; 0 is where it puts a zero."""
     out = eqn.out.aval
     xs = [step.read(a, out.dtype) for a in eqn.inputs]
-    if isinstance(eqn.prim.lower, View) and eqn.prim.lower.name == "full":
+    if index_map(eqn.prim) == "full":
         return np.full(out.shape, xs[0])
     found: Elements = np.asarray(evaluate(eqn, xs))
     if found.dtype != np.int64 or found.shape != out.shape:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core.tape import Atom, Equation, Literal, Var
-from nbgrad.ops.kinds.forms import Expression, View
+from nbgrad.ops.kinds.forms import Expression, View, index_map
 from nbgrad.program import index
 from nbgrad.program.index import IndexMap
 from nbgrad.program.nest import Compute, Constant, Guard, Load, Select, Value
@@ -169,7 +169,7 @@ class Body:
 
 
 def _is_reshape(eqn: Equation) -> bool:
-    return isinstance(eqn.prim.lower, View) and eqn.prim.lower.name == "reshape"
+    return index_map(eqn.prim) == "reshape"
 
 
 CODES = {

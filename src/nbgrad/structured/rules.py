@@ -11,7 +11,7 @@ from nbgrad.core.aval import make_aval
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Literal, Tape
 from nbgrad.ops.kinds.cotangents import materialize
-from nbgrad.ops.kinds.forms import Expression
+from nbgrad.ops.kinds.forms import Expression, index_map
 from nbgrad.program.text import unbranched
 from nbgrad.program.values import CODES, text_of
 from nbgrad.structured.ir import Compute, Const, Op, Refused, Val
@@ -65,7 +65,7 @@ def _as_statements(tape: Tape, given: Sequence[Val], into: list[Any]) -> list[Va
 
     for eqn in tape.eqns:
         code = CODES[eqn.out.aval.dtype]
-        if eqn.prim.name == "full":
+        if index_map(eqn.prim) == "full":
             env[eqn.out] = read(eqn.inputs[0], code)
             continue
         args = tuple(read(a, CODES[d]) for a, d in zip(eqn.inputs, eqn.sig.loop, strict=True))

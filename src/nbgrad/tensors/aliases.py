@@ -292,8 +292,8 @@ def grafted(value: Node, history: Node) -> Node:
     """*value*, with the derivatives of *history*: a write that is not recorded."""
     if not history.requires_grad:
         return value
-    if history.sig is not None and history.sig.prim is basis.graft and history.watch is None:
-        history = history.inputs[1] if history.inputs else history
+    if history.sig is not None and history.sig.prim.keeps_history and history.watch is None:
+        history = history.inputs[-1] if history.inputs else history
     with _recording(True):
         return basis.graft(unrecorded(value), history)  # type: ignore[no-any-return]
 

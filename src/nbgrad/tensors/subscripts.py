@@ -8,7 +8,7 @@ from nbgrad.core.node import Node
 from nbgrad.core.primitive import intern_signature
 from nbgrad.core.recipes import Recipe
 from nbgrad.core.signature import Signature
-from nbgrad.ops import basis
+from nbgrad.ops.kinds.forms import index_map
 from nbgrad.tensors import views
 from nbgrad.tensors.dispatch import index_of, pair, static
 from nbgrad.vocabulary.subscript import getitem, setitem
@@ -47,7 +47,8 @@ def basic(tensor: Any, key: Any) -> Any:
     aval = tensor._node.aval
     if len(key) == 1 and key[0].__class__ is int and aval.ndim and 0 <= key[0] < aval.shape[0]:
         known = items.get((aval, tuple, (0,)))
-        if known is not None and known.window is not None and known.window[0].prim is basis.slice_:
+        window = None if known is None else known.window
+        if window is not None and index_map(window[0].prim) == "slice":
             items.keep((aval, tuple, key), _row(known, key[0]))
     return _basic(tensor, key)
 

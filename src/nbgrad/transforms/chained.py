@@ -14,8 +14,7 @@ from nbgrad.core.node import placeholder
 from nbgrad.core.primitive import bind
 from nbgrad.core.tape import Atom, Equation, Tape, Var
 from nbgrad.ops.basis import concatenate
-from nbgrad.ops.control.scan import scan
-from nbgrad.ops.kinds.forms import Rounds
+from nbgrad.ops.kinds.forms import Repeat, Rounds
 from nbgrad.transforms.looped import FEW, spelled
 from nbgrad.transforms.stacking import Rerolled
 
@@ -54,16 +53,16 @@ def chained(
 
 def _chains(tape: Tape, asked: Collection[Var]) -> Collection[list[Equation]]:
     """The loops of *tape*, each with those that go on from it."""
-    reads = Counter([a for eqn in tape.eqns if eqn.prim is scan for a in eqn.inputs])
-    if not reads:
+    loops = [eqn for eqn in tape.eqns if eqn.sig.prim.lower.__class__ is Repeat]
+    if len(loops) < 2:
         return ()
-    reads.update([a for eqn in tape.eqns if eqn.prim is not scan for a in eqn.inputs])
+    reads = Counter([a for eqn in tape.eqns for a in eqn.inputs])
     reads.update([*tape.outputs, *asked])
     made: dict[Any, list[Equation]] = {}  # by the first of the carry that one ends with
     chains: dict[int, list[Equation]] = {}
-    for eqn in tape.eqns:
-        rounds = eqn.params["rounds"] if eqn.prim is scan else None
-        if rounds is None or rounds.reverse or not rounds.carry or len(eqn.outs) > rounds.carry:
+    for eqn in loops:
+        rounds = eqn.params["rounds"]
+        if rounds.reverse or not rounds.carry or len(eqn.outs) > rounds.carry:
             continue
         chain = made.get(eqn.inputs[rounds.constants])
         if chain is None or not _goes_on(chain[-1], eqn, rounds, reads):
@@ -107,7 +106,7 @@ class _New:
         operands = [*chain[0].inputs[:first], *[self._stack(row, count) for row in rows]]
         nodes = [placeholder(a.aval) for a in operands]  # type: ignore[union-attr]
         now = Rounds(n, rounds[0].carry, count, False)
-        node = bind(scan, *nodes, body=chain[0].params["body"], rounds=now)
+        node = bind(chain[0].prim, *nodes, body=chain[0].params["body"], rounds=now)
         self.eqns.append(Equation(node.sig, tuple(operands), chain[-1].outs))
 
     def _stack(self, rows: Sequence[Any], count: int) -> Var:

@@ -21,7 +21,7 @@ from nbgrad.core.tape import Body, Equation, Literal, Tape, Var
 from nbgrad.errors import CLOSED_OVER, NO_TANGENT, AutogradError
 from nbgrad.ops.kinds.batching import all_stacked, stacked
 from nbgrad.ops.kinds.cotangents import is_number, materialize
-from nbgrad.ops.kinds.forms import Call, Host
+from nbgrad.ops.kinds.forms import Call, Host, index_map
 from nbgrad.transforms.simplify import simplify
 from nbgrad.transforms.trace import trace
 from nbgrad.transforms.vjp import reached, vjp
@@ -241,7 +241,7 @@ def _is_zero(tape: Tape, atom: Any) -> bool:
     while atom in made and len(made[atom].inputs) == 1:
         (x,) = made[atom].inputs
         if isinstance(x, Literal):
-            return made[atom].prim.name == "full" and x.value == 0
+            return index_map(made[atom].prim) == "full" and x.value == 0
         atom = x
     return False
 

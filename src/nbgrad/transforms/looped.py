@@ -15,7 +15,7 @@ from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.tape import Atom, Body, Equation, Literal, Tape, Var
 from nbgrad.ops.basis import concatenate, reshape, slice_, transpose
 from nbgrad.ops.control.scan import scan
-from nbgrad.ops.kinds.forms import Rounds, View
+from nbgrad.ops.kinds.forms import Repeat, Rounds, View
 from nbgrad.transforms.repeats import Segment
 from nbgrad.transforms.simplify import simplify
 from nbgrad.transforms.stacking import Alike, Rerolled, Source
@@ -102,7 +102,7 @@ class Written:
     def ended(self, carry: Atom) -> tuple[Atom, ...]:
         """The constants of the loop that ended with *carry*; none if no loop did."""
         if self._ends is None:
-            loops = [eqn for eqn in self.reading.eqns if eqn.prim is scan]
+            loops = [e for e in self.reading.eqns if e.sig.prim.lower.__class__ is Repeat]
             self._ends = {
                 out: eqn.inputs[: eqn.params["rounds"].constants]
                 for eqn in loops

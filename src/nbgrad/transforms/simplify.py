@@ -15,7 +15,7 @@ from nbgrad.core.primitive import bind
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var, living
 from nbgrad.ops.basis import full
-from nbgrad.ops.kinds.forms import View
+from nbgrad.ops.kinds.forms import View, index_map
 from nbgrad.transforms.together import together
 from nbgrad.transforms.turned import turned
 
@@ -97,8 +97,7 @@ class _Walk:
 
 
 def _fills(sig: Signature) -> bool:
-    lower = sig.prim.lower
-    return lower.__class__ is View and lower.name == "full"
+    return index_map(sig.prim) == "full"
 
 
 def _folded(eqn: Equation, numbers: list[Atom]) -> list[Equation] | None:

@@ -14,9 +14,9 @@ from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.errors import NO_BATCH
-from nbgrad.ops.basis import broadcast_to, cast
+from nbgrad.ops.basis import cast
 from nbgrad.ops.kinds.batching import UNITS
-from nbgrad.ops.kinds.forms import View
+from nbgrad.ops.kinds.forms import index_map
 
 
 def vmap(
@@ -85,7 +85,7 @@ def _repeated(node: Node, out: Var) -> Any:
 
     Of several results, as of what a loop carries, some may depend on no stack.
     """
-    if node.sig is None or node.sig.prim is not broadcast_to:
+    if node.sig is None or index_map(node.sig.prim) != "broadcast_to":
         return None
     (x,) = node.inputs
     return x if x.__class__ is Node and x.aval is out.aval else None
@@ -93,8 +93,7 @@ def _repeated(node: Node, out: Var) -> Any:
 
 def _still_units(eqn: Equation, stacks: dict[Any, Any]) -> Any:
     """UNITS if the result has the elements of such in their order, else None."""
-    form = eqn.sig.prim.lower
-    kept = form.__class__ is View and form.name == "reshape"
+    kept = index_map(eqn.prim) == "reshape"
     return UNITS if kept and stacks.get(eqn.inputs[0]) is UNITS else None
 
 

@@ -62,10 +62,14 @@ class View(Value):
     begins: str = ""
 
 
+def index_map(prim: Any) -> str:
+    """The index map of a view, by its name in program/index.py; "" of other operations."""
+    return prim.lower.name if prim.lower.__class__ is View else ""
+
+
 def exchanges(sig: Any) -> bool:
     """Whether it transposes the matrices of a stack."""
-    lower = sig.prim.lower
-    if lower.__class__ is not View or lower.name != "transpose":
+    if index_map(sig.prim) != "transpose":
         return False
     perm = sig.params["perm"]
     n = len(perm)
