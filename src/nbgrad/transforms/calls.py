@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from nbgrad.core.check import checked
-from nbgrad.core.lazy import LazyModule
 from nbgrad.core.primitive import intern_signature
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Body, Equation, Tape, Var
 from nbgrad.ops.kinds.forms import Call
 from nbgrad.transforms.simplify import simplify
-
-whitened = LazyModule("nbgrad.transforms.whitened")
 
 
 def expanded(tape: Tape) -> Tape:
@@ -68,7 +65,7 @@ def _expand(
             found = None
             if sig.prim.lower.seen:
                 sources = sources or {out: e for e in tape.eqns for out in e.outs}
-                found = whitened.structured(eqn, sources.get)
+                found = sig.prim.lower.seen(eqn, sources.get)
             body, given = (sig.prim.lower.tape(sig), eqn.inputs) if found is None else found
             xs = tuple([now.get(a, a) for a in given])
             inner: dict[Any, Atom] = dict(zip(body.inputs, xs, strict=True))

@@ -20,9 +20,9 @@ from nbgrad.core.node import Node, placeholder
 from nbgrad.core.results import part
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Atom, Equation, Literal, Var
+from nbgrad.ops.identities.terms import MERGES, Terms
 from nbgrad.ops.kinds.cotangents import addition, is_number, materialize, plus
 from nbgrad.ops.kinds.forms import View
-from nbgrad.transforms.terms import MERGES, Terms
 
 MAX_TEMPLATES = 8192
 MAX_BYTES = 1 << 14  # of a template's constants

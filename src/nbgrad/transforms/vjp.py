@@ -18,12 +18,12 @@ from nbgrad.core.recipes import Recipe, recipe_of
 from nbgrad.core.recipes import replay as again
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Literal, Tape, Var, living
+from nbgrad.ops.identities.terms import Terms, partial
 from nbgrad.ops.kinds.cotangents import is_number, materialize, plus
 from nbgrad.ops.kinds.forms import View
 from nbgrad.transforms.kinks import has_kinks, settled
 from nbgrad.transforms.reverse import Reverse
 from nbgrad.transforms.squares import recorded, unrooted
-from nbgrad.transforms.terms import Terms, partial
 
 Hook = Callable[[Var, Any], Any]
 # Calls the rule of an equation: given it, its cotangent, result, operands, and which are wanted.

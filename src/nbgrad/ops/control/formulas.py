@@ -29,7 +29,7 @@ def formula(
     prepare: Callable[..., tuple[Any, Aval, Any]],
     evaluate: Callable[..., Any],
     doc: str,
-    seen: bool = False,
+    seen: Callable[[Any, Any], Any] | None = None,
     cases: tuple[Any, ...] = (),
     grad_name: str = "",
 ) -> Primitive:

@@ -162,12 +162,12 @@ class Call(Value):
     """Lowering of an operation that is a tape, by default that of its param ``body``.
 
     The equations of that stand in its place when a program is made, and not before: until then it has
-    rules of its own. ``tape(signature)`` returns it. Of what is ``seen`` transforms/whitened.py writes a better
-    one, if it can, of what the operands are made of.
+    rules of its own. ``tape(signature)`` returns it. ``seen(equation, source)`` is a better one, by an identity
+    of ops/identities/, and what this reads, if there is one of what the operands are made of.
     """
 
     tape: Callable[[Any], Any] = lambda sig: sig.params["body"].tape
-    seen: bool = False
+    seen: Callable[[Any, Any], tuple[Any, tuple[Any, ...]] | None] | None = None
 
 
 class Choice(Value):

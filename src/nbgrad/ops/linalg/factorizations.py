@@ -17,7 +17,7 @@ from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, materialize
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.ops.kinds.opaque import opaque
-from nbgrad.ops.linalg.cotangents import cholesky_cotangent, over_triangles
+from nbgrad.ops.linalg.cotangents import cholesky_cotangent
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     cubic,
@@ -37,6 +37,7 @@ from nbgrad.ops.linalg.matrices import (
     upper,
 )
 from nbgrad.ops.linalg.solves import solve_triangular
+from nbgrad.ops.linalg.triangles import over_triangles
 
 # ---------------------------------------------------------------------------------------- Cholesky
 

@@ -20,9 +20,9 @@ from nbgrad.ops.elements.comparison import equal
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.cotangents import add_up
 from nbgrad.ops.kinds.forms import exchanges
-from nbgrad.ops.linalg.cotangents import cholesky_inverse, halved, over_triangles
 from nbgrad.ops.linalg.matrices import adjoint, diagonal, matmul, row_scale, transposed
 from nbgrad.ops.linalg.solves import solve_triangular, triangular_outer
+from nbgrad.ops.linalg.triangles import cholesky_inverse, halved, over_triangles
 
 Source = Callable[[Any], Any]  # the equation of a variable, None of an input or a number
 MAX_TERMS = MAX_DEPTH = 64  # of what is looked through
