@@ -87,6 +87,8 @@ class Primitive(Frozen):
         What transforms/kinks.py must know of it where it divides 0 by 0; None elsewhere.
     square : object
         What transforms/kinks.py and squares.py must know of roots, powers, factors; None elsewhere.
+    algebra : object
+        Which sum or product it is, if it is one: see ops/kinds/algebra.py.
     projects : bool
         It takes result ``number`` of an operation that has several: its first operand.
     beside : callable or None
@@ -113,6 +115,7 @@ class Primitive(Frozen):
     registered: bool = True
     kink: Any = None
     square: Any = None
+    algebra: Any = None
     projects: bool = False
     beside: Callable[..., dict[str, Any] | None] | None = None
     signatures: dict[Any, Signature] = made(init=False, factory=dict)

@@ -35,6 +35,7 @@ from nbgrad.native.complexes import FORMULAS, ComplexNumbers, is_complex
 from nbgrad.native.functions import UFUNCS
 from nbgrad.native.rules import slopes
 from nbgrad.native.statements import Statement, Term
+from nbgrad.ops.kinds.algebra import zeros_of
 
 Typed = tuple[Any, Any]  # the type of a number, and its LLVM value
 
@@ -61,10 +62,6 @@ BASIC: Final[dict[str, Any]] = {
 }  # fmt: skip
 # Comparisons that complex numbers have in rules alone: those of their real parts.
 _ORDERS: Final = {"less", "less_equal", "greater", "greater_equal"}
-# Operations whose partials are finite where their operands are.
-PLAIN: Final = {"add", "subtract", "multiply", "negative"}
-# Products that are 0 where a factor is, whatever the other: their partials are those of the plain one.
-STRONG: Final = {"strong_multiply": (0,), "mutual_multiply": (0, 1)}
 # libm's takes twice as long, and shares nothing with that of the derivative.
 OURS: Final = {name: texts.Text(name, name + "_alone_f8({x})", 1) for name in ("sin", "cos")}
 _FLAGS: Final = {
@@ -95,7 +92,9 @@ class Arithmetic(ComplexNumbers):
         others = [(p, o) for p, (_, o) in zip(partials, split, strict=True) if p is not None and o]
         ty = type(level)(out[0])
         if isinstance(level, Dual):
-            return ty, self._dual(ty, out, others, scalar.primitive not in PLAIN)
+            # The partials of sums and products are finite where their operands are.
+            careful = named(scalar.primitive).algebra is None
+            return ty, self._dual(ty, out, others, careful)
         return ty, Statement(self, ty).of(out, others)
 
     def plain(self, scalar: Scalar, args: Sequence[Typed]) -> Typed:
@@ -196,8 +195,8 @@ class Arithmetic(ComplexNumbers):
         name = prim.name
         if name == "where":
             return self.chosen(args[0], args[1], args[2])
-        if name in STRONG:
-            return self.strong(args[0], args[1], STRONG[name])
+        if zeros := zeros_of(prim):  # its partials are those of the plain product
+            return self.strong(args[0], args[1], zeros)
         if name in ("detach", "full"):
             return args[0] if args else self.number(float(params["value"]), types.float64)
         if name == "cast":

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.core.aval import Aval, Scalar, make_aval, strides_of_reshape, weak_aval
+from nbgrad.core.aval import Aval, make_aval, strides_of_reshape, weak_aval
 from nbgrad.core.node import Node
 from nbgrad.core.ports import ports
 from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.registry import register_view
+from nbgrad.ops.kinds.algebra import TOTAL
 from nbgrad.ops.kinds.batching import ALIGNED, LEADING, SHIFTED, widened
 from nbgrad.ops.kinds.cotangents import expand, materialize
 from nbgrad.ops.kinds.forms import Assembly, Combine, Expression, Host, Part, View
@@ -72,10 +73,6 @@ def _full_prepare(xs: tuple[Any, ...], params: dict[str, Any]) -> tuple[Any, Ava
     return xs, make_aval(params["shape"], dtype), (dtype,)
 
 
-def _full(value: Scalar, shape: Any, dtype: Any) -> Any:
-    return np.full(shape, value, dtype)
-
-
 def _full_of_each(prim: Any, xs: Any, mapped: Any, params: dict[str, Any], size: int) -> Node:
     """Arrays filled with a number each."""
     (numbers,) = xs
@@ -89,7 +86,7 @@ def _full_of_each(prim: Any, xs: Any, mapped: Any, params: dict[str, Any], size:
 full = Primitive(
     name="full",
     kind="linear",
-    evaluate=_full,
+    evaluate=lambda value, shape, dtype: np.full(shape, value, dtype),
     prepare=_full_prepare,
     rules=Rules(batch=_full_of_each),
     lower=View("full", keeps_elements=False),
@@ -279,6 +276,7 @@ sum_ = reduction(
     "sum",
     evaluate=total,
     combine=Combine("{a} + {b}", "0", "fiuc"),
+    algebra=TOTAL,
     vjp=lambda ct, y, x, axis, keepdims: expand(ct, x.aval, axis),
     jvp=lambda t, y, x, axis, keepdims: sum_(t, axis=axis, keepdims=keepdims),
     dtype=lambda d: np.add.reduce(np.empty(0, d)).dtype,

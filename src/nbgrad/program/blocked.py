@@ -17,8 +17,8 @@ from nbgrad.ops.axes import Lost
 from nbgrad.ops.basis import cast, concatenate, reshape, slice_, sum_, transpose
 from nbgrad.ops.control.loops import as_tuple
 from nbgrad.ops.control.scan import scan
+from nbgrad.ops.kinds.algebra import MATRIX_PRODUCT
 from nbgrad.ops.kinds.forms import Rounds
-from nbgrad.ops.linalg.products import matmul
 from nbgrad.program.along import Along, resized
 from nbgrad.program.fuse import assembly_of, is_free, is_reduction
 from nbgrad.program.recorded import recorded
@@ -33,7 +33,12 @@ FEW: Final = 4  # blocks, at least
 
 def blocked(tape: Tape) -> Tape:
     """*tape* with a loop over the blocks of a dimension, if products of small matrices are large along it."""
-    sizes = {max(a.aval.shape) for eqn in tape.eqns if eqn.prim is matmul for a in _large(eqn)}
+    sizes = {
+        max(a.aval.shape)
+        for eqn in tape.eqns
+        if eqn.prim.algebra is MATRIX_PRODUCT
+        for a in _large(eqn)
+    }
     for var in tape.inputs if sizes else ():
         for at, n in enumerate(var.aval.shape):
             if n not in sizes:
@@ -49,7 +54,7 @@ def blocked(tape: Tape) -> Tape:
 
 def _has_code(eqn: Equation) -> bool:
     """Whether it is no call of NumPy: a loop with such a call is one itself."""
-    if eqn.prim is matmul:
+    if eqn.prim.algebra is MATRIX_PRODUCT:
         return has_code(eqn.out.aval.dtype) and eqn.out.aval.dtype.kind == "f"
     return is_free(eqn) or is_reduction(eqn) or assembly_of(eqn) is not None
 
@@ -103,7 +108,7 @@ class _Blocks:
     def pays(self) -> bool:
         """Whether less goes through memory, while the products lose nothing."""
         along = self.along
-        products = [eqn for eqn in self.body if eqn.prim is matmul]
+        products = [eqn for eqn in self.body if eqn.prim.algebra is MATRIX_PRODUCT]
         stored: set[Any] = {a for eqn in products for a in (eqn.out, *eqn.inputs)}
         spared = sum(v.aval.nbytes for v in stored & along.inside - set(self.whole))
         small = all(self._is_small(eqn) for eqn in products)

@@ -11,11 +11,12 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from nbgrad.core.tape import Equation, Var
-from nbgrad.ops.basis import broadcast_to, reshape, sum_
-from nbgrad.ops.elements.arithmetic import add, strong_multiply, subtract
+from nbgrad.ops.basis import broadcast_to, reshape
 from nbgrad.ops.elements.comparison import not_equal
 from nbgrad.ops.elements.selection import where
+from nbgrad.ops.kinds.algebra import TOTAL, signs_of, zeros_of
 from nbgrad.ops.kinds.cotangents import reduced_shape
+from nbgrad.ops.kinds.forms import index_map
 from nbgrad.program.recorded import recorded
 
 STEPS: Final = 8  # from a sum to the product that reads it
@@ -34,7 +35,7 @@ def needed(
     found: dict[Equation, list[Equation]] = {}
     moved: set[Equation] = set()
     for eqn in eqns:
-        if eqn.prim is strong_multiply and _left(eqn.inputs[0], made, taken_off):
+        if zeros_of(eqn.prim) == (0,) and _left(eqn.inputs[0], made, taken_off):
             chain = _chain(eqn, made, readers, outputs)
             if chain and chain[0].out.aval.size == eqn.inputs[0].aval.size:  # type: ignore[union-attr]
                 found[eqn] = [*_where_not_zero(chain[0], eqn.inputs[0]), *chain[1:]]
@@ -46,14 +47,14 @@ def needed(
 def _left(atom: Any, made: dict[Any, Equation], taken_off: Collection[Any]) -> bool:
     """Whether *atom* is what is left of something, one of *taken_off* having been added."""
     eqn = made.get(atom)
-    if eqn is None or eqn.prim not in (add, subtract):
+    if eqn is None or len(signs_of(eqn.prim)) < 2:
         return False
     left = [a for a in eqn.inputs if isinstance(a, Var)]
     while left:
         atom = left.pop()
         if atom in taken_off:
             return True
-        if atom in made and made[atom].prim is reshape:
+        if atom in made and index_map(made[atom].prim) == "reshape":
             left.append(made[atom].inputs[0])  # type: ignore[arg-type]
     return False
 
@@ -68,10 +69,10 @@ def _chain(
         if readers[atom] != [reader]:
             return []
         found.append(e)
-        if e.prim is sum_:
+        if e.prim.algebra is TOTAL:
             return found[::-1] if _of_long_rows(e) else []
         operands = [a for a in e.inputs if isinstance(a, Var)]
-        kept = e.prim.kind == "elementwise" or e.prim is reshape
+        kept = e.prim.kind == "elementwise" or index_map(e.prim) == "reshape"
         if not kept or len(operands) != 1 or operands[0].weak:
             return []
         reader, atom = e, operands[0]
@@ -91,6 +92,6 @@ def _where_not_zero(eqn: Equation, factor: Any) -> list[Equation]:
     def make(x: Any, factor: Any) -> Any:
         row = reshape(factor, shape=reduced_shape(x.shape, axis, True))
         read = broadcast_to(not_equal(row, 0), shape=x.shape)
-        return sum_(where(read, x, 0), axis=axis, keepdims=keepdims)
+        return eqn.prim(where(read, x, 0), axis=axis, keepdims=keepdims)
 
     return recorded(make, [x, factor], eqn.line, eqn.outs)[0]

@@ -10,21 +10,19 @@ from collections import Counter
 from typing import Any
 
 from nbgrad.core.tape import Equation, Tape, Var, living
-from nbgrad.ops.basis import reshape, sum_
-from nbgrad.ops.elements.arithmetic import add, negative, subtract
-from nbgrad.ops.linalg.products import matmul
+from nbgrad.ops.basis import reshape
+from nbgrad.ops.kinds.algebra import MATRIX_PRODUCT, TOTAL, signs_of
 from nbgrad.program.recorded import recorded
 
-LINEAR = (add, subtract, negative)
 MAX_TERMS = 16
 
 
 def pushed(tape: Tape) -> Tape:
     """*tape* with such sums taken before the product, where nothing else reads that."""
-    if not any(eqn.prim is matmul for eqn in tape.eqns):
+    if not any(eqn.prim.algebra is MATRIX_PRODUCT for eqn in tape.eqns):
         return tape
     reads = Counter(a for eqn in tape.eqns for a in eqn.inputs) + Counter(tape.outputs)
-    made = {eqn.out: eqn for eqn in tape.eqns if eqn.prim in (*LINEAR, matmul)}
+    made = {eqn.out: eqn for eqn in tape.eqns if eqn.prim.algebra is not None}
     eqns, before = list[Equation](), len(tape.eqns)
     for eqn in tape.eqns:
         axis = _axis(eqn)
@@ -37,7 +35,7 @@ def pushed(tape: Tape) -> Tape:
 
 def _axis(eqn: Equation) -> int | None:
     """The one axis, rows or columns, of a sum of matrices."""
-    if eqn.prim is not sum_ or len(eqn.params["axis"]) != 1:
+    if eqn.prim.algebra is not TOTAL or len(eqn.params["axis"]) != 1:
         return None
     x, axis = eqn.inputs[0], eqn.params["axis"][0]
     return axis if isinstance(x, Var) and 0 <= x.aval.ndim - 1 - axis <= 1 < x.aval.ndim else None
@@ -55,14 +53,13 @@ def _sum(
         e = made.get(atom) if reads[atom] == 1 else None
         if e is None or any(not isinstance(a, Var) or a.aval.ndim < 2 for a in e.inputs):
             terms.append((atom, minus))
-        elif e.prim is matmul:
+        elif e.prim.algebra is MATRIX_PRODUCT:
             terms.append((e, minus))
             products += shape[axis] > 1
-        elif any(a.aval.shape != shape for a in e.inputs):  # type: ignore[union-attr]
+        elif not (signs := signs_of(e.prim)) or any(a.aval.shape != shape for a in e.inputs):  # type: ignore[union-attr]
             terms.append((atom, minus))
         else:
-            flips = (e.prim is negative, e.prim is subtract)
-            left += [(a, minus is not f) for a, f in zip(e.inputs, flips, strict=False)]
+            left += [(a, minus is not (s < 0)) for a, s in zip(e.inputs, signs, strict=True)]
         if len(terms) + len(left) > MAX_TERMS:
             return None
     return _written(eqn, axis, terms) if products else None
@@ -78,11 +75,12 @@ def _written(eqn: Equation, axis: int, terms: list[tuple[Any, bool]]) -> list[Eq
         given, total = iter(nodes), None
         for term, minus in terms:
             if not isinstance(term, Equation):
-                part = sum_(next(given), **keep)
+                part = eqn.prim(next(given), **keep)
             else:
                 a, b = next(given), next(given)
                 rows = axis == a.ndim - 2
-                part = matmul(sum_(a, **keep), b) if rows else matmul(a, sum_(b, **keep))
+                a, b = (eqn.prim(a, **keep), b) if rows else (a, eqn.prim(b, **keep))
+                part = term.prim(a, b)
             part = -part if minus else part
             total = part if total is None else total + part
         return reshape(total, shape=eqn.out.aval.shape)

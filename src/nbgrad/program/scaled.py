@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from nbgrad.core.tape import Equation, Tape, Var, living
-from nbgrad.ops.basis import broadcast_to, reshape, sum_
-from nbgrad.ops.elements.arithmetic import negative, strong_multiply
+from nbgrad.ops.basis import reshape
+from nbgrad.ops.kinds.algebra import TOTAL, signs_of, zeros_of
 from nbgrad.ops.kinds.cotangents import reduced_shape
+from nbgrad.ops.kinds.forms import index_map
 from nbgrad.program.needed import needed
 from nbgrad.program.recorded import recorded
 
@@ -21,13 +22,13 @@ Known = dict[tuple[Any, tuple[int, ...]], Var]
 
 def scaled(tape: Tape) -> Tape:
     """*tape* with such sums as products."""
-    if sum(eqn.prim is sum_ for eqn in tape.eqns) < 2:
+    if sum(eqn.prim.algebra is TOTAL for eqn in tape.eqns) < 2:
         return tape
     made = {eqn.out: eqn for eqn in tape.eqns}
     known: Known = {}
     eqns, taken_off = list[Equation](), set[Any]()
     for eqn in tape.eqns:
-        if eqn.prim is sum_ and eqn.out.aval.inexact:
+        if eqn.prim.algebra is TOTAL and eqn.out.aval.inexact:
             found = _product(eqn, made, known)
             if found is not None:
                 eqns += found
@@ -44,10 +45,10 @@ def scaled(tape: Tape) -> Tape:
 def _product(eqn: Equation, made: dict[Any, Equation], known: Known) -> list[Equation] | None:
     """The equations of a sum as a factor times a sum that is *known*, if it is that."""
     atom, axis, minus = eqn.inputs[0], eqn.params["axis"], False
-    while (e := made.get(atom)) is not None and e.prim is negative:
+    while (e := made.get(atom)) is not None and signs_of(e.prim) == (-1,):
         atom, minus = e.inputs[0], not minus
     # Zero where its first operand is: so is the sum, whatever the others are.
-    if e is None or e.prim is not strong_multiply or not axis:
+    if e is None or zeros_of(e.prim) != (0,) or not axis:
         return None
     total = known.get((e.inputs[1], axis))
     factor = _constant(e.inputs[0], axis, made)
@@ -58,7 +59,7 @@ def _product(eqn: Equation, made: dict[Any, Equation], known: Known) -> list[Equ
 
     def make(k: Any, total: Any) -> Any:
         k = reshape(k, shape=(1,) * (len(shape) - k.ndim) + k.shape)
-        found = strong_multiply(k, reshape(total, shape=kept))
+        found = e.prim(k, reshape(total, shape=kept))
         return reshape(-found if minus else found, shape=eqn.out.aval.shape)
 
     return recorded(make, [factor, total], eqn.line, eqn.outs)[0]
@@ -81,7 +82,7 @@ def _depends(factor: Var, total: Var, made: dict[Any, Equation]) -> bool:
 def _constant(atom: Any, axis: tuple[int, ...], made: dict[Any, Equation]) -> Any:
     """What *atom* is copies of along *axis*, if it is such."""
     e = made.get(atom)
-    if e is None or e.prim is not broadcast_to or not isinstance(x := e.inputs[0], Var):
+    if e is None or index_map(e.prim) != "broadcast_to" or not isinstance(x := e.inputs[0], Var):
         return None
     lead = e.out.aval.ndim - x.aval.ndim
     same = all(k < lead or x.aval.shape[k - lead] == 1 for k in axis)

@@ -14,8 +14,8 @@ from typing import Any, Final
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Equation, Tape, Var, living
 from nbgrad.ops.basis import broadcast_to, reshape, transpose
-from nbgrad.ops.kinds.forms import exchanges
-from nbgrad.ops.linalg.products import matmul
+from nbgrad.ops.kinds.algebra import MATRIX_PRODUCT
+from nbgrad.ops.kinds.forms import exchanges, index_map
 from nbgrad.program.recorded import recorded
 
 SHORT: Final = 16  # at most of a short side
@@ -41,7 +41,7 @@ def upright(tape: Tape) -> Tape:
 
 def _seed(eqn: Equation) -> list[tuple[int, ...]]:
     """The shapes of the tall stacks that *eqn* multiplies with small matrices."""
-    if eqn.prim is not matmul:
+    if eqn.prim.algebra is not MATRIX_PRODUCT:
         return []
     shapes = [eqn.out.aval.shape, eqn.inputs[0].aval.shape]  # type: ignore[union-attr]
     return shapes if all(map(_is_tall, shapes)) else []
@@ -89,9 +89,9 @@ class _Walk:
     def _made(self, eqn: Equation) -> tuple[Callable[..., Node], list[Any]] | None:
         """How the exchanged result is computed, and of what."""
         prim, out = eqn.prim, eqn.out.aval
-        if prim is matmul and self.tall(eqn.inputs[0]):
-            return lambda a, b: matmul(_exchanged(b), a), [self.side(eqn.inputs[0]), eqn.inputs[1]]
-        if prim is broadcast_to and not self.tall(eqn.inputs[0]):
+        if prim.algebra is MATRIX_PRODUCT and self.tall(eqn.inputs[0]):
+            return lambda a, b: prim(_exchanged(b), a), [self.side(eqn.inputs[0]), eqn.inputs[1]]
+        if index_map(prim) == "broadcast_to" and not self.tall(eqn.inputs[0]):
             shape = (*out.shape[:-2], out.shape[-1], out.shape[-2])
             return lambda x: broadcast_to(_column(x), shape=shape), [eqn.inputs[0]]
         if prim.kind == "elementwise":

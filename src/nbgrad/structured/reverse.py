@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+from nbgrad.ops.kinds.algebra import zeros_of
 from nbgrad.structured import rules
 from nbgrad.structured.emit import Frame, Names, indented, moved, popped, trips
 from nbgrad.structured.ir import (
@@ -257,8 +258,8 @@ class Adjoint:
 
     def text(self, stmt: Compute) -> str:
         """What a rule computes; a product with a finite number needs no guard."""
-        name, args = stmt.op.prim.name, stmt.args
-        if name not in ("strong_multiply", "mutual_multiply"):
+        args = stmt.args
+        if not zeros_of(stmt.op.prim):
             return stmt.op.text
         literal = all(math.isfinite(a.value) for a in args[1:] if isinstance(a, Const))
         free = isinstance(args[1], Const) and literal

@@ -18,6 +18,7 @@ from nbgrad.ops.elements.comparison import (
 )
 from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds import ranges
+from nbgrad.ops.kinds.algebra import Product, Sum
 from nbgrad.ops.kinds.cotangents import add_up, is_number, materialize, times
 from nbgrad.ops.kinds.cotangents import conjugate as conjugated
 from nbgrad.ops.kinds.elementwise import elementwise
@@ -32,6 +33,7 @@ add = elementwise(
     "add",
     expr="{x} + {y}",
     reference=np.add,
+    algebra=Sum((1, 1)),
     partials=lambda out, x, y: (1, 1),
     dtypes="fiuc",
     bounds=ranges.corners(operator.add),
@@ -41,6 +43,7 @@ subtract = elementwise(
     "subtract",
     expr="{x} - {y}",
     reference=np.subtract,
+    algebra=Sum((1, -1)),
     partials=lambda out, x, y: (1, -1),
     dtypes="fiuc",
     grad_name="Sub",
@@ -51,6 +54,7 @@ multiply = elementwise(
     "multiply",
     expr="{x} * {y}",
     reference=np.multiply,
+    algebra=Product(),
     partials=lambda out, x, y: (y, x),
     dtypes="fiuc",
     grad_name="Mul",
@@ -91,6 +95,7 @@ mutual_multiply = elementwise(
     public=False,
     expr="({x} * {y} if {x} != {t}(0) and {y} != {t}(0) else {t}(0))",
     reference=_mutual_multiply,
+    algebra=Product(zeros=(0, 1)),
     dtypes="fc",
     loop=common_loop(),
     vjp=_mutual_vjp,
@@ -118,6 +123,7 @@ strong_multiply = elementwise(
     public=False,
     expr="({x} * {y} if {x} != {t}(0) else {t}(0))",
     reference=_strong_multiply,
+    algebra=Product(zeros=(0,)),
     loop=common_loop(),
     vjp=_strong_vjp,
     jvp=_strong_jvp,
@@ -160,6 +166,7 @@ negative = elementwise(
     "negative",
     expr="-{x}",
     reference=np.negative,
+    algebra=Sum((-1,)),
     partials=lambda out, x: (-1,),
     dtypes="fiuc",
     grad_name="Neg",

@@ -36,6 +36,7 @@ def bilinear(
     cases: tuple[Any, ...] = (),
     grad_name: str = "",
     reach: Reach | None = None,
+    algebra: Any = None,
 ) -> Primitive:
     """Declare an operation linear in each of two operands.
 
@@ -74,5 +75,6 @@ def bilinear(
         doc=doc,
         reference=evaluate,
         cases=cases,
+        algebra=algebra,
     )
     return prim

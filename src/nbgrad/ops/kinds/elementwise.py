@@ -12,6 +12,7 @@ from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node, constant
 from nbgrad.core.primitive import Primitive, Rules
 from nbgrad.core.registry import primitives, register_reference
+from nbgrad.ops.kinds.algebra import Product, Sum
 from nbgrad.ops.kinds.batching import ALIGNED
 from nbgrad.ops.kinds.cotangents import (
     add_up,
@@ -54,6 +55,7 @@ def elementwise(
     bounds: Any = None,
     kink: Any = None,
     square: Any = None,
+    algebra: Sum | Product | None = None,
 ) -> Primitive:
     """Declare an operation that maps each element on its own.
 
@@ -88,6 +90,7 @@ def elementwise(
         namespace=namespace,
         kink=kink,
         square=square,
+        algebra=algebra,
         alias=alias,
         bounds=bounds,
     )

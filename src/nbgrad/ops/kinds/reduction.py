@@ -37,6 +37,7 @@ def reduction(
     needs_elements: bool = False,
     domain: tuple[tuple[float, float], ...] = ((-2.0, 2.0),),
     grad_name: str = "",
+    algebra: Any = None,
 ) -> Primitive:
     """Declare an operation that reduces over ``axis`` (a tuple of axes), with ``keepdims``.
 
@@ -79,4 +80,5 @@ def reduction(
         doc=doc,
         reference=evaluate,
         domain=domain,
+        algebra=algebra,
     )

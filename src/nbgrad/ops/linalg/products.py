@@ -11,6 +11,7 @@ from nbgrad.core.aval import Aval, make_aval
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import reshape, transpose
 from nbgrad.ops.elements.arithmetic import multiply
+from nbgrad.ops.kinds.algebra import MATRIX_PRODUCT
 from nbgrad.ops.kinds.batching import UNITS, all_stacked
 from nbgrad.ops.kinds.bilinear import bilinear
 from nbgrad.ops.kinds.cotangents import conjugate
@@ -90,6 +91,7 @@ matmul = bilinear(
     ),
     evaluate=lambda a, b: np.matmul(a, b),
     reach=PRODUCT,
+    algebra=MATRIX_PRODUCT,
     lower=Library(
         "matmul",
         ("f", "f"),
