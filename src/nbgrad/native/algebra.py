@@ -36,6 +36,7 @@ from nbgrad.native.functions import UFUNCS
 from nbgrad.native.rules import slopes
 from nbgrad.native.statements import Statement, Term
 from nbgrad.ops.kinds.algebra import zeros_of
+from nbgrad.ops.kinds.forms import index_map
 
 Typed = tuple[Any, Any]  # the type of a number, and its LLVM value
 
@@ -193,13 +194,11 @@ class Arithmetic(ComplexNumbers):
 
     def _equation(self, prim: Any, params: dict[str, Any], args: Sequence[Typed]) -> Typed:
         name = prim.name
-        if name == "where":
-            return self.chosen(args[0], args[1], args[2])
+        if name in _OURS:
+            return _OURS[name](self, *args)
         if zeros := zeros_of(prim):  # its partials are those of the plain product
             return self.strong(args[0], args[1], zeros)
-        if name in ("detach", "full"):
-            return args[0] if args else self.number(float(params["value"]), types.float64)
-        if name == "cast":
+        if prim.alias or index_map(prim) == "full":
             return args[0]
         if any(map(is_complex, args)):
             if name in FORMULAS:
@@ -276,6 +275,8 @@ class Arithmetic(ComplexNumbers):
 _BASIC: Final = {
     name: Scalar(f, name if k < 6 else "") for k, (name, f) in enumerate(BASIC.items())
 }
+# What is no function of Numba's.
+_OURS: Final = {"where": Arithmetic.chosen}
 
 
 def _level(args: Sequence[Typed]) -> Any:
