@@ -6,6 +6,7 @@ import ast
 import graphlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,12 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): ast.parse(path.read_text(), str(path)) for path in FILES}
 
 
+@cache
+def nodes(module: str) -> list[ast.AST]:
+    """All of its syntax; every test asks for it."""
+    return list(ast.walk(MODULES[module]))
+
+
 def folder(module: str) -> str:
     return module.split(".")[0]
 
@@ -78,7 +85,7 @@ def internal(target: str) -> str | None:
 def late(module: str) -> Iterator[tuple[int, ast.expr]]:
     """What calls such as ``LazyModule("a.b")`` or ``load(name)`` import."""
     own = {function.name for function in functions(module)} if module != "core.lazy" else set()
-    for node in ast.walk(MODULES[module]):
+    for node in nodes(module):
         if isinstance(node, ast.Call) and node.args:
             source, _, name = ast.unparse(node.func).rpartition(".")
             if name in LATE - own and source in ("", "lazy", "importlib"):
@@ -90,7 +97,7 @@ def hidden(module: str) -> Iterator[tuple[int, str]]:
     for line, name in late(module):
         if isinstance(name, ast.Constant):
             yield line, str(name.value)
-    for node in ast.walk(MODULES[module]):
+    for node in nodes(module):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             found = re.match(r"(?:import|from) (nbgrad[\w.]*)", node.value)
             yield from [(node.lineno, found[1])] if found else []
@@ -98,7 +105,7 @@ def hidden(module: str) -> Iterator[tuple[int, str]]:
 
 def by_name(module: str) -> Iterator[tuple[int, str]]:
     """The modules of the primitives that a module finds by name, ``primitives["sum"]``."""
-    found = [node for node in ast.walk(MODULES[module]) if isinstance(node, ast.Subscript)]
+    found = [node for node in nodes(module) if isinstance(node, ast.Subscript)]
     for node in found:
         if isinstance(node.slice, ast.Constant) and ast.unparse(node.value) == "primitives":
             yield node.lineno, f"nbgrad.{DECLARED[str(node.slice.value)]}"
@@ -106,30 +113,29 @@ def by_name(module: str) -> Iterator[tuple[int, str]]:
 
 def imports(module: str) -> Iterator[tuple[int, str]]:
     """What a module imports, openly or not."""
-    for node in ast.walk(MODULES[module]):
+    for node in nodes(module):
         yield from ((getattr(node, "lineno", 0), target) for target in targets(node, module))
     yield from hidden(module)
 
 
-def declared() -> dict[str, str]:
-    """The module of ``ops`` that declares each primitive, by name."""
-    found = {}
+def declarations() -> Iterator[tuple[str, str, str]]:
+    """Each primitive that ``ops`` declares: the module, the variable, the name of the operation."""
     for module, tree in MODULES.items():
-        calls = [node.value for node in tree.body if isinstance(node, ast.Assign)]
-        for call in calls if folder(module) == "ops" else ():
-            if isinstance(call, ast.Call):
+        found = [node for node in tree.body if isinstance(node, ast.Assign)]
+        for node in found if folder(module) == "ops" else ():
+            if isinstance(call := node.value, ast.Call):
                 named = [word.value for word in call.keywords if word.arg == "name"]
                 first = (*call.args, *named, None)[0]
                 if isinstance(first, ast.Constant):
-                    found[str(first.value)] = module
-    return found
+                    yield module, ast.unparse(node.targets[0]), str(first.value)
 
 
-DECLARED = declared()
+DECLARED = {name: module for module, _, name in declarations()}
+OPERATIONS = {f"nbgrad.{module}.{variable}" for module, variable, _ in declarations()}
 
 
 def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in ast.walk(MODULES[module]):
+    for node in nodes(module):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
@@ -223,7 +229,7 @@ def test_only_boxes_know_below_tensors_what_a_tensor_wraps(module: str) -> None:
     """Twins read tensors in memory, and name the slots that they look for."""
     below = HEIGHTS[folder(module)] < HEIGHTS["tensors"]
     if below and module != "core.boxes" and folder(module) != "twins":
-        for node in ast.walk(MODULES[module]):
+        for node in nodes(module):
             named = getattr(node, "attr", None) or getattr(node, "value", None)
             assert named != "_node", f"nbgrad.{module}, line {node.lineno}: use core/boxes.py"
 
@@ -257,7 +263,7 @@ def holds_rules(module: str) -> bool:
     """Whether operations are declared there, with their rules; identities see what was made of what."""
     if module.startswith("ops.identities."):
         return False
-    names = {n.func.id for n in ast.walk(MODULES[module]) if called(n)}  # type: ignore[attr-defined]
+    names = {n.func.id for n in nodes(module) if called(n)}  # type: ignore[attr-defined]
     makes = folder(module) == "transforms" and not names.isdisjoint(
         {"Primitive", "SeveralResults"}
     )
@@ -278,13 +284,63 @@ def root(x: ast.expr) -> str:
 @for_each(filter(holds_rules, MODULES))
 def test_no_rule_looks_at_the_graph(module: str) -> None:
     """Rules see operands, result and avals; loops and branches also read the tapes that they hold."""
-    found = [x for x in ast.walk(MODULES[module]) if isinstance(x, ast.Attribute)]
+    found = [x for x in nodes(module) if isinstance(x, ast.Attribute)]
     bad = [x for x in found if x.attr in HISTORY]
     holds = {"ops.control", "transforms"}
     tapes = ON_TAPES if any(module.startswith(f"{name}.") for name in holds) else set()
     bad += [x for x in found if x.attr in SHARED and root(x.value) not in tapes]
     asked = [f"{x.lineno}: {ast.unparse(x)}" for x in bad]
     assert not asked, f"nbgrad.{module} asks how a node was made: {asked}"
+
+
+def operations_of(module: str) -> set[str]:
+    """What *module* calls the operations that it imports, and its tables of such."""
+    known = {}
+    for node in nodes(module):
+        if isinstance(node, ast.ImportFrom):
+            known.update({f"{node.module}.{a.name}": a.asname or a.name for a in node.names})
+    held = {known[name] for name in OPERATIONS & known.keys()}
+    for name in OPERATIONS - known.keys():
+        source, _, variable = name.rpartition(".")
+        held |= {f"{known[source]}.{variable}"} if source in known else set()
+    for node in MODULES[module].body:
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
+            keys = node.value.keys if isinstance(node.value, ast.Dict) else [node.value]
+            bound = node.targets[0] if isinstance(node, ast.Assign) else node.target
+            held |= {ast.unparse(bound)} if any(k and names_one(k, held) for k in keys) else set()
+    return held
+
+
+def names_one(x: ast.AST, held: set[str]) -> bool:
+    """Whether an expression has one of *held* in it, but for what it calls."""
+    if isinstance(x, ast.Name | ast.Attribute) and ast.unparse(x) in held:
+        return True
+    inner = () if isinstance(x, ast.Call | ast.Lambda) else ast.iter_child_nodes(x)
+    return any(names_one(y, held) for y in inner)
+
+
+def by_word(node: ast.Compare, words: set[str]) -> bool:
+    """Whether the name of a primitive, or what is bound to one, is compared with that of an operation."""
+    sides = [node.left, *node.comparators]
+    if not any(ast.unparse(x) in words or ast.unparse(x).endswith("prim.name") for x in sides):
+        return False
+    inner = [y for x in sides for y in ast.walk(x) if isinstance(y, ast.Constant)]
+    return any(y.value in DECLARED for y in inner)
+
+
+@for_each([module for module in MODULES if folder(module) != "ops"])
+def test_only_ops_tells_one_operation_from_another(module: str) -> None:
+    """Others ask what a declaration says, as its kind, its form, its algebra, or apply an identity of ops."""
+    held, words, found = operations_of(module), set(), []
+    for node in nodes(module):
+        if isinstance(node, ast.Assign):
+            pairs = zip(*[x.elts if isinstance(x, ast.Tuple) else [x] for x in (node.targets[0], node.value)], strict=False)  # fmt: skip
+            words |= {ast.unparse(a) for a, b in pairs if ast.unparse(b).endswith("prim.name")}
+    for node in nodes(module):
+        if isinstance(node, ast.Compare):
+            named = any(names_one(x, held) for x in (node.left, *node.comparators))
+            found += [f"{node.lineno}: {ast.unparse(node)}"] * (named or by_word(node, words))
+    assert not found, f"nbgrad.{module} names operations: {found}"
 
 
 def test_no_import_cycles() -> None:
