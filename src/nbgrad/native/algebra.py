@@ -194,8 +194,8 @@ class Arithmetic(ComplexNumbers):
 
     def _equation(self, prim: Any, params: dict[str, Any], args: Sequence[Typed]) -> Typed:
         name = prim.name
-        if name in _OURS:
-            return _OURS[name](self, *args)
+        if name in _CHOICES:
+            return _CHOICES[name](self, *args)
         if zeros := zeros_of(prim):  # its partials are those of the plain product
             return self.strong(args[0], args[1], zeros)
         if prim.alias or index_map(prim) == "full":
@@ -276,7 +276,7 @@ _BASIC: Final = {
     name: Scalar(f, name if k < 6 else "") for k, (name, f) in enumerate(BASIC.items())
 }
 # What is no function of Numba's.
-_OURS: Final = {"where": Arithmetic.chosen}
+_CHOICES: Final = {"where": Arithmetic.chosen}
 
 
 def _level(args: Sequence[Typed]) -> Any:
