@@ -36,7 +36,7 @@ def blocked(tape: Tape) -> Tape:
     sizes = {
         max(a.aval.shape)
         for eqn in tape.eqns
-        if eqn.prim.algebra is MATRIX_PRODUCT
+        if eqn.sig.prim.algebra is MATRIX_PRODUCT
         for a in _large(eqn)
     }
     for var in tape.inputs if sizes else ():
@@ -54,7 +54,7 @@ def blocked(tape: Tape) -> Tape:
 
 def _has_code(eqn: Equation) -> bool:
     """Whether it is no call of NumPy: a loop with such a call is one itself."""
-    if eqn.prim.algebra is MATRIX_PRODUCT:
+    if eqn.sig.prim.algebra is MATRIX_PRODUCT:
         return has_code(eqn.out.aval.dtype) and eqn.out.aval.dtype.kind == "f"
     return is_free(eqn) or is_reduction(eqn) or assembly_of(eqn) is not None
 
@@ -108,7 +108,7 @@ class _Blocks:
     def pays(self) -> bool:
         """Whether less goes through memory, while the products lose nothing."""
         along = self.along
-        products = [eqn for eqn in self.body if eqn.prim.algebra is MATRIX_PRODUCT]
+        products = [eqn for eqn in self.body if eqn.sig.prim.algebra is MATRIX_PRODUCT]
         stored: set[Any] = {a for eqn in products for a in (eqn.out, *eqn.inputs)}
         spared = sum(v.aval.nbytes for v in stored & along.inside - set(self.whole))
         small = all(self._is_small(eqn) for eqn in products)

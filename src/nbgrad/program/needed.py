@@ -35,7 +35,7 @@ def needed(
     found: dict[Equation, list[Equation]] = {}
     moved: set[Equation] = set()
     for eqn in eqns:
-        if zeros_of(eqn.prim) == (0,) and _left(eqn.inputs[0], made, taken_off):
+        if zeros_of(eqn.sig.prim) == (0,) and _left(eqn.inputs[0], made, taken_off):
             chain = _chain(eqn, made, readers, outputs)
             if chain and chain[0].out.aval.size == eqn.inputs[0].aval.size:  # type: ignore[union-attr]
                 found[eqn] = [*_where_not_zero(chain[0], eqn.inputs[0]), *chain[1:]]

@@ -19,10 +19,10 @@ MAX_TERMS = 16
 
 def pushed(tape: Tape) -> Tape:
     """*tape* with such sums taken before the product, where nothing else reads that."""
-    if not any(eqn.prim.algebra is MATRIX_PRODUCT for eqn in tape.eqns):
+    if not any(eqn.sig.prim.algebra is MATRIX_PRODUCT for eqn in tape.eqns):
         return tape
     reads = Counter(a for eqn in tape.eqns for a in eqn.inputs) + Counter(tape.outputs)
-    made = {eqn.out: eqn for eqn in tape.eqns if eqn.prim.algebra is not None}
+    made = {eqn.out: eqn for eqn in tape.eqns if eqn.sig.prim.algebra is not None}
     eqns, before = list[Equation](), len(tape.eqns)
     for eqn in tape.eqns:
         axis = _axis(eqn)
@@ -35,7 +35,7 @@ def pushed(tape: Tape) -> Tape:
 
 def _axis(eqn: Equation) -> int | None:
     """The one axis, rows or columns, of a sum of matrices."""
-    if eqn.prim.algebra is not TOTAL or len(eqn.params["axis"]) != 1:
+    if eqn.sig.prim.algebra is not TOTAL or len(eqn.params["axis"]) != 1:
         return None
     x, axis = eqn.inputs[0], eqn.params["axis"][0]
     return axis if isinstance(x, Var) and 0 <= x.aval.ndim - 1 - axis <= 1 < x.aval.ndim else None

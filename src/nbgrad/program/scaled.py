@@ -22,13 +22,13 @@ Known = dict[tuple[Any, tuple[int, ...]], Var]
 
 def scaled(tape: Tape) -> Tape:
     """*tape* with such sums as products."""
-    if sum(eqn.prim.algebra is TOTAL for eqn in tape.eqns) < 2:
+    if sum(eqn.sig.prim.algebra is TOTAL for eqn in tape.eqns) < 2:
         return tape
     made = {eqn.out: eqn for eqn in tape.eqns}
     known: Known = {}
     eqns, taken_off = list[Equation](), set[Any]()
     for eqn in tape.eqns:
-        if eqn.prim.algebra is TOTAL and eqn.out.aval.inexact:
+        if eqn.sig.prim.algebra is TOTAL and eqn.out.aval.inexact:
             found = _product(eqn, made, known)
             if found is not None:
                 eqns += found

@@ -41,7 +41,7 @@ def upright(tape: Tape) -> Tape:
 
 def _seed(eqn: Equation) -> list[tuple[int, ...]]:
     """The shapes of the tall stacks that *eqn* multiplies with small matrices."""
-    if eqn.prim.algebra is not MATRIX_PRODUCT:
+    if eqn.sig.prim.algebra is not MATRIX_PRODUCT:
         return []
     shapes = [eqn.out.aval.shape, eqn.inputs[0].aval.shape]  # type: ignore[union-attr]
     return shapes if all(map(_is_tall, shapes)) else []
