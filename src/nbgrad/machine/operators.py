@@ -6,15 +6,25 @@ sum in a kernel: a third of what compiling took. These stand before its classes.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from numba import types
 
-PLAIN: Final = (types.Number, types.Boolean, types.CPointer)
+_plain: list[Any] = [types.Number, types.Boolean, types.CPointer]
+
+
+def numbers(kind: Any) -> None:
+    """Let operands of the types *kind* be numbers, too, of which functions return what they once did."""
+    _plain.append(kind)
+
+
+def _all_plain(args: Any) -> bool:
+    plain = tuple(_plain)
+    return all(isinstance(x, plain) for x in args)
 
 
 class Operator(types.Function):  # type: ignore[misc]
-    """A function of Numba's that remembers what it returns for numbers and pointers."""
+    """A function of Numba's that remembers what it returns for numbers, active ones too, and pointers."""
 
     def __init__(self, function: Any) -> None:
         super().__init__(function.templates)
@@ -23,7 +33,7 @@ class Operator(types.Function):  # type: ignore[misc]
 
     def get_call_type(self, context: Any, args: Any, kws: Any) -> Any:
         """The signature of a call with arguments of these types."""
-        if kws or not all(isinstance(a, PLAIN) for a in args):
+        if kws or not _all_plain(args):
             return super().get_call_type(context, args, kws)
         args = tuple(args)
         if args not in self.known:
@@ -57,7 +67,7 @@ class OperatorLowering:
     def get_function(self, fn: Any, sig: Any, _firstcall: bool = True) -> Any:
         """What makes the code of a call."""
         find = super().get_function  # type: ignore[misc]
-        if fn.__class__ is not Operator or not all(isinstance(a, PLAIN) for a in sig.args):
+        if fn.__class__ is not Operator or not _all_plain(sig.args):
             return find(fn, sig, _firstcall)
         if sig not in fn.lowered:
             fn.lowered[sig] = find(fn, sig, _firstcall)

@@ -14,6 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import models
 
+from nbgrad.machine import operators
 from nbgrad.machine.numba_inside import Conversion, lower_cast, register_model
 
 
@@ -66,6 +67,9 @@ class Active(Carrier):
         if isinstance(base, types.Complex):
             return ActiveComplex(self.with_base(base.underlying_float))
         return type(self)(with_base(self.component, base))
+
+
+operators.numbers(Carrier)
 
 
 class ActiveComplex(Carrier):
