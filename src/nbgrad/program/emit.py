@@ -296,23 +296,25 @@ class Emitter:
 
     def loop(self, depth: int, start: str, stop: str, guarded: bool) -> None:
         chunked = [n for n, r in enumerate(self.nest.reductions) if self.in_lanes(r)]
-        if chunked:
-            self.line(depth, f"for k in range({start}, {stop}, {LANES}):")
-            depth += 1
-            for number in chunked:
-                self.line(depth, f"part{number} = f4(0)")
-            start, stop = "k", f"min(k + {LANES}, {stop})"
+        if not chunked:
+            return self.innermost(depth, start, stop, guarded)
+        self.line(depth, f"for k in range({start}, {stop}, {LANES}):")
+        for number in chunked:
+            self.line(depth + 1, f"part{number} = f4(0)")
+        self.innermost(depth + 1, "k", f"min(k + {LANES}, {stop})", guarded)
+        for number in chunked:
+            self.line(depth + 1, f"acc{number} = acc{number} + part{number}")
+
+    def innermost(self, depth: int, start: str, stop: str, guarded: bool) -> None:
         self.line(depth, f"for j in range({start}, {stop}):")
         before = len(self.lines)
         self.body(depth + 1, guarded)
         for number, r in enumerate(self.nest.reductions):
             target = self.column(number, r) if self.a.columns else f"acc{number}"
-            target = f"part{number}" if number in chunked else target
+            target = f"part{number}" if self.in_lanes(r) else target
             self.line(depth + 1, f"{target} = {gathered(r, target, self.operands[r.arg])}")
         if len(self.lines) == before:
             self.line(depth + 1, "pass")
-        for number in chunked:
-            self.line(depth, f"acc{number} = acc{number} + part{number}")
 
     def in_lanes(self, r: Reduce) -> bool:
         """Whether a float32 sum is one of many lanes for a while: where LLVM makes vectors of it.
@@ -320,11 +322,9 @@ class Emitter:
         A sum in float64 would halve the lanes of the whole loop.
         """
         loads = (v for v in self.nest.body if isinstance(v, Load))
-        return (
-            is_wide(r)
-            and not self.a.columns
-            and all(v.strides[self.last] in (0, 1) for v in loads)
-        )
+        if not is_wide(r) or self.a.columns:
+            return False
+        return all(v.strides[self.last] in (0, 1) for v in loads)
 
     def column(self, number: int, r: Reduce) -> str:
         """The result in column ``j``."""

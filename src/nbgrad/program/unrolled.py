@@ -23,6 +23,7 @@ from nbgrad.program.text import (
     right_side,
     unbranched,
 )
+from nbgrad.program.unguarded import emitter
 
 # Extents of loops that are written out, and points of all of them together.
 SHORT: Final = 4
@@ -192,6 +193,6 @@ def emit(arranged: Arranged, repeated: bool = False) -> Emitted:
     written out, or left for the compiler to unroll.
     """
     if not repeated or arranged.nest.size > SMALL or arranged.grain:
-        return Emitter(arranged).emit()
+        return emitter(arranged).emit()
     short = short_loops(arranged)
     return Unrolled(arranged, short).emit() if short else Emitter(arranged, True).emit()
