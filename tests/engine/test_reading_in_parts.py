@@ -14,8 +14,8 @@ import nbgrad as ng
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import placeholder
 from nbgrad.engine.programs import executable
+from nbgrad.ops.identities import terms
 from nbgrad.tensors.tensor import Tensor
-from nbgrad.transforms import terms
 from nbgrad.transforms.vjp import vjp
 
 Function = Callable[[Any], Any]
