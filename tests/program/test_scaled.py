@@ -7,7 +7,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 import nbgrad as ng
 from nbgrad.backends.cpu.program import CpuProgram
@@ -41,19 +41,6 @@ def test_multiples_of_a_sum(of_sum: bool, keepdims: bool) -> None:
     args = np.arange(20.0).reshape(5, 4), np.arange(5.0)
     for a, b in zip(computed(found, args), computed(tape, args), strict=True):
         assert_allclose(a, b, 1e-14)
-
-
-def test_log_sum_exp_goes_through_its_rows_three_times_and_where_ties_share() -> None:
-    x = np.random.default_rng(0).normal(size=(40, 70))
-    x[3, 4:7] = x[3].max() + 1  # ties
-    derive = ng.jit(ng.grad(log_sum_exp))
-    e = np.exp(x - x.max(1, keepdims=True))
-    assert_allclose(derive(x), e / e.sum(1, keepdims=True), 1e-13, 1e-15)
-    whole = [s["name"] for s in derive.cost(x)["steps"] if s["bytes_moved"] >= x.nbytes]
-    assert len(whole) == 4 and whole[2] == "equal+cast+where+sum"
-    x[0, 1], x[1] = np.inf, -np.inf
-    with np.errstate(all="ignore"):
-        assert_array_equal(np.isnan(derive(x)).all(1), np.arange(40) < 2)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

@@ -18,6 +18,7 @@ from nbgrad.core.recipes import Recipe, recipe_of
 from nbgrad.core.recipes import replay as again
 from nbgrad.core.signature import Signature
 from nbgrad.core.tape import Equation, Literal, Tape, Var, living
+from nbgrad.ops.identities.shifts import idle
 from nbgrad.ops.identities.terms import Terms, partial
 from nbgrad.ops.kinds.cotangents import is_number, materialize, plus
 from nbgrad.ops.kinds.forms import View
@@ -118,6 +119,8 @@ def backpropagate(
     The cotangents of ``keep`` are asked for.
     """
     cts = dict(seeds)
+    watched = [] if hook is None else [v for v, n in env.items() if n.watch is not None]
+    stop |= idle(eqns, active, [*seeds, *watched], stop)
     eqns, added = unrooted(eqns, {*keep, *stop}, env)
     between = {eqn.out for eqn in added}
     if added:
@@ -220,6 +223,7 @@ def vjp(
     """
     given = seeded or [True] * len(tape.outputs)
     active = reached(tape, wrt, blocked)
+    stop |= idle(tape.eqns, active, tape.outputs, stop)
     kinks = has_kinks(tape.eqns)
     by = _by_nodes if kinks else _by_equations
     keep = {*wrt, *blocked, *stop}
