@@ -31,7 +31,6 @@ from nbgrad.program.plan import Plan, plan
 from nbgrad.program.pushed import pushed
 from nbgrad.program.rolled import rolled
 from nbgrad.program.rows import Rows, by_rows
-from nbgrad.program.scaled import scaled
 from nbgrad.program.selected import selected
 from nbgrad.program.steps import define
 from nbgrad.program.taken import NOWHERE, dying, in_outputs, placed, taken
@@ -134,7 +133,7 @@ def make_program(
     """
     with planning(target):
         tape, there = joined(selected(tape)), target == "cuda"
-        tape = halves.widened(tape) if there else upright(pushed(scaled(factored(tape))))
+        tape = halves.widened(tape) if there else upright(pushed(factored(tape)))
         tape = tape if there or repeated else with_own_outputs(blocked(tape), _copied)
         built, shared = build(tape)
         outside = {*shared, *(a for a in tape.outputs if isinstance(a, Var))}
