@@ -39,6 +39,20 @@ def select(condition: Any, a: Any, b: Any) -> Any:
     return a if condition else b
 
 
+# Bytes of a room, where a kernel keeps what lives between two of its loops: on the stack, so there are few.
+ROOM: Final = 4096
+
+
+def room_f4() -> Any:
+    """A room of float32 of the function's own; another one at each place in its text."""
+    return np.full(ROOM // 4, np.nan, np.float32)
+
+
+def room_f8() -> Any:
+    """A room of float64."""
+    return np.full(ROOM // 8, np.nan)
+
+
 # Casts, by the type codes of kernel signatures.
 CASTS: Final = {
     "f8": np.float64,
@@ -71,6 +85,8 @@ FUNCTIONS: Final = {
         f4_as_i4,
         i4_as_f4,
         rest_of,
+        room_f4,
+        room_f8,
     )
 }
 

@@ -23,7 +23,7 @@ from nbgrad.machine.numba_inside import (
     lower_builtin,
     register_model,
 )
-from nbgrad.machine.numba_memory import MEMORY_NAMES, call_frame, select, words_as
+from nbgrad.machine.numba_memory import MEMORY_NAMES, ROOMS, call_frame, select, words_as
 from nbgrad.machine.numba_objects import OBJECT_NAMES
 from nbgrad.machine.vecmath import bits, far
 
@@ -131,6 +131,7 @@ BY_PLAIN: Final[dict[Any, Any]] = {
     plain.reduce_max: _extremum("maximum"),
     plain.reduce_min: _extremum("minimum"),
     plain.select: select,
+    **ROOMS,
     pointers.call_frame: call_frame,
     bits.rest_of: rest_of,
     bits.f8_as_i8: _bitcast("f8_as_i8", types.float64, types.int64),

@@ -7,12 +7,14 @@ from typing import Any, Final
 from llvmlite import ir
 from numba import types
 
-from nbgrad.machine.numba_inside import get_or_insert_function, intrinsic
+from nbgrad.machine.intrinsics import ROOM, room_f4, room_f8
+from nbgrad.machine.numba_inside import alloca_once, get_or_insert_function, intrinsic
 from nbgrad.machine.numba_tiles import TILE_NAMES
 
 I64 = ir.IntType(64)
 BYTES = ir.IntType(8).as_pointer()
 WORDS: Final = types.CPointer(types.int64)
+LINE: Final = 64  # bytes of a line of the cache
 
 
 def _call(builder: Any, function: Any, result: Any, *args: Any) -> Any:
@@ -185,6 +187,23 @@ def words_as(code: str, kind: Any) -> Any:
     return intrinsic(typing)
 
 
+def _room(kind: Any) -> Any:
+    """Return an intrinsic: ``ROOM`` bytes of the function's own stack, the same at every call."""
+    size = kind.bitwidth // 8
+
+    def typing(typingctx: Any) -> Any:
+        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+            place = alloca_once(builder, context.get_value_type(kind), size=ROOM // size)
+            place.align = LINE
+            return place
+
+        return types.CPointer(kind)(), generate
+
+    typing.__name__ = typing.__qualname__ = f"room_f{size}"
+    return intrinsic(typing)
+
+
+ROOMS: Final = {room_f4: _room(types.float32), room_f8: _room(types.float64)}  # by the plain ones
 MEMORY_NAMES: Final = {
     **TILE_NAMES,
     "memory_of": memory_of,
