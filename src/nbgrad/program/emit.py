@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
 
 from nbgrad.core.tape import Var
 from nbgrad.program.arrange import CHUNK, Arranged
@@ -38,7 +37,11 @@ class Emitter:
     def __init__(self, arranged: Arranged, fixed: bool = False) -> None:
         self.a = arranged
         self.fixed = fixed
-        self.nest = arranged.nest
+        self.nest = nest = arranged.nest
+        self.tile = LANES
+        # What the innermost loop that is written computes, writes and adds to.
+        self.values: list[tuple[int, Value]] = [*enumerate(nest.body)]
+        self.stores, self.reduced = [*enumerate(nest.stores)], [*enumerate(nest.reductions)]
         self.params: list[tuple[str, str, Pointer | Number]] = []
         self.lines: list[str] = []
         self.operands: dict[int, str] = {}
@@ -178,14 +181,14 @@ class Emitter:
                 self.line(depth, f"if {self.condition(conditions)}:")
             for name, text, _ in rows:
                 self.line(depth + bool(conditions), f"{name} = {text}")
-        for number, store in enumerate(self.nest.stores):
+        for number, store in self.stores:
             name = f"y{number}" if store.onto is None else f"x{store.onto}"
             element = self.element(name, store.buffer, self.address(name, store.strides))
             self.line(depth, f"{element} = {self.operands[store.arg]}")
 
     def statements(self) -> Iterator[tuple[tuple[Guard, ...], str, str, str]]:
         """For each value of a point: its windows, name, right-hand side, type code."""
-        for number, value in enumerate(self.nest.body):
+        for number, value in self.values:
             if self.is_uniform(number, value):
                 continue
             self.operands[number] = name = f"v{number}"
@@ -295,21 +298,21 @@ class Emitter:
         self.loop(depth + 1, "start", "stop", True)
 
     def loop(self, depth: int, start: str, stop: str, guarded: bool) -> None:
-        chunked = [n for n, r in enumerate(self.nest.reductions) if self.in_lanes(r)]
+        chunked = [(n, r) for n, r in enumerate(self.nest.reductions) if self.in_lanes(r)]
         if not chunked:
             return self.innermost(depth, start, stop, guarded)
-        self.line(depth, f"for k in range({start}, {stop}, {LANES}):")
-        for number in chunked:
-            self.line(depth + 1, f"part{number} = f4(0)")
-        self.innermost(depth + 1, "k", f"min(k + {LANES}, {stop})", guarded)
-        for number in chunked:
+        self.line(depth, f"for k in range({start}, {stop}, {self.tile}):")
+        for number, r in chunked:
+            self.line(depth + 1, f"part{number} = {ALL_CODES[r.dtype]}(0)")
+        self.innermost(depth + 1, "k", f"min(k + {self.tile}, {stop})", guarded)
+        for number, _ in chunked:
             self.line(depth + 1, f"acc{number} = acc{number} + part{number}")
 
     def innermost(self, depth: int, start: str, stop: str, guarded: bool) -> None:
         self.line(depth, f"for j in range({start}, {stop}):")
         before = len(self.lines)
         self.body(depth + 1, guarded)
-        for number, r in enumerate(self.nest.reductions):
+        for number, r in self.reduced:
             target = self.column(number, r) if self.a.columns else f"acc{number}"
             target = f"part{number}" if self.in_lanes(r) else target
             self.line(depth + 1, f"{target} = {gathered(r, target, self.operands[r.arg])}")
@@ -378,7 +381,10 @@ class Emitter:
         self.line(2, f"j1 = min(j0 + {CHUNK}, n{self.last})")
         self.offsets(2, range(self.a.cells), "cell")
         self.result_offset(2)
-        self.columns_fill(2, identity_text)
+        self.line(2, "for j in range(j0, j1):")
+        for number, r in enumerate(self.nest.reductions):
+            text = identity_text(r, ALL_CODES[r.buffer.aval.dtype])
+            self.line(3, f"{self.column(number, r)} = {text}")
         self.line(2, "for row in range(b * block, min((b + 1) * block, size)):")
         self.offsets(3, range(self.a.cells, self.last), "row")
         self.row_offsets(3)
@@ -388,12 +394,6 @@ class Emitter:
             for number, r in enumerate(self.nest.reductions):
                 place = self.column(number, r)
                 self.line(3, f"{place} = {self.final(number, r, place)}")
-
-    def columns_fill(self, depth: int, identity: Any) -> None:
-        self.line(depth, "for j in range(j0, j1):")
-        for number, r in enumerate(self.nest.reductions):
-            code = ALL_CODES[r.buffer.aval.dtype]
-            self.line(depth + 1, f"{self.column(number, r)} = {identity(r, code)}")
 
     def final(self, number: int, r: Reduce, value: str) -> str:
         text = r.finalize.format(a=value, n=f"m{number}") if r.finalize else value

@@ -13,8 +13,9 @@ from typing import Final
 
 from nbgrad.core.frozen import replace
 from nbgrad.program.arrange import Arranged
-from nbgrad.program.emit import LANES, Emitter
+from nbgrad.program.emit import Emitter
 from nbgrad.program.nest import Compute, Load, Nest
+from nbgrad.program.pieces import Pieces
 from nbgrad.program.text import all_guards
 from nbgrad.program.values import ALL_CODES
 
@@ -74,13 +75,16 @@ def unasked(nest: Nest) -> tuple[frozenset[Compute], list[int]]:
     return found, [k for k in dict.fromkeys(ends) if k in after]
 
 
-class Unguarded(Emitter):
+class Unguarded(Pieces):
     """Writes a loop twice: without questions, and with them for points where a result is NaN."""
 
     def __init__(self, arranged: Arranged) -> None:
-        super().__init__(arranged)
         self.asking = True
-        self.unasked, self.ends = unasked(self.nest)
+        self.unasked, self.ends = unasked(arranged.nest)
+        super().__init__(arranged)
+
+    def plain(self, value: Compute) -> str:
+        return without(value.text) if value in self.unasked else value.text
 
     def pays(self) -> bool:
         """Whether the loop is one to write so, and may be run again: what it reads it does not write."""
@@ -96,23 +100,16 @@ class Unguarded(Emitter):
         )
 
     def text(self, value: Compute) -> str:
-        plain = not self.asking and value in self.unasked
-        return super().text(replace(value, text=without(value.text)) if plain else value)
+        return super().text(value if self.asking else replace(value, text=self.plain(value)))
 
     def body(self, depth: int, guarded: bool) -> None:
         super().body(depth, guarded)
-        if not self.asking:
-            code = ALL_CODES[self.nest.body[self.ends[0]].dtype]
-            found = " + ".join(self.operands[k] for k in self.ends)
+        ends = [k for k in self.ends if self.piece is None or k in self.piece.ends]
+        if ends and not self.asking:
+            code = ALL_CODES[self.nest.body[ends[0]].dtype]
+            found = " + ".join(self.operands[k] for k in ends)
             # Infinities that cancel look alike: then the points are computed again for nothing.
             self.line(depth, f"odd = reduce_add(odd, ({found}) * {code}(0))")
-
-    def loop(self, depth: int, start: str, stop: str, guarded: bool) -> None:
-        if self.nest.reductions:
-            super().loop(depth, start, stop, guarded)
-            return
-        self.line(depth, f"for k in range({start}, {stop}, {LANES}):")
-        self.innermost(depth + 1, "k", f"min(k + {LANES}, {stop})", guarded)
 
     def innermost(self, depth: int, start: str, stop: str, guarded: bool) -> None:
         code = ALL_CODES[self.nest.body[self.ends[0]].dtype]
@@ -121,15 +118,15 @@ class Unguarded(Emitter):
         super().innermost(depth, start, stop, guarded)
         self.asking = True
         self.line(depth, "if odd != odd:")
-        for number in range(len(self.nest.reductions)):
-            self.line(depth + 1, f"part{number} = f4(0)")
-        super().innermost(depth + 1, start, stop, guarded)
+        for number, r in enumerate(self.nest.reductions):
+            self.line(depth + 1, f"part{number} = {ALL_CODES[r.dtype]}(0)")
+        self.whole(depth + 1, start, stop, guarded)  # in one loop: it is rare
 
 
 def emitter(arranged: Arranged) -> Emitter:
     """What writes the text of a nest of any shape."""
     if arranged.nest.size >= POINTS:
-        twice = Unguarded(arranged)
-        if twice.pays():
-            return twice
+        for kind in (Unguarded, Pieces):
+            if (found := kind(arranged)).pays():
+                return found
     return Emitter(arranged)
