@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from emulator import in_tasks, run
 from numpy.testing import assert_array_equal
 
 import nbgrad as ng
-from nbgrad.program import unguarded
+from nbgrad.program import pieces, unguarded
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 N = 2500  # three pieces of the loop
@@ -97,6 +98,17 @@ def test_what_is_read_by_more_than_sums_and_products_asks(monkeypatch: Any, last
     monkeypatch.setattr(unguarded, "POINTS", 1)
     found = plan_of(lambda *a: [last(g) for g in first(*a)], (N,), (N,), (N,))
     assert "odd" not in found.source()
+
+
+@pytest.mark.parametrize("worth", [pieces.WORTH, 1 << 60], ids=["pieces", "whole"])
+def test_few_points_are_computed_again(monkeypatch: Any, worth: int) -> None:
+    """Where a result is NaN, those of its tile, of one loop or of several."""
+    monkeypatch.setattr(unguarded, "POINTS", 1)
+    monkeypatch.setattr(pieces, "WORTH", worth)
+    text = plan_of(first, (N,), (N,), (N,)).source()
+    assert ("room" in text) == (worth < N)
+    again = text.split("if odd != odd:")[1]
+    assert re.search(r"for k in range\(\w+, \w+, \d+\):", text) and "in range(k, min(k" in again
 
 
 def test_short_loops_ask() -> None:

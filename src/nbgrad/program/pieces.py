@@ -214,6 +214,7 @@ class Pieces(Emitter):
         super().__init__(arranged)
         self.pieces = in_pieces(self.nest, self.plain) if fits(arranged) else []
         self.piece: Piece | None = None
+        self.tiled = bool(self.pieces)
         if self.pieces:
             self.code = ALL_CODES[next(iter(_kinds(self.nest)))]
             self.tile = ROOM // int(self.code[1:])
@@ -243,7 +244,7 @@ class Pieces(Emitter):
         yield from super().statements()
 
     def loop(self, depth: int, start: str, stop: str, guarded: bool) -> None:
-        if not self.pieces or any(map(self.in_lanes, self.nest.reductions)):
+        if not self.tiled or any(map(self.in_lanes, self.nest.reductions)):
             super().loop(depth, start, stop, guarded)
             return
         self.line(depth, f"for k in range({start}, {stop}, {self.tile}):")

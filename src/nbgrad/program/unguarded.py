@@ -82,6 +82,7 @@ class Unguarded(Pieces):
         self.asking = True
         self.unasked, self.ends = unasked(arranged.nest)
         super().__init__(arranged)
+        self.tiled = True  # so that few points are computed again
 
     def plain(self, value: Compute) -> str:
         return without(value.text) if value in self.unasked else value.text
