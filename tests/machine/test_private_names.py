@@ -115,6 +115,27 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.typed_passes:NativeLowering": "",
         "numba.core.typed_passes:NoPythonBackend": "",
     },
+    "where variables are read last is found when that is asked for": {
+        "numba.core:postproc.PostProcessor.run": "self, emit_dels, extend_lifetimes",
+        "numba.core.postproc:PostProcessor._insert_var_dels": "self, extend_lifetimes",
+        "numba.core.postproc:VariableLifetime": "blocks",
+        "numba.core:transforms.canonicalize_cfg": "blocks",
+        "numba.core.ir:FunctionIR.variable_lifetime": None,
+        "numba.core.ir:FunctionIR.generator_info": None,
+        "numba.core.ir:FunctionIR.is_generator": None,
+    },
+    "registries are read when there is more in them": {
+        "numba.core.base:BaseContext.refresh": "self",
+        "numba.core.base:BaseContext._registries": None,
+        "numba.core.typing.context:BaseContext._registries": None,
+        "numba.core.typing.context:BaseContext._lookup_global": "self, gv",
+        "numba.core.typing.templates:BaseRegistryLoader.registry_items": None,
+    },
+    "functions that we write go through few of Numba's passes": {
+        "numba.core.compiler:GenericRewrites": "",
+        "numba.core.dispatcher:Dispatcher._compiler": None,
+        "numba.core.dispatcher:_FunctionCompiler.pipeline_class": None,
+    },
     "where all values of a variable are of one type, they need no names of their own": {
         "numba.core.compiler_machinery:AnalysisPass": None,
         "numba.core.typed_passes:NoPythonBackend.run_pass": "self, state",
@@ -388,6 +409,7 @@ PLAIN |= {
     "values",
 }
 PLAIN |= {"target_data", "link_in"}  # llvmlite's, documented
+PLAIN |= {"compiling"}  # of Lean
 
 
 def last_of(node: ast.AST) -> str:

@@ -12,7 +12,7 @@ import pytest
 import subprocesses
 
 import nbgrad as ng
-from nbgrad.machine import numba_whole
+from nbgrad.machine import merging
 from nbgrad.native import routes
 from nbgrad.native.pushing import OF_THREAD
 from nbgrad.native.specialized import Specialized
@@ -106,8 +106,8 @@ def test_entries_are_one_an_expression(monkeypatch: pytest.MonkeyPatch) -> None:
         optimize(module)
         texts.append(str(module))
 
-    optimize = numba_whole.optimize
-    monkeypatch.setattr(numba_whole, "optimize", noted)
+    optimize = merging.optimize
+    monkeypatch.setattr(merging, "optimize", noted)
 
     @ng.njit
     def polynomial(x, n):

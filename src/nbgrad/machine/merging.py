@@ -1,20 +1,22 @@
-"""Branches of code that records: what both ways record becomes one entry of values that are chosen.
+"""A function with all that it calls, through LLVM: what both ways of a branch record becomes one entry of chosen values.
 
-LLVM inlines what records before it looks at branches for what they have in common. And where two floats are
-chosen by one comparison, its code for x86 jumps, for one of them: a jump that is foreseen half of the time costs
-what recording an entry does.
+LLVM inlines what records before it looks at branches for what they have in common: so that is put in later. And where
+two floats are chosen by one comparison, its code for x86 jumps, for one of them: a jump that is foreseen half of the
+time costs what recording an entry does.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import llvmlite.binding as ll
 
 from nbgrad.machine import lljit
 from nbgrad.machine.numba_inside import target_machine
+from nbgrad.machine.object_code import optimize
 
 _CHOICE: Final = re.compile(
     r"  (?P<result>%\S+) = select i1 (?P<by>%\S+), (?P<kind>double|float) (?P<yes>\S+), "
@@ -25,13 +27,44 @@ _ORDER: Final = re.compile(r"  (?P<by>%\S+) = fcmp (?:[a-z]+ )*[ou](?:gt|ge|lt|l
 _BITS: Final = {"double": "i64", "float": "i32"}
 
 
-def merge(module: Any, prefix: str) -> None:
-    """Simplify the functions that call what *prefix* begins the names of, each for itself."""
+def link(module: Any, text: str) -> None:
+    """Put what is in a text into the module."""
+    other = ll.parse_assembly(text)
+    other.data_layout, other.triple = module.data_layout, module.triple
+    module.link_in(other)
+
+
+def optimized(module: Any, later: Callable[[Sequence[str]], str] | None) -> Any:
+    """The module after LLVM's whole pipeline.
+
+    Before that, references that come and go are pruned, once calls are inlined. *later* gives a module with the
+    bodies of what records, among the names of functions that are declared. Each call of that says that it writes
+    nothing, which LLVM must not conclude of who calls it: before the bodies are there it concludes nothing of what
+    might be replaced, and then they are inlined first of all.
+    """
+    names = [f.name for f in module.functions if f.is_declaration]
+    if later:
+        _linked_as(module, ll.Linkage.internal, ll.Linkage.linkonce_odr)
+    if later or any(f.name == "NRT_incref" for f in module.functions):
+        builder = ll.create_pass_builder(target_machine(), ll.create_pipeline_tuning_options(1))
+        manager = builder.getModulePassManager()
+        manager.add_refprune_pass()
+        manager.run(module, builder)
+    if later:
+        link(module, later(names))
+        _linked_as(module, ll.Linkage.linkonce_odr, ll.Linkage.internal)
+        builder = ll.create_pass_builder(target_machine(), ll.create_pipeline_tuning_options(1))
+        manager = ll.create_new_module_pass_manager()
+        manager.add_always_inliner_pass()
+        manager.run(module, builder)
+    optimize(module)
+    return without_jumps(module) if later else module
+
+
+def _linked_as(module: Any, before: Any, now: Any) -> None:
     for f in module.functions:
-        if not f.is_declaration and not f.name.startswith(prefix) and f"@{prefix}" in str(f):
-            tuning = ll.create_pipeline_tuning_options(3)
-            builder = ll.create_pass_builder(target_machine(), tuning)
-            builder.getFunctionPassManager().run(f, builder)
+        if not f.is_declaration and f.linkage == before:
+            f.linkage = now
 
 
 def without_jumps(module: Any) -> Any:

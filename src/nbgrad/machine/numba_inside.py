@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from numba import _helperlib
-from numba.core import codegen, compiler, config, ir, lowering, ssa, types
+from numba.core import codegen, compiler, config, ir, lowering, postproc, ssa, transforms, types
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
@@ -57,17 +57,19 @@ from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
 from nbgrad.machine.assignments import ByName
 from nbgrad.machine.blocks import OncePerBlock
-from nbgrad.machine.operators import Operator, OperatorLowering, OperatorTyping
+from nbgrad.machine.lean import Lean
+from nbgrad.machine.operators import Hash, Operator, OperatorLowering, OperatorTyping
 from nbgrad.machine.simplified import simplify
 from nbgrad.machine.uncounted import Uncounted
 
 __all__ = [
     "AbstractTemplate", "AttributeTemplate", "CPUDispatcher", "CPUTarget", "Collected",
-    "ConfigStack", "Conversion", "Generator", "Guarded", "Knowing", "NumbaError", "NumbaTypeError",
-    "OpaqueModel", "PointerModel", "Purpose", "Remembering", "TypingError", "_helperlib",
-    "_nrt_python", "alloca_once", "as_dtype", "builtin_registry", "cpu_target",
-    "create_struct_proxy", "get_or_insert_function", "global_compiler_lock", "guarded_by",
-    "if_unlikely", "infer_getattr", "infer_global", "intrinsic", "lower_builtin", "lower_cast",
+    "ConfigStack", "Conversion", "Generator", "Guarded", "Knowing",
+    "NumbaError", "NumbaTypeError", "OpaqueModel", "PassManager", "PointerModel", "Purpose",
+    "Remembering", "TypingError", "_helperlib", "_nrt_python", "alloca_once", "as_dtype",
+    "builtin_registry", "compiler", "cpu_target", "create_struct_proxy",
+    "get_or_insert_function", "global_compiler_lock", "guarded_by", "if_unlikely",
+    "infer_getattr", "infer_global", "intrinsic", "lean", "lower_builtin", "lower_cast",
     "lower_constant", "lower_getattr", "lower_getattr_generic", "lowered", "register_model",
     "run_frontend", "signature", "target_machine", "without_linalg",
 ]  # fmt: skip
@@ -109,7 +111,8 @@ class Generator(codegen.JITCPUCodegen):
         """Do nothing: an environment serves exceptions and boxing, and kernels have neither."""
 
 
-register_model(Operator)(OpaqueModel)
+for _kind in (Operator, Hash):
+    register_model(_kind)(OpaqueModel)
 
 
 class Knowing(OperatorTyping, Context):
@@ -133,6 +136,7 @@ def _make_context() -> Any:
 
 
 _context: Final = _make_context()
+lean: Final = Lean(postproc, transforms).compiling
 
 
 @register_pass(mutates_CFG=True, analysis_only=False)
@@ -247,7 +251,7 @@ class _Lower(lowering.Lower):
 
     def lower(self) -> None:
         asks = getattr(self.library, "asks_for", None)
-        if asks is None:
+        if asks is None or self.generator_info is not None:  # Numba asks for how one goes on
             super().lower()
         else:
             asks(self._lowered)
@@ -381,9 +385,11 @@ def lowered(
         )
 
     try:
-        compiled = compiled_by(_Steady)
-    except (_Unsteady, TypingError):
-        compiled = compiled_by(_Compiler)
+        with lean():
+            try:
+                compiled = compiled_by(_Steady)
+            except (_Unsteady, TypingError):
+                compiled = compiled_by(_Compiler)
     finally:
         config.DISABLE_JIT = asked
     library = compiled.library

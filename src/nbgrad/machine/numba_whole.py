@@ -15,7 +15,7 @@ import copy
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any, Final
 
 import llvmlite.binding as ll
@@ -33,10 +33,13 @@ from nbgrad.machine.numba_inside import (
     _nrt_python,
     cpu_target,
     global_compiler_lock,
+    lean,
     target_machine,
     without_linalg,
 )
-from nbgrad.machine.object_code import optimize
+from nbgrad.machine.operators import OperatorLowering
+from nbgrad.machine.plain import passes_of, plainly
+from nbgrad.machine.registries import Refreshed
 from nbgrad.machine.request import UNSAID
 
 OPTIONS: Final = ("fastmath", "error_model", "boundscheck", "forceinline", "inline")
@@ -88,7 +91,7 @@ class _Generator(Generator):
     _library_class = _Library
 
 
-class _Typing(Knowing):
+class _Typing(Refreshed, Knowing):
     """Typing in which users' functions are copies of ours, and what methods stand for too."""
 
     own_templates: dict[Any, Any]
@@ -148,7 +151,9 @@ def _contexts() -> tuple[Any, Any]:
         typing.__class__, typing.own_templates = _Typing, {}
         plain = cpu_target.target_context
         target = plain.subtarget(_internal_codegen=_Generator("nbgrad"), typing_context=typing)
-        target.__class__ = type("WholeContext", (_Wrapperless, type(plain)), {})
+        target.__class__ = type(
+            "WholeContext", (_Wrapperless, Refreshed, OperatorLowering, type(plain)), {}
+        )
         _made[:] = [(typing, target)]
     found: tuple[Any, Any] = _made[0]
     return found
@@ -177,7 +182,8 @@ def contexts() -> Iterator[None]:
             cpu_target.__class__ = _Target
         before, _inside.on = _inside.on, True
         try:
-            yield
+            with lean():
+                yield
         finally:
             _inside.on = before
 
@@ -216,7 +222,7 @@ def copied(dispatcher: Any) -> Any:
     if found is dispatcher:
         options = {k: v for k, v in dispatcher.targetoptions.items() if k in OPTIONS}
         options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        found = own(CPUDispatcher(py_func=dispatcher.py_func, targetoptions=options))
+        found = own(CPUDispatcher(dispatcher.py_func, {}, options, passes_of(dispatcher)))
         _copies[dispatcher] = found
     return dispatcher if found is None else found
 
@@ -229,30 +235,26 @@ def build(
     kind: Any,
     symbol: str,
     known: Set[tuple[str, str]] | None,
-    merged: str = "",
+    later: Callable[[Sequence[str]], str] | None = None,
 ) -> tuple[bytes, tuple[str, ...]]:
     """``int64 symbol(int64 *words)`` as object code, and the functions and data that it needs.
 
     Within :func:`contexts`. *function* is what Numba compiles, of one argument of the type *kind*; *known* are
-    the modules and names of functions that may be called beside Numba's and ours, None that all may. What
-    *merged* begins the names of is called once where both ways of a branch call it.
+    the modules and names of functions that may be called beside Numba's and ours, None that all may. *later*
+    gives a module with the bodies of those among functions that are to be called once where both ways of a branch
+    call them: these are in it when LLVM has simplified what calls them, and not before.
 
     Raises
     ------
     Unfit
         If the code holds addresses of this process, or a function that is not *known*.
     """
-    options = {"nopython": True, "error_model": "numpy"}
-    dispatcher = own(CPUDispatcher(py_func=function, targetoptions=options))
+    dispatcher = own(plainly(function))
     dispatcher.compile((kind,))
     made = dispatcher.overloads[kind,]
     module = _linked(made.library, made.library.lowered()._final_module, known)
     _export(module, made.fndesc.mangled_name, symbol)
-    if merged:
-        merging.merge(module, merged)
-    _pruned(module)
-    if merged:
-        module = merging.without_jumps(module)
+    module = merging.optimized(module, later)
     text = str(module)
     for variable in module.global_variables:
         if _serves_python(variable.name):
@@ -330,13 +332,7 @@ def _resolve(module: Any) -> None:
     wanted = _unresolved(module)
     if wanted:
         lines = [f'@"{UNRESOLVED}{x}" = global ptr @"{x}"\ndeclare void @"{x}"()' for x in wanted]
-        _link(module, "\n".join(lines))
-
-
-def _link(module: Any, text: str) -> None:
-    other = ll.parse_assembly(text)
-    other.data_layout, other.triple = module.data_layout, module.triple
-    module.link_in(other)
+        merging.link(module, "\n".join(lines))
 
 
 def _serves_python(name: str) -> bool:
@@ -357,7 +353,7 @@ define i64 @"{symbol}"(ptr %words) nounwind {{
   %said = select i1 %well, i64 %out, i64 {UNSAID}
   ret i64 %said
 }}"""
-    _link(module, text)
+    merging.link(module, text)
     for value in (*module.functions, *module.global_variables):
         name = value.name
         if (
@@ -368,17 +364,6 @@ define i64 @"{symbol}"(ptr %words) nounwind {{
         ):
             continue  # what Python would set must not be taken for a constant
         value.linkage = ll.Linkage.internal
-
-
-def _pruned(module: Any) -> None:
-    """References that come and go are pruned once calls are inlined; then LLVM's whole pipeline."""
-    if "@NRT_incref" in str(module):
-        tuning = ll.create_pipeline_tuning_options(1)
-        builder = ll.create_pass_builder(target_machine(), tuning)
-        manager = builder.getModulePassManager()
-        manager.add_refprune_pass()
-        manager.run(module, builder)
-    optimize(module)
 
 
 def address_of(name: str) -> int:

@@ -18,6 +18,7 @@ from numba import types
 from nbgrad.machine import numba_whole
 from nbgrad.machine.lljit import LinkError
 from nbgrad.machine.numba_inside import NumbaError
+from nbgrad.machine.plain import plainly
 from nbgrad.machine.request import MEMORY
 from nbgrad.native import calling, memory, pushing, stored
 from nbgrad.native.cloning import clones, recursive
@@ -49,9 +50,6 @@ class Made:
     always: bool = False
     entry: tuple[dict[str, Any], bytes] | None = None
     unfit: str = ""
-
-
-_OPTIONS: Final = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "error_model": "numpy"}
 
 
 def route(request: Request, key: stored.Key) -> Made:
@@ -103,8 +101,8 @@ def _kept(
     writer = Writer(request, carrying, direct)
     with numba_whole.contexts():
         known = key.functions if key.text else None  # what is not kept may call anything
-        merged = pushing.PUSH if request.reverse else ""
-        data, needs = numba_whole.build(_entry(writer), memory.WORDS, key.symbol, known, merged)
+        later = pushing.bodies if request.reverse else None
+        data, needs = numba_whole.build(_entry(writer), memory.WORDS, key.symbol, known, later)
     code = stored.linked(key.symbol, data, needs)
     words = writer.primal_words()
     entry = {"needs": needs, "values": words}, data
@@ -154,7 +152,7 @@ def _reversed(writer: Writer) -> Any:
     writer.write_primals()
     writer.write_adjoints()
     writer.end()
-    writer.space["recorded"] = numba.njit(**_OPTIONS)(_executed(writer, "recorded"))
+    writer.space["recorded"] = plainly(_executed(writer, "recorded"))
     writer.space["apart"] = calling.apart
     sizes = [
         f"{len(halves(request.leaves[j]))} * {writer.size(writer.leaf[j][1])}"

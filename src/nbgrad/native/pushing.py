@@ -16,6 +16,8 @@ from typing import Any, Final
 
 from llvmlite import ir
 
+from nbgrad.machine.numba_whole import inside
+
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 PTR = I8.as_pointer()
 KEY, POOL, BUDGET = "nbgrad_tape_key", "nbgrad_tape_pool", "nbgrad_tape_budget"
@@ -151,16 +153,36 @@ def _grow(module: Any, component: Any, code: str) -> Any:
     return function
 
 
-def _push(module: Any, component: Any, code: str, count: int) -> Any:
+# What is declared in functions that are compiled whole, by its name: what it is made of.
+_bodies: dict[str, tuple[Any, str, int]] = {}
+
+
+def bodies(names: Sequence[str]) -> str:
+    """A module with what records among *names*: functions that call it are simplified before it is in them."""
+    module = ir.Module()
+    for name in names:
+        if name in _bodies:
+            _push(module, *_bodies[name])
+    return str(module)
+
+
+def _push(module: Any, component: Any, code: str, count: int, declared: bool = False) -> Any:
     """``i64 push(p, i, q, j, ...)``, one to four pairs: the place of what is recorded, 0 if none is active.
 
     Beyond two it takes two entries, of which the first goes on with the adjoint of the second.
     """
     args = [component, I64] * count
-    function, b = _function(module, f"{PUSH}{count}_{code}", I64, args, "alwaysinline")
+    name = f"{PUSH}{count}_{code}"
+    if declared:
+        _bodies[name] = component, code, count
+        function = _declared(module, name, I64, *args)
+        function.attributes.add("nounwind")
+        set.add(function.attributes, "willreturn")  # which llvmlite does not know
+        return function
+    function, b = _function(module, name, I64, args, "alwaysinline")
     if b is None:
         return function
-    set.add(function.attributes, "willreturn")  # which llvmlite does not know
+    set.add(function.attributes, "willreturn")
     partials, places = function.args[::2], function.args[1::2]
     start, last = b.block, (count - 1) // 2
     with b.if_then(b.icmp_unsigned("!=", functools.reduce(b.or_, places), I64(0)), likely=True):
@@ -196,7 +218,7 @@ def push(context: Any, builder: Any, component: Any, entries: Sequence[tuple[Any
     recorded once, and what nobody asks the place of is not recorded.
     """
     ty, code = context.get_value_type(component), _code(component)
-    function = _push(builder.module, ty, code, len(entries))
+    function = _push(builder.module, ty, code, len(entries), inside())
     given = [x for entry in entries for x in entry]
     return builder.call(function, given, attrs=("readnone", "nounwind"))
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import llvmlite.binding as ll
 import numpy as np
-from numba import njit, types
+from numba import types
 
 from nbgrad.core.frozen import Value
 from nbgrad.machine import scipy_scalars
 from nbgrad.machine.object_code import _namespace
+from nbgrad.machine.plain import plainly
 from nbgrad.machine.scalar import HELPERS
 
 _CODES = {types.float32: "f4", types.float64: "f8", types.complex64: "c8", types.complex128: "c16"}
@@ -55,6 +56,4 @@ def _compiled(text: Text, code: str) -> Any:
     space = _namespace(HELPERS)
     space[f"cast_{code}"] = _CASTS[code]
     exec(compile(source, f"<nbgrad {text.name}>", "exec"), space)
-    return njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, error_model="numpy")(
-        space[text.name]
-    )
+    return plainly(space[text.name])

@@ -11,6 +11,7 @@ import numba
 import numpy as np
 from numba import types
 
+from nbgrad.machine.plain import plainly
 from nbgrad.machine.request import ASKED, MEMORY, OK, RAISED, SHAPE, WROTE
 from nbgrad.native import active, calling, inputs, memory, sweeping
 from nbgrad.native.cloning import clones, named, reached, recursive
@@ -198,9 +199,7 @@ class Writer:
             names = ", ".join(f"q{k}" for k in range(len(self.request.arguments)))
             space = {"__name__": __name__, "f": function}
             exec(f"def many({names}): return f({names})", space)
-            self.space["f"] = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)(
-                space["many"]
-            )
+            self.space["f"] = plainly(space["many"])
         self.say(f"failed, y = attempt(f, (None, {args}))")
         self.say("if failed:")
         self.say(f"return {RAISED}", 2)
