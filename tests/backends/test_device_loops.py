@@ -105,7 +105,7 @@ def test_nothing_comes_home_from_a_loop_of_so_many_rounds() -> None:
     counts = runtime.store().counts  # type: ignore[attr-defined]
     before = dict(counts)
     step(x, k)
-    assert counts["out"] == before["out"]
+    assert counts.get("out", 0) == before.get("out", 0)
     assert counts["launches"] >= before["launches"] + 10
 
 

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-import llvmlite.binding as ll
+import re
+
 import numpy as np
 import pytest
 
 import nbgrad as ng
 from nbgrad.machine import interleaving, lljit, tiles
+from nbgrad.machine.frontend import modules
+from nbgrad.machine.request import Request
+from nbgrad.machine.scalar import HELPERS
 
 TEXT = """
-define void @f(i64 %n) {
-entry:
-  br label %head
-head:
-  %i = phi i64 [ 0, %entry ], [ %next, %last ]
-  %more = icmp slt i64 %i, %n
-  br i1 %more, label %body, label %"the end"
-"the end":
-  ret void
-last:
-  %next = add i64 %i, 1
-  br label %head
-body:
-  %odd = trunc i64 %i to i1
-  br i1 %odd, label %left, label %last
-left:
-  br label %last
-}
-define void @g() {
-entry:
-  br label %entry.1
-entry.1:
-  br label %entry.1
-}
+def f(lo, hi, x):
+    for i in range(lo, hi):
+        k = 0
+        while k < 3:
+            x[i] = exp_f8(x[i])
+            k += 1
 """
 
 
-def test_loops_of_the_one_function_are_marked_and_nothing_else() -> None:
-    text = interleaving.marked(TEXT, "f")
-    (jump,) = [line for line in text.splitlines() if "!llvm.loop !" in line]
-    assert jump.startswith("  br label %head, !llvm.loop !")
+def test_each_loop_says_so_and_helpers_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(interleaving, "note", lambda source: interleaving.BY_TWO)
+    helpers = {"exp_f8": HELPERS["exp_f8"]}
+    asked = Request("key", "symbol", TEXT, "f", ("i8", "i8", "f8*"), None, False, helpers)
+    text = str(modules.module_of(asked)[0])
+    assert len(re.findall(r"br label [^,]*, !llvm.loop", text)) == 2
+    assert text.count("= distinct !{") == 2
     assert text.count('"llvm.loop.interleave.count", i32 2') == 1
-    lljit.llvm()
-    ll.parse_assembly(text).verify()
 
 
 @pytest.mark.parametrize(("features", "calls"), [("+avx2", 1), ("+avx2,+avx512f", 3), ("", 3)])

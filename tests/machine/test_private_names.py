@@ -19,7 +19,7 @@ import pytest
 from subprocesses import ROOT
 
 from nbgrad.machine import lljit, numba_inside, threads
-from nbgrad.machine.numba_intrinsics import INTERPRETER
+from nbgrad.machine.frontend.objects import INTERPRETER
 
 MACHINE, NATIVE = (ROOT / "src" / "nbgrad" / name for name in ("machine", "native"))
 FILES = sorted([*MACHINE.rglob("*.py"), *NATIVE.rglob("*.py")])
@@ -190,7 +190,6 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.base:BaseContext.cast": "self, builder, val, fromty, toty",
         "numba.core.base:BaseContext.get_value_type": "self, ty",
         "numba.core.base:BaseContext.get_dummy_value": "self",
-        "numba.core.base:BaseContext.make_complex": "self, builder, typ, value",
         "numba.core.base:BaseContext.make_tuple": "self, builder, typ, values",
         "numba.core.typing.context:BaseContext.unify_types": "self, typelist",
     },

@@ -13,10 +13,11 @@ import mpmath
 import numpy as np
 import pytest
 from llvmlite import binding, ir
-from numba import njit, types
-from numba.extending import intrinsic
+from numba import njit
 
-from nbgrad.machine.vecmath import SCALAR, bits, far
+from nbgrad.machine.frontend import far
+from nbgrad.machine.numba_forms import BY_PLAIN
+from nbgrad.machine.vecmath import SCALAR
 
 OPTIONS: dict[str, Any] = {"fastmath": {"contract"}, "error_model": "numpy"}
 DTYPES = {"f8": np.float64, "f4": np.float32}
@@ -37,27 +38,11 @@ REFERENCE = {
 } | REFERENCE
 
 
-def _bitcast(source: Any, target: Any, kind: Any) -> Any:
-    @intrinsic
-    def cast(typingctx, x):  # type: ignore[no-untyped-def]
-        return target(source), lambda context, builder, sig, args: builder.bitcast(args[0], kind)
-
-    return cast
-
-
-INTRINSICS = far.BY_PLAIN | {
-    bits.f8_as_i8: _bitcast(types.float64, types.int64, ir.IntType(64)),
-    bits.i8_as_f8: _bitcast(types.int64, types.float64, ir.DoubleType()),
-    bits.f4_as_i4: _bitcast(types.float32, types.int32, ir.IntType(32)),
-    bits.i4_as_f4: _bitcast(types.int32, types.float32, ir.FloatType()),
-}
-
-
 @cache
 def compiled(function: FunctionType) -> Any:
     """Return a function of vecmath, and all it calls, compiled by Numba."""
-    if function in INTRINSICS:
-        return INTRINSICS[function]
+    if function in BY_PLAIN:
+        return BY_PLAIN[function]
     names = {
         name: compiled(value) if isinstance(value, FunctionType) else value
         for name, value in function.__globals__.items()

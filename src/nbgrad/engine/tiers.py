@@ -40,12 +40,17 @@ RECORDED = 5000
 JIT_WAIT = 4.0
 # Longest one that it makes it wait for where other processes compile, and NumPy answers in a part of the time.
 STALL, QUICK = 0.3, 0.25
-# What loading the compiler takes in a process.
-LOADING = 0.8
+# What loading the compiler takes in a process, and compiling what runs programs.
+LOADING = 0.27
 # The same as JIT_WAIT where a run may take any time until then.
 ENDLESS_WAIT = 20.0
 # Bytes of intermediate results with which a structure rather waits for blocks than runs in NumPy.
 MUCH = 1 << 28
+
+
+def _loading() -> float:
+    """Seconds until this process can compile."""
+    return 0.0 if background.loaded() else LOADING
 
 
 class Executable:
@@ -176,7 +181,7 @@ class Executable:
         ):
             return self.reference
         waiting = current.deterministic or not background.available()
-        if self.looping and self.cost >= self.price():
+        if self.looping and self.cost >= self.price() + _loading():
             hot.ask(waiting)
             return self.compile()  # sooner than the loop is through in Python
         if (
@@ -260,7 +265,7 @@ class Executable:
         price = self.price()
         if not price or self.work.endless or not elsewhere():
             return False
-        stall = price if background.loaded() else max(price, LOADING)
+        stall = price + _loading()
         return stall > STALL and self.cost <= QUICK * stall
 
     def compile(self) -> Runnable:

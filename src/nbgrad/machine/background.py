@@ -77,6 +77,7 @@ class _Worker:
         os.set_blocking(self.receive, False)
         self.tasks: deque[_Task] = deque()  # sent and not answered
         self.unsent, self.received = b"", bytearray()
+        self.answered = False
 
     def ask(self, task: _Task, line: bytes) -> None:
         self.tasks.append(task)
@@ -107,6 +108,7 @@ class _Worker:
                 return
             data = bytes(self.received[end + 1 : stop])
             del self.received[:stop]
+            self.answered = True
             yield self.tasks.popleft(), head, data
 
     def close(self, ours: bool = True) -> None:
@@ -132,6 +134,10 @@ class _Pool:
         self.queue: deque[_Task] = deque()
         self.tasks: dict[str, _Task] = {}
         self.broken = False
+
+    def at_work(self) -> bool:
+        """Whether a process has begun to answer."""
+        return any(worker.answered for worker in self.workers)
 
     def submit(self, requests: Iterable[Request], first: bool = False) -> list[_Task]:
         """Ask for the code of *requests*, each of which is compiled once; *first* of all if wanted."""
@@ -259,20 +265,20 @@ def available() -> bool:
 
 
 def loaded() -> bool:
-    """Whether a compiler is at hand: in this process, or in one of ours."""
-    return bool(_pool.workers) or "numba" in sys.modules
+    """Whether a compiler is at hand: in this process, or in one of ours that has begun."""
+    return "nbgrad.machine.object_code" in sys.modules or _pool.at_work()
 
 
 def soon(make: Callable[[], T]) -> T:
-    """Make something of machine code, and wait for it; the code elsewhere, if a process is there.
+    """Make something of machine code, and wait for it; the code elsewhere, if a process is at work there.
 
-    That one has loaded Numba, which takes longer here than most kernels; what it has been asked for
-    already is compiled once. Nobody waits for a process to start.
+    What that one has been asked for already is compiled once. Nobody waits for a process to start: it takes longer
+    than loading a compiler here.
     """
     for _ in range(3):  # what is made needs code that what is missing is made of
         with _pool.lock.held:
             _pool.poll()
-            here = not _pool.workers
+            here = not _pool.at_work()
         made, requests = (None, []) if here else attempt(make)
         if not requests:
             return make() if made is None else made

@@ -9,7 +9,6 @@ spills. Loops say so by the same metadata as ``#pragma clang loop interleave_cou
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Final
 
 from nbgrad.machine.lljit import host
@@ -27,11 +26,6 @@ FEW: Final = 1
 MANY: Final = 3
 _CALL: Final = re.compile(rf"\b(?:{'|'.join(SCALAR)})\(")
 _TILE: Final = re.compile(rf"\b(?:{'|'.join(NAMES)})\(")
-_NAME: Final = r'"[^"]+"|[\w.$-]+'
-_LABEL: Final = re.compile(rf"({_NAME}):")
-_TARGET: Final = re.compile(rf"label %({_NAME})")
-# Above all numbers that the module has given to its own notes.
-_FIRST: Final = 1_000_000
 
 
 def note(source: str) -> str | None:
@@ -41,41 +35,3 @@ def note(source: str) -> str | None:
     features = host().features.split(",")
     narrow = "+avx2" in features and "+avx512f" not in features
     return BY_TWO if len(_CALL.findall(source)) >= (FEW if narrow else MANY) else None
-
-
-def marked(module: str, function: str, note: str = BY_TWO) -> str:
-    """The text of *module* in which the *note* is at each loop of *function*."""
-    lines = module.splitlines()
-    start = next(
-        k for k, line in enumerate(lines) if line.startswith("define ") and f"@{function}(" in line
-    )
-    for n, k in enumerate(sorted(_back(lines, start, lines.index("}", start)))):
-        own = _FIRST + 2 * n  # each loop's note is its own
-        lines[k] += f", !llvm.loop !{own}"
-        lines.append(f"!{own} = distinct !{{!{own}, !{own + 1}}}")
-        lines.append(f"!{own + 1} = !{{{note}}}")
-    return "\n".join(lines)
-
-
-def _back(lines: list[str], start: int, end: int) -> Iterator[int]:
-    """The lines of jumps back to the head of a loop: to a block on the way from the entry."""
-    jumps: dict[str, list[tuple[str, int]]] = {}
-    block = entry = ""
-    for k in range(start + 1, end):
-        if label := _LABEL.match(lines[k]):
-            block = label[1]
-            entry = entry or block
-        elif lines[k].startswith("  br "):
-            jumps[block] = [(target, k) for target in _TARGET.findall(lines[k])]
-    way, left, seen = [entry], [iter(jumps.get(entry, ()))], {entry}
-    while left:
-        target, line = next(left[-1], (None, 0))
-        if target is None:
-            left.pop()
-            way.pop()
-        elif target in way:
-            yield line
-        elif target not in seen:
-            seen.add(target)
-            way.append(target)
-            left.append(iter(jumps.get(target, ())))

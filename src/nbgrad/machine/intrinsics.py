@@ -1,7 +1,7 @@
 """The names that kernel source may use, with their meaning in plain Python.
 
 The compiler replaces each function here by an LLVM instruction of the same meaning
-(``numba_intrinsics``); the CUDA simulator and the tests run these definitions as they are. The
+(``frontend.instructions``); the CUDA simulator and the tests run these definitions as they are. The
 names ``f4_as_i4`` ... come from ``vecmath.bits``, where the scalar mathematics is written with them.
 """
 

@@ -22,8 +22,8 @@ from nbgrad.machine.called import (
     paths_of,
     text_of,
 )
+from nbgrad.machine.numba_forms import SCALARS
 from nbgrad.machine.numba_inside import NumbaTypeError, signature
-from nbgrad.machine.object_code import SCALARS
 
 MISSING: Final = (
     "code that was kept on disk calls a function of nbgrad.compile that this process has not made: make it "

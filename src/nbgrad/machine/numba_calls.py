@@ -33,13 +33,13 @@ from nbgrad.machine.called import (
 )
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.numba_call_text import CalledType, returned, signature_of, text_of_call
+from nbgrad.machine.numba_forms import SCALARS
 from nbgrad.machine.numba_inside import (
     Purpose,
     alloca_once,
     intrinsic,
     lower_constant,
 )
-from nbgrad.machine.object_code import SCALARS
 
 I64 = ir.IntType(64)
 WORDS = I64.as_pointer()

@@ -1,97 +1,23 @@
-"""Python source to object code: Numba's front end, one LLVM pipeline, our own emission.
+"""Kernel text to object code: our front end, one LLVM pipeline, our own emission.
 
-Importing this module imports Numba, so only ``compile`` does it, when a kernel is in no cache.
-Numba's default route runs LLVM three times over each function, adds the module to an engine that
-never unloads it, and writes wrappers for Python. Here Numba types and lowers the function; a small
-wrapper with the C ABI is added; one O3 pipeline runs over the whole and the object is emitted once.
+The function is translated (``frontend``); a small wrapper with the C ABI is added; one O3 pipeline runs over the whole
+and the object is emitted once. Only text that says more than the front end knows is translated by Numba.
 """
 
 from __future__ import annotations
 
-import math
-import types as pytypes
-from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import llvmlite.binding as ll
-from numba import types
 
-from nbgrad.machine import interleaving
-from nbgrad.machine.intrinsics import CASTS
-from nbgrad.machine.numba_inside import (
-    dispatcher,
-    global_compiler_lock,
-    lowered,
-    target_machine,
-)
-from nbgrad.machine.numba_intrinsics import BY_PLAIN, POINTER_NAMES, BoolPointer
+from nbgrad.core.frozen import Value
+from nbgrad.core.lazy import load
+from nbgrad.machine import lljit
+from nbgrad.machine.frontend import modules
+from nbgrad.machine.frontend.kinds import Unsupported
 from nbgrad.machine.request import AGAIN, Request
 
-SCALARS: Final = {
-    "f8": types.float64,
-    "f4": types.float32,
-    "i8": types.int64,
-    "i4": types.int32,
-    "i2": types.int16,
-    "i1": types.int8,
-    "u8": types.uint64,
-    "u4": types.uint32,
-    "u2": types.uint16,
-    "u1": types.uint8,
-    "b1": types.boolean,
-    "c16": types.complex128,
-    "c8": types.complex64,
-}
-# Only the helpers' own polynomials may be fused into multiply-adds. What a user wrote as a product
-# and a sum is rounded twice, as in NumPy, or t*t - u*u of equal operands would not be 0.
-ERROR_MODEL: Final = "numpy"
-HELPER_FLAGS: Final = {"error_model": ERROR_MODEL, "fastmath": {"contract"}}
-
-
-_dispatchers: dict[Callable[..., Any], Any] = {}
-
-
-def _dispatcher(helper: Callable[..., Any]) -> Any:
-    """Return *helper* as a Numba function, with everything it calls translated likewise."""
-    found = _dispatchers.get(helper)
-    if found is None:
-        code = helper.__code__
-        names = {name: _translate(helper.__globals__[name]) for name in _globals_of(helper)}
-        names["__name__"] = "nbgrad.machine.helpers"
-        copy = pytypes.FunctionType(code, names, helper.__name__, helper.__defaults__)
-        # What njit does, but with NUMBA_DISABLE_JIT=1 too: kernels are always compiled.
-        inline = not getattr(helper, "apart", False)
-        options = {"nopython": True, "forceinline": inline, **HELPER_FLAGS}
-        found = _dispatchers[helper] = dispatcher(copy, options)
-    return found
-
-
-def _globals_of(function: Callable[..., Any]) -> list[str]:
-    return [name for name in function.__code__.co_names if name in function.__globals__]
-
-
-def _translate(value: Any) -> Any:
-    """Return what a global of a helper stands for in compiled code."""
-    if isinstance(value, pytypes.FunctionType):
-        intrinsic = BY_PLAIN.get(value)
-        return _dispatcher(value) if intrinsic is None else intrinsic
-    return value
-
-
-def _namespace(helpers: Mapping[str, Callable[..., Any]]) -> dict[str, Any]:
-    names: dict[str, Any] = {"__name__": "nbgrad.machine.kernels", "math": math}
-    names.update(CASTS)
-    names.update({plain.__name__: intrinsic for plain, intrinsic in BY_PLAIN.items()})
-    names.update(POINTER_NAMES)
-    names.update({name: _translate(function) for name, function in helpers.items()})
-    return names
-
-
-def numba_type(code: str) -> Any:
-    """Return the Numba type of a type code such as ``"f8*"`` or ``"i4"``."""
-    if code == "b1*":
-        return BoolPointer()
-    return types.CPointer(SCALARS[code[:-1]]) if code.endswith("*") else SCALARS[code]
+_RETURNED: Final = {None: "void", "i8": "i64", "f8": "double"}
 
 
 def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
@@ -108,86 +34,104 @@ def build(request: Request) -> tuple[bytes, tuple[str, ...]]:
     needs : tuple of str
         Functions that the object calls.
     """
-    name, params, result = request.name, request.params, request.result
-    names = _namespace(request.helpers)
-    exec(compile(request.source, f"<nbgrad {name}>", "exec"), names)
-    kinds = tuple(map(numba_type, params))
-    # Numba's lock also guards the code generator, which belongs to no thread.
-    with global_compiler_lock:
-        returned = types.none if result is None else SCALARS[result]
-        module, inner = lowered(names[name], kinds, returned, request.noalias, ERROR_MODEL)
-        note = None if request.table else interleaving.note(request.source)
-        if note is not None:
-            module = ll.parse_assembly(interleaving.marked(str(module), inner, note))
-        _add_wrapper(module, inner, request)
-        optimize(module)
-        needs = tuple(
-            f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
-        )
-        return target_machine().emit_object(module), needs
-
-
-def _add_wrapper(module: Any, inner: str, request: Request) -> None:
-    """Link the exported C function into *module* and make everything else internal to it."""
-    params, result, symbol = request.params, request.result, request.symbol
-    kinds = [str(a.type) for a in module.get_function(inner).arguments]
-    text = f'declare i32 @"{inner}"({", ".join(kinds)})\n'
-    text += (
-        _table_wrapper(inner, symbol, kinds[2:], params, request.again)
-        if request.table
-        else _kernel_wrapper(inner, symbol, kinds[2:], params)
-        if result is None
-        else _direct_wrapper(inner, symbol, kinds[2:], module, result)
+    try:
+        (module, name), extra = modules.module_of(request), 0
+    except Unsupported:
+        # Numba's functions take two pointers more: where the result goes, and an exception.
+        (module, name), extra = load("nbgrad.machine.numba_kernels").module_of(request), 2
+    kinds = [str(a.type) for a in module.get_function(name).arguments][extra:]
+    _add_wrapper(module, _Inner(name, kinds, _RETURNED[request.result], extra > 0), request)
+    optimize(module)
+    needs = tuple(
+        f.name for f in module.functions if f.is_declaration and not f.name.startswith("llvm.")
     )
-    wrapper = ll.parse_assembly(text)
+    return lljit.target_machine().emit_object(module), needs
+
+
+class _Inner(Value):
+    """The function in its module: what of LLVM's types it takes and returns, and whether by Numba's convention."""
+
+    name: str
+    kinds: list[str]
+    result: str
+    of_numba: bool
+
+    def declared(self) -> str:
+        """Its declaration."""
+        if self.of_numba:
+            return f'declare i32 @"{self.name}"({", ".join(["ptr", "ptr", *self.kinds])})'
+        return f'declare {self.result} @"{self.name}"({", ".join(self.kinds)})'
+
+    def call(self, passed: list[str]) -> str:
+        """A call, whose result is ``%out``, if it has one."""
+        given = [f"{kind} {value}" for kind, value in zip(self.kinds, passed, strict=True)]
+        void = self.result == "void"
+        if not self.of_numba:
+            out = "" if void else "%out = "
+            return f'{out}call {self.result} @"{self.name}"({", ".join(given)})'
+        lines = [
+            f"%ret = alloca {'ptr' if void else self.result}",
+            "%exc = alloca ptr",
+            f'%status = call i32 @"{self.name}"({", ".join(["ptr %ret", "ptr %exc", *given])})',
+        ]
+        return "\n  ".join(lines if void else [*lines, f"%out = load {self.result}, ptr %ret"])
+
+
+def _add_wrapper(module: Any, inner: _Inner, request: Request) -> None:
+    """Link the exported C function into *module* and make everything else internal to it."""
+    make = _table if request.table else _kernel if request.result is None else _direct
+    wrapper = ll.parse_assembly(f"{inner.declared()}\n{make(inner, request)}")
     wrapper.data_layout, wrapper.triple = module.data_layout, module.triple
     module.link_in(wrapper)
     for value in (*module.functions, *module.global_variables):
         # LLVM's own globals, such as llvm.compiler.used, mean nothing under another linkage.
-        if value.is_declaration or value.name == symbol or value.name.startswith("llvm."):
+        if value.is_declaration or value.name == request.symbol or value.name.startswith("llvm."):
             continue
         value.linkage = ll.Linkage.internal
 
 
-def _kernel_wrapper(inner: str, symbol: str, kinds: list[str], params: tuple[str, ...]) -> str:
-    lines, passed = [], [f"{kinds[0]} %lo", f"{kinds[1]} %hi"]
-    for k, (kind, code) in enumerate(zip(kinds[2:], params[2:], strict=True)):
-        lines.append(f"%p{k} = getelementptr inbounds i64, ptr %args, i64 {k}")
-        lines.append(f"%w{k} = load {'ptr' if kind == 'ptr' else 'i64'}, ptr %p{k}")
-        lines.append(_unpack(k, kind, code))
-        passed.append(f"{kind} %v{k}")
-    body = "\n  ".join(lines)
+def _kernel(inner: _Inner, request: Request) -> str:
+    """``void symbol(int64 lo, int64 hi, int64 *args)``: a word for each parameter behind the first two."""
+    lines, values = _unpacked(inner.kinds[2:], request.params[2:])
     return f"""
-define void @"{symbol}"(i64 %lo, i64 %hi, ptr %args) nounwind {{
-  %ret = alloca ptr
-  %exc = alloca ptr
-  {body}
-  %status = call i32 @"{inner}"(ptr %ret, ptr %exc, {", ".join(passed)})
+define void @"{request.symbol}"(i64 %lo, i64 %hi, ptr %words) nounwind {{
+  {lines}
+  {inner.call(["%lo", "%hi", *values])}
   ret void
 }}"""
 
 
-def _table_wrapper(
-    inner: str, symbol: str, kinds: list[str], params: tuple[str, ...], again: bool
-) -> str:
+def _table(inner: _Inner, request: Request) -> str:
     """``int64 symbol(int64 *words)``: a word for each parameter."""
-    lines, passed = [], []
+    lines, values = _unpacked(inner.kinds, request.params)
+    return f"""
+{"declare i64 @nbgrad_again(ptr)" if request.again else ""}
+define i64 @"{request.symbol}"(ptr %words) nounwind {{
+  {lines}
+  {inner.call(values)}
+  {_AGAIN if request.again else "ret i64 %out"}
+}}"""
+
+
+def _direct(inner: _Inner, request: Request) -> str:
+    """A C function of the parameters as they are."""
+    values = [f"%v{k}" for k in range(len(inner.kinds))]
+    taken = ", ".join(f"{kind} {v}" for kind, v in zip(inner.kinds, values, strict=True))
+    return f"""
+define {inner.result} @"{request.symbol}"({taken}) nounwind {{
+  {inner.call(values)}
+  ret {inner.result} %out
+}}"""
+
+
+def _unpacked(kinds: list[str], params: tuple[str, ...]) -> tuple[str, list[str]]:
+    """LLVM text that reads a word for each parameter, and the names of the values."""
+    lines = []
     for k, (kind, code) in enumerate(zip(kinds, params, strict=True)):
         lines.append(f"%p{k} = getelementptr inbounds i64, ptr %words, i64 {k}")
         lines.append(f"%w{k} = load {'ptr' if kind == 'ptr' else 'i64'}, ptr %p{k}")
         lines.append(_unpack(k, kind, code))
-        passed.append(f"{kind} %v{k}")
-    body = "\n  ".join(lines)
-    return f"""
-{"declare i64 @nbgrad_again(ptr)" if again else ""}
-define i64 @"{symbol}"(ptr %words) nounwind {{
-  %ret = alloca i64
-  %exc = alloca ptr
-  {body}
-  %status = call i32 @"{inner}"(ptr %ret, ptr %exc{"".join(f", {p}" for p in passed)})
-  %out = load i64, ptr %ret
-  {_AGAIN if again else "ret i64 %out"}
-}}"""
+    return "\n  ".join(lines), [f"%v{k}" for k in range(len(kinds))]
 
 
 _AGAIN: Final = f"""
@@ -217,24 +161,11 @@ def _unpack(k: int, kind: str, code: str) -> str:
     return f"%v{k} = trunc i64 %w{k} to {kind}"
 
 
-def _direct_wrapper(inner: str, symbol: str, kinds: list[str], module: Any, result: str) -> str:
-    kind = {"i8": "i64", "f8": "double"}[result]
-    declared = ", ".join(f"{t} %v{k}" for k, t in enumerate(kinds))
-    return f"""
-define {kind} @"{symbol}"({declared}) nounwind {{
-  %ret = alloca {kind}
-  %exc = alloca ptr
-  %status = call i32 @"{inner}"(ptr %ret, ptr %exc, {declared})
-  %out = load {kind}, ptr %ret
-  ret {kind} %out
-}}"""
-
-
 def optimize(module: Any) -> None:
     """Run LLVM's O3 pipeline. Pass managers are single-use: a second run aborts the process."""
     tuning = ll.create_pipeline_tuning_options(3)
     tuning.loop_vectorization = True
     tuning.slp_vectorization = True
-    builder = ll.create_pass_builder(target_machine(), tuning)
+    builder = ll.create_pass_builder(lljit.target_machine(), tuning)
     builder.getModulePassManager().run(module, builder)
     module.verify()

@@ -12,7 +12,7 @@ from numba import types
 
 from nbgrad.core.frozen import Value
 from nbgrad.machine import scipy_scalars
-from nbgrad.machine.object_code import _namespace
+from nbgrad.machine.numba_kernels import namespace
 from nbgrad.machine.plain import plainly
 from nbgrad.machine.scalar import HELPERS
 
@@ -53,7 +53,7 @@ def _compiled(text: Text, code: str) -> Any:
     reached = {name: HELPERS[name] for name in re.findall(r"\w+", body) if name in HELPERS}
     for symbol, address in scipy_scalars.imports(reached).items():
         ll.add_symbol(symbol, address)
-    space = _namespace(HELPERS)
+    space = namespace(HELPERS)
     space[f"cast_{code}"] = _CASTS[code]
     exec(compile(source, f"<nbgrad {text.name}>", "exec"), space)
     return plainly(space[text.name])

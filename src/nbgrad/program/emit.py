@@ -325,7 +325,7 @@ class Emitter:
         A sum in float64 would halve the lanes of the whole loop.
         """
         loads = (v for v in self.nest.body if isinstance(v, Load))
-        if not is_wide(r) or self.a.columns:
+        if not is_wide(r) or self.a.columns or self.nest.body[r.arg].dtype != r.dtype:
             return False
         return all(v.strides[self.last] in (0, 1) for v in loads)
 

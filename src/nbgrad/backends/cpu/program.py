@@ -84,14 +84,15 @@ def _kernels(program: Program) -> Iterator[Emitted]:
 def price_of(source: str) -> float:
     """Rough seconds that compiling one kernel takes.
 
-    It grows with the lines, and with the lines times the windows they are tested for: each test
-    splits the blocks that LLVM then optimises again and again. Measured: 0.1 s for 94 lines without
-    a window, 1.1 for 317 lines and 18 windows, 4.2 for 417 and 68, 21 for 912 and 153.
+    It grows with the lines, with the functions that are written out in them, and with the lines times the windows
+    they are tested for: each test splits the blocks that LLVM then optimises again and again. Measured: 0.012 s for
+    5 lines, 0.07 for 131 without a window, 0.54 for 103 and 9 windows, 2.1 for 883 and 150.
     """
     lines = source.splitlines()
     # Tests of windows and choices, not those by which a loop ends.
     tests = sum([text.count(" if ") for text in lines if "_lo <= " in text or " else " in text])
-    return 0.04 + 0.004 * len(lines) + 1.5e-4 * len(lines) * tests
+    calls = source.count("_f8(") + source.count("_f4(")
+    return 0.012 + 0.0015 * len(lines) + 0.012 * calls + 1e-5 * len(lines) * tests
 
 
 def _held(kernel: Emitted, number: int) -> Launch:

@@ -1,4 +1,4 @@
-"""The CPU form of sin, cos and tan of large angles. Importing this module imports Numba.
+"""The CPU form of sin, cos and tan of large angles.
 
 A call to libm in a loop keeps LLVM from vectorising it, in a branch too. But a function may say
 which other function computes its vectors (the attribute ``vector-function-abi-variant``). So
@@ -12,9 +12,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from llvmlite import ir
-from numba import types
 
-from nbgrad.machine.numba_inside import get_or_insert_function, intrinsic
+from nbgrad.machine.frontend.instructions import Instruction, instruction
+from nbgrad.machine.frontend.operations import declared
 from nbgrad.machine.vecmath import trigonometric as plain
 
 DOUBLE, FLOAT, BYTES = ir.DoubleType(), ir.FloatType(), ir.IntType(8).as_pointer()
@@ -27,7 +27,7 @@ def _is_far(builder: ir.IRBuilder, x: Any) -> Any:
     lanes = f"v{x.type.count}" if isinstance(x.type, ir.VectorType) else ""
     scalar = x.type.element if lanes else x.type
     name = f"llvm.fabs.{lanes}{scalar.intrinsic_name}"
-    fabs = get_or_insert_function(builder.module, ir.FunctionType(x.type, [x.type]), name)
+    fabs = declared(builder.module, name, ir.FunctionType(x.type, [x.type]))
     limit = [plain.NEAR] * x.type.count if lanes else plain.NEAR
     return builder.fcmp_ordered(">", builder.call(fabs, [x]), ir.Constant(x.type, limit))
 
@@ -52,7 +52,7 @@ def _define_vector(module: ir.Module, name: str, one: ir.Function, lanes: int) -
     builder = ir.IRBuilder(function.append_basic_block())
     x, near = function.args
     reduce_type = ir.FunctionType(ir.IntType(1), [bits])
-    reduce_or = get_or_insert_function(module, reduce_type, f"llvm.vector.reduce.or.v{lanes}i1")
+    reduce_or = declared(module, f"llvm.vector.reduce.or.v{lanes}i1", reduce_type)
     with builder.if_then(builder.call(reduce_or, [_is_far(builder, x)]), likely=False):
         result = near
         for k in range(lanes):
@@ -89,22 +89,20 @@ def _define(module: ir.Module, name: str, kind: Any, libm: str) -> Any:
     return scalar
 
 
-def _far(name: str, libm: str, numba_type: Any, kind: Any) -> Any:
-    def typing(typingctx: Any, x: Any, near: Any) -> Any:
-        def generate(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            return builder.call(_define(builder.module, f"nbgrad_{name}", kind, libm), args)
+def _far(name: str, libm: str, code: str) -> Instruction:
+    kind = {"f8": DOUBLE, "f4": FLOAT}[code]
 
-        return numba_type(numba_type, numba_type), generate
+    def generate(b: Any, x: Any, near: Any) -> Any:
+        return b.call(_define(b.module, f"nbgrad_{name}", kind, libm), [x, near])
 
-    typing.__name__ = typing.__qualname__ = name
-    return intrinsic(typing)
+    return instruction(code, code, code, name=name)(generate)
 
 
-BY_PLAIN: Final[dict[Callable[..., Any], Any]] = {
-    plain.sin_far_f8: _far("sin_far_f8", "sin", types.float64, DOUBLE),
-    plain.cos_far_f8: _far("cos_far_f8", "cos", types.float64, DOUBLE),
-    plain.tan_far_f8: _far("tan_far_f8", "tan", types.float64, DOUBLE),
-    plain.sin_far_f4: _far("sin_far_f4", "sin", types.float32, FLOAT),
-    plain.cos_far_f4: _far("cos_far_f4", "cos", types.float32, FLOAT),
-    plain.tan_far_f4: _far("tan_far_f4", "tan", types.float32, FLOAT),
+BY_PLAIN: Final[dict[Callable[..., Any], Instruction]] = {
+    plain.sin_far_f8: _far("sin_far_f8", "sin", "f8"),
+    plain.cos_far_f8: _far("cos_far_f8", "cos", "f8"),
+    plain.tan_far_f8: _far("tan_far_f8", "tan", "f8"),
+    plain.sin_far_f4: _far("sin_far_f4", "sin", "f4"),
+    plain.cos_far_f4: _far("cos_far_f4", "cos", "f4"),
+    plain.tan_far_f4: _far("tan_far_f4", "tan", "f4"),
 }
