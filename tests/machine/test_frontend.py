@@ -138,9 +138,7 @@ def test_operators_give_numbas_numbers(monkeypatch):
             monkeypatch.setattr(modules, "module_of", refuse)
             source += "\n"  # another key
         o = np.zeros((len(shown), 60))
-        made = kernel(source, *signature)
-        made(0, 60, np.append(words(*given, o), 0))
-        assert made.origin == "compiled"
+        kernel(source, *signature)(0, 60, np.append(words(*given, o), 0))
         results.append(o)
     ours, numbas = results
     for text, a, b in zip(shown, ours, numbas, strict=True):
