@@ -136,24 +136,11 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.dispatcher:Dispatcher._compiler": None,
         "numba.core.dispatcher:_FunctionCompiler.pipeline_class": None,
     },
-    "where all values of a variable are of one type, they need no names of their own": {
-        "numba.core.compiler_machinery:AnalysisPass": None,
-        "numba.core.typed_passes:NoPythonBackend.run_pass": "self, state",
-        "numba.core.lowering:BaseLower.func_ir": None,
-        "numba.core.funcdesc:FunctionDescriptor.typemap": None,
-        "numba.core.ir:Block.find_insts": "self, cls",
+    "statements are looked through for the names in them": {
+        "numba.core.lowering:BaseLower.typeof": "self, varname",
         "numba.core.ir:Assign.target": None,
         "numba.core.ir:Assign.value": None,
         "numba.core.ir:Var.name": None,
-    },
-    "variables to which nobody counts references are lowered as they stand": {
-        "numba.core.lowering:BaseLower.typeof": "self, varname",
-        "numba.core.lowering:Lower.lower_assign": "self, ty, inst",
-        "numba.core.lowering:Lower.getvar": "self, name",
-        "numba.core.lowering:Lower.alloca_lltype": "self, name, lltype, datamodel",
-        "numba.core.lowering:Lower._singly_assigned_vars": None,
-        "numba.core.lowering:Lower._blk_local_varmap": None,
-        "numba.core.datamodel.models:DataModel.contains_nrt_meminfo": "self",
     },
     "operators remember what they return and how they are lowered": {
         "numba.core.cpu:CPUContext": None,

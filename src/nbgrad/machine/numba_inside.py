@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from numba import _helperlib
-from numba.core import codegen, compiler, config, ir, lowering, postproc, ssa, transforms, types
+from numba.core import codegen, compiler, config, lowering, postproc, ssa, transforms
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
@@ -24,7 +24,7 @@ from numba.core.cgutils import (
 )
 from numba.core.compiler import run_frontend
 from numba.core.compiler_lock import global_compiler_lock
-from numba.core.compiler_machinery import AnalysisPass, PassManager, register_pass
+from numba.core.compiler_machinery import PassManager, register_pass
 from numba.core.cpu import CPUContext
 from numba.core.datamodel.models import OpaqueModel, PointerModel
 from numba.core.errors import NumbaError, NumbaTypeError, TypingError
@@ -60,7 +60,6 @@ from nbgrad.machine.blocks import OncePerBlock
 from nbgrad.machine.lean import Lean
 from nbgrad.machine.operators import Hash, Operator, OperatorLowering, OperatorTyping
 from nbgrad.machine.simplified import simplify
-from nbgrad.machine.uncounted import Uncounted
 
 __all__ = [
     "AbstractTemplate", "AttributeTemplate", "CPUDispatcher", "CPUTarget", "Collected",
@@ -182,65 +181,6 @@ class _Compiler(compiler.CompilerBase):
             manager.add_pass(step, step.__name__)
         manager.finalize()
         return [manager]
-
-
-class _Unsteady(Exception):
-    """A variable is given values of several types, or one to which references are counted."""
-
-
-@register_pass(mutates_CFG=False, analysis_only=True)
-class _OneTypeEach(AnalysisPass):
-    """Refuses functions whose variables are given values of several types, or that own memory."""
-
-    _name = "nbgrad_one_type_each"
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def run_pass(self, state: Any) -> bool:
-        found: dict[str, Any] = {}
-        blocks = state.func_ir.blocks
-        for label in blocks:
-            for statement in blocks[label].find_insts(ir.Assign):
-                name, value = statement.target.name, statement.value
-                source = value.name if isinstance(value, ir.Var) else name
-                kind = types.unliteral(state.typemap[source])  # type: ignore[attr-defined]
-                if found.setdefault(name, kind) != kind:
-                    raise _Unsteady(name)
-        if any(_context.data_model_manager[x].contains_nrt_meminfo() for x in {*found.values()}):
-            raise _Unsteady
-        return False
-
-
-class _PlainLower(Uncounted, lowering.Lower):
-    """Lowers a function whose values refer to nothing."""
-
-    def alloca_lltype(self, name: str, lltype: Any, datamodel: Any = None) -> Any:
-        return alloca_once(self.builder, lltype, name=name)
-
-
-@register_pass(mutates_CFG=True, analysis_only=False)
-class _PlainLowering(NativeLowering):
-    _name = "nbgrad_plain_lowering"
-
-    @property
-    def lowering_class(self) -> Any:
-        return _PlainLower
-
-
-class _Steady(_Compiler):
-    """The same for functions whose variables keep their types, as those of kernels do.
-
-    No value has to have a name of its own: what gives it one takes half the time of a large kernel.
-    """
-
-    PASSES = (
-        *_Compiler.PASSES[:3],
-        NopythonTypeInference,
-        _OneTypeEach,
-        _PlainLowering,
-        NoPythonBackend,
-    )
 
 
 class _Lower(lowering.Lower):
@@ -372,24 +312,13 @@ def lowered(
     without_linalg()
     asked, config.DISABLE_JIT = config.DISABLE_JIT, 0
 
-    def compiled_by(pipeline: Any) -> Any:
-        return compiler.compile_extra(
-            _context.typing_context,
-            _context,
-            function,
-            params,
-            result,
-            _flags(noalias, errors),
-            {},
-            pipeline_class=pipeline,
-        )
-
+    flags = _flags(noalias, errors)
     try:
         with lean():
-            try:
-                compiled = compiled_by(_Steady)
-            except (_Unsteady, TypingError):
-                compiled = compiled_by(_Compiler)
+            compiled = compiler.compile_extra(
+                _context.typing_context, _context, function, params, result, flags, {},
+                pipeline_class=_Compiler,
+            )  # fmt: skip
     finally:
         config.DISABLE_JIT = asked
     library = compiled.library
