@@ -222,7 +222,9 @@ def copied(dispatcher: Any) -> Any:
     if found is dispatcher:
         options = {k: v for k, v in dispatcher.targetoptions.items() if k in OPTIONS}
         options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        found = own(CPUDispatcher(dispatcher.py_func, {}, options, passes_of(dispatcher)))
+        function, passes = dispatcher.py_func, passes_of(dispatcher)
+        found = CPUDispatcher(py_func=function, targetoptions=options, pipeline_class=passes)
+        own(found)
         _copies[dispatcher] = found
     return dispatcher if found is None else found
 
