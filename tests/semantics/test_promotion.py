@@ -192,3 +192,20 @@ def test_single_precision_stays_single_through_a_whole_program() -> None:
     assert y.dtype == np.float32
     y.backward()
     assert x.grad.dtype == np.float32
+
+
+@pytest.mark.parametrize("tier", ["reference", "block", "fused"])
+@pytest.mark.parametrize(
+    "name", ["equal", "not_equal", "less", "less_equal", "greater", "greater_equal"]
+)
+def test_integers_with_a_sign_and_without_are_compared_to_the_last_bit(
+    name: str, tier: str
+) -> None:
+    # What holds both is a float64, and that says that 2**53 and 2**53 + 1 are equal.
+    x = np.array([2**53 + 1, 2**53, 2**63 + 1, 2**64 - 1, 5, 5, 0, 3], np.uint64)
+    y = np.array([2**53, 2**53 + 1, 2**63 - 1, -1, -3, 5, -(2**63), 4], np.int64)
+    compare = getattr(np, name)
+    with ng.configure(tier=tier):
+        for a, b in ((x, y), (y, x), (x, y.astype(np.int8)), (y, x.astype(np.uint32))):
+            assert np.array_equal(ng.jit(lambda a, b: compare(a, b))(a, b), compare(a, b))
+            assert np.array_equal(compare(ng.tensor(a), b), compare(a, b))

@@ -227,6 +227,8 @@ def text_of(eqn: Equation) -> str:
     given = lower.text
     if lower.complex_text and "c" in {d.kind for d in (*eqn.sig.loop, eqn.out.aval.dtype)}:
         given = lower.complex_text
+    elif lower.mixed_text and {d.kind for d in eqn.sig.loop} == {"i", "u"}:
+        given = lower.mixed_text
     text: str = given(eqn.params) if callable(given) else given
     return text
 

@@ -10,11 +10,25 @@ from nbgrad.core.primitive import Primitive
 from nbgrad.ops.basis import cast
 from nbgrad.ops.kinds.elementwise import elementwise
 
+# Of an integer with a sign and one without, in either order: where neither is negative their bits are compared.
+_SIGNS = {"==": "& ({x} >= 0) & ({y} >= 0)", "!=": "| ({x} < 0) | ({y} < 0)"}
+_FIRST = {"<": "({x} < 0) |", "<=": "({x} < 0) |", ">": "({y} < 0) |", ">=": "({y} < 0) |"}
+_LAST = {"<": "& ({y} >= 0)", "<=": "& ({y} >= 0)", ">": "& ({x} >= 0)", ">=": "& ({x} >= 0)"}
+
 
 def _compare(name: str, symbol: str, doc: str) -> Primitive:
-    dtypes = "fiubc" if symbol in ("==", "!=") else "fiub"  # complex numbers have no order
+    bits = f"(u8({{x}}) {symbol} u8({{y}}))"
+    if symbol in _SIGNS:
+        dtypes, mixed = "fiubc", f"{bits} {_SIGNS[symbol]}"
+    else:
+        dtypes, mixed = "fiub", f"({_FIRST[symbol]} {bits}) {_LAST[symbol]}"
     return elementwise(
-        name, expr=f"{{x}} {symbol} {{y}}", reference=getattr(np, name), dtypes=dtypes, doc=doc
+        name,
+        expr=f"{{x}} {symbol} {{y}}",
+        mixed_expr=mixed,
+        reference=getattr(np, name),
+        dtypes=dtypes,  # complex numbers have no order
+        doc=doc,
     )
 
 

@@ -39,6 +39,7 @@ def elementwise(
     expr: str | Callable[[dict[str, Any]], str] | Call = "",
     host: str = "",
     complex_expr: str = "",
+    mixed_expr: str = "",
     reference: Any,
     doc: str,
     partials: Rule | None = None,
@@ -65,7 +66,7 @@ def elementwise(
     the params, for an operation that has some. Without ``expr``, its kernel text, programs call the
     reference between their kernels, and ``host`` is the reason that the documentation gives. ``expr``
     may be a tape, too, of which all operands are arrays. ``complex_expr`` is the text for complex numbers, where it
-    is another one; where it is the same, ``dtypes`` has a "c".
+    is another one; where it is the same, ``dtypes`` has a "c". ``mixed_expr`` is that for integers with a sign and without.
     """
     if bool(expr) == bool(host):
         raise TypeError(
@@ -79,7 +80,9 @@ def elementwise(
         evaluate=reference,
         prepare=_preparation(name, loop or ufunc_loop(reference), isinstance(expr, Call)),
         rules=Rules(_settled(rule) if rule else None, jvp or derived[1], ALIGNED),
-        lower=_expression(name, expr, dtypes, host, complex_expr),
+        lower=expr
+        if isinstance(expr, Call)
+        else Expression(expr, dtypes, host, complex_expr, mixed_expr),
         grad_name=grad_name or camel(name),
         doc=doc,
         reference=reference,
@@ -125,14 +128,6 @@ def _filled(x: Any, dtype: Any) -> Node:
         return x
     found: Node = primitives["full"](x, shape=(), dtype=dtype)
     return found
-
-
-def _expression(name: str, text: Any, dtypes: str, host: str, other: str) -> Expression | Call:
-    if bool(text) == bool(host):
-        raise TypeError(
-            f"{name}: declare either expr=, its kernel text, or host=, why it has none"
-        )
-    return text if isinstance(text, Call) else Expression(text, dtypes, host, other)
 
 
 def _rules(name: str, partials: Rule) -> tuple[Rule, Rule]:

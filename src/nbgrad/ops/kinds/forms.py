@@ -15,13 +15,15 @@ class Expression(Value):
     dtype and ``{c}`` is the dtype's code, as in ``exp_{c}({x})``. ``dtypes`` are the kinds of
     loop dtypes the text is right for; others run through the reference. Without a text ``host``
     says why all do. ``complex_text`` is that for complex operands or results, where it is another one;
-    only kernels on a card have complex numbers.
+    only kernels on a card have complex numbers. ``mixed_text`` is that for an integer with a sign and one without:
+    what holds both is a float64, which does not hold all of either.
     """
 
     text: str | Callable[[dict[str, Any]], str]
     dtypes: str
     host: str = ""
     complex_text: str | Callable[[dict[str, Any]], str] = ""
+    mixed_text: str = ""
 
 
 class Combine(Value):
