@@ -249,7 +249,7 @@ def test_ctrl_c_during_a_compilation_leaves_the_compiler_usable() -> None:
                 os.kill(os.getpid(), signal.SIGINT)
 
         class Importing:
-            find_spec = staticmethod(lambda name, *_: interrupt() if name == "numba.core" else None)
+            find_spec = staticmethod(lambda name, *_: interrupt() if name == "nbgrad.machine.frontend" else None)
 
         def before(module, name):
             function = getattr(module, name)
@@ -270,8 +270,9 @@ def test_ctrl_c_during_a_compilation_leaves_the_compiler_usable() -> None:
         sys.meta_path.insert(0, Importing)
         found = [interrupted(2)]
         from nbgrad.machine import object_code
+        from nbgrad.machine.frontend import modules
         for k, (module, name) in enumerate([
-            (object_code, "build"), (object_code, "lowered"), (object_code, "target_machine"),
+            (object_code, "build"), (modules, "module_of"), (object_code, "optimize"),
             (lljit, "load"),
         ]):
             before(module, name)
