@@ -38,6 +38,7 @@ from nbgrad.examples import nuts, posteriors
 WARMUP = COUNT = 1000
 CHAINS = 4
 ROUNDS = 3
+PAUSE = 0.5  # seconds
 TARGET = 0.7
 
 
@@ -216,6 +217,9 @@ def measure(model: str, names: list[str]) -> dict[str, float]:
         results[row] = [(time.perf_counter() - began, 0.0, 0.0, 0.0)]
     for seed in range(1, ROUNDS + 1):
         for name, run in made.items():
+            run(
+                -seed % 1000
+            )  # what the one before has left in caches, and its threads, are not this one's
             began = time.process_time()
             draws = run(seed)
             took = time.process_time() - began

@@ -88,7 +88,7 @@ def test_a_dense_scale_is_of_the_covariance_and_keeps_the_draw(plain: None) -> N
     middle = np.array([4.0, -50.0, 0.3])
     x = middle + rng.normal(size=(400, 3)) @ half.T
     slopes = (middle - x) @ np.linalg.inv(half @ half.T)
-    w, scale = np.zeros((22, 3)), np.eye(3)
+    w, scale = names["memory"](3), np.eye(3)
     w[names["CHOSEN_Z"]], w[names["CHOSEN_G"]] = x[-1], slopes[-1]
     for _ in range(3):
         z = (x - w[names["CENTRE"]]) @ np.linalg.inv(scale).T
@@ -101,6 +101,28 @@ def test_a_dense_scale_is_of_the_covariance_and_keeps_the_draw(plain: None) -> N
     assert not names["improve"](scale, w, z, slopes @ scale - 3 * z**3)
 
 
+@pytest.mark.parametrize(("correlation", "flat"), [(0.3, True), (0.8, False)])
+def test_weak_correlations_leave_a_diagonal(plain: None, correlation: float, flat: bool) -> None:
+    names = runpy.run_path(str(NUTS.with_name("nuts_scale.py")))
+    rng = np.random.default_rng(0)
+    covariance = np.outer([1.0, 30.0], [1.0, 30.0]) * np.array(
+        [[1, correlation], [correlation, 1]]
+    )
+    x = rng.multivariate_normal(np.zeros(2), covariance, 400)
+    slopes = -x @ np.linalg.inv(covariance)
+    w, scale = names["memory"](2), np.eye(2)
+    w[names["CHOSEN_Z"]], w[names["CHOSEN_G"]] = x[-1], slopes[-1]
+    names["improve"](scale, w, x, slopes)
+    assert (scale[1, 0] == 0.0) == flat == bool(w[names["FLAT"], 0])
+    np.testing.assert_allclose(np.sqrt((scale**2).sum(1)), [1.0, 30.0], rtol=0.05)
+    x_again = w[names["CENTRE"]] + scale @ w[names["CHOSEN_Z"]]
+    np.testing.assert_allclose(x_again, x[-1])
+    if flat:
+        np.testing.assert_allclose(np.diag(scale), w[names["SIZE"]])
+        names["seen"](lambda x, slope: slope.__setitem__(slice(None), 1.0) or (x.sum(),), scale, w)
+        np.testing.assert_allclose(w[names["G"]], np.diag(scale))
+
+
 def test_a_way_from_far_leaves_the_scale_finite(plain: None) -> None:
     names = runpy.run_path(str(NUTS.with_name("nuts_scale.py")))
     for seed in (1, 3):
@@ -109,7 +131,7 @@ def test_a_way_from_far_leaves_the_scale_finite(plain: None) -> None:
         precision = turn * 10 ** rng.uniform(0, 8, 60) @ turn.T
         way = np.outer(0.5 ** np.arange(30), rng.uniform(-2, 2, 60))
         x = way + 1e-3 * rng.normal(size=(30, 60))
-        w, scale = np.zeros((22, 60)), np.eye(60)
+        w, scale = names["memory"](60), np.eye(60)
         names["improve"](scale, w, x, -x @ precision)
         assert np.isfinite(scale).all() and np.isfinite(w).all()
 
@@ -123,14 +145,15 @@ def test_steps_go_back_where_momenta_are_turned_round(plain: None, split: bool) 
         slope[:] = -x - 0.3 * x**3
         return (-0.5 * (x * x).sum() - 0.075 * (x**4).sum(),)
 
-    w = np.zeros((22, 2))
+    w = names["memory"](2)
     w[z], w[r] = (0.5, -1.2), (0.3, 0.8)
     value = names["seen"](density, np.ones(2), w)
     started, energy, errors = w[[z, r]], names["kinetic"](w[r]) - value, []
     for _ in range(2):
         for _ in range(3):
-            value = leapfrog(density, np.ones(2), w, 0.1, split)
-        errors.append(abs(names["kinetic"](w[r]) - value - energy))
+            value, moving = leapfrog(density, np.ones(2), w, 0.1, split)
+        assert moving == pytest.approx(names["kinetic"](w[r]))
+        errors.append(abs(moving - value - energy))
         w[r] *= -1
     np.testing.assert_allclose(w[[z, r]], started, atol=1e-12)
     assert errors[0] < 5e-3 and errors[1] < 1e-12

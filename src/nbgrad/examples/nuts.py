@@ -41,6 +41,7 @@ from nbgrad.examples.nuts_scale import (
     copy,
     fast,
     improve,
+    memory,
     seen,
     window_ends,
 )  # fmt: skip
@@ -72,27 +73,33 @@ def kinetic(r: Any) -> Any:
 
 @fast
 def leapfrog(density: Any, scale: Any, w: Any, step: float, split: bool) -> Any:
-    """One step, in place; the log-density where it ends.
+    """One step, in place; the log-density where it ends, and the kinetic energy.
 
     It is *split* where the posterior is nearly a round normal one: what that does is a rotation, exactly, and only the rest of
     the gradient is a force.
     """
+    energy, half = 0.0, 0.5 * step
     if split:
         c, s = np.cos(step), np.sin(step)
         for i in range(w.shape[1]):
-            r, z = w[R, i] + 0.5 * step * (w[G, i] + w[Z, i]), w[Z, i]
+            r, z = w[R, i] + half * (w[G, i] + w[Z, i]), w[Z, i]
             w[R, i], w[Z, i] = c * r - s * z, c * z + s * r
         value = seen(density, scale, w)
         for i in range(w.shape[1]):
-            w[R, i] += 0.5 * step * (w[G, i] + w[Z, i])
-        return value
+            r = w[R, i] + half * (w[G, i] + w[Z, i])
+            w[R, i] = r
+            energy += r * r
+        return value, 0.5 * energy
     for i in range(w.shape[1]):
-        w[R, i] += 0.5 * step * w[G, i]
-        w[Z, i] += step * w[R, i]
+        r = w[R, i] + half * w[G, i]
+        w[R, i] = r
+        w[Z, i] += step * r
     value = seen(density, scale, w)
     for i in range(w.shape[1]):
-        w[R, i] += 0.5 * step * w[G, i]
-    return value
+        r = w[R, i] + half * w[G, i]
+        w[R, i] = r
+        energy += r * r
+    return value, 0.5 * energy
 
 
 @fast
@@ -142,8 +149,8 @@ def grow(rng: Any, density: Any, depth: int, step: float, energy: float, scale: 
     weight, accepted, leaves = 0.0, 0.0, 0
     w[PART] = 0.0
     for n in range(1 << depth):
-        value = leapfrog(density, scale, w, step, split)
-        error = kinetic(w[R]) - value - energy
+        value, moving = leapfrog(density, scale, w, step, split)
+        error = moving - value - energy
         leaves += 1
         if not error < DIVERGED:
             return weight, accepted, leaves, 2
@@ -207,8 +214,8 @@ def first_step(rng: Any, density: Any, value: float, scale: Any, w: Any, split: 
         for i in range(w.shape[1]):
             w[R, i] = rng.standard_normal()
         energy = kinetic(w[R]) - value
-        found = leapfrog(density, scale, w, step, split)
-        error = kinetic(w[R]) - found - energy
+        found, moving = leapfrog(density, scale, w, step, split)
+        error = moving - found - energy
         now = 1 if error < 0.2231 else -1  # log(0.8)
         if direction != 0 and now != direction:
             break
@@ -250,7 +257,7 @@ def warm(rng: Any, density: Any, scale: Any, w: Any, warmup: int, target: float,
 def chain(rng: Any, density: Any, start: Any, scale: Any, warmup: int, count: int, target: float) -> Any:  # fmt: skip
     """Draws from *density*, which writes the gradient to its second argument, from *start* on."""
     n = start.size
-    w, kept, sums = np.zeros((22, n)), np.zeros((MAX_DEPTH + 1, n)), np.zeros((MAX_DEPTH + 1, n))
+    w, kept, sums = memory(n), np.zeros((MAX_DEPTH + 1, n)), np.zeros((MAX_DEPTH + 1, n))
     w[CHOSEN_Z] = start
     value, step, gradients, split = warm(rng, density, scale, w, warmup, target, kept, sums)
     draws = np.empty((count, n))
@@ -270,8 +277,8 @@ def sample(density: Any, start: Any, warmup: int = 1000, count: int = 1000, chai
     """Chains of draws: *density* is the ``value_and_grad`` of a log-density of a vector.
 
     *target* is the share of steps that is accepted: 0.8, as Stan has it, is careful. A *dense* scale learns correlations: it
-    costs two products of a triangle and a vector a step. If not said, it is for at most 200 dimensions, and a warm-up of
-    five draws for each. It is where steps may be split.
+    costs two products of a triangle and a vector a step, but where correlations turn out to be weak. If not said, it is for
+    at most 200 dimensions, and a warm-up of five draws for each. It is where steps may be split.
     """
     n = len(start)
     if dense is None:

@@ -19,34 +19,39 @@ fast: Callable[[Function], Function] = njit(
 )
 NEARLY = 0.25  # a share of its variance by which a gradient may differ from a normal posterior's
 QUARTER = 0.5 * np.pi  # of a turn: the longest step that is split
+# A diagonal serves where the variance of correlated directions differs by less, once coordinates have one: trajectories are
+# at most twice as long, and a step takes no products with a triangle.
+ALIKE = 4.0
 # Rows of the memory of a tree.
-(LEFT_Z, LEFT_R, LEFT_G, RIGHT_Z, RIGHT_R, RIGHT_G, CHOSEN_Z, CHOSEN_G, CHOSEN_X, SUM, NEW_Z, NEW_G, NEW_X, PART, Z, R, G, X, SLOPE, ZERO, VALUE, CENTRE) = range(22)  # fmt: skip
+(LEFT_Z, LEFT_R, LEFT_G, RIGHT_Z, RIGHT_R, RIGHT_G, CHOSEN_Z, CHOSEN_G, CHOSEN_X, SUM, NEW_Z, NEW_G, NEW_X, PART, Z, R, G, X, SLOPE, ZERO, VALUE, CENTRE, FLAT, SIZE) = range(24)  # fmt: skip
+
+
+@fast
+def memory(n: int) -> Any:
+    """The memory of a tree, with a scale that is the identity."""
+    w = np.zeros((SIZE + 1, n))
+    w[FLAT], w[SIZE] = 1.0, 1.0
+    return w
 
 
 @fast
 def stretch(scale: Any, z: Any, x: Any) -> None:
-    """``x = scale @ z``, of a triangle or a diagonal: loops, as BLAS would go through the other triangle, too."""
+    """``x = scale @ z`` of a triangle: loops, as BLAS would go through the other one, too."""
     for i in range(z.size):
-        if scale.ndim == 1:
-            x[i] = scale[i] * z[i]
-        else:
-            total = 0.0
-            for j in range(i + 1):
-                total += scale[i, j] * z[j]
-            x[i] = total
+        total = 0.0
+        for j in range(i + 1):
+            total += scale[i, j] * z[j]
+        x[i] = total
 
 
 @fast
 def pull(scale: Any, slope: Any, g: Any) -> None:
     """``g = scale.T @ slope``: the gradient by z."""
     for i in range(g.size):
-        if scale.ndim == 1:
-            g[i] = scale[i] * slope[i]
-        else:
-            g[i] = 0.0
-            a = slope[i]
-            for j in range(i + 1):
-                g[j] += scale[i, j] * a
+        g[i] = 0.0
+        a = slope[i]
+        for j in range(i + 1):
+            g[j] += scale[i, j] * a
 
 
 @fast
@@ -66,10 +71,17 @@ def add(w: Any, source: int, target: int) -> None:
 @fast
 def seen(density: Any, scale: Any, w: Any) -> Any:
     """The log-density at ``w[X] = w[CENTRE] + scale @ w[Z]``; its gradient by z is ``w[G]``."""
-    stretch(scale, w[Z], w[X])
-    add(w, CENTRE, X)
+    if scale.ndim == 2 and w[FLAT, 0] == 0.0:
+        stretch(scale, w[Z], w[X])
+        add(w, CENTRE, X)
+        value = density(w[X], w[SLOPE])[0]
+        pull(scale, w[SLOPE], w[G])
+        return value
+    for i in range(w.shape[1]):
+        w[X, i] = w[CENTRE, i] + w[SIZE, i] * w[Z, i]
     value = density(w[X], w[SLOPE])[0]
-    pull(scale, w[SLOPE], w[G])
+    for i in range(w.shape[1]):
+        w[G, i] = w[SIZE, i] * w[SLOPE, i]
     return value
 
 
@@ -91,6 +103,21 @@ def moments(x: Any) -> Any:
 
 
 @fast
+def flatten(triangle: Any) -> bool:
+    """Make a diagonal of a triangle, in place, if it says of correlations no more than that directions are `ALIKE`."""
+    n = len(triangle)
+    size = np.empty(n)
+    for i in range(n):
+        size[i] = np.sqrt((triangle[i] ** 2).sum())
+    even = triangle / size.reshape(n, 1)
+    spread = np.linalg.eigvalsh(np.dot(even, even.T))
+    if spread[-1] > ALIKE * spread[0]:
+        return False
+    triangle[:] = np.diag(size)
+    return True
+
+
+@fast
 def improve(scale: Any, w: Any, draws: Any, slopes: Any) -> bool:
     """Set the scale by a window's draws and gradients, both by z; return whether the posterior is nearly round by it.
 
@@ -104,10 +131,10 @@ def improve(scale: Any, w: Any, draws: Any, slopes: Any) -> bool:
         root[i] = ((np.var(draws[:, i]) + 1e-10) / (np.var(slopes[:, i]) + 1e-10)) ** 0.25
     w[CHOSEN_Z] /= root
     w[CHOSEN_G] *= root
-    if scale.ndim == 1:
-        scale *= root
-        return False
+    w[SIZE] *= root
     scale *= root
+    if scale.ndim == 1:
+        return False
     if 2 * len(draws) < n:
         return False
     inner, outer = draws / root, slopes * root
@@ -116,15 +143,24 @@ def improve(scale: Any, w: Any, draws: Any, slopes: Any) -> bool:
     # Draws on the way from far have some that are rounded to below zero.
     values = np.maximum(values, 1e-12 * values[-1])
     wide = np.linalg.solve(half.T, vectors * values**0.25)  # wide @ wide.T is 1 / S
-    lower = np.linalg.cholesky(np.dot(wide, wide.T))
-    scale[:] = np.dot(scale, lower)
+    full = np.atleast_2d(scale)  # it is, but a diagonal, too, has its types checked here
+    found = np.dot(full, np.linalg.cholesky(np.dot(wide, wide.T)))
+    if flatten(found):
+        if w[FLAT, 0] != 0.0:
+            return False  # the diagonal above serves
+        w[FLAT] = 1.0
+    else:
+        w[FLAT] = 0.0
+    w[SIZE] = np.diag(found)
+    lower = np.linalg.solve(full, found)
+    full[:] = found
     w[CHOSEN_Z] = np.linalg.solve(lower, w[CHOSEN_Z])
     w[CHOSEN_G] = np.dot(lower.T, w[CHOSEN_G])
     # A round normal posterior has its middle at z + g, wherever z is.
     middles = np.linalg.solve(lower, inner.T).T + np.dot(outer, lower)
     middle = mean(middles)
     w[CHOSEN_Z] -= middle
-    stretch(scale, middle, w[X])
+    stretch(full, middle, w[X])
     add(w, X, CENTRE)
     return bool(len(draws) > n and mean((middles - middle) ** 2).max() < NEARLY)
 
