@@ -166,7 +166,6 @@ NEEDED: dict[str, dict[str, str | None]] = {
     },
     "kernels read pointers, reserve words of the stack and call what is linked in by name": {
         "numba.core.cgutils:alloca_once": "builder, ty, size, name, zfill",
-        "numba.core.cgutils:get_or_insert_function": "module, fnty, name",
         "numba.core.cgutils:if_unlikely": "builder, pred",
         "numba.core.cgutils:_StructProxy._getvalue": "self",
         "numba.core.datamodel.models:PointerModel": "dmm, fe_type",

@@ -1,6 +1,6 @@
 """Compiling elsewhere while the program goes on: no call waits for a change of tier.
 
-A thread would not do. Numba holds Python's lock for half of a compilation, so each kernel that gives
+A thread would not do. Translating holds Python's lock for a part of a compilation, so each kernel that gives
 that lock up would wait 5 ms to get it back; and llvmlite lets one thread at a time into LLVM, so
 loading a kernel from the cache would wait for the whole of another one's optimisation. Processes
 of our own (``service``) hold up nobody, compile several kernels at a time, and die with us.

@@ -28,10 +28,15 @@ _CALL: Final = re.compile(rf"\b(?:{'|'.join(SCALAR)})\(")
 _TILE: Final = re.compile(rf"\b(?:{'|'.join(NAMES)})\(")
 
 
+def calls(source: str) -> int:
+    """How many functions of mathematics are written out in a kernel of this source."""
+    return len(_CALL.findall(source))
+
+
 def note(source: str) -> str | None:
     """What to say of the loops of a kernel of this source, if anything."""
     if _TILE.search(source):
         return AS_WRITTEN
     features = host().features.split(",")
     narrow = "+avx2" in features and "+avx512f" not in features
-    return BY_TWO if len(_CALL.findall(source)) >= (FEW if narrow else MANY) else None
+    return BY_TWO if calls(source) >= (FEW if narrow else MANY) else None

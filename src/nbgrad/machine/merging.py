@@ -16,7 +16,7 @@ import llvmlite.binding as ll
 
 from nbgrad.machine import lljit
 from nbgrad.machine.numba_inside import target_machine
-from nbgrad.machine.object_code import optimize
+from nbgrad.machine.object_code import link, optimize
 
 _CHOICE: Final = re.compile(
     r"  (?P<result>%\S+) = select i1 (?P<by>%\S+), (?P<kind>double|float) (?P<yes>\S+), "
@@ -25,13 +25,6 @@ _CHOICE: Final = re.compile(
 # What is compared with 0 for equality hardly ever is: there a jump costs least.
 _ORDER: Final = re.compile(r"  (?P<by>%\S+) = fcmp (?:[a-z]+ )*[ou](?:gt|ge|lt|le) .*")
 _BITS: Final = {"double": "i64", "float": "i32"}
-
-
-def link(module: Any, text: str) -> None:
-    """Put what is in a text into the module."""
-    other = ll.parse_assembly(text)
-    other.data_layout, other.triple = module.data_layout, module.triple
-    module.link_in(other)
 
 
 def optimized(module: Any, later: Callable[[Sequence[str]], str] | None) -> Any:

@@ -19,7 +19,6 @@ from numba.core import codegen, compiler, config, lowering, postproc, ssa, trans
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
-    get_or_insert_function,
     if_unlikely,
 )
 from numba.core.compiler import run_frontend
@@ -67,7 +66,7 @@ __all__ = [
     "NumbaError", "NumbaTypeError", "OpaqueModel", "PassManager", "PointerModel", "Purpose",
     "Remembering", "TypingError", "_helperlib", "_nrt_python", "alloca_once", "as_dtype",
     "builtin_registry", "compiler", "cpu_target", "create_struct_proxy",
-    "get_or_insert_function", "global_compiler_lock", "guarded_by", "if_unlikely",
+    "global_compiler_lock", "guarded_by",
     "infer_getattr", "infer_global", "intrinsic", "lean", "lower_builtin", "lower_cast",
     "lower_constant", "lower_getattr", "lower_getattr_generic", "lowered", "register_model",
     "run_frontend", "signature", "target_machine", "without_linalg",

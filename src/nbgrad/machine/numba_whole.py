@@ -37,6 +37,7 @@ from nbgrad.machine.numba_inside import (
     target_machine,
     without_linalg,
 )
+from nbgrad.machine.object_code import link
 from nbgrad.machine.operators import OperatorLowering
 from nbgrad.machine.plain import passes_of, plainly
 from nbgrad.machine.registries import Refreshed
@@ -334,7 +335,7 @@ def _resolve(module: Any) -> None:
     wanted = _unresolved(module)
     if wanted:
         lines = [f'@"{UNRESOLVED}{x}" = global ptr @"{x}"\ndeclare void @"{x}"()' for x in wanted]
-        merging.link(module, "\n".join(lines))
+        link(module, "\n".join(lines))
 
 
 def _serves_python(name: str) -> bool:
@@ -355,7 +356,7 @@ define i64 @"{symbol}"(ptr %words) nounwind {{
   %said = select i1 %well, i64 %out, i64 {UNSAID}
   ret i64 %said
 }}"""
-    merging.link(module, text)
+    link(module, text)
     for value in (*module.functions, *module.global_variables):
         name = value.name
         if (

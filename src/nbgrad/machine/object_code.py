@@ -80,9 +80,7 @@ class _Inner(Value):
 def _add_wrapper(module: Any, inner: _Inner, request: Request) -> None:
     """Link the exported C function into *module* and make everything else internal to it."""
     make = _table if request.table else _kernel if request.result is None else _direct
-    wrapper = ll.parse_assembly(f"{inner.declared()}\n{make(inner, request)}")
-    wrapper.data_layout, wrapper.triple = module.data_layout, module.triple
-    module.link_in(wrapper)
+    link(module, f"{inner.declared()}\n{make(inner, request)}")
     for value in (*module.functions, *module.global_variables):
         # LLVM's own globals, such as llvm.compiler.used, mean nothing under another linkage.
         if value.is_declaration or value.name == request.symbol or value.name.startswith("llvm."):
@@ -159,6 +157,13 @@ def _unpack(k: int, kind: str, code: str) -> str:
     if kind == "i64":
         return f"%v{k} = add i64 %w{k}, 0"
     return f"%v{k} = trunc i64 %w{k} to {kind}"
+
+
+def link(module: Any, text: str) -> None:
+    """Put what is in a text into the module."""
+    other = ll.parse_assembly(text)
+    other.data_layout, other.triple = module.data_layout, module.triple
+    module.link_in(other)
 
 
 def optimize(module: Any) -> None:

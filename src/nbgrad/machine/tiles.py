@@ -1,4 +1,4 @@
-"""Products of matrices with a long side and two short ones, by tiles that numba_tiles.py sums in vectors.
+"""Products of matrices with a long side and two short ones, by tiles that frontend/tiles.py sums in vectors.
 
 BLAS brings its operands into another order first, which pays where each number serves many products. With
 sides of ten that takes as long as the products, or twice as long. The texts are bodies of the kernels of

@@ -1,4 +1,4 @@
-"""The CPU as a backend: kernels of Numba's, on arrays of NumPy's."""
+"""The CPU as a backend: compiled kernels, on arrays of NumPy's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The compiled loop that runs a Program: fill in addresses, then call kernels one after another.
 
 The loop is written in Python, compiled by the kernel compiler and kept in the object cache like any
-kernel, so a process whose programs are cached runs them without Numba. One call from Python costs
+kernel, so a process whose programs are cached runs them without a compiler. One call from Python costs
 about half a microsecond, one instruction a few nanoseconds, and the GIL is released throughout.
 """
 

@@ -26,6 +26,7 @@ from nbgrad.backends.cpu.runner import Instance, Runner
 from nbgrad.core.interpret import bind_results, evaluate, read
 from nbgrad.core.tape import Var
 from nbgrad.machine.compile import Kernel, compile_kernel, is_cached
+from nbgrad.machine.interleaving import calls
 from nbgrad.machine.intrinsics import CASTS
 from nbgrad.machine.scalar import HELPERS
 from nbgrad.program.arrange import Arranged
@@ -91,8 +92,8 @@ def price_of(source: str) -> float:
     lines = source.splitlines()
     # Tests of windows and choices, not those by which a loop ends.
     tests = sum([text.count(" if ") for text in lines if "_lo <= " in text or " else " in text])
-    calls = source.count("_f8(") + source.count("_f4(")
-    return 0.012 + 0.0015 * len(lines) + 0.012 * calls + 1e-5 * len(lines) * tests
+    called = calls(source)
+    return 0.012 + 0.0015 * len(lines) + 0.012 * called + 1e-5 * len(lines) * tests
 
 
 def _held(kernel: Emitted, number: int) -> Launch:

@@ -263,7 +263,7 @@ class Writer:
         if function is math.floor:
             whole = called(self.b, f"llvm.floor.f{size(kind)}", llvm, *values)
             return Typed("i8", self.b.fptosi(whole, I64))
-        if function in (math.isnan,):
+        if function is math.isnan:
             return Typed("b1", self.b.fcmp_unordered("uno", *values * 2))
         if function in _LLVM:
             return Typed(

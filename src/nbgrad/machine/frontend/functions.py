@@ -110,10 +110,11 @@ class Function(Writer):
         """Nothing is written."""
 
     def _return(self, node: ast.Return) -> bool:
-        plain = node.value is None or (
-            isinstance(node.value, ast.Constant) and node.value.value is None
-        )
-        x = None if plain or node.value is None else self.expression(node.value)
+        given = node.value
+        if given is None or (isinstance(given, ast.Constant) and given.value is None):
+            x = None
+        else:
+            x = self.expression(given)
         self.returns.append((self.b.block, x))
         return True
 
@@ -215,9 +216,8 @@ class Function(Writer):
         if any(x.kind not in ("i8", "i4") for x in given):
             raise Unsupported(f"a range of {[x.kind for x in given]}")
         values = [converted(self.b, x, "i8") for x in given]
-        if len(values) == 1:
-            values = [I64(0), *values]
-        return (*values, I64(1))[:3] if len(values) == 2 else (values[0], values[1], values[2])
+        start, stop, *step = values if len(values) > 1 else [I64(0), *values]
+        return start, stop, *(step or [I64(1)])
 
     def _count(self, start: Any, stop: Any, step: Any) -> Any:
         """How many numbers a range has whose step is not known; none for a step of 0."""

@@ -39,6 +39,13 @@ BY_PLAIN: Final[dict[Any, Instruction]] = {
 }
 # What hand-written kernels (the executor, gemm) may use besides the plain names.
 POINTER_NAMES: Final = {i.name: i for i in (*MEMORY, *OBJECTS, *TILES)}
+_NAMES: Final = {
+    **BUILTINS,
+    **CASTS,
+    **{plain.__name__: found for plain, found in BY_PLAIN.items()},
+    **POINTER_NAMES,
+    "math": math,
+}
 
 
 class Translated(Value):
@@ -46,7 +53,6 @@ class Translated(Value):
 
     symbol: str
     result: Kind
-    kinds: tuple[Kind, ...]
     bitcode: bytes
     calls: tuple[Any, ...]  # those that it calls
 
@@ -56,14 +62,7 @@ _translated: dict[Any, Translated | None] = {}
 
 def module_of(request: Request) -> tuple[Any, str]:
     """The LLVM module of a request's function, and its name in there."""
-    names = {
-        **BUILTINS,
-        **{code: CASTS[code] for code in CASTS},
-        **{plain.__name__: found for plain, found in BY_PLAIN.items()},
-        **POINTER_NAMES,
-        "math": math,
-        **request.helpers,
-    }
+    names = {**_NAMES, **request.helpers}
     node = next(
         n
         for n in ast.parse(request.source).body
@@ -194,7 +193,7 @@ def _translate(helper: FunctionType, kinds: tuple[Kind, ...]) -> Translated:
         function.attributes.add("alwaysinline")
     found = parsed(module)
     simplify(found, lljit.target_machine())
-    return Translated(symbol, result, kinds, found.as_bitcode(), tuple(called))
+    return Translated(symbol, result, found.as_bitcode(), tuple(called))
 
 
 @functools.cache
