@@ -97,3 +97,20 @@ define double @f(double %x) {{
   ret double %s
 }}""")
     assert merging.without_jumps(module) is module
+
+
+def test_what_is_chosen_by_whether_a_number_is_odd_is_chosen_without_jumps() -> None:
+    """As the sine and the cosine are, by the quarter that the angle lies in."""
+    lljit.llvm()
+    module = ll.parse_assembly("""
+define double @f(double %s, double %c, i64 %n) {
+  %odd = and i64 %n, 1
+  %even = icmp eq i64 %odd, 0
+  %y = select i1 %even, double %s, double %c
+  %z = select i1 %even, double %c, double %s
+  %q = fdiv double %y, %z
+  ret double %q
+}""")
+    text = str(merging.without_jumps(module))
+    wanted = 2 if lljit.host().triple.startswith("x86_64") else 0
+    assert text.count("select i1 %even, i64") == wanted

@@ -24,6 +24,9 @@ _CHOICE: Final = re.compile(
 )
 # What is compared with 0 for equality hardly ever is: there a jump costs least.
 _ORDER: Final = re.compile(r"  (?P<by>%\S+) = fcmp (?:[a-z]+ )*[ou](?:gt|ge|lt|le) .*")
+# Of angles an odd quarter is as frequent as an even one.
+_ODD: Final = re.compile(r"  (?P<odd>%\S+) = and i64 \S+, 1")
+_PARITY: Final = re.compile(r"  (?P<by>%\S+) = icmp (?:eq|ne) i64 (?P<odd>%\S+), 0")
 _BITS: Final = {"double": "i64", "float": "i32"}
 
 
@@ -72,10 +75,13 @@ def without_jumps(module: Any) -> Any:
 def _by_bits(function: str) -> str:
     lines = function.split("\n")
     choices = [_CHOICE.fullmatch(line) for line in lines]
-    ordered = {found["by"] for found in map(_ORDER.fullmatch, lines) if found}
+    odd = {found["odd"] for found in map(_ODD.fullmatch, lines) if found}
+    parities = [found for found in map(_PARITY.fullmatch, lines) if found and found["odd"] in odd]
+    orders = [found for found in map(_ORDER.fullmatch, lines) if found]
+    unforeseen = {found["by"] for found in (*orders, *parities)}
     shared = Counter([found["by"] for found in choices if found])
     for k, found in enumerate(choices):
-        if found and found["by"] in ordered and shared[found["by"]] > 1:
+        if found and found["by"] in unforeseen and shared[found["by"]] > 1:
             kind, bits, name = found["kind"], _BITS[found["kind"]], f"%nbgrad_bits{k}"
             lines[k] = (
                 f"  {name}a = bitcast {kind} {found['yes']} to {bits}\n"
