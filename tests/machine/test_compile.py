@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from subprocesses import run
 
-from nbgrad.machine import bounds, intrinsics, lljit
+from nbgrad.machine import bounds, elf, intrinsics, lljit, loading
 from nbgrad.machine.cache import default_cache
 from nbgrad.machine.compile import compile_kernel, forget, is_cached, native
 from nbgrad.machine.request import Request
 from nbgrad.machine.vecmath.bits import f8_as_i8, i8_as_f8
 
+BOTH_LINKERS = pytest.mark.parametrize("here", sorted({False, elf.HERE}))
 CODES = ("f8", "f4", "i8", "i4", "i2", "i1", "u8", "u4", "u2", "u1", "b1", "c16", "c8")
 
 
@@ -299,18 +300,20 @@ def power(lo, hi, x, o):
     assert not default_cache().contains(made.symbol.removeprefix("nbgrad_"))
 
 
-def test_a_function_that_does_not_exist_is_an_error_not_a_crash():
+@BOTH_LINKERS
+def test_a_function_that_does_not_exist_is_an_error_not_a_crash(here, monkeypatch):
+    monkeypatch.setattr(elf, "HERE", here)
     llvm = lljit.llvm()
     module = llvm.parse_assembly(
         "declare void @absent()\ndefine void @present() {\n call void @absent()\n ret void\n}"
     )
     code = lljit.target_machine().emit_object(module)
     with pytest.raises(lljit.LinkError, match="present"):
-        lljit.load(code, "present")
+        loading.load(code, "present")
     with pytest.raises(lljit.LinkError, match="nowhere"):
-        lljit.load(code, "nowhere")
+        loading.load(code, "nowhere")
     with pytest.raises(lljit.LinkError, match="valid object"):
-        lljit.load(b"not an object", "present")
+        loading.load(b"not an object", "present")
 
 
 def test_functions_with_results():
@@ -399,10 +402,13 @@ def at_once_{k % 3}(lo, hi, x):
     assert results == [True] * 8
 
 
-def test_dropped_kernels_leave_memory():
-    output = run("""
+@BOTH_LINKERS
+def test_dropped_kernels_leave_memory(here):
+    text = """
         import gc, resource
+        from nbgrad.machine import elf
         from nbgrad.machine.compile import forget
+        elf.HERE = "OURS" in os.environ
         def resident():
             with open("/proc/self/statm") as stream:
                 return int(stream.read().split()[1]) * resource.getpagesize()
@@ -420,12 +426,14 @@ def test_dropped_kernels_leave_memory():
             multiply()
         gc.collect()
         print((resident() - before) // 1000)
-    """)
+    """
+    output = run(text, **({"OURS": 1} if here else {}))
     assert int(output) < 2_000  # bytes a reload; a kernel that stays takes 50 kB, its name 9
 
 
 def test_an_engine_outlives_what_it_has_linked_in_garbage_too(monkeypatch):
     monkeypatch.setattr(lljit, "PER_ENGINE", 3)
+    monkeypatch.setattr(elf, "HERE", False)
     source = "def cyclic(lo, hi, x):\n    for i in range(lo, hi):\n        x[i] *= 2.0"
     before = len(lljit._engines)
     gc.collect()

@@ -1,21 +1,19 @@
 """Kernel source to a callable address, through the object cache.
 
 Nothing here imports Numba or LLVM before it must: a kernel that is in memory costs a hash, one on
-disk costs ``llvmlite.binding`` once and half a millisecond, and only a new one needs Numba.
+disk a tenth of a millisecond, and only a new one needs LLVM.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import importlib.util
 import re
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, Final, TypeVar
 
@@ -25,7 +23,7 @@ import numpy.typing as npt
 from nbgrad.core import forks
 from nbgrad.core.frozen import Value
 from nbgrad.core.lazy import load
-from nbgrad.machine import bounds, lljit, quiet, scipy_scalars
+from nbgrad.machine import bounds, lljit, loading, processor, quiet, scipy_scalars
 from nbgrad.machine.cache import default_cache, digest
 from nbgrad.machine.request import Helper, Helpers, Request
 
@@ -109,22 +107,9 @@ def forget() -> None:
 
 
 @cache
-def _numba_version() -> str:
-    """Return Numba's version without importing it, nor the slow ``importlib.metadata``."""
-    spec = importlib.util.find_spec("numba")
-    if spec is not None and spec.origin is not None:
-        for entry in Path(spec.origin).parent.parent.glob("numba-*.dist-info"):
-            return entry.name.removesuffix(".dist-info")
-    return str(load("importlib.metadata").version("numba"))
-
-
-@cache
 def _environment() -> str:
     """Return what the code of every kernel depends on besides its source."""
-    host = lljit.host()
-    return digest(
-        host.triple, host.cpu, host.features, host.llvmlite, _numba_version(), CODEGEN_VERSION
-    )
+    return digest(processor.identity(), processor.version("numba"), CODEGEN_VERSION)
 
 
 _fingerprints: dict[Helper, str] = {}
@@ -299,7 +284,7 @@ def _from_disk(key: str, symbol: str, imports: dict[str, int]) -> Code | None:
     if data is None:
         return None
     try:
-        return Code(symbol, *lljit.load(data, symbol, imports))
+        return Code(symbol, *loading.load(data, symbol, imports))
     except lljit.LinkError:
         default_cache().discard(key)
         return None
@@ -311,13 +296,13 @@ def _load_new(
     """Load new object code, and cache it if it needs but the C library, and SciPy's functions."""
     symbol = request.symbol
     try:
-        code = Code(symbol, *lljit.load(data, symbol, imports))
+        code = Code(symbol, *loading.load(data, symbol, imports))
     except lljit.LinkError:
         # Numba's own run-time functions are known to LLVM by address only.
         resolve = lljit.llvm().address_of_symbol
         imports = imports | {need: address for need in needs if (address := resolve(need))}
         try:
-            return Code(symbol, *lljit.load(data, symbol, imports))
+            return Code(symbol, *loading.load(data, symbol, imports))
         except lljit.LinkError as error:
             missing = ", ".join(need for need in needs if need not in imports)
             raise lljit.LinkError(

@@ -1,8 +1,7 @@
-"""Object code in, callable address out: LLVM's LLJIT with unloading.
+"""What is asked of LLVM: which machine this is, and its linker, with unloading.
 
-Only ``llvmlite`` is imported here, and only on the first call (0.05 s): a process whose kernels are
-all in the cache never imports Numba. Everything emitted is position independent, because the
-linker places the sections wherever the process has room.
+Only ``llvmlite`` is imported here, and only on the first call (0.05 s). Everything emitted is position
+independent, because the linker places the sections wherever the process has room.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ from typing import Any
 from nbgrad.core import forks, lazy
 from nbgrad.core.frozen import Value
 from nbgrad.errors import NbgradError
-from nbgrad.machine import bounds
 
 
 class LinkError(NbgradError, RuntimeError):
@@ -211,31 +209,10 @@ def _linker() -> _Linker:
     return _Linker()
 
 
-def load(data: bytes, symbol: str, imports: dict[str, int] | None = None) -> tuple[int, Any]:
-    """Link object code into the process.
-
-    Parameters
-    ----------
-    data : bytes
-        An object file.
-    symbol : str
-        The function it defines.
-    imports : dict of str to int, optional
-        Addresses of symbols that are not exported by the process itself.
-
-    Returns
-    -------
-    address : int
-    keepalive : object
-        The code is unloaded when this is garbage collected.
-
-    Raises
-    ------
-    LinkError
-        If the object is damaged, or needs a symbol that does not exist in this process.
-    """
+def load(data: bytes, symbol: str, imports: dict[str, int]) -> tuple[int, Any]:
+    """Link object code into the process; as ``loading.load``, which says more."""
     try:
-        tracker = _linker().link(data, symbol, bounds.imports() | (imports or {}))
+        tracker = _linker().link(data, symbol, imports)
     except RuntimeError as error:
         raise LinkError(f"cannot link the kernel {symbol}: {str(error).strip()}") from error
     address = int(tracker[symbol])

@@ -11,7 +11,7 @@ from functools import cache
 from typing import Final
 
 from nbgrad.core import forks
-from nbgrad.machine import lljit
+from nbgrad.machine import lljit, loading
 from nbgrad.machine.compile import Code
 
 _SYMBOL: Final = "nbgrad_stub"
@@ -87,7 +87,7 @@ def _object(text: str) -> bytes:
 
 def _loaded(text: str, run: int, image: int) -> Code:
     imports = {"nbgrad_run": run, "nbgrad_image": image}
-    return Code(_SYMBOL, *lljit.load(_object(text), _SYMBOL, imports))
+    return Code(_SYMBOL, *loading.load(_object(text), _SYMBOL, imports))
 
 
 def of_pointers(count: int, run: int, image: int) -> Code:

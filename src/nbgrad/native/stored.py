@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nbgrad.machine import lljit
+from nbgrad.machine import loading
 from nbgrad.machine.cache import default_cache
 from nbgrad.machine.compile import Code
 from nbgrad.machine.numba_whole import address_of
@@ -64,7 +64,7 @@ def linked(symbol: str, code: bytes, needs: Any) -> Code:
     """
     memory.symbols()
     imports = {name: address for name in needs if (address := address_of(name))}
-    return Code(symbol, *lljit.load(code, symbol, imports))
+    return Code(symbol, *loading.load(code, symbol, imports))
 
 
 def drop(key: Key) -> None:

@@ -1,0 +1,39 @@
+"""Which processor machine code is for, said without LLVM, which takes longer to ask than all else in a key."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from nbgrad.core.lazy import load
+from nbgrad.machine import lljit
+
+# Maker, family, model and every feature of the first processor, in one line of Linux's.
+_LINE: Final = Path("/sys/devices/system/cpu/modalias")
+
+
+@cache
+def identity() -> str:
+    """What tells apart processors, and versions of LLVM, that different machine code is made for."""
+    try:
+        return f"{_LINE.read_text()} {version('llvmlite')}"
+    except (OSError, UnicodeDecodeError):  # no such file: another system, or a closed one
+        return of_llvm()
+
+
+def of_llvm() -> str:
+    """The same as LLVM says it."""
+    host = lljit.host()
+    return f"{host.triple} {host.cpu} {host.features} {host.llvmlite}"
+
+
+@cache
+def version(package: str) -> str:
+    """The version of a package, without importing it, nor the slow ``importlib.metadata``."""
+    spec = importlib.util.find_spec(package)
+    if spec is not None and spec.origin is not None:
+        for entry in Path(spec.origin).parent.parent.glob(f"{package}-*.dist-info"):
+            return entry.name.removesuffix(".dist-info")
+    return str(load("importlib.metadata").version(package))
