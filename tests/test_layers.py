@@ -191,7 +191,7 @@ def test_late_imports_name_a_module(module: str) -> None:
 
 # Who serves the ports of core/ports.py, and fills those of machine code.
 OWNERS = {
-    "ports.bodies": {"transforms.bodies"},
+    "ports.bodies": {"transforms"},
     "ports.evaluate": {"engine.demand"},
     "ports.load": {"vocabulary"},
     "ports.memory": {"backends.devices"},

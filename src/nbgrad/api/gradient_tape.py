@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from nbgrad.api.products import blocks_of, by_columns, differentiable_copy
+from nbgrad.api.products import blocks_of, by_columns
 from nbgrad.api.written import NUMBERS, Parted, matching
 from nbgrad.core.aval import alike
 from nbgrad.core.linearize import capture
@@ -18,7 +18,7 @@ from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.tensors.creation import as_tensor
 from nbgrad.tensors.gradients import grad
 from nbgrad.tensors.tensor import Tensor
-from nbgrad.vocabulary.elements.composite import detached
+from nbgrad.vocabulary.elements.composite import detached, differentiable_copy
 
 UNCONNECTED = ("none", "zero")
 

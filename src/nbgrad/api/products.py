@@ -16,7 +16,6 @@ from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.placing import gathered, zeros_leaf
 from nbgrad.engine.jacobians import tangent_values
 from nbgrad.errors import COMPLEX_OUTPUT
-from nbgrad.ops.elements import arithmetic
 from nbgrad.ops.kinds.cotangents import materialize
 from nbgrad.tensors.creation import as_tensor
 from nbgrad.tensors.gradients import grad
@@ -47,20 +46,8 @@ def _fresh(inputs: Any, create_graph: bool) -> list[Tensor]:
                 f"differentiation needs real or complex floating-point inputs, not {node.dtype}: "
                 "write 3.0 instead of 3"
             )
-        fresh.append(Tensor(differentiable_copy(node, create_graph)))
+        fresh.append(Tensor(composite.differentiable_copy(node, create_graph)))
     return fresh
-
-
-def differentiable_copy(node: Node, connected: bool) -> Node:
-    """A new node of the same value that requires grad, with a path back to *node* if connected."""
-    if connected and node.requires_grad:
-        connected_copy: Node = arithmetic.positive(node)
-        return connected_copy
-    copy = leaf_node(node.value) if node.value is not None else composite.detached(node)
-    if copy.sig is None and (node.sig is not None or node.passed is True):
-        copy.passed = True  # it lies where a user put it: see core/placing.py
-    copy.requires_grad = True
-    return copy
 
 
 def call_on(

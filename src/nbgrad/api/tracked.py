@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from nbgrad.api.enclosing import belongs_outside
-from nbgrad.api.products import differentiable_copy
 from nbgrad.api.wanted import Wanted, split_aux
 from nbgrad.config import settings
 from nbgrad.core.foreign import numbers_of
@@ -117,7 +116,7 @@ def differentiable(x: Any, name: str, place: int | str, holomorphic: bool = Fals
         )
     if holomorphic and node.dtype.kind != "c":
         raise TypeError(NOT_HOLOMORPHIC.format(name=name, what="arguments", dtype=node.dtype))
-    return Tensor(differentiable_copy(node, connected=True))
+    return Tensor(composite.differentiable_copy(node, connected=True))
 
 
 def call_tracked(

@@ -6,8 +6,9 @@ backends looks into a buffer: they ask ``host`` for its elements and ``place`` t
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from nbgrad.errors import ON_DEVICE
 
 Array = np.ndarray[Any, Any]
 HOME = "cpu"
+# Whether Python was built without a lock: then a count of references is not that of all threads.
+FREE_THREADED: Final = "free-threading" in sys.version
 
 
 class Buffer:

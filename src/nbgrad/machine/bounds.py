@@ -13,8 +13,6 @@ import ast
 import ctypes
 import os
 import sys
-import traceback
-import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -123,7 +121,7 @@ def _call(name: str, *args: ast.expr) -> ast.Call:
 
 def _site(name: str, node: ast.AST) -> int:
     text = f"{name}: {ast.unparse(node)}"
-    number = zlib.crc32(text.encode())
+    number: int = load("zlib").crc32(text.encode())
     _sites[number] = text
     return number
 
@@ -239,7 +237,7 @@ def register(*arrays: np.ndarray[Any, Any]) -> None:
 
 def _report(text: str) -> None:
     sys.stderr.write(f"\nnbgrad: out of bounds: {text}\n")
-    traceback.print_stack(file=sys.stderr)
+    load("traceback").print_stack(file=sys.stderr)
     sys.stderr.flush()
     os.abort()
 

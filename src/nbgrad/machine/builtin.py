@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import sysconfig
 from collections.abc import Callable
 from functools import cache
 from typing import Any, Final
 
+from nbgrad.core.memory import FREE_THREADED
 from nbgrad.machine import layout
 from nbgrad.machine.compile import Absent, Code
 from nbgrad.machine.layout import WORD
@@ -91,7 +91,7 @@ def available() -> bool:
     """Whether this is the Python that such functions are written for: CPython with a GIL."""
     return (
         sys.implementation.name == "cpython"
-        and not sysconfig.get_config_var("Py_GIL_DISABLED")
+        and not FREE_THREADED
         and ctypes.sizeof(ctypes.c_void_p) == WORD
         and layout.header_known()
         and layout.array_data() > 0

@@ -13,7 +13,6 @@ import os
 import re
 import stat
 import sys
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from nbgrad.core.forks import ThreadLock
+from nbgrad.core.lazy import load
 from nbgrad.errors import CacheWarning
 
 MAX_BYTES: Final = 256 * 2**20
@@ -238,7 +238,7 @@ class ObjectCache:
             with contextlib.suppress(FileNotFoundError):
                 file.parent.unlink()  # whatever is in the place of a folder of ours
             file.parent.mkdir(mode=0o700, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(suffix=".tmp", dir=file.parent)
+        handle, temporary = load("tempfile").mkstemp(suffix=".tmp", dir=file.parent)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)

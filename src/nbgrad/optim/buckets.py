@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import sysconfig
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.memory import FREE_THREADED
 from nbgrad.core.modes import modes
 from nbgrad.core.node import Node, put_node
 from nbgrad.core.ports import ports
@@ -23,7 +23,6 @@ Array = np.ndarray[Any, Any]
 # Bytes of all results from which on they are written in the place of what was there: a third less memory is
 # moved. Below that it is in the caches, and to look at who holds what takes longer.
 MUCH = 1 << 20
-FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))  # there counts say nothing
 STEP_IN_TRACE = (
     "an optimizer's step writes to parameters, and a traced function may not change what lies outside: "
     "take the step outside of jit and scan, or inside by a pure form: "

@@ -10,13 +10,12 @@ from __future__ import annotations
 from typing import Any, Final
 
 from nbgrad.core.aval import make_aval
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.linearize import linearize
 from nbgrad.core.node import Node, placeholder
 from nbgrad.core.tape import Body, Equation, Literal, Tape, Var, living
 from nbgrad.ops.axes import Lost
 from nbgrad.ops.basis import cast, concatenate, reshape, slice_, sum_, transpose
-from nbgrad.ops.control.loops import as_tuple
-from nbgrad.ops.control.scan import scan
 from nbgrad.ops.kinds.algebra import MATRIX_PRODUCT
 from nbgrad.ops.kinds.forms import Rounds
 from nbgrad.program.along import Along, resized
@@ -24,6 +23,8 @@ from nbgrad.program.fuse import assembly_of, is_free, is_reduction
 from nbgrad.program.recorded import recorded
 from nbgrad.program.upright import SHORT
 from nbgrad.program.values import has_code
+
+loops, scanning = LazyModule("nbgrad.ops.control.loops"), LazyModule("nbgrad.ops.control.scan")
 
 LEAST: Final = 1 << 20  # bytes of an array that is worth it
 BYTES: Final = 1 << 18  # of the largest array of a block
@@ -146,7 +147,7 @@ class _Blocks:
         body, _ = linearize(self._once(inside, self.rows), list(inside.values()))
         rounds = Rounds(len(constants), 0, count, False)
         operands = (*constants.values(), *stacks.values())
-        found = list(as_tuple(scan(*operands, body=Body(body), rounds=rounds)))
+        found = list(loops.as_tuple(scanning.scan(*operands, body=Body(body), rounds=rounds)))
         n = len(self.sums)
         found[:n] = [sum_(x, axis=(0,), keepdims=False) for x in found[:n]]
         places = [axis[v] for v in self.whole]

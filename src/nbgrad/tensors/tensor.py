@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nbgrad.config import settings
+from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import asked_by, modes, not_recording
 from nbgrad.core.node import Node, put_node
 from nbgrad.core.operands import as_operand
@@ -26,7 +27,6 @@ from nbgrad.errors import (
 )
 from nbgrad.ops import basis
 from nbgrad.tensors import aliases, hooks, subscripts, views
-from nbgrad.tensors.at import Updates
 from nbgrad.tensors.buffers import Buffers
 from nbgrad.tensors.conversion import Conversions
 from nbgrad.tensors.dispatch import again, apart, index_key
@@ -40,9 +40,12 @@ from nbgrad.vocabulary import shapes
 from nbgrad.vocabulary.subscript import getitem, setitem
 
 if TYPE_CHECKING:
+    from nbgrad.tensors.at import Updates
     from nbgrad.tensors.spelled import Spelled
 else:
     Spelled = object  # what the tables hold, as tools/stubs.py finds it at run time
+
+updating = LazyModule("nbgrad.tensors.at")
 
 
 class Tensor(Spelled):
@@ -306,7 +309,8 @@ class Tensor(Spelled):
     @property
     def at(self) -> Updates:
         """Updates out of place, as JAX spells them: ``x.at[index].set(value)``; see Updates."""
-        return Updates(self)
+        made: Updates = updating.Updates(self)
+        return made
 
     def __getitem__(self, index: Any) -> Tensor:
         key, node = index_key(index), self._node

@@ -7,7 +7,6 @@ that gives such again and again, as in a loop, keeps the memory of the last, and
 from __future__ import annotations
 
 import sys
-import sysconfig
 import weakref
 from collections import deque
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.memory import FREE_THREADED
 from nbgrad.core.tape import Var
 from nbgrad.machine.heap import Memory
 
@@ -25,7 +25,6 @@ LARGE = 32 << 20
 KEEP = 256 << 20
 # Results that were dropped before memory is kept.
 DROPPED = 2
-FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 # References to memory that nobody else holds: ours, a variable's, and that of the argument of a call.
 _ALONE = 3
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from nbgrad.core.aval import normalize_axis
 from nbgrad.core.memory import named
-from nbgrad.core.node import Node
+from nbgrad.core.node import Node, leaf_node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.placing import moved
 from nbgrad.ops import basis
@@ -81,6 +81,18 @@ def below_top(x: Node, axis: Axis) -> Node:
 def detached(x: Node) -> Node:
     """The value of *x*, with no gradient to it."""
     return basis.detach(x)
+
+
+def differentiable_copy(node: Node, connected: bool) -> Node:
+    """A new node of the same value that requires grad, with a path back to *node* if connected."""
+    if connected and node.requires_grad:
+        connected_copy: Node = arithmetic.positive(node)
+        return connected_copy
+    copy = leaf_node(node.value) if node.value is not None else detached(node)
+    if copy.sig is None and (node.sig is not None or node.passed is True):
+        copy.passed = True  # it lies where a user put it: see core/placing.py
+    copy.requires_grad = True
+    return copy
 
 
 @function(
