@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import random
 import struct
+from pathlib import Path
+from typing import Any
 
 import pytest
 from subprocesses import run
@@ -148,12 +150,19 @@ def test_a_relocation_outside_of_its_section_is_refused(
             elf.load(bytes(damaged), "f", given)
 
 
-def test_processors_are_told_apart_without_llvm() -> None:
-    """Another kernel of Linux may not say it: then LLVM is asked."""
-    said = processor.identity.__wrapped__()
-    assert said == processor.identity() and "llvmlite" in said
-    host = lljit.host()
-    assert processor.of_llvm() == f"{host.triple} {host.cpu} {host.features} {host.llvmlite}"
+def test_processors_are_told_apart_without_llvm(tmp_path: Path, monkeypatch: Any) -> None:
+    """Where Linux does not say all of it, LLVM is asked."""
+    line = tmp_path / "modalias"
+    monkeypatch.setattr(processor, "_LINE", line)
+    ask = processor.identity.__wrapped__
+    assert ask() == processor.of_llvm()
+    line.write_text("cpu:type:aarch64:feature:,0000,0001\n")
+    assert ask() == processor.of_llvm()
+    found = set()
+    for feature in ("0125", "0130"):
+        line.write_text(f"cpu:type:x86,ven0000fam0006mod0055:feature:,0000,{feature}\n")
+        found.add(ask())
+    assert len(found) == 2 and all("llvmlite" in said for said in found)
 
 
 def test_a_warm_start_loads_neither_numba_nor_llvm() -> None:

@@ -10,17 +10,20 @@ from typing import Final
 from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
 
-# Maker, family, model and every feature of the first processor, in one line of Linux's.
+# Maker, family, model and every feature of the first processor, in one line of Linux's. Those of other makers' than
+# x86's do not say the model.
 _LINE: Final = Path("/sys/devices/system/cpu/modalias")
+_WHOLE: Final = "cpu:type:x86,"
 
 
 @cache
 def identity() -> str:
     """What tells apart processors, and versions of LLVM, that different machine code is made for."""
     try:
-        return f"{_LINE.read_text()} {version('llvmlite')}"
+        said = _LINE.read_text()
     except (OSError, UnicodeDecodeError):  # no such file: another system, or a closed one
-        return of_llvm()
+        said = ""
+    return f"{said} {version('llvmlite')}" if said.startswith(_WHOLE) else of_llvm()
 
 
 def of_llvm() -> str:
