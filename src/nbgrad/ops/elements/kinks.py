@@ -355,7 +355,7 @@ def _absolute_turned(ct: Any, c: Any, x: Any, params: Any) -> Any:
 absolute_pull = elementwise(
     "absolute_pull",
     public=False,
-    expr="({x} if {y} > {t}(0) else (-{x} if {y} < {t}(0) else {y} * {t}(0)))",
+    expr="({x} if {y} > {t}(0) or {x} == {t}(0) else (-{x} if {y} < {t}(0) else {x} * ({y} * {t}(0))))",
     reference=_absolute_pull,
     loop=common_loop(floating=True),
     vjp=_absolute_pull_vjp,
