@@ -117,3 +117,15 @@ def test_logsumexp_with_weights_of_zero_and_infinities_that_cancel() -> None:
     assert np.isnan(
         ng.special.logsumexp(ng.tensor([np.inf, np.inf]), b=np.array([1.0, -1.0])).item()
     )
+
+
+@pytest.mark.parametrize("function", [np.divide, np.power, np.copysign, np.remainder, np.hypot])
+@pytest.mark.parametrize("number", [0.0, -0.0, 0, True, INF, NAN, 1e19, 10**19])
+def test_numbers_that_rules_meet_as_they_are(function: Any, number: Any) -> None:
+    """A rule that is recorded reads Python's numbers, of which ``1 / 0`` raises."""
+    x = ng.tensor([0.5, -0.75])
+    with ng.configure(tier="reference"):
+        for f in (lambda z: function(z, number).sum(), lambda z: function(number, z).sum()):
+            expected = ng.grad(f)(x)
+            assert_allclose(ng.jit(ng.grad(f))(x), expected)
+            assert_allclose(jvp(ng.jit(f), x, ng.tensor([1.0, 1.0]))[1], expected.sum())

@@ -193,7 +193,8 @@ def bind(prim: Primitive, *operands: Any, **params: Any) -> Any:
     xs = tuple([as_operand(x) for x in operands])
     given = tuple([x.aval if x.__class__ is Node else x.__class__ for x in xs])
     if prim.kind == "elementwise" and _NUMBERS.issuperset(given):
-        return prim.evaluate(*xs, **params).item()  # numbers stay numbers inside rules
+        with np.errstate(all="ignore"):  # as on every tier
+            return prim.evaluate(*xs, **params).item()  # numbers stay numbers inside rules
     key = (given, tuple(params.items()))
     sig = prim.signatures.get(key)
     if sig is not None and int not in given:

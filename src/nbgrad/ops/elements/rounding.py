@@ -123,7 +123,7 @@ copysign = elementwise(
     "copysign",
     expr="{to}(math.copysign({x}, {y}))",
     reference=np.copysign,
-    partials=lambda out, x, y: (sign(x) * copysign(1.0, y), 0),
+    partials=lambda out, x, y: (None if is_number(x) else sign(x) * copysign(1.0, y), 0),
     domain=NONZERO,
     doc="The first operand with the sign of the second; derivative 0 where the first is 0.",
 )

@@ -103,8 +103,10 @@ def differentiable_copy(node: Node, connected: bool) -> Node:
 )
 def power(x: Any, y: Any) -> Node:
     """``x ** y``; small constant integer powers become products, as NumPy does for 2."""
-    if y.__class__ is float and y.is_integer() and y not in (0.0,) and as_node(x).aval.inexact:
+    if y.__class__ is float and 0 < abs(y) <= 16 and y.is_integer() and as_node(x).aval.inexact:
         y = int(y)
+    elif y.__class__ is int and abs(y) >= 1 << 63 and as_node(x).aval.inexact:
+        y = float(y)  # rules compare it, for which an integer must have 64 bits
     base = as_operand(x)
     if base.__class__ is not Node and as_operand(y).__class__ is Node:
         return arithmetic.power(x, y)  # a number takes the dtype of the exponent
