@@ -162,7 +162,6 @@ def _reversed(writer: Writer) -> Any:
     writer.say(f"tape = begin({' + '.join(sizes) or '0'})")
     writer.say("if not nonzero(tape):")
     writer.say(f"return {MEMORY}", 2)
-    writer.say("ready(tape, adjoint())")
     writer.say("fault = apart(recorded, words, tape)")
     writer.say("end(tape)")
     writer.say("return fault")

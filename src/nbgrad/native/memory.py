@@ -102,8 +102,9 @@ def begin(typingctx: Any, inputs: Any) -> Any:
         tape = b.inttoptr(b.load(held), I64.as_pointer())
         with b.if_then(b.icmp_unsigned("!=", b.load(held), I64(0)), likely=True):
             first = b.add(args[0], I64(1))
-            for number in (pushing.COUNT, pushing.FIRST, pushing.LIMIT):
+            for number in (pushing.COUNT, pushing.FIRST):
                 b.store(first, word(b, tape, number))
+            b.store(b.load(word(b, tape, pushing.BUFFER)), word(b, tape, pushing.TOP))
             b.store(I64(0), word(b, tape, pushing.FAILED))
             key = b.bitcast(pushing._external(b.module, pushing.KEY, ir.ArrayType(I64, 4)), PTR)
             before = _call(b, "PyThread_tss_get", PTR, key)
@@ -115,24 +116,6 @@ def begin(typingctx: Any, inputs: Any) -> Any:
 
 
 @intrinsic
-def ready(typingctx: Any, tape: Any, kind: Any) -> Any:
-    """Say how many operations of this type the memory of the tape is for."""
-    component = kind.dtype.component
-
-    def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
-        tape, _ = args
-        size = pushing._size(b, pushing.entry_type(context.get_value_type(component)))
-        first = b.load(word(b, tape, pushing.FIRST))
-        room = b.udiv(b.load(word(b, tape, pushing.CAPACITY)), size)
-        b.store(b.add(first, room), word(b, tape, pushing.LIMIT))
-        memory = b.load(word(b, tape, pushing.BUFFER))
-        b.store(b.sub(memory, b.mul(first, size)), word(b, tape, pushing.ORIGIN))
-        return context.get_dummy_value()
-
-    return types.void(tape, kind), generate
-
-
-@intrinsic
 def end(typingctx: Any, tape: Any) -> Any:
     """Give the tape back to the pool, and to the thread what it had before."""
 
@@ -141,12 +124,15 @@ def end(typingctx: Any, tape: Any) -> Any:
         key = b.bitcast(pushing._external(b.module, pushing.KEY, ir.ArrayType(I64, 4)), PTR)
         before = b.inttoptr(b.load(word(b, tape, pushing.BEFORE)), PTR)
         _call(b, "PyThread_tss_set", I32, key, before)
-        for memory, size in ((pushing.BUFFER, pushing.CAPACITY), (pushing.ADJOINTS, pushing.ROOM)):
+        for memory, size, *also in (
+            (pushing.BUFFER, pushing.CAPACITY, pushing.END),
+            (pushing.ADJOINTS, pushing.ROOM),
+        ):
             large = b.icmp_unsigned(">", b.load(word(b, tape, size)), I64(pushing.KEPT))
             with b.if_then(large, likely=False):
                 _call(b, "free", ir.VoidType(), b.inttoptr(b.load(word(b, tape, memory)), PTR))
-                b.store(I64(0), word(b, tape, memory))
-                b.store(I64(0), word(b, tape, size))
+                for number in (memory, size, *also):
+                    b.store(I64(0), word(b, tape, number))
         pool = pushing._external(b.module, pushing.POOL, ir.ArrayType(I64, pushing.SLOTS))
         left = alloca_once(b, I64)
         b.store(b.ptrtoint(tape, I64), left)
@@ -177,7 +163,7 @@ def adjoints(typingctx: Any, tape: Any, kind: Any) -> Any:
     def generate(context: Any, b: Any, sig: Any, args: Any) -> Any:
         tape, _ = args
         ty = context.get_value_type(component)
-        need = b.mul(b.load(word(b, tape, pushing.COUNT)), pushing._size(b, ty))
+        need = b.mul(b.load(word(b, tape, pushing.COUNT)), pushing.size_of(b, ty))
         little = b.icmp_unsigned(">", need, b.load(word(b, tape, pushing.ROOM)))
         with b.if_then(little, likely=False):
             old = b.inttoptr(b.load(word(b, tape, pushing.ADJOINTS)), PTR)

@@ -1,9 +1,8 @@
 """The tape of a reverse sweep in memory: what records, grows and sweeps it, as LLVM functions.
 
-An entry is one operation, or an expression of several (`statements.py`): two partials and the places of what
-they are by; one of more operands goes on in the entry before its own, which says so. Place 0 is of constants, then come
-the inputs, then the operations in order, so a sweep needs no opcodes: it goes through the entries from the
-end. A tape is one piece of memory, which doubles when it is full. Each call takes one of a pool, and says to
+An entry (`entries.py`) is one operation, or an expression of several (`statements.py`): partials, and the places of
+what they are by. Place 0 is of constants, then come the inputs, then the operations in order, so a sweep needs no
+opcodes: it goes through the entries from the end. A tape is one piece of memory, which doubles when it is full. Each call takes one of a pool, and says to
 its thread which, so that threads do not meet. Beyond the budget a tape begins anew and notes that it failed:
 the run comes to an end, and what it made is given to nobody.
 """
@@ -11,12 +10,14 @@ the run comes to an end, and what it made is given to nobody.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
 from llvmlite import ir
 
 from nbgrad.machine.numba_whole import inside
+from nbgrad.native.entries import Form
 
 I8, I32, I64 = ir.IntType(8), ir.IntType(32), ir.IntType(64)
 PTR = I8.as_pointer()
@@ -25,13 +26,12 @@ FAULT, STACK = "nbgrad_fault_key", "nbgrad_stack_key"
 # Python's PyThread_tss_get, by a name of its own: modules that are linked keep one declaration of a name, and
 # that of the plain one would say nothing of what it reads.
 OF_THREAD: Final = "nbgrad_of_thread"
-PUSH: Final = "nbgrad_push"
 SLOTS: Final = 64
 WORDS: Final = 16
-GOES_ON: Final = -(1 << 31)
 # Words of a tape.
-COUNT, LIMIT, ORIGIN, BUFFER, CAPACITY, FIRST, FAILED, ADJOINTS, ROOM, BEFORE = range(10)
+COUNT, TOP, END, BUFFER, CAPACITY, FIRST, FAILED, ADJOINTS, ROOM, BEFORE = range(10)
 LEAST: Final = 1 << 16
+SMALLEST: Final = 16  # bytes of an entry
 KEPT: Final = 1 << 28  # bytes that a tape in the pool keeps
 
 
@@ -99,35 +99,34 @@ def word(builder: Any, tape: Any, number: int) -> Any:
     return builder.gep(tape, [I64(number)], inbounds=True)
 
 
-def entry_type(component: Any) -> Any:
-    return ir.LiteralStructType([component, component, I32, I32])
-
-
-def _size(builder: Any, ty: Any) -> Any:
+def size_of(builder: Any, ty: Any) -> Any:
     """The size of a type, as LLVM says it."""
     null = ir.Constant(ty.as_pointer(), None)
     return builder.ptrtoint(builder.gep(null, [I64(1)]), I64)
 
 
-def _grow(module: Any, component: Any, code: str) -> Any:
+def _allowed(b: Any, size: Any, first: Any) -> Any:
+    """Whether a tape may be so large, with the places *first* and on."""
+    budget = b.load(_external(b.module, BUDGET, I64))
+    # Where a tape begins anew there has to be memory, whatever the budget.
+    budget = b.select(b.icmp_unsigned("<", budget, I64(LEAST)), I64(LEAST), budget)
+    places = b.add(first, b.udiv(size, I64(SMALLEST)))
+    return b.and_(b.icmp_unsigned("<=", size, budget), b.icmp_unsigned("<", places, I64(1 << 31)))
+
+
+def _grow(module: Any) -> Any:
     """``void grow(tape)``: twice the memory, or from the beginning again if that is too much."""
-    name = f"nbgrad_grow_{code}"
-    function, b = _function(module, name, ir.VoidType(), [I64.as_pointer()], "noinline", "cold")
+    function, b = _function(
+        module, "nbgrad_grow", ir.VoidType(), [I64.as_pointer()], "noinline", "cold"
+    )
     if b is None:
         return function
     (tape,) = function.args
-    size = _size(b, entry_type(component))
     old = b.load(word(b, tape, CAPACITY))
     new = b.mul(old, I64(2))
     new = b.select(b.icmp_unsigned("<", new, I64(LEAST)), I64(LEAST), new)
-    budget = b.load(_external(module, BUDGET, I64))
-    # Where a tape begins anew there has to be memory, whatever the budget.
-    budget = b.select(b.icmp_unsigned("<", budget, I64(LEAST)), I64(LEAST), budget)
     first = b.load(word(b, tape, FIRST))
-    places = b.add(first, b.udiv(new, size))
-    allowed = b.and_(
-        b.icmp_unsigned("<=", new, budget), b.icmp_unsigned("<", places, I64(1 << 31))
-    )
+    allowed = _allowed(b, new, first)
     memory = b.load(word(b, tape, BUFFER))
     with b.if_else(allowed) as (then, otherwise):
         with then:
@@ -142,66 +141,51 @@ def _grow(module: Any, component: Any, code: str) -> Any:
     address.add_incoming(I64(0), elsewhere)
     with b.if_else(b.icmp_unsigned("!=", address, I64(0))) as (then, otherwise):
         with then:
+            used = b.sub(b.load(word(b, tape, TOP)), memory)
             b.store(address, word(b, tape, BUFFER))
             b.store(new, word(b, tape, CAPACITY))
-            b.store(places, word(b, tape, LIMIT))
-            b.store(b.sub(address, b.mul(first, size)), word(b, tape, ORIGIN))
+            b.store(b.add(address, used), word(b, tape, TOP))
+            b.store(b.add(address, new), word(b, tape, END))
         with otherwise:
             b.store(I64(1), word(b, tape, FAILED))
             b.store(first, word(b, tape, COUNT))
+            b.store(memory, word(b, tape, TOP))
     b.ret_void()
     return function
 
 
-# What is declared in functions that are compiled whole, by its name: what it is made of.
-_bodies: dict[str, tuple[Any, str, int]] = {}
+# The components of what records, by their names in those of functions.
+_components: dict[str, Any] = {}
+_NAMED: Final = re.compile(r"nbgrad_(push|onto)(\d)_(.+)")
 
 
 def bodies(names: Sequence[str]) -> str:
     """A module with what records among *names*: functions that call it are simplified before it is in them."""
     module = ir.Module()
     for name in names:
-        if name in _bodies:
-            _push(module, *_bodies[name])
+        found = _NAMED.fullmatch(name)
+        if found:
+            kind, count, code = found.groups()
+            (_push if kind == "push" else _onto)(module, code, int(count))
     return str(module)
 
 
-def _push(module: Any, component: Any, code: str, count: int, declared: bool = False) -> Any:
-    """``i64 push(p, i, q, j, ...)``, one to four pairs: the place of what is recorded, 0 if none is active.
-
-    Beyond two it takes two entries, of which the first goes on with the adjoint of the second.
-    """
-    args = [component, I64] * count
-    name = f"{PUSH}{count}_{code}"
-    if declared:
-        _bodies[name] = component, code, count
-        function = _declared(module, name, I64, *args)
-        function.attributes.add("nounwind")
-        set.add(function.attributes, "willreturn")  # which llvmlite does not know
-        return function
-    function, b = _function(module, name, I64, args, "alwaysinline")
+def _push(module: Any, code: str, count: int, name: str = "push", *, inlined: bool = True) -> Any:
+    """``i64 push(p, i, q, j, ...)``, one to four pairs: the place of what is recorded, 0 if none is active."""
+    component = _components[code]
+    attributes = ["alwaysinline"] if inlined else ["noinline", "cold"]
+    function, b = _function(
+        module, f"nbgrad_{name}{count}_{code}", I64, [component, I64] * count, *attributes
+    )
     if b is None:
         return function
-    set.add(function.attributes, "willreturn")
+    set.add(function.attributes, "willreturn")  # which llvmlite does not know
     partials, places = function.args[::2], function.args[1::2]
-    start, last = b.block, (count - 1) // 2
-    with b.if_then(b.icmp_unsigned("!=", functools.reduce(b.or_, places), I64(0)), likely=True):
+    start = b.block
+    with b.if_then(_any(b, places), likely=True):
         tape = tape_of_thread(b)
-        need = b.add(b.load(word(b, tape, COUNT)), I64(last))
-        with b.if_then(b.icmp_unsigned(">=", need, b.load(word(b, tape, LIMIT))), likely=False):
-            b.call(_grow(module, component, code), [tape])
-        place = b.add(b.load(word(b, tape, COUNT)), I64(last))
-        origin = b.inttoptr(b.load(word(b, tape, ORIGIN)), entry_type(component).as_pointer())
-        for k in range(last + 1):
-            mine = b.sub(place, I64(k))
-            # What is not there adds nothing to the entry's own adjoint, which nobody waits for.
-            some = [*partials[2 * k : 2 * k + 2], ir.Constant(component, None)][:2]
-            at = [b.trunc(x, I32) for x in [*places[2 * k : 2 * k + 2], mine][:2]]
-            if k:
-                at[0] = b.or_(at[0], I32(GOES_ON))
-            entry = b.gep(origin, [mine])
-            for field, x in enumerate((*some, *at)):
-                b.store(x, b.gep(entry, [I32(0), I32(field)]))
+        _write(b, tape, Form(component, count, False), partials, places)
+        place = b.load(word(b, tape, COUNT))
         b.store(b.add(place, I64(1)), word(b, tape, COUNT))
         recorded = b.block
     found = b.phi(I64)
@@ -211,14 +195,70 @@ def _push(module: Any, component: Any, code: str, count: int, declared: bool = F
     return function
 
 
+def _onto(module: Any, code: str, count: int) -> Any:
+    """``i64 onto(own, p, i, ...)``, one to three pairs: *own*, or a new place where that is a constant's."""
+    component = _components[code]
+    args = [I64, *[component, I64] * count]
+    function, b = _function(module, f"nbgrad_onto{count}_{code}", I64, args, "alwaysinline")
+    set.add(function.attributes, "willreturn")
+    own, *given = function.args
+    start = b.block
+    with b.if_then(_any(b, given[1::2]), likely=True):
+        with b.if_else(b.icmp_unsigned("!=", own, I64(0)), likely=True) as (then, otherwise):
+            with then:
+                form = Form(component, count, True)
+                _write(b, tape_of_thread(b), form, given[::2], given[1::2], own)
+                added = b.block
+            with otherwise:
+                first = _push(module, code, count, "first", inlined=False)
+                place = b.call(first, given)
+                begun = b.block
+        held = b.phi(I64)
+        held.add_incoming(own, added)
+        held.add_incoming(place, begun)
+        recorded = b.block
+    found = b.phi(I64)
+    found.add_incoming(own, start)
+    found.add_incoming(held, recorded)
+    b.ret(found)
+    return function
+
+
+def _any(b: Any, places: Sequence[Any]) -> Any:
+    """Whether one of these is the place of what is no constant."""
+    return b.icmp_unsigned("!=", functools.reduce(b.or_, places), I64(0))
+
+
+def _write(
+    b: Any, tape: Any, form: Form, partials: Sequence[Any], places: Sequence[Any], own: Any = None
+) -> None:
+    """Write an entry at the end of the tape, which grows if that has no room."""
+    size = size_of(b, form.type)
+    end = b.add(b.load(word(b, tape, TOP)), size)
+    with b.if_then(b.icmp_unsigned(">", end, b.load(word(b, tape, END))), likely=False):
+        b.call(_grow(b.module), [tape])
+    top = b.load(word(b, tape, TOP))
+    entry = b.inttoptr(top, form.type.as_pointer())
+    at = [b.trunc(x, I32) for x in places]
+    form.write(b, entry, partials, at, None if own is None else b.trunc(own, I32))
+    b.store(b.add(top, size), word(b, tape, TOP))
+
+
 def push(context: Any, builder: Any, component: Any, entries: Sequence[tuple[Any, Any]]) -> Any:
     """Record an operation: one to four partials of the type *component*, and places. Its place.
 
     LLVM takes it for a function of its operands alone until it is inlined: what is recorded twice may be
     recorded once, and what nobody asks the place of is not recorded.
     """
-    ty, code = context.get_value_type(component), _code(component)
-    function = _push(builder.module, ty, code, len(entries), inside())
+    code, count = _code(component), len(entries)
+    ty = _components[code] = context.get_value_type(component)
+    if inside():
+        args = [ty, I64] * count
+        function = _declared(builder.module, f"nbgrad_push{count}_{code}", I64, *args)
+        function.attributes.add("nounwind")
+        set.add(function.attributes, "willreturn")
+    else:
+        function = _push(builder.module, code, count)
     given = [x for entry in entries for x in entry]
     return builder.call(function, given, attrs=("readnone", "nounwind"))
 

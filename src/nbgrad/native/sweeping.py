@@ -9,6 +9,7 @@ from numba.extending import intrinsic
 
 from nbgrad.native import pushing
 from nbgrad.native.algebra import Arithmetic
+from nbgrad.native.entries import MARK, Form, forms
 from nbgrad.native.pushing import I32, I64, word
 
 
@@ -27,7 +28,7 @@ def sweep(typingctx: Any, tape: Any, found: Any) -> Any:
 class _Sweep:
     """The loop over the entries that is being written.
 
-    What the last operation has added to, two places and their adjoints, is held in registers, too: where each
+    What the last entry has added to, two places at most and their adjoints, is held in registers, too: where each
     operation is on the result of the one before, each would wait until what the last wrote can be read.
     """
 
@@ -35,65 +36,87 @@ class _Sweep:
         self.builder, self.component, self.tape, self.found = builder, component, tape, found
         self.arithmetic = Arithmetic(context, builder)
         self.null = context.get_constant_null(component)
-        kind = pushing.entry_type(self.null.type).as_pointer()
-        self.origin = builder.inttoptr(builder.load(word(builder, tape, pushing.ORIGIN)), kind)
         self.step = builder.append_basic_block("step")
-        # The ends of an entry: a block, and there its adjoint and what is held from now on.
+        # The ends of an entry: a block, and there where the entry is, places, and what is held from now on.
         self.ends: list[tuple[Any, list[Any]]] = []
 
     def write(self) -> None:
         """The whole of it."""
         b = self.builder
-        first, count = (b.load(word(b, self.tape, n)) for n in (pushing.FIRST, pushing.COUNT))
-        begun = [count, self.null, I32(-1), I32(-1), self.null, self.null]
+        buffer, top, count = (
+            b.load(word(b, self.tape, n)) for n in (pushing.BUFFER, pushing.TOP, pushing.COUNT)
+        )
+        begun = [top, count, I32(-1), I32(-1), self.null, self.null]
         start, head = b.block, b.append_basic_block("sweep")
-        entry, whole, more, done = map(b.append_basic_block, ("entry", "whole", "more", "swept"))
+        entry, done = b.append_basic_block("entry"), b.append_basic_block("swept")
         b.branch(head)
         b.position_at_end(head)
-        place, before, *held = state = [b.phi(x.type) for x in begun]
-        below = b.sub(place, I64(1))
-        b.cbranch(b.icmp_unsigned(">", place, first), entry, done)
+        top, count, *held = state = [b.phi(x.type) for x in begun]
+        b.cbranch(b.icmp_unsigned(">", top, buffer), entry, done)
         b.position_at_end(entry)
-        places = [b.load(self._field(below, k)) for k in (2, 3)]
-        b.cbranch(b.icmp_signed("<", places[0], I32(0)), more, whole)
-        b.position_at_end(whole)
-        self._operation(below, places, held)
-        b.position_at_end(more)
-        places[0] = b.and_(places[0], I32(~pushing.GOES_ON))
-        self._rest(below, places, before, held)
+        self._entry(top, count, held)
         b.position_at_end(self.step)
-        after = [b.phi(x.type) for x in state[1:]]
+        after = [b.phi(x.type) for x in state]
         for block, known in self.ends:
             for phi, x in zip(after, known, strict=True):
                 phi.add_incoming(x, block)
         b.branch(head)
-        for phi, old, new in zip(state, begun, [below, *after], strict=True):
+        for phi, old, new in zip(state, begun, after, strict=True):
             phi.add_incoming(old, start)
             phi.add_incoming(new, self.step)
         b.position_at_end(done)
 
-    def _operation(self, place: Any, places: list[Any], held: list[Any]) -> None:
-        """An entry that begins an operation, whose operands are held from now on."""
-        mine = self._adjoint(place, held)
-        values = self._added(place, places, mine, held)
-        self._end([mine, *places, *values])
-
-    def _rest(self, place: Any, places: list[Any], mine: Any, held: list[Any]) -> None:
-        """An entry that goes on with an operation: what it adds to is held as it was before, and so no more."""
+    def _entry(self, top: Any, count: Any, held: list[Any]) -> None:
+        """What is asked of the end of an entry, and what is done for each form."""
         b = self.builder
-        self._added(place, places, mine, held)
-        kept = []
-        for number in held[:2]:
-            stale = b.or_(*[b.icmp_signed("==", number, x) for x in places])
-            kept.append(b.select(stale, I32(-1), number))
-        self._end([mine, *kept, *held[2:]])
+        last, before = (b.load(self._word(top, k)) for k in (1, 2))
+        whole, onto, *told = forms(self.null.type)
+        blocks = [b.append_basic_block(f"form{form.number}") for form in (whole, onto, *told)]
+        marked, numbered = b.append_basic_block("marked"), b.append_basic_block("numbered")
+        b.cbranch(b.icmp_signed("<", last, I32(0)), marked, blocks[0])
+        b.position_at_end(marked)
+        b.cbranch(b.icmp_signed("<", before, I32(0)), numbered, blocks[1])
+        b.position_at_end(numbered)
+        other = b.append_basic_block("other")
+        switch = b.switch(b.and_(last, I32(~MARK)), other)
+        for form, block in zip(told, blocks[2:], strict=True):
+            switch.add_case(I32(form.number), block)
+        b.position_at_end(other)
+        b.unreachable()
+        for form, block in zip((whole, onto, *told), blocks, strict=True):
+            b.position_at_end(block)
+            self._swept(form, top, count, held)
 
-    def _end(self, known: list[Any]) -> None:
-        self.ends.append((self.builder.block, known))
-        self.builder.branch(self.step)
+    def _word(self, top: Any, back: int) -> Any:
+        """The address of a word of 32 bits before the end of an entry."""
+        return self.builder.inttoptr(self.builder.sub(top, I64(4 * back)), I32.as_pointer())
 
-    def _field(self, place: Any, field: int) -> Any:
-        return self.builder.gep(self.origin, [place, I32(field)])
+    def _swept(self, form: Form, top: Any, count: Any, held: list[Any]) -> None:
+        """Add to what the operands of an entry have, unless that is by 0."""
+        b = self.builder
+        at = b.sub(top, pushing.size_of(b, form.type))
+        entry = b.inttoptr(at, form.type.as_pointer())
+        if form.onto:
+            own = b.zext(b.and_(b.load(form.own(b, entry)), I32(~MARK)), I64)
+        else:
+            own = count = b.sub(count, I64(1))
+        adjoint = self.component, self._adjoint(own, held)
+        some = b.append_basic_block("some")
+        self.ends.append((b.block, [at, count, *held]))
+        b.cbranch(self.arithmetic._is_zero(adjoint), self.step, some)
+        b.position_at_end(some)
+        places, values = [I32(-1)], [self.null]
+        for k in range(form.count):
+            places.append(form.read_place(b, entry, k))
+            partial = self.component, b.load(form.partial(b, entry, k))
+            to = b.gep(self.found, [b.zext(places[-1], I64)])
+            total = self.component, b.load(to)
+            values.append(self.arithmetic.plus_product(total, partial, adjoint)[1])
+            b.store(values[-1], to)
+        if not form.onto:
+            b.store(self.null, b.gep(self.found, [own]))
+        self.ends.append((b.block, [at, count, *places[-2:], *values[-2:]]))
+        b.branch(self.step)
 
     def _adjoint(self, place: Any, held: list[Any]) -> Any:
         """What an operation has, from a register if it is there."""
@@ -111,19 +134,3 @@ class _Sweep:
         for value, block in found:
             mine.add_incoming(value, block)
         return mine
-
-    def _added(self, place: Any, places: list[Any], mine: Any, held: list[Any]) -> list[Any]:
-        """Add to what the operands of an entry have, unless that is by 0; what they have then."""
-        b, values = self.builder, []
-        adjoint, some = (self.component, mine), b.append_basic_block("some")
-        self.ends.append((b.block, [mine, *held]))
-        b.cbranch(self.arithmetic._is_zero(adjoint), self.step, some)
-        b.position_at_end(some)
-        for k, number in enumerate(places):
-            partial = self.component, b.load(self._field(place, k))
-            to = b.gep(self.found, [b.zext(number, I64)])
-            total = self.component, b.load(to)
-            values.append(self.arithmetic.plus_product(total, partial, adjoint)[1])
-            b.store(values[-1], to)
-        b.store(self.null, b.gep(self.found, [place]))
-        return values

@@ -80,7 +80,7 @@ class Writer:
             "attempt": calling.attempt, "real_of": memory.real_of, "imag_of": memory.imag_of,
  
             **{f.__name__: f for f in (
-                memory.begin, memory.ready, memory.end, memory.adjoints, sweeping.sweep, memory.taken,
+                memory.begin, memory.end, memory.adjoints, sweeping.sweep, memory.taken,
                 memory.as_pointer, memory.active_of, memory.place_of, inputs.inputs_of,
             )},
         }  # fmt: skip
