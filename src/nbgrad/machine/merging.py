@@ -30,15 +30,19 @@ _PARITY: Final = re.compile(r"  (?P<by>%\S+) = icmp (?:eq|ne) i64 (?P<odd>%\S+),
 _BITS: Final = {"double": "i64", "float": "i32"}
 
 
-def optimized(module: Any, later: Callable[[Sequence[str]], str] | None) -> Any:
+def optimized(
+    module: Any,
+    later: Callable[[Sequence[str]], str] | None,
+    gathered: Callable[[str], str] = lambda text: text,
+) -> Any:
     """The module after LLVM's whole pipeline.
 
     Before that, references that come and go are pruned, once calls are inlined. *later* gives a module with the
-    bodies of what records, among the names of functions that are declared. Each call of that says that it writes
+    bodies of what records, among the names of functions that are declared; *gathered* rewrites the text that calls
+    these. Each call of that says that it writes
     nothing, which LLVM must not conclude of who calls it: before the bodies are there it concludes nothing of what
     might be replaced, and then they are inlined first of all.
     """
-    names = [f.name for f in module.functions if f.is_declaration]
     if later:
         _linked_as(module, ll.Linkage.internal, ll.Linkage.linkonce_odr)
     if later or any(f.name == "NRT_incref" for f in module.functions):
@@ -47,7 +51,10 @@ def optimized(module: Any, later: Callable[[Sequence[str]], str] | None) -> Any:
         manager.add_refprune_pass()
         manager.run(module, builder)
     if later:
-        link(module, later(names))
+        before = str(module)
+        text = gathered(before)
+        module = module if text == before else ll.parse_assembly(text)
+        link(module, later([f.name for f in module.functions if f.is_declaration]))
         _linked_as(module, ll.Linkage.linkonce_odr, ll.Linkage.internal)
         builder = ll.create_pass_builder(target_machine(), ll.create_pipeline_tuning_options(1))
         manager = ll.create_new_module_pass_manager()

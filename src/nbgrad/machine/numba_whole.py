@@ -239,13 +239,15 @@ def build(
     symbol: str,
     known: Set[tuple[str, str]] | None,
     later: Callable[[Sequence[str]], str] | None = None,
+    gathered: Callable[[str], str] = lambda text: text,
 ) -> tuple[bytes, tuple[str, ...]]:
     """``int64 symbol(int64 *words)`` as object code, and the functions and data that it needs.
 
     Within :func:`contexts`. *function* is what Numba compiles, of one argument of the type *kind*; *known* are
     the modules and names of functions that may be called beside Numba's and ours, None that all may. *later*
     gives a module with the bodies of those among functions that are to be called once where both ways of a branch
-    call them: these are in it when LLVM has simplified what calls them, and not before.
+    call them: these are in it when LLVM has simplified what calls them, and not before. *gathered* rewrites the text
+    that calls them.
 
     Raises
     ------
@@ -257,7 +259,7 @@ def build(
     made = dispatcher.overloads[kind,]
     module = _linked(made.library, made.library.lowered()._final_module, known)
     _export(module, made.fndesc.mangled_name, symbol)
-    module = merging.optimized(module, later)
+    module = merging.optimized(module, later, gathered)
     text = str(module)
     for variable in module.global_variables:
         if _serves_python(variable.name):

@@ -23,6 +23,7 @@ from nbgrad.machine.request import MEMORY
 from nbgrad.native import calling, memory, pushing, stored
 from nbgrad.native.cloning import clones, recursive
 from nbgrad.native.forms import Request
+from nbgrad.native.gathering import gathered
 from nbgrad.native.inputs import read_by_element
 from nbgrad.native.writing import Writer, halves
 
@@ -102,7 +103,9 @@ def _kept(
     with numba_whole.contexts():
         known = key.functions if key.text else None  # what is not kept may call anything
         later = pushing.bodies if request.reverse else None
-        data, needs = numba_whole.build(_entry(writer), memory.WORDS, key.symbol, known, later)
+        data, needs = numba_whole.build(
+            _entry(writer), memory.WORDS, key.symbol, known, later, gathered
+        )
     code = stored.linked(key.symbol, data, needs)
     words = writer.primal_words()
     entry = {"needs": needs, "values": words}, data
