@@ -225,6 +225,14 @@ def test_rows_that_are_not_finite_are_nan_as_they_were_by_the_rules(f: F) -> Non
     assert_array_equal(leaf.grad, by_identity[0])
 
 
+def test_an_infinite_cotangent_comes_back_as_through_a_log_sum_exp_of_its_own() -> None:
+    """As of logsumexp in PyTorch and JAX; shared with the maximum it would be inf - inf."""
+    _, back = ng.vjp(with_top, X)
+    assert_allclose(
+        back(np.array([[INF], [-2.0]]))[0], [[INF] * 3, *-2 * ng.special.softmax(X[1:], 1)]
+    )
+
+
 def test_a_hook_may_give_other_cotangents() -> None:
     def run(change: Callable[..., Any]) -> tuple[Any, Any, Any]:
         x = ng.tensor(X[:1], requires_grad=True)
