@@ -270,6 +270,22 @@ def endless(x):
     return endless(x) + 1.0
 
 
+def test_helpers_that_were_given_up_leave_no_symbol_to_others():
+    """One that calls another, and then says what is not known, is forgotten; that one is not."""
+    with pytest.raises(Unsupported, match="'x'"):
+        modules.translated(given_up, ("f8",))
+    kinds = ("f8", "f4", "i8")
+    assert len({modules.translated(doubled, (kind,)).symbol for kind in kinds}) == len(kinds)
+
+
+def doubled(x):
+    return x + x
+
+
+def given_up(x):
+    return doubled(x) + "x"
+
+
 def test_every_helper_is_known():
     """None of what kernels may call needs Numba."""
     from nbgrad.machine.scalar import HELPERS

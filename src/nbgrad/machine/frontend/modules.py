@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import itertools
 import linecache
 import math
 from collections.abc import Mapping
@@ -58,6 +59,7 @@ class Translated(Value):
 
 
 _translated: dict[Any, Translated | None] = {}
+_numbers = itertools.count()  # of symbols: what is linked together must not share one
 
 
 def module_of(request: Request) -> tuple[Any, str]:
@@ -184,7 +186,7 @@ def translated(helper: FunctionType, kinds: tuple[Kind, ...]) -> Translated:
 
 
 def _translate(helper: FunctionType, kinds: tuple[Kind, ...]) -> Translated:
-    symbol = f"{helper.__name__}.{len(_translated)}"
+    symbol = f"{helper.__name__}.{next(_numbers)}"
     names = {**BUILTINS, **helper.__globals__}
     node = source_of(helper)
     module, result, called = _written(node, symbol, kinds, names, CONTRACT, None, None, False)
