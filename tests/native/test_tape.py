@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import mpmath
 import numba
 import numpy as np
 import pytest
@@ -87,12 +88,15 @@ def sines(x):
 
 def test_sines_of_any_angle() -> None:
     """They are kernels' and not libm's, near 0 and far."""
-    x = np.array([0.0, -0.0, 1e-310, 0.5, -3.0, 2.0, 1e6, 1.1e6, -1e22, np.inf, np.nan])
+    plain = [0.0, -0.0, 1e-310, 0.5, -3.0, 2.0, 1e6, 1.1e6, -1e22, np.inf, np.nan]
+    # Where the rest of the angle is small, and where libm's begin.
+    turns = [float(k * mpmath.pi / 2) for k in (1, 2, 3, 1021, 7638, 7639)]
+    x = np.array([*plain, *turns, -11999.5, 12000.5])
     with np.errstate(invalid="ignore"):
         sin, cos = np.sin(x), np.cos(x)
     expected = np.where(x == 2.0, cos, sin), np.where(x == 2.0, -sin, cos)
     value, pull = ng.vjp(ng.njit(sines), x)
-    for way in (ng.jvp(ng.njit(sines), (x,), (np.ones(11),)), (value, pull(np.ones(11))[0])):
+    for way in (ng.jvp(ng.njit(sines), (x,), (np.ones(19),)), (value, pull(np.ones(19))[0])):
         for found, of in zip(way, expected, strict=True):
             np.testing.assert_allclose(found, of, rtol=4e-16)
             assert np.array_equal(np.signbit(found)[:9], np.signbit(of)[:9])

@@ -26,6 +26,7 @@ from nbgrad.machine.vecmath.bits import (
 )
 
 NEAR = 1.0e6
+CLOSE = 1.2e4
 
 
 def sin_far_f8(x: float, near: float) -> float:
@@ -92,9 +93,8 @@ def cos_poly_f8(r: float, tail: float) -> float:
     return w + (((1.0 - w) - h) + (z * (z * p) - r * tail))
 
 
-def sin_near_f8(x: float) -> float:
-    """Return the sine of an angle up to NEAR, or infinite or NaN."""
-    r, tail, n = reduce_f8(abs(x))
+def sin_turned_f8(x: float, r: float, tail: float, n: int) -> float:
+    """Return the sine of x, which is reduced to r, its tail and n."""
     s = sin_poly_f8(r, tail)
     c = cos_poly_f8(r, tail)
     y = c if (n & 1) == 1 else s
@@ -102,13 +102,24 @@ def sin_near_f8(x: float) -> float:
     return i8_as_f8(f8_as_i8(y) ^ sign)
 
 
-def cos_near_f8(x: float) -> float:
-    """Return the cosine of an angle up to NEAR, or infinite or NaN."""
-    r, tail, n = reduce_f8(abs(x))
+def cos_turned_f8(r: float, tail: float, n: int) -> float:
+    """Return the cosine of what is reduced to r, its tail and n."""
     s = sin_poly_f8(r, tail)
     c = cos_poly_f8(r, tail)
     y = s if (n & 1) == 1 else c
     return i8_as_f8(f8_as_i8(y) ^ (((n + 1) & 2) << 62))
+
+
+def sin_near_f8(x: float) -> float:
+    """Return the sine of an angle up to NEAR, or infinite or NaN."""
+    r, tail, n = reduce_f8(abs(x))
+    return sin_turned_f8(x, r, tail, n)
+
+
+def cos_near_f8(x: float) -> float:
+    """Return the cosine of an angle up to NEAR, or infinite or NaN."""
+    r, tail, n = reduce_f8(abs(x))
+    return cos_turned_f8(r, tail, n)
 
 
 def sin_f8(x: float) -> float:
@@ -121,14 +132,30 @@ def cos_f8(x: float) -> float:
     return cos_far_f8(x, cos_near_f8(x))
 
 
+def reduce_close_f8(x: float) -> tuple[float, float, int]:
+    """Return what reduce_f8 does, for x up to CLOSE, where one step less is enough: by parts of 39 bits."""
+    t = x * 0.6366197723675814 + 6755399441055744.0
+    n = t - 6755399441055744.0
+    a = x - n * 1.5707963267959713
+    b = n * -1.074634655497831e-12
+    r = a - b
+    return r, ((a - r) - b) - n * 6.36831716351095e-25, f8_as_i8(t)
+
+
 def sin_alone_f8(x: float) -> float:
     """Return the sine, in code that is no loop over lanes: by a branch."""
-    return f8(math.sin(x)) if NEAR < abs(x) < INF else sin_near_f8(x)
+    if not abs(x) <= CLOSE:
+        return f8(math.sin(x))
+    r, tail, n = reduce_close_f8(abs(x))
+    return sin_turned_f8(x, r, tail, n)
 
 
 def cos_alone_f8(x: float) -> float:
     """Return the cosine, in code that is no loop over lanes: by a branch."""
-    return f8(math.cos(x)) if NEAR < abs(x) < INF else cos_near_f8(x)
+    if not abs(x) <= CLOSE:
+        return f8(math.cos(x))
+    r, tail, n = reduce_close_f8(abs(x))
+    return cos_turned_f8(r, tail, n)
 
 
 def tan_f8(x: float) -> float:
