@@ -13,6 +13,7 @@ import pytest
 import subprocesses
 
 import nbgrad as ng
+from nbgrad.api import tracked
 from nbgrad.machine import merging
 from nbgrad.native import routes
 from nbgrad.native.pushing import OF_THREAD
@@ -219,6 +220,38 @@ def test_values_come_with_the_sweep_in_programs() -> None:
             (value, (out, n)), slope = ready(x)
             assert (value.item(), n.item(), slope.item()) == (6 * x + 2 * x * x, 5, 6.0 + 4 * x)
             np.testing.assert_array_equal(out, x * np.arange(4))
+
+
+def test_arguments_are_read_where_they_lie(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By gradients of a compiled function itself: what is kept for later is a copy, and so is what is no row of floats."""
+    copied: list[Any] = []
+    constant = tracked.constant
+    monkeypatch.setattr(tracked, "constant", lambda x: copied.append(x) or constant(x))
+
+    @ng.njit
+    def f(x):
+        s = 0.0
+        for i in range(x.shape[0]):
+            s += x[i] * x[i]
+        return s
+
+    x = np.arange(6.0)
+    x.flags.writeable = False
+    value, slope = ng.value_and_grad(f)(x)
+    np.testing.assert_array_equal((value, *slope), (55.0, *(2.0 * x)))
+    np.testing.assert_array_equal(ng.grad(f)(x), slope)
+    assert copied == []
+    for y in (x[::2], x.astype(">f8"), np.arange(3)):
+        np.testing.assert_array_equal(ng.grad(f)(y), 2.0 * np.asarray(y))
+    assert len(copied) == 3
+    x = np.arange(6.0)
+    _, pull = ng.vjp(f, x)
+    inside = ng.jit(lambda y: ng.grad(f)(x).sum() * y)
+    np.testing.assert_array_equal(ng.hessian(f)(x), 2.0 * np.eye(6))
+    assert inside(2.0) == 60.0
+    x[:] = 0.0
+    assert inside(2.0) == 0.0  # which a new trace finds
+    np.testing.assert_array_equal(pull(1.0)[0], 2.0 * np.arange(6.0))
 
 
 def test_many_calls_are_planned_in_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:

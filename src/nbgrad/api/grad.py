@@ -91,7 +91,7 @@ def _differentiated(
 
     @functools.wraps(f)
     def differentiated(*args: P.args, **kwargs: P.kwargs) -> tuple[Any, Any]:
-        run = call_tracked(f, wanted, args, kwargs, holomorphic)
+        run = call_tracked(f, wanted, args, kwargs, holomorphic, finished=not has_aux)
         y, aux = split_aux(run.returned, has_aux, name)
         if has_aux:
             aux = aux_as_asked(aux, run)

@@ -95,10 +95,18 @@ class Tracked:
         return self.wanted.nest(made)
 
 
-def differentiable(x: Any, name: str, place: int | str, holomorphic: bool = False) -> Tensor:
-    """The node to differentiate by for an argument, or a leaf of one, called *place*."""
+def differentiable(
+    x: Any, name: str, place: int | str, holomorphic: bool = False, lent: bool = False
+) -> Tensor:
+    """The node to differentiate by for an argument, or a leaf of one, called *place*.
+
+    An array that is *lent* is read where it lies, if it lies there as one must.
+    """
     try:
-        node = x._node if isinstance(x, Tensor) else constant(numbers_of(x))
+        if lent and _in_order(x):
+            node = leaf_node(x)
+        else:
+            node = x._node if isinstance(x, Tensor) else constant(numbers_of(x))
         if settings.device is not None and not isinstance(x, Tensor):
             node = moved(node, named(settings.device))
     except ForeignError:
@@ -119,14 +127,37 @@ def differentiable(x: Any, name: str, place: int | str, holomorphic: bool = Fals
     return Tensor(composite.differentiable_copy(node, connected=True))
 
 
+def _in_order(x: Any) -> bool:
+    """Whether it is an array of floats as kernels read them."""
+    if x.__class__ is not np.ndarray or x.dtype.char not in "df":
+        return False
+    return bool(x.dtype.isnative and x.flags.c_contiguous and x.flags.aligned)
+
+
+def _lends(f: Callable[..., Any]) -> bool:
+    """Whether nothing of the user's runs from here until the derivative is there, nor holds what is recorded."""
+    if not getattr(f, "runs_no_python", False) or modes.recorded is not None:
+        return False
+    return not (modes.transforms or modes.products or modes.tracing or modes.whole)
+
+
 def call_tracked(
     f: Callable[..., Any],
     wanted: Wanted,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
     holomorphic: bool,
+    *,
+    finished: bool = False,
 ) -> Tracked:
-    """Run *f* with the arguments that are *wanted* made differentiable."""
+    """Run *f* with the arguments that are *wanted* made differentiable.
+
+    Parameters
+    ----------
+    finished : bool
+        Whether nothing that is recorded is used once the user has the results.
+    """
+    lent = finished and _lends(f)
     places = wanted.places(f, args, kwargs)
     before, modes.grad = modes.grad, True
     modes.transforms += 1
@@ -141,7 +172,7 @@ def call_tracked(
             held = given if k.__class__ is int else named
             first = len(tensors)
             if held[k].__class__ in _ARRAYS:
-                held[k] = made = differentiable(held[k], wanted.name, k, holomorphic)
+                held[k] = made = differentiable(held[k], wanted.name, k, holomorphic, lent)
                 tensors.append(Tensor(made._node))
                 parts[k] = LEAF, (first,)
                 continue

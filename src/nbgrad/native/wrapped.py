@@ -57,6 +57,11 @@ class Njit:
             return self._recorded(args, kwargs)
         return self.dispatcher(*args, **kwargs)
 
+    @property
+    def runs_no_python(self) -> bool:
+        """Whether a call, and its derivatives, are machine code alone: a rule is what a user wrote."""
+        return self._ruled is None
+
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else MethodType(self, instance)
 
