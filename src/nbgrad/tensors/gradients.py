@@ -241,9 +241,9 @@ def accumulate(node: Node, gradient: Node, create_graph: bool = False) -> None:
 
 def _add_in_place(held: Any, gradient: Node) -> None:
     demand([gradient])
+    # One reference each from the slot and from the call. Of what a variable holds, Pythons differ in what they count.
+    exclusive = sys.getrefcount(held._node) <= 2 and sys.getrefcount(held._node.value) <= 2
     buffer = held._node.value
-    # One reference each from the slot and from the call (plus our name for the buffer).
-    exclusive = sys.getrefcount(held._node) <= 2 and sys.getrefcount(buffer) <= 3
     if exclusive and buffer.flags.writeable and alone(buffer):
         np.add(buffer, gradient.value, out=buffer)
     else:

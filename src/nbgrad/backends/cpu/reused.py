@@ -25,8 +25,9 @@ LARGE = 32 << 20
 KEEP = 256 << 20
 # Results that were dropped before memory is kept.
 DROPPED = 2
-# References to memory that nobody else holds: ours, a variable's, and that of the argument of a call.
-_ALONE = 3
+# References to memory that nobody else holds: a list's and that of the argument of a call. Of what a variable holds,
+# Pythons differ in what they count.
+_ALONE = 2
 
 _last: deque[weakref.ref[Results]] = deque()
 
@@ -75,12 +76,13 @@ class Results:
         kept = self.kept.get(size, [])
         for _ in range(len(kept)):
             try:
-                memory = kept.pop(0)  # which no other thread has now
+                taken = [kept.pop(0)]  # which no other thread has now
             except IndexError:
                 return None
-            kept.append(memory)
-            if sys.getrefcount(memory) == _ALONE:
-                return memory
+            alone = sys.getrefcount(taken[0]) == _ALONE
+            kept += taken
+            if alone:
+                return taken[0]
         return None
 
     def _keep(self, size: int, memory: Memory) -> None:
