@@ -187,6 +187,7 @@ def pytensor(problem: Any, arrays: Sequence[Any], wrt: int) -> Step:
 def torch(problem: Any, arrays: Sequence[Any], wrt: int) -> Step:
     """``torch.compile`` of the loss, and its backward pass, which that compiles, too."""
     module = importlib.import_module("torch")
+    module.compiler.reset()  # it counts translations of the function below, over all workloads
     leaves = [module.tensor(np.asarray(a), requires_grad=k < wrt) for k, a in enumerate(arrays)]
     compiled = module.compile(lambda *xs: problem(*xs, module), fullgraph=True)
 
