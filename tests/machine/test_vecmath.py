@@ -226,7 +226,7 @@ def test_special_values(key: str, run: Callable[..., Any]) -> None:
 
 def hot_block(machine_code: str) -> str:
     """Return the basic block with most vector instructions: the loop body."""
-    blocks = re.split(r"\n(?=\.LBB)", machine_code)
+    blocks = re.split(r"\n(?=\.LBB|\s*\.(?:globl|section)\b)", machine_code)
     return max(blocks, key=lambda block: len(re.findall("[yz]mm", block)))
 
 

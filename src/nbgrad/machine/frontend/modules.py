@@ -199,8 +199,11 @@ def _translate(helper: FunctionType, kinds: tuple[Kind, ...]) -> Translated:
 
 
 @functools.cache
-def _functions(path: str) -> tuple[dict[int, ast.FunctionDef], dict[int, CodeType]]:
-    """The functions of a file, and what Python makes of them, by the lines where they begin."""
+def _functions(path: str) -> tuple[dict[int, ast.FunctionDef], dict[tuple[int, str], CodeType]]:
+    """The functions of a file by the lines where they begin, and what Python makes of them, by name, too.
+
+    From 3.14 on what computes annotations is a function in the same line.
+    """
     text = "".join(linecache.getlines(path))
     tree = ast.parse(text)
     nodes = {
@@ -208,11 +211,11 @@ def _functions(path: str) -> tuple[dict[int, ast.FunctionDef], dict[int, CodeTyp
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
     }
-    codes: dict[int, CodeType] = {}
+    codes: dict[tuple[int, str], CodeType] = {}
     left = [compile(text, path, "exec", dont_inherit=True)]
     while left:
         code = left.pop()
-        codes[code.co_firstlineno] = code
+        codes[code.co_firstlineno, code.co_name] = code
         left += [c for c in code.co_consts if isinstance(c, CodeType)]
     return nodes, codes
 
@@ -222,7 +225,8 @@ def source_of(helper: FunctionType) -> ast.FunctionDef:
     code = helper.__code__
     linecache.lazycache(code.co_filename, helper.__globals__)
     nodes, codes = _functions(code.co_filename)
-    node, found = nodes.get(code.co_firstlineno), codes.get(code.co_firstlineno)
+    node = nodes.get(code.co_firstlineno)
+    found = codes.get((code.co_firstlineno, code.co_name))
     if node is None or found is None or _says(found) != _says(code):
         raise Unsupported(f"{helper.__name__}, whose source is not at hand")
     return node
