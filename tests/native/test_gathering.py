@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import numba
@@ -174,3 +175,19 @@ def test_what_text_becomes(later: str, onto: bool, through: bool) -> None:
     numba.core.codegen.ll.parse_assembly(found)
     assert ("call i64 @nbgrad_onto" in found) == onto
     assert ("%t = " not in found) == through
+
+
+def test_places_that_are_one_are_added_up() -> None:
+    """As LLVM finds where it unrolls a loop."""
+    lljit.llvm()
+    one = "double 3.000000e+00, i64 %at, double 4.000000e+00, i64 %at, double 1.000000e+00, i64 %t"
+    text = TEXT.replace("LATER", "").replace("double 1.000000e+00, i64 %s, double %p, i64 %t", one)
+    found = gathered(
+        text.replace("%sum = call i64 @nbgrad_push2", "%sum = call i64 @nbgrad_push3")
+    )
+    numba.core.codegen.ll.parse_assembly(found)
+    made = dict(re.findall(r"(%\S+) = fadd double (.*)", found))
+    first, second = made
+    assert made[first] == "3.000000e+00, 4.000000e+00"
+    assert made[second] == f"{first}, %p"
+    assert f"@nbgrad_push2_float64(double {second}, i64 %at, double 2.000000e+00, i64 %n)" in found

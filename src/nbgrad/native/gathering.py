@@ -89,13 +89,13 @@ class _Function:
             others = [x for j, x in enumerate(push.terms) if j != k]
             if len({at for _, at in [*others, *inner.terms]}) > MOST:
                 continue
-            found = {at: p for p, at in others}
-            for p, at in inner.terms:
-                product = self._product(push.line, partial, p)
+            found: dict[str, str] = {}
+            inside = [(self._product(push.line, partial, p), at) for p, at in inner.terms]
+            for p, at in [*others, *inside]:  # LLVM may have found places to be one
                 before = found.get(at)
-                if before is not None:
-                    product = self._made(push.line, f"fadd double {before}, {product}")
-                found[at] = product
+                found[at] = (
+                    p if before is None else self._made(push.line, f"fadd double {before}, {p}")
+                )
             push.terms = [(p, at) for at, p in found.items()]
             push.write()
             inner.line.block.lines.remove(inner.line)
