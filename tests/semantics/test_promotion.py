@@ -209,3 +209,12 @@ def test_integers_with_a_sign_and_without_are_compared_to_the_last_bit(
         for a, b in ((x, y), (y, x), (x, y.astype(np.int8)), (y, x.astype(np.uint32))):
             assert np.array_equal(ng.jit(lambda a, b: compare(a, b))(a, b), compare(a, b))
             assert np.array_equal(compare(ng.tensor(a), b), compare(a, b))
+
+
+def test_integers_that_an_operation_takes_as_such_are_looked_at_each_time() -> None:
+    """Of a float with an integer only the first call was looked at: 2**32 was an exponent of 0."""
+    x = ng.tensor([1.5, 2.0])
+    for function in (np.ldexp, ng.numpy.ldexp):
+        assert function(x, 3).tolist() == [12.0, 16.0]
+        with pytest.raises(OverflowError, match="out of bounds for int32"):
+            function(x, 2**32)

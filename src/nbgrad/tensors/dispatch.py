@@ -171,7 +171,10 @@ def _recorded(prim: Primitive, table: dict[Any, Any], a: Node, *operands: Any) -
     node: Node = bind(prim, *operands)
     same = len(node.inputs) == len(operands)
     if same and all(x is y for x, y in zip(node.inputs, operands, strict=True)):
-        _bounded(table)[a.aval] = node.sig
+        looped = zip(operands, node.sig.loop, strict=False)
+        # Any integer fits beside floats, but where it is taken as one: the exponent of ldexp.
+        if not any(x.__class__ is int and dtype.kind in "iu" for x, dtype in looped):
+            _bounded(table)[a.aval] = node.sig
     return node
 
 
