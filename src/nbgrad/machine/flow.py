@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 NAME: Final = r'%(?:"[^"]+"|[-\w.$]+)'
@@ -61,8 +61,8 @@ class Flow:
                 self.blocks.append(Block("%" + label[1]))
             if label or not line.strip():
                 continue
-            while line.endswith("[") or (line.count("[") > line.count("]")):
-                line += "\n" + next(lines)
+            while line.endswith(" [") or ("\n" in line and "\n  ]" not in line):
+                line += "\n" + next(lines)  # the cases of a switch
             self.blocks[-1].lines.append(Line(line, self.blocks[-1]))
         self.known = known = {block.label: block for block in self.blocks}
         for block in self.blocks:
@@ -106,21 +106,22 @@ class Flow:
                 left += block.next
         return False
 
-    def read_after(self, name: str, line: Line) -> bool:
-        """Whether what a name holds when a line has run may be read after it."""
-        at = line.block.lines.index(line) + 1
-        left, seen = [(line.block, at)], set[Block]()
+    def read_after(self, made: Line, line: Line, readers: Sequence[Line]) -> bool:
+        """Whether what a line makes, and these read, may be read after another line has run."""
+        where = {made.block, *[x.block for x in readers]}
+        left, seen = [(line.block, line.block.lines.index(line) + 1)], set[Block]()
         while left:
             block, start = left.pop()
             ended = False
-            for later in block.lines[start:]:
-                if later.made == name:
+            for later in block.lines[start:] if block in where else []:
+                if later is made:
                     ended = True  # it is another by then
                     break
-                if not later.edges and name in later.reads:
+                if not later.edges and made.made in later.reads:
                     return True
             for following in [] if ended else block.next:
-                if any(self._taken(name, block, each) for each in following.lines):
+                phis = following.lines if following in where else []
+                if any(self._taken(made.made, block, each) for each in phis):
                     return True
                 if following not in seen:
                     seen.add(following)

@@ -67,12 +67,14 @@ class _Function:
         found = [(line, _CALL.fullmatch(line.text)) for line in self.flow.lines()]
         self.pushes = {x["made"]: _Push(line, x) for line, x in found if x}
         self.numbers = itertools.count()
+        self.made, self.readers = self.flow.made(), self.flow.readers()
 
     def text(self) -> str:
         """The text of it, with fewer entries."""
         for push in list(self.pushes.values()):
-            while self._through(push):
+            while push.made in self.pushes and self._through(push):
                 pass
+        self.made, self.readers = self.flow.made(), self.flow.readers()
         for push in self.pushes.values():
             self._onto(push)
         return self.flow.text()
@@ -81,10 +83,10 @@ class _Function:
 
     def _through(self, push: _Push) -> bool:
         """Take what an operand was recorded by in its place, if that is recorded for this alone."""
-        readers = self.flow.readers()
         for k, (partial, place) in enumerate(push.terms):
             inner = self.pushes.get(place)
-            if inner is None or len(readers[place]) > 1 or not self._as_often(push, inner):
+            # What is taken is read by another from then on, and never by more.
+            if inner is None or len(self.readers[place]) > 1 or not self._as_often(push, inner):
                 continue
             others = [x for j, x in enumerate(push.terms) if j != k]
             if len({at for _, at in [*others, *inner.terms]}) > MOST:
@@ -105,6 +107,8 @@ class _Function:
 
     def _as_often(self, push: _Push, inner: _Push) -> bool:
         """Whether an operand is recorded each time that what it is for is."""
+        if push.line.block is inner.line.block:
+            return True
         return not self.flow.reaches(push.line, push.line.block, inner.line.block)
 
     def _product(self, line: Line, p: str, q: str) -> str:
@@ -121,7 +125,7 @@ class _Function:
         """Whether a partial is known to be none of 0."""
         if p[0] != "%":
             return bool(_NUMBER.fullmatch(p)) and p not in _ZEROS
-        made = self.flow.made().get(p)
+        made = self.made.get(p)
         found = _CHOICE.match(made.text) if made else None
         return found is not None and all(x[0] != "%" and self._nonzero(x) for x in found.groups())
 
@@ -129,7 +133,8 @@ class _Function:
         """What an instruction before a line makes."""
         name = f"%nbgrad_through{next(self.numbers)}"
         lines = line.block.lines
-        lines.insert(lines.index(line), Line(f"  {name} = {text}", line.block))
+        self.made[name] = made = Line(f"  {name} = {text}", line.block)
+        lines.insert(lines.index(line), made)
         return name
 
     # ------------------------------------------------------------------------------- onto
@@ -153,19 +158,21 @@ class _Function:
             return False
         onto = [x for x in map(self.pushes.get, together) if x is not None and x.onto]
         return not any(
-            self.flow.read_after(name, x.line) for x in onto for name in together if name != x.made
+            self.flow.read_after(self.made[name], x.line, self.readers[name])
+            for x in onto
+            for name in together
+            if name != x.made
         )
 
     def _together(self, push: _Push) -> set[str] | None:
         """What may hold one place with a sum; None if there may be more that is not known."""
-        made, readers = self.flow.made(), self.flow.readers()
         found, left, stored = set[str](), [push.made, push.onto], list[Line]()
         while left:
             name = left.pop()
             if name in found:
                 continue
             found.add(name)
-            line, mine = made.get(name), self.pushes.get(name)
+            line, mine = self.made.get(name), self.pushes.get(name)
             if line is None or not (line.edges or mine):
                 return None  # an argument, or what memory holds
             if line.edges:
@@ -175,7 +182,7 @@ class _Function:
                 left += [x for x in given if x[0] == "%"]
             elif mine and mine.onto:
                 left.append(mine.onto)
-            for reader in readers[name]:
+            for reader in self.readers[name]:
                 by = self.pushes.get(reader.made)
                 if reader.edges or (by and by.onto == name):
                     left.append(reader.made)
