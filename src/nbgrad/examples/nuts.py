@@ -19,37 +19,43 @@ import numpy as np
 
 import nbgrad as ng
 from nbgrad.examples.nuts_scale import (
+    CENTRE,
     CHOSEN_G,
     CHOSEN_X,
     CHOSEN_Z,
+    FLAT,
+    KEPT,
+    LEFT_G,
     LEFT_R,
     LEFT_Z,
+    MAX_DEPTH,
     NEW_G,
+    NEW_X,
     NEW_Z,
     PART,
     QUARTER,
     RIGHT_R,
     RIGHT_Z,
+    SIZE,
     SUM,
-    VALUE,
+    SUMS,
     ZERO,
-    G,
-    R,
-    Z,
     add,
     averaged,
     copy,
     fast,
     improve,
     memory,
-    seen,
+    pull,
+    stretch,
+    uncounted,
     window_ends,
+    within,
 )  # fmt: skip
 from nbgrad.examples.posteriors import eight_schools, regression
 
 DIVERGED = 1000.0  # an error in the energy that ends a trajectory
 LIKELIEST = 300.0
-MAX_DEPTH = 10
 
 
 class Draws(NamedTuple):
@@ -63,158 +69,170 @@ class Draws(NamedTuple):
     accepted: float
 
 
-@fast
-def kinetic(r: Any) -> Any:
+@within
+def started(rng: Any, w: Any, r: int) -> Any:
+    """Draw a momentum to row *r*; its kinetic energy."""
     total = 0.0
-    for i in range(r.size):
-        total += r[i] * r[i]
+    for i in range(w.shape[1]):
+        w[r, i] = rng.standard_normal()
+        total += w[r, i] * w[r, i]
     return 0.5 * total
 
 
-@fast
-def leapfrog(density: Any, scale: Any, w: Any, step: float, split: bool) -> Any:
-    """One step, in place; the log-density where it ends, and the kinetic energy.
+@within
+def drift(scale: Any, w: Any, x: Any, z: int, step: float, split: bool) -> None:
+    """Half a step of the momentum ``w[z + 1]`` and one of the point ``w[z]``, which is *x*.
 
     It is *split* where the posterior is nearly a round normal one: what that does is a rotation, exactly, and only the rest of
-    the gradient is a force.
+    the gradient ``w[z + 2]`` is a force.
     """
-    energy, half = 0.0, 0.5 * step
+    half, normal, c, s, ahead = 0.5 * step, 0.0, 1.0, 0.0, step
     if split:
-        c, s = np.cos(step), np.sin(step)
-        for i in range(w.shape[1]):
-            r, z = w[R, i] + half * (w[G, i] + w[Z, i]), w[Z, i]
-            w[R, i], w[Z, i] = c * r - s * z, c * z + s * r
-        value = seen(density, scale, w)
-        for i in range(w.shape[1]):
-            r = w[R, i] + half * (w[G, i] + w[Z, i])
-            w[R, i] = r
-            energy += r * r
-        return value, 0.5 * energy
-    for i in range(w.shape[1]):
-        r = w[R, i] + half * w[G, i]
-        w[R, i] = r
-        w[Z, i] += step * r
-    value = seen(density, scale, w)
-    for i in range(w.shape[1]):
-        r = w[R, i] + half * w[G, i]
-        w[R, i] = r
-        energy += r * r
-    return value, 0.5 * energy
+        normal, c, s, ahead = half, np.cos(step), np.sin(step), np.sin(step)
+    for i in range(x.size):
+        at = w[z, i]
+        moving = w[z + 1, i] + half * w[z + 2, i] + normal * at
+        w[z + 1, i] = c * moving - s * at
+        at = c * at + ahead * moving
+        w[z, i], x[i] = at, w[CENTRE, i] + w[SIZE, i] * at
+    if w[FLAT, 0] == 0.0:
+        stretch(scale, w, z, x)
+
+
+@within
+def kick(scale: Any, w: Any, slope: Any, z: int, step: float, split: bool) -> Any:
+    """The other half of a step of the momentum, by the *slope* at x: its kinetic energy. It is added to ``w[PART]``."""
+    half, normal, energy = 0.5 * step, 0.5 * step if split else 0.0, 0.0
+    if w[FLAT, 0] == 0.0:
+        pull(scale, slope)
+    for i in range(slope.size):
+        g = w[SIZE, i] * slope[i]
+        moving = w[z + 1, i] + half * g + normal * w[z, i]
+        w[z + 1, i], w[z + 2, i] = moving, g
+        w[PART, i] += moving
+        energy += moving * moving
+    return 0.5 * energy
 
 
 @fast
-def turns(one: Any, other: Any, total: Any, before: Any, split: bool) -> bool:
-    """Whether a trajectory between two momenta turns back, of sums of momenta to its end, and before it.
+def valued(density: Any, x: Any, slope: Any) -> Any:
+    """The log-density at x: it gives the *slope* that it writes, too, which must be counted once more, and then no longer."""
+    return density(x, slope)[0]
+
+
+@within
+def leapfrog(density: Any, scale: Any, w: Any, x: Any, slope: Any, z: int, step: float, split: bool) -> Any:  # fmt: skip
+    """One step of rows ``z, z + 1, z + 2``, in place; the log-density where it ends, and the kinetic energy."""
+    drift(scale, w, x, z, step, split)
+    value = valued(density, x, slope)
+    return value, kick(scale, w, slope, z, step, split)
+
+
+@within
+def turns(w: Any, one: int, other: int, total: int, before: int, split: bool) -> bool:
+    """Whether a trajectory between two momenta turns back, of sums of momenta to its end, and before it: all are rows.
 
     In a round posterior all directions turn alike: there it ends where the momenta are at right angles, and draws are
     independent. Half a turn would lead to the opposite point, which is the same one for variances.
     """
     a = b = 0.0
     if split:
-        for i in range(one.size):
-            a += one[i] * other[i]
+        for i in range(w.shape[1]):
+            a += w[one, i] * w[other, i]
         return a <= 0.0
-    for i in range(one.size):
-        middle = total[i] - before[i] - 0.5 * (one[i] + other[i])
-        a += one[i] * middle
-        b += other[i] * middle
+    for i in range(w.shape[1]):
+        middle = w[total, i] - w[before, i] - 0.5 * (w[one, i] + w[other, i])
+        a += w[one, i] * middle
+        b += w[other, i] * middle
     return a <= 0.0 or b <= 0.0
 
 
-@fast
-def ends_a_turn(n: int, r: Any, total: Any, kept: Any, sums: Any, split: bool) -> bool:
+@within
+def ends_a_turn(n: int, w: Any, r: int, split: bool) -> bool:
     """Whether a part of a tree that leaf *n* ends turns back; even leaves are kept to be asked."""
     place, m = 0, n >> 1
     while m:
         place += m & 1
         m >>= 1
     if n % 2 == 0:
-        for i in range(r.size):
-            kept[place, i], sums[place, i] = r[i], total[i] - r[i]
+        for i in range(w.shape[1]):
+            w[KEPT + place, i], w[SUMS + place, i] = w[r, i], w[PART, i] - w[r, i]
         return False
     while n & 1:
-        if turns(kept[place], r, total, sums[place], split):
+        if turns(w, KEPT + place, r, PART, SUMS + place, split):
             return True
         n >>= 1
         place -= 1
     return False
 
 
-@fast
-def grow(rng: Any, density: Any, depth: int, step: float, energy: float, scale: Any, w: Any, kept: Any, sums: Any, split: bool) -> Any:  # fmt: skip
-    """A tree of 2**depth leaves from ``w[Z], w[R], w[G]``: weight, accepted, leaves, whether it ends well.
+@uncounted
+def grow(rng: Any, density: Any, depth: int, step: float, energy: float, scale: Any, w: Any, x: Any, slope: Any, z: int, split: bool) -> Any:  # fmt: skip
+    """A tree of 2**depth leaves from rows *z* on: weight, accepted, leaves, whether it ends well, the choice's value.
 
     Its sum of momenta is ``w[PART]``, its choice ``w[NEW_Z]``.
     """
-    weight, accepted, leaves = 0.0, 0.0, 0
-    w[PART] = 0.0
+    weight, accepted, leaves, chosen = 0.0, 0.0, 0, 0.0
+    for i in range(w.shape[1]):
+        w[PART, i] = 0.0
     for n in range(1 << depth):
-        value, moving = leapfrog(density, scale, w, step, split)
+        value, moving = leapfrog(density, scale, w, x, slope, z, step, split)
         error = moving - value - energy
         leaves += 1
         if not error < DIVERGED:
-            return weight, accepted, leaves, 2
+            return weight, accepted, leaves, 2, chosen
         # Of states that are likelier by far than the first, all count the same: it is a bad start.
         likelier = np.exp(min(-error, LIKELIEST))
         accepted += min(1.0, likelier)
         before = weight
         weight += likelier
         if rng.random() * weight < likelier:
-            copy(w, Z, NEW_Z, 1)
-            copy(w, G, NEW_G, 2)
-            w[VALUE, 0] = value
-        add(w, R, PART)
-        if ends_a_turn(n, w[R], w[PART], kept, sums, split):
-            return before, accepted, leaves, 1
-    return weight, accepted, leaves, 0
+            for i in range(w.shape[1]):
+                w[NEW_Z, i], w[NEW_G, i], w[NEW_X, i] = w[z, i], w[z + 2, i], x[i]
+            chosen = value
+        if ends_a_turn(n, w, z + 1, split):
+            return before, accepted, leaves, 1, chosen
+    return weight, accepted, leaves, 0, chosen
 
 
-@fast
-def transition(rng: Any, density: Any, value: float, step: float, scale: Any, w: Any, kept: Any, sums: Any, split: bool) -> Any:  # fmt: skip
+@uncounted
+def transition(rng: Any, density: Any, value: float, step: float, scale: Any, w: Any, x: Any, slope: Any, split: bool) -> Any:  # fmt: skip
     """One draw from ``w[CHOSEN_Z], w[CHOSEN_G]``: its value, accepted, leaves, whether it diverged."""
-    for i in range(w.shape[1]):
-        w[R, i] = rng.standard_normal()
-    energy = kinetic(w[R]) - value
-    for first in (LEFT_Z, RIGHT_Z):
-        copy(w, CHOSEN_Z, first, 1)
-        copy(w, R, first + 1, 1)
-        copy(w, CHOSEN_G, first + 2, 1)
-    copy(w, R, SUM, 1)
-    w[ZERO] = 0.0
+    energy = started(rng, w, SUM) - value
+    for z in (LEFT_Z, RIGHT_Z):
+        copy(w, CHOSEN_Z, z, 1)
+        copy(w, SUM, z + 1, 1)
+        copy(w, CHOSEN_G, z + 2, 1)
     weight, accepted, leaves = 1.0, 0.0, 0
     for depth in range(MAX_DEPTH):
         forward = rng.random() < 0.5
-        first = RIGHT_Z if forward else LEFT_Z
-        copy(w, first, Z, 3)
-        signed = step if forward else -step
-        more, a, count, ended = grow(
-            rng, density, depth, signed, energy, scale, w, kept, sums, split
+        z, signed = (RIGHT_Z, step) if forward else (LEFT_Z, -step)
+        more, a, count, ended, chosen = grow(
+            rng, density, depth, signed, energy, scale, w, x, slope, z, split
         )
         accepted += a
         leaves += count
         if ended:
             return value, accepted, leaves, ended == 2
-        copy(w, Z, first, 3)
         if rng.random() * weight < more:
             copy(w, NEW_Z, CHOSEN_Z, 3)
-            value = w[VALUE, 0]
+            value = chosen
         weight += more
         add(w, PART, SUM)
-        if turns(w[LEFT_R], w[RIGHT_R], w[SUM], w[ZERO], split):
+        if turns(w, LEFT_R, RIGHT_R, SUM, ZERO, split):
             break
     return value, accepted, leaves, False
 
 
 @fast
-def first_step(rng: Any, density: Any, value: float, scale: Any, w: Any, split: bool) -> Any:
+def first_step(rng: Any, density: Any, value: float, scale: Any, w: Any, x: Any, slope: Any, split: bool) -> Any:  # fmt: skip
     """A step that is accepted by about a half."""
     step, direction = 1.0, 0
     for _ in range(50):
-        w[Z], w[G] = w[CHOSEN_Z], w[CHOSEN_G]
-        for i in range(w.shape[1]):
-            w[R, i] = rng.standard_normal()
-        energy = kinetic(w[R]) - value
-        found, moving = leapfrog(density, scale, w, step, split)
+        copy(w, CHOSEN_Z, LEFT_Z, 1)
+        copy(w, CHOSEN_G, LEFT_G, 1)
+        energy = started(rng, w, LEFT_R) - value
+        found, moving = leapfrog(density, scale, w, x, slope, LEFT_Z, step, split)
         error = moving - found - energy
         now = 1 if error < 0.2231 else -1  # log(0.8)
         if direction != 0 and now != direction:
@@ -227,28 +245,29 @@ def first_step(rng: Any, density: Any, value: float, scale: Any, w: Any, split: 
 
 
 @fast
-def warm(rng: Any, density: Any, scale: Any, w: Any, warmup: int, target: float, kept: Any, sums: Any) -> Any:  # fmt: skip
+def warm(rng: Any, density: Any, scale: Any, w: Any, x: Any, slope: Any, warmup: int, target: float) -> Any:  # fmt: skip
     """Find the step and the scale: the value of the chosen draw, the step, how many gradients it took."""
     draws, slopes = np.zeros((warmup, w.shape[1])), np.zeros((warmup, w.shape[1]))
-    copy(w, CHOSEN_Z, Z, 1)
-    value = seen(density, scale, w)
-    copy(w, G, CHOSEN_G, 2)
-    step, split = first_step(rng, density, value, scale, w, False), False
+    copy(w, CHOSEN_Z, LEFT_Z, 1)
+    value, _ = leapfrog(density, scale, w, x, slope, LEFT_Z, 0.0, False)
+    copy(w, LEFT_G, CHOSEN_G, 1)
+    step, split = first_step(rng, density, value, scale, w, x, slope, False), False
     state = np.array([np.log(10 * step), 0.0, 0.0, 0.0])
     ends = window_ends(warmup)
     begun, which, gradients = 0, 0, 0
     for t in range(warmup):
         value, accepted, leaves, _ = transition(
-            rng, density, value, step, scale, w, kept, sums, split
+            rng, density, value, step, scale, w, x, slope, split
         )
         gradients += leaves
         step = averaged(state, accepted / leaves, target, split)
-        draws[t], slopes[t] = w[CHOSEN_Z], w[CHOSEN_G]
+        for i in range(w.shape[1]):
+            draws[t, i], slopes[t, i] = w[CHOSEN_Z, i], w[CHOSEN_G, i]
         if which < len(ends) and t + 1 == ends[which]:
             split = improve(scale, w, draws[begun : t + 1], slopes[begun : t + 1])
             begun = t + 1
             which += 1
-            step = first_step(rng, density, value, scale, w, split)
+            step = first_step(rng, density, value, scale, w, x, slope, split)
             state[:] = np.log(10 * step), 0.0, 0.0, 0.0
     return value, np.exp(state[2]), gradients, split
 
@@ -257,20 +276,22 @@ def warm(rng: Any, density: Any, scale: Any, w: Any, warmup: int, target: float,
 def chain(rng: Any, density: Any, start: Any, scale: Any, warmup: int, count: int, target: float) -> Any:  # fmt: skip
     """Draws from *density*, which writes the gradient to its second argument, from *start* on."""
     n = start.size
-    w, kept, sums = memory(n), np.zeros((MAX_DEPTH + 1, n)), np.zeros((MAX_DEPTH + 1, n))
+    w, x, slope = memory(n), np.zeros(n), np.zeros(n)
     w[CHOSEN_Z] = start
-    value, step, gradients, split = warm(rng, density, scale, w, warmup, target, kept, sums)
+    value, step, gradients, split = warm(rng, density, scale, w, x, slope, warmup, target)
     draws = np.empty((count, n))
     diverged, rate = 0, 0.0
     for t in range(count):
         value, accepted, leaves, broke = transition(
-            rng, density, value, step, scale, w, kept, sums, split
+            rng, density, value, step, scale, w, x, slope, split
         )
-        draws[t] = w[CHOSEN_X]
+        for i in range(n):
+            draws[t, i] = w[CHOSEN_X, i]
         gradients += leaves
         diverged += broke
         rate += accepted / leaves / count
-    return draws, step, scale, gradients, diverged, rate
+    learnt = scale if len(scale) else w[SIZE : SIZE + 1]
+    return draws, step, learnt, gradients, diverged, rate
 
 
 def sample(density: Any, start: Any, warmup: int = 1000, count: int = 1000, chains: int = 4, seed: int = 0, target: float = 0.8, threads: int = 1, dense: bool | None = None) -> list[Draws]:  # fmt: skip
@@ -286,9 +307,10 @@ def sample(density: Any, start: Any, warmup: int = 1000, count: int = 1000, chai
     starts = start + np.random.default_rng(seed).uniform(-2, 2, (chains, n))
 
     def run(k: int) -> Draws:
-        scale = np.eye(n) if dense else np.ones(n)
+        scale = np.eye(n) if dense else np.empty((0, n))
         rng = np.random.default_rng((seed, k))
-        return Draws(*chain(rng, density, starts[k], scale, warmup, count, target))
+        found = Draws(*chain(rng, density, starts[k], scale, warmup, count, target))
+        return found if dense else found._replace(scale=found.scale[0])
 
     if threads == 1:
         return [run(k) for k in range(chains)]

@@ -14,47 +14,52 @@ from numba import njit
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 # No tests for divisions by zero, sums in any order, and other threads of Python go on.
-fast: Callable[[Function], Function] = njit(
-    cache=True, nogil=True, error_model="numpy", fastmath={"contract", "reassoc"}
-)
+options: Any = {"error_model": "numpy", "fastmath": {"contract", "reassoc"}, "nogil": True}
+fast: Callable[[Function], Function] = njit(cache=True, **options)
+# What makes no arrays need not count who holds them: of a step with ten numbers that is a tenth of the time.
+uncounted: Callable[[Function], Function] = njit(cache=True, _nrt=False, **options)
+# An array is passed as seven words or nine: parts of a step are written out where they are called.
+within: Callable[[Function], Function] = njit(inline="always")
 NEARLY = 0.25  # a share of its variance by which a gradient may differ from a normal posterior's
 QUARTER = 0.5 * np.pi  # of a turn: the longest step that is split
 # A diagonal serves where the variance of correlated directions differs by less, once coordinates have one: trajectories are
 # at most twice as long, and a step takes no products with a triangle.
 ALIKE = 4.0
+MAX_DEPTH = 10  # of a tree
 # Rows of the memory of a tree.
-(LEFT_Z, LEFT_R, LEFT_G, RIGHT_Z, RIGHT_R, RIGHT_G, CHOSEN_Z, CHOSEN_G, CHOSEN_X, SUM, NEW_Z, NEW_G, NEW_X, PART, Z, R, G, X, SLOPE, ZERO, VALUE, CENTRE, FLAT, SIZE) = range(24)  # fmt: skip
+(LEFT_Z, LEFT_R, LEFT_G, RIGHT_Z, RIGHT_R, RIGHT_G, CHOSEN_Z, CHOSEN_G, CHOSEN_X, SUM, NEW_Z, NEW_G, NEW_X, PART, ZERO, FLAT, CENTRE, SIZE, KEPT) = range(19)  # fmt: skip
+SUMS = KEPT + MAX_DEPTH
 
 
 @fast
 def memory(n: int) -> Any:
     """The memory of a tree, with a scale that is the identity."""
-    w = np.zeros((SIZE + 1, n))
+    w = np.zeros((SUMS + MAX_DEPTH, n))
     w[FLAT], w[SIZE] = 1.0, 1.0
     return w
 
 
-@fast
-def stretch(scale: Any, z: Any, x: Any) -> None:
-    """``x = scale @ z`` of a triangle: loops, as BLAS would go through the other one, too."""
-    for i in range(z.size):
-        total = 0.0
+@within
+def stretch(scale: Any, w: Any, z: int, x: Any) -> None:
+    """``x = w[CENTRE] + scale @ w[z]`` of a triangle: loops, as BLAS would go through the other one, too."""
+    for i in range(x.size):
+        total = w[CENTRE, i]
         for j in range(i + 1):
-            total += scale[i, j] * z[j]
+            total += scale[i, j] * w[z, j]
         x[i] = total
 
 
-@fast
-def pull(scale: Any, slope: Any, g: Any) -> None:
-    """``g = scale.T @ slope``: the gradient by z."""
-    for i in range(g.size):
-        g[i] = 0.0
+@within
+def pull(scale: Any, slope: Any) -> None:
+    """``slope = scale.T @ slope`` of a triangle, in place."""
+    for i in range(slope.size):
         a = slope[i]
+        slope[i] = 0.0
         for j in range(i + 1):
-            g[j] += scale[i, j] * a
+            slope[j] += scale[i, j] * a
 
 
-@fast
+@within
 def copy(w: Any, source: int, target: int, rows: int) -> None:
     """Copy rows of the memory of a tree: loops, as slices cost more than short rows."""
     for k in range(rows):
@@ -62,27 +67,10 @@ def copy(w: Any, source: int, target: int, rows: int) -> None:
             w[target + k, i] = w[source + k, i]
 
 
-@fast
+@within
 def add(w: Any, source: int, target: int) -> None:
     for i in range(w.shape[1]):
         w[target, i] += w[source, i]
-
-
-@fast
-def seen(density: Any, scale: Any, w: Any) -> Any:
-    """The log-density at ``w[X] = w[CENTRE] + scale @ w[Z]``; its gradient by z is ``w[G]``."""
-    if scale.ndim == 2 and w[FLAT, 0] == 0.0:
-        stretch(scale, w[Z], w[X])
-        add(w, CENTRE, X)
-        value = density(w[X], w[SLOPE])[0]
-        pull(scale, w[SLOPE], w[G])
-        return value
-    for i in range(w.shape[1]):
-        w[X, i] = w[CENTRE, i] + w[SIZE, i] * w[Z, i]
-    value = density(w[X], w[SLOPE])[0]
-    for i in range(w.shape[1]):
-        w[G, i] = w[SIZE, i] * w[SLOPE, i]
-    return value
 
 
 @fast
@@ -131,11 +119,10 @@ def improve(scale: Any, w: Any, draws: Any, slopes: Any) -> bool:
         root[i] = ((np.var(draws[:, i]) + 1e-10) / (np.var(slopes[:, i]) + 1e-10)) ** 0.25
     w[CHOSEN_Z] /= root
     w[CHOSEN_G] *= root
-    w[SIZE] *= root
+    if w[FLAT, 0] != 0.0:
+        w[SIZE] *= root
     scale *= root
-    if scale.ndim == 1:
-        return False
-    if 2 * len(draws) < n:
+    if 2 * len(draws) < n or len(scale) == 0:
         return False
     inner, outer = draws / root, slopes * root
     half = np.linalg.cholesky(moments(outer))
@@ -143,25 +130,22 @@ def improve(scale: Any, w: Any, draws: Any, slopes: Any) -> bool:
     # Draws on the way from far have some that are rounded to below zero.
     values = np.maximum(values, 1e-12 * values[-1])
     wide = np.linalg.solve(half.T, vectors * values**0.25)  # wide @ wide.T is 1 / S
-    full = np.atleast_2d(scale)  # it is, but a diagonal, too, has its types checked here
-    found = np.dot(full, np.linalg.cholesky(np.dot(wide, wide.T)))
+    found = np.dot(scale, np.linalg.cholesky(np.dot(wide, wide.T)))
     if flatten(found):
         if w[FLAT, 0] != 0.0:
             return False  # the diagonal above serves
-        w[FLAT] = 1.0
+        w[FLAT], w[SIZE] = 1.0, np.diag(found)
     else:
-        w[FLAT] = 0.0
-    w[SIZE] = np.diag(found)
-    lower = np.linalg.solve(full, found)
-    full[:] = found
+        w[FLAT], w[SIZE] = 0.0, 1.0
+    lower = np.linalg.solve(scale, found)
+    scale[:] = found
     w[CHOSEN_Z] = np.linalg.solve(lower, w[CHOSEN_Z])
     w[CHOSEN_G] = np.dot(lower.T, w[CHOSEN_G])
     # A round normal posterior has its middle at z + g, wherever z is.
     middles = np.linalg.solve(lower, inner.T).T + np.dot(outer, lower)
     middle = mean(middles)
     w[CHOSEN_Z] -= middle
-    stretch(full, middle, w[X])
-    add(w, X, CENTRE)
+    w[CENTRE] += np.dot(scale, middle)
     return bool(len(draws) > n and mean((middles - middle) ** 2).max() < NEARLY)
 
 
