@@ -275,6 +275,31 @@ def test_one_code_serves_functions_of_other_extents() -> None:
     assert len(call.signatures) == 1
 
 
+def test_a_run_that_is_written_out_is_that_of_all() -> None:
+    constant = np.arange(3.0)
+
+    def f(
+        x: Any, a: Any
+    ) -> Any:  # of blocks, numbers, an argument, and what is no result of a kernel
+        return (np.sin(x) * a).sum(), x, a * constant, constant, a
+
+    x = np.linspace(-9, 9, 1_000_001)
+    c = ng.compile(f, x, 1.5)
+
+    @njit  # type: ignore[untyped-decorator]
+    def call(x: Any, a: Any) -> Any:
+        return c.value(x, a)
+
+    general, expected = (
+        c.value.image.run,
+        c.value(x, 0.25),
+    )  # by the loop of all, as Python calls it
+    assert any(0 < grain < n for _, n, grain, _ in c.value.image.layout.calls)
+    for got, wanted in zip(call(x, 0.25), expected, strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    assert c.value.image.run != general
+
+
 def test_pointers_of_c() -> None:
     c = ng.compile(rosenbrock, np.ones(3))
     x, value, g = np.array([0.5, 1.0, 2.0]), np.zeros(()), np.zeros(3)

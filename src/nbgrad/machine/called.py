@@ -90,14 +90,16 @@ class Called:
         What it is called.
     params, results
         Nests of what it takes, and gives.
-    descriptor : int
-        The address of its words.
     """
 
     kind: str
     params: Nest
     results: Tree
-    descriptor: int
+
+    @property
+    def descriptor(self) -> int:
+        """The address of its words."""
+        raise NotImplementedError
 
     def publish(self) -> str:
         """The name of its symbol, which says what it computes; it is kept for good from now on."""

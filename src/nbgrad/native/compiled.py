@@ -219,7 +219,6 @@ class Function(Called):
         self.results = results_of(entry.rebuild([a.aval for a in entry.outputs]), kind, words)
         self.words = np.array(words.words, np.int64)
         self.words[[RUN, IMAGE, FAULT]] = image.run, image.address, image.fault
-        self.descriptor = self.words.ctypes.data
         self._run = _RUN(image.run)
 
     def __repr__(self) -> str:
@@ -246,6 +245,12 @@ class Function(Called):
     def workspace_size(self) -> int:
         """Bytes of memory that a run needs; a caller may give them, and need not."""
         return int(self.image.size)
+
+    @cached_property
+    def descriptor(self) -> int:
+        """Where the table is that compiled code calls it by."""
+        self.words[RUN] = self.image.written_out()
+        return int(self.words.ctypes.data)
 
     @cached_property
     def _stub(self) -> Any:
