@@ -124,6 +124,10 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.ir:FunctionIR.generator_info": None,
         "numba.core.ir:FunctionIR.is_generator": None,
     },
+    "a ufunc's call with a number of ours is in no expression of arrays of Numba's": {
+        "numba.np.ufunc.array_exprs:RewriteArrayExprs._match_array_expr": "self, instr, expr, target_name",
+        "numba.core.types:Type.is_internal": None,
+    },
     "registries are read when there is more in them": {
         "numba.core.base:BaseContext.refresh": "self",
         "numba.core.base:BaseContext._registries": None,

@@ -322,3 +322,13 @@ def test_a_tape_has_a_budget() -> None:
     assert (
         abs(np.asarray(ng.grad(lengthy)(0.5, 1)) - (math.sin(0.5) + 0.5 * math.cos(0.5))) < 1e-15
     )
+
+
+def test_a_ufunc_takes_an_array_and_a_number_that_are_active() -> None:
+    """Numba made a loop of its own of such a call, and failed at it."""
+    space: dict[str, Any] = {"np": np}
+    exec("def f(x, b): return np.maximum(b, x).sum() * x", space)  # without a source: by numbers
+    b, f = np.array([0.0, 0.5, 2.0]), ng.njit(numba.njit(space["f"]))
+    found = ng.grad(f, argnums=(0, 1))(0.75, b)
+    assert found[0] == 2 * 0.75 + 3.5
+    np.testing.assert_array_equal(found[1], [0.0, 0.0, 0.75])

@@ -51,6 +51,7 @@ from numba.core.typing.templates import (
 from numba.core.typing.typeof import Purpose
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.np.numpy_support import as_dtype
+from numba.np.ufunc.array_exprs import RewriteArrayExprs
 
 from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
@@ -64,7 +65,7 @@ __all__ = [
     "AbstractTemplate", "AttributeTemplate", "CPUDispatcher", "CPUTarget", "Collected",
     "ConfigStack", "Conversion", "Generator", "Guarded", "Knowing",
     "NumbaError", "NumbaTypeError", "OpaqueModel", "PassManager", "PointerModel", "Purpose",
-    "Remembering", "TypingError", "_helperlib", "_nrt_python", "alloca_once", "as_dtype",
+    "Remembering", "RewriteArrayExprs", "TypingError", "_helperlib", "_nrt_python", "alloca_once", "as_dtype",
     "builtin_registry", "compiler", "cpu_target", "create_struct_proxy",
     "global_compiler_lock", "guarded_by",
     "infer_getattr", "infer_global", "intrinsic", "lean", "lower_builtin", "lower_cast",

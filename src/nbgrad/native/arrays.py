@@ -10,6 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from nbgrad.machine.fused_ufuncs import leave_ours_alone
 from nbgrad.machine.numba_inside import TypingError, as_dtype
 from nbgrad.native.active import Carrier
 from nbgrad.native.functions import ARITY_TWO, FUNCTIONS, IN_PLACE
@@ -131,6 +132,7 @@ BINARY: Final = {
     np.greater_equal, np.equal, np.not_equal, np.logical_and, np.logical_or, np.logical_xor,
 }  # fmt: skip
 _register_all()
+leave_ours_alone()
 typing_context().refresh()
 for _operator in IN_PLACE:
     ours_first(_operator)
