@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import llvmlite.binding as ll
 import pytest
@@ -114,3 +115,22 @@ define double @f(double %s, double %c, i64 %n) {
     text = str(merging.without_jumps(module))
     wanted = 2 if lljit.host().triple.startswith("x86_64") else 0
     assert text.count("select i1 %even, i64") == wanted
+
+
+@pytest.mark.parametrize("gathered", [None, lambda text: text])
+def test_what_records_is_not_put_into_vectors(gathered: Any) -> None:
+    lljit.llvm()
+    module = ll.parse_assembly("""
+define void @f(ptr noalias %x, ptr noalias %y) {
+  %x1 = getelementptr double, ptr %x, i64 1
+  %y1 = getelementptr double, ptr %y, i64 1
+  %a = load double, ptr %x
+  %b = load double, ptr %x1
+  %c = fmul double %a, %a
+  %d = fmul double %b, %b
+  store double %c, ptr %y
+  store double %d, ptr %y1
+  ret void
+}""")
+    text = str(merging.optimized(module, lambda names: "", gathered))
+    assert ("fmul <2 x double>" in text) == (gathered is None)

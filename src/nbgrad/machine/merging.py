@@ -33,7 +33,7 @@ _BITS: Final = {"double": "i64", "float": "i32"}
 def optimized(
     module: Any,
     later: Callable[[Sequence[str]], str] | None,
-    gathered: Callable[[str], str] = lambda text: text,
+    gathered: Callable[[str], str] | None = None,
 ) -> Any:
     """The module after LLVM's whole pipeline.
 
@@ -52,7 +52,7 @@ def optimized(
         manager.run(module, builder)
     if later:
         before = str(module)
-        text = gathered(before)
+        text = gathered(before) if gathered else before
         module = module if text == before else ll.parse_assembly(text)
         link(module, later([f.name for f in module.functions if f.is_declaration]))
         _linked_as(module, ll.Linkage.linkonce_odr, ll.Linkage.internal)
@@ -60,7 +60,8 @@ def optimized(
         manager = ll.create_new_module_pass_manager()
         manager.add_always_inliner_pass()
         manager.run(module, builder)
-    optimize(module)
+    # Of numbers that are recorded two are hardly ever computed alike, and putting them together costs more.
+    optimize(module, lanes=gathered is None)
     return without_jumps(module) if later else module
 
 

@@ -239,7 +239,7 @@ def build(
     symbol: str,
     known: Set[tuple[str, str]] | None,
     later: Callable[[Sequence[str]], str] | None = None,
-    gathered: Callable[[str], str] = lambda text: text,
+    gathered: Callable[[str], str] | None = None,
 ) -> tuple[bytes, tuple[str, ...]]:
     """``int64 symbol(int64 *words)`` as object code, and the functions and data that it needs.
 

@@ -166,11 +166,14 @@ def link(module: Any, text: str) -> None:
     module.link_in(other)
 
 
-def optimize(module: Any) -> None:
-    """Run LLVM's O3 pipeline. Pass managers are single-use: a second run aborts the process."""
+def optimize(module: Any, lanes: bool = True) -> None:
+    """Run LLVM's O3 pipeline; without *lanes* it makes no vectors of numbers that stand beside each other.
+
+    Pass managers are single-use: a second run aborts the process.
+    """
     tuning = ll.create_pipeline_tuning_options(3)
     tuning.loop_vectorization = True
-    tuning.slp_vectorization = True
+    tuning.slp_vectorization = lanes
     builder = ll.create_pass_builder(lljit.target_machine(), tuning)
     builder.getModulePassManager().run(module, builder)
     module.verify()

@@ -103,8 +103,9 @@ def _kept(
     with numba_whole.contexts():
         known = key.functions if key.text else None  # what is not kept may call anything
         later = pushing.bodies if request.reverse else None
+        fewer = gathered if request.reverse and not request.order else None
         data, needs = numba_whole.build(
-            _entry(writer), memory.WORDS, key.symbol, known, later, gathered
+            _entry(writer), memory.WORDS, key.symbol, known, later, fewer
         )
     code = stored.linked(key.symbol, data, needs)
     words = writer.primal_words()
