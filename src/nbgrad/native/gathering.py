@@ -22,7 +22,9 @@ _CALL: Final = re.compile(
 _ONE: Final = "1.000000e+00"
 _NUMBER: Final = re.compile(r"-?\d.*|0x.*")
 _ZEROS: Final = ("0.000000e+00", "-0.000000e+00")
-_CHOICE: Final = re.compile(r"  \S+ = select i1 \S+, double (?P<yes>[^\s,]+), double (?P<no>[^\s,]+)")
+_CHOICE: Final = re.compile(
+    r"  \S+ = select i1 \S+, double (?P<yes>[^\s,]+), double (?P<no>[^\s,]+)"
+)
 
 
 class _Push:

@@ -132,18 +132,12 @@ strong_multiply = elementwise(
     doc="Product that is exactly zero where the first operand is, whatever the second.",
 )
 
-
-def _inverse(y: Any) -> Any:
-    """``1 / y``; Python's own division raises where a number is 0."""
-    return divide(1, y) if is_number(y) else 1 / y
-
-
 divide = elementwise(
     "divide",
     expr="{x} / {y}",
     reference=np.divide,
     complex_expr="divide_{c}({x}, {y})",
-    partials=lambda out, x, y: (_inverse(y), -(out / y)),
+    partials=lambda out, x, y: (divide(1, y), -(out / y)),  # Python's 1 / 0 raises
     domain=NONZERO,
     grad_name="Div",
     square=kinks.FACTOR,
