@@ -17,7 +17,7 @@ import numba
 import numpy as np
 from numba import types
 
-from nbgrad.machine import bounds, lljit
+from nbgrad.machine import bounds, processor
 from nbgrad.machine.cache import digest
 from nbgrad.machine.numba_inside import CPUDispatcher
 from nbgrad.machine.overloads import foreign_overloads
@@ -215,8 +215,7 @@ def _settings() -> Any:
 @cache
 def _environment() -> str:
     """The processor, versions, and the code that makes code: our own, by its files."""
-    host = lljit.host()
-    found = [host.triple, host.cpu, host.features, host.llvmlite, sys.version, np.__version__]
+    found = [processor.identity(), sys.version, np.__version__]
     found += [numba.__version__, str(getattr(sys.modules.get("scipy"), "__version__", ""))]
     top = os.path.dirname(os.path.dirname(__file__))
     left = [top]
