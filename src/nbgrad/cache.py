@@ -23,7 +23,8 @@ def directory() -> Path | None:
     >>> cache.directory() is None or cache.directory().is_absolute()
     True
     """
-    return default_cache().path
+    path = default_cache().path
+    return None if path is None else Path(path)
 
 
 def size() -> tuple[int, int]:

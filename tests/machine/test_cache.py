@@ -48,8 +48,8 @@ def test_round_trip(tmp_path):
 def test_only_the_owner_can_look(tmp_path):
     store = ObjectCache(tmp_path / "cache")
     store.store(KEY, b"code")
-    assert store.path.stat().st_mode & 0o777 == 0o700
-    assert files(store.path)[0].stat().st_mode & 0o077 == 0
+    assert Path(store.path).stat().st_mode & 0o777 == 0o700
+    assert files(Path(store.path))[0].stat().st_mode & 0o077 == 0
 
 
 @pytest.mark.parametrize(
@@ -188,10 +188,10 @@ def test_memory_is_bounded_too():
 def test_where_the_directory_is(monkeypatch, tmp_path):
     monkeypatch.delenv("NBGRAD_CACHE", raising=False)
     monkeypatch.setenv("NBGRAD_CACHE_DIR", str(tmp_path))
-    assert default_directory() == tmp_path
+    assert default_directory() == str(tmp_path)
     monkeypatch.delenv("NBGRAD_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_directory() == tmp_path / "nbgrad"
+    assert default_directory() == str(tmp_path / "nbgrad")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert "nbgrad" in str(default_directory())
     monkeypatch.setenv("NBGRAD_CACHE", "0")
@@ -264,7 +264,7 @@ SPECIAL = {
 def test_a_special_file_under_the_name_of_a_kernel_is_a_miss(tmp_path, kind):
     store = ObjectCache(tmp_path / "cache")
     store.store(KEY, b"code")
-    place = files(store.path)[0]
+    place = files(Path(store.path))[0]
     place.unlink()
     SPECIAL[kind](place)
     again = ObjectCache(store.path)
@@ -316,7 +316,7 @@ def test_an_empty_name_of_the_users_cache_means_the_usual_one(monkeypatch, tmp_p
     monkeypatch.delenv("NBGRAD_CACHE_DIR", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "")
-    assert default_directory() == tmp_path / ".cache" / "nbgrad"
+    assert default_directory() == str(tmp_path / ".cache" / "nbgrad")
 
 
 @pytest.mark.parametrize("name", ["NBGRAD_CACHE_DIR", "XDG_CACHE_HOME"])

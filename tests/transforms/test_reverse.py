@@ -87,7 +87,9 @@ def test_equations_are_those_that_the_rules_record(name: str, policy: str) -> No
 def test_a_rule_runs_once_a_signature(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # What earlier tests learnt is forgotten all at once: not between the two that are compared.
     monkeypatch.setattr(reverse, "MAX_TEMPLATES", math.inf)
-    for _ in range(2):  # a rule of a number is learnt when it is met again; the test is run alone, too
+    for _ in range(
+        2
+    ):  # rules of numbers are learnt when met again, and the test is run alone, too
         both(lambda x: looped(FUNCTIONS[name](x), 10), "safe")
     ran: list[Any] = []
     learn, run = reverse._template, reverse.Reverse._by_nodes

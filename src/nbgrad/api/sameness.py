@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import random
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from operator import is_
@@ -13,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from nbgrad.core.lazy import pattern
 from nbgrad.tensors.creation import frozen
 
 Guard = Callable[[], bool]
 CHUNK = 1 << 16  # bytes of an array that are compared at a time, so that they stay in the cache
-_CELL = re.compile(r"\b(v\d+)\.cell_contents\b")
+_CELL = pattern(r"\b(v\d+)\.cell_contents\b")
 # Packages whose containers compare themselves.
 _COMPARING = ("pandas", "polars", "xarray")
 _SOURCES = {("numpy", "Generator"), ("numpy", "RandomState"), ("numpy", "BitGenerator")}

@@ -7,7 +7,6 @@ left to a Python function, which gets a list.
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from types import CellType
@@ -19,7 +18,7 @@ from nbgrad.api.outside import Reader
 from nbgrad.backends.base import Ends
 from nbgrad.config import Config, settings
 from nbgrad.core.aval import Aval
-from nbgrad.core.lazy import LazyModule
+from nbgrad.core.lazy import LazyModule, pattern
 from nbgrad.core.modes import lines
 from nbgrad.core.tape import Tape
 from nbgrad.core.tree import LEAF, matcher
@@ -33,8 +32,8 @@ HOT_CALLS = 50  # of one structure, before its calls are machine code from end t
 SHARED = np.zeros(16, np.int64)  # words of ``twins.calling``
 ONE, SEVERAL = 1, 2  # results, given as an array, or as a tuple of arrays
 # Tests of a guard that machine code makes: of an object, or of a number that may be another, equal one.
-_SAME = re.compile(r"(v\d+)(?:\['(\w+)'\]|\.cell_contents) is (v\d+)")
-_EQUAL = re.compile(r"\((.+?) is (v\d+) or \1\.__class__ is (v\d+) and \1 == \2\)")
+_SAME = pattern(r"(v\d+)(?:\['(\w+)'\]|\.cell_contents) is (v\d+)")
+_EQUAL = pattern(r"\((.+?) is (v\d+) or \1\.__class__ is (v\d+) and \1 == \2\)")
 
 
 class Methods:

@@ -2,30 +2,36 @@
 
 A file is named by the hash of everything its code depends on, so it never goes stale and two
 processes that race write the same thing. No locks, no pickle: a file is the object code and the
-SHA-256 of it and its key. Whatever is wrong with a file, the answer is "not there".
+BLAKE2s hash of it and its key. Whatever is wrong with a file, the answer is "not there".
+
+Paths are text here: ``pathlib`` takes longer to import than a kernel to find.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
 import stat
 import sys
 import time
 import warnings
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from nbgrad.core.forks import ThreadLock
-from nbgrad.core.lazy import load
+from nbgrad.core.lazy import load, pattern
 from nbgrad.errors import CacheWarning
 
+try:  # that of hashlib, which loads OpenSSL for others, and takes ten times as long
+    from _blake2 import blake2s
+except ImportError:  # a Python built without
+    from hashlib import blake2s
+
+hasher: Final = blake2s
+
 MAX_BYTES: Final = 256 * 2**20
-_OURS: Final = re.compile(r"[0-9a-f]{64}\.o|tmp[a-z0-9_]{8}\.tmp")
+_OURS: Final = pattern(r"[0-9a-f]{64}\.o|tmp[a-z0-9_]{8}\.tmp")
 STORES_PER_PRUNE: Final = 128
 STALE_SECONDS: Final = 3600.0
 _DIGEST: Final = 32
@@ -36,8 +42,8 @@ _READ: Final = os.O_RDONLY | sum(
 
 
 def digest(*parts: str) -> str:
-    """Return the SHA-256 of *parts*, which may hold any text without running into each other."""
-    h = hashlib.sha256()
+    """Return the hash of *parts*, which may hold any text without running into each other."""
+    h = hasher()
     for part in parts:
         data = part.encode()
         h.update(b"%d:" % len(data))
@@ -61,7 +67,7 @@ class ObjectCache:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None, max_bytes: int = MAX_BYTES) -> None:
-        self.path = None if path is None else Path(path)
+        self.path = None if path is None else os.fspath(path)
         self.max_bytes = max_bytes
         self._memory: dict[str, bytes] = {}
         self._stores = 0
@@ -116,7 +122,7 @@ class ObjectCache:
         self._memory.pop(key, None)
         if self.path is not None:
             with contextlib.suppress(OSError):
-                self._file(key).unlink()
+                os.unlink(self._file(key))
 
     def prune(self) -> None:
         """Remove the least recently used files until the directory is well within its limit."""
@@ -163,11 +169,11 @@ class ObjectCache:
                         with contextlib.suppress(OSError):
                             yield file, os.lstat(file)
 
-    def _file(self, key: str) -> Path:
+    def _file(self, key: str) -> str:
         assert self.path is not None
-        return self.path / key[:2] / f"{key}.o"
+        return os.path.join(self.path, key[:2], f"{key}.o")
 
-    def _read(self, file: Path) -> bytes | None:
+    def _read(self, file: str) -> bytes | None:
         """The bytes of a file of ours; None for anything else, which may block whoever reads it."""
         try:
             handle = os.open(file, _READ)
@@ -203,8 +209,8 @@ class ObjectCache:
         assert self.path is not None
         try:
             if make:
-                self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            info = self.path.stat()
+                os.makedirs(self.path, mode=0o700, exist_ok=True)
+            info = os.stat(self.path)
         except FileNotFoundError:
             return False
         except OSError as error:
@@ -233,12 +239,14 @@ class ObjectCache:
         )
 
     @staticmethod
-    def _write(file: Path, data: bytes) -> None:
-        if not file.parent.is_dir():
+    def _write(file: str, data: bytes) -> None:
+        folder = os.path.dirname(file)
+        if not os.path.isdir(folder):
             with contextlib.suppress(FileNotFoundError):
-                file.parent.unlink()  # whatever is in the place of a folder of ours
-            file.parent.mkdir(mode=0o700, exist_ok=True)
-        handle, temporary = load("tempfile").mkstemp(suffix=".tmp", dir=file.parent)
+                os.unlink(folder)  # whatever is in the place of a folder of ours
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(folder, mode=0o700)
+        handle, temporary = load("tempfile").mkstemp(suffix=".tmp", dir=folder)
         try:
             with os.fdopen(handle, "wb") as stream:
                 stream.write(data)
@@ -247,15 +255,15 @@ class ObjectCache:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
             # Windows does not replace a file that another process is reading: that one is as good.
-            if not (isinstance(error, PermissionError) and file.exists()):
+            if not (isinstance(error, PermissionError) and os.path.exists(file)):
                 raise
 
 
 def _seal(key: str, payload: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + payload).digest()
+    return hasher(key.encode() + payload).digest()
 
 
-def default_directory() -> Path | None:
+def default_directory() -> str | None:
     """Return where kernels are cached by default; None where the environment says not to.
 
     A path that is not absolute would be one of the working directory, that is, of whoever wrote
@@ -264,7 +272,7 @@ def default_directory() -> Path | None:
     if os.environ.get("NBGRAD_CACHE", "1") == "0":
         return None
     name, path = _named_directory()
-    if path is None or path.is_absolute():
+    if path is None or os.path.isabs(path):
         return path
     warnings.warn(
         f"nbgrad keeps compiled kernels in memory only, for this process: {name} is "
@@ -276,26 +284,22 @@ def default_directory() -> Path | None:
     return None
 
 
-def _named_directory() -> tuple[str, Path | None]:
+def _named_directory() -> tuple[str, str | None]:
     """The directory that the environment names, and the variable that names it."""
     env = os.environ
     if "NBGRAD_CACHE_DIR" in env:
-        try:
-            return "NBGRAD_CACHE_DIR", Path(env["NBGRAD_CACHE_DIR"]).expanduser()
-        except RuntimeError:  # ~ of a user whom nobody knows
-            return "NBGRAD_CACHE_DIR", Path()
+        return "NBGRAD_CACHE_DIR", os.path.expanduser(env["NBGRAD_CACHE_DIR"])
     if env.get("XDG_CACHE_HOME"):  # empty means unset, as its specification says
-        return "XDG_CACHE_HOME", Path(env["XDG_CACHE_HOME"]) / "nbgrad"
-    try:
-        home = Path.home()
-    except RuntimeError:  # no home directory: a container's bare uid
+        return "XDG_CACHE_HOME", os.path.join(env["XDG_CACHE_HOME"], "nbgrad")
+    home = os.path.expanduser("~")
+    if home == "~":  # no home directory: a container's bare uid
         return "HOME", None
     if sys.platform == "darwin":
-        return "HOME", home / "Library" / "Caches" / "nbgrad"
+        return "HOME", os.path.join(home, "Library", "Caches", "nbgrad")
     if sys.platform == "win32":
-        local = Path(env.get("LOCALAPPDATA") or home / "AppData" / "Local")
-        return "LOCALAPPDATA", local / "nbgrad" / "Cache"
-    return "HOME", home / ".cache" / "nbgrad"
+        local = env.get("LOCALAPPDATA") or os.path.join(home, "AppData", "Local")
+        return "LOCALAPPDATA", os.path.join(local, "nbgrad", "Cache")
+    return "HOME", os.path.join(home, ".cache", "nbgrad")
 
 
 @cache

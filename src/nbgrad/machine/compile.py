@@ -18,7 +18,6 @@ from types import CodeType, FunctionType
 from typing import Any, Final, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from nbgrad.core import forks
 from nbgrad.core.frozen import Value
@@ -31,6 +30,8 @@ from nbgrad.machine.request import Helper, Helpers, Request
 CODEGEN_VERSION: Final = "8"
 
 Made = TypeVar("Made")
+# Not by numpy.typing, which is not loaded yet.
+Words = np.ndarray[Any, np.dtype[np.int64]]
 
 _KERNEL_TYPE: Final = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_void_p)
 
@@ -64,7 +65,7 @@ class Kernel(Value):
     origin: str
     compile_ms: float
 
-    def __call__(self, lo: int, hi: int, args: npt.NDArray[np.int64]) -> None:
+    def __call__(self, lo: int, hi: int, args: Words) -> None:
         """Run the kernel from Python, for tests and debugging."""
         if bounds.ON:  # what is not said of its pointers is not known
             args = np.append(args, np.zeros(64, np.int64))

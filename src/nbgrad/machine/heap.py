@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
 from typing import Any
 
 import numpy as np
+
+from nbgrad.core.lazy import load
 
 # glibc takes blocks from its heap up to the largest one that it has seen freed, at most 32 MiB, and
 # gives the top of the heap back once twice as much lies free.
@@ -41,6 +42,7 @@ def sparse_words(size: int) -> np.ndarray[Any, Any]:
     Those of ``np.zeros`` may do so without: from 4 MB on NumPy asks Linux for huge pages, also where
     the block comes from the heap, and those are taken 2 MB at a time, by what lies nearby later too.
     """
+    mmap = load("mmap")
     private = (
         {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
     )

@@ -8,9 +8,9 @@ spills. Loops say so by the same metadata as ``#pragma clang loop interleave_cou
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
+from nbgrad.core.lazy import pattern
 from nbgrad.machine.lljit import host
 from nbgrad.machine.tiles import NAMES
 from nbgrad.machine.vecmath import SCALAR
@@ -24,8 +24,8 @@ AS_WRITTEN: Final = '!"llvm.loop.unroll.disable"'
 # does it by itself for most short loops, one or two take 0.9 to 1.07, and longer ones 0.7 to 0.9.
 FEW: Final = 1
 MANY: Final = 3
-_CALL: Final = re.compile(rf"\b(?:{'|'.join(SCALAR)})\(")
-_TILE: Final = re.compile(rf"\b(?:{'|'.join(NAMES)})\(")
+_CALL: Final = pattern(rf"\b(?:{'|'.join(SCALAR)})\(")
+_TILE: Final = pattern(rf"\b(?:{'|'.join(NAMES)})\(")
 
 
 def calls(source: str) -> int:

@@ -20,12 +20,12 @@ have another way. The facts, each with who finds it:
 from __future__ import annotations
 
 import ctypes
+import os
 import re
 import sys
 import weakref
 from collections.abc import Iterable, Sequence
 from functools import cache
-from pathlib import Path
 from types import CellType
 from typing import Any, Final
 
@@ -192,8 +192,13 @@ def referent() -> int:
 @cache
 def of_numpy(name: str) -> int:
     """Address of a function of NumPy's, ``PyArray_Empty``, found in its table; 0 if unknown."""
-    header = Path(np.get_include(), "numpy", "__multiarray_api.h")
-    text = header.read_text() if header.exists() else ""
+    try:
+        with open(
+            os.path.join(np.get_include(), "numpy", "__multiarray_api.h"), encoding="utf-8"
+        ) as header:
+            text = header.read()
+    except OSError:
+        return 0
     entry = re.search(rf"#define {name}\s.*?PyArray_API\[(\d+)\]", text, re.DOTALL)
     core = getattr(np, "_core", None)
     capsule = getattr(getattr(core, "_multiarray_umath", None), "_ARRAY_API", None)

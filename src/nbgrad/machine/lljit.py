@@ -7,7 +7,6 @@ independent, because the linker places the sections wherever the process has roo
 from __future__ import annotations
 
 import itertools
-import signal
 import sys
 import threading
 from collections import deque
@@ -40,6 +39,7 @@ def uninterrupted() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # where Ctrl-C raises nothing
         return
+    signal = lazy.load("signal")
     if (
         signal.getsignal(signal.SIGINT) is None
     ):  # who embeds Python handles it, and it cannot be put back

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from nbgrad.core.lazy import load
@@ -12,7 +12,7 @@ from nbgrad.machine import lljit
 
 # Maker, family, model and every feature of the first processor, in one line of Linux's. Those of other makers' than
 # x86's do not say the model.
-_LINE: Final = Path("/sys/devices/system/cpu/modalias")
+_LINE: Final = "/sys/devices/system/cpu/modalias"
 _WHOLE: Final = "cpu:type:x86,"
 
 
@@ -20,7 +20,8 @@ _WHOLE: Final = "cpu:type:x86,"
 def identity() -> str:
     """What tells apart processors, and versions of LLVM, that different machine code is made for."""
     try:
-        said = _LINE.read_text()
+        with open(_LINE, encoding="utf-8") as stream:
+            said = stream.read()
     except (OSError, UnicodeDecodeError):  # no such file: another system, or a closed one
         said = ""
     return f"{said} {version('llvmlite')}" if said.startswith(_WHOLE) else of_llvm()
@@ -37,6 +38,7 @@ def version(package: str) -> str:
     """The version of a package, without importing it, nor the slow ``importlib.metadata``."""
     spec = importlib.util.find_spec(package)
     if spec is not None and spec.origin is not None:
-        for entry in Path(spec.origin).parent.parent.glob(f"{package}-*.dist-info"):
-            return entry.name.removesuffix(".dist-info")
+        for entry in os.listdir(os.path.dirname(os.path.dirname(spec.origin))):
+            if entry.startswith(f"{package}-") and entry.endswith(".dist-info"):
+                return entry.removesuffix(".dist-info")
     return str(load("importlib.metadata").version(package))

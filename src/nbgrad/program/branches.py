@@ -7,19 +7,19 @@ that may be out of bounds), or costs more than that, is written as a branch.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from nbgrad.core.lazy import pattern
 from nbgrad.core.tape import Equation, Tape, Var
 from nbgrad.program.scalars import SELECT, Elements, NotScalar, Scalar, Step
 from nbgrad.program.scopes import Define, Scope, flat
 from nbgrad.program.values import CODES
 
 # Functions, quotients aside, that cost as much as a branch which was not foreseen, and statements.
-DEAR = re.compile(r"[a-z]\w*_[fiu]\d\(")
+DEAR = pattern(r"[a-z]\w*_[fiu]\d\(")
 MANY = 30
 
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nbgrad.core.aval import avals_of, make_aval
 from nbgrad.core.frozen import Frozen
@@ -32,7 +31,7 @@ SHIFT = 40
 MIDDLE = 1 << SHIFT - 1
 MAX_PATTERNS = 1024
 
-Integers = npt.NDArray[np.int64]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 def place(base: int, offset: int = 0) -> int:

@@ -8,13 +8,13 @@ of one operand staying together, since these share most of what they do.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
 
 from nbgrad.core import frozen
+from nbgrad.core.lazy import pattern
 from nbgrad.machine.intrinsics import ROOM
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import Emitter
@@ -25,8 +25,8 @@ from nbgrad.program.values import ALL_CODES
 # Instructions that a statement takes, roughly: a call of vector mathematics, a quotient or root, anything else.
 CALL: Final = 20
 SLOW: Final = 8
-_CALL: Final = re.compile(r"_\{c\}\(|_f[48]\(|math\.(?!sqrt)")
-_SLOW: Final = re.compile(r"/|math\.sqrt")
+_CALL: Final = pattern(r"_\{c\}\(|_f[48]\(|math\.(?!sqrt)")
+_SLOW: Final = pattern(r"/|math\.sqrt")
 # Measured: a piece of up to so many gains a part of what it takes, one of twice as many nothing; a cut costs some, and
 # each value that crosses it. Statements that take a few instructions are computed again instead.
 SHORT: Final = 30

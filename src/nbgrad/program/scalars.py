@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from nbgrad.core.frozen import Value
+from nbgrad.core.lazy import pattern
 from nbgrad.core.tape import Atom, Literal, Var
 from nbgrad.program.text import (
     Emitted,
@@ -35,9 +34,9 @@ FEW = 16
 MAX_SIZES = 250
 # The text of a choice by a condition, and one that is 0 if an operand is.
 SELECT: Final = "({1} if {0} else {2})"
-ZERO: Final = re.compile(r"\(.* if \{(\d)\} != (f\d)\(0\) else \2\(0\)\)")
+ZERO: Final = pattern(r"\(.* if \{(\d)\} != (f\d)\(0\) else \2\(0\)\)")
 
-Elements = npt.NDArray[np.int64]
+Elements = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class NotScalar(Exception):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import math
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -12,15 +11,16 @@ from typing import Any
 import numpy as np
 
 from nbgrad.core import frozen
+from nbgrad.core.lazy import pattern
 from nbgrad.core.tape import Var
 from nbgrad.program.nest import Compute, Guard, Reduce, Select, Value
 from nbgrad.program.values import ALL_CODES
 
 _CALLED = frozenset({*ALL_CODES.values(), "abs"})
 # What marks a text as more than + - * of its operands.
-WORDS = re.compile(r"[a-z]{2}|<|>|=|/|\{[tc]\}")
+WORDS = pattern(r"[a-z]{2}|<|>|=|/|\{[tc]\}")
 # By the test in the text of an extremum, that of one in any order.
-_TEST = re.compile(r"\{a\} ([<>]=) \{b\}")
+_TEST = pattern(r"\{a\} ([<>]=) \{b\}")
 _EXTREMA = {">=": "reduce_max", "<=": "reduce_min"}
 # Numbers that stay in the text: rules are full of them, and the compiler folds them.
 INLINE = (0.0, 1.0, -1.0, 2.0, -2.0, 0.5, -0.5)

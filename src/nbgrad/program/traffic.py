@@ -7,13 +7,13 @@ the caches held what it meets again; operations are those of the text, a call su
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from nbgrad.core.aval import Aval
 from nbgrad.core.frozen import Value
+from nbgrad.core.lazy import pattern
 from nbgrad.core.tape import Equation, Var
 from nbgrad.ops.kinds.forms import Library
 from nbgrad.program.arrange import Arranged
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nbgrad.program.program import Program
 
 # One operation each: a call by name, or an operator between two operands.
-_OPERATION = re.compile(r"\w+(?:\.\w+)*(?:\{c\})?\(|\*\*|//|<<|>>|[<>=!]=|[-+*/%&|^<>]")
+_OPERATION = pattern(r"\w+(?:\.\w+)*(?:\{c\})?\(|\*\*|//|<<|>>|[<>=!]=|[-+*/%&|^<>]")
 MAX_NAMES = 3
 
 

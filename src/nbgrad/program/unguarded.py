@@ -8,10 +8,10 @@ without it, and then, if a result is not a number, the same points with it.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from nbgrad.core.frozen import replace
+from nbgrad.core.lazy import pattern
 from nbgrad.program.arrange import Arranged
 from nbgrad.program.emit import Emitter
 from nbgrad.program.nest import Compute, Load, Nest
@@ -23,7 +23,7 @@ from nbgrad.program.values import ALL_CODES
 POINTS: Final = 1 << 16
 PRODUCTS: Final = 6
 
-_ASKING: Final = re.compile(
+_ASKING: Final = pattern(
     r"\((\{x\} [*/] (?:\{y\}|\(\{t\}\(0\.5\) / \{y\}\)))"
     r" if \{x\} != \{t\}\(0\)(?: and \{y\} != \{t\}\(0\))? else \{t\}\(0\)\)"
 )

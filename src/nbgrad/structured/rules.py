@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 from nbgrad.core.aval import make_aval
+from nbgrad.core.lazy import pattern
 from nbgrad.core.node import Node
 from nbgrad.core.tape import Literal, Tape
 from nbgrad.ops.kinds.cotangents import materialize
@@ -17,7 +17,7 @@ from nbgrad.program.values import CODES, text_of
 from nbgrad.structured.ir import Compute, Const, Op, Refused, Val
 from nbgrad.transforms.trace import trace
 
-DEAR = re.compile(r"_f[48]\(|math\.(?!sqrt|nan|inf)")
+DEAR = pattern(r"_f[48]\(|math\.(?!sqrt|nan|inf)")
 DTYPES: dict[str, Any] = {code: dtype for dtype, code in CODES.items()}
 
 

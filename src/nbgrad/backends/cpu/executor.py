@@ -14,11 +14,10 @@ from textwrap import indent
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from nbgrad.core.aval import Aval
 from nbgrad.machine import bounds, builtin, layout, threads
-from nbgrad.machine.compile import Code, native, remembered
+from nbgrad.machine.compile import Code, Words, native, remembered
 
 # Words of a frame's header.
 (
@@ -164,7 +163,7 @@ def _run() -> Code:
     return native(text, "nbgrad_run", ("i8*", "i8*"), result="i8")[0]
 
 
-def entry(words: npt.NDArray[np.int64]) -> Entry:
+def entry(words: Words) -> Entry:
     """Return ``run(list of arrays) -> status``, the loop over the frame in *words*.
 
     The caller keeps the arrays alive, and no two threads may run one frame at a time.
@@ -183,7 +182,7 @@ def object_layout() -> tuple[int, int]:
     return found if all(found) else (0, 0)
 
 
-def _rows(given: Any, width: int) -> npt.NDArray[np.int64]:
+def _rows(given: Any, width: int) -> Words:
     """A table of its own of *given* rows."""
     found = given if isinstance(given, np.ndarray) else list(given)
     return np.array(found, np.int64).reshape(-1, width)
@@ -226,11 +225,11 @@ class Frame:
         self,
         n_values: int,
         bases: Sequence[int],
-        patches: Iterable[tuple[int, int, int]] | npt.NDArray[np.int64],
-        instructions: Iterable[tuple[int, int, int, int]] | npt.NDArray[np.int64],
-        args: Sequence[int] | npt.NDArray[np.int64],
+        patches: Iterable[tuple[int, int, int]] | Words,
+        instructions: Iterable[tuple[int, int, int, int]] | Words,
+        args: Sequence[int] | Words,
         avals: Sequence[Aval] = (),
-        specification: npt.NDArray[np.int64] | None = None,
+        specification: Words | None = None,
     ) -> None:
         triples, rows = _rows(patches, 3), _rows(instructions, 4)
         at_bases = HEADER

@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from nbgrad.backends.cpu import library
 from nbgrad.backends.cpu.executor import Frame
@@ -27,7 +26,7 @@ from nbgrad.program.values import CODES
 from nbgrad.program.views import LibraryCall
 
 Array = np.ndarray[Any, Any]
-Integers = npt.NDArray[np.int64]
+Integers = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Template(Frozen):

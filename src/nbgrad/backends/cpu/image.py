@@ -10,7 +10,6 @@ from a pool, by an atomic exchange, and kept. So there is no lock, and no limit 
 from __future__ import annotations
 
 import ctypes
-import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from nbgrad.backends.cpu.image_memory import POOL, STACK, layout_of, never, run_
 from nbgrad.backends.cpu.pointed import framed
 from nbgrad.errors import NbgradError
 from nbgrad.machine import bounds
+from nbgrad.machine.cache import hasher
 from nbgrad.machine.called import NO_MEMORY, OTHER, OUTSIDE, SINGULAR
 from nbgrad.machine.compile import Code, Kernel
 from nbgrad.program.loops import Chosen, Loop, Whole
@@ -99,7 +99,7 @@ class Image:
             calls,
             copies,
         )
-        found = hashlib.sha256(repr(rows).encode())
+        found = hasher(repr(rows).encode())
         for array in (*self.constants, *layout.literals):
             found.update(f"{array.dtype} {array.shape}".encode())
             found.update(np.ascontiguousarray(array).view(np.uint8).data)

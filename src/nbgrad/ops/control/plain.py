@@ -6,7 +6,6 @@ that is recorded, and whose kernel is still being compiled, goes on at the speed
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final
@@ -14,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from nbgrad.core.aval import make_aval
+from nbgrad.core.lazy import pattern
 from nbgrad.core.tape import Body, Literal, Tape, names_of
 from nbgrad.ops.kinds.forms import Expression, Rounds
 
@@ -22,7 +22,7 @@ Run = Callable[..., tuple[Any, ...]]
 FEW: Final = 1000  # operations that NumPy does in less time than it takes to write the function
 NUMBER: Final = make_aval((), np.dtype(np.float64))
 # Where Python raises, as in division by zero, or rounds otherwise, as in powers, it is left to NumPy.
-EXACT: Final = re.compile(r"({[xyz]}|[-+* ])*")
+EXACT: Final = pattern(r"({[xyz]}|[-+* ])*")
 
 
 def plain(body: Body, rounds: Rounds) -> Run | None:
