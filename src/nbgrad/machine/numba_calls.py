@@ -70,7 +70,7 @@ def type_of(called: Called) -> CalledType:
 
 @typeof_impl.register(Called)  # type: ignore[untyped-decorator]
 def _typeof_called(value: Any, context: Any) -> Any:
-    return type_of(value)
+    return value._numba_type_
 
 
 @typeof_impl.register(Holder)  # type: ignore[untyped-decorator]

@@ -227,7 +227,7 @@ class Function(Called):
     def __reduce__(self) -> Any:
         return getattr, (self.owner, self.kind)
 
-    @property
+    @cached_property
     def _numba_type_(self) -> Any:
         return calls.type_of(self)
 
