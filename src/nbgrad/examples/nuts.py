@@ -1,4 +1,4 @@
-"""The No-U-Turn Sampler, wholly in compiled code: the gradient is a function of ``nbgrad.compile``.
+"""The No-U-Turn Sampler, its steps in compiled code: the gradient is a function of ``nbgrad.compile``.
 
 Run ``python -m nbgrad.examples.nuts``. The sampler is that of Hoffman and Gelman, "The No-U-Turn Sampler", JMLR
 15 (2014), with the multinomial choice of states and the criterion of Betancourt, "A Conceptual Introduction to
@@ -195,7 +195,7 @@ def grow(rng: Any, density: Any, depth: int, step: float, energy: float, scale: 
     return weight, accepted, leaves, 0, chosen
 
 
-@uncounted
+@within
 def transition(rng: Any, density: Any, value: float, step: float, scale: Any, w: Any, x: Any, slope: Any, split: bool) -> Any:  # fmt: skip
     """One draw from ``w[CHOSEN_Z], w[CHOSEN_G]``: its value, accepted, leaves, whether it diverged."""
     energy = started(rng, w, SUM) - value
@@ -224,15 +224,19 @@ def transition(rng: Any, density: Any, value: float, step: float, scale: Any, w:
     return value, accepted, leaves, False
 
 
-@fast
-def first_step(rng: Any, density: Any, value: float, scale: Any, w: Any, x: Any, slope: Any, split: bool) -> Any:  # fmt: skip
-    """A step that is accepted by about a half."""
-    step, direction = 1.0, 0
-    for _ in range(50):
+@uncounted
+def first_step(rng: Any, density: Any, scale: Any, w: Any, x: Any, slope: Any, split: bool) -> Any:  # fmt: skip
+    """The value and the gradient of the chosen draw, and a step that is accepted by about a half."""
+    value, step, direction = 0.0, 0.0, 0
+    for k in range(51):
         copy(w, CHOSEN_Z, LEFT_Z, 1)
         copy(w, CHOSEN_G, LEFT_G, 1)
         energy = started(rng, w, LEFT_R) - value
         found, moving = leapfrog(density, scale, w, x, slope, LEFT_Z, step, split)
+        if k == 0:  # a step of no length
+            copy(w, LEFT_G, CHOSEN_G, 1)
+            value, step = found, 1.0
+            continue
         error = moving - found - energy
         now = 1 if error < 0.2231 else -1  # log(0.8)
         if direction != 0 and now != direction:
@@ -240,58 +244,61 @@ def first_step(rng: Any, density: Any, value: float, scale: Any, w: Any, x: Any,
         direction = now
         step *= 2.0**direction
         if split and step > QUARTER:
-            return QUARTER
-    return step
+            return value, QUARTER
+    return value, step
 
 
-@fast
-def warm(rng: Any, density: Any, scale: Any, w: Any, x: Any, slope: Any, warmup: int, target: float) -> Any:  # fmt: skip
-    """Find the step and the scale: the value of the chosen draw, the step, how many gradients it took."""
-    draws, slopes = np.zeros((warmup, w.shape[1])), np.zeros((warmup, w.shape[1]))
-    copy(w, CHOSEN_Z, LEFT_Z, 1)
-    value, _ = leapfrog(density, scale, w, x, slope, LEFT_Z, 0.0, False)
-    copy(w, LEFT_G, CHOSEN_G, 1)
-    step, split = first_step(rng, density, value, scale, w, x, slope, False), False
-    state = np.array([np.log(10 * step), 0.0, 0.0, 0.0])
-    ends = window_ends(warmup)
-    begun, which, gradients = 0, 0, 0
-    for t in range(warmup):
-        value, accepted, leaves, _ = transition(
-            rng, density, value, step, scale, w, x, slope, split
-        )
-        gradients += leaves
-        step = averaged(state, accepted / leaves, target, split)
-        for i in range(w.shape[1]):
-            draws[t, i], slopes[t, i] = w[CHOSEN_Z, i], w[CHOSEN_G, i]
-        if which < len(ends) and t + 1 == ends[which]:
-            split = improve(scale, w, draws[begun : t + 1], slopes[begun : t + 1])
-            begun = t + 1
-            which += 1
-            step = first_step(rng, density, value, scale, w, x, slope, split)
-            state[:] = np.log(10 * step), 0.0, 0.0, 0.0
-    return value, np.exp(state[2]), gradients, split
+@uncounted
+def several(rng: Any, density: Any, value: float, step: float, split: bool, scale: Any, w: Any, x: Any, slope: Any, state: Any, target: float, draws: Any, slopes: Any) -> Any:  # fmt: skip
+    """Fill *draws*: the last value, the step, and of all trajectories gradients, divergences and the share accepted.
 
-
-@fast
-def chain(rng: Any, density: Any, start: Any, scale: Any, warmup: int, count: int, target: float) -> Any:  # fmt: skip
-    """Draws from *density*, which writes the gradient to its second argument, from *start* on."""
-    n = start.size
-    w, x, slope = memory(n), np.zeros(n), np.zeros(n)
-    w[CHOSEN_Z] = start
-    value, step, gradients, split = warm(rng, density, scale, w, x, slope, warmup, target)
-    draws = np.empty((count, n))
-    diverged, rate = 0, 0.0
-    for t in range(count):
+    Where *slopes* are asked for, too, both are by z, and the step is found and learnt, by *state*.
+    """
+    learning, gradients, diverged, rate = slopes.shape[1] > 0, 0, 0, 0.0
+    rows = CHOSEN_Z if learning else CHOSEN_X
+    if learning:
+        value, step = first_step(rng, density, scale, w, x, slope, split)
+        state[0], state[1], state[2], state[3] = np.log(10 * step), 0.0, np.log(step), 0.0
+    for t in range(draws.shape[0]):
         value, accepted, leaves, broke = transition(
             rng, density, value, step, scale, w, x, slope, split
         )
-        for i in range(n):
-            draws[t, i] = w[CHOSEN_X, i]
+        for i in range(x.size):
+            draws[t, i] = w[rows, i]
+        if learning:
+            step = averaged(state, accepted / leaves, target, split)
+            for i in range(x.size):
+                slopes[t, i] = w[CHOSEN_G, i]
         gradients += leaves
         diverged += broke
-        rate += accepted / leaves / count
-    learnt = scale if len(scale) else w[SIZE : SIZE + 1]
-    return draws, step, learnt, gradients, diverged, rate
+        rate += accepted / leaves / draws.shape[0]
+    return value, np.exp(state[2]), gradients, diverged, rate
+
+
+def chain(rng: Any, density: Any, start: Any, scale: Any, warmup: int, count: int, target: float) -> Draws:  # fmt: skip
+    """Draws from *density*, which writes the gradient to its second argument, from *start* on.
+
+    Python goes through the windows of the warm-up: Numba optimises a function with all that it calls, which is then optimised
+    once more for each function that is between it and the outermost.
+    """
+    n, value, step, split, gradients, begun = start.size, 0.0, 0.0, False, 0, 0
+    w, x, slope, state = memory(n), np.zeros(n), np.zeros(n), np.zeros(4)
+    w[CHOSEN_Z] = start
+    for end in (*window_ends(warmup), warmup):
+        draws, slopes = np.empty((2, end - begun, n))
+        value, step, leaves, _, _ = several(
+            rng, density, value, step, split, scale, w, x, slope, state, target, draws, slopes
+        )
+        gradients += leaves
+        if end < warmup:
+            split = improve(scale, w, draws, slopes)
+        begun = end
+    draws = np.empty((count, n))
+    _, _, leaves, diverged, rate = several(
+        rng, density, value, step, split, scale, w, x, slope, state, target, draws, slopes[:, :0]
+    )
+    learnt = scale if len(scale) else w[SIZE]
+    return Draws(draws, step, learnt, gradients + leaves, diverged, rate)
 
 
 def sample(density: Any, start: Any, warmup: int = 1000, count: int = 1000, chains: int = 4, seed: int = 0, target: float = 0.8, threads: int = 1, dense: bool | None = None) -> list[Draws]:  # fmt: skip
@@ -309,8 +316,7 @@ def sample(density: Any, start: Any, warmup: int = 1000, count: int = 1000, chai
     def run(k: int) -> Draws:
         scale = np.eye(n) if dense else np.empty((0, n))
         rng = np.random.default_rng((seed, k))
-        found = Draws(*chain(rng, density, starts[k], scale, warmup, count, target))
-        return found if dense else found._replace(scale=found.scale[0])
+        return chain(rng, density, starts[k], scale, warmup, count, target)
 
     if threads == 1:
         return [run(k) for k in range(chains)]
@@ -328,7 +334,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     results = {}
     for name, (density, n) in models.items():
         c = ng.compile(density, np.zeros(n))
-        sample(c.value_and_grad, np.zeros(n), 10, 10, 1, dense=True)  # compiled, or read from disk
+        sample(c.value_and_grad, np.zeros(n), 40, 10, 1, dense=True)  # compiled, or read from disk
         began = time.perf_counter()
         chains = sample(c.value_and_grad, np.zeros(n), options.draws, options.draws)
         took = time.perf_counter() - began

@@ -31,7 +31,6 @@ MAX_DEPTH = 10  # of a tree
 SUMS = KEPT + MAX_DEPTH
 
 
-@fast
 def memory(n: int) -> Any:
     """The memory of a tree, with a scale that is the identity."""
     w = np.zeros((SUMS + MAX_DEPTH, n))
@@ -74,35 +73,114 @@ def add(w: Any, source: int, target: int) -> None:
 
 
 @fast
-def mean(x: Any) -> Any:
-    """The mean of rows."""
-    total = np.zeros(x.shape[1])
-    for k in range(len(x)):
-        total += x[k] / len(x)
-    return total
+def across(x: Any) -> Any:
+    """A transpose as Numba's products like it best, so that it compiles one kind of them."""
+    found = np.empty((x.shape[1], x.shape[0]))
+    for i in range(x.shape[0]):
+        for j in range(x.shape[1]):
+            found[j, i] = x[i, j]
+    return found
+
+
+@fast
+def inverse(triangle: Any) -> Any:
+    """The inverse of a lower triangle."""
+    n = triangle.shape[0]
+    found = np.zeros((n, n))
+    for i in range(n):
+        found[i, i] = 1.0
+        for k in range(i):
+            a = triangle[i, k]
+            for j in range(k + 1):
+                found[i, j] -= a * found[k, j]
+        for j in range(i + 1):
+            found[i, j] /= triangle[i, i]
+    return found
 
 
 @fast
 def moments(x: Any) -> Any:
-    """The covariance of rows, and of one more that says that it is the identity."""
-    n, size = x.shape
-    centred = x - mean(x)
-    return (np.dot(centred.T, centred) + np.eye(size)) / (n + 1)
+    """The covariance of columns, whose rows are *x*, and of one more that says that it is the identity."""
+    size, n = x.shape
+    centred = np.empty((size, n))
+    for i in range(size):
+        total = 0.0
+        for k in range(n):
+            total += x[i, k]
+        for k in range(n):
+            centred[i, k] = x[i, k] - total / n
+    found = np.dot(centred, across(centred))
+    for i in range(size):
+        found[i, i] += 1.0
+        for j in range(size):
+            found[i, j] /= n + 1
+    return found
 
 
-@fast
+@within
+def correlations(triangle: Any, size: Any) -> Any:
+    """Those of ``triangle @ triangle.T``; roots of variances are written to *size*."""
+    n = size.size
+    even = np.empty((n, n))
+    for i in range(n):
+        total = 0.0
+        for j in range(n):
+            total += triangle[i, j] ** 2
+        size[i] = np.sqrt(total)
+        for j in range(n):
+            even[i, j] = triangle[i, j] / size[i]
+    return np.dot(even, across(even))
+
+
+@within
 def flatten(triangle: Any) -> bool:
     """Make a diagonal of a triangle, in place, if it says of correlations no more than that directions are `ALIKE`."""
-    n = len(triangle)
+    n = triangle.shape[0]
     size = np.empty(n)
+    spread = np.linalg.eigvalsh(correlations(triangle, size))
+    alike = spread[n - 1] <= ALIKE * spread[0]
+    if alike:
+        for i in range(n):
+            for j in range(n):
+                triangle[i, j] = size[i] if i == j else 0.0
+    return bool(alike)
+
+
+@within
+def variance(x: Any, i: int) -> Any:
+    """That of row *i*."""
+    n, mean, total = x.shape[1], 0.0, 0.0
+    for k in range(n):
+        mean += x[i, k] / n
+    for k in range(n):
+        total += (x[i, k] - mean) ** 2
+    return total / n
+
+
+@within
+def moved(scale: Any, w: Any, found: Any, inner: Any, outer: Any) -> bool:
+    """Take z and its gradient to the scale *found*, the centre to where the posterior's is: whether it is nearly round."""
+    n, count = inner.shape
+    lower = np.dot(inverse(scale), found)
+    back = inverse(lower)
+    # A round normal posterior has its middle at z + g, wherever z is.
+    middles, along, worst = np.dot(back, inner), np.dot(across(lower), outer), 0.0
+    z, g = np.empty(n), np.empty(n)
     for i in range(n):
-        size[i] = np.sqrt((triangle[i] ** 2).sum())
-    even = triangle / size.reshape(n, 1)
-    spread = np.linalg.eigvalsh(np.dot(even, even.T))
-    if spread[-1] > ALIKE * spread[0]:
-        return False
-    triangle[:] = np.diag(size)
-    return True
+        z[i], g[i] = w[CHOSEN_Z, i], w[CHOSEN_G, i]
+    for i in range(n):
+        at, slope, middle = 0.0, 0.0, 0.0
+        for k in range(count):
+            middles[i, k] += along[i, k]
+            middle += middles[i, k] / count
+        for j in range(n):
+            at += back[i, j] * z[j]
+            slope += lower[j, i] * g[j]
+            w[CENTRE, j] += found[j, i] * middle
+            scale[i, j] = found[i, j]
+        w[CHOSEN_Z, i], w[CHOSEN_G, i] = at - middle, slope
+        worst = max(worst, variance(middles, i))
+    return count > n and worst < NEARLY
 
 
 @fast
@@ -113,43 +191,39 @@ def improve(scale: Any, w: Any, draws: Any, slopes: Any) -> bool:
     some draws, and G that of their gradients, then ``G = S @ C @ S``: there is one S that says so, which is exact
     for more draws than dimensions. A diagonal comes first, so that what few draws do not tell is of its scale.
     """
-    n = w.shape[1]
-    root = np.empty(n)
+    n, count = w.shape[1], draws.shape[0]
+    inner, outer = across(draws), across(slopes)
     for i in range(n):
-        root[i] = ((np.var(draws[:, i]) + 1e-10) / (np.var(slopes[:, i]) + 1e-10)) ** 0.25
-    w[CHOSEN_Z] /= root
-    w[CHOSEN_G] *= root
-    if w[FLAT, 0] != 0.0:
-        w[SIZE] *= root
-    scale *= root
-    if 2 * len(draws) < n or len(scale) == 0:
-        return False
-    inner, outer = draws / root, slopes * root
-    half = np.linalg.cholesky(moments(outer))
-    values, vectors = np.linalg.eigh(np.dot(half.T, np.dot(moments(inner), half)))
-    # Draws on the way from far have some that are rounded to below zero.
-    values = np.maximum(values, 1e-12 * values[-1])
-    wide = np.linalg.solve(half.T, vectors * values**0.25)  # wide @ wide.T is 1 / S
-    found = np.dot(scale, np.linalg.cholesky(np.dot(wide, wide.T)))
-    if flatten(found):
+        root = ((variance(inner, i) + 1e-10) / (variance(outer, i) + 1e-10)) ** 0.25
+        w[CHOSEN_Z, i] /= root
+        w[CHOSEN_G, i] *= root
         if w[FLAT, 0] != 0.0:
-            return False  # the diagonal above serves
-        w[FLAT], w[SIZE] = 1.0, np.diag(found)
-    else:
-        w[FLAT], w[SIZE] = 0.0, 1.0
-    lower = np.linalg.solve(scale, found)
-    scale[:] = found
-    w[CHOSEN_Z] = np.linalg.solve(lower, w[CHOSEN_Z])
-    w[CHOSEN_G] = np.dot(lower.T, w[CHOSEN_G])
-    # A round normal posterior has its middle at z + g, wherever z is.
-    middles = np.linalg.solve(lower, inner.T).T + np.dot(outer, lower)
-    middle = mean(middles)
-    w[CHOSEN_Z] -= middle
-    w[CENTRE] += np.dot(scale, middle)
-    return bool(len(draws) > n and mean((middles - middle) ** 2).max() < NEARLY)
+            w[SIZE, i] *= root
+        for k in range(scale.shape[0]):
+            scale[k, i] *= root
+        for k in range(count):
+            inner[i, k] /= root
+            outer[i, k] *= root
+    if 2 * count < n or scale.shape[0] == 0:
+        return False
+    half = np.linalg.cholesky(moments(outer))
+    values, vectors = np.linalg.eigh(np.dot(across(half), np.dot(moments(inner), half)))
+    wide = np.empty((n, n))
+    for j in range(n):
+        # Draws on the way from far have some that are rounded to below zero.
+        root = max(values[j], 1e-12 * values[n - 1]) ** 0.25
+        for i in range(n):
+            wide[i, j] = vectors[i, j] * root
+    wide = np.dot(across(inverse(half)), wide)  # wide @ wide.T is 1 / S
+    found = np.dot(scale, np.linalg.cholesky(np.dot(wide, across(wide))))
+    flat = flatten(found)
+    if flat and w[FLAT, 0] != 0.0:
+        return False  # the diagonal above serves
+    for i in range(n):
+        w[FLAT, i], w[SIZE, i] = (1.0, found[i, i]) if flat else (0.0, 1.0)
+    return moved(scale, w, found, inner, outer)
 
 
-@fast
 def window_ends(warmup: int) -> Any:
     """After how many draws of the warm-up the scale is set: windows that double."""
     last = warmup - max(warmup // 10, min(warmup, 20))
@@ -164,7 +238,7 @@ def window_ends(warmup: int) -> Any:
     return ends
 
 
-@fast
+@within
 def averaged(state: Any, accepted: float, target: float, split: bool) -> Any:
     """The next step of dual averaging: *state* is where it shrinks to, the error, the mean, how many."""
     state[3] += 1
