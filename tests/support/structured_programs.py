@@ -224,7 +224,7 @@ def interpreted(source: str) -> Callable[..., int]:
     space = {
         **plain_namespace(), **HELPERS, "stack_room": lambda: [None] * 256, "nowhere": lambda: None,
         "store_pointer": lambda table, k, p: table.__setitem__(k, p), "load_pointer": lambda table, k: table[k],
-        "memory_of": lambda count, size: [0.0] * count, "memory_free": lambda p: None,
+        "memory_of": lambda count, size: [0.0] * count, "memory_free": lambda p: None, "memory_given_back": lambda table, count: None,
         "memory_again": lambda p, size: (p or []) + [math.nan] * (size // 8 - len(p or [])),
         "is_nowhere": lambda p: p is None, "words_as_f8": lambda p: p, "words_as_i8": lambda p: p,
     }  # fmt: skip

@@ -46,7 +46,7 @@ def route(request: Request, key: stored.Key) -> Made:
         texts = [[made.source, made.params]]
         if request.reverse and not request.order:
             fast = text(function, request.active, 0, True, guarded=False, values=request.values)
-            if len(fast.source.splitlines()) <= TWICE:
+            if len(fast.source.splitlines()) + 2 * fast.source.count("for ") <= TWICE:
                 made = fast
                 texts.append([fast.source, fast.params])
         code = _compiled(texts)
@@ -67,7 +67,7 @@ def restored(key: stored.Key, said: dict[str, Any], data: bytes) -> Made:
     return Made(code.address, code, said["report"], said["values"], said["always"])
 
 
-# Lines up to which a way back is compiled twice: a second's work.
+# Lines up to which a way back is compiled twice, those with which a loop begins for three: a second's work.
 TWICE: Final = 360
 # Code that other code calls, for as long as that may be found in memory: for good.
 _called: dict[str, Any] = {}

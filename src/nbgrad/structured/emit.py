@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from itertools import groupby
+from typing import Any, Final
 
 from nbgrad.machine.request import MEMORY
 from nbgrad.structured.ir import (
@@ -25,6 +27,8 @@ from nbgrad.structured.ir import (
 BUDGET, MAX_OWNED = 1 << 30, 256
 SIZES = {"f8": 8, "f4": 4, "i8": 8, "b1": 1}
 KINDS = {"f8": "f", "f4": "f", "i8": "i", "b1": "i"}
+# What may be computed where the function would have ended before: sums, products, comparisons and choices.
+_HARMLESS: Final = re.compile(r"(select|max|min|[-+*=!<>&|~{}(), 0-9])*")
 
 
 class Names:
@@ -105,8 +109,22 @@ class Printer:
         return self.live is None or x in self.live
 
     def block(self, block: Block) -> Iterator[str]:
+        faults: list[Fault] = []  # which are asked for together
         for stmt in block.stmts:
+            if stmt.__class__ is Fault:
+                faults.append(stmt)
+                continue
+            if faults and not (stmt.__class__ is Compute and _HARMLESS.fullmatch(stmt.op.text)):
+                yield from self.ended(faults)
+                faults = []
             yield from self.statement(stmt)
+        yield from self.ended(faults)
+
+    def ended(self, faults: list[Fault]) -> Iterator[str]:
+        """The ends of the function, of which the first that holds counts."""
+        for status, group in groupby(faults, lambda fault: fault.status):
+            yield f"if {' | '.join([self.names(fault.cond) for fault in group])}:"
+            yield from indented(left(status))
 
     def statement(self, stmt: Any) -> Iterator[str]:
         names, kind = self.names, stmt.__class__
@@ -123,21 +141,24 @@ class Printer:
                 yield f"{names(stmt.array)}[{names(stmt.index)}] = {names(stmt.value)}"
         elif kind is Alloc:
             if self.wanted(stmt.array):
-                yield from self.allocate(stmt.array, names(stmt.array))
-        elif kind is Fault:
-            yield f"if {names(stmt.cond)}:"
-            yield from indented(left(stmt.status))
+                yield from self.allocate([(stmt.array, names(stmt.array))])
         elif kind is If:
             yield from self.choice(stmt)
         else:
             yield from self.loop(stmt)
 
-    def allocate(self, array: Array, name: str) -> Iterator[str]:
-        """Memory of the function's own, which is given back however it ends."""
-        self.owned += 1
-        if self.owned > MAX_OWNED:
-            raise Refused(f"more than {MAX_OWNED - 2} arrays of its own")
-        yield from allocated(name, array, self.names, self.owned - 1)
+    def allocate(self, named: Sequence[tuple[Array, str]]) -> Iterator[str]:
+        """Memory of the function's own, all zero, which is given back however it ends: whether there is any is asked once."""
+        for array, name in named:
+            self.owned += 1
+            if self.owned > MAX_OWNED:
+                raise Refused(f"more than {MAX_OWNED - 2} arrays of its own")
+            yield f"{name}w = memory_of(max({self.names(array.size)}, 1), {SIZES[array.code]})"
+            yield f"store_pointer(table, {self.owned - 1}, {name}w)"
+            yield f"{name} = words_as_{array.code}({name}w)"
+        if named:
+            yield f"if {' | '.join([f'is_nowhere({name}w)' for _, name in named])}:"
+            yield from indented(left(MEMORY))
 
     def choice(self, stmt: If) -> Iterator[str]:
         names = self.names
@@ -247,8 +268,8 @@ def cast_out(text: str, code: str) -> str:
 
 
 def left(status: int) -> Iterator[str]:
-    """Give back all memory and return."""
-    yield "for number in range($): memory_free(load_pointer(table, number))"
+    """Give back all memory and return before the end."""
+    yield "memory_given_back(table, $)"
     yield f"return {status}"
 
 
@@ -263,15 +284,6 @@ def grown(kind: str, more: str) -> Iterator[str]:
     yield from indented(left(MEMORY))
     yield f"store_pointer(table, {place}, {kind}words)"
     yield f"{kind}kept = words_as_{'f8' if kind == 'f' else 'i8'}({kind}words)"
-
-
-def allocated(name: str, array: Array, names: Names, place: int) -> Iterator[str]:
-    """Memory for an array of the function's own, all zero."""
-    yield f"{name}w = memory_of(max({names(array.size)}, 1), {SIZES[array.code]})"
-    yield f"if is_nowhere({name}w):"
-    yield from indented(left(MEMORY))
-    yield f"store_pointer(table, {place}, {name}w)"
-    yield f"{name} = words_as_{array.code}({name}w)"
 
 
 def trips(start: str, stop: str, step: str) -> str:

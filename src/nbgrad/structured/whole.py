@@ -239,9 +239,9 @@ class _Words:
         printer = Printer(names, back.frames, back.olds, back.counts, asked)
         lines = list(printer.block(self.function.body))
         known = set(self.operands)
-        for stmt in walk(self.function.body):
-            if stmt.__class__ is Alloc and stmt.array in back.active and stmt.array not in known:
-                lines += printer.allocate(stmt.array, f"d{names(stmt.array)}")
+        mine = [x.array for x in walk(self.function.body) if x.__class__ is Alloc]
+        mine = [x for x in mine if x in back.active and x not in known]
+        lines += printer.allocate([(x, f"d{names(x)}") for x in mine])
         for array in self.active:
             lines += _cleared(f"d{names(array)}", names(array.size), array.code)
         start = _stacks(printer.kinds)
@@ -281,7 +281,8 @@ def _made(
         "table = stack_room()",
         "for number in range($): store_pointer(table, number, nowhere())",
     ]
-    body = [*head, *start, *lines, *left(0)]
+    freed = "for number in range($): memory_free(load_pointer(table, number))"
+    body = [*head, *start, *lines, freed, "return 0"]
     text = f"def run({', '.join(name for name, _ in params)}):\n"
     text += "\n".join(indented(body)).replace("$", str(owned)) + "\n"
     return Made(text, tuple(code for _, code in params), kept)

@@ -171,6 +171,37 @@ def memory_free(b: Any, pointer: Any) -> Any:
     return called(b, "free", VOID, b.bitcast(pointer, BYTES))
 
 
+def _given_back(module: Any) -> Any:
+    """The function that gives back what a table points to, in this module."""
+    name = "nbgrad_given_back"
+    found = module.globals.get(name)
+    if found is not None:
+        return found
+    found = ir.Function(module, ir.FunctionType(VOID, [POINTER, I64]), name)
+    found.linkage = "internal"
+    for attribute in ("cold", "noinline", "nounwind"):
+        found.attributes.add(attribute)
+    first, each = found.append_basic_block("first"), found.append_basic_block("each")
+    last, b = found.append_basic_block("last"), ir.IRBuilder(first)
+    b.branch(each)
+    b.position_at_end(each)
+    k, (table, count) = b.phi(I64), found.args
+    pointer = b.load(b.bitcast(b.gep(table, [k]), BYTES.as_pointer()))
+    called(b, "free", VOID, pointer)
+    following = b.add(k, I64(1))
+    k.add_incoming(I64(0), first)
+    k.add_incoming(following, each)
+    b.cbranch(b.icmp_signed("<", following, count), each, last)
+    ir.IRBuilder(last).ret_void()
+    return found
+
+
+@instruction("none", WORDS, "i8")
+def memory_given_back(b: Any, table: Any, count: Any) -> Any:
+    """C's ``free`` for *count* words of a table, one or more: one function, as it is called where hardly anybody comes."""
+    return b.call(_given_back(b.module), [table, count])
+
+
 @instruction("i8", WORDS, "i8")
 def atomic_swap(b: Any, word: Any, value: Any) -> Any:
     """Write *value* and return what was there; what other threads wrote before is seen from then on."""
@@ -215,7 +246,7 @@ ROUTINES: Final = {
 MEMORY: Final = (
     *(load_pointer, store_pointer, offset_words, offset_bytes, distance, address, is_nowhere, nowhere),
     *(call_kernel, call_pool, call_loop, call_asked, CALL_GROW, call_release, call_copy),
-    *(memory_of, memory_again, memory_free, atomic_swap, atomic_store),
+    *(memory_of, memory_again, memory_free, memory_given_back, atomic_swap, atomic_store),
     *(_stack("stack_words", 32), _stack("stack_room", 256), _stack("stack_frame", 1024)),
     *[_words_as(code) for code in ("f8", "f4", "i8", "b1")],
     *[_fortran(f"call_{name}", arity) for name, arity in ROUTINES.items()],
