@@ -32,6 +32,8 @@ class Builder:
     def __init__(self, divides: bool) -> None:
         self.block = self.top = Block()
         self.known: list[dict[Any, Val]] = [{}]
+        # Common extents by those that are known to be 1 or that one, and the other way round.
+        self._common: list[dict[Any, Any]] = [{}]
         self.constants: dict[Any, Const] = {}
         self.natural: set[Val] = set()  # integers that are not negative
         self.made: dict[Val, tuple[Compute, Block]] = {}
@@ -43,10 +45,12 @@ class Builder:
         """Write *block*; what was computed before it is known in it, and not the other way round."""
         outer, self.block = self.block, block
         self.known.append({})
+        self._common.append({})
         try:
             yield
         finally:
             self.known.pop()
+            self._common.pop()
             self.block = outer
 
     def add(self, stmt: Any) -> Any:
@@ -72,6 +76,25 @@ class Builder:
         out = self.known[-1][key] = Val(op.code)
         self.made[out] = self.add(Compute(out, op, args)), self.block
         return out
+
+    def extents_in(self, x: Val) -> frozenset[Val]:
+        """The extents that *x* is the common one of, as was tested before; itself of others."""
+        found: frozenset[Val] | None = self._tested(x)
+        return frozenset((x,)) if found is None else found
+
+    def extent_of(self, parts: frozenset[Val]) -> Val | None:
+        """The common extent of these, if that was tested."""
+        found: Val | None = self._tested(parts)
+        return found
+
+    def _tested(self, key: Any) -> Any:
+        return next((s[key] for s in reversed(self._common) if key in s), None)
+
+    def tested(self, total: Val, parts: frozenset[Val]) -> None:
+        """Know from here on that each of *parts* is 1 or *total*, which is 1 if all are."""
+        if parts != self.extents_in(total):
+            self._common[-1][total] = parts
+            self._common[-1].setdefault(parts, total)
 
     def lifted(self, x: Val) -> Val:
         """An integer as the top of the function has it, before the statement there that is being read."""

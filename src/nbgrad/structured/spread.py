@@ -32,11 +32,14 @@ def extents(build: Builder, views: Sequence[View]) -> tuple[Val, ...]:
         for other in mine[1:]:
             if other is total or other is one:
                 continue
-            if total is one:
+            mine_in, others = build.extents_in(total), build.extents_in(other)
+            if total is one or mine_in <= others:
                 total = other
-                continue
-            total = build.plain("select({0} == 1, {1}, {0})", "i8", total, other)
-            build.natural.add(total)
+            elif not others <= mine_in:
+                total = build.extent_of(mine_in | others) or build.plain(
+                    "select({0} == 1, {1}, {0})", "i8", total, other
+                )
+                build.natural.add(total)
         found.append(total)
     return tuple(found)
 
@@ -54,9 +57,12 @@ def spread(build: Builder, view: View, shape: Sequence[Val]) -> View:
         elif mine is one:
             strides.append(zero)
         else:
-            other = build.plain("({0} != {1}) & ({0} != 1)", "b1", mine, theirs)
-            build.fault(other)
-            strides.append(build.plain("select({0} == {1}, {2}, 0)", "i8", mine, theirs, stride))
+            parts, all_parts = build.extents_in(mine), build.extents_in(theirs)
+            if not parts <= all_parts:
+                build.fault(build.plain("({0} != {1}) & ({0} != 1)", "b1", mine, theirs))
+            same = parts == all_parts
+            chosen = "select({0} == {1}, {2}, 0)"
+            strides.append(stride if same else build.plain(chosen, "i8", mine, theirs, stride))
     return View(view.array, view.offset, tuple(shape), tuple(strides))
 
 
@@ -74,6 +80,10 @@ def mapped(build: Builder, function: Callable[..., Val], operands: Sequence[Any]
     code = _code(build, function, operands)
     result = make(build, shape, code, None)
     wide = [spread(build, v, shape) for v in views]
+    for at, total in enumerate(reversed(shape)):
+        given = [v.shape[-1 - at] for v in views if at < v.ndim]
+        given = [x for x in given if x is not build.integer(1)]
+        build.tested(total, frozenset().union(*map(build.extents_in, given)))
     divides, build.divides = build.divides, True  # as NumPy does
 
     def compute(parts: list[View]) -> None:
