@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -130,6 +131,38 @@ def test_statuses() -> None:
     assert raises((1.0, 0.0), [], [found]) == UNSAID
     copies = Derivative(shape_of_words, (np.ones(3),), 0, False)
     assert copies((np.ones(3),), [], [np.zeros(4)]) == SHAPE
+
+
+def spread_again(a, b, c):
+    x = a * b + c
+    y = c + b
+    y = np.sin(y) * x - b * a
+    return (x * y + b * c).sum()
+
+
+EXTENTS = [(2, 3), (1, 3), (2, 1), (1, 1)]
+
+
+def test_extents_that_were_tested_are_not_tested_again() -> None:
+    rng = np.random.default_rng(0)
+    ones = [np.ones((1, 1))] * 3
+    value, back = (Derivative(spread_again, ones, 0, reverse) for reverse in (False, True))
+    # Of a * b, of that and c, and of c and b: two operands on two axes, each no total and not 1.
+    assert value.text.source.count("!=") == 3 * 2 * 2 * 2
+    for shapes in itertools.product(EXTENTS, repeat=3):
+        args, ds = ([rng.standard_normal(s) for s in shapes] for _ in range(2))
+        found, cts = np.zeros(()), [np.empty_like(x) for x in args]
+        assert value(args, [], [found]) == back(args, [np.ones(())], cts) == 0
+        np.testing.assert_allclose(found, spread_again(*args), rtol=1e-13)
+        along = spread_again(*[x + 1e-30j * d for x, d in zip(args, ds, strict=True)]).imag * 1e30
+        across = sum(float((c * d).sum()) for c, d in zip(cts, ds, strict=True))
+        np.testing.assert_allclose(across, along, rtol=1e-11, atol=1e-12)
+    for shapes in ((2, 3), (4, 3), (1, 3)), ((1, 1), (2, 3), (2, 4)), ((1, 3), (1, 1), (1, 2)):
+        assert value([np.ones(s) for s in shapes], [], [np.zeros(())]) == UNSAID
+
+
+def test_what_nothing_was_read_of_is_not_kept() -> None:
+    assert Derivative(spread_again, [np.ones(3)] * 3, 0, True).text.kept == 0
 
 
 def out_of_bounds(a, n):

@@ -202,4 +202,15 @@ def stored(function: Function) -> set[Array]:
     return {s.array for s in walk(function.body) if s.__class__ is Store}
 
 
-__all__ = ["Val", "blocks_of", "live", "stored", "tidied", "useful", "varied"]
+def unread(function: Function) -> set[Store]:
+    """What is stored where nothing was read before, up to the end of the statement at the top that it is part of."""
+    read: set[Array] = set()
+    found: set[Store] = set()
+    for stmt in function.body.stmts:
+        inside = [*walk(Block([stmt]))]
+        read |= {s.array for s in inside if s.__class__ is Load}
+        found |= {s for s in inside if s.__class__ is Store and s.array not in read}
+    return found
+
+
+__all__ = ["Val", "blocks_of", "live", "stored", "tidied", "unread", "useful", "varied"]

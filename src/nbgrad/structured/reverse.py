@@ -31,7 +31,7 @@ from nbgrad.structured.ir import (
     outs,
     stores_in,
 )
-from nbgrad.structured.live import stored, useful, varied
+from nbgrad.structured.live import stored, unread, useful, varied
 
 
 class Scope:
@@ -86,7 +86,7 @@ class Adjoint:
         self.guarded = guarded
         self.names = names
         self.active = varied(function, active) & useful(function, targets)
-        self.written = stored(function)
+        self.written, self.unread = stored(function), unread(function)
         self.restored: set[Array] = set()
         self.homes = _homes(function)
         size = -1
@@ -274,7 +274,7 @@ class Adjoint:
         scope.lines.append(f"{place} = {place} + {ct}")
 
     def store(self, stmt: Store, scope: Scope) -> None:
-        if stmt.array in self.restored:
+        if stmt.array in self.restored and stmt not in self.unread:
             scope.pending = True
             index = self.need(stmt.index, scope)
             scope.pending = False
