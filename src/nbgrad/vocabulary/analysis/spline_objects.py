@@ -80,8 +80,13 @@ class PPoly:
         return self._over_periods(b) - self._over_periods(a)
 
     def _over_periods(self, t: Any) -> Tensor:
-        """The integral of a periodic function from the first breakpoint to *t*."""
-        whole = self.antiderivative()
+        """The integral of a periodic function from the first breakpoint to *t*.
+
+        What is left of *t* after whole periods is rounded: it may lie outside by its last digit,
+        where the end polynomials go on.
+        """
+        c = piecewise.antiderivative(self._c, self._x)
+        whole = self._made(c, extrapolate=True)
         first, last = self.x[0], self.x[-1]
         turns = ((as_tensor(t) - first) // (last - first)).detach()
         rest = as_tensor(t) - turns * (last - first)
