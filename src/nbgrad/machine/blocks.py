@@ -105,4 +105,5 @@ class OncePerBlock:
         return not all(x is None or isinstance(x, PLAIN) or self._remembers(x) for x in given)
 
     def _remembers(self, ty: Any) -> bool:
-        return bool(_chosen and _chosen[0](ty))
+        # What was read before a generator yields is not there where it goes on, in the same block.
+        return self.generator_info is None and bool(_chosen and _chosen[0](ty))  # type: ignore[attr-defined]

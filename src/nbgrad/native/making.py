@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numba import types
 
 from nbgrad.native.active import Carrier, with_base
 from nbgrad.native.arrays import maker, rank, unified
-from nbgrad.native.replacing import element_of, replaces
+from nbgrad.native.replacing import STAND_INS, absent, compiled, element_of, replaces
 from nbgrad.native.scalars import value_of
 
 
@@ -42,6 +42,17 @@ def impl(a, dtype):
     return space["impl"]
 
 
+def _of_dtype(made: Any, params: str, dtype: Any, ty: Any) -> Any:
+    """What makes arrays of *ty*, of the dtype that is its last parameter if that is given."""
+    held = getattr(dtype, "dtype", None)
+    if absent(dtype) or getattr(held, "base", held) == getattr(ty, "base", ty):
+        return made
+    space = {"__name__": __name__, "made": compiled(made), "cast": STAND_INS[_as_type]}
+    args = params.removesuffix(", dtype=None")
+    exec(f"def impl({params}): return cast(made({args}), dtype)", space)
+    return space["impl"]
+
+
 @replaces(np.asarray)
 def _asarray(a: Any) -> Any:
     return (lambda a: a) if isinstance(a, types.Array) else _array(a)
@@ -53,13 +64,18 @@ def _ascontiguousarray(a: Any) -> Any:
     return (lambda a: a) if same else (lambda a: a.copy())
 
 
+ARRAY: Final = "object, dtype=None"
+FULL: Final = "shape, fill_value, dtype=None"
+
+
 @replaces(np.array)
 def _array(object: Any, dtype: Any = None) -> Any:
     """Of a sequence of numbers, or of such."""
     space: dict[str, Any] = {"__name__": __name__, "np": np}
-    kind = maker(element_of_all(object), space)
+    ty = element_of_all(object)
+    kind = maker(ty, space)
     if isinstance(object, types.Array):
-        return lambda object, dtype=None: object.copy()
+        return _of_dtype(lambda object, dtype=None: object.copy(), ARRAY, dtype, ty)
     inner = object.types[0] if isinstance(object, types.BaseTuple) else object.dtype
     if isinstance(inner, Carrier | types.Number | types.Boolean):
         fill = _filling(object, "out[{k}]", "object")
@@ -79,11 +95,8 @@ def _array(object: Any, dtype: Any = None) -> Any:
                 "    for i in range(len(object)):\n        for j in range(len(object[i])):\n"
                 "            out[i, j] = object[i][j]\n"
             )
-    exec(
-        f"def impl(object, dtype=None):\n    out = np.empty({shape}, {kind})\n{fill}    return out",
-        space,
-    )
-    return space["impl"]
+    exec(f"def impl({ARRAY}):\n    out = np.empty({shape}, {kind})\n{fill}    return out", space)
+    return _of_dtype(space["impl"], ARRAY, dtype, ty)
 
 
 def element_of_all(x: Any) -> Any:
@@ -105,23 +118,27 @@ def _filling(x: Any, place: str, name: str) -> str:
 @replaces(np.full)
 def _full(shape: Any, fill_value: Any, dtype: Any = None) -> Any:
     space: dict[str, Any] = {"__name__": __name__, "np": np}
-    kind = maker(element_of(fill_value), space)
+    ty = element_of(fill_value)
+    kind = maker(ty, space)
     exec(
         f"""
-def impl(shape, fill_value, dtype=None):
+def impl({FULL}):
     out = np.empty(shape, {kind})
     out[...] = fill_value
     return out
 """,
         space,
     )
-    return space["impl"]
+    return _of_dtype(space["impl"], FULL, dtype, ty)
 
 
 @replaces(np.full_like)
 def _full_like(a: Any, fill_value: Any) -> Any:
     space: dict[str, Any] = {"__name__": __name__, "np": np}
-    kind = maker(unified(a, fill_value), space)
+    held = element_of(a)
+    if isinstance(held, types.Integer | types.Boolean):
+        return lambda a, fill_value: np.full_like(a, value_of(fill_value))
+    kind = maker(with_base(unified(a, fill_value), getattr(held, "base", held)), space)
     exec(
         f"def impl(a, fill_value):\n    out = np.empty(a.shape, {kind})\n    out[...] = fill_value\n    return out",
         space,
@@ -158,7 +175,7 @@ def impl(start, stop, num=50):
 
 @replaces(np.diff)
 def _diff(a: Any) -> Any:
-    return (lambda a: a[1:] - a[:-1]) if rank(a) == 1 else (lambda a: a[:, 1:] - a[:, :-1])
+    return lambda a: a[..., 1:] - a[..., :-1]
 
 
 @replaces(np.roll)

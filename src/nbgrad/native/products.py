@@ -249,9 +249,29 @@ def _det(a: Any) -> Any:
         d = zero_of(a) + sign
         for k in range(a.shape[0]):
             d = d * lu[k, k]
-        return d
+        return undivided(a) if value_of(d) == 0.0 else d
 
     return impl
+
+
+@compiled
+def undivided(a: Any) -> Any:
+    """The determinant by products and sums alone (R. S. Bird, 2011), whose derivatives are those where it is 0, too."""
+    n = a.shape[0]
+    x = a.copy()
+    for _ in range(n - 1):
+        y = np.zeros_like(a)
+        for i in range(n):
+            below = zero_of(a)
+            for j in range(i + 1, n):
+                below = below - x[j, j]
+            for j in range(n):
+                s = below * a[i, j]
+                for k in range(i + 1, n):
+                    s = s + x[i, k] * a[k, j]
+                y[i, j] = s
+        x = y
+    return -x[0, 0] if n % 2 == 0 else x[0, 0] * 1.0
 
 
 @replaces(np.linalg.slogdet)
