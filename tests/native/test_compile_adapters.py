@@ -29,11 +29,13 @@ def test_numbalsodas_form() -> None:
 
 def test_numbalsoda() -> None:
     numbalsoda = pytest.importorskip("numbalsoda", reason="numbalsoda is not installed")
-    found = lsoda_rates(ng.compile(lambda t, y: -y, 0.0, np.ones(2)))
-    times = np.linspace(0, 1, 5)
-    solution, success = numbalsoda.lsoda(found.address, np.ones(2), times)
+    p, times = np.array([3.0, 4.0]), np.linspace(0, 1, 5)
+    found = lsoda_rates(ng.compile(rates, 0.0, np.ones(2), p, argnums=1))
+    given = {"rtol": 1e-10, "atol": 1e-12}  # by default within 1e-3
+    solution, success = numbalsoda.lsoda(found.address, np.array([1.0, 2.0]), times, p, **given)
     assert success
-    np.testing.assert_allclose(solution[:, 0], np.exp(-times), rtol=1e-5)
+    exact = solve_ivp(rates, (0, 1), [1.0, 2.0], "DOP853", times, args=(p,), **given)
+    np.testing.assert_allclose(solution, exact.y.T, rtol=1e-8)
 
 
 def test_solve_ivp() -> None:
