@@ -117,7 +117,7 @@ def test_each_quiet_lock_is_free_in_a_child() -> None:
         """
         lazy.load("numba.np.ufunc.parallel")
         multiply()
-        for name in forks.ORDER:
+        for name in forks.ORDER[:-1]:  # the last is no lock: see tests/native/test_compile_threads.py
             lock = forks._quiet[name]()
             def hold(taken):
                 lock.acquire()

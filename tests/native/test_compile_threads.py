@@ -101,7 +101,36 @@ print("well")
 """
 
 
+# OpenBLAS has a lock that a child would find taken for ever, had the other thread just taken it.
+IN_BLAS = """
+import os, threading, time, numpy as np, nbgrad as ng
+from nbgrad.machine import gate
+
+matrix = np.ones((300, 300))
+c = ng.compile(lambda x: (x @ matrix).sum(), matrix)
+expected = c.value(matrix)
+stop = False
+def spin():
+    while not stop:
+        c.value(matrix)
+thread = threading.Thread(target=spin)
+thread.start()
+for _ in range(5):
+    while not gate.inside():
+        time.sleep(0)
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if gate.inside() == 0 and c.value(matrix) == expected else 1)
+    assert os.waitpid(child, 0)[1] == 0
+stop = True
+thread.join()
+assert gate.inside() == 0
+print("well")
+"""
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_in_children() -> None:
-    assert finish(start(FORK)).strip() == "well"
+@pytest.mark.parametrize("program", [FORK, IN_BLAS], ids=["anywhere", "in BLAS"])
+def test_in_children(program: str) -> None:
+    assert finish(start(program)).strip() == "well"

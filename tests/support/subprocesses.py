@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -43,6 +44,7 @@ def start(text: str, **environment: object) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        process_group=0 if os.name == "posix" else None,
     )
 
 
@@ -51,6 +53,9 @@ def finish(process: subprocess.Popen[str], timeout: float = 120.0) -> str:
     try:
         output, errors = process.communicate(timeout=timeout)
     except BaseException:  # too late, or pytest's own limit
+        # Its children, too, if it forked: what they hold of the pipes would be waited for.
+        if os.name == "posix":
+            os.killpg(process.pid, signal.SIGKILL)
         process.kill()
         process.communicate()
         raise

@@ -29,8 +29,10 @@ from typing import Any, Final
 # registering: our hooks are registered anew; compiling: a kernel is compiled or linked; starting: a
 # process or a pool of threads is started; importing: a module is imported. The rest belong to
 # libraries: "compiler" is held by who compiles with Numba, "pool" by who starts its threads, "llvm"
-# by who is in LLVM.
-ORDER: Final = ("registering", "compiling", "starting", "importing", "compiler", "pool", "llvm")
+# by who is in LLVM, "blas" by machine code of ours in a routine of BLAS or LAPACK.
+ORDER: Final = (
+    "registering", "compiling", "starting", "importing", "compiler", "pool", "llvm", "blas",
+)  # fmt: skip
 
 
 class QuietLock:

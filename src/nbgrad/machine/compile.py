@@ -27,7 +27,7 @@ from nbgrad.machine.cache import default_cache, digest
 from nbgrad.machine.request import Helper, Helpers, Request
 
 # Part of every key: raise it when the code generated for the same source changes.
-CODEGEN_VERSION: Final = "8"
+CODEGEN_VERSION: Final = "9"
 
 Made = TypeVar("Made")
 # Not by numpy.typing, which is not loaded yet.

@@ -17,7 +17,7 @@ from functools import cache
 from typing import Any, Final
 
 from nbgrad.core.lazy import load
-from nbgrad.machine import tiles
+from nbgrad.machine import gate, tiles
 from nbgrad.machine.compile import Kernel, compile_kernel, remembered
 from nbgrad.machine.lljit import lanes
 
@@ -159,14 +159,14 @@ routine_names: Final[dict[int, str]] = {}  # of those whose addresses were asked
 
 @cache
 def routine_address(name: str, library: str = "blas") -> int:
-    """Return the address of a routine of SciPy's BLAS, such as ``"dgemm"``, or of its LAPACK."""
+    """Where a routine of SciPy's BLAS is, such as ``"dgemm"``, or of its LAPACK, behind the gate that forks close."""
     capsule = _module(library).__pyx_capi__[name]
     get_name = ctypes.pythonapi.PyCapsule_GetName
     get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
     get_pointer = ctypes.pythonapi.PyCapsule_GetPointer
     get_pointer.restype = ctypes.c_void_p
     get_pointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
-    address = int(get_pointer(capsule, get_name(capsule)))
+    address = gate.guarded(int(get_pointer(capsule, get_name(capsule))))
     routine_names[address] = f"{library} {name}"
     return address
 

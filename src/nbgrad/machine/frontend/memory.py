@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from llvmlite import ir
 
-from nbgrad.machine import pointers
+from nbgrad.machine import gate, pointers
 from nbgrad.machine.frontend.instructions import ANY, Instruction, instruction
 from nbgrad.machine.frontend.kinds import llvm_type
 from nbgrad.machine.frontend.operations import called
@@ -141,13 +141,36 @@ def call_copy(b: Any, copy: Any, target: Any, source: Any, size: Any) -> Any:
 
 
 def _fortran(name: str, arity: int) -> Instruction:
-    """``name(routine, table)``; the table holds the arguments' addresses."""
+    """``name(routine, table)``; the table holds the arguments' addresses, *routine* what ``machine/gate.py`` says."""
 
     def generate(b: Any, routine: Any, table: Any) -> Any:
         slots = b.bitcast(table, BYTES.as_pointer())
-        return at(b, routine, VOID, *[b.load(b.gep(slots, [I64(k)])) for k in range(arity)])
+        record = b.bitcast(routine, POINTER.as_pointer())
+        function, place = (b.load(b.gep(record, [I64(k)])) for k in range(2))
+        inside = _entered(b, place, table)
+        found = at(b, function, VOID, *[b.load(b.gep(slots, [I64(k)])) for k in range(arity)])
+        b.atomic_rmw("sub", inside, I64(1), "seq_cst")
+        return found
 
     return instruction("none", WORDS, WORDS, name=name)(generate)
+
+
+def _entered(b: Any, place: Any, here: Any) -> Any:
+    """Count this thread as inside, once the gate is open; the counter. *here* is on the thread's stack."""
+    line = b.and_(b.lshr(b.ptrtoint(here, I64), I64(gate.STACK_BITS)), I64(gate.COUNTERS - 1))
+    inside = b.gep(place, [b.mul(b.add(line, I64(1)), I64(LINE // 8))])
+    ask, closed, enter = (b.append_basic_block(name) for name in ("ask", "closed", "enter"))
+    b.branch(ask)
+    b.position_at_end(ask)
+    b.atomic_rmw("add", inside, I64(1), "seq_cst")
+    shut = b.load_atomic(b.gep(place, [I64(gate.CLOSED)]), "seq_cst", 8)
+    b.cbranch(b.icmp_unsigned("!=", shut, I64(0)), closed, enter).set_weights([1, 1 << 20])
+    b.position_at_end(closed)
+    b.atomic_rmw("sub", inside, I64(1), "seq_cst")
+    at(b, b.load(b.gep(b.bitcast(place, POINTER.as_pointer()), [I64(gate.WAIT)])), I32)
+    b.branch(ask)
+    b.position_at_end(enter)
+    return inside
 
 
 # ------------------------------------------------------------------------------------------- memory
