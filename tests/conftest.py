@@ -11,6 +11,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -62,6 +63,22 @@ def machine_code() -> None:
 
     machine.install()
     kernel_texts.keep()
+
+
+_drawn: dict[object, list[tuple[Any, Any]]] = {}  # generators of a module, as it made them
+
+
+@pytest.fixture(autouse=True)
+def draws_of_its_own(request: pytest.FixtureRequest) -> None:
+    """Start a module's generators where they stood: a test draws the same alone as after others."""
+    from numpy.random import Generator  # after the environment above is set
+
+    module = request.module
+    if module not in _drawn:
+        found = [g.bit_generator for g in vars(module).values() if isinstance(g, Generator)]
+        _drawn[module] = [(g, g.state) for g in found]
+    for generator, state in _drawn[module]:
+        generator.state = state
 
 
 @pytest.fixture(autouse=True)
