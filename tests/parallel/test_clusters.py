@@ -54,6 +54,11 @@ def run(tmp_path: Path, *command: str) -> None:
         "PYTHONPATH": paths,
         "HOME": str(tmp_path),
         "RAY_USAGE_STATS_ENABLED": "0",
+        # Containers have one user and few cores: Open MPI starts nothing there unless it is told to.
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "OMPI_MCA_rmaps_base_oversubscribe": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
     }
     done = subprocess.run(words, env=env, capture_output=True, text=True, timeout=280, check=False)
     assert "all as it should be" in done.stdout, done.stderr[-2000:]

@@ -39,6 +39,17 @@ def test_any_engine_gives_the_bits_of_a_serial_run(engine: str, serial: Any) -> 
     assert seen == [(k + 1, len(STARTS)) for k in range(len(STARTS))]
 
 
+def test_joblib_itself_works_before_and_after() -> None:
+    joblib = pytest.importorskip("joblib", reason="an engine of joblib's needs joblib")
+    large = np.ones(300_000)  # joblib shows its own workers such arrays as files, and read-only
+    try:
+        for _ in range(2):
+            assert parallel.map(np.negative, [large], engine="joblib", workers=2)[0][0] == -1.0
+            assert joblib.Parallel(2)(joblib.delayed(abs)(x) for x in (-1.0, 2.0)) == [1.0, 2.0]
+    finally:
+        joblib.externals.loky.get_reusable_executor(reuse=True).shutdown(wait=True)
+
+
 def test_a_worker_that_dies_is_replaced_and_nothing_is_lost(tmp_path: Any) -> None:
     found = parallel.map(
         work.DiesOnce(str(tmp_path), 5), range(12), engine="processes", workers=2, chunk=3

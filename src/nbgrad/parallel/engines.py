@@ -14,7 +14,7 @@ from nbgrad.machine.threads import set_num_threads
 
 NAMES = "serial", "threads", "processes", "joblib", "dask", "ray", "mpi"
 PACKAGES = {
-    "joblib": lambda: importlib.import_module("joblib.externals.loky"),
+    "joblib": lambda: importlib.import_module("joblib.executor"),
     "dask": lambda: importlib.import_module("distributed"),
     "ray": lambda: importlib.import_module("ray"),
     "mpi": lambda: importlib.import_module("mpi4py.futures"),
@@ -122,8 +122,9 @@ def _named(name: str, count: int) -> Engine:
             f"engine {name!r} needs a package that is not installed: {error}"
         ) from None
     if name == "joblib":
-        make = package.get_reusable_executor
-        return Engine(lambda: make(count), count, away=True, owned=False)
+        # Not loky's own, of which there is one a process: what joblib.Parallel adds to it would be missing there.
+        make = package.get_memmapping_executor
+        return Engine(lambda: make(count, max_nbytes=None), count, away=True, owned=False)
     if name == "dask":
         return _of_dask(package.get_client())
     if name == "ray":
