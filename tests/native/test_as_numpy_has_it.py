@@ -13,8 +13,10 @@ from nbgrad.native import making
 def made(x, a):
     whole = np.full(2, 2.5 * x, np.int64)[1] + np.array([x, 3.5 * x], dtype=np.int32)[1]
     like = np.full_like(np.array([1, 2]), 2.7 * x)[0]
-    single = np.full((2, 2), x, dtype=np.float32)[1, 0]
-    return whole * x, like * x, single * x, np.linalg.det(a)
+    zeros = np.zeros(2, float)
+    zeros[1] = np.full(2, 0.5 * x, "float64")[1] + np.full(2, 0.6 * x, float)[0]
+    single = np.full((2, 2), x, dtype="f4")[1, 0] * zeros[1] / 1.1
+    return whole * x, like * x, single, np.linalg.det(a)
 
 
 def test_dtypes_that_are_asked_for_any_rank_and_singular_matrices() -> None:

@@ -22,7 +22,16 @@ from nbgrad.machine.numba_whole import inside, own
 from nbgrad.native.active import Carrier, complex_of, with_base
 from nbgrad.native.classes import NUMBER_NAMES
 from nbgrad.native.memory import dtype_of
-from nbgrad.native.replacing import METHODS, PREFIX, STAND_INS, absent, given, holds_active
+from nbgrad.native.replacing import (
+    METHODS,
+    PREFIX,
+    STAND_INS,
+    absent,
+    given,
+    held_by,
+    holds_active,
+    no_dtype,
+)
 from nbgrad.native.scalars import typing_context
 
 # Flags of a user's function that hold for its clones too.
@@ -154,12 +163,10 @@ def named(code: Any) -> set[str]:
 
 def dtype_for(dtype: Any, made: dict[Any, Any]) -> Any:
     """What makes the dtype of active numbers, or None where an array holds other things."""
-    if dtype is None or isinstance(dtype, types.NoneType | types.Omitted):
+    if no_dtype(dtype):
         return made[types.float64]
     held = getattr(dtype, "dtype", None)
-    if isinstance(dtype, types.StringLiteral):
-        held = types.float64 if dtype.literal_value in ("float64", "f8", "d") else None
-    return dtype_of(held) if isinstance(held, Carrier) else made.get(held)
+    return dtype_of(held) if isinstance(held, Carrier) else made.get(held_by(dtype))
 
 
 def filled(plain: Any, made: dict[Any, Any]) -> Any:

@@ -7,9 +7,17 @@ from typing import Any, Final
 import numpy as np
 from numba import types
 
+from nbgrad.machine.numba_inside import as_dtype
 from nbgrad.native.active import Carrier, with_base
 from nbgrad.native.arrays import maker, rank, unified
-from nbgrad.native.replacing import STAND_INS, absent, compiled, element_of, replaces
+from nbgrad.native.replacing import (
+    STAND_INS,
+    compiled,
+    element_of,
+    held_by,
+    no_dtype,
+    replaces,
+)
 from nbgrad.native.scalars import value_of
 
 
@@ -19,10 +27,8 @@ def _as_type(a: Any, dtype: Any) -> None:
 
 @replaces(_as_type, "astype")
 def _astype(a: Any, dtype: Any) -> Any:
-    held = getattr(dtype, "dtype", None)
+    held = held_by(dtype)
     space: dict[str, Any] = {"__name__": __name__, "np": np}
-    if isinstance(held, Carrier):
-        held = held.base
     if isinstance(held, types.Float | types.Complex):
         kind, value = maker(with_base(element_of(a), held), space), "v"
     elif isinstance(held, types.Integer | types.Boolean):
@@ -44,12 +50,15 @@ def impl(a, dtype):
 
 def _of_dtype(made: Any, params: str, dtype: Any, ty: Any) -> Any:
     """What makes arrays of *ty*, of the dtype that is its last parameter if that is given."""
-    held = getattr(dtype, "dtype", None)
-    if absent(dtype) or getattr(held, "base", held) == getattr(ty, "base", ty):
+    held = held_by(dtype)
+    if no_dtype(dtype) or held == getattr(ty, "base", ty):
         return made
+    if held is None:
+        return None
     space = {"__name__": __name__, "made": compiled(made), "cast": STAND_INS[_as_type]}
+    space["kind"] = as_dtype(held).type
     args = params.removesuffix(", dtype=None")
-    exec(f"def impl({params}): return cast(made({args}), dtype)", space)
+    exec(f"def impl({params}): return cast(made({args}), kind)", space)
     return space["impl"]
 
 

@@ -7,14 +7,21 @@ anything else that has such a name, is what it was.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from typing import Any, Final
 
-from numba import njit, types
+import numpy as np
+from numba import from_dtype, njit, types
 from numba.extending import overload, overload_method
 
-from nbgrad.machine.numba_inside import AttributeTemplate, infer_getattr, lower_getattr_generic
+from nbgrad.machine.numba_inside import (
+    AttributeTemplate,
+    NumbaError,
+    infer_getattr,
+    lower_getattr_generic,
+)
 from nbgrad.native.active import Carrier
 
 PREFIX: Final = "nbgrad_"
@@ -46,6 +53,21 @@ def element_of(ty: Any) -> Any:
 def absent(ty: Any) -> bool:
     """Whether an argument is not given, or None."""
     return ty is None or isinstance(ty, types.Omitted | types.NoneType)
+
+
+def no_dtype(ty: Any) -> bool:
+    """Whether no dtype is given; Numba takes no notice of Python's ``float`` and its like."""
+    return absent(ty) or isinstance(ty, types.Function)
+
+
+def held_by(dtype: Any) -> Any:
+    """The type of the numbers that a dtype says, those that active ones stand for; None if it is not known."""
+    if isinstance(dtype, types.StringLiteral):
+        with contextlib.suppress(TypeError, NumbaError):
+            return from_dtype(np.dtype(dtype.literal_value))
+        return None
+    held = getattr(dtype, "dtype", None)
+    return getattr(held, "base", held)
 
 
 def given(names: list[str], kinds: list[Any]) -> str:
