@@ -31,6 +31,11 @@ def test_dtypes_that_are_asked_for_any_rank_and_singular_matrices() -> None:
 
 
 @numba.njit
+def picked(k, *xs):
+    return xs[k] * xs[-1 - k]
+
+
+@numba.njit
 def halves(a, s):
     for k in range(a.shape[0]):
         s = 0.5 * s + a[k]
@@ -41,11 +46,14 @@ def halves(a, s):
 def drawn(a):
     s = 0.0
     for x in halves(a, a[0]):
-        s += x * x
+        q, r = divmod(x, 0.3)
+        s += x * x + q * r
+    for k in range(3):
+        s += picked(k, a[0], 2.0, s)
     return s
 
 
-def test_what_a_generator_read_before_it_yields() -> None:
+def test_generators_that_read_before_they_yield_and_tuples_of_several_types() -> None:
     a = np.array([0.5, -1.0, 0.8])
     found, h = ng.grad(ng.njit(drawn))(a), 1e-6
     for k, step in enumerate(h * np.eye(3)):

@@ -161,3 +161,31 @@ def _frexp(x: Any) -> Any:
         return math.ldexp(x, -exponent), exponent
 
     return impl
+
+
+@overload(divmod, strict=False)
+def _divmod(x: Any, y: Any) -> Any:
+    return (
+        (lambda x, y: (x // y, x % y)) if isinstance(x, Active) or isinstance(y, Active) else None
+    )
+
+
+@overload(operator.getitem, strict=False)
+def _item(x: Any, index: Any) -> Any:
+    """An item by a number that is no literal, of a tuple of which some are active: Numba has that of one type."""
+    if not isinstance(x, types.Tuple) or not isinstance(index, types.Integer):
+        return None
+    if not all(isinstance(item, (Active, *BESIDE)) for item in x):
+        return None
+    if not any(isinstance(item, Active) for item in x):
+        return None
+    lines = [f"    if k == {k}: return x[{k}]" for k in range(len(x))]
+    text = f"""
+def impl(x, index):
+    k = index + {len(x)} if index < 0 else index
+{chr(10).join(lines)}
+    raise IndexError("tuple index out of range")
+"""
+    space: dict[str, Any] = {}
+    exec(text, space)
+    return space["impl"]
