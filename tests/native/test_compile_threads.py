@@ -129,6 +129,32 @@ print("well")
 """
 
 
+# Who holds the lock of the interpreter there must let it go, or the thread that forks never does.
+WAITING = """
+import threading, numpy as np, nbgrad as ng
+from numba import njit
+from nbgrad.machine import gate
+
+matrix = np.ones((30, 30))
+c = ng.compile(lambda x: (x @ matrix).sum(), matrix)
+value = c.value
+called = njit(lambda x: value(x))
+for f in (c.value, ng.jit(lambda x: (x @ matrix).sum()), called):
+    expected = f(matrix)
+    forking = gate.Gate()
+    forking.acquire()
+    timer = threading.Timer(0.1, forking.release)
+    timer.start()
+    assert f(matrix) == expected
+    timer.join()
+print("well")
+"""
+
+
+def test_waiting_for_a_fork_stops_nobody_else() -> None:
+    assert finish(start(WAITING)).strip() == "well"
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("program", [FORK, IN_BLAS], ids=["anywhere", "in BLAS"])

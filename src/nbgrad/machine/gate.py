@@ -4,12 +4,14 @@ OpenBLAS takes memory for most of its routines under a lock of its own, which a 
 ever if another thread was about to: it has no hook for that. So machine code counts itself in and out, and forks
 wait as for any quiet lock (``core/forks.py``). It counts in one of a few places, by where the stack of its
 thread is, so that threads do not write to the same line of the cache: two atomic additions, some 10 ns.
+
+Who finds the gate closed waits in Python, asleep: a function of Numba's holds the lock of the interpreter,
+which the thread that forks may need until it has forked.
 """
 
 from __future__ import annotations
 
 import ctypes
-import os
 import time
 from typing import Any, Final
 
@@ -57,16 +59,15 @@ _records: dict[int, Any] = {}
 def guarded(routine: int) -> int:
     """The address of two words, of a routine of Fortran's and of the gate: what ``call_gemm`` and others take."""
     if routine not in _records:
-        _memory[_start + WAIT] = _pause()
         _records[routine] = (ctypes.c_int64 * 2)(routine, ctypes.addressof(_memory) + 8 * _start)
     return ctypes.addressof(_records[routine])
 
 
-def _pause() -> int:
-    """A function that lets others run; 0 where there is no fork, and nobody waits."""
-    if not hasattr(os, "fork"):
-        return 0
-    return ctypes.cast(ctypes.CDLL(None).sched_yield, ctypes.c_void_p).value or 0
+def _asleep() -> int:
+    time.sleep(1e-4)
+    return 0
 
 
+_wait: Final = ctypes.CFUNCTYPE(ctypes.c_int)(_asleep)
+_memory[_start + WAIT] = ctypes.cast(_wait, ctypes.c_void_p).value or 0
 forks.waits_for("blas", lambda: _gate)
