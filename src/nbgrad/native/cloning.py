@@ -22,6 +22,7 @@ from nbgrad.machine.numba_whole import inside, own
 from nbgrad.native.active import Carrier, complex_of, with_base
 from nbgrad.native.classes import NUMBER_NAMES
 from nbgrad.native.memory import dtype_of
+from nbgrad.native.named import is_named, maker
 from nbgrad.native.replacing import (
     METHODS,
     PREFIX,
@@ -41,8 +42,8 @@ KEPT: Final = ("fastmath", "error_model", "boundscheck", "forceinline", "inline"
 class Clones:
     """The clones of functions for one kind of active number."""
 
-    def __init__(self, number: Any) -> None:
-        self.number = number
+    def __init__(self, number: Any, named: bool = False) -> None:
+        self.number, self.named = number, named
         self.made: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
         self.modules: dict[Any, Any] = {}
         self.stand_ins = stand_ins(number)
@@ -86,6 +87,10 @@ class Clones:
             return self.of(dispatcher)
         if isinstance(x, pytypes.ModuleType):
             return self.module(x)
+        if is_named(x):
+            return self.stand_ins.get(x) or self.stand_ins.setdefault(
+                x, maker(x, self.number if self.named else None)
+            )
         try:
             return self.stand_ins.get(x, x)
         except TypeError:  # not hashable
@@ -256,7 +261,7 @@ def stand_ins(number: Any) -> dict[Any, Any]:
 _clones: dict[Any, Clones] = {}
 
 
-def clones(number: Any) -> Clones:
-    """Those for one kind of active number."""
-    key = number, inside()  # functions of Numba's contexts and of ours are not shared
-    return _clones.get(key) or _clones.setdefault(key, Clones(number))
+def clones(number: Any, named: bool = False) -> Clones:
+    """Those for one kind of active number; with *named* all floats in named tuples are such."""
+    key = number, named, inside()  # functions of Numba's contexts and of ours are not shared
+    return _clones.get(key) or _clones.setdefault(key, Clones(number, named))

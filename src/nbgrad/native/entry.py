@@ -15,6 +15,7 @@ from typing import Any, Final
 import numba
 from numba import types
 
+from nbgrad.core.frozen import replace
 from nbgrad.machine import numba_whole
 from nbgrad.machine.lljit import LinkError
 from nbgrad.machine.numba_inside import NumbaError
@@ -61,13 +62,17 @@ def route(request: Request, key: stored.Key) -> Made:
     if direct:
         with contextlib.suppress(Refusal):  # it takes parts of them, or passes them on
             return _made(request, key, request.active, direct)
-    try:
-        return _made(request, key, request.active)
-    except Refusal as refusal:
-        if "Cannot unify" not in refusal.reason or floats == request.active:
-            raise
-    # A variable is an argument that is not differentiated, then what depends on one that is.
-    return _made(request, key, floats)
+    # A variable is an argument that is not differentiated, then what depends on one that is; or a named tuple of
+    # constants, then one of what depends on such.
+    carried = dict.fromkeys((request.active, floats))
+    attempts = [(request, x) for x in carried] + [(replace(request, named=True), floats)]
+    for attempt, carrying in attempts[:-1]:
+        try:
+            return _made(attempt, key, carrying)
+        except Refusal as refusal:
+            if "Cannot unify" not in refusal.reason:
+                raise
+    return _made(attempts[-1][0], key, floats)
 
 
 def _made(
@@ -123,7 +128,9 @@ def _entry(writer: Writer) -> Any:
     """The function that is called with addresses, as Python that Numba compiles."""
     request = writer.request
     if request.order or request.reverse:  # for errors that name lines of the user's function
-        clones(request.number).of(request.dispatcher).get_call_template(writer.kinds(), {})
+        clones(request.number, request.named).of(request.dispatcher).get_call_template(
+            writer.kinds(), {}
+        )
     return _reversed(writer) if request.reverse else _forward(writer)
 
 
@@ -137,7 +144,9 @@ def _forward(writer: Writer) -> Any:
     request = writer.request
     plain = not request.order
     own = plain and not recursive(request.dispatcher)
-    function = request.dispatcher if own else clones(request.number).of(request.dispatcher)
+    function = (
+        request.dispatcher if own else clones(request.number, request.named).of(request.dispatcher)
+    )
     writer.lines.append("def entry(words):")
     writer.read()
     writer.call(function)
@@ -151,7 +160,7 @@ def _reversed(writer: Writer) -> Any:
     request = writer.request
     writer.lines.append("def recorded(words, tape):")
     writer.read()
-    writer.call(clones(request.number).of(request.dispatcher))
+    writer.call(clones(request.number, request.named).of(request.dispatcher))
     writer.check_shapes()
     writer.write_primals()
     writer.write_adjoints()
@@ -196,9 +205,19 @@ def reason(error: Any, f: Any) -> tuple[str, int | None]:
     ]
     at = said[-1] if said else 0
     told = [line for line in lines[at : at + 3] if not line.startswith(("There are", "- Of"))]
-    return " ".join(told), found[-1] if found else getattr(
-        getattr(error, "loc", None), "line", None
-    )
+    line = found[-1] if found else getattr(getattr(error, "loc", None), "line", None)
+    return " ".join(told) + _hint(" ".join(told)), line
+
+
+def _hint(said: str) -> str:
+    """What to write instead of a container whose type its first constants have settled."""
+    if "Taped(" not in said and "Dual(" not in said:
+        return ""
+    if "setitem>) found for signature: >>> setitem(list(" in said:
+        return ": a list of constants takes no number that is differentiated; make it an array, as by np.zeros(n)"
+    if "_cast(" in said and "class(" in said:
+        return ": a dictionary of constants takes no number that is differentiated; put one in first, or use an array"
+    return ""
 
 
 def paths(ty: Any, path: str = "") -> Iterator[tuple[str, Any]]:

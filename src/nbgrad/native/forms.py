@@ -80,7 +80,7 @@ class Request(Value):
     ``arguments`` holds for each argument a ``Leaf``, ``Records``, ``Static`` or ``Fixed``, or a pair of a class of
     tuples and its items. ``order`` is the number of nested tangents, of the leaves in ``active``; ``number`` the
     type of active numbers, or of floats where there are none. With ``values`` a reverse sweep is to give the
-    values of the function, too, if it can.
+    values of the function, too, if it can. With ``named`` the floats of all named tuples are active.
     """
 
     dispatcher: Any
@@ -93,6 +93,7 @@ class Request(Value):
     reverse: bool
     number: Any
     values: bool = False
+    named: bool = False
 
     @property
     def py_func(self) -> Any:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numba
 import numpy as np
+from numba import types
 from numba.extending import typeof_impl
 
 from nbgrad.api.custom import custom_jvp, custom_vjp
@@ -23,6 +24,23 @@ from nbgrad.ops.control.native import native
 
 Func = Callable[..., Any]
 _ = (making, parts, printing, products, scalars)  # they tell Numba of active numbers
+
+
+def _opened(dispatcher: Any) -> tuple[Any, set[int]]:
+    """The function for any types, where it was given signatures with arrays, and which arguments these say are floats.
+
+    Ours come read-only, and a signature of an array that may be written to does not take such.
+    """
+    signatures = dispatcher.signatures
+    if dispatcher._can_compile or not any(
+        isinstance(x, types.Array) for s in signatures for x in s
+    ):
+        return dispatcher, set()
+    made = CPUDispatcher(py_func=dispatcher.py_func, targetoptions=dict(dispatcher.targetoptions))
+    columns = zip(*signatures, strict=False)
+    return made, {
+        k for k, tys in enumerate(columns) if all(isinstance(x, types.Float) for x in tys)
+    }
 
 
 class Njit:
@@ -44,6 +62,7 @@ class Njit:
         self._signature = inspect.signature(dispatcher.py_func)
         self._known: dict[Any, Specialized] = {}
         self._marks = frozen.marks_of(dispatcher)
+        self._open, self._floats = _opened(dispatcher)
         self._ruled: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -94,11 +113,15 @@ class Njit:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         found = Arguments()
-        arguments = tuple([found.of(x) for x in bound.args])
+        given = [
+            float(x) if k in self._floats and x.__class__ in (int, bool) else x
+            for k, x in enumerate(bound.args)
+        ]
+        arguments = tuple([found.of(x) for x in given])
         key = arguments, tuple(found.leaves)
         made = self._known.get(key)
         if made is None:
-            made = self._known[key] = Specialized(self.dispatcher, arguments, found, self._marks)
+            made = self._known[key] = Specialized(self._open, arguments, found, self._marks)
         return made, found
 
     def explain(self, *args: Any, **kwargs: Any) -> str:

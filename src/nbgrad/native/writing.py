@@ -223,7 +223,7 @@ class Writer:
         value = x.value
         self.space[name] = value
         if isinstance(self.request.number, active.Carrier):
-            self.space[name] = clones(self.request.number).value(value)
+            self.space[name] = clones(self.request.number, self.request.named).value(value)
         return "None" if value is None else name
 
     def records(self, x: Records) -> str:
