@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose
 import nbgrad as ng
 
 State = namedtuple("State", "x v")
-Kinds = namedtuple("Kinds", "count phase state")
+Kinds = namedtuple("Kinds", "number plain state")
 
 
 def mixed(a: float) -> Any:
@@ -34,8 +34,8 @@ def constant(a: float) -> Any:
 def nested(a: float) -> Any:
     m = Kinds(0, 1j, State(0.0, 1.0))
     for _ in range(3):
-        m = Kinds(m.count + 1, m.phase * a, State(m.state.x + a * m.count, m.state.v * 2.0))
-    return m.phase.imag * m.state.x + m.state.v * 0.1 * a * m.count
+        m = Kinds(m.number + 1, m.plain * a, State(m.state.x + a * m.number, m.state.v * 2.0))
+    return m.plain.imag * m.state.x + m.state.v * 0.1 * a * m.number
 
 
 @njit  # type: ignore[untyped-decorator]

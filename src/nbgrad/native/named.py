@@ -37,24 +37,25 @@ def is_named(x: Any) -> bool:
 def maker(plain: Any, number: Any = None) -> Any:
     """What stands for a class of named tuples in a clone; with *number*, all floats become such."""
     names = list(plain._fields)
-    space = {f"default_{k}": value for k, value in plain._field_defaults.items()}
-    space |= {"__name__": __name__, "plain": plain, "like": _like}
-    space["number"] = number and dtype_of(number)
-    params = ", ".join(f"{k}=default_{k}" if k in plain._field_defaults else k for k in names)
+    # No field begins with an underscore.
+    space = {f"_default_{k}": value for k, value in plain._field_defaults.items()}
+    space |= {"__name__": __name__, "_plain": plain, "_like": _like}
+    space["_number"] = number and dtype_of(number)
+    params = ", ".join(f"{k}=_default_{k}" if k in plain._field_defaults else k for k in names)
 
     def chosen(*kinds: Any) -> Any:
         # Numba leaves out what has its default, and so does a clone.
         args = [k for k, ty in zip(names, kinds, strict=True) if not isinstance(ty, types.Omitted)]
         active = [k for k, ty in zip(names, kinds, strict=True) if isinstance(ty, Carrier)]
         if active or number is not None:
-            inexact, kind = types.Float | types.Complex, "number()" if number else active[0]
+            inexact, kind = types.Float | types.Complex, "_number()" if number else active[0]
             wide = {k for k, ty in zip(names, kinds, strict=True) if isinstance(ty, inexact)}
-            args = [f"like({k}, {kind})" if k in wide else k for k in args]
-        exec(f"def impl({params}): return plain({', '.join(args)})", space)
+            args = [f"_like({k}, {kind})" if k in wide else k for k in args]
+        exec(f"def impl({params}): return _plain({', '.join(args)})", space)
         return space["impl"]
 
     exec(f"def stub({params}): raise NotImplementedError", space)
-    space["chosen"] = chosen
-    exec(f"def choose({params}): return chosen({', '.join(names)})", space)
+    space["_chosen"] = chosen
+    exec(f"def choose({params}): return _chosen({', '.join(names)})", space)
     overload(space["stub"], strict=False)(space["choose"])
     return space["stub"]
