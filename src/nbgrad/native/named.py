@@ -36,12 +36,14 @@ def is_named(x: Any) -> bool:
 
 def maker(plain: Any, number: Any = None) -> Any:
     """What stands for a class of named tuples in a clone; with *number*, all floats become such."""
-    names = list(plain._fields)
+    names = plain.__match_args__
+    given = plain.__new__.__defaults__ or ()
+    defaults = dict(zip(reversed(names), reversed(given), strict=False))
     # No field begins with an underscore.
-    space = {f"_default_{k}": value for k, value in plain._field_defaults.items()}
+    space = {f"_default_{k}": value for k, value in defaults.items()}
     space |= {"__name__": __name__, "_plain": plain, "_like": _like}
     space["_number"] = number and dtype_of(number)
-    params = ", ".join(f"{k}=_default_{k}" if k in plain._field_defaults else k for k in names)
+    params = ", ".join(f"{k}=_default_{k}" if k in defaults else k for k in names)
 
     def chosen(*kinds: Any) -> Any:
         # Numba leaves out what has its default, and so does a clone.
