@@ -66,24 +66,36 @@ class Clones:
             passes = Guarded if recursive(dispatcher) else Remembering
             found = own(CPUDispatcher(py_func=copy, targetoptions=options, pipeline_class=passes))
             self.made[dispatcher] = found
-            for name in named(f.__code__):
-                if name in names or hasattr(builtins, name):
-                    value = names[name] if name in names else getattr(builtins, name)
-                    found_value = self.value(value)
-                    if name in METHODS:
-                        names[PREFIX + name] = found_value
-                    names[name] = found_value
-            for cell, before in zip(cells or (), f.__closure__ or (), strict=True):
-                try:
-                    cell.cell_contents = self.value(before.cell_contents)
-                except ValueError:  # an empty cell
-                    continue
+            try:
+                self._give(f, names, cells or ())
+            except TypingError:  # of a function that is called: it is not half made
+                del self.made[dispatcher]
+                raise
         return found
+
+    def _give(self, f: Any, names: dict[str, Any], cells: tuple[Any, ...]) -> None:
+        """Give a clone of *f* what stands for what that meets by names, and by what it captures."""
+        for name in named(f.__code__):
+            if name in names or hasattr(builtins, name):
+                value = names[name] if name in names else getattr(builtins, name)
+                found = self.value(value)
+                if name in METHODS:
+                    names[PREFIX + name] = found
+                names[name] = found
+        for cell, before in zip(cells, f.__closure__ or (), strict=True):
+            try:
+                cell.cell_contents = self.value(before.cell_contents)
+            except ValueError:  # an empty cell
+                continue
 
     def value(self, x: Any) -> Any:
         """What stands for a value that the user's function meets by a name."""
         dispatcher = getattr(x, "dispatcher", x) if hasattr(x, "__nbgrad_njit__") else x
         if isinstance(dispatcher, CPUDispatcher):
+            if converts(dispatcher):
+                raise TypingError(
+                    f"a signature by which {dispatcher.__name__} converts what it returns"
+                )
             return self.of(dispatcher)
         if isinstance(x, pytypes.ModuleType):
             return self.module(x)
@@ -141,6 +153,18 @@ def reached(dispatcher: Any) -> list[Any]:
             found.append(x)
             left += called(x)
     return found
+
+
+def converts(dispatcher: Any) -> bool:
+    """Whether a function returns, by a signature that it was given, another type than it makes."""
+    if dispatcher._can_compile:
+        return False
+    plain = CPUDispatcher(dispatcher.py_func, dispatcher.locals, dict(dispatcher.targetoptions))
+    for kinds, made in dispatcher.overloads.items():
+        _, _, args, _ = plain.get_call_template(kinds, {})
+        if plain.overloads[tuple(args)].signature.return_type != made.signature.return_type:
+            return True
+    return False
 
 
 def recursive(dispatcher: Any) -> bool:

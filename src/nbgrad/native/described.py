@@ -103,7 +103,7 @@ class Described:
         options = sorted(x.targetoptions.items(), key=str)
         self.say("function", f.__module__, f.__qualname__, options, x._can_compile, x.locals)
         if not x._can_compile:
-            self.say(*x.signatures)
+            self.say(*[overload.signature for overload in x.overloads.values()])
         self._code(f.__code__)
         for default in (*(f.__defaults__ or ()), *sorted((f.__kwdefaults__ or {}).items())):
             self.value(default, ())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import inspect
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import numba
 import numpy as np
@@ -28,6 +28,11 @@ from nbgrad.native.cloning import named
 from nbgrad.native.entry import paths, reason
 from nbgrad.native.forms import Leaf, Request, Result
 from nbgrad.native.routes import code_of
+
+NOT_AS_DECLARED: Final = (
+    "njit: {} was given signatures, of which none takes these arguments as they are and returns what the function "
+    "makes of them: leave the signatures out, or pass what they say"
+)
 
 
 class Specialized:
@@ -83,6 +88,8 @@ class Specialized:
             with compiling, uninterrupted(), quiet.numba(), numba_whole.contexts_if_possible():
                 typed = numba_whole.copied(self.dispatcher)
                 _, _, args, _ = typed.get_call_template(kinds, {})
+                if tuple(args) not in typed.overloads:
+                    raise TypeError(NOT_AS_DECLARED.format(self.dispatcher.__name__))
                 return typed.overloads[tuple(args)].signature.return_type
         except AttributeError as error:  # Numba's, of += to what is not written
             raise TypeError(
@@ -268,6 +275,22 @@ def _float(leaf: Leaf) -> Any:
 
 def _number(order: int, reverse: bool) -> Any:
     return active.mode(order, reverse) if order or reverse else types.float64
+
+
+def as_declared(dispatcher: Any, made: Specialized) -> bool:
+    """Whether a signature that *dispatcher* was given says what *made* takes and returns: it converts nothing."""
+    kinds = [types.unliteral(calling.type_of(x, _float)) for x in made.arguments]
+    return any(
+        all(_alike(x, y) for x, y in zip(kinds, given, strict=False))
+        and _results(overload.signature.return_type) == made.results
+        for given, overload in dispatcher.overloads.items()
+    )
+
+
+def _alike(x: Any, y: Any) -> bool:
+    if isinstance(x, types.Array) and isinstance(y, types.Array):
+        return bool((x.dtype, x.ndim) == (y.dtype, y.ndim))
+    return bool(x == y)
 
 
 def _results(ty: Any) -> tuple[Result, ...]:

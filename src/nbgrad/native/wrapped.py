@@ -19,7 +19,7 @@ from nbgrad.core.node import Node
 from nbgrad.machine.numba_inside import CPUDispatcher
 from nbgrad.native import frozen, making, parts, printing, products, scalars
 from nbgrad.native.arguments import Arguments
-from nbgrad.native.specialized import Specialized
+from nbgrad.native.specialized import NOT_AS_DECLARED, Specialized, as_declared
 from nbgrad.ops.control.native import native
 
 Func = Callable[..., Any]
@@ -27,20 +27,23 @@ _ = (making, parts, printing, products, scalars)  # they tell Numba of active nu
 
 
 def _opened(dispatcher: Any) -> tuple[Any, set[int]]:
-    """The function for any types, where it was given signatures with arrays, and which arguments these say are floats.
+    """The function as derivatives take it, and which arguments are floats as the signatures say that it was given.
 
-    Ours come read-only, and a signature of an array that may be written to does not take such.
+    Ours come read-only, and a signature of an array that may be written to does not take such: then it is the
+    function for any types. Where a signature converts something, this is another function: see ``as_declared``.
     """
-    signatures = dispatcher.signatures
-    if dispatcher._can_compile or not any(
-        isinstance(x, types.Array) for s in signatures for x in s
-    ):
+    if dispatcher._can_compile:
         return dispatcher, set()
-    made = CPUDispatcher(py_func=dispatcher.py_func, targetoptions=dict(dispatcher.targetoptions))
-    columns = zip(*signatures, strict=False)
-    return made, {
-        k for k, tys in enumerate(columns) if all(isinstance(x, types.Float) for x in tys)
+    given = list(dispatcher.overloads)
+    floats = {
+        k
+        for k, tys in enumerate(zip(*given, strict=False))
+        if all(isinstance(x, types.Float) for x in tys)
     }
+    if not any(isinstance(x, types.Array) for signature in given for x in signature):
+        return dispatcher, floats
+    options = dict(dispatcher.targetoptions)
+    return CPUDispatcher(dispatcher.py_func, dispatcher.locals, options), floats
 
 
 class Njit:
@@ -113,15 +116,20 @@ class Njit:
         bound = self._signature.bind(*args, **kwargs)
         bound.apply_defaults()
         found = Arguments()
-        given = [
-            float(x) if k in self._floats and x.__class__ in (int, bool) else x
-            for k, x in enumerate(bound.args)
-        ]
+        given = bound.args
+        if self._floats:
+            numbers = [
+                k in self._floats and x.__class__ in (int, bool) for k, x in enumerate(given)
+            ]
+            given = tuple([float(x) if n else x for x, n in zip(given, numbers, strict=True)])
         arguments = tuple([found.of(x) for x in given])
         key = arguments, tuple(found.leaves)
         made = self._known.get(key)
         if made is None:
-            made = self._known[key] = Specialized(self._open, arguments, found, self._marks)
+            made = Specialized(self._open, arguments, found, self._marks)
+            if not self.dispatcher._can_compile and not as_declared(self.dispatcher, made):
+                raise TypeError(NOT_AS_DECLARED.format(self.dispatcher.__name__))
+            self._known[key] = made
         return made, found
 
     def explain(self, *args: Any, **kwargs: Any) -> str:
