@@ -18,6 +18,9 @@ def direct(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """By the tape; how many arguments each function that is made reads where they lie."""
     others = {name: made for name, made in routes.ROUTES.items() if name != "source"}
     monkeypatch.setattr(routes, "ROUTES", others)
+    monkeypatch.setattr(
+        routes, "_again", lambda key: None
+    )  # what an earlier run has kept is not made
     found: list[Any] = []
     made = entry._made
 
