@@ -22,6 +22,7 @@ import llvmlite.binding as ll
 from numba import types
 
 from nbgrad.machine import lljit, merging, scipy_scalars
+from nbgrad.machine.declared import declared
 from nbgrad.machine.numba_inside import (
     Collected,
     ConfigStack,
@@ -217,15 +218,16 @@ def own(dispatcher: Any) -> Any:
 
 def copied(dispatcher: Any) -> Any:
     """A function of the user's as one that is compiled in our contexts; one of ours as it is."""
-    if not _inside.on or not dispatcher._can_compile or dispatcher.locals:
+    if not _inside.on:
         return dispatcher
     found = _copies.get(dispatcher, dispatcher)
     if found is dispatcher:
         options = {k: v for k, v in dispatcher.targetoptions.items() if k in OPTIONS}
         options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
         function, passes = dispatcher.py_func, passes_of(dispatcher)
-        found = CPUDispatcher(py_func=function, targetoptions=options, pipeline_class=passes)
-        own(found)
+        found = own(
+            declared(dispatcher, CPUDispatcher(function, dispatcher.locals, options, passes))
+        )
         _copies[dispatcher] = found
     return dispatcher if found is None else found
 

@@ -15,7 +15,7 @@ from numba import types
 from numba.extending import models
 
 from nbgrad.machine import operators
-from nbgrad.machine.numba_inside import Conversion, lower_cast, register_model
+from nbgrad.machine.numba_inside import Conversion, lower_cast, lower_constant, register_model
 
 
 class Carrier(types.Type):
@@ -187,6 +187,12 @@ def _of_constant(context: Any, builder: Any, source: Any, target: Any, x: Any) -
     return constant_of(context, builder, target, x)
 
 
+@lower_constant(Carrier)
+def _literal(context: Any, builder: Any, ty: Any, x: Any) -> Any:
+    """A constant that is active: a variable's, of which the user says the type."""
+    return constant_of(context, builder, ty, context.get_constant_generic(builder, ty.base, x))
+
+
 @lower_cast(Active, Active)
 def _of_other(context: Any, builder: Any, source: Any, target: Any, x: Any) -> Any:
     value, other = parts(context, builder, source, x)
@@ -209,3 +215,11 @@ def _of_complex(context: Any, builder: Any, source: Any, target: Any, x: Any) ->
         for each in halves(context, builder, source, x)
     ]
     return joined(context, builder, target.part, *both)
+
+
+@lower_cast(Active, types.Integer)
+@lower_cast(Active, types.Boolean)
+def _to_plain(context: Any, builder: Any, source: Any, target: Any, x: Any) -> Any:
+    """What a signature cuts: its derivative is zero."""
+    ty, x = base_of(context, builder, source, x)
+    return context.cast(builder, x, ty, target)

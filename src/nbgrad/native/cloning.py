@@ -17,6 +17,7 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from nbgrad.machine.declared import declared
 from nbgrad.machine.numba_inside import CPUDispatcher, Guarded, Remembering, TypingError
 from nbgrad.machine.numba_whole import inside, own
 from nbgrad.native.active import Carrier, complex_of, with_base
@@ -64,7 +65,8 @@ class Clones:
             options = {k: v for k, v in dispatcher.targetoptions.items() if k in KEPT}
             options |= {"nopython": True, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
             passes = Guarded if recursive(dispatcher) else Remembering
-            found = own(CPUDispatcher(py_func=copy, targetoptions=options, pipeline_class=passes))
+            kinds = {k: self._local(ty) for k, ty in dispatcher.locals.items()}
+            found = own(declared(dispatcher, CPUDispatcher(copy, kinds, options, passes)))
             self.made[dispatcher] = found
             try:
                 self._give(f, names, cells or ())
@@ -87,6 +89,11 @@ class Clones:
                 cell.cell_contents = self.value(before.cell_contents)
             except ValueError:  # an empty cell
                 continue
+
+    def _local(self, ty: Any) -> Any:
+        """What a variable is, whose type the user gave."""
+        inexact = isinstance(ty, types.Float | types.Complex)
+        return with_base(self.number, ty) if inexact else ty
 
     def value(self, x: Any) -> Any:
         """What stands for a value that the user's function meets by a name."""
@@ -162,9 +169,20 @@ def converts(dispatcher: Any) -> bool:
     plain = CPUDispatcher(dispatcher.py_func, dispatcher.locals, dict(dispatcher.targetoptions))
     for kinds, made in dispatcher.overloads.items():
         _, _, args, _ = plain.get_call_template(kinds, {})
-        if plain.overloads[tuple(args)].signature.return_type != made.signature.return_type:
+        if not alike(
+            plain.overloads[tuple(args)].signature.return_type, made.signature.return_type
+        ):
             return True
     return False
+
+
+def alike(x: Any, y: Any) -> bool:
+    """Whether two types are one but for how arrays lie."""
+    if isinstance(x, types.Array) and isinstance(y, types.Array):
+        return bool((x.dtype, x.ndim) == (y.dtype, y.ndim))
+    if isinstance(x, types.BaseTuple) and isinstance(y, types.BaseTuple) and len(x) == len(y):
+        return all(map(alike, x.types, y.types))
+    return bool(x == y)
 
 
 def recursive(dispatcher: Any) -> bool:

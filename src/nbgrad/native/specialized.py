@@ -24,7 +24,7 @@ from nbgrad.machine.numba_inside import NumbaError, as_dtype
 from nbgrad.machine.request import ASKED, MEMORY, RAISED, SHAPE, UNSAID, WROTE
 from nbgrad.native import active, calling, draws, frozen, stored
 from nbgrad.native.arguments import Arguments, leaves_in, passed
-from nbgrad.native.cloning import named
+from nbgrad.native.cloning import alike, named
 from nbgrad.native.entry import paths, reason
 from nbgrad.native.forms import Leaf, Request, Result
 from nbgrad.native.routes import code_of
@@ -281,16 +281,10 @@ def as_declared(dispatcher: Any, made: Specialized) -> bool:
     """Whether a signature that *dispatcher* was given says what *made* takes and returns: it converts nothing."""
     kinds = [types.unliteral(calling.type_of(x, _float)) for x in made.arguments]
     return any(
-        all(_alike(x, y) for x, y in zip(kinds, given, strict=False))
+        all(alike(x, y) for x, y in zip(kinds, given, strict=False))
         and _results(overload.signature.return_type) == made.results
         for given, overload in dispatcher.overloads.items()
     )
-
-
-def _alike(x: Any, y: Any) -> bool:
-    if isinstance(x, types.Array) and isinstance(y, types.Array):
-        return bool((x.dtype, x.ndim) == (y.dtype, y.ndim))
-    return bool(x == y)
 
 
 def _results(ty: Any) -> tuple[Result, ...]:

@@ -342,8 +342,8 @@ def inlined(reader: Any, dispatcher: Any, args: list[Any], keywords: dict[str, A
     function = dispatcher.py_func
     if function in reader.stack:
         raise Refused(f"recursion: {function.__name__}")
-    if not dispatcher._can_compile:  # they may convert
-        raise Refused(f"signatures that {function.__name__} was given")
+    if not dispatcher._can_compile or dispatcher.locals:  # they may convert
+        raise Refused(f"signatures, or types of locals, that {function.__name__} was given")
     tree, _ = source_of(function)
     try:
         bound = inspect.signature(function).bind(*args, **keywords)
