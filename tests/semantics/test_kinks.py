@@ -234,7 +234,9 @@ DEAD_BRANCHES: dict[str, Any] = {
     "root": lambda x: np.where(x > 1, np.sqrt(x - 1) ** 3, x**2).sum(),
     "reduction": lambda x: np.sum(np.sqrt(x - 1) * x, where=x > 1),
     "missing data": lambda x: np.nansum((np.array([np.nan, 1.0, 2.0]) * x) ** 2),
+    "length": lambda x: np.where(x > 1, np.linalg.norm(x[:, None] * HOLES, axis=1), 0).sum(),
 }
+HOLES = np.array([[1.0, np.nan], [1.0, 2.0], [2.0, 0.0]])
 
 
 @pytest.mark.parametrize("name", DEAD_BRANCHES)
@@ -255,3 +257,17 @@ def test_no_derivative_leaks_from_dead_branches_at_any_order(name: str, strategy
         found = functional.jacobian(derivative, ng.tensor(x), strategy=strategy).numpy()
         assert np.isfinite(found).all()
         assert_array_equal(found[0], [alive if order == 0 else 0.0, 0.0, 0.0])
+
+
+@pytest.mark.parametrize("shape", [(), (2,)])
+def test_a_dead_branch_may_have_a_factor_that_is_not_finite(shape: Any) -> None:
+    """Eagerly the factor is an operand, under jit a number in the rule itself."""
+    branches = (
+        lambda x: x * np.inf,
+        lambda x: x / 0.0,
+        lambda x: np.nan * np.std(x, ddof=x.size),
+    )
+    x = np.full(shape, 0.5)
+    g = ng.grad(lambda x: sum(np.where(x > 0, x, f(x)).sum() for f in branches))
+    for found in (g(x), ng.jit(g)(x), ng.vmap(g)(x[None])[0]):
+        assert_array_equal(found, np.full(shape, 3.0))

@@ -133,7 +133,8 @@ def _slope(c: Any, r: Any) -> Any:
 
 
 def _safe_slope(c: Any, r: Any) -> Any:
-    return np.where(r == 0, np.zeros((), np.result_type(c, r)), c * (0.5 / r))
+    nothing = np.logical_or(r == 0, c == 0)
+    return np.where(nothing, np.zeros((), np.result_type(c, r)), c * (0.5 / r))
 
 
 again = _by_root(
@@ -154,11 +155,11 @@ slope = _by_root(
 )
 safe_slope = _by_root(
     "safe_slope",
-    "({x} * ({t}(0.5) / {y}) if {y} != {t}(0) else {t}(0))",
+    "({x} * ({t}(0.5) / {y}) if {y} != {t}(0) and {x} != {t}(0) else {t}(0))",
     _safe_slope,
     Kink(share=0.5, shown="norm, or the deviation"),
     "Norm",
-    "c / 2r, 0 where r is 0.",
+    "c / 2r, 0 where r or c is 0.",
 )
 length = elementwise(
     "length",

@@ -36,7 +36,7 @@ def times(ct: Any, partial: Any) -> Any:
             return other
         if is_number(one) and one == -1:
             return -other
-    if is_number(partial) or is_number(ct):
+    if is_number(ct) or (is_number(partial) and partial * 0 == 0):
         return ct * partial
     product = "multiply" if settings.current.nan_policy == "ieee" else "strong_multiply"
     return primitives[product](ct, partial)
