@@ -151,6 +151,18 @@ def test_determinant_of_any_rank(rank: int) -> None:
     assert_allclose((second(np.linalg.det, a, v) * u).sum(), wanted, rtol=1e-9, atol=1e-9)
 
 
+def test_a_matrix_that_is_not_finite_spoils_its_own_gradient_alone() -> None:
+    """SVD, of which the derivative is made, refuses it: the determinant itself is NaN."""
+    a = np.random.default_rng(0).normal(size=(3, 2, 2))
+    wanted = np.linalg.det(a)[:, None, None] * np.linalg.inv(a).swapaxes(1, 2)
+    a[1, 0, 0] = np.nan
+    found = ng.grad(lambda a: np.linalg.det(a).sum())(a)
+    assert np.isnan(found[1]).all()
+    assert_allclose(found[::2], wanted[::2])
+    masked = ng.grad(lambda a: np.where([True, False, True], np.linalg.slogdet(a)[1], 0).sum())(a)
+    assert_allclose(masked[1], np.zeros((2, 2)))
+
+
 def test_third_derivative_of_a_determinant() -> None:
     rng = np.random.default_rng(0)
     a, v, u, w = rng.normal(size=(4, 3, 3))

@@ -14,7 +14,7 @@ from nbgrad.core.aval import Aval, Several, make_aval, several
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, reshape, sum_
 from nbgrad.ops.kinds.batching import LEADING
-from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize
+from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize, times
 from nbgrad.ops.kinds.opaque import opaque
 from nbgrad.ops.linalg.matrices import (
     adjoint,
@@ -52,8 +52,13 @@ def _products(s: Any, leave: int) -> Any:
 
 
 def _frame(a: Any) -> tuple[Any, Any, Any, Any]:
-    """Singular vectors and values, and the determinant of the vectors, of absolute value 1."""
-    u, s, vh = np.linalg.svd(a)
+    """Singular vectors and values, and the determinant of the vectors, of absolute value 1.
+
+    Of a matrix that is not finite, for which LAPACK finds none, the values are NaN.
+    """
+    whole = np.isfinite(a).all(axis=(-2, -1))
+    u, s, vh = np.linalg.svd(np.where(whole[..., None, None], a, 0))
+    s = np.where(whole[..., None], s, np.nan)
     phase = np.linalg.det(u) * np.linalg.det(vh)
     return u, s, np.conj(np.swapaxes(vh, -1, -2)), phase[..., None, None]
 
@@ -144,7 +149,7 @@ def _det_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
 
 def _det_vjp(ct: Any, y: Node, xs: Any, params: Any, wants: Any) -> tuple[Node]:
     (a,) = xs
-    return (adjoint(adjugate(a)) * per_matrix(materialize(ct, y.aval), a),)
+    return (times(per_matrix(materialize(ct, y.aval), a), adjoint(adjugate(a))),)
 
 
 def _det_jvp(ts: Any, y: Node, xs: Any, params: Any) -> Node:
@@ -176,7 +181,7 @@ def _slogdet_vjp(cts: Any, ys: Any, xs: Any, params: Any, wants: Any) -> tuple[A
     if of_sign is not None and a.dtype.kind == "c":
         turn = cast(imaginary_part(conjugate(sign) * of_sign), dtype=a.dtype)
         scale = add_up([scale, turn * 1j])
-    return (None if scale is None else adjoint(inv(a)) * per_matrix(scale, a),)
+    return (None if scale is None else times(per_matrix(scale, a), adjoint(inv(a))),)
 
 
 def _slogdet_jvp(ts: Any, ys: Any, xs: Any, params: Any) -> tuple[Any, Node]:
