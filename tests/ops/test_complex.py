@@ -162,3 +162,9 @@ def test_a_real_number_to_a_complex_power_has_a_complex_logarithm(tier: str, bas
         t = ng.tensor(z, requires_grad=True)
         (g,) = ng.autograd.grad(base**t, t, ng.ones(2, dtype=complex))
         assert_allclose(g.numpy(), np.conj(expected), rtol=1e-12)
+
+
+def test_the_cotangent_of_an_imaginary_part_is_not_rounded() -> None:
+    t = ng.tensor(0.7, requires_grad=True)  # the first run is by NumPy, one operation at a time
+    ((t * (1 + 2j)).imag * 0.3).backward()
+    assert t.grad.item() == 0.6

@@ -18,9 +18,11 @@ from samples import Array, Sample, samples
 
 import nbgrad as ng
 from nbgrad.api.products import tangents_of
+from nbgrad.core.interpret import evaluate
+from nbgrad.core.linearize import linearize
 from nbgrad.core.lookup import load_vocabulary
 from nbgrad.core.node import Node, leaf_node
-from nbgrad.core.primitive import Primitive
+from nbgrad.core.primitive import Primitive, bind
 from nbgrad.core.registry import primitives
 from nbgrad.engine.backward import run_backward
 from nbgrad.engine.demand import demand
@@ -391,3 +393,17 @@ def test_samples_catch_a_wrong_rule() -> None:
     assert abs(slope) > 0.1 and abs(second) > 0.1
     assert_allclose([by_vjp, by_second], [slope, second], rtol=1e-6)
     assert not np.allclose(-by_jvp, tangent) and not np.isclose(-by_second, second)
+
+
+@pytest.mark.parametrize(
+    "prim", [p for p in PRIMITIVES if p.kind == "elementwise"], ids=lambda p: p.name
+)
+def test_numbers_alone_give_what_arrays_of_them_give(prim: Primitive) -> None:
+    """In rules, and where a program reads numbers as its arguments, nothing says their dtype."""
+    sample = samples(prim)[0]
+    xs = [np.array(a.flat[0]) for a in sample.arrays]
+    numbers = [x.item() for x in xs]
+    expected = prim.evaluate(*xs, **sample.params)
+    assert_array_equal(bind(prim, *numbers, **sample.params), expected)
+    tape, _ = linearize([sample.record([leaf_node(x) for x in xs])], [])
+    assert_array_equal(evaluate(tape.eqns[-1], numbers), expected)

@@ -6,10 +6,12 @@ import functools
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from nbgrad.core.memory import host
 from nbgrad.core.node import Node
 from nbgrad.core.placing import moved, stays
-from nbgrad.core.primitive import bind
+from nbgrad.core.primitive import PYTHON_NUMBERS, bind
 from nbgrad.core.record import record
 from nbgrad.core.results import results_of
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
@@ -67,7 +69,16 @@ def replay(eqn: Equation, xs: list[Any]) -> Any:
 
 def evaluate(eqn: Equation, xs: list[Any]) -> Any:
     """``apply`` that computes the equation with its NumPy reference."""
-    return eqn.sig.prim.evaluate(*xs, **eqn.sig.params)
+    sig = eqn.sig
+    if (
+        xs
+        and xs[0].__class__ in PYTHON_NUMBERS
+        and PYTHON_NUMBERS.issuperset([x.__class__ for x in xs])
+    ):
+        # Numbers that stand for values of a dtype: of themselves they would give any other.
+        dtypes = sig.loop or (None,) * len(xs)
+        xs = [np.asarray(x, dtype) for x, dtype in zip(xs, dtypes, strict=False)]
+    return sig.prim.evaluate(*xs, **sig.params)
 
 
 def again(eqn: Equation, xs: list[Any]) -> Any:

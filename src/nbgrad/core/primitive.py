@@ -23,7 +23,7 @@ from nbgrad.core.record import record
 from nbgrad.core.registry import primitives, register_primitive
 from nbgrad.core.signature import Signature
 
-_NUMBERS = frozenset({int, float, bool, complex})
+PYTHON_NUMBERS = frozenset({int, float, bool, complex})
 HERE = object()  # the device of an operation that does not move anything
 MAX_SIGNATURES = 1 << 17  # of a primitive: a loop may read each element of an array by number
 
@@ -192,9 +192,10 @@ def bind(prim: Primitive, *operands: Any, **params: Any) -> Any:
     """
     xs = tuple([as_operand(x) for x in operands])
     given = tuple([x.aval if x.__class__ is Node else x.__class__ for x in xs])
-    if prim.kind == "elementwise" and _NUMBERS.issuperset(given):
+    if prim.kind == "elementwise" and PYTHON_NUMBERS.issuperset(given):
         with np.errstate(all="ignore"):  # as on every tier
-            return prim.evaluate(*xs, **params).item()  # numbers stay numbers inside rules
+            # Numbers stay numbers inside rules; references read arrays, and would round mere numbers.
+            return prim.evaluate(*[np.asarray(x) for x in xs], **params).item()
     key = (given, tuple(params.items()))
     sig = prim.signatures.get(key)
     if sig is not None and int not in given:
