@@ -1,4 +1,4 @@
-"""An example for each public function whose docstring has none: writes tensors/examples.json.
+"""An example for each public function whose docstring has none: writes tensors/examples.txt.
 
     python tools/examples_page.py --write
 
@@ -10,7 +10,6 @@ tests/docs/test_docstrings.py runs it.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,7 +28,7 @@ from nbgrad.core.registry import PublicFunction, functions, primitives  # noqa: 
 from nbgrad.ops.kinds.elementwise import arity  # noqa: E402
 from nbgrad.tensors.naming import has_in_place  # noqa: E402
 
-FILE = ROOT / "src" / "nbgrad" / "tensors" / "examples.json"
+FILE = ROOT / "src" / "nbgrad" / "tensors" / "examples.txt"
 WIDTH = 88
 PREFIX = {"numpy": "ng."}
 
@@ -183,7 +182,7 @@ def main() -> int:
     parser.add_argument("--write", action="store_true", help="write the file")
     found, missing = collect()
     if parser.parse_args().write:
-        FILE.write_text(json.dumps(found, indent=1) + "\n")
+        FILE.write_text("\n\n".join(f"# {name}\n{text}" for name, text in found.items()) + "\n")
     print(f"{len(found)} examples, none for {len(missing)}: {', '.join(missing)}")
     return 0
 
