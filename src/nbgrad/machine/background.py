@@ -13,11 +13,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import json
-import logging
 import os
-import select
-import subprocess
 import sys
 import time
 from collections import deque
@@ -25,8 +21,13 @@ from collections.abc import Callable, Iterable
 from typing import Any, Final, Generic, TypeVar
 
 from nbgrad.core.forks import ThreadLock, in_child, starting
+from nbgrad.core.lazy import LazyModule
 from nbgrad.machine.compile import Code, attempt, deliver
 from nbgrad.machine.request import Request
+
+# What a process takes that starts others: every first call asks here whether there will be any.
+json, logging = LazyModule("json"), LazyModule("logging")
+select, subprocess = LazyModule("select"), LazyModule("subprocess")
 
 T = TypeVar("T")
 AHEAD: Final = 3  # requests that a process has been sent and not answered
@@ -38,7 +39,10 @@ _START: Final = (
     "import sys, json; sys.path[:] = json.loads(sys.argv[1]); "
     "import nbgrad.machine.service as s; s.main()"
 )
-_log = logging.getLogger("nbgrad")
+
+
+def _warn(text: str, *facts: Any) -> None:
+    logging.getLogger("nbgrad").warning(text, *facts)
 
 
 class Lost(Exception):
@@ -173,7 +177,7 @@ class _Pool:
     def _finish(self, task: _Task, head: dict[str, Any], data: bytes) -> None:
         del self.tasks[task.request.key]
         if head["failed"]:
-            _log.warning("could not compile %s: %s", task.request.name, head["failed"])
+            _warn("could not compile %s: %s", task.request.name, head["failed"])
         else:
             task.code = deliver(task.request, data, tuple(head["needs"]))
         task.failed = task.code is None
@@ -184,7 +188,7 @@ class _Pool:
         worker.close()
         for k, task in enumerate(worker.tasks):
             if k == 0:
-                _log.warning("the process that compiled %s died", task.request.name)
+                _warn("the process that compiled %s died", task.request.name)
                 task.crashed = True
                 del self.tasks[task.request.key]
             else:
@@ -200,7 +204,7 @@ class _Pool:
                     with starting:
                         idle = [_Worker()]
                 except OSError as error:
-                    _log.warning("cannot start a process to compile in: %s", error)
+                    _warn("cannot start a process to compile in: %s", error)
                     self.broken = not self.workers
                 self.workers += idle
             chosen = idle or free
@@ -227,7 +231,8 @@ class _Pool:
 
 def _encoded(request: Request) -> bytes:
     fields = {**vars(request), "helpers": sorted(request.helpers)}
-    return json.dumps(fields).encode() + b"\n"
+    line: str = json.dumps(fields)
+    return line.encode() + b"\n"
 
 
 _pool = _Pool()
