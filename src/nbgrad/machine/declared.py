@@ -22,7 +22,7 @@ class Declared(CPUDispatcher):  # type: ignore[misc]
     def get_call_template(self, args: Any, kws: Any) -> Any:
         """What types a call: the overload of what the signature says, made here."""
         pysig, args = self._compiler.fold_argument_types(args, kws)
-        plain = tuple([_plain(x) for x in args])
+        plain = tuple([plain_type(x) for x in args])
         context = cpu_target.typing_context
         chosen = types.Dispatcher(self.original).get_call_type(context, plain, {})
         if chosen is None:
@@ -51,15 +51,19 @@ def _template(function: Any, found: Any) -> Any:
     return Template
 
 
-def _plain(ty: Any) -> Any:
-    """The type that one stands for, as signatures have it."""
+def plain_type(ty: Any) -> Any:
+    """The type that one stands for, as signatures and what chooses an overload have it."""
     ty = types.unliteral(ty)
     if isinstance(ty, types.Optional):
-        return types.Optional(_plain(ty.type))
+        return types.Optional(plain_type(ty.type))
     if isinstance(ty, types.Array):
-        return ty.copy(dtype=_plain(ty.dtype), readonly=False)
+        return ty.copy(dtype=plain_type(ty.dtype), readonly=False)
     if isinstance(ty, types.BaseTuple):
-        return _tuple(ty, [_plain(x) for x in ty.types])
+        return _tuple(ty, [plain_type(x) for x in ty.types])
+    if isinstance(ty, types.List | types.ListType):
+        return type(ty)(plain_type(ty.dtype))
+    if isinstance(ty, types.DictType):
+        return types.DictType(plain_type(ty.key_type), plain_type(ty.value_type))
     return getattr(ty, "base", ty) if hasattr(ty, "with_base") else ty
 
 

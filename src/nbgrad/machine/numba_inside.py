@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from numba import _helperlib
 from numba.core import codegen, compiler, config, lowering, postproc, ssa, transforms
+from numba.core.ccallback import CFunc
 from numba.core.cgutils import (
     alloca_once,
     create_struct_proxy,
@@ -52,6 +53,7 @@ from numba.core.typing.typeof import Purpose
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.np.numpy_support import as_dtype
 from numba.np.ufunc.array_exprs import RewriteArrayExprs
+from numba.np.ufunc.dufunc import DUFunc
 
 from nbgrad.core.lazy import load
 from nbgrad.machine import lljit
@@ -62,8 +64,8 @@ from nbgrad.machine.operators import Hash, Operator, OperatorLowering, OperatorT
 from nbgrad.machine.simplified import simplify
 
 __all__ = [
-    "AbstractTemplate", "AttributeTemplate", "CPUDispatcher", "CPUTarget", "Collected",
-    "ConfigStack", "Conversion", "Generator", "Guarded", "Knowing",
+    "AbstractTemplate", "AttributeTemplate", "CFunc", "CPUDispatcher", "CPUTarget", "Collected",
+    "ConfigStack", "Conversion", "DUFunc", "Generator", "Guarded", "Knowing",
     "NumbaError", "NumbaTypeError", "OpaqueModel", "PassManager", "PointerModel", "Purpose",
     "Remembering", "RewriteArrayExprs", "TypingError", "_helperlib", "_nrt_python", "alloca_once", "as_dtype",
     "builtin_registry", "compiler", "cpu_target", "create_struct_proxy",

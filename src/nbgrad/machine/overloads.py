@@ -1,12 +1,16 @@
-"""What others than Numba and we have told Numba of functions: part of the keys of what is stored."""
+"""What others than Numba and we have told Numba of functions: it chooses what is compiled, and is part of keys."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import Any
+from typing import Any, Final
 
-from nbgrad.machine.numba_inside import builtin_registry
+from nbgrad.machine.numba_inside import NumbaError, builtin_registry, cpu_target
+
+LIBRARIES: Final = frozenset((
+    "numpy", "numba", "nbgrad", "scipy", "math", "cmath", "random", "operator", "builtins",
+))  # fmt: skip
 
 
 def foreign_overloads() -> list[str]:
@@ -14,13 +18,40 @@ def foreign_overloads() -> list[str]:
     found = []
     for template in (*builtin_registry.functions, *builtin_registry.attributes):
         f = getattr(template, "_overload_func", None)
-        if f is None or (f.__module__ or "").partition(".")[0] in ("numba", "nbgrad"):
+        if f is None or _ours(f):
             continue
         file = f.__code__.co_filename
         with contextlib.suppress(OSError):
             file += f" {os.stat(file).st_mtime_ns}"
         found.append(f"{f.__module__} {f.__qualname__} {file} {_bytecode(f.__code__)}")
     return sorted(set(found))
+
+
+def choosers(function: Any) -> list[Any]:
+    """What chooses, by types, what others than Numba and we have told Numba that *function* is."""
+    typing = cpu_target.typing_context
+    typing.refresh()
+    try:
+        known = typing.resolve_value_type(function)
+    except NumbaError:
+        return []
+    found = [getattr(t, "_overload_func", None) for t in getattr(known, "templates", ())]
+    return [] if any(f is None or (_ours(f) and not _itself(f)) for f in found) else found
+
+
+def _itself(f: Any) -> bool:
+    """Whether *f* is what ``register_jitable`` tells Numba: a function is what it is in Python."""
+    return bool(f.__qualname__.startswith("register_jitable."))
+
+
+def library(x: Any) -> bool:
+    """Whether a function, or a module, is of what has no functions of the user's."""
+    name = str(getattr(x, "__module__", None) or getattr(x, "__name__", ""))
+    return name.partition(".")[0] in LIBRARIES
+
+
+def _ours(f: Any) -> bool:
+    return (f.__module__ or "").partition(".")[0] in ("numba", "nbgrad")
 
 
 def _bytecode(code: Any) -> str:

@@ -8,6 +8,7 @@ to what does. Functions of Numba's that are called are cloned in turn.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import types as pytypes
 import weakref
 from collections.abc import Callable
@@ -20,6 +21,8 @@ from numba.extending import overload
 from nbgrad.machine.declared import declared
 from nbgrad.machine.numba_inside import CPUDispatcher, Guarded, Remembering, TypingError
 from nbgrad.machine.numba_whole import inside, own
+from nbgrad.machine.overloads import library
+from nbgrad.native import overloaded
 from nbgrad.native.active import Carrier, complex_of, with_base
 from nbgrad.native.classes import NUMBER_NAMES
 from nbgrad.native.memory import dtype_of
@@ -111,9 +114,12 @@ class Clones:
                 x, maker(x, self.number if self.named else None)
             )
         try:
-            return self.stand_ins.get(x, x)
+            found = self.stand_ins.get(x)
         except TypeError:  # not hashable
             return x
+        if found is None and (found := overloaded.stand_in(x, self.of)) is not None:
+            self.stand_ins[x] = found
+        return x if found is None else found
 
     def module(self, module: Any) -> Any:
         found = self.modules.get(module)
@@ -135,15 +141,41 @@ class _Module(pytypes.ModuleType):
 
 
 def read_by(dispatcher: Any) -> dict[str, Any]:
-    """What a function reads from outside, by name; functions of ours as Numba's."""
-    f = dispatcher.py_func
-    held = {name: f.__globals__[name] for name in named(f.__code__) if name in f.__globals__}
+    """What a function reads from outside, by name, in modules and tuples, too; functions as Numba's."""
+    f, names = dispatcher.py_func, named(dispatcher.py_func.__code__)
+    left = [(name, f.__globals__[name]) for name in names if name in f.__globals__]
+    left += [(f"default {k}", x) for k, x in enumerate(f.__defaults__ or ())]
+    left += (f.__kwdefaults__ or {}).items()
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-        try:
-            held[name] = cell.cell_contents
-        except ValueError:  # an empty cell
-            continue
-    return {k: x.dispatcher if hasattr(x, "__nbgrad_njit__") else x for k, x in held.items()}
+        with contextlib.suppress(ValueError):  # an empty cell
+            left.append((name, cell.cell_contents))
+    held: dict[str, Any] = {}
+    while left:
+        name, x = left.pop()
+        if name not in held:
+            held[name] = as_read(x)
+            left += _within(name, x, names)
+    return held
+
+
+def _within(name: str, x: Any, names: set[str]) -> list[tuple[str, Any]]:
+    """What is read of a module by its *names*, and the items of a tuple."""
+    if isinstance(x, pytypes.ModuleType) and not library(x):
+        return [(f"{name}.{k}", vars(x)[k]) for k in sorted(names & vars(x).keys())]
+    return [(f"{name}[{k}]", item) for k, item in enumerate(x)] if type(x) is tuple else []
+
+
+_read: weakref.WeakKeyDictionary[Any, Any] = weakref.WeakKeyDictionary()
+
+
+def as_read(x: Any) -> Any:
+    """A value that is read, and of a function that Numba compiles this as one of Numba's."""
+    if hasattr(x, "__nbgrad_njit__"):
+        return x.dispatcher
+    code = overloaded.code_of(x)
+    if code is None:
+        return x
+    return _read.get(code) or _read.setdefault(code, CPUDispatcher(code))
 
 
 def called(dispatcher: Any) -> list[Any]:
