@@ -128,6 +128,13 @@ LIMITS: list[tuple[str, tuple[float, ...], float, tuple[float, ...]]] = [
     ("gammainc", (1.0, 0.0), 0.0, (0.0, 1.0)),
     ("gammainc", (2.0, inf), 1.0, (0.0, 0.0)),
     ("gammaincc", (2.0, inf), 0.0, (0.0, 0.0)),
+    ("gammainc", (60.0, 1e-20), 0.0, (0.0, 0.0)),
+    (
+        "stdtr",
+        (3.0, 1e-9),
+        0.5 + 3.6755259694786e-10,
+        (9.732981649988488e-12, 0.36755259694786137),
+    ),
     ("exprel", (0.0,), 1.0, (0.5,)),
     ("exprel", (-inf,), 0.0, (0.0,)),
     ("boxcox", (2.0, 0.0), math.log(2.0), (0.5, 0.5 * math.log(2.0) ** 2)),
@@ -258,6 +265,25 @@ def test_second_derivatives_at_the_ends(name: str, at: tuple[float, ...], wanted
     f = find("special", name)
     found = ng.grad(ng.grad(lambda x: f(*at[:-1], x)))(at[-1])
     assert float(found) == pytest.approx(wanted, rel=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "wanted"),
+    [
+        ("stdtr", (3.0, 0.0), 0.00973298164998875),
+        ("stdtr", (1e4, 1e-9), 9.9733076243611548e-10),
+        ("gammainc", (2.0, 0.0), 0.0),
+        ("gammainc", (2.0, inf), 0.0),
+        ("betainc", (2.0, 3.0, 0.0), 0.0),
+        ("betainc", (2.0, 3.0, 1.0), 0.0),
+    ],
+)
+def test_mixed_derivatives_at_the_ends_in_either_order(
+    name: str, at: tuple[float, ...], wanted: float
+) -> None:
+    f = find("special", name)
+    both = ng.hessian(f, argnums=(0, len(at) - 1))(*at)
+    np.testing.assert_allclose([both[0][1], both[1][0]], wanted, rtol=1e-9, atol=1e-300)
 
 
 DECAYS = {"i0e": 0.5, "i1e": 0.5, "k0e": 0.5, "k1e": 0.5, "erfcx": 1.0, "dawsn": 1.0}

@@ -6,14 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from nbgrad.ops.basis import detach
 from nbgrad.ops.elements.arithmetic import absolute, exp, log, sign, sqrt, square
 from nbgrad.ops.elements.comparison import equal, less, logical_and
 from nbgrad.ops.elements.exponential import log1p
 from nbgrad.ops.elements.selection import minimum, where
 from nbgrad.ops.special import incomplete_beta, numerics
 from nbgrad.ops.special.gamma import betaln, digamma, digamma_difference, polygamma
-from nbgrad.ops.special.incomplete_beta import beta_slope, log_derivatives, ratio
+from nbgrad.ops.special.incomplete_beta import beta_slope, log_derivatives, ratio, student_logs
 from nbgrad.ops.special.incomplete_gamma import gamma_slope
 from nbgrad.ops.special.quadrature import bell
 from nbgrad.ops.special.tools import special, special_function
@@ -21,6 +20,11 @@ from nbgrad.ops.special.tools import special, special_function
 GAMMA = ((0.6, 4.0), (0.6, 4.0))
 BETA = ((0.6, 3.0), (0.6, 3.0), (0.1, 0.9))
 QUANTILE = ((0.6, 3.0), (0.1, 0.9))
+
+
+def _weighted(density: Any, factor: Any) -> Any:
+    """Their product; 0 where the density is, at the ends, whose logarithms are infinite."""
+    return where(equal(density, 0), 0.0, density * factor)
 
 
 def _gamma_kernel(a: Any, x: Any, k: int) -> Any:
@@ -32,7 +36,7 @@ def _gamma_kernel(a: Any, x: Any, k: int) -> Any:
 def _gamma_kernel_partials(out: Any, a: Any, x: Any, k: int) -> tuple[Any, Any]:
     power = a - 1 - k  # which is not divided by x: that is right where the density underflows
     by_x = where(equal(power, 0), -out, gamma_kernel(a, x, k=k + 1) * (power - x))
-    by_a = where(equal(out, 0), 0.0, out * (log(x) - digamma(a)))
+    by_a = _weighted(out, log(x) - digamma(a))
     return by_a, where(less(x, np.inf), by_x, 0.0)
 
 
@@ -69,9 +73,8 @@ def _beta_kernel_partials(
     by_x = beta_kernel(a, b, x, j=j + 1, k=k + 1) * (up * (1 - x) - down * x)
     by_x = where(equal(down, 0), rising, where(equal(up, 0), -falling, by_x))
     by_x = where(logical_and(equal(up, 0), equal(down, 0)), 0.0, by_x)
-    zero = equal(out, 0)
-    by_a = where(zero, 0.0, out * (log(x) - digamma_difference(a, b)))
-    return by_a, where(zero, 0.0, out * (log1p(-x) - digamma_difference(b, a))), by_x
+    by_a = _weighted(out, log(x) - digamma_difference(a, b))
+    return by_a, _weighted(out, log1p(-x) - digamma_difference(b, a)), by_x
 
 
 beta_kernel = special_function(
@@ -93,7 +96,7 @@ def beta_density(a: Any, b: Any, x: Any) -> Any:
 
 def _gamma_slope_partials(out: Any, a: Any, x: Any, n: int) -> tuple[Any, Any]:
     logs = [log(x) - digamma(a), *(-polygamma(k, a) for k in range(1, n))]
-    return gammainc_slope(a, x, n=n + 1), gamma_density(a, x) * bell(n, logs)
+    return gammainc_slope(a, x, n=n + 1), _weighted(gamma_density(a, x), bell(n, logs))
 
 
 gammainc_slope = special_function(
@@ -157,7 +160,7 @@ def _beta_slope_partials(out: Any, a: Any, b: Any, x: Any, n: int, m: int) -> tu
     logs = (log(x), log(1 - x))
     given = log_derivatives(polygamma, difference, a, b, a + b, *logs)
     by_a, by_b = betainc_slope(a, b, x, n=n + 1, m=m), betainc_slope(a, b, x, n=n, m=m + 1)
-    return by_a, by_b, beta_density(a, b, x) * ratio(n, m, given)
+    return by_a, by_b, _weighted(beta_density(a, b, x), ratio(n, m, given))
 
 
 betainc_slope = special_function(
@@ -240,27 +243,37 @@ gamma_transport = special_function(
 # ----------------------------------------------------------------------------- Student's t
 
 
+def _stdtr_density(df: Any, t: Any) -> Any:
+    return exp(-0.5 * (df + 1) * log1p(square(t) / df) - betaln(0.5 * df, 0.5)) / sqrt(df)
+
+
 def _stdtr_partials(out: Any, df: Any, t: Any) -> tuple[Any, Any]:
-    """From ``1 - I_x(df/2, 1/2) / 2`` with x = df / (df + t^2) for t > 0 (DLMF 8.17)."""
-    scaled = square(t) / df
-    density = exp(-0.5 * (df + 1) * log1p(scaled) - betaln(0.5 * df, 0.5)) / sqrt(df)
-    x = 1 / (1 + scaled)
-    slope = 0.5 * betainc_slope(0.5 * df, 0.5, x, n=1, m=0)
-    moved = beta_density(0.5 * df, 0.5, x) * square(x) * scaled / df
-    by_df = where(equal(t, 0), 0.0, -0.5 * sign(t) * (slope + moved))
-    # Near 0 the two terms cancel: the better value, with the derivatives of this one.
+    """From ``1 - I_x(df/2, 1/2) / 2`` with x = df / (df + t^2) for t > 0 (DLMF 8.17).
+
+    Near 0 the two terms by df would cancel, and x be 1.
+    """
+    density = _stdtr_density(df, t)
     near = less(absolute(t), minimum(1.5, sqrt(df)))
-    better = stdtr_slope(df, where(near, t, 0.0))
-    return by_df + detach(where(near, better - by_df, 0.0)), density
+    x = where(near, 0.5, 1 / (1 + square(t) / df))
+    slope = 0.5 * betainc_slope(0.5 * df, 0.5, x, n=1, m=0)
+    far = -0.5 * (sign(t) * slope + t * density / df)
+    return where(near, stdtr_slope(df, where(near, t, 0.0), n=1), far), density
+
+
+def _stdtr_slope_partials(out: Any, df: Any, t: Any, n: int) -> tuple[Any, Any]:
+    logs = student_logs(n, df, square(t), log1p, digamma_difference, polygamma)
+    return stdtr_slope(df, t, n=n + 1), _stdtr_density(df, t) * bell(n, logs)
 
 
 stdtr_slope = special_function(
     "stdtr_slope",
-    incomplete_beta.stdtr_slope,
+    lambda df, t, n: incomplete_beta.stdtr_slope(df, t, n),
+    partials=_stdtr_slope_partials,
     host="a quadrature over all elements at once",
     domain=((1.5, 6.0), (-1.0, 1.0)),
+    cases=({"n": 1}, {"n": 2}),
     public=False,
-    doc="Derivative of stdtr by df near t = 0, by quadrature.",
+    doc="n-th derivative of stdtr by df near t = 0, by quadrature.",
 )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nbgrad.ops.special.numerics import betaln, digamma_difference, log_beta_kernel
-from nbgrad.ops.special.quadrature import NODES, WEIGHTS, elementwise_in_chunks
+from nbgrad.ops.special.quadrature import NODES, WEIGHTS, bell, elementwise_in_chunks
 from nbgrad.ops.special.tools import special
 
 Array = Any
@@ -133,20 +133,50 @@ _AT, _BY = (0.5 * v for v in np.polynomial.legendre.leggauss(40))
 _AT = _AT + 0.5
 
 
-def stdtr_slope(df: Array, t: Array) -> Array:
-    """Derivative by df of Student's distribution function, for |t| up to sqrt(df)."""
+def student_logs(
+    n: int, df: Any, square: Any, log1p: Any, difference: Any, polygamma: Any
+) -> list[Any]:
+    """Derivatives 1 to n by df of the logarithm of Student's density, of arrays or nodes.
+
+    It is ``-(df + 1) / 2 log1p(square / df) - betaln(df / 2, 1 / 2) - log(df) / 2``, square that of t.
+    """
+
+    def log(j: int) -> Any:  # j-th derivative of log(df + square) - log(df)
+        if j == 0:
+            return log1p(square / df)
+        powers = [1 / df, 1 / (df + square)]
+        gap = -square / (df * (df + square))  # of the reciprocals
+        gap = gap * sum(powers[0] ** i * powers[1] ** (j - 1 - i) for i in range(j))
+        return (-1) ** (j - 1) * math.factorial(j - 1) * gap
+
+    def fall(k: int) -> Any:
+        if k == 1:
+            return 0.5 * difference(0.5 * df, 0.5)
+        return (polygamma(k - 1, 0.5 * df) - polygamma(k - 1, 0.5 * df + 0.5)) / 2**k
+
+    return [
+        -0.5 * (df + 1) * log(k)
+        - 0.5 * k * log(k - 1)
+        - fall(k)
+        - 0.5 * (-1) ** (k - 1) * math.factorial(k - 1) / df**k
+        for k in range(1, n + 1)
+    ]
+
+
+def stdtr_slope(df: Array, t: Array, n: int) -> Array:
+    """n-th derivative by df of Student's distribution function, for |t| up to sqrt(df)."""
+    half = np.asarray(0.5)
+
+    def difference(a: Array, b: float) -> Array:
+        return digamma_difference(a, half)
 
     def core(df: Array, t: Array) -> Array:
         df, t = df[:, None], t[:, None]
-        u = np.square(t * _AT) / df
-        log_density = -0.5 * (df + 1) * np.log1p(u) - betaln(0.5 * df, np.asarray(0.5))
-        half = np.asarray(0.5)
-        rate = (
-            -digamma_difference(0.5 * df, half)
-            - 1 / df
-            - np.log1p(u)
-            + (df + 1) / df * u / (1 + u)
+        at = np.square(t * _AT)
+        density = np.exp(-0.5 * (df + 1) * np.log1p(at / df) - betaln(0.5 * df, half)) / np.sqrt(
+            df
         )
-        return np.sum(_BY * t * np.exp(log_density) / np.sqrt(df) * 0.5 * rate, axis=1)
+        logs = student_logs(n, df, at, np.log1p, difference, special.polygamma)
+        return np.sum(_BY * t * density * bell(n, logs), axis=1)
 
     return elementwise_in_chunks(core, df, t)

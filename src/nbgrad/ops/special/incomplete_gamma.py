@@ -67,6 +67,12 @@ def _gamma_bell(a: Array, u: Array, n: int) -> Array:
     return a * bell(n, np.broadcast_arrays(*derivatives))
 
 
+def _log_ratio(x: Array, a: Array) -> Array:
+    """log(x / a), where they are alike and where they are far apart."""
+    near = x > 0.5 * a
+    return np.where(near, np.log1p(np.where(near, x - a, 0.0) / a), np.log(x) - np.log(a))
+
+
 def _gamma_side(a: Array, x: Array, s: Array, n: int) -> Array:
     """The integrand by s = log(t / x), with the density at x taken out of the exponent."""
     t = x * np.exp(s)
@@ -74,9 +80,9 @@ def _gamma_side(a: Array, x: Array, s: Array, n: int) -> Array:
         log_t = np.log(x) + s
         plain = a * (log_t - special.digamma(a + 1.0)) + 1.0
         big = np.where(a >= 1, a, 1.0)
-        factor = np.where(a >= 1, _gamma_bell(big, np.log1p((x - big) / big) + s, 1), plain)
+        factor = np.where(a >= 1, _gamma_bell(big, _log_ratio(x, big) + s, 1), plain)
     else:
-        factor = _gamma_bell(a, np.log1p((x - a) / a) + s, n)
+        factor = _gamma_bell(a, _log_ratio(x, a) + s, n)
     fall = a * s - x * np.expm1(s)
     return np.where(t < np.inf, np.exp(fall) * factor, 0.0)
 

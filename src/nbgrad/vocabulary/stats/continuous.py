@@ -69,7 +69,7 @@ lognorm = declare(
         "lognorm",
         shapes=("s",),
         logpdf=lambda z, s: _above_zero(
-            z, lambda u: -0.5 * square(log(u) / s) - log(s * u) - HALF_LOG_TWO_PI
+            z, lambda u: -0.5 * square(log(u) / s) - log(s) - log(u) - HALF_LOG_TWO_PI
         ),
         sample=lambda d: (d.positive(2), d.positive(2)),
         support=RIGHT,
