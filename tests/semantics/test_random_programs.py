@@ -1,7 +1,9 @@
 """2,000 random programs agree with NumPy in value and with finite differences in gradient.
 
 All of them run on the block tier. Compiling takes the fused tier about half a second a program,
-so it runs every thirty-second; ``NBGRAD_FUSED_SHARE=1`` makes it run all.
+so it runs every thirty-second; ``NBGRAD_FUSED_SHARE=1`` makes it run all. Machine code records and
+walks them, each step compared with what Python does (``support/machine.py``); Python alone takes
+every fourth.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import nbgrad as ng
 BATCHES = 4  # so that the workers of pytest-xdist share them
 COUNT = 2000 // BATCHES
 FUSED_SHARE = int(os.environ.get("NBGRAD_FUSED_SHARE", "32"))
+PYTHON_SHARE = 4
 
 steps = st.tuples(st.sampled_from(NAMES), st.integers(0, 7), st.integers(0, 9), st.integers(0, 63))
 
@@ -48,6 +51,7 @@ def compare(program: Program, slope: float, partly: bool) -> None:
     assert_allclose(sum(terms), slope, rtol=0, atol=1e-6 * scale)
 
 
+@pytest.mark.parametrize("recorded_by", ["machine code"], indirect=True)
 @pytest.mark.parametrize("batch", range(BATCHES))
 def test_programs_agree_with_numpy_and_with_finite_differences(batch: int) -> None:
     ran: Counter[str] = Counter()
@@ -64,6 +68,9 @@ def test_programs_agree_with_numpy_and_with_finite_differences(batch: int) -> No
             with ng.configure(tier=tier):
                 compare(program, slope, partly=number % 3 == 0)
             ran[tier] += 1
+        if ran["block"] % PYTHON_SHARE == 1:
+            with ng.configure(tier="block", twins="off"):
+                compare(program, slope, partly=number % 3 == 0)
         ran.update(name for name, *_ in program.steps)
 
     check()
