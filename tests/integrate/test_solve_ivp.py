@@ -80,6 +80,21 @@ class TestAsSciPys:
         ):
             assert_allclose(ng.grad(read)(1.2), -1.2 * np.exp(-0.72), rtol=1e-6)
 
+    @pytest.mark.parametrize("way", ["alone", "dense", "events"])
+    def test_times_at_which_states_are_asked_for_have_a_derivative(self, way: str) -> None:
+        """Though those of the span have none; under jit the times are not known."""
+        end = lambda t, y: y - 0.1
+        end.terminal = True
+        more: dict[str, Any] = {"dense": {"dense_output": True}, "events": {"events": end}}
+        read = lambda t: (
+            solve_ivp(lambda t, y: -t * y, (0, 3), 1.0, t_eval=t, **TIGHT, **more.get(way, {})).y
+        )
+        t = np.array([0.2, 1.5, 2.5])
+        wanted = -t * np.exp(-0.5 * t * t)
+        for jacobian, at in ((ng.jacobian(read), t[:2]), (ng.jit(ng.jacobian(read)), t)):
+            here = np.exp(-0.5 * at * at) > 0.1 if way == "events" else at > 0
+            assert_allclose(np.diag(jacobian(at))[here], wanted[: at.size][here], rtol=1e-5)
+
     def test_backwards(self) -> None:
         given: dict[str, Any] = {"events": rises, "args": (P,), "dense_output": True, **TIGHT}
         found, wanted = (f(prey, (7, 0), Y0, **given) for f in (solve_ivp, scipys))

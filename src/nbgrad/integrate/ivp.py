@@ -14,7 +14,7 @@ from nbgrad.integrate.methods import interpolated, method_of, stepping
 from nbgrad.integrate.problem import State, right_side, times_of
 from nbgrad.integrate.recorded import count_steps, occurrences, record
 from nbgrad.integrate.results import OdeResult, OdeSolution
-from nbgrad.integrate.settings import MAX_STEPS, Settings, by_adjoint
+from nbgrad.integrate.settings import MAX_STEPS, Settings, by_adjoint, told
 from nbgrad.integrate.verdicts import known
 from nbgrad.tensors.tensor import Tensor
 
@@ -124,12 +124,14 @@ def solve_ivp(
             )
         rows = continuous(make, f, first, np.concatenate([span[:1], times]))
         return OdeResult(times, state.nested(rows, -1), None, None, None, None, 0)
-    solver = make(f, span)
+    sign, timed = told(span)
+    solver = make(f, span, (sign, timed or (times is not None and told(times)[1])))
     run = Run(solver, state, solver.begin(span[0], first), span, keeping)
     if times is not None and not dense_output and not found:
         return run.at_times(times)
     count = count_steps(solver, run.begin)
-    if count is None:
+    # Which of the times lie before an event can be said of known ones alone.
+    if count is None or (found and times is not None and known(times) is None):
         return run.traced(times, dense_output)
     return run.recorded(times, dense_output, count)
 
@@ -174,7 +176,7 @@ class Run:
             times = np.concatenate([steps.start, stop[None]])
             rows = np.concatenate([steps.begin, steps.states_at(stop[None])])
         else:
-            times = times[before(times)]
+            times = times[before(times)] if solver.events else times
             rows = steps.states_at(times) if times.shape[0] else steps.begin[:0]
         more: dict[str, Any] = {"sol": OdeSolution(steps) if dense else None, "status": status}
         if solver.events:
