@@ -270,6 +270,16 @@ def test_errors_name_the_place(case: str) -> None:
         call()
 
 
+@pytest.mark.parametrize("track", [False, True])
+def test_what_nothing_is_made_of_has_derivatives_of_its_own_shape(track: bool) -> None:
+    """What such a function records tells nothing of the argument: programs were those of the first."""
+    w = ng.tensor(X, requires_grad=track)
+    for x in (X, np.ones(5), np.ones((2, 2), np.float32)):
+        found = ng.jacobian(lambda x: w * w)(x)
+        assert np.shape(found) == X.shape + x.shape
+        assert ng.jvp(lambda x: np.sum(X**2), (x,), (x,))[1] == 0
+
+
 @pytest.mark.parametrize("derivative", [ng.grad, ng.value_and_grad, ng.jacobian, ng.hessian])
 def test_errors_bear_the_name_that_was_called(derivative: Any) -> None:
     with pytest.raises(TypeError, match=f"^{derivative.__name__}: argument 0 is int64"):

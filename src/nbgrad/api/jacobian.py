@@ -20,7 +20,7 @@ from nbgrad.api.tracked import (
 )
 from nbgrad.api.transformed import P, transform
 from nbgrad.api.wanted import Wanted, split_aux
-from nbgrad.core.linearize import Capture, capture
+from nbgrad.core.linearize import Capture, capture, places
 from nbgrad.core.modes import lines, modes, watching
 from nbgrad.core.node import Node, leaf_node, next_sequence
 from nbgrad.core.placing import zeros_leaf
@@ -244,9 +244,9 @@ def _recorded(
 ) -> list[list[Tensor]]:
     """The Jacobian as nodes: by the rules, or as for the last graph like this one."""
     operands = operands_of_pass(cap, ())
-    places = [cap.index.get(x._node, len(cap.nodes)) for x in xs]
+    at = places(cap, [x._node for x in xs])
     watched = watching.any and any(n.watch is not None for n in (*cap.nodes, *cap.leaves))
-    key = "jacobian", by_column, either, modes.grad, key_of_pass(cap, (), places, False)
+    key = "jacobian", by_column, either, modes.grad, key_of_pass(cap, (), at, False)
     if lines.on or watched:
         operands = None
     found = None if operands is None else again(key, operands)

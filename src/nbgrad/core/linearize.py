@@ -322,6 +322,11 @@ def variables(var_of: Mapping[Node, Any], nodes: Iterable[Node]) -> list[Var]:
     return found
 
 
+def places(cap: Capture, nodes: Iterable[Node]) -> tuple[Any, ...]:
+    """Where *nodes* are in *cap*; of one that nothing there was made of, its aval, which *cap* does not tell."""
+    return tuple([cap.index.get(node, node.aval) for node in nodes])
+
+
 def environment(var_of: Mapping[Node, Any]) -> dict[Var, Any]:
     """The node of each variable; results that nobody has asked for yet get one."""
     env: dict[Var, Any] = {var: n for n, var in var_of.items() if var.__class__ is not tuple}

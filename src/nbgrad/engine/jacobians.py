@@ -22,6 +22,7 @@ from nbgrad.core.linearize import (
     Capture,
     build_tape,
     linearize,
+    places,
     variables,
 )
 from nbgrad.core.modes import lines, modes, watching
@@ -53,11 +54,10 @@ def jacobian_values(
     """
     if not _plain(cap):
         return None
-    places = tuple([cap.index.get(n) for n in inputs])
     policy = settings.current.nan_policy
     if policy == "raise" and not by_column:
         return None  # which looks at each gradient
-    key = ("jacobian", cap.key, places, by_column, holomorphic, policy)
+    key = ("jacobian", cap.key, places(cap, inputs), by_column, holomorphic, policy)
     plan = programs.find(key, _plan, cap, outs, inputs, by_column, holomorphic)
     return plan.exe.run(cap.values + cap.scalars + [cap.nodes[k].value for k in plan.bound])
 
@@ -74,8 +74,7 @@ def tangent_values(
     ]
     if not _plain(cap) or not all(fits) or not computed(directions):
         return None
-    places = tuple([cap.index.get(n) for n in inputs])
-    key = ("tangents", cap.key, places, settings.current.nan_policy)
+    key = ("tangents", cap.key, places(cap, inputs), settings.current.nan_policy)
     plan: Plan = programs.find(key, _tangent_plan, cap, outs, inputs)
     given = [*(cap.nodes[k].value for k in plan.bound), *(d.value for d in directions)]
     values = plan.exe.run(cap.values + cap.scalars + given)

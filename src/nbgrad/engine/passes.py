@@ -41,7 +41,7 @@ _passes: dict[Any, Pass] = {}
 def key_of_pass(
     cap: Capture,
     seeds: Sequence[Node | None],
-    wrt: Sequence[int],
+    wrt: Sequence[Any],
     every_leaf: bool,
 ) -> Any:
     """What the nodes that a pass records depend on."""
