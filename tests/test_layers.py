@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 
@@ -63,6 +64,10 @@ def folder(module: str) -> str:
     return module.split(".")[0]
 
 
+def is_import(node: ast.AST) -> TypeGuard[ast.Import | ast.ImportFrom]:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
 def targets(node: ast.AST, module: str) -> Iterator[str]:
     """Absolute names that an import statement imports; ``from a import b`` yields ``a.b``."""
     if isinstance(node, ast.Import):
@@ -82,14 +87,17 @@ def internal(target: str) -> str | None:
     return rest or "__init__"
 
 
-def late(module: str) -> Iterator[tuple[int, ast.expr]]:
+@cache
+def late(module: str) -> list[tuple[int, ast.expr]]:
     """What calls such as ``LazyModule("a.b")`` or ``load(name)`` import."""
     own = {function.name for function in functions(module)} if module != "core.lazy" else set()
+    found = []
     for node in nodes(module):
-        if isinstance(node, ast.Call) and node.args:
-            source, _, name = ast.unparse(node.func).rpartition(".")
-            if name in LATE - own and source in ("", "lazy", "importlib"):
-                yield node.lineno, node.args[0]
+        if isinstance(node, ast.Call) and node.args and root(node.func) in LATE - own:
+            source = ast.unparse(node.func).rpartition(".")[0]
+            if source in ("", "lazy", "importlib"):
+                found.append((node.lineno, node.args[0]))
+    return found
 
 
 def hidden(module: str) -> Iterator[tuple[int, str]]:
@@ -111,11 +119,11 @@ def by_name(module: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, f"nbgrad.{DECLARED[str(node.slice.value)]}"
 
 
-def imports(module: str) -> Iterator[tuple[int, str]]:
+@cache
+def imports(module: str) -> list[tuple[int, str]]:
     """What a module imports, openly or not."""
-    for node in nodes(module):
-        yield from ((getattr(node, "lineno", 0), target) for target in targets(node, module))
-    yield from hidden(module)
+    found = [(n.lineno, t) for n in nodes(module) if is_import(n) for t in targets(n, module)]
+    return [*found, *hidden(module)]
 
 
 def declarations() -> Iterator[tuple[str, str, str]]:
@@ -134,10 +142,9 @@ DECLARED = {name: module for module, _, name in declarations()}
 OPERATIONS = {f"nbgrad.{module}.{variable}" for module, variable, _ in declarations()}
 
 
-def functions(module: str) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
-    for node in nodes(module):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            yield node
+@cache
+def functions(module: str) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [n for n in nodes(module) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
 
 
 def for_each(modules: Iterable[str]) -> Callable[[Callable[[str], None]], Callable[[], None]]:
@@ -215,8 +222,8 @@ OWNERS = {
 
 def test_ports_have_one_owner() -> None:
     found: dict[str, set[str]] = {}
-    for module, tree in MODULES.items():
-        for node in ast.walk(tree):
+    for module in MODULES:
+        for node in nodes(module):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
                 name = ast.unparse(node)
                 if name.split(".")[0] in ("ports", "compiled", "shortcuts"):
@@ -243,12 +250,17 @@ def test_only_the_machine_imports_the_compilers(module: str) -> None:
 
 @for_each(MODULES)
 def test_functions_import_only_late_packages(module: str) -> None:
-    late = [
-        f"{function.name}, line {node.lineno}: {target}"
-        for function in functions(module)
-        for node in ast.walk(function)
+    bad = [
+        (node, target)
+        for node in filter(is_import, nodes(module))
         for target in targets(node, module)
         if target.split(".")[0] not in LATE_PACKAGES
+    ]
+    late = [
+        f"{function.name}, line {node.lineno}: {target}"
+        for node, target in bad
+        for function in functions(module)
+        if function.lineno < node.lineno <= (function.end_lineno or 0)
     ]
     assert not late, f"nbgrad.{module} imports inside functions: {late}"
 
