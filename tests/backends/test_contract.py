@@ -130,11 +130,13 @@ def test_the_contract(backend: Any) -> None:
 def test_no_floor_above_names_the_cpu() -> None:
     """But twins, which are its machine code; and who says that it serves the home device."""
     names = {"CpuProgram", "FlatProgram", "ReferenceProgram"}
+    told = (*names, "nbgrad.backends.cpu")
     for path in SOURCE.rglob("*.py"):
         inside = path.relative_to(SOURCE).parts[0]
         if inside in ("backends", "twins"):
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
+        text = path.read_text()
+        for node in ast.walk(ast.parse(text)) if any(w in text for w in told) else ():
             found = getattr(node, "id", getattr(node, "attr", getattr(node, "module", "")))
             assert found not in names, f"{path}: {found}"
             assert not str(found).startswith("nbgrad.backends.cpu"), f"{path}: {found}"
