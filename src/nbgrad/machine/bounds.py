@@ -52,6 +52,11 @@ _SUBSTITUTION: Final = {
     "a": ("t * a_step", "t * a_step + (n - 1) * (lda + 1)", "n * cols * rows"),
     "y": ("start", "start + rows * cols - 1", "n * cols * rows"),
 }
+_REFLECTORS: Final = {
+    "matrix": ("0", "m * n - 1", "m * n"),
+    "tau": ("0", "n - 1", "n"),
+    "work": ("0", "lwork - 1", "n"),
+}
 _ROUTINES: Final = {
     **dict.fromkeys(tiles.NAMES, _PRODUCT),
     "call_gemm": _PRODUCT,
@@ -76,9 +81,19 @@ _ROUTINES: Final = {
     },
     "call_syevd": {
         "matrix": ("0", "n * n - 1", "n"),
-        "values": ("t * n", "t * n + n - 1", "n"),
+        "spectrum": ("0", "n - 1", "n"),
         "work": ("0", "lwork - 1", "n"),
         "integers": ("0", "liwork - 1", "n"),
+    },
+    "call_geqrf": _REFLECTORS,
+    "call_orgqr": _REFLECTORS,
+    "call_gesdd": {
+        "matrix": ("0", "m * n - 1", "m * n"),
+        "spectrum": ("0", "k - 1", "k"),
+        "left": ("0", "m * p - 1", "m * p"),
+        "right": ("0", "q * n - 1", "q * n"),
+        "work": ("0", "lwork - 1", "k"),
+        "integers": ("0", "8 * k - 1", "k"),
     },
 }
 _sites: dict[int, str] = {}

@@ -1,4 +1,4 @@
-"""LAPACK between compiled kernels: Cholesky, triangular and general solves, Hermitian spectra.
+"""LAPACK between compiled kernels: factorizations, solves, inverses, spectra and singular values.
 
 The routines' addresses come from SciPy at run time, as those of BLAS do.
 """
@@ -27,16 +27,24 @@ ERRORS: Final = {
     "cholesky": "Matrix is not positive definite",
     "triangular": "singular matrix: an element of the diagonal is exactly zero",
     "solve": "Singular matrix",
+    "inverse": "Singular matrix",
     "lu_solve": "Singular matrix",
     "eigh": "Eigenvalues did not converge",
     "eigvalsh": "Eigenvalues did not converge",
+    "svd": "SVD did not converge",
+    "svdvals": "SVD did not converge",
 }
+BLOCK: Final = 32  # columns that LAPACK works on together, given the memory
 
 
 def _common(call: LibraryCall, number: int, name: str, library: str = "lapack") -> Arguments:
-    """Status word, number of the call and address of the routine."""
+    """Status word, number of the call and address of the routine for its dtype."""
     prefix = blas.PREFIXES[CODES[call.eqn.out.aval.dtype]]
-    return Status(), Number(number), address(blas.routine_address(prefix + name, library))
+    return _named(number, prefix + name, library)
+
+
+def _named(number: int, routine: str, library: str = "lapack") -> Arguments:
+    return Status(), Number(number), address(blas.routine_address(routine, library))
 
 
 def _cholesky(call: LibraryCall, number: int) -> list[Launch]:
@@ -107,6 +115,17 @@ def _solve(call: LibraryCall, number: int) -> list[Launch]:
     return [launch(lapack_text.SOLVE, "solve", args, batch)]
 
 
+def _inverse(call: LibraryCall, number: int) -> list[Launch]:
+    (a,), code = call.operands, CODES[call.eqn.out.aval.dtype]
+    batch, n, _ = a.extents
+    args: Arguments = (
+        Pointer(call.eqn.out, 0), pointer(a),
+        *_scratch((n, "i8"), (n * n, code), (n * n, code)),
+        *_common(call, number, "gesv"), *integers(n, n, *a.strides),
+    )  # fmt: skip
+    return [launch(lapack_text.INVERSE, "inverse", args, batch)]
+
+
 def _lu(call: LibraryCall, number: int) -> list[Launch]:
     (a,), (packed, pivots) = call.operands, call.eqn.outs
     batch, n, _ = a.extents
@@ -116,6 +135,13 @@ def _lu(call: LibraryCall, number: int) -> list[Launch]:
         *integers(packed.aval.dtype.itemsize, n, *a.strides),
     )  # fmt: skip
     return [launch(lapack_text.LU, "lu", args, batch)]
+
+
+def _lu_sign(call: LibraryCall, number: int) -> list[Launch]:
+    (a, pivots), out = call.operands, call.eqn.out
+    batch, n, _ = a.extents
+    args: Arguments = (Pointer(out, 0), pointer(a), pointer(pivots), *integers(n))
+    return [launch(lapack_text.LU_SIGN, "lu_sign", args, batch)]
 
 
 def _lu_solve(call: LibraryCall, number: int) -> list[Launch]:
@@ -135,19 +161,55 @@ def _eigh(vectors: bool) -> Callable[[LibraryCall, int], list[Launch]]:
         (a,) = call.operands
         batch, n, _ = a.extents
         values, found = call.eqn.outs[0], call.eqn.outs[-1]  # of values alone the same
-        dtype = values.aval.dtype
         # The least that LAPACK's documentation allows.
         lwork = 1 + 6 * n + 2 * n * n if vectors else 2 * n + 1
         liwork = 3 + 5 * n if vectors else 1
         args: Arguments = (
             Pointer(values, 0), Pointer(found, 0), pointer(a),
-            *_scratch((n * n, CODES[dtype]), (lwork, CODES[dtype]), (liwork, "i8")),
-            *_common(call, number, "syevd"),
-            *integers(dtype.itemsize, vectors),
+            *_scratch((n * n, "f8"), (n, "f8"), (lwork, "f8"), (liwork, "i8")),
+            *_named(number, "dsyevd"),
+            *integers(vectors),
             _letter("L" if call.eqn.params["lower"] else "U"),
             *integers(n, lwork, liwork, *a.strides),
         )  # fmt: skip
         return [launch(lapack_text.EIGH, "eigh", args, batch)]
+
+    return make
+
+
+def _qr(call: LibraryCall, number: int) -> list[Launch]:
+    (a,), (q, r) = call.operands, call.eqn.outs
+    batch, m, n = a.extents
+    args: Arguments = (
+        Pointer(q, 0), Pointer(r, 0), pointer(a),
+        *_scratch((m * n, "f8"), (n, "f8"), (n * BLOCK, "f8")),
+        *(_named(number, name)[2] for name in ("dgeqrf", "dorgqr")),
+        *integers(m, n, n * BLOCK, *a.strides),
+    )  # fmt: skip
+    return [launch(lapack_text.QR, "qr", args, batch)]
+
+
+def _svd(vectors: bool) -> Callable[[LibraryCall, int], list[Launch]]:
+    def make(call: LibraryCall, number: int) -> list[Launch]:
+        (a,), outs = call.operands, call.eqn.outs
+        batch, m, n = a.extents
+        k = min(m, n)
+        u, values, vh = outs if vectors else outs * 3
+        p, q = (u.aval.shape[-1], vh.aval.shape[-2]) if vectors else (0, 0)
+        # The least that LAPACK's documentation allows, and blocks of columns.
+        least = 4 * k * k + 7 * k + max(m, n) if vectors else 3 * k + max(m, n, 7 * k)
+        lwork = least + BLOCK * (m + n)
+        args: Arguments = (
+            Pointer(u, 0), Pointer(values, 0), Pointer(vh, 0), pointer(a),
+            *_scratch(
+                (m * n, "f8"), (k, "f8"), (max(m * p, 1), "f8"), (max(q * n, 1), "f8"),
+                (lwork, "f8"), (8 * k, "i8"),
+            ),
+            *_named(number, "dgesdd"),
+            _letter("N" if not vectors else "S" if (p, q) == (k, k) else "A"),
+            *integers(m, n, k, p, q, lwork, *a.strides),
+        )  # fmt: skip
+        return [launch(lapack_text.SVD, "svd", args, batch)]
 
     return make
 
@@ -163,7 +225,12 @@ KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "triangular": _filled(_triangular),
     "solve": _filled(_solve),
     "lu": _filled(_lu),
+    "lu_sign": _filled(_lu_sign),
     "lu_solve": _filled(_lu_solve),
     "eigh": _filled(_eigh(True)),
     "eigvalsh": _filled(_eigh(False)),
+    "inverse": _filled(_inverse),
+    "qr": _filled(_qr),
+    "svd": _filled(_svd(True)),
+    "svdvals": _filled(_svd(False)),
 }

@@ -3,6 +3,9 @@
 Like BLAS's, the routines take everything by address and see row-major memory as the transposed
 matrix; see ``blas`` for the table on the stack. One task is one matrix of the batch. A routine that
 fails leaves the number of the matrix, with that of the call, in the status word.
+
+Vectors are computed in double precision, as NumPy computes all, and converted: which of two opposite
+ones is found hangs on the last bits, and a float32 program is to find the one that NumPy finds.
 """
 
 from __future__ import annotations
@@ -127,6 +130,25 @@ def solve(
         if table[20] != 0:{_FAIL}
         else:{_BACK}
 """
+# The same with the identity on the right.
+INVERSE: Final = f"""
+def inverse(
+    lo, hi, y, a, pivots, matrix, right, status, number, gesv, n, cols, a_step, a_row, a_col
+):{_TABLE}
+    table[13] = table[14] = table[16] = table[19] = n
+    store_pointer(table, 2, offset_bytes(matrix, 0))
+    store_pointer(table, 4, pivots)
+    store_pointer(table, 5, offset_bytes(right, 0))
+    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="")}
+        for j in range(n):
+            for i in range(n):
+                right[j * n + i] = 0
+            right[j * n + j] = 1
+        table[20] = 0
+        call_gesv(gesv, table)
+        if table[20] != 0:{_FAIL}
+        else:{_BACK}
+"""
 # getrf(m, n, a, lda, ipiv, info): a matrix that is singular fails where it is solved with.
 LU: Final = f"""
 def lu(lo, hi, y, pivots, a, getrf, itemsize, n, a_step, a_row, a_col):{_TABLE}
@@ -137,6 +159,20 @@ def lu(lo, hi, y, pivots, a, getrf, itemsize, n, a_step, a_row, a_col):{_TABLE}
         store_pointer(table, 4, offset_bytes(pivots, t * n * 4))
         table[18] = 0
         call_getrf(getrf, table)
+"""
+# Of an exchange of two rows the sign turns.
+LU_SIGN: Final = """
+def lu_sign(lo, hi, y, a, pivots, n):
+    for t in range(lo, hi):
+        sign = 1
+        for i in range(n):
+            if pivots[t * n + i] != i + 1:
+                sign = -sign
+            if a[t * n * n + i * (n + 1)] < 0:
+                sign = -sign
+            if a[t * n * n + i * (n + 1)] == 0:
+                sign = 0
+        y[t] = sign
 """
 # getrs(trans, n, nrhs, a, lda, ipiv, b, ldb, info).
 LU_SOLVE: Final = f"""
@@ -164,26 +200,104 @@ def lu_solve(
 # syevd(jobz, uplo, n, a, lda, w, work, lwork, iwork, liwork, info).
 EIGH: Final = f"""
 def eigh(
-    lo, hi, values, y, a, matrix, work, integers, status, number, syevd, itemsize,
-    vectors, uplo, n, lwork, liwork, step, row, col,
+    lo, hi, values, y, a, matrix, spectrum, work, integers, status, number, syevd, vectors,
+    uplo, n, lwork, liwork, step, row, col,
 ):{_TABLE}
     table[13] = 86 if vectors != 0 else 78
     table[14] = uplo
     table[15] = table[17] = n
     table[20], table[22] = lwork, liwork
     store_pointer(table, 3, offset_bytes(matrix, 0))
+    store_pointer(table, 5, offset_bytes(spectrum, 0))
     store_pointer(table, 6, offset_bytes(work, 0))
     store_pointer(table, 8, integers)
     for t in range(lo, hi):
         for i in range(n):
             for j in range(n):
                 matrix[j * n + i] = a[t * step + i * row + j * col]
-        store_pointer(table, 5, offset_bytes(values, t * n * itemsize))
         table[23] = 0
         call_syevd(syevd, table)
         if table[23] != 0:{_FAIL}
-        elif vectors != 0:
+        else:
             for i in range(n):
+                values[t * n + i] = spectrum[i]
+            if vectors != 0:
+                for i in range(n):
+                    for j in range(n):
+                        y[(t * n + i) * n + j] = matrix[j * n + i]
+"""
+# geqrf(m, n, a, lda, tau, work, lwork, info) leaves R above the reflectors that
+# orgqr(m, n, k, a, lda, tau, work, lwork, info) makes Q of. Neither fails.
+QR: Final = """
+def qr(
+    lo, hi, y, r, a, matrix, tau, work, geqrf, orgqr, m, n, lwork, a_step, a_row, a_col
+):
+    table = stack_words()
+    second = stack_room()
+    for word in range(9):
+        store_pointer(table, word, offset_words(table, 13 + word))
+        store_pointer(second, word, offset_words(second, 13 + word))
+    table[13] = second[13] = table[16] = second[17] = m
+    table[14] = second[14] = second[15] = n
+    table[19] = second[20] = lwork
+    store_pointer(table, 2, offset_bytes(matrix, 0))
+    store_pointer(table, 4, offset_bytes(tau, 0))
+    store_pointer(table, 5, offset_bytes(work, 0))
+    store_pointer(second, 3, offset_bytes(matrix, 0))
+    store_pointer(second, 5, offset_bytes(tau, 0))
+    store_pointer(second, 6, offset_bytes(work, 0))
+    for t in range(lo, hi):
+        for j in range(n):
+            for i in range(m):
+                matrix[j * m + i] = a[t * a_step + i * a_row + j * a_col]
+        table[20] = 0
+        call_geqrf(geqrf, table)
+        for i in range(n):
+            for j in range(i):
+                r[(t * n + i) * n + j] = 0
+            for j in range(i, n):
+                r[(t * n + i) * n + j] = matrix[j * m + i]
+        second[21] = 0
+        call_orgqr(orgqr, second)
+        for i in range(m):
+            for j in range(n):
+                y[(t * m + i) * n + j] = matrix[j * m + i]
+"""
+# gesdd(jobz, m, n, a, lda, s, u, ldu, vt, ldvt, work, lwork, iwork, info). U has p columns and V^T q
+# rows, none where only values are asked for.
+SVD: Final = f"""
+def svd(
+    lo, hi, y, values, vh, a, matrix, spectrum, left, right, work, integers, status, number, gesdd,
+    jobz, m, n, k, p, q, lwork, a_step, a_row, a_col,
+):
+    table = stack_words()
+    for word in range(14):
+        store_pointer(table, word, offset_words(table, 16 + word))
+    table[16] = jobz
+    table[17] = table[20] = table[23] = m
+    table[18] = n
+    table[25] = max(q, 1)
+    table[27] = lwork
+    store_pointer(table, 3, offset_bytes(matrix, 0))
+    store_pointer(table, 5, offset_bytes(spectrum, 0))
+    store_pointer(table, 6, offset_bytes(left, 0))
+    store_pointer(table, 8, offset_bytes(right, 0))
+    store_pointer(table, 10, offset_bytes(work, 0))
+    store_pointer(table, 12, integers)
+    for t in range(lo, hi):
+        for j in range(n):
+            for i in range(m):
+                matrix[j * m + i] = a[t * a_step + i * a_row + j * a_col]
+        table[29] = 0
+        call_gesdd(gesdd, table)
+        if table[29] != 0:{_FAIL}
+        else:
+            for i in range(k):
+                values[t * k + i] = spectrum[i]
+            for i in range(m):
+                for j in range(p):
+                    y[(t * m + i) * p + j] = left[j * m + i]
+            for i in range(q):
                 for j in range(n):
-                    y[(t * n + i) * n + j] = matrix[j * n + i]
+                    vh[(t * q + i) * n + j] = right[j * q + i]
 """

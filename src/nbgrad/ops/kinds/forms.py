@@ -86,7 +86,7 @@ class Factored(Value):
     """How operations on one matrix, their first operand, share its factorization.
 
     ``factors(a)`` are nodes, and ``result(factors, transposed, *others, **params)`` that of the operation
-    on the matrix, or on it transposed.
+    on the matrix, or on it transposed. As a lowering: the operation is always made of factors.
     """
 
     factors: Callable[..., Sequence[Any]]

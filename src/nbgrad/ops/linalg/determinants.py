@@ -13,9 +13,14 @@ import numpy as np
 from nbgrad.core.aval import Aval, Several, make_aval, several
 from nbgrad.core.node import Node
 from nbgrad.ops.basis import cast, reshape, sum_
+from nbgrad.ops.elements import arithmetic
+from nbgrad.ops.elements.comparison import equal
+from nbgrad.ops.elements.selection import where
 from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, conjugate, materialize, times
+from nbgrad.ops.kinds.forms import Factored
 from nbgrad.ops.kinds.opaque import opaque
+from nbgrad.ops.linalg.factored import lu_factored, lu_sign
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     diagonal,
@@ -142,6 +147,27 @@ adjugate_change = opaque(
 # ------------------------------------------------------------------------------------ determinants
 
 
+def _by_factors(factors: Any, transposed: bool) -> tuple[Node, Node]:
+    """Sign and logarithm, in double precision, as NumPy has them: products may overflow on the way."""
+    packed, pivots = factors
+    sign = lu_sign(packed, pivots)
+    sizes = arithmetic.absolute(cast(diagonal(packed), dtype=np.dtype(np.float64)))
+    singular = equal(sign, 0.0)
+    sizes = where(reshape(singular, shape=(*singular.shape, 1)), 1.0, sizes)
+    log = sum_(arithmetic.log(sizes), axis=(sizes.ndim - 1,), keepdims=False)
+    return sign, where(singular, -np.inf, log)
+
+
+def _det_by_factors(factors: Any, transposed: bool) -> Node:
+    sign, log = _by_factors(factors, transposed)
+    return sign * cast(arithmetic.exp(log), dtype=sign.dtype)
+
+
+def _slogdet_by_factors(factors: Any, transposed: bool) -> tuple[Node, Node]:
+    sign, log = _by_factors(factors, transposed)
+    return sign, cast(log, dtype=sign.dtype)
+
+
 def _det_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
     a = square_operand("det", xs[0])
     return (a,), make_aval(a.shape[:-2], a.dtype), ()
@@ -163,6 +189,7 @@ det = opaque(
     evaluate=np.linalg.det,
     vjp=_det_vjp,
     jvp=_det_jvp,
+    lower=Factored(lu_factored, _det_by_factors),
     cases=((("square", 3, 3),),),
     grad_name="LinalgDet",
     doc="Determinant; its derivatives are exact where it is 0.",
@@ -201,6 +228,7 @@ slogdet = opaque(
     evaluate=np.linalg.slogdet,
     vjp=_slogdet_vjp,
     jvp=_slogdet_jvp,
+    lower=Factored(lu_factored, _slogdet_by_factors),
     cases=((("square", 3, 3),),),
     grad_name="LinalgSlogdet",
     doc="Sign (or phase) and logarithm of the absolute value of the determinant.",

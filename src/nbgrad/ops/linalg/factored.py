@@ -1,4 +1,4 @@
-"""Systems of one matrix with one factorization: what a program puts in the place of several solves.
+"""Systems of one matrix with one factorization: what a program puts in the place of solves and determinants.
 
 These have no derivatives: they are written when nothing is differentiated any more, see
 program/factored.py.
@@ -80,4 +80,31 @@ lu_solved = opaque(
         (("square", 3, 3), ("exchanged", 3), (3, 2), {"transposed": t}) for t in (False, True)
     ),
     doc="Solution x of a @ x = b, or of a.T @ x = b, for what ``lu_factored`` gives of a.",
+)
+
+
+def _sign_prepare(xs: Any, params: dict[str, Any]) -> tuple[Any, Aval, Any]:
+    return tuple(xs), make_aval(xs[0].shape[:-2], xs[0].dtype), ()
+
+
+def _sign(packed: Any, pivots: Any) -> Any:
+    diagonal = np.diagonal(packed, axis1=-2, axis2=-1)
+    exchanges = (pivots != np.arange(1, pivots.shape[-1] + 1)).sum(axis=-1)
+    factors = np.where(diagonal == 0, 0, np.where(diagonal < 0, -1, 1))
+    return (factors.prod(axis=-1) * (1 - 2 * (exchanges % 2))).astype(packed.dtype)
+
+
+def _sign_splits(params: Any, packed: Aval, pivots: Aval) -> list[tuple[int, ...]]:
+    rank = pivots.ndim
+    return [*matrix_splits(params, packed), (0, rank - 1, rank)]
+
+
+lu_sign = opaque(
+    "lu_sign",
+    batch=LEADING,
+    prepare=_sign_prepare,
+    evaluate=_sign,
+    lower=Library("lu_sign", ("f", "i"), _sign_splits, flops=cubic(0)),
+    cases=((("square", 3, 3), ("exchanged", 3)),),
+    doc="Sign of the determinant, 0 if it is 0, of what ``lu_factored`` gives of a matrix.",
 )

@@ -130,6 +130,7 @@ qr = opaque(
     evaluate=lambda a: each_matrix(np.linalg.qr, a),
     vjp=_qr_vjp,
     jvp=_qr_jvp,
+    lower=Library("qr", ("f",), matrix_splits, flops=cubic(8 / 3)),
     cases=(((3, 2),),),
     grad_name="LinalgQr",
     doc="Q and R of matrices with at least as many rows as columns.",

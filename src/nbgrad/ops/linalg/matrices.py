@@ -156,6 +156,16 @@ def matrix_splits(params: Any, *avals: Aval) -> list[tuple[int, ...]]:
     return [(0, x.ndim - 2, x.ndim - 1, x.ndim) for x in avals]
 
 
+def filled_splits(params: Any, a: Aval) -> list[tuple[int, ...]] | None:
+    """The same of matrices with elements: of others LAPACK does not make the vectors."""
+    return matrix_splits(params, a) if a.size else None
+
+
+def of_singular(factor: float) -> Callable[..., float]:
+    """Operations on matrices of m x n, about ``factor * m * n * min(m, n)`` each."""
+    return lambda params, a: factor * a.size * min(a.shape[-2:])
+
+
 def cubic(factor: float) -> Callable[..., float]:
     """Operations of a library kernel on matrices, and on the right-hand sides of a second operand.
 

@@ -62,6 +62,7 @@ inv = opaque(
     evaluate=_inv,
     vjp=_inv_vjp,
     jvp=lambda ts, y, xs, params: -matmul(y, *tangents(ts, xs), y),
+    lower=Library("inverse", ("f",), matrix_splits, flops=cubic(8 / 3)),
     cases=((("square", 3, 3),),),
     grad_name="LinalgInvEx",
     doc="Inverse of square matrices.",
