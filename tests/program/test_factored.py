@@ -152,3 +152,24 @@ def test_the_inverse_of_float32() -> None:
     a, y = system(20, 20, dtype="float32", columns=1)
     expected = ng.grad(likelihood)(a.astype(float), y.astype(float))
     assert_allclose(ng.jit(ng.grad(likelihood))(a, y), expected, 1e-4, 1e-5)
+
+
+def test_a_likelihood_has_one_factorization() -> None:
+    """Solve, determinant and the adjoints of both, of a matrix and of its transpose."""
+    a = np.random.default_rng(3).normal(size=(6, 6)) + 6 * np.eye(6)
+
+    def loss(a: Any, b: Any) -> Any:
+        return b @ np.linalg.solve(a, b) + 3 * np.linalg.slogdet(a.T)[1]
+
+    b = np.arange(6.0)
+    compiled = ng.jit(ng.value_and_grad(loss))
+    value, slope = compiled(a, b)
+    found = steps(compiled, a, b)
+    assert found["lu_factored"] == 1 and not found["inv"] and not found["solve"], found
+    assert_allclose(np.asarray(value), loss(a, b), rtol=1e-12)
+    for i, j in ((0, 0), (1, 4), (5, 2)):
+        h = np.zeros((6, 6))
+        h[i, j] = 1e-5
+        assert_allclose(
+            np.asarray(slope)[i, j], (loss(a + h, b) - loss(a - h, b)) / 2e-5, rtol=1e-6
+        )

@@ -28,6 +28,7 @@ ERRORS: Final = {
     "triangular": "singular matrix: an element of the diagonal is exactly zero",
     "solve": "Singular matrix",
     "inverse": "Singular matrix",
+    "lu_inverse": "Singular matrix",
     "lu_solve": "Singular matrix",
     "eigh": "Eigenvalues did not converge",
     "eigvalsh": "Eigenvalues did not converge",
@@ -156,6 +157,18 @@ def _lu_solve(call: LibraryCall, number: int) -> list[Launch]:
     return [launch(lapack_text.LU_SOLVE, "lu_solve", args, batch)]
 
 
+def _lu_inverse(call: LibraryCall, number: int) -> list[Launch]:
+    (a, pivots), out = call.operands, call.eqn.out
+    batch, n, _ = a.extents
+    args: Arguments = (
+        Pointer(out, 0), pointer(a), pointer(pivots),
+        *_scratch((n * n, CODES[out.aval.dtype])), *_common(call, number, "getrs"),
+        _letter("T" if call.eqn.params["transposed"] else "N"),
+        *integers(out.aval.dtype.itemsize, n, n),
+    )  # fmt: skip
+    return [launch(lapack_text.LU_INVERSE, "lu_inverse", args, batch)]
+
+
 def _eigh(vectors: bool) -> Callable[[LibraryCall, int], list[Launch]]:
     def make(call: LibraryCall, number: int) -> list[Launch]:
         (a,) = call.operands
@@ -225,6 +238,7 @@ KERNELS: Final[dict[str, Callable[[LibraryCall, int], list[Launch]]]] = {
     "triangular": _filled(_triangular),
     "solve": _filled(_solve),
     "lu": _filled(_lu),
+    "lu_inverse": _filled(_lu_inverse),
     "lu_sign": _filled(_lu_sign),
     "lu_solve": _filled(_lu_solve),
     "eigh": _filled(_eigh(True)),

@@ -36,6 +36,11 @@ _RIGHT: Final = """
         for i in range(n):
             for j in range(cols):
                 right[j * n + i] = b[t * b_step + i * b_row + j * b_col]"""
+_IDENTITY: Final = """
+        for j in range(n):
+            for i in range(n):
+                right[j * n + i] = 0
+            right[j * n + j] = 1"""
 _BACK: Final = """
             for i in range(n):
                 for j in range(cols):
@@ -139,11 +144,7 @@ def inverse(
     store_pointer(table, 2, offset_bytes(matrix, 0))
     store_pointer(table, 4, pivots)
     store_pointer(table, 5, offset_bytes(right, 0))
-    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="")}
-        for j in range(n):
-            for i in range(n):
-                right[j * n + i] = 0
-            right[j * n + j] = 1
+    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="")}{_IDENTITY}
         table[20] = 0
         call_gesv(gesv, table)
         if table[20] != 0:{_FAIL}
@@ -175,17 +176,13 @@ def lu_sign(lo, hi, y, a, pivots, n):
         y[t] = sign
 """
 # getrs(trans, n, nrhs, a, lda, ipiv, b, ldb, info).
-LU_SOLVE: Final = f"""
-def lu_solve(
-    lo, hi, y, a, pivots, b, right, status, number, getrs, trans, itemsize,
-    n, cols, b_step, b_row, b_col,
-):{_TABLE}
+_SUBSTITUTED: Final = f"""{_TABLE}
     table[13] = trans
     table[14] = n
     table[15] = cols
     table[17] = table[20] = max(n, 1)
     store_pointer(table, 6, offset_bytes(right, 0))
-    for t in range(lo, hi):{_RIGHT}
+    for t in range(lo, hi):{{into}}
         singular = 0
         for i in range(n):
             if a[t * n * n + i * (n + 1)] == 0:
@@ -197,6 +194,15 @@ def lu_solve(
             table[21] = 0
             call_getrs(getrs, table){_BACK}
 """
+LU_SOLVE: Final = f"""
+def lu_solve(
+    lo, hi, y, a, pivots, b, right, status, number, getrs, trans, itemsize,
+    n, cols, b_step, b_row, b_col,
+):{_SUBSTITUTED.format(into=_RIGHT)}"""
+LU_INVERSE: Final = f"""
+def lu_inverse(
+    lo, hi, y, a, pivots, right, status, number, getrs, trans, itemsize, n, cols
+):{_SUBSTITUTED.format(into=_IDENTITY)}"""
 # syevd(jobz, uplo, n, a, lda, w, work, lwork, iwork, liwork, info).
 EIGH: Final = f"""
 def eigh(

@@ -65,9 +65,9 @@ def _solved(packed: Any, pivots: Any, b: Any, transposed: bool) -> Any:
     return out
 
 
-def _solved_splits(params: Any, packed: Aval, pivots: Aval, b: Aval) -> list[tuple[int, ...]]:
-    (of_packed, of_b), rank = matrix_splits(params, packed, b), pivots.ndim
-    return [of_packed, (0, rank - 1, rank), of_b]
+def _packed_splits(params: Any, packed: Aval, pivots: Aval, *b: Aval) -> list[tuple[int, ...]]:
+    (of_packed, *of_b), rank = matrix_splits(params, packed, *b), pivots.ndim
+    return [of_packed, (0, rank - 1, rank), *of_b]
 
 
 lu_solved = opaque(
@@ -75,11 +75,27 @@ lu_solved = opaque(
     batch=LEADING,
     prepare=_solved_prepare,
     evaluate=_solved,
-    lower=Library("lu_solve", ("f", "i", "f"), _solved_splits, flops=cubic(0)),
+    lower=Library("lu_solve", ("f", "i", "f"), _packed_splits, flops=cubic(0)),
     cases=tuple(
         (("square", 3, 3), ("exchanged", 3), (3, 2), {"transposed": t}) for t in (False, True)
     ),
     doc="Solution x of a @ x = b, or of a.T @ x = b, for what ``lu_factored`` gives of a.",
+)
+
+
+def _inverted(packed: Any, pivots: Any, transposed: bool) -> Any:
+    eye = np.broadcast_to(np.eye(packed.shape[-1], dtype=packed.dtype), packed.shape)
+    return _solved(packed, pivots, eye, transposed)
+
+
+lu_inverse = opaque(
+    "lu_inverse",
+    batch=LEADING,
+    prepare=lambda xs, params: (tuple(xs), xs[0].aval, ()),
+    evaluate=_inverted,
+    lower=Library("lu_inverse", ("f", "i"), _packed_splits, flops=cubic(2)),
+    cases=tuple((("square", 3, 3), ("exchanged", 3), {"transposed": t}) for t in (False, True)),
+    doc="Inverse of a, or of a.T, for what ``lu_factored`` gives of a.",
 )
 
 
@@ -94,17 +110,12 @@ def _sign(packed: Any, pivots: Any) -> Any:
     return (factors.prod(axis=-1) * (1 - 2 * (exchanges % 2))).astype(packed.dtype)
 
 
-def _sign_splits(params: Any, packed: Aval, pivots: Aval) -> list[tuple[int, ...]]:
-    rank = pivots.ndim
-    return [*matrix_splits(params, packed), (0, rank - 1, rank)]
-
-
 lu_sign = opaque(
     "lu_sign",
     batch=LEADING,
     prepare=_sign_prepare,
     evaluate=_sign,
-    lower=Library("lu_sign", ("f", "i"), _sign_splits, flops=cubic(0)),
+    lower=Library("lu_sign", ("f", "i"), _packed_splits, flops=cubic(0)),
     cases=((("square", 3, 3), ("exchanged", 3)),),
     doc="Sign of the determinant, 0 if it is 0, of what ``lu_factored`` gives of a matrix.",
 )

@@ -19,7 +19,7 @@ from nbgrad.ops.kinds.batching import LEADING
 from nbgrad.ops.kinds.cotangents import add_up, materialize
 from nbgrad.ops.kinds.forms import Factored, Library
 from nbgrad.ops.kinds.opaque import opaque
-from nbgrad.ops.linalg.factored import lu_factored, lu_solved
+from nbgrad.ops.linalg.factored import lu_factored, lu_inverse, lu_solved
 from nbgrad.ops.linalg.matrices import (
     adjoint,
     cubic,
@@ -62,7 +62,13 @@ inv = opaque(
     evaluate=_inv,
     vjp=_inv_vjp,
     jvp=lambda ts, y, xs, params: -matmul(y, *tangents(ts, xs), y),
-    lower=Library("inverse", ("f",), matrix_splits, flops=cubic(8 / 3)),
+    lower=Library(
+        "inverse",
+        ("f",),
+        matrix_splits,
+        flops=cubic(8 / 3),
+        factored=Factored(lu_factored, lambda factors, t: lu_inverse(*factors, transposed=t)),
+    ),
     cases=((("square", 3, 3),),),
     grad_name="LinalgInvEx",
     doc="Inverse of square matrices.",
