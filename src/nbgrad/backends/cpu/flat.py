@@ -85,7 +85,8 @@ class _Words:
     def __init__(self, program: Program) -> None:
         self.program = program
         tape = program.tape
-        self.values = {var: k for k, var in enumerate((*tape.inputs, *tape.eqns[0].outs))}
+        # The equation may have been written as several.
+        self.values = {var: k for k, var in enumerate((*tape.inputs, *tape.outputs))}
         self.arena = self.size = -(-program.plan.arena_bytes // 64) * 64
         self.words: list[int] = []
         self.columns: list[tuple[int, int]] = []
