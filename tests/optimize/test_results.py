@@ -218,3 +218,9 @@ def test_roots_that_are_not_there() -> None:
     optimize.root(system, [1.0, 1.0], (A,), callback=lambda x: seen.append(x))
     assert seen
     assert optimize.root(system, [1.0, 1.0], (A,), max_evaluations=2).status == 99
+
+
+def test_a_fixed_point_of_numbers_is_a_number_as_in_scipy() -> None:
+    found = lambda a: optimize.fixed_point(lambda x, a: np.cos(a * x), 0.5, (a,))
+    assert np.shape(found(1.0)) == np.shape(so.fixed_point(np.cos, 0.5)) == ()
+    assert_allclose(ng.grad(found)(1.0), -0.29747434, rtol=1e-7)

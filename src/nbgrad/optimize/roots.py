@@ -250,7 +250,8 @@ def fixed_point(
     >>> round(float(point(1.0)), 8), round(float(ng.grad(point)(1.0)), 6)
     (0.73908513, -0.297474)
     """
-    p = Problem(func, x0, args)
+    # A number stays one, as in SciPy: its other solvers make a vector of it.
+    p = Problem(func, np.array(x0, float) if isinstance(x0, (int, float)) else x0, args)
     size = p.result_size
     if size != p.space.size:
         raise ValueError(f"fixed_point: func returns {size} numbers, and x0 has {p.space.size}")
