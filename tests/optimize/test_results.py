@@ -224,3 +224,22 @@ def test_a_fixed_point_of_numbers_is_a_number_as_in_scipy() -> None:
     found = lambda a: optimize.fixed_point(lambda x, a: np.cos(a * x), 0.5, (a,))
     assert np.shape(found(1.0)) == np.shape(so.fixed_point(np.cos, 0.5)) == ()
     assert_allclose(ng.grad(found)(1.0), -0.29747434, rtol=1e-7)
+
+
+def test_what_a_wrapped_function_reads_from_outside_is_looked_at_again() -> None:
+    """Nested parameters, data and numbers are taken apart by functions of ours around the user's."""
+    centre = {"at": 1.0}
+    away = lambda v: (v["a"] - centre["at"]) ** 2
+    for centre["at"] in (1.0, 2.0):
+        assert_allclose(optimize.minimize(away, {"a": 0.0}).x["a"], centre["at"], atol=1e-6)
+    t = np.linspace(0.0, 1.0, 5)
+    c = ng.tensor(8.0, requires_grad=True)
+    for solved, slope in (
+        (lambda: optimize.minimize(lambda v: (v["a"] - c) ** 2, {"a": 0.0}).x["a"], 1.0),
+        (lambda: optimize.root(lambda v: {"b": v["a"] ** 3 - c}, {"a": 1.0}).x["a"], 1 / 12),
+        (lambda: optimize.root_scalar(lambda x: x**3 - c, bracket=(0.0, 5.0)).root, 1 / 12),
+        (lambda: optimize.curve_fit(lambda t, u: u * t + c * t, t, 9 * t)[0].sum(), -1.0),
+    ):
+        c.grad = None
+        solved().backward()
+        assert_allclose(c.grad.numpy(), slope, rtol=1e-6)

@@ -58,6 +58,7 @@ _CONTAINERS: tuple[type, ...] = (
     *(ChainMap, UserDict, UserList, MappingProxyType),
 )
 _OTHERS = frozenset(sys.stdlib_module_names) | {"nbgrad", "numpy", "numba", "scipy"}
+_FUNCTIONS = (FunctionType, MethodType, partial)
 dis = LazyModule("dis")
 _BUILTIN = os.__file__  # what belongs to no package of its own
 _FAILURES = (LookupError, AttributeError, ValueError, TypeError, NameError)
@@ -230,6 +231,10 @@ class Reader:
 
     def _look_into_function(self, f: FunctionType) -> None:
         if not self._is_of_user(f.__code__.co_filename):
+            for cell in f.__closure__ or ():  # what a library's function wraps may be the user's
+                content = content_of(cell)
+                if isinstance(content, _FUNCTIONS) or "__wrapped__" in _vars(content):
+                    self._look(content)
             return
         self.codes.add(f.__code__)
         for cell, name in zip(f.__closure__ or (), f.__code__.co_freevars, strict=True):
@@ -316,9 +321,7 @@ def _package_of(f: Any) -> str:
     while not isinstance(f, FunctionType):
         inner = getattr(f, "__wrapped__", None) or getattr(f, "__func__", None)
         f = inner or getattr(f, "func", None) or type(f).__call__
-        if not isinstance(f, (FunctionType, MethodType, partial)) and "__wrapped__" not in _vars(
-            f
-        ):
+        if not isinstance(f, _FUNCTIONS) and "__wrapped__" not in _vars(f):
             return _BUILTIN
     name = (f.__module__ or "").split(".")[0]
     if name in _OTHERS:  # which keep what they have worked out; it never changes a result
