@@ -261,15 +261,18 @@ def compare(sample: Sample, tier: str, dtype: Any, order1: float, order2: float)
         assert_allclose(by_second, second, rtol=order2, atol=atol, err_msg=f"order 2 of {label}")
 
 
-@every_tier
-@pytest.mark.parametrize("dtype", [np.float64, np.float32], ids=["float64", "float32"])
+# Of single precision blocks are kernels as the fused ones are.
+WAYS = [(np.float64, tier) for tier in TIERS] + [(np.float32, t) for t in TIERS if t != "block"]
+
+
+@pytest.mark.parametrize(("dtype", "tier"), WAYS, ids=[f"{d.__name__}-{t}" for d, t in WAYS])
 @pytest.mark.parametrize("prim", DIFFERENTIABLE, ids=lambda p: p.name)
 def test_derivatives_are_those_of_finite_differences(
     prim: Primitive, dtype: Any, tier: str
 ) -> None:
     orders = (1e-7, 1e-5) if dtype is np.float64 else (1e-4, 2e-3)
-    if tier != "reference" and dtype is np.float32 and (tier == "block" or calls_scalars(prim)):
-        return  # blocks are kernels as the fused ones are; calls compute in float64, between casts
+    if tier != "reference" and dtype is np.float32 and calls_scalars(prim):
+        return  # calls compute in float64, between casts
     found = chosen(prim, tier)
     if tier != "reference" and dtype is np.float32:
         found = found[:1]  # kernels of single precision differ in their types alone
@@ -325,14 +328,17 @@ def test_float16_derivatives_have_its_dtype_and_precision(prim: Primitive) -> No
 # ----------------------------------------------------------------------------------------- threads
 
 
-def large(prim: Primitive) -> Sample | None:
-    """A sample of some 10^5 elements, which several threads share; None where shapes are fixed."""
+def is_shared(prim: Primitive) -> bool:
+    """Whether several threads share a large sample: of any shape, by a kernel; of scalars' calls two."""
+    if prim.kind not in ("elementwise", "reduction") or has_no_kernel(prim):
+        return False
+    return not calls_scalars(prim) or prim.name in ("ndtr", "kl_div")
+
+
+def large(prim: Primitive) -> Sample:
+    """A sample of some 10^5 elements."""
     rng = np.random.default_rng(3)
     first = next(s for s in samples(prim) if all(a.size for a in s.arrays))
-    if prim.kind not in ("elementwise", "reduction") or has_no_kernel(prim):
-        return None
-    if calls_scalars(prim) and prim.name not in ("ndtr", "kl_div"):
-        return None
     shape = (300, 400)
     arrays = []
     for a in first.arrays:
@@ -347,10 +353,10 @@ def large(prim: Primitive) -> Sample | None:
 
 
 @pytest.mark.parametrize("tier", TIERS[1:])
-@every_primitive
+@pytest.mark.parametrize("prim", list(filter(is_shared, PRIMITIVES)), ids=lambda p: p.name)
 def test_one_thread_and_two_give_the_same_bits(prim: Primitive, tier: str) -> None:
     sample = large(prim)
-    if sample is None or ng.get_num_threads() < 2:
+    if ng.get_num_threads() < 2:
         return
     results = []
     before = ng.get_num_threads()
