@@ -24,6 +24,10 @@ def system(x: Any, a: Any) -> Any:
     return np.stack([x[0] ** 2 + x[1] - a[0] * 4, x[0] * x[1] - a[1]])
 
 
+def misfit(x: Any, a: Any) -> Any:
+    return np.stack([x[0] ** 2 - a[0], x[0] * x[1] - a[1], np.sin(x[1]) * a[0] - 0.3])
+
+
 def squeeze(x: Any, a: Any) -> Any:
     return np.cos(a[0] * x) / a[1] + 0.1 * x[::-1]
 
@@ -62,6 +66,14 @@ SOLVED: dict[str, Callable[[Any], Any]] = {
         optimize.minimize(lambda v, a: bowl(np.stack([v["p"], v["q"][0]]), a), {"p": 0.3, "q": np.ones(1)}, (a,), tol=1e-10).x["q"]
     ),
     "value": lambda a: optimize.minimize(bowl, START, (a,), tol=1e-10).fun,
+    "slope at a bound": lambda a: optimize.minimize(bowl, START, (a,), bounds=BOX, tol=1e-12).jac,
+    "residuals": lambda a: optimize.least_squares(misfit, START, args=(a,), xtol=1e-12).fun,
+    "columns": lambda a: (
+        optimize.least_squares(misfit, START, args=(a,), xtol=1e-12, loss="soft_l1").jac
+    ),
+    "covariances": lambda a: (
+        ng.solvers.least_squares(misfit, START, args=(a,), xtol=1e-12, loss="cauchy").cov
+    ),
     "root": lambda a: optimize.root(system, [1.0, 1.0], (a,), tol=1e-13).x,
     "root, lm": lambda a: optimize.root(system, [1.0, 1.0], (a,), "lm", tol=1e-13).x,
     "root, krylov": lambda a: optimize.root(system, [1.5, 1.5], (a,), "krylov", tol=1e-12).x,
@@ -83,7 +95,7 @@ SOLVED: dict[str, Callable[[Any], Any]] = {
 @pytest.mark.parametrize("name", SOLVED)
 def test_derivatives_of_results_are_those_of_differences(name: str) -> None:
     solved = SOLVED[name]
-    found = np.atleast_2d(ng.jacobian(solved)(A))
+    found = np.reshape(ng.jacobian(solved)(A), (-1, 2))
     h = 1e-3 if name in ("by value", "basins", "annealing", "evolution", "brute") else 1e-4
     steps = h * np.eye(2)
     differences = [(np.ravel(solved(A + s)) - np.ravel(solved(A - s))) / (2 * h) for s in steps]

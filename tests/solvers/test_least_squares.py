@@ -63,6 +63,16 @@ def test_losses(loss):
     expected = scipy_of(f, [2.0, 1.0, 0.4], **given, ftol=1e-12, xtol=1e-12)
     np.testing.assert_allclose(found.cost, expected.cost, rtol=1e-7)
     np.testing.assert_allclose(found.x, expected.x, rtol=1e-4)
+    # At outliers SciPy takes less of negative curvature.
+    np.testing.assert_allclose(found.jac, expected.jac, atol=0.1)
+    np.testing.assert_allclose(found.grad, 0.0, atol=1e-5)
+    np.testing.assert_allclose(found.cov, np.linalg.inv(found.jac.T @ found.jac), rtol=1e-8)
+    t = ng.tensor(y, requires_grad=True)
+    again = least_squares(
+        lambda p: decay(p, T, t), [2.0, 1.0, 0.4], **given, ftol=1e-12, xtol=1e-12
+    )
+    for name in ("fun", "jac", "cov"):
+        np.testing.assert_allclose(again[name].detach(), found[name], rtol=1e-5, atol=1e-6)
 
 
 def test_bounds():

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.optimize as so
 from scipy.optimize import OptimizeResult
 
+from nbgrad.core.lazy import LazyModule
 from nbgrad.optimize import compiling
 from nbgrad.optimize.constraining import Constraint
 from nbgrad.optimize.implicit import differentiated, minimum
@@ -18,6 +19,7 @@ from nbgrad.optimize.running import Run
 from nbgrad.optimize.swept import array_of, number_of
 from nbgrad.optimize.watching import Watched
 
+later: Any = LazyModule("nbgrad.solvers.later")
 Func = Callable[..., Any]
 WITH_GRADIENT = {
     "cg", "bfgs", "newton-cg", "l-bfgs-b", "tnc", "slsqp", "dogleg", "trust-ncg", "trust-krylov",
@@ -289,7 +291,7 @@ def minimize(
             objective = lambda x: p.space.over(p.function)(x, *p.args)[0]
         found, x = minimum("minimize", p, objective, solve)
         found.fun = objective(x)
-        return nested(p, found)
+        return later.with_later(nested(p, found), later.of_minimum(objective, x, p.nested))
     return nested(p, solve(p))
 
 

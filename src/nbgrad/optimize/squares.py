@@ -10,6 +10,7 @@ import numpy as np
 import scipy.optimize as so
 from scipy.optimize import OptimizeResult
 
+from nbgrad.core.lazy import LazyModule
 from nbgrad.optimize.bounding import limits_of
 from nbgrad.optimize.compiling import compiled
 from nbgrad.optimize.implicit import differentiated, minimum
@@ -19,6 +20,7 @@ from nbgrad.optimize.running import Run
 from nbgrad.optimize.swept import array_of
 from nbgrad.optimize.watching import Watched
 
+later: Any = LazyModule("nbgrad.solvers.later")
 Func = Callable[..., Any]
 
 
@@ -155,7 +157,8 @@ def least_squares(
     -------
     scipy.optimize.OptimizeResult
         As SciPy's; ``x`` is nested as *x0*. Where *args* or what *fun* reads from outside is
-        differentiated, ``x`` and ``cost`` are tensors with their derivatives, robust losses and bounds included.
+        differentiated, ``x``, ``cost``, ``fun``, ``jac`` and ``grad`` are tensors with their derivatives, robust
+        losses and bounds included.
 
     Raises
     ------
@@ -204,7 +207,9 @@ def least_squares(
         total: Func = lambda x: cost_of(residuals(x), loss, f_scale)
         found, x = minimum("least_squares", p, total, solve, residuals)
         found.cost = total(x)
-        return found
+        ours = (later.LEAST,) if method.startswith("nb-") else ()
+        robust: Func = lambda r: cost_of(r, loss, f_scale)
+        return later.with_later(found, later.of_squares(residuals, robust, x, *ours))
     found = solve(p)
     found.x = p.nested(np.asarray(found.x, float))
     return found

@@ -13,12 +13,13 @@ from nbgrad.api.implicit import defined
 from nbgrad.core.lazy import LazyModule
 from nbgrad.core.modes import modes
 from nbgrad.core.tree import flatten, unflatten
-from nbgrad.solvers.losses import loss_of
+from nbgrad.solvers.losses import LEAST, loss_of
 from nbgrad.solvers.methods import METHODS, flat
 from nbgrad.solvers.minimizing import Asked, method_of
 from nbgrad.tensors.tensor import Tensor
 
 optimize = LazyModule("scipy.optimize")
+later = LazyModule("nbgrad.solvers.later")
 
 
 def minimize(
@@ -138,10 +139,11 @@ class Asking:
         project = lambda x: x - np.clip(x - slope(x), low, high)
         equation = slope if self.bounds is None else project
         x = defined(self.method, equation, self.x0, native, of, (None, None))
-        more = found[-1] if found else optimize.OptimizeResult()
+        more = found[-1] if found else {}
         if METHODS[self.method].residuals:
-            return optimize.OptimizeResult({**more, "x": x, "cost": value(x), "fun": of(x)})
-        return optimize.OptimizeResult({**more, "x": x, "fun": value(x)})
+            asked = later.of_squares(lambda x: flat(of(x)), self.loss, x, LEAST)
+            return later.with_later({**more, "x": x, "cost": value(x)}, asked)
+        return later.with_later({**more, "x": x, "fun": value(x)}, later.of_minimum(value, x))
 
     def loss(self, y: Any) -> Any:
         """What is made least, of what the function returns."""
@@ -245,7 +247,7 @@ def least_squares(
     scipy.optimize.OptimizeResult
         As SciPy's ``least_squares`` returns it, and ``cov``, the inverse of the Jacobian's square: times
         ``2 * cost / (m - n)`` the covariances of parameters. ``x`` is a tensor where it is differentiable, as of
-        :func:`minimize`.
+        :func:`minimize`, and so are ``cost``, ``fun``, ``jac``, ``grad`` and ``cov``.
 
     Raises
     ------

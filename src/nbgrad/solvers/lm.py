@@ -322,7 +322,7 @@ def judge(k: Any, s: Any, actual: float, expected: float, ratio: float) -> None:
 
 @apart
 def finish(more: Any, further: Any, k: Any, s: Any, w: Any) -> None:
-    """The Jacobian at the point, and the inverse of its square; NaN where the data do not determine it."""
+    """The Jacobian at the point, as the loss weighs it, and the inverse of its square; NaN where that has none."""
     n, m, status, calls = k[N], k[M], k[STATUS], k[JACOBIANS]
     a, r, c = jacobian(n, m), matrix(n), damped(n)
     if status in (NOT_FINITE, FAILED) or not evaluate_more(more, further, k, JACOBIANS):
@@ -331,8 +331,10 @@ def finish(more: Any, further: Any, k: Any, s: Any, w: Any) -> None:
         return
     k[JACOBIANS] = calls
     copy(w, residuals(n) + 2 * m, residuals(n), m)
+    if k[LOSS] != 0:
+        weigh(k, s, w, residuals(n) + 2 * m, a)
     for i in range(n):
-        w[G * n + i] = span(w, a + i * m, residuals(n), m)
+        w[G * n + i] = span(w, a + i * m, residuals(n) + 2 * m, m)
         w[ORDER * n + i] = float(i)
     copy(w, a + n * m, a, n * m)
     k[FREE] = n
