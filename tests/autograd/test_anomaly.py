@@ -164,3 +164,9 @@ def test_policy_raise_refuses_a_gradient_that_is_not_finite() -> None:
             ng.autograd.grad(ng.log(x).sum(), x)
         ng.where(x > 0, ng.sqrt(x), 0.0).sum().backward()
     assert_allclose(x.grad.numpy(), [0.0, 0.25])
+
+
+def test_a_first_derivative_that_is_infinite_is_called_no_second_one() -> None:
+    assert "second derivative" not in message_of(
+        lambda: np.sqrt(leaf([0.0, 1.0])).sum().backward()
+    )

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.special
 import scipy.stats
+import subprocesses
 
 import nbgrad as ng
 from nbgrad.errors import ConcretizationError
@@ -191,3 +192,12 @@ def test_an_outside_generator_inside_jit_raises() -> None:
     rng = ng.random.default_rng(0)
     with pytest.raises(ConcretizationError, match="pass the draws as an argument"):
         ng.jit(lambda x: x * rng.random(2))(np.ones(2))
+
+
+def test_the_first_draws_of_a_process_find_the_functions_that_they_call() -> None:
+    text = """
+    import nbgrad as ng
+    rng = ng.random.default_rng(0)
+    print(rng.permutation(np.arange(6).reshape(3, 2)).shape, rng.multivariate_normal(np.zeros(2), np.eye(2)).shape)
+    """
+    assert subprocesses.run(text).split() == ["(3,", "2)", "(2,)"]

@@ -107,7 +107,8 @@ def _kink(ct: Node) -> str:
     while ahead and len(seen) < 200:
         node = ahead.pop(0)
         kink = None if node.sig is None else node.sig.prim.kink
-        if kink and kink.shown:
+        # A first derivative that is infinite, as that of sqrt, is no jump of another one.
+        if kink and kink.shown and not (node is ct and kink.infinite):
             line = node.line
             return KINK.format(name=kink.shown, line=f", recorded at {line}," if line else "")
         fresh = [x for x in node.inputs if x.__class__ is Node and x not in seen]

@@ -35,7 +35,16 @@ def public(namespace: str) -> dict[str, Any]:
 
 
 def find(namespace: str, name: str) -> Any:
-    """Return the public function, or None if nobody has declared it."""
+    """Return the public function, or None if nobody declares it."""
+    found = _found(namespace, name)
+    if found is None:
+        load_vocabulary()
+        found = _found(namespace, name)
+    return found
+
+
+def _found(namespace: str, name: str) -> Any:
+    """The public function, or None if nobody has declared it by now."""
     held = objects.get(namespace, {}).get(name) or _wrapped.get((namespace, name))
     if held is not None:
         return held
@@ -103,9 +112,6 @@ def lookup(
         if name.startswith("__"):
             raise AttributeError(name)
         found = find(namespace, name)
-        if found is None:
-            load_vocabulary()
-            found = find(namespace, name)
         if found is None:
             raise NoAttributeError(f"module 'nbgrad.{namespace}'", name, __dir__)
         return names.setdefault(name, found)
