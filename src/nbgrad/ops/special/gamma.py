@@ -218,7 +218,12 @@ zeta = special_function(
 
 def _binom_partials(out: Any, n: Node, k: Node) -> tuple[Any, Any]:
     rest = n - k + 1
-    return out * (digamma(n + 1) - digamma(rest)), out * (digamma(rest) - digamma(k + 1))
+    by_n, by_k = out * (digamma(n + 1) - digamma(rest)), out * (digamma(rest) - digamma(k + 1))
+    # At a pole below, such as for whole k above n, the value is 0, and the slope is not.
+    zero, top, under = equal(out, 0), gamma(n + 1), rgamma(k + 1)
+    pole = top * under * _rgamma_slope(rest, n=1)
+    other = top * _rgamma_slope(k + 1, n=1) * rgamma(rest)
+    return where(zero, out * digamma(n + 1) + pole, by_n), where(zero, other - pole, by_k)
 
 
 binom = special_function(
@@ -226,7 +231,7 @@ binom = special_function(
     lambda n, k: special.binom(n, k),
     partials=_binom_partials,
     domain=((4.2, 6.0), (0.6, 3.0)),
-    doc="Binomial coefficient of real numbers (DLMF 1.2.6), where gamma has no pole.",
+    doc="Binomial coefficient of real numbers (DLMF 1.2.6).",
 )
 
 
