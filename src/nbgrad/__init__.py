@@ -21,7 +21,7 @@ __all__ = [
     "enable_grad", "errors", "fft", "from_numpy", "functional", "get_num_threads", "grad",
     "hessian", "inference_mode", "integrate", "interpolate", "is_grad_enabled", "is_inference_mode_enabled", "is_tensor", "jacfwd", "jacobian", "jacrev", "jit", "linalg", "make_tape", "manual_seed",
     "no_grad", "numpy", "optim", "optimize", "parallel", "problem", "profile", "random", "rand", "rand_like", "randint", "randn", "randn_like", "set_grad_enabled",
-    "set_num_threads", "signal", "solvers", "sparse", "special", "stats", "tensor", "value_and_grad", "vmap", *top_level.__all__,
+    "set_num_threads", "signal", "solvers", "sparse", "special", "stats", "tensor", "value_and_grad", "vmap", "warmup", *top_level.__all__,
     "associative_scan", "cond", "fori_loop", "map", "scan", "switch", "while_loop",
     "tree", "elementwise_grad", "ggn", "holomorphic_grad", "hvp", "jet", "jvp", "linear_transpose", "linearize", "vhp", "vjp",
     "clip_gradient", "compile", "stop_gradient", "custom_jvp", "custom_vjp",
@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from nbgrad.api.stopping import clip_gradient, stop_gradient
     from nbgrad.api.taylor import jet
     from nbgrad.api.vmap import vmap
+    from nbgrad.api.warming import warmup
     from nbgrad.engine.timing import profile
     from nbgrad.native.compiled import Compiled, compile
     from nbgrad.native.wrapped import Njit, njit
@@ -127,7 +128,7 @@ _TRANSFORMS = {
     **dict.fromkeys(
         ("elementwise_grad", "ggn", "holomorphic_grad", "hvp", "vhp"), "api.second_order"
     ),
-    **{"problem": "optimize.problem"},
+    **{"problem": "optimize.problem", "warmup": "api.warming"},
     **{"Compiled": "native.compiled", "compile": "native.compiled"},
     **{"primitive": "api.declaring", "register_gradient": "api.declaring"},
     **{"GradientTape": "api.gradient_tape"},

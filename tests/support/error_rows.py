@@ -229,6 +229,7 @@ ROWS: dict[tuple[str, str], Row] = {
         lambda: ng.linearize(Plain.apply, X),
         "Define a static method jvp",
     ),
+    ("warmup", "TypeError"): (lambda: ng.warmup(lambda x: x, X), "write warmup(jit(f), *args)"),
     ("make_tape", "ConcretizationError"): (
         lambda: ng.make_tape(lambda x: float(x))(1.0),
         "needs the number",

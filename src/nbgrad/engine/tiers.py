@@ -85,6 +85,9 @@ class Executable:
         self.moved: dict[str, Runnable] = {}
         self.lock = ThreadLock()
         self.impatient = self.entering = self.asked = False
+        self.hastened = (
+            False  # whether calls may wait for machine code, as nobody is to wait later
+        )
         self.hurried = False  # whether no loop is worth a wait of more than a few seconds
         self.wishes: dict[str, Any] = {}
         self._price: dict[bool, float] = {}
@@ -293,7 +296,7 @@ class Executable:
         compiled = self.compiled
         if compiled is None:
             return None
-        if settings.current.deterministic or not background.available():
+        if self.hastened or settings.current.deterministic or not background.available():
             return compiled.entry(self.constants, ends)
         wish = self._wish("entry", lambda: compiled.entry(self.constants, ends))
         found: Entry | None = wish.get()
