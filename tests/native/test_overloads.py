@@ -16,6 +16,10 @@ from numpy.testing import assert_allclose
 import nbgrad as ng
 
 
+def sum(x: Any) -> Any:
+    """Numba knows nothing of this: its name is met as a method's alone."""
+
+
 def kind_of(x: Any, flag: bool = True) -> Any:
     raise NotImplementedError
 

@@ -33,7 +33,7 @@ def choosers(function: Any) -> list[Any]:
     typing.refresh()
     try:
         known = typing.resolve_value_type(function)
-    except NumbaError:
+    except (NumbaError, ValueError):  # it knows nothing of that
         return []
     found = [getattr(t, "_overload_func", None) for t in getattr(known, "templates", ())]
     return [] if any(f is None or (_ours(f) and not _itself(f)) for f in found) else found

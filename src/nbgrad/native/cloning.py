@@ -73,7 +73,7 @@ class Clones:
             self.made[dispatcher] = found
             try:
                 self._give(f, names, cells or ())
-            except TypingError:  # of a function that is called: it is not half made
+            except BaseException:  # of a function that is called: it is not half made
                 del self.made[dispatcher]
                 raise
         return found
