@@ -188,6 +188,7 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.imputils:lower_cast": "fromty, toty",
         "numba.core.typeconv:Conversion": None,
         "numba.core.typing.templates:AbstractTemplate": None,
+        "numba.core.typing.templates:infer": "item",
         "numba.core.typing.templates:infer_global": "val, typ, kwargs",
         "numba.core.typing.templates:signature": "return_type, args, kws",
         "numba.core.typing.templates:AttributeTemplate": None,

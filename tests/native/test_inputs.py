@@ -103,3 +103,17 @@ def test_products_by_operator_are_ours_whatever_was_declared_before() -> None:
         return (a @ v)[0]
 
     np.testing.assert_array_equal(ng.grad(first, argnums=1)(W, W[0]), W[0])
+
+
+def test_an_argument_that_a_function_made_inside_is_given() -> None:
+    """What is called is an expression: asked for what it has not, it raised KeyError."""
+
+    @ng.njit
+    def f(x):
+        def parts(a):
+            return a[0] * a[1], a.sum()
+
+        p, s = parts(x)
+        return p * s
+
+    np.testing.assert_allclose(ng.grad(f)(np.array([1.0, 2.0])), [8.0, 5.0])

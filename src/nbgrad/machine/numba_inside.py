@@ -46,6 +46,7 @@ from numba.core.typing.templates import (
     AbstractTemplate,
     AttributeTemplate,
     builtin_registry,
+    infer,
     infer_global,
     signature,
 )
@@ -70,7 +71,7 @@ __all__ = [
     "Remembering", "RewriteArrayExprs", "TypingError", "_helperlib", "_nrt_python", "alloca_once", "as_dtype",
     "builtin_registry", "compiler", "cpu_target", "create_struct_proxy",
     "global_compiler_lock", "guarded_by",
-    "infer_getattr", "infer_global", "intrinsic", "lean", "lower_builtin", "lower_cast",
+    "infer", "infer_getattr", "infer_global", "intrinsic", "lean", "lower_builtin", "lower_cast",
     "lower_constant", "lower_getattr", "lower_getattr_generic", "lowered", "register_model",
     "run_frontend", "signature", "target_machine", "without_linalg",
 ]  # fmt: skip

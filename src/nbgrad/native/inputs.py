@@ -188,7 +188,9 @@ def _reads(expr: Any, name: str, ndim: int, made_by: dict[str, Any]) -> bool:
 
 
 def _called(expr: Any, made_by: dict[str, Any]) -> Any:
-    return getattr(made_by.get(expr.func.name), "value", None)
+    made = made_by.get(expr.func.name)
+    # An expression, such as a function that is made inside, raises KeyError for what it has not.
+    return None if hasattr(made, "op") else getattr(made, "value", None)
 
 
 def _is(expr: Any, op: str) -> bool:

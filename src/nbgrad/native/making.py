@@ -8,10 +8,12 @@ import numpy as np
 from numba import types
 
 from nbgrad.machine.numba_inside import as_dtype
-from nbgrad.native.active import Carrier, with_base
+from nbgrad.native.active import Active, Carrier, with_base
 from nbgrad.native.arrays import maker, rank, unified
+from nbgrad.native.memory import dtype_of
 from nbgrad.native.replacing import (
     STAND_INS,
+    absent,
     compiled,
     element_of,
     held_by,
@@ -183,8 +185,23 @@ def impl(start, stop, num=50):
 
 
 @replaces(np.diff)
-def _diff(a: Any) -> Any:
-    return lambda a: a[..., 1:] - a[..., :-1]
+def _diff(a: Any, n: Any = 1) -> Any:
+    if isinstance(n, int | types.Omitted):
+        return lambda a, n=1: a[..., 1:] - a[..., :-1]
+
+    if rank(a) != 1:
+        return None
+
+    def impl(a: Any, n: Any = 1) -> Any:
+        if n < 0:
+            raise ValueError("diff(): order must be non-negative")
+        out = a.copy()
+        for taken in range(n):
+            for k in range(out.size - 1 - taken):
+                out[k] = out[k + 1] - out[k]
+        return out[: max(0, out.size - n)]
+
+    return impl
 
 
 @replaces(np.roll)
@@ -201,23 +218,137 @@ def _roll(a: Any, shift: Any) -> Any:
 
 @replaces(np.clip)
 def _clip(a: Any, a_min: Any, a_max: Any) -> Any:
+    if absent(a_min):
+        return lambda a, a_min, a_max: np.minimum(a, a_max)
+    if absent(a_max):
+        return lambda a, a_min, a_max: np.maximum(a, a_min)
     return lambda a, a_min, a_max: np.minimum(np.maximum(a, a_min), a_max)
 
 
 @replaces(np.interp)
 def _interp(x: Any, xp: Any, fp: Any) -> Any:
-    if rank(x):
-        return None
-
-    def impl(x: Any, xp: Any, fp: Any) -> Any:
+    def one(x: Any, xp: Any, fp: Any) -> Any:
         n = len(xp)
         if value_of(x) <= value_of(xp[0]):
-            return fp[0]
+            return fp[0] * 1.0
         if value_of(x) >= value_of(xp[n - 1]):
-            return fp[n - 1]
+            return fp[n - 1] * 1.0
         k = 0
         while value_of(xp[k + 1]) <= value_of(x):
             k += 1
         return fp[k] + (fp[k + 1] - fp[k]) / (xp[k + 1] - xp[k]) * (x - xp[k])
 
+    if not rank(x):
+        return one
+    space: dict[str, Any] = {"__name__": __name__, "np": np, "one": compiled(one)}
+    kind = maker(unified(x, xp, fp), space)
+    exec(
+        f"""
+def impl(x, xp, fp):
+    flat = x.ravel()
+    out = np.empty(flat.size, {kind})
+    for k in range(flat.size):
+        out[k] = one(flat[k], xp, fp)
+    return out.reshape(x.shape)
+""",
+        space,
+    )
+    return space["impl"]
+
+
+def _sliding(parameter: str, mode: str, other: str, start: str) -> Any:
+    """``np.convolve`` or ``np.correlate``: the sums where both overlap, and which of them *mode* takes."""
+
+    def chosen(a: Any, v: Any) -> Any:
+        if not isinstance(unified(a, v), Active):
+            return None
+        space: dict[str, Any] = {"__name__": __name__, "np": np}
+        kind = maker(unified(a, v), space)
+        exec(
+            f"""
+def impl(a, v, mode="{mode}"):
+    n, m, w = len(a), len(v), {other}
+    if n == 0 or m == 0:
+        raise ValueError("{parameter}: an operand is empty")
+    short = min(n, m)
+    if mode == "full":
+        low, count = 0, n + m - 1
+    elif mode == "same":
+        low, count = {start}, max(n, m)
+    elif mode == "valid":
+        low, count = short - 1, max(n, m) - short + 1
+    else:
+        raise ValueError("{parameter}: mode is none of full, same and valid")
+    out = np.zeros(count, {kind})
+    for k in range(count):
+        for j in range(max(0, low + k - n + 1), min(m, low + k + 1)):
+            out[k] += a[low + k - j] * w[j]
+    return out
+""",
+            space,
+        )
+        return space["impl"]
+
+    return chosen
+
+
+_convolved = _sliding("convolve", "full", "v", "(short - 1) // 2")
+_correlated = _sliding(
+    "correlate",
+    "valid",
+    "v[::-1]",
+    "(short - 1) // 2 if n >= m else short // 2",
+)
+
+
+@replaces(np.convolve)
+def _convolve(a: Any, v: Any, mode: Any = "full") -> Any:
+    return _convolved(a, v)
+
+
+@replaces(np.correlate)
+def _correlate(a: Any, v: Any, mode: Any = "valid") -> Any:
+    return _correlated(a, v)
+
+
+@replaces(np.repeat)
+def _repeat(a: Any, repeats: Any) -> Any:
+    if not isinstance(repeats, types.Integer) or not rank(a):
+        return None
+    kind = dtype_of(element_of(a))
+
+    def impl(a: Any, repeats: Any) -> Any:
+        flat = a.ravel()
+        out = np.empty(flat.size * repeats, kind())
+        for k in range(out.size):
+            out[k] = flat[k // repeats]
+        return out
+
     return impl
+
+
+def _triangle(kept: str) -> Any:
+    space: dict[str, Any] = {"__name__": __name__, "np": np}
+    exec(
+        f"""
+def impl(m, k=0):
+    out = np.zeros_like(m)
+    for i in range(m.shape[0]):
+        for j in range(m.shape[1]):
+            if j - i {kept} k:
+                out[i, j] = m[i, j]
+    return out
+""",
+        space,
+    )
+    return space["impl"]
+
+
+@replaces(np.triu)
+def _triu(m: Any, k: Any = 0) -> Any:
+    return _triangle(">=") if rank(m) == 2 else None
+
+
+@replaces(np.tril)
+def _tril(m: Any, k: Any = 0) -> Any:
+    return _triangle("<=") if rank(m) == 2 else None

@@ -245,6 +245,33 @@ def _median(a: Any) -> Any:
     return impl
 
 
+def _summed(a: Any) -> Any:
+    """The sum of the elements that are not NaN, and how many there are."""
+    found, count = zero_of(a), 0
+    for v in a.flat:
+        if not np.isnan(v):
+            found += v
+            count += 1
+    return found, count
+
+
+_of_numbers = compiled(_summed)
+
+
+@replaces(np.nansum)
+def _nansum(a: Any) -> Any:
+    return lambda a: _of_numbers(a)[0]
+
+
+@replaces(np.nanmean)
+def _nanmean(a: Any) -> Any:
+    def impl(a: Any) -> Any:
+        found, count = _of_numbers(a)
+        return found * np.divide(1.0, count)
+
+    return impl
+
+
 @replaces(np.searchsorted)
 def _searchsorted(a: Any, v: Any, side: Any = "left") -> Any:
     left = absent(side) or getattr(side, "literal_value", getattr(side, "value", "left")) == "left"

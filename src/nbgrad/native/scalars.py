@@ -12,7 +12,13 @@ from typing import Any, Final
 from numba import types
 from numba.extending import intrinsic, lower_builtin, overload
 
-from nbgrad.machine.numba_inside import AbstractTemplate, cpu_target, infer_global, signature
+from nbgrad.machine.numba_inside import (
+    AbstractTemplate,
+    cpu_target,
+    infer,
+    infer_global,
+    signature,
+)
 from nbgrad.native.active import Active, ActiveComplex, Carrier, base_of
 from nbgrad.native.algebra import Arithmetic, Scalar
 from nbgrad.native.functions import ARITY_TWO, COMPARED, FUNCTIONS, HOLOMORPHIC
@@ -189,3 +195,20 @@ def impl(x, index):
     space: dict[str, Any] = {}
     exec(text, space)
     return space["impl"]
+
+
+@infer
+class _Iterated(AbstractTemplate):
+    """A loop over a tuple of which some are active: Numba has that of one type."""
+
+    key = "getiter"
+
+    def generic(self, args: Any, kws: Any) -> Any:
+        (ty,) = args
+        if not isinstance(ty, types.Tuple) or not any(isinstance(x, Carrier) for x in ty):
+            return None
+        one = self.context.unify_types(*[types.unliteral(x) for x in ty])
+        if one is None:
+            return None
+        same = types.UniTuple(one, len(ty))
+        return signature(same.iterator_type, same)

@@ -1,0 +1,73 @@
+"""Functions of NumPy's in compiled code, of active numbers: values as NumPy has them, and difference quotients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from numba import njit
+from numpy.testing import assert_allclose
+
+import nbgrad as ng
+
+
+def clipped(x: Any) -> Any:
+    found = np.interp(x, np.array([0.0, 1.0, 2.0]), x[:3].copy())
+    return np.clip(x, None, x[3]), np.clip(x, 1.0, None), found
+
+
+def convolved(x: Any) -> Any:
+    v = x[:2].copy()
+    return np.convolve(v, x, "same"), np.convolve(x, v), np.convolve(x, v, mode="valid")
+
+
+def correlated(x: Any) -> Any:
+    v = x[:2].copy()
+    return np.correlate(v, x, "same"), np.correlate(x, v, "same"), np.correlate(x, v)
+
+
+def arranged(x: Any) -> Any:
+    a, y = x.copy().reshape(2, 2), x.copy()
+    y[1] = np.nan
+    sums = np.nansum(y), np.nanmean(y) * x[1]
+    return np.triu(a, 1), np.diff(x, 2), sums
+
+
+@njit  # type: ignore[untyped-decorator]
+def folded(*args: Any) -> Any:
+    t = args[0]
+    for v in args:
+        t = t * v + v
+    return t
+
+
+def tuples(x: Any) -> Any:
+    t = folded(x[0], 2.0, x[1])
+    for v in (1.0, x[2]):
+        t += v * v
+    return (t,)
+
+
+def flat(found: Any) -> Any:
+    items = [flat(x) if isinstance(x, tuple) else np.ravel(x) for x in found]
+    return np.concatenate(items)
+
+
+@pytest.mark.parametrize("f", [clipped, convolved, correlated, arranged, tuples])
+def test_functions_of_numpys(f: Callable[[Any], Any]) -> None:
+    x, t, h = np.array([1.32, 0.74, 2.15, 1.93]), np.array([0.3, -0.4, 1.1, 0.7]), 1e-6
+    values, slopes = ng.jvp(ng.njit(f), (x,), (t,))
+    assert_allclose(flat(values), flat(f(x)), rtol=1e-13)
+    quotients = (flat(f(x + h * t)) - flat(f(x - h * t))) / (2 * h)
+    assert_allclose(flat(slopes), quotients, rtol=1e-6, atol=1e-7)
+
+
+def test_gradients_of_loops_over_tuples() -> None:
+    x = np.array([1.32, 0.74, 2.15])
+    found = ng.grad(ng.njit(lambda x: tuples_of(x)[0]))(x)
+    assert_allclose(found, [0.74 * 7.28, 2 * 1.32**2 + 2 * 1.32 + 3, 4.3], rtol=1e-12)
+
+
+tuples_of = njit(tuples)
