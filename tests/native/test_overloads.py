@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numba import cfunc, njit, types, vectorize
+from numba.experimental import jitclass
 from numba.extending import overload, register_jitable
 from numpy.testing import assert_allclose
 
@@ -121,3 +122,24 @@ def test_what_is_read_of_a_module_is_as_it_was(module: Any) -> None:
     for f, name in ((w, "K"), (a, "A")):
         with pytest.raises(TypeError, match=f"helpers.{name} changed after"):
             ng.grad(f)(2.0)
+
+
+@jitclass([("k", types.float64), ("w", types.float64[:])])
+class Box:
+    def __init__(self, k: float) -> None:
+        self.k, self.w = k, np.arange(3.0)
+
+    def scaled(self, x: float) -> Any:
+        return self.k * x * x
+
+    def total(self, x: Any) -> Any:
+        return (self.w * x).sum()
+
+
+def test_instances_of_classes_of_numbas() -> None:
+    """One made of a number that is differentiated ended the process: code of its constructor was not there."""
+    assert_allclose(ng.grad(ng.njit(lambda x: Box(3.0).scaled(x)))(1.3), 7.8)
+    with pytest.raises(TypeError, match="jitclass holds no number that is differentiated"):
+        ng.grad(ng.njit(lambda x: Box(x).k))(1.3)
+    with pytest.raises(TypeError, match="Numba fails at it"):  # its methods are not cloned
+        ng.grad(ng.njit(lambda x: Box(3.0).total(x)))(np.ones(3))

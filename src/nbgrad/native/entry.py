@@ -94,7 +94,9 @@ def _made(
         raise Refusal(str(error).splitlines()[-1]) from error
     except NumbaError as error:
         raise Refusal(*reason(error, request.py_func)) from error
-    except (AssertionError, RuntimeError) as error:  # in Numba, of types that it does not expect
+    except (MemoryError, Refusal):
+        raise
+    except Exception as error:  # in Numba, of types that it does not expect
         raise Refusal(f"Numba fails at it: {error!r:.200}") from error
     words = writer.primal_words()
     return Made(compiled.address, compiled, _told(request), words, unfit=why)
@@ -215,6 +217,10 @@ def _hint(said: str) -> str:
         return ""
     if "setitem>) found for signature: >>> setitem(list(" in said:
         return ": a list of constants takes no number that is differentiated; make it an array, as by np.zeros(n)"
+    if "_constructor." in said:
+        return (
+            ": an instance of a jitclass holds no number that is differentiated; use a named tuple"
+        )
     if "_cast(" in said and "class(" in said:
         return ": a dictionary of constants takes no number that is differentiated; put one in first, or use an array"
     return ""

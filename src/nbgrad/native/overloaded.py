@@ -21,7 +21,7 @@ from nbgrad.machine.numba_inside import CFunc, CPUDispatcher, DUFunc, NumbaError
 from nbgrad.machine.numba_whole import own
 from nbgrad.machine.overloads import choosers, library
 from nbgrad.native.arrays import elementwise
-from nbgrad.native.replacing import element_of
+from nbgrad.native.replacing import element_of, holds_active
 from nbgrad.native.scalars import typing_context
 
 Clone = Callable[[Any], Any]
@@ -65,6 +65,8 @@ def stand_in(x: Any, clone: Clone) -> Any:
         found = own(Overloaded(_nothing, targetoptions={"nopython": True}))
         found.plain, found.clone, found.chosen = x, clone, {}
         return found
+    if isinstance(getattr(x, "class_type", None), types.ClassType):
+        return _constructor(x)
     same = as_njit(x)
     return same and (clone(same) if isinstance(x, CFunc) else _elementwise(x, clone(same)))
 
@@ -75,6 +77,22 @@ def _is_overloaded(x: Any) -> bool:
 
 def _nothing(*args: Any) -> None:
     """In the place of a function that has no code of Numba's: its overloads have."""
+
+
+def _constructor(plain: Any) -> Any:
+    """What makes instances of a ``jitclass``: what Numba lowers for active numbers has no code, and ends the process."""
+
+    def stub(*args: Any) -> Any:
+        raise NotImplementedError
+
+    def choose(*args: Any) -> Any:
+        if holds_active(*args):
+            return None
+        return lambda *args: plain(*args)
+
+    stub.__name__ = plain.__name__
+    overload(stub, strict=False)(choose)
+    return stub
 
 
 _OTHER: Final = type, CPUDispatcher, types.Type, CFunc, DUFunc
