@@ -1,15 +1,20 @@
-"""The tape checker: scope, single assignment, operand avals, and every aval rule run again."""
+"""The tape checker: scope, single assignment, operand avals, and every aval rule run again, once for a signature."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from nbgrad.config import settings
-from nbgrad.core.aval import avals_of
+from nbgrad.core.aval import Aval, avals_of
 from nbgrad.core.node import placeholder
 from nbgrad.core.primitive import prepared
 from nbgrad.core.tape import Atom, Equation, Literal, Tape, Var
 from nbgrad.errors import TapeError
+
+MOST: Final = 1 << 12
+# By the number of a signature, which it alone has, and by Python numbers among the operands. Neither
+# signatures nor what they hold are kept.
+_rules: dict[tuple[Any, ...], tuple[Aval, ...]] = {}
 
 
 def check(tape: Tape) -> Tape:
@@ -51,26 +56,44 @@ def _in_scope(atom: Atom, defined: set[Var], where: str) -> None:
         raise TapeError(f"{where}: reads a variable that is not defined before it")
 
 
-def _operand(atom: Atom, expected: Any, where: str) -> Any:
+def _operand(atom: Atom, expected: Any) -> Any:
     """A stand-in for *atom*: a Python number where the signature was made for one."""
-    if isinstance(expected, type):
-        if isinstance(atom, Var) and atom.aval.ndim:
-            raise TapeError(f"{where}: operand is {atom.aval}, signature says a scalar")
-        return atom.value if isinstance(atom, Literal) else expected(1)
     if isinstance(atom, Literal):
         return atom.value
-    if atom.aval is not expected:
+    return expected(1) if isinstance(expected, type) else placeholder(atom.aval)
+
+
+def _fit(atom: Atom, expected: Any, where: str) -> None:
+    if isinstance(atom, Literal):
+        return
+    if isinstance(expected, type):
+        if atom.aval.ndim:
+            raise TapeError(f"{where}: operand is {atom.aval}, signature says a scalar")
+    elif atom.aval is not expected:
         raise TapeError(f"{where}: operand is {atom.aval}, signature says {expected}")
-    return placeholder(atom.aval)
 
 
 def _check_avals(eqn: Equation, where: str) -> None:
-    pairs = zip(eqn.inputs, eqn.sig.operands, strict=True)
-    operands = tuple(_operand(a, expected, where) for a, expected in pairs)
-    given, aval, _ = prepared(eqn.prim, operands, eqn.params)
-    if any(p is not o for p, o in zip(given, operands, strict=True)):
-        raise TapeError(f"{where}: operands still need a cast or a broadcast")
-    found = tuple([out.aval for out in eqn.outs])
-    if found != avals_of(aval):
-        shown = found[0] if len(found) == 1 else found
-        raise TapeError(f"{where}: result is {shown}, its rule says {aval}")
+    for atom, expected in zip(eqn.inputs, eqn.sig.operands, strict=True):
+        _fit(atom, expected, where)
+    found, said = tuple([out.aval for out in eqn.outs]), _said(eqn, where)
+    if found != said:
+        first, rule = (found[0], said[0]) if len(found) == len(said) == 1 else (found, said)
+        raise TapeError(f"{where}: result is {first}, its rule says {rule}")
+
+
+def _said(eqn: Equation, where: str) -> tuple[Aval, ...]:
+    """The avals that the rule gives, which the signature and the numbers decide."""
+    numbers = [atom.key if isinstance(atom, Literal) else None for atom in eqn.inputs]
+    key = (eqn.sig.number, *numbers)
+    said = _rules.get(key)
+    if said is None:
+        pairs = zip(eqn.inputs, eqn.sig.operands, strict=True)
+        operands = tuple([_operand(atom, expected) for atom, expected in pairs])
+        given, aval, _ = prepared(eqn.prim, operands, eqn.params)
+        if any(p is not o for p, o in zip(given, operands, strict=True)):
+            raise TapeError(f"{where}: operands still need a cast or a broadcast")
+        if len(_rules) >= MOST:
+            _rules.clear()
+        said = _rules[key] = avals_of(aval)
+    return said
