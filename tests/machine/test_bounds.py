@@ -27,6 +27,10 @@ def solved(w, x):
     triangle = np.linalg.cholesky(a)
     found = np.linalg.solve(a, w).sum() + triangle.sum() + np.cumsum(x, axis=0).mean()
     found = found + ng.linalg.solve_triangular(triangle, w, lower=True).sum()
+    (q, r), (u, s, vh) = np.linalg.qr(x), np.linalg.svd(x, full_matrices=False)
+    found = found + (q @ r + (u * s) @ vh).sum() + np.linalg.svd(w)[0][:, 0].sum()
+    found = found + np.linalg.slogdet(a)[1] + np.linalg.inv(a).sum() + np.linalg.det(x[:5])
+    found = found + np.linalg.inv(x[:5] + 9 * np.eye(5)).sum() + np.linalg.svd(w, compute_uv=False)[0]
     return found + (values * vectors**2).sum() + np.linalg.eigvalsh(a)[0]
 
 for tier in ("block", "fused", "auto"):
