@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,29 @@ def solve() -> Sides:
     return Sides(ours, hand, peers)
 
 
+def weighed(a: Any, b: Any, xp: Any) -> Any:
+    """A quadratic form of an inverse and the logarithm of the determinant."""
+    return (b * xp.linalg.solve(a, b)).sum() + xp.linalg.slogdet(a)[1]
+
+
+def determinant(n: int) -> Sides:
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(n, n)) + n * np.eye(n), rng.normal(size=n)
+
+    def hand() -> tuple[Any, Any]:
+        factors, pivots, _ = lapack.dgetrf(a.T)
+        x, _ = lapack.dgetrs(factors, pivots, b, trans=1)
+        back, _ = lapack.dgetrs(factors, pivots, b)
+        slope, _ = lapack.dgetrs(factors, pivots, np.eye(n))
+        slope -= back[:, None] * x
+        return b @ x + np.log(abs(factors.diagonal())).sum(), slope
+
+    ours, peers = of_libraries(weighed, (a, b))
+    return Sides(ours, hand, peers)
+
+
 WORKLOADS = [
     Workload("Gaussian process, n = 500, three parameters", process, 1.5),
     Workload("solve, n = 500", solve, 1.1),
+    *[Workload(f"solve and log-determinant, n = {n}", partial(determinant, n)) for n in (10, 100)],
 ]
