@@ -71,3 +71,22 @@ def test_gradients_of_loops_over_tuples() -> None:
 
 
 tuples_of = njit(tuples)
+
+
+def of_types(x: Any) -> Any:
+    a = x * 2.0
+    b = a.reshape(2, 2).T
+    s = a[0] * a.itemsize + a[1] * a.nbytes + a[2] * b.strides[0]
+    if a.dtype == np.dtype("float64"):
+        s *= x[3]
+    return s * x[0] if np.isscalar(x[0]) and not np.isscalar(a) else s
+
+
+def test_what_asks_for_types_is_told_what_numba_has() -> None:
+    """Numbers that carry derivatives were no scalars, of no dtype that was known, and twice as wide."""
+    x, h = np.array([1.32, 0.74, 2.15, 1.93]), 1e-6
+    plain = njit(of_types)
+    value, slope = ng.value_and_grad(ng.njit(plain))(x)
+    assert_allclose(value, plain(x), rtol=1e-14)
+    assert_allclose(ng.jvp(ng.njit(plain), (x,), (x,))[1], slope @ x)
+    assert_allclose(slope, [(plain(x + s) - plain(x - s)) / (2 * h) for s in h * np.eye(4)], 1e-7)

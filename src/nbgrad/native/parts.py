@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import cmath
+import operator
 from typing import Any, Final
 
 import numpy as np
 from numba import types
 from numba.extending import intrinsic, lower_builtin, overload, overload_attribute, overload_method
 
-from nbgrad.machine.numba_inside import AttributeTemplate, infer_getattr, lower_getattr
+from nbgrad.machine.numba_inside import (
+    AttributeTemplate,
+    as_dtype,
+    infer_getattr,
+    lower_getattr,
+)
 from nbgrad.native.active import Active, ActiveComplex, Carrier, complex_of, halves
 from nbgrad.native.algebra import Arithmetic, Scalar
-from nbgrad.native.arrays import elementwise
+from nbgrad.native.arrays import elementwise, ours_first
 from nbgrad.native.complexes import FORMULAS
 from nbgrad.native.memory import dtype_of
 from nbgrad.native.replacing import METHODS, PREFIX, compiled, element_of, replaces
-from nbgrad.native.scalars import COMPLEX, result_type, typed
+from nbgrad.native.scalars import COMPLEX, result_type, typed, typing_context
 from nbgrad.structured.calls import MATH
 
 # ------------------------------------------------------------------------------------ of numbers
@@ -227,6 +233,49 @@ def _attribute(name: str, number: int) -> None:
 
 _attribute("real", 0)
 _attribute("imag", 1)
+
+
+def _bytes(name: str, active: str) -> None:
+    """What an array says of its bytes: those of the numbers that active ones stand for."""
+    METHODS.add(name)
+
+    def choose(x: Any) -> Any:
+        text, held = f"x.{name}", element_of(x)
+        space: dict[str, Any] = {"__name__": __name__}
+        if isinstance(held, Carrier):
+            space["width"] = as_dtype(held.base).itemsize
+            each = ", ".join([f"x.strides[{k}] // x.itemsize * width" for k in range(x.ndim)])
+            text = active.format(each=each)
+        exec(f"def impl(x): return {text}", space)
+        return space["impl"]
+
+    overload_attribute(types.Array, PREFIX + name, strict=False)(choose)
+
+
+_bytes("itemsize", "width")
+_bytes("nbytes", "x.size * width")
+_bytes("strides", "({each},)")
+
+
+@overload(operator.eq, strict=False)
+def _same_dtype(x: Any, y: Any) -> Any:
+    """A comparison of dtypes, one of active numbers: by what these stand for."""
+    if not isinstance(x, types.DType) or not isinstance(y, types.DType):
+        return None
+    if not isinstance(x.dtype, Carrier) and not isinstance(y.dtype, Carrier):
+        return None
+    same = getattr(x.dtype, "base", x.dtype) == getattr(y.dtype, "base", y.dtype)
+    return lambda x, y: same
+
+
+typing_context().refresh()
+ours_first(operator.eq)
+
+
+@replaces(np.isscalar)
+def _isscalar(element: Any) -> Any:
+    found = isinstance(element, Carrier)
+    return lambda element: found
 
 
 @replaces(np.real)
