@@ -124,6 +124,7 @@ def test_traced_positions_follow_the_values() -> None:
         (lambda t: np.sort(t, axis=2), "axis 2 is out of bounds"),
         (lambda t: np.partition(t, 7), "out of bounds"),
         (lambda t: np.quantile(t, 1.5), r"range \[0, 1\]"),
+        (lambda t: np.quantile(t, 2), "Quantiles must be"),
         (lambda t: np.quantile(t, 0.5, method="best"), "not a valid method"),
         (lambda t: np.sum(t, out=np.zeros(())), "cut the gradient"),
         (lambda t: np.max(t, where=[True, False]), "initial"),

@@ -242,10 +242,10 @@ def _quantile(
 def _checked(name: str, q: Any) -> Node:
     """*q* between 0 and 1 as a node; percentiles are divided by 100."""
     node = as_node(as_operand(q))
+    top = 100 if "percentile" in name else 1
+    known = known_value(node)  # before a cast, of which the value is not known yet
     if not node.aval.inexact:
         node = as_dtype(node, float)
-    top = 100 if "percentile" in name else 1
-    known = known_value(node)
     if known is not None and not np.all((known >= 0) & (known <= top)):
         what = "Percentiles" if top == 100 else "Quantiles"
         raise ValueError(f"{name}: {what} must be in the range [0, {top}]")
