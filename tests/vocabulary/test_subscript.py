@@ -184,3 +184,21 @@ def test_a_traced_mask_takes_no_array() -> None:
 
     with pytest.raises(IndexError, match=r"Write nbgrad\.where"):
         ng.jit(f)(np.array([1.0, -1.0]))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "value", "error"),
+    [
+        (float, 1j, TypeError),
+        (float, np.array(1 + 2j), TypeError),
+        (int, np.nan, ValueError),
+        (np.uint8, -1, OverflowError),
+    ],
+)
+def test_what_an_element_cannot_hold_is_not_written(dtype: Any, value: Any, error: Any) -> None:
+    """The imaginary part was dropped, and NaN became an integer, in silence."""
+    for index in (0, slice(1), [0, 1]):
+        x = ng.tensor(np.ones(2, dtype))
+        with pytest.raises(error):
+            x[index] = value
+        assert_array_equal(x.numpy(), np.ones(2))

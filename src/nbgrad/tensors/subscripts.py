@@ -67,3 +67,15 @@ def _row(first: Recipe, k: int) -> Recipe:
     alone = first.alone and found
     window = (found, *first.window[1:])
     return Recipe(first.constants, steps, first.result, alone, window, first.element)
+
+
+def refuse_lost(value: Any, node: Node, old: Node) -> None:
+    """Raise if an element of *old* cannot hold *value*: NumPy does, too, where that is a number."""
+    kind = old.dtype.kind
+    if node.dtype.kind == "c" and kind in "fiu":
+        raise TypeError(
+            f"complex numbers can't be written to elements of {old.dtype}: write x[...] = value.real, "
+            "or make x complex, by x.astype(complex)"
+        )
+    if kind in "iu" and value.__class__ in (int, float):
+        old.dtype.type(value)  # NaN, infinity and integers out of bounds raise

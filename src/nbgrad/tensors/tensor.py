@@ -341,11 +341,12 @@ class Tensor(Spelled):
         """
         if value.__class__ is Tensor and _written(self, index, value):
             return
-        key, node = index_key(index), as_operand(value)
+        key, node = index_key(index), shapes.as_node(as_operand(value))
+        subscripts.refuse_lost(value, node, self._node)
         if key is None:
             self._rebind(setitem(self._node, as_index(index), node))
         else:
-            self._rebind(subscripts.assign(self._node, shapes.as_node(node), key))
+            self._rebind(subscripts.assign(self._node, node, key))
 
 
 attach(Tensor, Operators, Conversions, Buffers, Methods)
