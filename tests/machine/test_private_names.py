@@ -241,6 +241,7 @@ NEEDED: dict[str, dict[str, str | None]] = {
         "numba.core.typing.context:BaseContext.resolve_value_type": "self, val",
         "numba.core.typing.context:BaseContext.refresh": "self",
         "numba.core.typing.templates:_OverloadFunctionTemplate._overload_func": None,
+        "numba.core.typing.templates:_IntrinsicTemplate._definition_func": None,
         "numba.core.ccallback:CFunc": None,
         "numba.core.ccallback:CFunc._sig": None,
         "numba.np.ufunc.dufunc:DUFunc": None,

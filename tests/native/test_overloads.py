@@ -11,7 +11,13 @@ import numpy as np
 import pytest
 from numba import cfunc, njit, types, vectorize
 from numba.experimental import jitclass
-from numba.extending import overload, register_jitable
+from numba.extending import (
+    intrinsic,
+    overload,
+    overload_attribute,
+    overload_method,
+    register_jitable,
+)
 from numpy.testing import assert_allclose
 
 import nbgrad as ng
@@ -32,6 +38,28 @@ def _kind_of(x: Any, flag: Any = True) -> Any:
     if isinstance(x, types.Float):
         return lambda x, flag=True: 3.0 * x * x if flag else x
     return lambda x, flag=True: 10.0 * x
+
+
+@overload_method(types.Array, "chosen_by_type", strict=False)
+def _chosen(a: Any) -> Any:
+    return (lambda a: a[0] * a[1]) if isinstance(a.dtype, types.Float) else lambda a: a[2]
+
+
+@overload_attribute(types.Array, "weight_by_type", strict=False)
+def _weight(a: Any) -> Any:
+    weight = 3.0 if isinstance(a.dtype, types.Float) else 5.0
+    return lambda a: weight
+
+
+@intrinsic
+def whole_part(typing_context: Any, x: Any) -> Any:
+    return types.int64(types.int64), lambda context, builder, sig, args: args[0]
+
+
+@intrinsic
+def is_float(typing_context: Any, x: Any) -> Any:
+    found = isinstance(x, types.Float)
+    return types.boolean(x), lambda c, b, sig, args: c.get_constant(types.boolean, found)
 
 
 @register_jitable  # type: ignore[untyped-decorator]
@@ -58,6 +86,7 @@ def fixed(x: float, y: float) -> Any:
 
 CALLS: dict[str, Callable[[Any], Any]] = {
     "overload": lambda x: kind_of(x) + kind_of(x[1], flag=False) + kind_of(2) * x[2],
+    "overload_method": lambda x: x.chosen_by_type() * x.weight_by_type * whole_part(x[2] * 3),
     "register_jitable": lambda x: made(x) * x[2],
     "cfunc": lambda x: squared(x[0]) * squared(3.0) * x[1],
     "vectorize": lambda x: (dynamic(x, x[::-1]) * fixed(x, 2)).sum() + fixed(x[1], 2.0) * x[0],
@@ -143,3 +172,8 @@ def test_instances_of_classes_of_numbas() -> None:
         ng.grad(ng.njit(lambda x: Box(x).k))(1.3)
     with pytest.raises(TypeError, match="Numba fails at it"):  # its methods are not cloned
         ng.grad(ng.njit(lambda x: Box(3.0).total(x)))(np.ones(3))
+
+
+def test_an_intrinsic_is_told_no_other_type() -> None:
+    with pytest.raises(TypeError, match="Cannot cast"):
+        ng.grad(ng.njit(lambda x: x * x if is_float(x) else x))(2.0)

@@ -51,6 +51,16 @@ def _template(function: Any, found: Any) -> Any:
     return Template
 
 
+def stands(ty: Any) -> bool:
+    """Whether a type is of numbers that stand for others, or holds such."""
+    if isinstance(ty, types.BaseTuple):
+        return any(map(stands, ty.types))
+    inner = (getattr(ty, name, None) for name in ("dtype", "type", "value_type"))
+    return hasattr(ty, "with_base") or any(
+        x is not ty and stands(x) for x in inner if isinstance(x, types.Type)
+    )
+
+
 def plain_type(ty: Any) -> Any:
     """The type that one stands for, as signatures and what chooses an overload have it."""
     ty = types.unliteral(ty)

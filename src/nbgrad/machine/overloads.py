@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import os
 from typing import Any, Final
 
+from nbgrad.machine.declared import plain_type, stands
 from nbgrad.machine.numba_inside import NumbaError, builtin_registry, cpu_target
 
 LIBRARIES: Final = frozenset((
@@ -20,11 +23,35 @@ def foreign_overloads() -> list[str]:
         f = getattr(template, "_overload_func", None)
         if f is None or _ours(f):
             continue
+        f = inspect.unwrap(f)
         file = f.__code__.co_filename
         with contextlib.suppress(OSError):
             file += f" {os.stat(file).st_mtime_ns}"
         found.append(f"{f.__module__} {f.__qualname__} {file} {_bytecode(f.__code__)}")
     return sorted(set(found))
+
+
+def choose_by_plain_types() -> None:
+    """Let what users have told Numba of functions, methods and attributes see the types that others stand for.
+
+    It asks types what to compile, and knows nothing of numbers that carry derivatives. An intrinsic then says plain
+    types, to which such a number is cast, or is refused.
+    """
+    for template in builtin_registry.functions:  # methods and attributes are such, too
+        for name in ("_overload_func", "_definition_func"):
+            f = getattr(template, name, None)
+            if f is not None and not _ours(f) and not hasattr(f, "nbgrad_plain"):
+                setattr(template, name, staticmethod(_by_plain_types(f)))
+
+
+def _by_plain_types(f: Any) -> Any:
+    @functools.wraps(f)
+    def chosen(*args: Any, **kws: Any) -> Any:
+        given = [plain_type(x) if stands(x) else x for x in args]
+        return f(*given, **{k: plain_type(x) if stands(x) else x for k, x in kws.items()})
+
+    chosen.nbgrad_plain = True  # type: ignore[attr-defined]
+    return chosen
 
 
 def choosers(function: Any) -> list[Any]:

@@ -19,6 +19,7 @@ from nbgrad.core.frozen import replace
 from nbgrad.machine import numba_whole
 from nbgrad.machine.lljit import LinkError
 from nbgrad.machine.numba_inside import NumbaError
+from nbgrad.machine.overloads import choose_by_plain_types
 from nbgrad.machine.plain import plainly
 from nbgrad.machine.request import MEMORY
 from nbgrad.native import calling, memory, pushing, stored
@@ -130,6 +131,7 @@ def _entry(writer: Writer) -> Any:
     """The function that is called with addresses, as Python that Numba compiles."""
     request = writer.request
     if request.order or request.reverse:  # for errors that name lines of the user's function
+        choose_by_plain_types()
         clones(request.number, request.named).of(request.dispatcher).get_call_template(
             writer.kinds(), {}
         )
