@@ -317,3 +317,12 @@ def test_numpy_dispatch_reaches_the_same_function() -> None:
             nest = replaced((args, kwargs), iter(ng.tensor(a) for a in leaves((args, kwargs))))
             found = f.reference(*nest[0], **nest[1])
             assert all(isinstance(y, (ng.Tensor, Node, int, bool)) for y in leaves(found)), f.name
+
+
+def test_what_stands_for_nan_takes_the_dtype_of_the_array() -> None:
+    x = np.array([np.nan, 1.0], np.float32)
+    found = np.nan_to_num(ng.tensor(x), nan=np.float64(2.0)).numpy()  # type: ignore[union-attr]
+    assert found.dtype == np.float32
+    assert found.tolist() == [2.0, 1.0]
+    with pytest.raises(TypeError, match="cannot be replaced by complex"):
+        np.nan_to_num(ng.tensor(x), nan=1j)  # type: ignore[arg-type]

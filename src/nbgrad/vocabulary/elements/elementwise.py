@@ -11,6 +11,7 @@ import numpy as np
 from nbgrad.core.node import Node
 from nbgrad.core.operands import as_operand
 from nbgrad.core.values import value_of
+from nbgrad.ops.basis import cast
 from nbgrad.ops.elements import rounding, trigonometric
 from nbgrad.ops.elements.arithmetic import absolute, add, positive, remainder
 from nbgrad.ops.elements.comparison import (
@@ -114,7 +115,12 @@ def nan_to_num(
     upper = float(limits.max) if posinf is None else posinf
     lower = float(limits.min) if neginf is None else neginf
     bounded = where(equal(node, math.inf), upper, where(equal(node, -math.inf), lower, node))
-    return where(isnan(node), nan, bounded)
+    found = where(isnan(node), nan, bounded)
+    if found.dtype.kind == "c":
+        raise TypeError(
+            f"nan_to_num: elements of {node.dtype} cannot be replaced by complex numbers"
+        )
+    return cast(found, dtype=node.dtype)
 
 
 def _extremes(d: Any) -> Any:
