@@ -90,3 +90,21 @@ def test_what_asks_for_types_is_told_what_numba_has() -> None:
     assert_allclose(value, plain(x), rtol=1e-14)
     assert_allclose(ng.jvp(ng.njit(plain), (x,), (x,))[1], slope @ x)
     assert_allclose(slope, [(plain(x + s) - plain(x - s)) / (2 * h) for s in h * np.eye(4)], 1e-7)
+
+
+def compared(x: Any) -> Any:
+    z = complex(x[0], 1.0)
+    if not isinstance(x[0], float) or isinstance(x[0], int) or isinstance(z, float):
+        return 0.0
+    near = np.isclose(x[0], x[0] + 1e-12) and np.allclose(x, x, atol=x[1])
+    if isinstance(z, (int, complex)) and near and not np.array_equal(x, x[::-1]):
+        return np.round(x, 1)[0] * x[1] + np.around(x[2]) * x[2] * x[0]
+    return 1.0
+
+
+def test_comparisons_and_roundings_look_at_values() -> None:
+    """They were refused, as Numba knows no such number."""
+    x = np.array([1.32, 0.74, 2.15])
+    value, slope = ng.value_and_grad(ng.njit(compared))(x)
+    assert_allclose(value, njit(compared)(x))
+    assert_allclose(slope, [2.0 * 2.15, 1.3, 2.0 * 1.32])

@@ -17,13 +17,13 @@ from nbgrad.api.custom import custom_jvp, custom_vjp
 from nbgrad.core.boxes import box, is_box
 from nbgrad.core.node import Node
 from nbgrad.machine.numba_inside import CPUDispatcher
-from nbgrad.native import frozen, making, parts, printing, products, scalars
+from nbgrad.native import comparing, frozen, making, parts, printing, products, scalars
 from nbgrad.native.arguments import Arguments
 from nbgrad.native.specialized import NOT_AS_DECLARED, Specialized, as_declared
 from nbgrad.ops.control.native import native
 
 Func = Callable[..., Any]
-_ = (making, parts, printing, products, scalars)  # they tell Numba of active numbers
+_ = (comparing, making, parts, printing, products, scalars)  # they tell Numba of active numbers
 
 
 def _opened(dispatcher: Any) -> tuple[Any, set[int]]:
