@@ -108,3 +108,29 @@ def test_comparisons_and_roundings_look_at_values() -> None:
     value, slope = ng.value_and_grad(ng.njit(compared))(x)
     assert_allclose(value, njit(compared)(x))
     assert_allclose(slope, [2.0 * 2.15, 1.3, 2.0 * 1.32])
+
+
+BYTES: dict[str, Callable[[Any], Any]] = {
+    "integers": lambda x: (x.view(np.int64)[1] >> 52) * x[0],
+    "complex": lambda x: x.copy().view(np.complex128)[1].imag * x[0],
+    "buffer": lambda x: np.frombuffer(x.copy())[1] * x[0],
+    "address": lambda x: x[0] if x.ctypes.data else x[1],
+}
+
+
+@pytest.mark.parametrize("name", BYTES)
+def test_bytes_are_not_read_as_another_type(name: str) -> None:
+    """They were those of numbers that carry derivatives: what came out was any number."""
+    with pytest.raises(TypeError, match="Cannot read the bytes"):
+        ng.grad(ng.njit(BYTES[name]))(np.ones(4))
+
+
+def test_a_view_as_the_same_type() -> None:
+    @ng.njit
+    def f(x: Any) -> Any:
+        a = x.copy()
+        b = a.view(np.float64)
+        b[0] = x[1] * 2.0
+        return a[0] * a[2] + np.arange(2).view(np.uint64)[1] * x[1]
+
+    assert_allclose(ng.grad(f)(np.array([1.0, 3.0, 5.0])), [0.0, 11.0, 6.0])

@@ -210,6 +210,9 @@ def reason(error: Any, f: Any) -> tuple[str, int | None]:
     at = said[-1] if said else 0
     told = [line for line in lines[at : at + 3] if not line.startswith(("There are", "- Of"))]
     line = found[-1] if found else getattr(getattr(error, "loc", None), "line", None)
+    ours = re.search(r"Cannot read the bytes[^\n]*", text)  # deep in what Numba tells of overloads
+    if ours:
+        return ours.group(), line
     return " ".join(told) + _hint(" ".join(told)), line
 
 

@@ -12,6 +12,7 @@ from numba.extending import intrinsic, lower_builtin, overload, overload_attribu
 
 from nbgrad.machine.numba_inside import (
     AttributeTemplate,
+    TypingError,
     as_dtype,
     infer_getattr,
     lower_getattr,
@@ -21,7 +22,7 @@ from nbgrad.native.algebra import Arithmetic, Scalar
 from nbgrad.native.arrays import elementwise, ours_first
 from nbgrad.native.complexes import FORMULAS
 from nbgrad.native.memory import dtype_of
-from nbgrad.native.replacing import METHODS, PREFIX, compiled, element_of, replaces
+from nbgrad.native.replacing import METHODS, PREFIX, compiled, element_of, held_by, replaces
 from nbgrad.native.scalars import COMPLEX, result_type, typed, typing_context
 from nbgrad.structured.calls import MATH
 
@@ -270,6 +271,39 @@ def _same_dtype(x: Any, y: Any) -> Any:
 
 typing_context().refresh()
 ours_first(operator.eq)
+
+
+OTHER_TYPE: Final = (
+    "Cannot read the bytes of an array of numbers that are differentiated as another type: take its elements, "
+    "or real and imag"
+)
+
+
+def _as_viewed(a: Any, dtype: Any) -> None:
+    """``a.view(dtype)``, which is no function of NumPy's."""
+
+
+@replaces(_as_viewed, "view")
+def _viewed(a: Any, dtype: Any) -> Any:
+    if held_by(dtype) != element_of(a).base:
+        raise TypingError(OTHER_TYPE)
+    return lambda a, dtype: a
+
+
+@replaces(np.frombuffer)
+def _frombuffer(buffer: Any, dtype: Any = None) -> Any:
+    raise TypingError(OTHER_TYPE)
+
+
+def _address(x: Any) -> Any:
+    """``a.ctypes``: an address for functions of C, which know nothing of what lies there."""
+    if isinstance(element_of(x), Carrier):
+        raise TypingError(OTHER_TYPE)
+    return lambda x: x.ctypes
+
+
+METHODS.add("ctypes")
+overload_attribute(types.Array, PREFIX + "ctypes", strict=False)(_address)
 
 
 @replaces(np.isscalar)
