@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
+from subprocesses import run
 
 import nbgrad as ng
 
@@ -129,3 +131,38 @@ def test_steps_of_loops_factorize_without_numpy() -> None:
         expected.append(value)
     assert_allclose(np.asarray(found), expected, rtol=1e-9)
     assert_allclose(np.asarray(last), a, rtol=1e-9, atol=1e-12)
+
+
+AWAKE = """
+import os, sys
+import numpy as np, nbgrad as ng
+def woken():
+    total = 0
+    for task in os.listdir("/proc/self/task"):
+        if int(task) != os.getpid():
+            with open(f"/proc/self/task/{task}/status") as file:
+                total += sum(int(x.split()[1]) for x in file if "ctxt_switches" in x)
+    return total
+rng = np.random.default_rng(0)
+for n in (3, 8):
+    a, b = rng.normal(size=(n, n)), rng.normal(size=(n, 3))
+    a = a @ a.T + n * np.eye(n)
+    def loss(a):
+        return ng.linalg.solve(a, b).sum() + ng.linalg.slogdet(a)[1]
+    def found(a):
+        return (ng.linalg.qr(a)[1], ng.linalg.svd(a)[1], ng.linalg.eigh(a)[1], ng.linalg.inv(a),
+            ng.linalg.cholesky(a), ng.linalg.solve(a.T, b))
+    for f in (ng.jit(ng.value_and_grad(loss)), ng.jit(found)):
+        f(a)
+        before = woken()
+        for _ in range(500):
+            f(a)
+        print(woken() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_small_matrices_wake_no_threads() -> None:
+    """On a busy machine each thread of OpenBLAS's that is woken takes 10 ms to come: getrs woke them."""
+    out = run(AWAKE, OPENBLAS_NUM_THREADS="2", NBGRAD_DETERMINISTIC="1")
+    assert max(map(int, out.split())) < 50, out

@@ -69,9 +69,8 @@ _ROUTINES: Final = {
         "y": ("t * n * n", "t * n * n + n * n - 1", "n"),
         "pivots": ("t * n", "t * n + n - 1", "n"),
     },
-    "call_getrs": {
+    "call_trsm_lu": {
         "a": ("t * n * n", "t * n * n + n * n - 1", "n"),
-        "pivots": ("t * n", "t * n + n - 1", "n"),
         "right": ("0", "n * cols - 1", "n * cols"),
     },
     "call_gesv": {

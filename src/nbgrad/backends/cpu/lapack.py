@@ -150,9 +150,9 @@ def _lu_solve(call: LibraryCall, number: int) -> list[Launch]:
     batch, n, cols = b.extents
     args: Arguments = (
         Pointer(out, 0), pointer(a), pointer(pivots), pointer(b),
-        *_scratch((n * cols, CODES[out.aval.dtype])), *_common(call, number, "getrs"),
+        *_scratch((n * cols, CODES[out.aval.dtype])), *_common(call, number, "trsm", "blas"),
         _letter("T" if call.eqn.params["transposed"] else "N"),
-        *integers(out.aval.dtype.itemsize, n, cols, *b.strides),
+        *integers(blas.ONE[CODES[out.aval.dtype]], out.aval.dtype.itemsize, n, cols, *b.strides),
     )  # fmt: skip
     return [launch(lapack_text.LU_SOLVE, "lu_solve", args, batch)]
 
@@ -162,9 +162,9 @@ def _lu_inverse(call: LibraryCall, number: int) -> list[Launch]:
     batch, n, _ = a.extents
     args: Arguments = (
         Pointer(out, 0), pointer(a), pointer(pivots),
-        *_scratch((n * n, CODES[out.aval.dtype])), *_common(call, number, "getrs"),
+        *_scratch((n * n, CODES[out.aval.dtype])), *_common(call, number, "trsm", "blas"),
         _letter("T" if call.eqn.params["transposed"] else "N"),
-        *integers(out.aval.dtype.itemsize, n, n),
+        *integers(blas.ONE[CODES[out.aval.dtype]], out.aval.dtype.itemsize, n, n),
     )  # fmt: skip
     return [launch(lapack_text.LU_INVERSE, "lu_inverse", args, batch)]
 

@@ -10,6 +10,7 @@ ones is found hangs on the last bits, and a float32 program is to find the one t
 
 from __future__ import annotations
 
+from textwrap import indent
 from typing import Final
 
 # Words 0 to 10 are the addresses of the arguments; the argument k lies in word 13 + k.
@@ -175,13 +176,20 @@ def lu_sign(lo, hi, y, a, pivots, n):
                 sign = 0
         y[t] = sign
 """
-# getrs(trans, n, nrhs, a, lda, ipiv, b, ldb, info).
+_EXCHANGED: Final = """
+                    row = pivots[t * n + i] - 1
+                    kept = right[j * n + i]
+                    right[j * n + i] = right[j * n + row]
+                    right[j * n + row] = kept"""
+# getrs, which OpenBLAS gives to all of its threads for two columns of three numbers already: each call waits for
+# the others to wake up, on a busy machine 10 ms. Here are its exchanges, and its two trsm, see TRIANGULAR.
 _SUBSTITUTED: Final = f"""{_TABLE}
-    table[13] = trans
-    table[14] = n
-    table[15] = cols
-    table[17] = table[20] = max(n, 1)
-    store_pointer(table, 6, offset_bytes(right, 0))
+    table[13] = 76
+    table[17] = n
+    table[18] = cols
+    table[19] = one
+    table[21] = table[23] = max(n, 1)
+    store_pointer(table, 9, offset_bytes(right, 0))
     for t in range(lo, hi):{{into}}
         singular = 0
         for i in range(n):
@@ -189,19 +197,30 @@ _SUBSTITUTED: Final = f"""{_TABLE}
                 singular = 1
         if singular != 0:{_FAIL}
         else:
-            store_pointer(table, 3, offset_bytes(a, t * n * n * itemsize))
-            store_pointer(table, 5, offset_bytes(pivots, t * n * 4))
-            table[21] = 0
-            call_getrs(getrs, table){_BACK}
+            store_pointer(table, 7, offset_bytes(a, t * n * n * itemsize))
+            table[15] = trans
+            if trans == 78:
+                for j in range(cols):
+                    for i in range(n):{indent(_EXCHANGED, "    ")}
+            table[14] = 76 if trans == 78 else 85
+            table[16] = 85 if table[14] == 76 else 78
+            call_trsm_lu(trsm, table)
+            table[14] = 85 if trans == 78 else 76
+            table[16] = 85 if table[14] == 76 else 78
+            call_trsm_lu(trsm, table)
+            if trans != 78:
+                for j in range(cols):
+                    for back in range(n):
+                        i = n - 1 - back{indent(_EXCHANGED, "    ")}{_BACK}
 """
 LU_SOLVE: Final = f"""
 def lu_solve(
-    lo, hi, y, a, pivots, b, right, status, number, getrs, trans, itemsize,
+    lo, hi, y, a, pivots, b, right, status, number, trsm, trans, one, itemsize,
     n, cols, b_step, b_row, b_col,
 ):{_SUBSTITUTED.format(into=_RIGHT)}"""
 LU_INVERSE: Final = f"""
 def lu_inverse(
-    lo, hi, y, a, pivots, right, status, number, getrs, trans, itemsize, n, cols
+    lo, hi, y, a, pivots, right, status, number, trsm, trans, one, itemsize, n, cols
 ):{_SUBSTITUTED.format(into=_IDENTITY)}"""
 # syevd(jobz, uplo, n, a, lda, w, work, lwork, iwork, liwork, info).
 EIGH: Final = f"""

@@ -263,7 +263,7 @@ def _words_as(code: str) -> Instruction:
 # Routines of BLAS and LAPACK, with the number of their arguments.
 ROUTINES: Final = {
     "gemm": 13, "gemv": 11, "trsm": 11, "trsv": 8, "potrf": 5, "potri": 5,
-    "gesv": 8, "getrf": 6, "getrs": 9, "syevd": 11, "geqrf": 8, "orgqr": 9, "gesdd": 14,
+    "gesv": 8, "getrf": 6, "trsm_lu": 11, "syevd": 11, "geqrf": 8, "orgqr": 9, "gesdd": 14,
 }  # fmt: skip
 
 MEMORY: Final = (
