@@ -133,15 +133,16 @@ def test_steps_of_loops_factorize_without_numpy() -> None:
     assert_allclose(np.asarray(last), a, rtol=1e-9, atol=1e-12)
 
 
-AWAKE = """
-import os, sys
+AWAKE = '''
+import os, time
 import numpy as np, nbgrad as ng
-def woken():
+def busy():
+    """Nanoseconds that other threads ran."""
     total = 0
     for task in os.listdir("/proc/self/task"):
         if int(task) != os.getpid():
-            with open(f"/proc/self/task/{task}/status") as file:
-                total += sum(int(x.split()[1]) for x in file if "ctxt_switches" in x)
+            with open(f"/proc/self/task/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
     return total
 rng = np.random.default_rng(0)
 for n in (3, 8):
@@ -154,15 +155,16 @@ for n in (3, 8):
             ng.linalg.cholesky(a), ng.linalg.solve(a.T, b))
     for f in (ng.jit(ng.value_and_grad(loss)), ng.jit(found)):
         f(a)
-        before = woken()
+        time.sleep(0.3)  # threads that are idle go to sleep
+        before = busy()
         for _ in range(500):
             f(a)
-        print(woken() - before)
-"""
+        print(busy() - before)
+'''
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 def test_small_matrices_wake_no_threads() -> None:
     """On a busy machine each thread of OpenBLAS's that is woken takes 10 ms to come: getrs woke them."""
     out = run(AWAKE, OPENBLAS_NUM_THREADS="2", NBGRAD_DETERMINISTIC="1")
-    assert max(map(int, out.split())) < 50, out
+    assert max(map(int, out.split())) < 100_000, out
