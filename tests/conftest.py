@@ -6,6 +6,7 @@ are imported; the workers of pytest-xdist inherit it, so one run compiles each k
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import signal
@@ -63,6 +64,21 @@ def machine_code() -> None:
 
     machine.install()
     kernel_texts.keep()
+
+
+OWN_FREEZES = {"test_collector", "test_compile", "test_loop_memory", "test_reverse"}
+
+
+@pytest.fixture(autouse=True)
+def only_what_is_new_is_collected(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A collection takes 3 s where Numba has compiled for a thousand tests before: none goes through that again."""
+    module = request.module
+    asks = "gc" in vars(module) and module.__name__.rpartition(".")[2] not in OWN_FREEZES
+    if asks:
+        gc.freeze()
+    yield
+    if asks:
+        gc.unfreeze()
 
 
 _drawn: dict[object, list[tuple[Any, Any]]] = {}  # generators of a module, as it made them

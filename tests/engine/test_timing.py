@@ -61,9 +61,8 @@ def test_eager_code_backward_passes_and_library_calls_are_in_it() -> None:
             a.grad = None
             y = ng.linalg.solve(a, ng.ones(5)).sum()
             y.backward()
-            _, values, _ = np.linalg.svd(np.asarray(a.detach()))
-            ng.linalg.svd(a.detach())[1].sum().item()
-    assert a.grad is not None and np.isfinite(values).all()
+            ng.linalg.pinv(a.detach()).sum().item()
+    assert a.grad is not None
     kinds = {row.kind for row in p.rows()}
     assert {"kernel", "library", "host"} <= kinds
     assert {row.calls for row in p.rows("calls") if row.name == "solve"} <= {2, 4}
