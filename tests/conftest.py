@@ -66,6 +66,7 @@ def machine_code() -> None:
     kernel_texts.keep()
 
 
+# These freeze themselves, or look at what is frozen.
 OWN_FREEZES = {"test_collector", "test_compile", "test_loop_memory", "test_reverse"}
 
 

@@ -32,7 +32,7 @@ def arranged(x: Any) -> Any:
     a, y = x.copy().reshape(2, 2), x.copy()
     y[1] = np.nan
     sums = np.nansum(y), np.nanmean(y) * x[1]
-    return np.triu(a, 1), np.diff(x, 2), sums
+    return np.triu(a, 1), np.tril(a, -1), np.repeat(a, 2), np.diff(x, 2), sums
 
 
 @njit  # type: ignore[untyped-decorator]

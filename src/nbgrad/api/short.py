@@ -104,7 +104,7 @@ class Short(ABC):
         """Begin to count calls, if it may turn hot."""
         self.calls, self.warm, self.quick = 0, warm, cold()
 
-    def shortened(self, config: Config, methods: Methods) -> bool:
+    def shortened(self, config: Config, methods: Methods, now: bool = False) -> bool:
         """Count a call; whether ``quick`` serves the next one like it under these settings."""
         self.calls += 1
         if config.twins == "off":
@@ -117,7 +117,7 @@ class Short(ABC):
             known = self.flat and not whole
             match = None if known else matcher(self.structure, whole)
             if known or match is not None:
-                self._ask(config, match)
+                self._ask(config, match, now)
         served = self.quick[2] is not None and config.tier in ("auto", "fused")
         if served and self.quick[0] is not config:
             self.quick = (config, *self.quick[1:])
@@ -130,17 +130,16 @@ class Short(ABC):
         self.exe.compile()
         if config.twins != "off":
             methods.make()
-            self.exe.hastened = True
             self.calls = max(self.calls, HOT_CALLS)
-            self.shortened(config, methods)
+            self.shortened(config, methods, now=True)
 
-    def _ask(self, config: Config, match: Any) -> None:
+    def _ask(self, config: Config, match: Any, now: bool) -> None:
         """Find the code; it is asked for again while it is being made."""
         tests = [] if self.reader is None else tests_of(self.reader)
         made = None if tests is None else stacked(self.made)
         n = len(self.tape.outputs)
         ends = Ends(self.numbers, self.scalars, made or [*[-1] * n, 2 * n + 1], tests or [])
-        found = self.exe.entry(ends)
+        found = self.exe.entry(ends, now)
         self.warm = self.exe.entering
         if found is not None:
             enter, into, words = found

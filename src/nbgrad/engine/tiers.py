@@ -85,9 +85,6 @@ class Executable:
         self.moved: dict[str, Runnable] = {}
         self.lock = ThreadLock()
         self.impatient = self.entering = self.asked = False
-        self.hastened = (
-            False  # whether calls may wait for machine code, as nobody is to wait later
-        )
         self.hurried = False  # whether no loop is worth a wait of more than a few seconds
         self.wishes: dict[str, Any] = {}
         self._price: dict[bool, float] = {}
@@ -288,15 +285,15 @@ class Executable:
         if self.compiled is None and elsewhere():
             self.compiled = self._ready("fused")
 
-    def entry(self, ends: Ends) -> Entry | None:
+    def entry(self, ends: Ends, now: bool = False) -> Entry | None:
         """Machine code for a run on exactly fitting arrays, if the program is compiled and plain.
 
-        None, and ``entering``, while it is being made.
+        None, and ``entering``, while it is being made, unless somebody waits for it *now*.
         """
         compiled = self.compiled
         if compiled is None:
             return None
-        if self.hastened or settings.current.deterministic or not background.available():
+        if now or settings.current.deterministic or not background.available():
             return compiled.entry(self.constants, ends)
         wish = self._wish("entry", lambda: compiled.entry(self.constants, ends))
         found: Entry | None = wish.get()

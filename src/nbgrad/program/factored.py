@@ -16,7 +16,7 @@ from nbgrad.program.recorded import recorded
 def factored(tape: Tape) -> Tape:
     """*tape* with one factorization of each matrix that several equations need one of, or one that has no kernel."""
     groups = _groups(tape)
-    shared = {key: found for key, found in groups.items() if len(found) > 1 or _alone(*found[0])}
+    shared = {key: found for key, found in groups.items() if len(found) > 1 or _alone(found[0][0])}
     if not shared:
         return tape
     instead: dict[Var, list[Equation]] = {}
@@ -29,7 +29,7 @@ def factored(tape: Tape) -> Tape:
     return Tape(tape.inputs, tuple(living(written, tape.outputs)), tape.outputs)
 
 
-def _alone(eqn: Equation, odd: bool) -> bool:
+def _alone(eqn: Equation) -> bool:
     return eqn.prim.lower.__class__ is Factored
 
 

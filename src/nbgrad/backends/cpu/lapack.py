@@ -145,27 +145,28 @@ def _lu_sign(call: LibraryCall, number: int) -> list[Launch]:
     return [launch(lapack_text.LU_SIGN, "lu_sign", args, batch)]
 
 
-def _lu_solve(call: LibraryCall, number: int) -> list[Launch]:
-    (a, pivots, b), out = call.operands, call.eqn.out
-    batch, n, cols = b.extents
+def _substituted(call: LibraryCall, number: int, cols: int) -> tuple[Any, Arguments]:
+    """What solves with factors take beside right-hand sides: scratch memory for these, the routine, numbers."""
+    code, n = CODES[call.eqn.out.aval.dtype], call.operands[0].extents[1]
     args: Arguments = (
-        Pointer(out, 0), pointer(a), pointer(pivots), pointer(b),
-        *_scratch((n * cols, CODES[out.aval.dtype])), *_common(call, number, "trsm", "blas"),
+        *_scratch((n * cols, code)), *_common(call, number, "trsm", "blas"),
         _letter("T" if call.eqn.params["transposed"] else "N"),
-        *integers(blas.ONE[CODES[out.aval.dtype]], out.aval.dtype.itemsize, n, cols, *b.strides),
+        *integers(blas.ONE[code], call.eqn.out.aval.dtype.itemsize, n, cols),
     )  # fmt: skip
+    return Pointer(call.eqn.out, 0), args
+
+
+def _lu_solve(call: LibraryCall, number: int) -> list[Launch]:
+    batch, _, cols = call.operands[2].extents
+    out, rest = _substituted(call, number, cols)
+    args = (out, *map(pointer, call.operands), *rest, *integers(*call.operands[2].strides))
     return [launch(lapack_text.LU_SOLVE, "lu_solve", args, batch)]
 
 
 def _lu_inverse(call: LibraryCall, number: int) -> list[Launch]:
-    (a, pivots), out = call.operands, call.eqn.out
-    batch, n, _ = a.extents
-    args: Arguments = (
-        Pointer(out, 0), pointer(a), pointer(pivots),
-        *_scratch((n * n, CODES[out.aval.dtype])), *_common(call, number, "trsm", "blas"),
-        _letter("T" if call.eqn.params["transposed"] else "N"),
-        *integers(blas.ONE[CODES[out.aval.dtype]], out.aval.dtype.itemsize, n, n),
-    )  # fmt: skip
+    batch, n, _ = call.operands[0].extents
+    out, rest = _substituted(call, number, n)
+    args = (out, *map(pointer, call.operands), *rest)
     return [launch(lapack_text.LU_INVERSE, "lu_inverse", args, batch)]
 
 

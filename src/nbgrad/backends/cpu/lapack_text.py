@@ -26,13 +26,13 @@ _FAIL: Final = """
 _TO_COLUMNS: Final = """
         if a_row == 1:
             for j in range(n):
-                for i in range(n):
-                    {into}[{at}j * n + i] = a[t * a_step + i + j * a_col]
+                for i in range({rows}):
+                    {into}[{at}j * {rows} + i] = a[t * a_step + i + j * a_col]
         else:
-            for first in range(0, n, 16):
+            for first in range(0, {rows}, 16):
                 for j in range(n):
-                    for i in range(first, min(first + 16, n)):
-                        {into}[{at}j * n + i] = a[t * a_step + i * a_row + j * a_col]"""
+                    for i in range(first, min(first + 16, {rows})):
+                        {into}[{at}j * {rows} + i] = a[t * a_step + i * a_row + j * a_col]"""
 _RIGHT: Final = """
         for i in range(n):
             for j in range(cols):
@@ -130,7 +130,7 @@ def solve(
     store_pointer(table, 2, offset_bytes(matrix, 0))
     store_pointer(table, 4, pivots)
     store_pointer(table, 5, offset_bytes(right, 0))
-    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="")}{_RIGHT}
+    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="", rows="n")}{_RIGHT}
         table[20] = 0
         call_gesv(gesv, table)
         if table[20] != 0:{_FAIL}
@@ -145,7 +145,7 @@ def inverse(
     store_pointer(table, 2, offset_bytes(matrix, 0))
     store_pointer(table, 4, pivots)
     store_pointer(table, 5, offset_bytes(right, 0))
-    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="")}{_IDENTITY}
+    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="", rows="n")}{_IDENTITY}
         table[20] = 0
         call_gesv(gesv, table)
         if table[20] != 0:{_FAIL}
@@ -156,7 +156,7 @@ LU: Final = f"""
 def lu(lo, hi, y, pivots, a, getrf, itemsize, n, a_step, a_row, a_col):{_TABLE}
     table[13] = table[14] = n
     table[16] = max(n, 1)
-    for t in range(lo, hi):{_TO_COLUMNS.format(into="y", at="t * n * n + ")}
+    for t in range(lo, hi):{_TO_COLUMNS.format(into="y", at="t * n * n + ", rows="n")}
         store_pointer(table, 2, offset_bytes(y, t * n * n * itemsize))
         store_pointer(table, 4, offset_bytes(pivots, t * n * 4))
         table[18] = 0
@@ -253,7 +253,7 @@ def eigh(
 """
 # geqrf(m, n, a, lda, tau, work, lwork, info) leaves R above the reflectors that
 # orgqr(m, n, k, a, lda, tau, work, lwork, info) makes Q of. Neither fails.
-QR: Final = """
+QR: Final = f"""
 def qr(
     lo, hi, y, r, a, matrix, tau, work, geqrf, orgqr, m, n, lwork, a_step, a_row, a_col
 ):
@@ -271,10 +271,7 @@ def qr(
     store_pointer(second, 3, offset_bytes(matrix, 0))
     store_pointer(second, 5, offset_bytes(tau, 0))
     store_pointer(second, 6, offset_bytes(work, 0))
-    for t in range(lo, hi):
-        for j in range(n):
-            for i in range(m):
-                matrix[j * m + i] = a[t * a_step + i * a_row + j * a_col]
+    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="", rows="m")}
         table[20] = 0
         call_geqrf(geqrf, table)
         for i in range(n):
@@ -309,10 +306,7 @@ def svd(
     store_pointer(table, 8, offset_bytes(right, 0))
     store_pointer(table, 10, offset_bytes(work, 0))
     store_pointer(table, 12, integers)
-    for t in range(lo, hi):
-        for j in range(n):
-            for i in range(m):
-                matrix[j * m + i] = a[t * a_step + i * a_row + j * a_col]
+    for t in range(lo, hi):{_TO_COLUMNS.format(into="matrix", at="", rows="m")}
         table[29] = 0
         call_gesdd(gesdd, table)
         if table[29] != 0:{_FAIL}
